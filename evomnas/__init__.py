@@ -1,0 +1,52 @@
+"""evomnas: search MnasNet's factorized hierarchical space for accuracy and measured latency together.
+
+Where things are:
+
+- `architecture`, `space`, `zoo`: what a network is, which can be searched, which are published.
+- `definition`: the problem file; `evomnas.problems` holds the built-in ones.
+- `network`, `cost`: from an architecture to a torch module, its parameters and MACs.
+- `data`, `augmentation`, `training`: images, and the proxy task that gives an accuracy.
+- `latency`: what runs a network, and how it is timed.
+- `evaluation`, `executors`, `archive`, `evaluator`: one architecture's results, where they are made, kept
+  and looked up.
+- `pareto`, `problem`, `algorithms`, `search`: fronts, the pymoo problem, what asks, and the loop.
+- `runs`, `figures`, `report`, `cli`: a run's folder, and how people see it.
+
+Names below are imported when they are first used: `import evomnas` does not import torch.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from evomnas.architecture import Architecture, Block
+    from evomnas.cost import count_cost
+    from evomnas.definition import ProblemDefinition, load_definition
+    from evomnas.errors import InputError
+    from evomnas.network import build_network
+    from evomnas.problem import SearchProblem, load_problem
+    from evomnas.report import write_report
+    from evomnas.runs import Run
+    from evomnas.search import resume, search
+    from evomnas.space import SearchSpace
+    from evomnas.zoo import published
+
+_HOMES = {
+    "Architecture": "architecture", "Block": "architecture", "count_cost": "cost", "ProblemDefinition": "definition",
+    "load_definition": "definition", "InputError": "errors", "build_network": "network", "SearchProblem": "problem",
+    "load_problem": "problem", "write_report": "report", "Run": "runs", "resume": "search", "search": "search",
+    "SearchSpace": "space", "published": "zoo",
+}  # fmt: skip
+
+__all__ = [
+    "Architecture", "Block", "InputError", "ProblemDefinition", "Run", "SearchProblem", "SearchSpace",
+    "build_network", "count_cost", "load_definition", "load_problem", "published", "resume", "search", "write_report",
+]  # fmt: skip
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

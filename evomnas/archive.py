@@ -1,0 +1,243 @@
+"""The archive: every training, measurement and ask, in one SQLite file, committed the moment it ends.
+
+Trainings and measurements are keyed by the architecture and by a context: a hash of everything that their
+result depends on (`context_key`), and of nothing else. They are added once and never changed, so that
+runs can share them. A run is its settings and the sequence of architectures that its algorithm asked for.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sqlite3
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from evomnas.architecture import Architecture
+from evomnas.cost import Cost
+from evomnas.errors import InputError
+from evomnas.evaluation import Evaluation, Failure, Measurement
+from evomnas.latency.protocol import Calibration
+from evomnas.training import Training
+
+APPLICATION_ID = 0x45564F4D  # "EVOM"
+SCHEMA_VERSION = 1
+BUSY_TIMEOUT_S = 60.0
+_SCHEMA = """
+CREATE TABLE contexts (key TEXT PRIMARY KEY, content TEXT NOT NULL);
+CREATE TABLE calibrations (
+    context TEXT PRIMARY KEY, latency_ms REAL NOT NULL, samples_ms TEXT NOT NULL, created TEXT NOT NULL);
+CREATE TABLE measurements (
+    context TEXT NOT NULL, architecture TEXT NOT NULL, latency_ms REAL, low_ms REAL, high_ms REAL, ratio REAL,
+    samples TEXT, seconds REAL, params INTEGER, macs INTEGER, se_macs INTEGER, failure TEXT,
+    created TEXT NOT NULL, PRIMARY KEY (context, architecture));
+CREATE TABLE trainings (
+    context TEXT NOT NULL, architecture TEXT NOT NULL, accuracy REAL, losses TEXT, seconds REAL, failure TEXT,
+    created TEXT NOT NULL, PRIMARY KEY (context, architecture));
+CREATE TABLE runs (
+    id TEXT PRIMARY KEY, algorithm TEXT NOT NULL, seed INTEGER NOT NULL, definition TEXT NOT NULL,
+    proxy TEXT NOT NULL, device TEXT NOT NULL, created TEXT NOT NULL);
+CREATE TABLE asks (
+    run TEXT NOT NULL, position INTEGER NOT NULL, generation INTEGER NOT NULL, architecture TEXT NOT NULL,
+    PRIMARY KEY (run, position));
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class RunRecord:
+    """A run's settings; `proxy` and `device` are the contexts of its trainings and measurements."""
+
+    id: str
+    algorithm: str
+    seed: int
+    definition: str
+    proxy: str
+    device: str
+    created: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """One architecture that a run's algorithm asked for, in the order of `position` from 0."""
+
+    position: int
+    generation: int
+    architecture: Architecture
+
+
+def context_key(content: Mapping[str, Any]) -> str:
+    """A short hash of a JSON-ready mapping; the order of its keys does not matter."""
+    return hashlib.blake2b(json.dumps(content, sort_keys=True).encode(), digest_size=12).hexdigest()
+
+
+class Archive:
+    """An open archive file; `:memory:` keeps it in memory."""
+
+    def __init__(self, path: Path | str = ":memory:", create: bool = True) -> None:
+        self.path = path
+        if not create and not Path(path).is_file():
+            raise InputError(f"there is no archive at {path}")
+        try:
+            # check_same_thread: a library user may evaluate from a thread; each call is one transaction
+            self._connection = sqlite3.connect(
+                path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
+            )
+            self._connection.row_factory = sqlite3.Row
+            self._check_or_create()
+        except sqlite3.Error as error:
+            raise InputError(f"cannot use {path} as an archive: {error}; name another file with --archive") from None
+
+    def _check_or_create(self) -> None:
+        identity = self._pragma("application_id")
+        empty = self._connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0
+        if not empty and identity != APPLICATION_ID:
+            raise InputError(f"{self.path} is another program's database: name another file with --archive")
+        if not empty and self._pragma("user_version") != SCHEMA_VERSION:
+            raise InputError(
+                f"the archive {self.path} has version {self._pragma('user_version')}, this evomnas reads "
+                f"{SCHEMA_VERSION}: name another file with --archive"
+            )
+        if empty:
+            self._connection.execute("PRAGMA journal_mode = WAL")
+            with self._transaction():
+                if self._connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0:
+                    for statement in _SCHEMA.strip().split(";\n"):
+                        self._connection.execute(statement)
+                    self._connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+                    self._connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+
+    def _pragma(self, name: str) -> int:
+        return int(self._connection.execute(f"PRAGMA {name}").fetchone()[0])
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        self._connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        except BaseException:
+            self._connection.execute("ROLLBACK")
+            raise
+        self._connection.execute("COMMIT")
+
+    def close(self) -> None:
+        """Close the file."""
+        self._connection.close()
+
+    def _insert(self, table: str, values: Mapping[str, Any]) -> None:
+        """Add a row, unless another run has added its key before."""
+        names, marks = ", ".join(values), ", ".join("?" * len(values))
+        with self._transaction():
+            self._connection.execute(f"INSERT OR IGNORE INTO {table} ({names}) VALUES ({marks})", tuple(values.values()))
+
+    def _row(self, table: str, **key: Any) -> sqlite3.Row | None:
+        where = " AND ".join(f"{name} = ?" for name in key)
+        row: sqlite3.Row | None = self._connection.execute(
+            f"SELECT * FROM {table} WHERE {where}", tuple(key.values())
+        ).fetchone()
+        return row
+
+    # --- contexts and calibrations -------------------------------------------------------------------
+
+    def add_context(self, content: Mapping[str, Any]) -> str:
+        """Keep what a context means; returns its key."""
+        key = context_key(content)
+        self._insert("contexts", {"key": key, "content": json.dumps(content, sort_keys=True)})
+        return key
+
+    def context(self, key: str) -> dict[str, Any]:
+        """What a context means."""
+        row = self._row("contexts", key=key)
+        return dict(json.loads(row["content"])) if row is not None else {}
+
+    def calibration(self, device: str) -> Calibration | None:
+        """The reference network's latency on a device."""
+        row = self._row("calibrations", context=device)
+        return None if row is None else Calibration(row["latency_ms"], tuple(json.loads(row["samples_ms"])))
+
+    def add_calibration(self, device: str, calibration: Calibration) -> Calibration:
+        """Keep a calibration; the first one of a device counts and is returned."""
+        samples = json.dumps(calibration.samples_ms)
+        values = {"context": device, "latency_ms": calibration.latency_ms, "samples_ms": samples, "created": _now()}
+        self._insert("calibrations", values)
+        return self.calibration(device) or calibration
+
+    # --- evaluations -----------------------------------------------------------------------------------
+
+    def add_measurement(self, device: str, architecture: Architecture, result: Measurement | Failure) -> None:
+        """Keep an architecture's costs and latency on a device, or why it has none."""
+        values: dict[str, Any] = {"context": device, "architecture": str(architecture), "created": _now()}
+        if isinstance(result, Failure):
+            values["failure"] = json.dumps(asdict(result))
+        else:
+            names = ("latency_ms", "low_ms", "high_ms", "ratio", "seconds")
+            values |= {name: getattr(result, name) for name in names} | asdict(result.cost)
+            values["samples"] = json.dumps(result.samples)
+        self._insert("measurements", values)
+
+    def add_training(self, proxy: str, architecture: Architecture, result: Training | Failure) -> None:
+        """Keep the outcome of an architecture's training on a proxy task."""
+        values: dict[str, Any] = {"context": proxy, "architecture": str(architecture), "created": _now()}
+        if isinstance(result, Failure):
+            values["failure"] = json.dumps(asdict(result))
+        else:
+            values |= {"accuracy": result.accuracy, "losses": json.dumps(result.losses), "seconds": result.seconds}
+        self._insert("trainings", values)
+
+    def evaluation(self, proxy: str, device: str, architecture: Architecture) -> Evaluation:
+        """What is known of an architecture; halves that are not there yet are None."""
+        measurement = self._row("measurements", context=device, architecture=str(architecture))
+        training = self._row("trainings", context=proxy, architecture=str(architecture))
+        return Evaluation(architecture, _read_measurement(measurement), _read_training(training))
+
+    # --- runs --------------------------------------------------------------------------------------------
+
+    def add_run(self, record: RunRecord) -> None:
+        """Keep a new run's settings."""
+        self._insert("runs", asdict(record))
+
+    def run(self, run: str) -> RunRecord:
+        """A run's settings.
+
+        Raises:
+            InputError: The archive has no such run.
+        """
+        row = self._row("runs", id=run)
+        if row is None:
+            raise InputError(f"the archive {self.path} has no run {run}: it is not the archive of this folder")
+        return RunRecord(**dict(row))
+
+    def add_ask(self, run: str, ask: Ask) -> None:
+        """Keep that a run's algorithm asked for an architecture."""
+        values = {"run": run, "position": ask.position, "generation": ask.generation}
+        self._insert("asks", values | {"architecture": str(ask.architecture)})
+
+    def asks(self, run: str) -> list[Ask]:
+        """All that a run's algorithm asked for, in order."""
+        rows = self._connection.execute("SELECT * FROM asks WHERE run = ? ORDER BY position", (run,))
+        return [Ask(row["position"], row["generation"], Architecture.parse(row["architecture"])) for row in rows]
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
+
+
+def _read_measurement(row: sqlite3.Row | None) -> Measurement | Failure | None:
+    if row is None:
+        return None
+    if row["failure"]:
+        return Failure(**json.loads(row["failure"]))
+    cost = Cost(row["params"], row["macs"], row["se_macs"])
+    samples = tuple(json.loads(row["samples"]))
+    return Measurement(cost, row["latency_ms"], row["low_ms"], row["high_ms"], row["ratio"], samples, row["seconds"])
+
+
+def _read_training(row: sqlite3.Row | None) -> Training | Failure | None:
+    if row is None:
+        return None
+    if row["failure"]:
+        return Failure(**json.loads(row["failure"]))
+    return Training(row["accuracy"], tuple(json.loads(row["losses"])), row["seconds"])

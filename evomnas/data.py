@@ -1,0 +1,257 @@
+"""Named data sets as arrays in memory: training and validation images for the search.
+
+A data set is a function that takes a `DataSection` and returns `TrainingImages`: what may be trained on,
+before the validation split. None of them reads the test split, so that nothing in a search can: data sets
+with an official test split leave it on disk, the others keep a fifth of every class aside.
+
+Images are uint8, shape (n, channels, height, width), brought to `resolution` once, here. Register another
+data set as an entry point of the group `evomnas.datasets`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+
+from evomnas import registry
+from evomnas.definition import DataSection
+from evomnas.errors import InputError
+
+TEST_SHARE = 0.2  # kept aside where a data set has no test split of its own
+SPLIT_SEED = 0  # splits belong to the data set, never to a run
+
+Images = NDArray[np.uint8]
+Labels = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class TrainingImages:
+    """What a data set gives: images (n, h, w) or (n, h, w, c) uint8, labels (n,), names of the classes."""
+
+    images: Images
+    labels: Labels
+    classes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """The search's view of a data set; images are (n, c, h, w) uint8, labels (n,) int64."""
+
+    train_images: Images
+    train_labels: Labels
+    validation_images: Images
+    validation_labels: Labels
+    classes: tuple[str, ...]
+
+    @property
+    def channels(self) -> int:
+        """1 for grey images, 3 for colour."""
+        return int(self.train_images.shape[1])
+
+    @property
+    def fingerprint(self) -> str:
+        """A hash of everything in it: equal content, equal fingerprint, wherever it was read from."""
+        digest = hashlib.blake2b(repr(self.classes).encode(), digest_size=8)
+        for array in (self.train_images, self.train_labels, self.validation_images, self.validation_labels):
+            digest.update(repr(array.shape).encode())
+            digest.update(np.ascontiguousarray(array).data)
+        return digest.hexdigest()
+
+
+def load_dataset(section: DataSection) -> Dataset:
+    """Read a data set, bring its images to the resolution and split off the validation images.
+
+    Raises:
+        InputError: The data set is unknown, missing, unreadable or too small to be split.
+    """
+    source = registry.load("datasets", section.dataset)(section)
+    counts = np.bincount(source.labels, minlength=len(source.classes))
+    if len(source.classes) < 2 or counts.min() < 2:
+        rare = source.classes[int(counts.argmin())] if len(source.classes) else "none"
+        raise InputError(
+            f"data set {section.dataset}: a search needs at least 2 classes with 2 training images each; "
+            f"there are {len(source.classes)} classes and class {rare!r} has {counts.min(initial=0)}"
+        )
+    train, validation = _split(source.labels, section.validation)
+    if section.train_images is not None and section.train_images < len(train):
+        if section.train_images < len(source.classes):
+            raise InputError(f"data.train_images must be at least the number of classes, {len(source.classes)}")
+        kept, _ = _split(source.labels[train], 1 - section.train_images / len(train))
+        train = train[kept[: section.train_images]]
+    images = _to_channels_first(source.images)
+    return Dataset(
+        _resize(images[train], section.resolution),
+        source.labels[train],
+        _resize(images[validation], section.resolution),
+        source.labels[validation],
+        source.classes,
+    )
+
+
+def _split(labels: Labels, share: float) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Indices of the rest and of `share` of every class (at least one of each), both ascending."""
+    rng = np.random.default_rng(SPLIT_SEED)
+    held = []
+    for label in np.unique(labels):
+        members = rng.permutation(np.flatnonzero(labels == label))
+        count = min(max(1, round(share * len(members))), len(members) - 1)
+        held.append(members[:count])
+    held_out = np.sort(np.concatenate(held)).astype(np.int64)
+    return np.setdiff1d(np.arange(len(labels)), held_out), held_out
+
+
+def _to_channels_first(images: Images) -> Images:
+    if images.dtype != np.uint8 or images.ndim not in (3, 4) or (images.ndim == 4 and images.shape[3] not in (1, 3)):
+        raise InputError(
+            f"images must be uint8 of shape (n, h, w), (n, h, w, 1) or (n, h, w, 3), got {images.dtype} of {images.shape}"
+        )
+    return images[:, None] if images.ndim == 3 else images.transpose(0, 3, 1, 2)
+
+
+def _resize(images: Images, resolution: int) -> Images:
+    if images.shape[2:] == (resolution, resolution):
+        return np.ascontiguousarray(images)
+    resized = [
+        torch.nn.functional.interpolate(
+            torch.from_numpy(np.ascontiguousarray(chunk)), (resolution, resolution), mode="bilinear", antialias=True
+        ).numpy()
+        for chunk in np.array_split(images, -(-len(images) // 1024))
+    ]
+    return np.concatenate(resized)
+
+
+# --- the data sets -------------------------------------------------------------------------------------
+
+
+def digits(section: DataSection) -> TrainingImages:
+    """scikit-learn's scanned digits: 1,797 grey images of 8x8 pixels with values 0 to 16."""
+    from sklearn.datasets import load_digits
+
+    bunch = load_digits()
+    keep, _ = _split(bunch.target.astype(np.int64), TEST_SHARE)
+    images = np.round(bunch.images * (255 / 16)).astype(np.uint8)
+    return TrainingImages(images[keep], bunch.target[keep].astype(np.int64), tuple("0123456789"))
+
+
+def npz(section: DataSection) -> TrainingImages:
+    """An npz file with x_train, y_train, x_test and y_test; x_test and y_test are not read."""
+    path = _required_path(section, "file.npz")
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            missing = [name for name in ("x_train", "y_train", "x_test", "y_test") if name not in archive.files]
+            if missing:
+                raise InputError(
+                    f"{path} lacks {', '.join(missing)}: an npz data set needs x_train, y_train, x_test and y_test"
+                )
+            images, labels = archive["x_train"], archive["y_train"]
+    except InputError:
+        raise
+    except Exception as error:  # numpy and zipfile raise many kinds for a broken file
+        raise InputError(f"cannot read the npz file {path}: {error}") from None
+    labels = labels.squeeze(-1) if labels.ndim == 2 and labels.shape[1] == 1 else labels
+    if labels.shape != images.shape[:1] or not np.issubdtype(labels.dtype, np.integer) or (labels < 0).any():
+        raise InputError(
+            f"{path}: y_train must hold one non-negative integer per image of x_train {images.shape}, "
+            f"got {labels.dtype} of {labels.shape}"
+        )
+    count = int(labels.max()) + 1 if labels.size else 0
+    if count > 10 * max(1, len(np.unique(labels))):
+        raise InputError(f"{path}: labels must number the classes from 0, but the largest is {count - 1}")
+    return TrainingImages(images, labels.astype(np.int64), tuple(str(number) for number in range(count)))
+
+
+def image_folder(section: DataSection) -> TrainingImages:
+    """A folder with one sub-folder of images per class, or with such a folder named `train`.
+
+    Images become RGB; their shorter side is brought to the resolution and the middle is cut out.
+    """
+    from torchvision.datasets.folder import IMG_EXTENSIONS
+
+    root = _required_path(section, "FOLDER")
+    if not root.is_dir():
+        raise InputError(f"data.path {root} is not a folder")
+    has_train = (root / "train").is_dir()
+    folders = sorted(path for path in (root / "train" if has_train else root).iterdir() if path.is_dir())
+    files = [
+        (path, label)
+        for label, folder in enumerate(folders)
+        for path in sorted(folder.rglob("*"))
+        if path.suffix.lower() in IMG_EXTENSIONS and path.is_file()
+    ]
+    if not files:
+        raise InputError(f"no images in {root}: expected one sub-folder of images per class ({', '.join(IMG_EXTENSIONS)})")
+    labels = np.array([label for _, label in files], dtype=np.int64)
+    if not has_train and np.bincount(labels, minlength=len(folders)).min() > 1:
+        keep, _ = _split(labels, TEST_SHARE)
+        files, labels = [files[index] for index in keep], labels[keep]
+    images = np.stack([_read_image(path, section.resolution) for path, _ in files])
+    return TrainingImages(images, labels, tuple(folder.name for folder in folders))
+
+
+def _read_image(path: Path, resolution: int) -> Images:
+    try:
+        with Image.open(path) as opened:
+            image = opened.convert("RGB")
+    except (OSError, UnidentifiedImageError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise InputError(f"cannot read the image {path}: {error}; remove or replace it") from None
+    side = min(image.size)
+    left, top = (image.width - side) // 2, (image.height - side) // 2
+    middle = (left, top, left + side, top + side)
+    resized = image.resize((resolution, resolution), Image.Resampling.BILINEAR, box=middle, reducing_gap=2.0)
+    return np.asarray(resized, dtype=np.uint8)
+
+
+_TORCHVISION: dict[str, tuple[str, dict[str, Any]]] = {
+    "mnist": ("MNIST", {"train": True}),
+    "fashion-mnist": ("FashionMNIST", {"train": True}),
+    "kmnist": ("KMNIST", {"train": True}),
+    "cifar10": ("CIFAR10", {"train": True}),
+    "cifar100": ("CIFAR100", {"train": True}),
+    "svhn": ("SVHN", {"split": "train"}),
+    "flowers102": ("Flowers102", {"split": "train"}),
+    "food101": ("Food101", {"split": "train"}),
+}
+
+
+def torchvision_dataset(section: DataSection) -> TrainingImages:
+    """The training split of a torchvision data set, downloaded into `data.path` (default: data/)."""
+    import torchvision
+
+    name, options = _TORCHVISION[section.dataset]
+    root = section.path or Path("data").resolve()
+    try:
+        source = getattr(torchvision.datasets, name)(root, download=True, **options)
+    except Exception as error:  # whatever the network or the file system says
+        raise InputError(
+            f"cannot load {name} into {root}: {str(error).splitlines()[0] if str(error) else type(error).__name__}; "
+            "check the network, or set data.path to the folder that holds it"
+        ) from None
+    images, labels = zip(*(_sample(source[index], section.resolution) for index in range(len(source))), strict=True)
+    classes = getattr(source, "classes", None) or [str(label) for label in range(max(labels) + 1)]
+    return TrainingImages(np.stack(images), np.array(labels, dtype=np.int64), tuple(map(str, classes)))
+
+
+def _sample(sample: tuple[Image.Image, int], resolution: int) -> tuple[Images, int]:
+    image, label = sample
+    if image.width != image.height:
+        side = min(image.size)
+        left, top = (image.width - side) // 2, (image.height - side) // 2
+        image = image.resize((resolution, resolution), Image.Resampling.BILINEAR, (left, top, left + side, top + side))
+    elif image.width > resolution:
+        image = image.resize((resolution, resolution), Image.Resampling.BILINEAR, reducing_gap=2.0)
+    return np.asarray(image, dtype=np.uint8), label
+
+
+def _required_path(section: DataSection, example: str) -> Path:
+    if section.path is None:
+        raise InputError(f"data set {section.dataset} needs a path: --set data.path={example}")
+    if not section.path.exists():
+        raise InputError(f"data.path {section.path} does not exist: --set data.path={example} names the data")
+    return section.path

@@ -1,0 +1,162 @@
+"""Where candidates are prepared and trained: in this process, or in worker processes (pebble).
+
+Both give the same results, whatever their number of workers: a training uses one thread and is a function
+of problem and architecture.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+import multiprocessing
+import os
+import shutil
+import signal
+import tempfile
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict
+from multiprocessing import connection, resource_tracker
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from evomnas.architecture import Architecture
+from evomnas.data import Dataset
+from evomnas.definition import ProblemDefinition
+from evomnas.evaluation import Failure, Workbench
+
+Outcome = Any  # (Cost, Prepared) for `prepare`, Training for `train`, Failure for either
+Jobs = Iterator[tuple[Architecture, Outcome]]
+
+
+class Executor(Protocol):
+    """Prepares and trains candidates; `load` comes first, `close` last."""
+
+    def load(self, dataset: Dataset) -> None:
+        """Give it the images."""
+        ...
+
+    def run(self, job: str, architectures: Iterable[Architecture], on_wait: Callable[[], None]) -> Jobs:
+        """Do `prepare` or `train` for each; yields results as they end, in any order."""
+        ...
+
+    def close(self) -> None:
+        """Give up what is running and free everything."""
+        ...
+
+
+class InProcessExecutor:
+    """One candidate after another, here."""
+
+    def __init__(self, definition: ProblemDefinition, device: str = "auto") -> None:
+        self._definition, self._device = definition, device
+
+    def load(self, dataset: Dataset) -> None:
+        """Give it the images."""
+        self._bench = Workbench(self._definition, dataset, self._device)
+
+    def run(self, job: str, architectures: Iterable[Architecture], on_wait: Callable[[], None]) -> Jobs:
+        """Do `prepare` or `train` for each, in order."""
+        for architecture in architectures:
+            on_wait()
+            yield architecture, self._bench.attempt(job, architecture)
+
+    def close(self) -> None:
+        """Nothing to free."""
+
+
+class PoolExecutor:
+    """Worker processes that live as long as the search and import everything once.
+
+    They start at once, and read the images from memory-mapped files when the first job comes, so that all
+    of them share one copy.
+    """
+
+    def __init__(self, definition: ProblemDefinition, workers: int, device: str = "auto") -> None:
+        import pebble
+
+        self._folder = Path(tempfile.mkdtemp(prefix="evomnas-"))
+        self._pool = pebble.ProcessPool(
+            workers,
+            initializer=_start_worker,
+            initargs=(definition.model_dump(mode="json"), str(self._folder), device),
+            context=multiprocessing.get_context("spawn"),
+        )
+        # Ctrl-C goes to the whole process group. The pool's threads, and with them all workers they will
+        # ever start, inherit the signals that are blocked here, so that this process alone decides.
+        resource_tracker.ensure_running()
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            self._pool.schedule(_nothing)
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+
+    def load(self, dataset: Dataset) -> None:
+        """Give the workers the images."""
+        for name, value in asdict(dataset).items():
+            np.save(self._folder / f"{name}.npy", np.asarray(value))
+
+    def run(self, job: str, architectures: Iterable[Architecture], on_wait: Callable[[], None]) -> Jobs:
+        """Do `prepare` or `train` for each; yields results as they end."""
+        waiting = {self._pool.schedule(_work, args=(job, architecture)): architecture for architecture in architectures}
+        while waiting:
+            done, _ = concurrent.futures.wait(waiting, timeout=0.2, return_when=concurrent.futures.FIRST_COMPLETED)
+            on_wait()
+            for future in done:
+                yield waiting.pop(future), _outcome(future)
+
+    def close(self) -> None:
+        """Give up what is running, end the workers and remove their files."""
+        self._pool.stop()
+        self._pool.join()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def make_executor(definition: ProblemDefinition, workers: int, device: str = "auto") -> Executor:
+    """Worker processes, or this process where `workers` is 0."""
+    return PoolExecutor(definition, workers, device) if workers else InProcessExecutor(definition, device)
+
+
+def _outcome(future: concurrent.futures.Future[Outcome]) -> Outcome:
+    from pebble import ProcessExpired
+
+    try:
+        return future.result()
+    except ProcessExpired as error:
+        return Failure("killed", f"the worker process ended with exit code {error.exitcode} while it was at work")
+
+
+# --- in the worker ---------------------------------------------------------------------------------------
+
+_definition: ProblemDefinition
+_files: Path
+_device: str
+_bench: Workbench | None = None
+
+
+def _start_worker(definition: dict[str, Any], folder: str, device: str) -> None:
+    global _definition, _files, _device
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    _definition, _files, _device = ProblemDefinition.model_validate(definition), Path(folder), device
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        connection.wait([parent.sentinel])
+        os._exit(1)
+
+
+def _nothing() -> None:
+    pass
+
+
+def _work(job: str, architecture: Architecture) -> Outcome:
+    global _bench
+    if _bench is None:
+        arrays = {path.stem: np.load(path, mmap_mode="c") for path in _files.glob("*.npy")}
+        arrays["classes"] = tuple(map(str, arrays["classes"]))
+        _bench = Workbench(_definition, Dataset(**arrays), _device)
+    return _bench.attempt(job, architecture)

@@ -1,0 +1,196 @@
+"""The search as a pymoo problem, with the operators that suit its genome.
+
+Minimised are error and latency in milliseconds. A candidate that failed violates the problem's one
+constraint, whatever the algorithm; its objectives are infinite, so that no number stands for a failure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pymoo.core.crossover import Crossover
+from pymoo.core.duplicate import DuplicateElimination
+from pymoo.core.mutation import Mutation
+from pymoo.core.population import Population
+from pymoo.core.problem import Problem
+from pymoo.core.sampling import Sampling
+
+from evomnas.architecture import Architecture
+from evomnas.definition import ProblemDefinition, load_definition
+from evomnas.errors import InputError
+from evomnas.evaluation import Evaluation
+from evomnas.space import GENES, Genomes, SearchSpace
+
+Evaluate = Callable[[Sequence[Architecture]], list[Evaluation]]
+
+
+class SearchProblem(Problem):  # type: ignore[misc]
+    """A problem file as a pymoo problem: integer genomes in, (error, latency in ms) out.
+
+    Attributes:
+        definition: The problem file.
+        space: Its search space.
+    """
+
+    def __init__(self, definition: ProblemDefinition, evaluate: Evaluate) -> None:
+        """`evaluate` turns architectures into evaluations; nothing is evaluated before pymoo asks for it."""
+        self.definition, self.space = definition, definition.space
+        self._evaluate_architectures = evaluate
+        sizes = self.space.gene_sizes
+        super().__init__(n_var=len(sizes), n_obj=2, n_ieq_constr=1, xl=np.zeros_like(sizes), xu=sizes - 1, vtype=int)
+
+    def _evaluate(self, x: Genomes, out: dict[str, Any], *args: Any, **kwargs: Any) -> None:
+        evaluations = self._evaluate_architectures([self.space.decode(genome) for genome in x])
+        losses, violations = told(evaluations)
+        out["F"], out["G"] = losses, violations[:, None]
+
+    def operators(self) -> dict[str, Any]:
+        """Keyword arguments for a genetic algorithm of pymoo: `NSGA2(pop_size=20, **problem.operators())`."""
+        return operators(self.space)
+
+
+def told(evaluations: Sequence[Evaluation]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """What an algorithm is told: losses (n, 2), infinite for failures, and violations (n,), 1 for failures."""
+    losses = np.array([one.losses or (np.inf, np.inf) for one in evaluations], dtype=np.float64).reshape(-1, 2)
+    return losses, (~np.isfinite(losses).all(axis=1)).astype(np.float64)
+
+
+def load_problem(
+    problem: str | Path = "digits",
+    overrides: Sequence[str] = (),
+    *,
+    archive: Path | str = ":memory:",
+    workers: int = 0,
+    device: str = "auto",
+) -> SearchProblem:
+    """A problem for pymoo. Images are read and networks trained when the first evaluation is asked for.
+
+    Args:
+        problem: A built-in name or the path of a problem file.
+        overrides: `section.key=value` strings.
+        archive: File in which evaluations are kept and looked up; in memory by default.
+        workers: Worker processes for the trainings; 0 trains in this process. With workers, a script needs
+            the usual `if __name__ == "__main__":` around its body.
+        device: `auto`, `cpu` or `cuda`.
+    """
+    if workers < 0:
+        raise InputError(f"workers must be 0 or more, got {workers}")
+    definition = load_definition(problem, overrides)
+    evaluators: list[Any] = []
+
+    def evaluate(architectures: Sequence[Architecture]) -> list[Evaluation]:
+        if not evaluators:
+            evaluators.append(_evaluator(definition, archive, workers, device))
+        result: list[Evaluation] = evaluators[0].evaluate(architectures)
+        return result
+
+    return SearchProblem(definition, evaluate)
+
+
+def _evaluator(definition: ProblemDefinition, archive: Path | str, workers: int, device: str) -> Any:
+    import atexit
+
+    from evomnas.archive import Archive
+    from evomnas.data import load_dataset
+    from evomnas.evaluator import Evaluator
+    from evomnas.executors import make_executor
+
+    executor = make_executor(definition, workers, device)
+    atexit.register(executor.close)
+    dataset = load_dataset(definition.data)
+    executor.load(dataset)
+    return Evaluator(definition, dataset, Archive(archive), executor, device)
+
+
+# --- operators -------------------------------------------------------------------------------------------
+
+
+class SpaceSampling(Sampling):  # type: ignore[misc]
+    """The reference network (MobileNetV2's point), then genomes that use every gene's choices evenly."""
+
+    def __init__(self, space: SearchSpace) -> None:
+        super().__init__()
+        self.space = space
+
+    def _do(self, problem: Problem, n_samples: int, *args: Any, random_state: Any = None, **kwargs: Any) -> Genomes:
+        genomes = self.space.sample(n_samples, random_state)
+        try:
+            genomes[:1] = self.space.encode(self.space.mobilenet_v2())
+        except InputError:
+            pass  # a space may leave out what MobileNetV2 is made of
+        return genomes
+
+
+class BlockCrossover(Crossover):  # type: ignore[misc]
+    """Uniform crossover of whole blocks: two parents, two children, each block from either with equal chance.
+
+    A block's genes belong together, as all six describe one layer; what is exchanged is what the space
+    factorizes into. At least one block is exchanged.
+    """
+
+    def __init__(self, prob: float = 0.9) -> None:
+        super().__init__(n_parents=2, n_offsprings=2, prob=prob)
+
+    def _do(self, problem: Problem, x: Genomes, *args: Any, random_state: Any = None, **kwargs: Any) -> Genomes:
+        _, matings, n_var = x.shape
+        blocks = n_var // len(GENES)
+        swapped = random_state.random((matings, blocks)) < 0.5
+        swapped[np.arange(matings), random_state.integers(blocks, size=matings)] = True
+        mask = np.repeat(swapped, len(GENES), axis=1)
+        return np.stack([np.where(mask, x[1], x[0]), np.where(mask, x[0], x[1])])
+
+
+class GeneMutation(Mutation):  # type: ignore[misc]
+    """Every gene changes with probability `rate` to another of its choices, each with equal chance.
+
+    The rate is 1 / n_var by default, one gene per child on average.
+    """
+
+    def __init__(self, rate: float | None = None) -> None:
+        super().__init__(prob=1.0)
+        self.rate = rate
+
+    def _do(self, problem: Problem, x: Genomes, *args: Any, random_state: Any = None, **kwargs: Any) -> Genomes:
+        sizes = np.asarray(problem.xu, dtype=np.int64) + 1
+        rate = 1 / problem.n_var if self.rate is None else self.rate
+        chosen = (random_state.random(x.shape) < rate) & (sizes > 1)
+        steps = random_state.integers(1, np.maximum(sizes, 2), size=x.shape)
+        return np.where(chosen, (x + steps) % sizes, x).astype(np.int64)
+
+
+class NetworkDuplicates(DuplicateElimination):  # type: ignore[misc]
+    """Removes genomes that decode to a network that is there already, or that was ever `remember`ed."""
+
+    def __init__(self, space: SearchSpace) -> None:
+        super().__init__()
+        self.space = space
+        self._history: set[Architecture] = set()
+
+    def remember(self, architectures: Sequence[Architecture]) -> None:
+        """Never let these networks through again."""
+        self._history.update(architectures)
+
+    def _do(self, pop: Population, other: Population | None, is_duplicate: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        seen = set(self._history)
+        if other is not None:
+            seen.update(self.space.decode(individual.X) for individual in other)
+        for index, individual in enumerate(pop):
+            architecture = self.space.decode(individual.X)
+            is_duplicate[index] = architecture in seen
+            if other is None:
+                seen.add(architecture)
+        return is_duplicate
+
+
+def operators(space: SearchSpace) -> dict[str, Any]:
+    """The operators for a space's genomes, by the names that pymoo's genetic algorithms give them."""
+    return {
+        "sampling": SpaceSampling(space),
+        "crossover": BlockCrossover(),
+        "mutation": GeneMutation(),
+        "eliminate_duplicates": NetworkDuplicates(space),
+    }

@@ -1,0 +1,196 @@
+"""A run's folder: its settings, what the archive has of it, and the files that people and scripts read."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import uuid
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from evomnas.archive import Archive, Ask, RunRecord
+from evomnas.definition import ProblemDefinition, validate_definition
+from evomnas.errors import InputError
+from evomnas.evaluation import Evaluation, Measurement
+from evomnas.evaluator import Evaluator, describe_environment
+from evomnas.pareto import hypervolume, non_dominated
+
+MANIFEST = "run.json"
+COLUMNS = (
+    "id", "architecture", "status", "losses", "accuracy", "latency_ms", "latency_ci", "params", "macs", "on_front",
+    "order",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """One distinct architecture of a run: where it was first asked for, and what came of it."""
+
+    order: int
+    generation: int
+    evaluation: Evaluation
+    on_front: bool
+
+    def to_dict(self) -> dict[str, Any]:
+        """The row that `evomnas show --format json` prints; what is not known is None."""
+        evaluation, measurement = self.evaluation, self.evaluation.measurement
+        measured = measurement if isinstance(measurement, Measurement) else None
+        losses = evaluation.losses
+        return {
+            "id": evaluation.architecture.id,
+            "architecture": str(evaluation.architecture),
+            "status": evaluation.status,
+            "losses": list(losses) if losses else None,
+            "accuracy": 1.0 - losses[0] if losses else None,
+            "latency_ms": measured.latency_ms if measured else None,
+            "latency_ci": [measured.low_ms, measured.high_ms] if measured else None,
+            "params": measured.cost.params if measured else None,
+            "macs": measured.cost.macs if measured else None,
+            "on_front": self.on_front,
+            "order": self.order,
+        }
+
+
+class Run:
+    """A run's folder and its part of the archive."""
+
+    def __init__(self, folder: Path, archive: Archive, record: RunRecord, manifest: dict[str, Any]) -> None:
+        self.folder, self.archive, self.record, self.manifest = folder, archive, record, manifest
+        self.definition: ProblemDefinition = validate_definition(json.loads(record.definition))
+
+    @classmethod
+    def create(cls, folder: Path, evaluator: Evaluator, algorithm: str, seed: int, budget: int) -> Run:
+        """A new run in an empty or new folder."""
+        check_free(folder)
+        definition = evaluator.definition
+        record = RunRecord(
+            id=uuid.uuid4().hex, algorithm=algorithm, seed=seed,
+            definition=json.dumps(definition.model_dump(mode="json")),
+            proxy=evaluator.proxy_key, device=evaluator.device_key,
+            created=datetime.now(UTC).isoformat(timespec="seconds"),
+        )
+        evaluator.archive.add_run(record)
+        dataset = evaluator.dataset
+        manifest = {
+            "problem": definition.name, "algorithm": algorithm, "seed": seed, "budget": budget, "evaluations": 0,
+            "hypervolume": 0.0, "status": "running", "run": record.id, "created": record.created,
+            "archive": os.path.relpath(str(evaluator.archive.path), folder),
+            "seconds": {"total": 0.0, "training": 0.0, "latency": 0.0, "other": 0.0},
+            "data": {
+                "train": len(dataset.train_labels), "validation": len(dataset.validation_labels),
+                "classes": len(dataset.classes), "channels": dataset.channels,
+                "resolution": definition.data.resolution, "fingerprint": dataset.fingerprint,
+            },
+            "definition": json.loads(record.definition),
+            **describe_environment(),
+        }
+        folder.mkdir(parents=True, exist_ok=True)
+        run = cls(folder, evaluator.archive, record, manifest)
+        run.write()
+        return run
+
+    @classmethod
+    def open(cls, folder: Path) -> Run:
+        """The run of a folder.
+
+        Raises:
+            InputError: The folder holds no run, or its archive is gone.
+        """
+        path = folder / MANIFEST
+        try:
+            manifest = json.loads(path.read_text(encoding="utf-8"))
+            archive_path, identity = folder / manifest["archive"], manifest["run"]
+        except FileNotFoundError:
+            raise InputError(f"{folder} holds no run (no {MANIFEST}): give the folder that evomnas run wrote") from None
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise InputError(f"cannot read {path}: {error!r}") from None
+        if not archive_path.is_file():
+            raise InputError(f"the archive of {folder} is not at {archive_path}: move it back beside its runs")
+        archive = Archive(archive_path.resolve(), create=False)
+        return cls(folder, archive, archive.run(identity), manifest)
+
+    @property
+    def shape(self) -> dict[str, int]:
+        """Classes, channels and resolution of the networks that were measured."""
+        data = self.manifest["data"]
+        return {"classes": data["classes"], "channels": data["channels"], "resolution": self.definition.latency_resolution}
+
+    @property
+    def asks(self) -> list[Ask]:
+        """All that the algorithm asked for, in order."""
+        return self.archive.asks(self.record.id)
+
+    def results(self) -> list[Result]:
+        """One result per distinct architecture, in the order of the asks."""
+        first: dict[str, Ask] = {}
+        for ask in self.asks:
+            first.setdefault(str(ask.architecture), ask)
+        asks = list(first.values())
+        evaluations = [self.archive.evaluation(self.record.proxy, self.record.device, a.architecture) for a in asks]
+        complete = [index for index, one in enumerate(evaluations) if one.losses is not None]
+        keep = non_dominated([evaluations[index].losses for index in complete])
+        front = {index for index, kept in zip(complete, keep, strict=True) if kept}
+        return [
+            Result(ask.position, ask.generation, evaluation, index in front)
+            for index, (ask, evaluation) in enumerate(zip(asks, evaluations, strict=True))
+        ]
+
+    def front(self) -> list[Result]:
+        """The Pareto set, fastest first."""
+        chosen = [result for result in self.results() if result.on_front]
+        return sorted(chosen, key=lambda result: result.evaluation.losses[1] if result.evaluation.losses else np.inf)
+
+    def hypervolume(self, results: list[Result]) -> float:
+        """Share of the problem's reference box that these results dominate."""
+        points = [result.evaluation.relative_losses for result in results]
+        return hypervolume([p for p in points if p is not None], self.definition.hypervolume.reference_point)
+
+    def reference_latency_ms(self) -> float | None:
+        """The reference network's calibrated latency."""
+        calibration = self.archive.calibration(self.record.device)
+        return None if calibration is None else calibration.latency_ms
+
+    def write(self) -> None:
+        """Bring run.json and front.csv up to date; a reader never sees half a file."""
+        results = self.results()
+        self.manifest["evaluations"] = sum(result.evaluation.status != "stopped" for result in results)
+        self.manifest["hypervolume"] = self.hypervolume(results)
+        write_atomically(self.folder / MANIFEST, json.dumps(self.manifest, indent=2) + "\n")
+        write_atomically(self.folder / "front.csv", to_csv([result.to_dict() for result in self.front()]))
+
+
+def check_free(folder: Path) -> None:
+    """Raise InputError where `folder` holds a run or anything else."""
+    if (folder / MANIFEST).exists():
+        raise InputError(
+            f"{folder} holds a run already: go on with it (evomnas resume {folder}), or start another with "
+            "--seed N or --out DIR"
+        )
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise InputError(f"{folder} exists and is not an empty folder: choose another with --out DIR")
+
+
+def to_csv(rows: list[dict[str, Any]]) -> str:
+    """Rows as CSV with a header; lists become their parts separated by spaces."""
+    buffer = io.StringIO()
+    writer = csv.DictWriter(buffer, COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    for row in rows:
+        writer.writerow({k: " ".join(map(str, v)) if isinstance(v, list) else v for k, v in row.items()})
+    return buffer.getvalue()
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Replace a file's content in one step."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        partial.write_text(text, encoding="utf-8")
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)

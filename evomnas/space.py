@@ -1,0 +1,221 @@
+"""MnasNet's factorized hierarchical search space (paper section 4.1).
+
+A network is a stem, a fixed number of blocks and a head. Every block has its own six genes: ConvOp,
+KernelSize, SERatio, SkipOp, filters and layers; all layers of a block are alike. A genome is an integer
+vector of six genes per block, each an index into that gene's choices::
+
+    [op, kernel, se, skip, filters, layers,  op, kernel, ...]      shape (6 * blocks,)
+
+Filters and layers are chosen relative to a base network (MobileNetV2 in the paper), which the problem
+file may replace, so that 8-pixel digits and 224-pixel photographs are searched by the same code. Where
+the base has one layer the choices are {1, 2}, as the published space has no empty block.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evomnas.architecture import SKIPS, Architecture, Block
+from evomnas.errors import InputError
+
+Genomes = NDArray[np.int64]
+
+GENES = ("op", "kernel", "se", "skip", "filters", "layers")
+
+
+def round_filters(filters: float, divisor: int) -> int:
+    """`filters` as a multiple of `divisor`, never below 90 % of what was asked for.
+
+    This is the rounding that the published MnasNet and MobileNet code applies to scaled widths.
+    """
+    rounded = max(divisor, int(filters + divisor / 2) // divisor * divisor)
+    return rounded if rounded >= 0.9 * filters else rounded + divisor
+
+
+@dataclass(frozen=True)
+class SearchSpace:
+    """The choices of every block and the base network that filters and layers refer to.
+
+    Attributes:
+        filters: Base filters per block; the default is MobileNetV2's.
+        layers: Base layers per block.
+        strides: Stride of each block's first layer.
+        stem: Filters of the stem before scaling.
+        stem_stride: Stride of the stem.
+        head: Filters of the 1x1 convolution before pooling; not scaled by `width`.
+        width: Multiplier of stem and block filters.
+        divisor: Filters are multiples of this.
+        ops: ConvOp choices.
+        kernels: KernelSize choices.
+        se_ratios: SERatio choices.
+        skips: SkipOp choices.
+        filter_multipliers: Choices of filters, relative to the base.
+        layer_offsets: Choices of layers, relative to the base.
+    """
+
+    filters: tuple[int, ...] = (16, 24, 32, 64, 96, 160, 320)
+    layers: tuple[int, ...] = (1, 2, 3, 4, 3, 3, 1)
+    strides: tuple[int, ...] = (1, 2, 2, 2, 1, 2, 1)
+    stem: int = 32
+    stem_stride: int = 2
+    head: int = 1280
+    width: float = 1.0
+    divisor: int = 8
+    ops: tuple[str, ...] = ("conv", "dconv", "mbconv3", "mbconv6")
+    kernels: tuple[int, ...] = (3, 5)
+    se_ratios: tuple[float, ...] = (0.0, 0.25)
+    skips: tuple[str, ...] = SKIPS
+    filter_multipliers: tuple[float, ...] = (0.75, 1.0, 1.25)
+    layer_offsets: tuple[int, ...] = (-1, 0, 1)
+
+    __pydantic_config__ = {"extra": "forbid"}  # a problem file's [space] section is checked against these fields
+
+    def __post_init__(self) -> None:
+        lengths = {len(self.filters), len(self.layers), len(self.strides)}
+        if len(lengths) > 1 or not self.filters:
+            raise InputError("filters, layers and strides need one value per block each, for at least one block")
+        if min(*self.layers, *self.strides, *self.filters, self.stem, self.stem_stride, self.head) < 1:
+            raise InputError("filters, layers, strides, stem and head must be at least 1")
+        if not 0 < self.width <= 100 or self.divisor < 1 or min(self.filter_multipliers, default=1) <= 0:
+            raise InputError("width, divisor and filter_multipliers must be positive (width at most 100)")
+        for name in ("ops", "kernels", "se_ratios", "skips", "filter_multipliers", "layer_offsets"):
+            choices = getattr(self, name)
+            if not choices or len(set(choices)) != len(choices):
+                raise InputError(f"{name} must list at least one choice and none twice, got {list(choices)}")
+        for op in self.ops:  # a Block checks each value
+            Block(op, 3, 1, 1, 1)
+        for kernel in self.kernels:
+            Block("conv", kernel, 1, 1, 1)
+        for se in self.se_ratios:
+            Block("conv", 3, 1, 1, 1, se=se)
+        for skip in self.skips:
+            Block("conv", 3, 1, 1, 1, skip=skip)
+
+    @property
+    def blocks(self) -> int:
+        """Number of blocks."""
+        return len(self.filters)
+
+    def layer_choices(self, block: int) -> tuple[int, ...]:
+        """Choices of layers for the block with index `block` (from 0), ascending and at least 1."""
+        base = self.layers[block]
+        return tuple(sorted({base + offset for offset in self.layer_offsets if base + offset >= 1} or {base}))
+
+    def choices(self, block: int) -> tuple[tuple[object, ...], ...]:
+        """What each of the six genes of a block may stand for, in the order of `GENES`."""
+        filters = self.filter_multipliers
+        return (self.ops, self.kernels, self.se_ratios, self.skips, filters, self.layer_choices(block))
+
+    @property
+    def gene_sizes(self) -> NDArray[np.int64]:
+        """Number of choices of every gene, shape (n_var,)."""
+        sizes = [len(choices) for block in range(self.blocks) for choices in self.choices(block)]
+        return np.array(sizes, dtype=np.int64)
+
+    @property
+    def genomes(self) -> int:
+        """Number of genomes. Several may decode to one network."""
+        return math.prod(int(size) for size in self.gene_sizes)
+
+    def decode(self, genome: Sequence[int] | NDArray[np.integer]) -> Architecture:
+        """The canonical architecture of a genome of shape (n_var,).
+
+        Raises:
+            InputError: The genome's length or one of its values does not belong to this space.
+        """
+        genes = np.asarray(genome)
+        sizes = self.gene_sizes
+        if genes.shape != sizes.shape:
+            raise InputError(f"a genome of this space has shape {sizes.shape}, got {genes.shape}")
+        wrong = np.flatnonzero((genes < 0) | (genes >= sizes) | (genes != np.floor(genes)))
+        if wrong.size:
+            place = int(wrong[0])
+            name = f"{GENES[place % len(GENES)]} of block {place // len(GENES) + 1}"
+            raise InputError(f"gene {place} ({name}) must be a whole number below {sizes[place]}, got {genes[place]}")
+        rows = genes.astype(np.int64).reshape(self.blocks, len(GENES))
+        blocks = tuple(self._block(number, row) for number, row in enumerate(rows))
+        stem = round_filters(self.stem * self.width, self.divisor)
+        return Architecture(stem, self.stem_stride, blocks, self.head)
+
+    def _block(self, number: int, genes: Sequence[int] | NDArray[np.int64]) -> Block:
+        op, kernel, se, skip, filters, layers = (int(gene) for gene in genes)
+        scaled = self.filters[number] * self.filter_multipliers[filters] * self.width
+        return Block(
+            op=self.ops[op],
+            kernel=self.kernels[kernel],
+            stride=self.strides[number],
+            filters=round_filters(scaled, self.divisor),
+            layers=self.layer_choices(number)[layers],
+            se=self.se_ratios[se],
+            skip=self.skips[skip],
+        )
+
+    def encode(self, architecture: Architecture) -> NDArray[np.int64]:
+        """The first genome (in lexicographic order of each block) that decodes to `architecture`.
+
+        Raises:
+            InputError: The architecture is not a point of this space; the message names the place.
+        """
+        stem = round_filters(self.stem * self.width, self.divisor)
+        outside = (architecture.stem, architecture.stem_stride, architecture.head)
+        if outside != (stem, self.stem_stride, self.head) or len(architecture.blocks) != self.blocks:
+            raise InputError("stem, head or number of blocks differ from the search space's")
+        genome, filters = [], architecture.stem
+        for number, block in enumerate(architecture.blocks):
+            sizes = [range(len(choices)) for choices in self.choices(number)]
+            genome += self._encode_block(number, block, filters, sizes)
+            filters = block.filters
+        return np.array(genome, dtype=np.int64)
+
+    def _encode_block(self, number: int, block: Block, in_filters: int, sizes: list[range]) -> list[int]:
+        genes = [0] * len(GENES)
+        order = [GENES.index(name) for name in ("op", "kernel", "se", "filters", "layers", "skip")]
+        fields = [GENES[gene] for gene in order]
+        for gene, field in zip(order, fields, strict=True):
+            for value in sizes[gene]:
+                genes[gene] = value
+                candidate = self._block(number, genes).after(in_filters)
+                if getattr(candidate, field) == getattr(block, field):
+                    break
+            else:
+                allowed = sorted({str(getattr(self._block(number, genes[:gene] + [v] + genes[gene + 1 :]), field))
+                                  for v in sizes[gene]})
+                raise InputError(
+                    f"block {number + 1}: {field} {getattr(block, field)} is not in this search space, "
+                    f"which has {', '.join(allowed)}"
+                )
+        if self._block(number, genes).after(in_filters) != block:
+            raise InputError(f"block {number + 1}: stride {block.stride} is not {self.strides[number]}")
+        return genes
+
+    def mobilenet_v2(self) -> Architecture:
+        """MobileNetV2 at this space's base: the paper's reference network (paper section 4.1, table 1).
+
+        Its first block has no expansion, the others expand by 6; kernels of 3, identity skips, no SE.
+        With the default space this is MobileNetV2 itself, except that ReLU stands for ReLU6.
+        """
+        blocks = tuple(
+            Block("mbconv6" if number else "dconv", 3, stride, round_filters(filters * self.width, self.divisor),
+                  layers, skip="identity")
+            for number, (filters, layers, stride) in enumerate(
+                zip(self.filters, self.layers, self.strides, strict=True))
+        )
+        return Architecture(round_filters(self.stem * self.width, self.divisor), self.stem_stride, blocks, self.head)
+
+    def sample(self, count: int, rng: np.random.Generator) -> Genomes:
+        """`count` genomes of shape (count, n_var), every gene's choices used equally often.
+
+        Each column is a shuffled repetition of all choices (a Latin hypercube over categories), so that
+        even a small first population holds every choice of every gene; single genomes are uniform.
+        """
+        columns = []
+        for size in self.gene_sizes:
+            repeats = -(-count // int(size))
+            values = np.concatenate([rng.permutation(size) for _ in range(repeats)])[:count]
+            columns.append(rng.permutation(values))
+        return np.stack(columns, axis=1).astype(np.int64)

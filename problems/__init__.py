@@ -1,0 +1,1 @@
+"""The built-in problems: one TOML file each. They are installed as `evomnas.problems`."""
