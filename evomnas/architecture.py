@@ -91,10 +91,7 @@ class Block:
 
     def __str__(self) -> str:
         se = f"_se{self.se:.10g}" if self.se else ""
-        return (
-            f"{self.op}_k{self.kernel}_s{self.stride}_f{self.filters}_n{self.layers}{se}"
-            f"{_SKIP_TOKENS[self.skip]}"
-        )
+        return f"{self.op}_k{self.kernel}_s{self.stride}_f{self.filters}_n{self.layers}{se}{_SKIP_TOKENS[self.skip]}"
 
 
 @dataclass(frozen=True, slots=True)

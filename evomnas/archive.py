@@ -18,11 +18,9 @@ from pathlib import Path
 from typing import Any
 
 from evomnas.architecture import Architecture
-from evomnas.cost import Cost
 from evomnas.errors import InputError
-from evomnas.evaluation import Evaluation, Failure, Measurement
+from evomnas.evaluation import Cost, Evaluation, Failure, Measurement, Training
 from evomnas.latency.protocol import Calibration
-from evomnas.training import Training
 
 APPLICATION_ID = 0x45564F4D  # "EVOM"
 SCHEMA_VERSION = 1
@@ -131,7 +129,9 @@ class Archive:
         """Add a row, unless another run has added its key before."""
         names, marks = ", ".join(values), ", ".join("?" * len(values))
         with self._transaction():
-            self._connection.execute(f"INSERT OR IGNORE INTO {table} ({names}) VALUES ({marks})", tuple(values.values()))
+            self._connection.execute(
+                f"INSERT OR IGNORE INTO {table} ({names}) VALUES ({marks})", tuple(values.values())
+            )
 
     def _row(self, table: str, **key: Any) -> sqlite3.Row | None:
         where = " AND ".join(f"{name} = ?" for name in key)

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 def shift(images: Tensor, generator: torch.Generator) -> Tensor:
     """Move every image by up to an eighth of its side, at least 1 pixel; the border is repeated."""
-    count, channels, height, width = images.shape
+    count, _, height, width = images.shape
     reach = max(1, height // 8)
     padded = F.pad(images, (reach, reach, reach, reach), mode="replicate")
     offsets = torch.randint(0, 2 * reach + 1, (2, count, 1), generator=generator).to(images.device)

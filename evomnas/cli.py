@@ -13,10 +13,12 @@ import re
 import signal
 import sqlite3
 import sys
+import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from enum import StrEnum
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn, ParamSpec, TypeVar
 
@@ -134,7 +136,8 @@ def run(
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a value of the problem file.")
     ] = None,
     out: Annotated[
-        Path | None, typer.Option("--out", help="The run's folder [default: runs/PROBLEM-ALGO-sSEED]", show_default=False)
+        Path | None,
+        typer.Option("--out", help="The run's folder [default: runs/PROBLEM-ALGO-sSEED]", show_default=False),
     ] = None,
     archive: Annotated[
         Path | None,
@@ -245,11 +248,15 @@ def _display() -> Iterator[Callable[[Progress], None]]:
     _live = Bar(*columns, console=console, auto_refresh=False, transient=True)
     started, last_generation, task = time.monotonic(), -1, _live.add_task("importing", total=None, facts="")
     first: int | None = None
+    importing: list[threading.Thread] = []
 
     def on_progress(progress: Progress) -> None:
         nonlocal last_generation, first
         first = progress.evaluated if first is None or progress.phase == "starting" else first
         facts = _facts(progress, time.monotonic() - started, progress.evaluated - first)
+        if progress.phase == "training" and not importing:
+            importing.append(threading.Thread(target=import_module, args=("evomnas.report",), daemon=True))
+            importing[0].start()  # matplotlib takes a second, and this process has nothing to do now
         if console.is_terminal:
             _show(_live, task, progress, facts)
         elif progress.generation != last_generation and progress.phase != "starting":
@@ -348,7 +355,8 @@ def describe(
         Path | None, typer.Option("--run", help="The run that an id belongs to; gives images and classes too.")
     ] = None,
     resolution: Annotated[
-        int | None, typer.Option("--resolution", help="Pixels per side [default: 224, or the run's]", show_default=False)
+        int | None,
+        typer.Option("--resolution", help="Pixels per side [default: 224, or the run's]", show_default=False),
     ] = None,
     classes: Annotated[
         int | None, typer.Option("--classes", help="Classes [default: 1000, or the run's]", show_default=False)
@@ -407,7 +415,9 @@ def _architecture(text: str, opened: Run | None) -> Architecture:
         raise InputError(f"{opened.folder} has no network {text!r}: evomnas show {opened.folder} --all lists them")
     if re.fullmatch(r"[0-9a-f]{8}", text):
         raise InputError(f"{text} is the id of a run's network: say which run with --run RUN")
-    raise InputError(f"{unknown('network', text, NETWORKS)}; or give a notation (stem32_s2-...) or an id with --run RUN")
+    raise InputError(
+        f"{unknown('network', text, NETWORKS)}; or give a notation (stem32_s2-...) or an id with --run RUN"
+    )
 
 
 # --- tables ----------------------------------------------------------------------------------------------------
@@ -429,7 +439,7 @@ def _print_table(rows: list[dict[str, Any]]) -> None:
     _print_columns(header, table, left=1)
 
 
-def _print_columns(header: tuple[str, ...], rows: list[tuple[str, ...]], left: int) -> None:
+def _print_columns(header: tuple[str, ...], rows: Sequence[tuple[str, ...]], left: int) -> None:
     """Plain aligned columns: the first `left` to the left, the rest to the right. They survive pipes and mail."""
     widths = [max(len(row[column]) for row in (header, *rows)) for column in range(len(header))]
     for row in (header, *rows):

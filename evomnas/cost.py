@@ -10,24 +10,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from operator import attrgetter
+from typing import cast
 
 import torch
-from ptflops import get_model_complexity_info
 from torch import nn
 
 from evomnas.architecture import Architecture
+from evomnas.evaluation import Cost
 from evomnas.network import Network, SqueezeExcite
 
 _UNCOUNTED = [nn.BatchNorm2d, nn.ReLU, nn.Sigmoid, nn.AvgPool2d, nn.AdaptiveAvgPool2d, nn.Dropout]
-
-
-@dataclass(frozen=True, slots=True)
-class Cost:
-    """Trainable parameters, MACs without SE, and the MACs of SE, for one image."""
-
-    params: int
-    macs: int
-    se_macs: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +47,7 @@ def layer_costs(
     network = _blank_network(architecture, classes, channels)
     stages: list[tuple[str, str, nn.Module]] = [("stem", "conv k3", network.stem)]
     names = [(f"block {number}.{layer}", block) for number, layer, block, _, _ in architecture.layers()]
-    layers = [layer for block in network.blocks for layer in block]  # type: ignore[union-attr]
+    layers = [layer for block in network.blocks for layer in cast(nn.Sequential, block)]
     for (name, block), layer in zip(names, layers, strict=True):
         se = f" se{block.se:g}" if block.se else ""
         skip = "" if layer.skip is None else " +pool" if block.skip == "pool" else " +id"
@@ -93,6 +85,8 @@ def _count(module: nn.Module, shape: tuple[int, ...]) -> Cost:
 
 
 def _macs(module: nn.Module, shape: tuple[int, ...]) -> int:
+    from ptflops import get_model_complexity_info  # imports torchvision's models, which takes seconds
+
     with torch.inference_mode():
         macs, _ = get_model_complexity_info(
             module,

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
@@ -110,7 +109,8 @@ def _split(labels: Labels, share: float) -> tuple[NDArray[np.int64], NDArray[np.
 def _to_channels_first(images: Images) -> Images:
     if images.dtype != np.uint8 or images.ndim not in (3, 4) or (images.ndim == 4 and images.shape[3] not in (1, 3)):
         raise InputError(
-            f"images must be uint8 of shape (n, h, w), (n, h, w, 1) or (n, h, w, 3), got {images.dtype} of {images.shape}"
+            f"images must be uint8 of shape (n, h, w), (n, h, w, 1) or (n, h, w, 3), "
+            f"got {images.dtype} of {images.shape}"
         )
     return images[:, None] if images.ndim == 3 else images.transpose(0, 3, 1, 2)
 
@@ -118,6 +118,8 @@ def _to_channels_first(images: Images) -> Images:
 def _resize(images: Images, resolution: int) -> Images:
     if images.shape[2:] == (resolution, resolution):
         return np.ascontiguousarray(images)
+    import torch
+
     resized = [
         torch.nn.functional.interpolate(
             torch.from_numpy(np.ascontiguousarray(chunk)), (resolution, resolution), mode="bilinear", antialias=True
@@ -186,7 +188,9 @@ def image_folder(section: DataSection) -> TrainingImages:
         if path.suffix.lower() in IMG_EXTENSIONS and path.is_file()
     ]
     if not files:
-        raise InputError(f"no images in {root}: expected one sub-folder of images per class ({', '.join(IMG_EXTENSIONS)})")
+        raise InputError(
+            f"no images in {root}: expected one sub-folder of images per class ({', '.join(IMG_EXTENSIONS)})"
+        )
     labels = np.array([label for _, label in files], dtype=np.int64)
     if not has_train and np.bincount(labels, minlength=len(folders)).min() > 1:
         keep, _ = _split(labels, TEST_SHARE)

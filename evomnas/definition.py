@@ -183,7 +183,9 @@ def _apply(values: dict[str, Any], override: str) -> None:
     key, equals, text = override.partition("=")
     names = key.strip().split(".")
     if not equals or not all(names):
-        raise InputError(f"cannot read the override {override!r}: write it as section.key=value, as in training.epochs=8")
+        raise InputError(
+            f"cannot read the override {override!r}: write it as section.key=value, as in training.epochs=8"
+        )
     try:
         value = tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:

@@ -1,4 +1,4 @@
-"""One architecture in, one `Evaluation` out: what was measured and trained, or why that failed.
+"""What an evaluation of an architecture says: what was measured and trained, or why that failed.
 
 An evaluation has two halves that are kept apart because they depend on different things: the measurement
 (costs and latency: network, device) and the training (accuracy: network, data, recipe). A changed number
@@ -10,14 +10,39 @@ from __future__ import annotations
 import traceback
 from dataclasses import dataclass
 
-from evomnas import registry
 from evomnas.architecture import Architecture
-from evomnas.cost import Cost, count_cost
-from evomnas.data import Dataset
-from evomnas.definition import ProblemDefinition
-from evomnas.errors import InputError
-from evomnas.latency.runtimes import Prepared, Runtime, RuntimeMismatch, prepare
-from evomnas.training import ProxyTask, Training, TrainingDiverged
+
+
+class TrainingDiverged(ArithmeticError):
+    """The loss became infinite or not a number."""
+
+
+class RuntimeMismatch(ArithmeticError):
+    """The runtime computes other logits than the network."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """Trainable parameters, MACs without squeeze-and-excite, and its MACs, for one image."""
+
+    params: int
+    macs: int
+    se_macs: int
+
+
+@dataclass(frozen=True, slots=True)
+class Training:
+    """What a training gave.
+
+    Attributes:
+        accuracy: Share of the validation images that were classified correctly.
+        losses: Mean training loss per epoch.
+        seconds: How long it took.
+    """
+
+    accuracy: float
+    losses: tuple[float, ...]
+    seconds: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +63,9 @@ class Failure:
     def of(cls, error: BaseException) -> Failure:
         """The failure that an exception means."""
         kinds: list[tuple[type[BaseException] | tuple[type[BaseException], ...], str]] = [
-            (TrainingDiverged, "diverged"), (RuntimeMismatch, "mismatch"), (MemoryError, "out-of-memory"),
+            (TrainingDiverged, "diverged"),
+            (RuntimeMismatch, "mismatch"),
+            (MemoryError, "out-of-memory"),
         ]
         text = str(error).strip() or type(error).__name__
         kind = next((name for types, name in kinds if isinstance(error, types)), "error")
@@ -104,32 +131,3 @@ class Evaluation:
         if isinstance(self.measurement, Measurement) and isinstance(self.training, Training):
             return 1.0 - self.training.accuracy, self.measurement.ratio
         return None
-
-
-class Workbench:
-    """What a process needs to prepare and train candidates: made once, used for all of them."""
-
-    def __init__(self, definition: ProblemDefinition, dataset: Dataset, device: str = "auto") -> None:
-        self.definition = definition
-        self.task = ProxyTask(dataset, definition.data, definition.training, device)
-        self.runtime: Runtime = registry.load("runtimes", definition.latency.runtime)()
-
-    def prepare(self, architecture: Architecture) -> tuple[Cost, Prepared]:
-        """Costs of an architecture, and its network made ready for the runtime."""
-        classes, channels = len(self.task.dataset.classes), self.task.dataset.channels
-        resolution = self.definition.latency_resolution
-        prepared = prepare(self.runtime, architecture, classes, channels, resolution, self.definition.latency.batch)
-        return count_cost(architecture, classes, channels, resolution), prepared
-
-    def train(self, architecture: Architecture) -> Training:
-        """Training on the proxy task and score on the validation split."""
-        return self.task.train(architecture)
-
-    def attempt(self, job: str, architecture: Architecture) -> tuple[Cost, Prepared] | Training | Failure:
-        """Do `prepare` or `train`; an exception becomes a `Failure`, except for wrong input."""
-        try:
-            return self.prepare(architecture) if job == "prepare" else self.train(architecture)
-        except InputError:
-            raise
-        except Exception as error:
-            return Failure.of(error)

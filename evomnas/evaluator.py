@@ -10,16 +10,15 @@ from typing import Any
 
 from evomnas.architecture import Architecture
 from evomnas.archive import Archive
-from evomnas.cost import Cost
 from evomnas.data import Dataset
 from evomnas.definition import ProblemDefinition
-from evomnas.evaluation import Evaluation, Failure, Measurement
+from evomnas.device import choose_device
+from evomnas.evaluation import Cost, Evaluation, Failure, Measurement
 from evomnas.executors import Executor
 from evomnas.latency.protocol import Run, calibrate, compare
-from evomnas.latency.runtimes import Prepared, checked_runner, prepare
+from evomnas.latency.runtimes import Prepared, checked_runner
 from evomnas.machine import describe_machine, describe_versions, processor
 from evomnas.registry import load
-from evomnas.training import choose_device
 
 
 @dataclass
@@ -72,7 +71,7 @@ class Evaluator:
             "data": self.dataset.fingerprint,
             "augment": list(self.definition.data.augment),
             "training": self.definition.training.model_dump(mode="json"),
-            "device": choose_device(self.device).type,
+            "device": choose_device(self.device),
         }
 
     def _device_context(self) -> dict[str, Any]:
@@ -137,12 +136,11 @@ class Evaluator:
     def _reference_runner(self) -> Run:
         """The reference network in the runtime; calibrated the first time that a machine meets it."""
         if self._reference_run is None:
-            latency = self.definition.latency
-            prepared = prepare(
-                self._runtime, self._reference, len(self.dataset.classes), self.dataset.channels,
-                self.definition.latency_resolution, latency.batch,
-            )
-            self._reference_run = checked_runner(self._runtime, prepared, latency.threads)
+            [(_, outcome)] = self.executor.run("prepare", [self._reference], lambda: None)
+            if isinstance(outcome, Failure):
+                raise RuntimeError(f"the reference network cannot be prepared: {outcome.message}")
+            _, prepared = outcome
+            self._reference_run = checked_runner(self._runtime, prepared, self.definition.latency.threads)
             if self.archive.calibration(self.device_key) is None:
                 self.archive.add_calibration(self.device_key, calibrate(self._reference_run))
         return self._reference_run

@@ -7,6 +7,7 @@ of problem and architecture.
 from __future__ import annotations
 
 import concurrent.futures
+import importlib
 import multiprocessing
 import os
 import shutil
@@ -14,18 +15,25 @@ import signal
 import tempfile
 import threading
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
-from multiprocessing import connection, resource_tracker
+from multiprocessing import connection, forkserver, resource_tracker
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from evomnas.architecture import Architecture
 from evomnas.data import Dataset
 from evomnas.definition import ProblemDefinition
-from evomnas.evaluation import Failure, Workbench
+from evomnas.evaluation import Failure
 
+if TYPE_CHECKING:  # workers import torch while the main process reads the images
+    from pebble import ProcessPool
+
+    from evomnas.workbench import Workbench
+
+_START_METHOD = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
 Outcome = Any  # (Cost, Prepared) for `prepare`, Training for `train`, Failure for either
 Jobs = Iterator[tuple[Architecture, Outcome]]
 
@@ -54,6 +62,8 @@ class InProcessExecutor:
 
     def load(self, dataset: Dataset) -> None:
         """Give it the images."""
+        from evomnas.workbench import Workbench
+
         self._bench = Workbench(self._definition, dataset, self._device)
 
     def run(self, job: str, architectures: Iterable[Architecture], on_wait: Callable[[], None]) -> Jobs:
@@ -67,39 +77,43 @@ class InProcessExecutor:
 
 
 class PoolExecutor:
-    """Worker processes that live as long as the search and import everything once.
+    """Worker processes that live as long as the search.
 
-    They start at once, and read the images from memory-mapped files when the first job comes, so that all
-    of them share one copy.
+    They are forked from a server that has imported torch once, start at once, and read the images from
+    memory-mapped files when the first job comes, so that all of them share one copy.
     """
 
     def __init__(self, definition: ProblemDefinition, workers: int, device: str = "auto") -> None:
-        import pebble
-
         self._folder = Path(tempfile.mkdtemp(prefix="evomnas-"))
-        self._pool = pebble.ProcessPool(
-            workers,
-            initializer=_start_worker,
-            initargs=(definition.model_dump(mode="json"), str(self._folder), device),
-            context=multiprocessing.get_context("spawn"),
-        )
-        # Ctrl-C goes to the whole process group. The pool's threads, and with them all workers they will
-        # ever start, inherit the signals that are blocked here, so that this process alone decides.
-        resource_tracker.ensure_running()
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-        try:
-            self._pool.schedule(_nothing)
-        finally:
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+        self._pool: ProcessPool | None = None
+        self._workers = workers
+        self._arguments = (definition.model_dump(mode="json"), str(self._folder), device)
+        self._context = multiprocessing.get_context(_START_METHOD)
+        if _START_METHOD == "forkserver":  # it imports while this process reads the images
+            self._context.set_forkserver_preload(["evomnas.workbench"])
+            with _interrupts_blocked():
+                forkserver.ensure_running()
 
     def load(self, dataset: Dataset) -> None:
-        """Give the workers the images."""
+        """Give the workers the images, and wait until the first of them has started."""
+        import pebble
+
         for name, value in asdict(dataset).items():
             np.save(self._folder / f"{name}.npy", np.asarray(value))
+        self._pool = pebble.ProcessPool(
+            self._workers, initializer=_start_worker, initargs=self._arguments, context=self._context
+        )
+        with _interrupts_blocked():
+            started = self._pool.schedule(_nothing)
+        started.result()
 
     def run(self, job: str, architectures: Iterable[Architecture], on_wait: Callable[[], None]) -> Jobs:
         """Do `prepare` or `train` for each; yields results as they end."""
-        waiting = {self._pool.schedule(_work, args=(job, architecture)): architecture for architecture in architectures}
+        if self._pool is None:
+            raise RuntimeError("run was called before load")
+        waiting: dict[concurrent.futures.Future[Outcome], Architecture] = {
+            self._pool.schedule(_work, args=(job, architecture)): architecture for architecture in architectures
+        }
         while waiting:
             done, _ = concurrent.futures.wait(waiting, timeout=0.2, return_when=concurrent.futures.FIRST_COMPLETED)
             on_wait()
@@ -108,9 +122,25 @@ class PoolExecutor:
 
     def close(self) -> None:
         """Give up what is running, end the workers and remove their files."""
-        self._pool.stop()
-        self._pool.join()
+        if self._pool is not None:
+            self._pool.stop()  # type: ignore[no-untyped-call]
+            self._pool.join()
         shutil.rmtree(self._folder, ignore_errors=True)
+
+
+@contextmanager
+def _interrupts_blocked() -> Iterator[None]:
+    """Threads and processes that are started here inherit that SIGINT is blocked.
+
+    Ctrl-C goes to the whole process group, but the main process alone decides what it means. The pool's
+    threads start workers later on, too: they inherit it as well.
+    """
+    resource_tracker.ensure_running()  # it would unblock the signal
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 
 
 def make_executor(definition: ProblemDefinition, workers: int, device: str = "auto") -> Executor:
@@ -140,6 +170,7 @@ def _start_worker(definition: dict[str, Any], folder: str, device: str) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     _definition, _files, _device = ProblemDefinition.model_validate(definition), Path(folder), device
+    importlib.import_module("evomnas.workbench")  # torch takes seconds: now, not with the first candidate
 
 
 def _end_with_parent() -> None:
@@ -156,6 +187,8 @@ def _nothing() -> None:
 def _work(job: str, architecture: Architecture) -> Outcome:
     global _bench
     if _bench is None:
+        from evomnas.workbench import Workbench
+
         arrays = {path.stem: np.load(path, mmap_mode="c") for path in _files.glob("*.npy")}
         arrays["classes"] = tuple(map(str, arrays["classes"]))
         _bench = Workbench(_definition, Dataset(**arrays), _device)

@@ -6,6 +6,7 @@ Every figure is drawn on its own canvas; matplotlib's global state is neither us
 from __future__ import annotations
 
 import io
+from typing import Any
 
 import matplotlib
 from matplotlib.figure import Figure
@@ -13,9 +14,18 @@ from matplotlib.figure import Figure
 from evomnas.runs import Result, Run
 
 INK, MUTED, ACCENT, GRID = "#1a1a1a", "#8a8a8a", "#0b6e99", "#dddddd"
-STYLE = {"svg.fonttype": "none", "font.family": "sans-serif", "font.size": 9.0, "axes.spines.top": False,
-         "axes.spines.right": False, "axes.edgecolor": MUTED, "axes.grid": True, "grid.color": GRID,
-         "grid.linewidth": 0.6, "svg.hashsalt": "evomnas"}
+STYLE: Any = {
+    "svg.fonttype": "none",
+    "font.family": "sans-serif",
+    "font.size": 9.0,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": MUTED,
+    "axes.grid": True,
+    "grid.color": GRID,
+    "grid.linewidth": 0.6,
+    "svg.hashsalt": "evomnas",
+}
 
 
 def pareto_figure(run: Run, results: list[Result]) -> Figure:
@@ -26,14 +36,32 @@ def pareto_figure(run: Run, results: list[Result]) -> Figure:
         rows = [row for row in (result.to_dict() for result in results) if row["status"] == "ok"]
         others = [row for row in rows if not row["on_front"]]
         front = sorted((row for row in rows if row["on_front"]), key=lambda row: row["latency_ms"])
-        axes.plot([r["latency_ms"] for r in others], [100 * r["accuracy"] for r in others], "o", color=MUTED, ms=4,
-                  mfc="none", label="evaluated", ls="none")
+        axes.plot(
+            [r["latency_ms"] for r in others],
+            [100 * r["accuracy"] for r in others],
+            "o",
+            color=MUTED,
+            ms=4,
+            mfc="none",
+            label="evaluated",
+            ls="none",
+        )
         if front:
             latency = [r["latency_ms"] for r in front]
-            spread = [[r["latency_ms"] - r["latency_ci"][0] for r in front],
-                      [r["latency_ci"][1] - r["latency_ms"] for r in front]]
-            axes.errorbar(latency, [100 * r["accuracy"] for r in front], xerr=spread, fmt="o", color=ACCENT, ms=5,
-                          elinewidth=1.2, label="Pareto front")
+            spread = [
+                [r["latency_ms"] - r["latency_ci"][0] for r in front],
+                [r["latency_ci"][1] - r["latency_ms"] for r in front],
+            ]
+            axes.errorbar(
+                latency,
+                [100 * r["accuracy"] for r in front],
+                xerr=spread,
+                fmt="o",
+                color=ACCENT,
+                ms=5,
+                elinewidth=1.2,
+                label="Pareto front",
+            )
             axes.step(latency, [100 * r["accuracy"] for r in front], where="post", color=ACCENT, lw=1.2)
         reference = run.reference_latency_ms()
         if reference is not None:

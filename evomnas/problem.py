@@ -6,6 +6,7 @@ constraint, whatever the algorithm; its objectives are infinite, so that no numb
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -56,7 +57,8 @@ class SearchProblem(Problem):  # type: ignore[misc]
 def told(evaluations: Sequence[Evaluation]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """What an algorithm is told: losses (n, 2), infinite for failures, and violations (n,), 1 for failures."""
     losses = np.array([one.losses or (np.inf, np.inf) for one in evaluations], dtype=np.float64).reshape(-1, 2)
-    return losses, (~np.isfinite(losses).all(axis=1)).astype(np.float64)
+    violations: NDArray[np.float64] = np.where(np.isfinite(losses).all(axis=1), 0.0, 1.0)
+    return losses, violations
 
 
 def load_problem(
@@ -118,10 +120,8 @@ class SpaceSampling(Sampling):  # type: ignore[misc]
 
     def _do(self, problem: Problem, n_samples: int, *args: Any, random_state: Any = None, **kwargs: Any) -> Genomes:
         genomes = self.space.sample(n_samples, random_state)
-        try:
+        with contextlib.suppress(InputError):  # a space may leave out what MobileNetV2 is made of
             genomes[:1] = self.space.encode(self.space.mobilenet_v2())
-        except InputError:
-            pass  # a space may leave out what MobileNetV2 is made of
         return genomes
 
 

@@ -23,7 +23,16 @@ from evomnas.pareto import hypervolume, non_dominated
 
 MANIFEST = "run.json"
 COLUMNS = (
-    "id", "architecture", "status", "losses", "accuracy", "latency_ms", "latency_ci", "params", "macs", "on_front",
+    "id",
+    "architecture",
+    "status",
+    "losses",
+    "accuracy",
+    "latency_ms",
+    "latency_ci",
+    "params",
+    "macs",
+    "on_front",
     "order",
 )
 
@@ -70,22 +79,35 @@ class Run:
         check_free(folder)
         definition = evaluator.definition
         record = RunRecord(
-            id=uuid.uuid4().hex, algorithm=algorithm, seed=seed,
+            id=uuid.uuid4().hex,
+            algorithm=algorithm,
+            seed=seed,
             definition=json.dumps(definition.model_dump(mode="json")),
-            proxy=evaluator.proxy_key, device=evaluator.device_key,
+            proxy=evaluator.proxy_key,
+            device=evaluator.device_key,
             created=datetime.now(UTC).isoformat(timespec="seconds"),
         )
         evaluator.archive.add_run(record)
         dataset = evaluator.dataset
         manifest = {
-            "problem": definition.name, "algorithm": algorithm, "seed": seed, "budget": budget, "evaluations": 0,
-            "hypervolume": 0.0, "status": "running", "run": record.id, "created": record.created,
+            "problem": definition.name,
+            "algorithm": algorithm,
+            "seed": seed,
+            "budget": budget,
+            "evaluations": 0,
+            "hypervolume": 0.0,
+            "status": "running",
+            "run": record.id,
+            "created": record.created,
             "archive": os.path.relpath(str(evaluator.archive.path), folder),
             "seconds": {"total": 0.0, "training": 0.0, "latency": 0.0, "other": 0.0},
             "data": {
-                "train": len(dataset.train_labels), "validation": len(dataset.validation_labels),
-                "classes": len(dataset.classes), "channels": dataset.channels,
-                "resolution": definition.data.resolution, "fingerprint": dataset.fingerprint,
+                "train": len(dataset.train_labels),
+                "validation": len(dataset.validation_labels),
+                "classes": len(dataset.classes),
+                "channels": dataset.channels,
+                "resolution": definition.data.resolution,
+                "fingerprint": dataset.fingerprint,
             },
             "definition": json.loads(record.definition),
             **describe_environment(),
@@ -119,7 +141,11 @@ class Run:
     def shape(self) -> dict[str, int]:
         """Classes, channels and resolution of the networks that were measured."""
         data = self.manifest["data"]
-        return {"classes": data["classes"], "channels": data["channels"], "resolution": self.definition.latency_resolution}
+        return {
+            "classes": data["classes"],
+            "channels": data["channels"],
+            "resolution": self.definition.latency_resolution,
+        }
 
     @property
     def asks(self) -> list[Ask]:
@@ -134,7 +160,7 @@ class Run:
         asks = list(first.values())
         evaluations = [self.archive.evaluation(self.record.proxy, self.record.device, a.architecture) for a in asks]
         complete = [index for index, one in enumerate(evaluations) if one.losses is not None]
-        keep = non_dominated([evaluations[index].losses for index in complete])
+        keep = non_dominated([one.losses for one in evaluations if one.losses is not None])
         front = {index for index, kept in zip(complete, keep, strict=True) if kept}
         return [
             Result(ask.position, ask.generation, evaluation, index in front)

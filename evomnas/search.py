@@ -17,6 +17,7 @@ from evomnas.architecture import Architecture
 from evomnas.archive import Archive, Ask
 from evomnas.data import load_dataset
 from evomnas.definition import ProblemDefinition, load_definition
+from evomnas.device import choose_device
 from evomnas.errors import InputError
 from evomnas.evaluation import Evaluation
 from evomnas.evaluator import Evaluator
@@ -25,7 +26,6 @@ from evomnas.machine import usable_cores
 from evomnas.pareto import hypervolume
 from evomnas.problem import told
 from evomnas.runs import Run, check_free
-from evomnas.training import choose_device
 
 ARCHIVE = "evomnas.sqlite"
 FRUITLESS_ASKS = 50  # generations without a new network after which a space counts as searched through
@@ -190,7 +190,7 @@ def _run(
     executor: Executor | None = None
     try:
         if workers is None:
-            workers = usable_cores() if choose_device(device).type == "cpu" else 1
+            workers = usable_cores() if choose_device(device) == "cpu" else 1
         executor = make_executor(definition, workers, device)  # first: workers import while the images are read
         dataset = load_dataset(definition.data)
         executor.load(dataset)
@@ -287,9 +287,13 @@ class _Loop:
         points = [one.relative_losses for one in known if one.relative_losses is not None]
         self.on_progress(
             Progress(
-                phase, sum(one.status != "stopped" for one in known), self.budget, self.generation,
+                phase,
+                sum(one.status != "stopped" for one in known),
+                self.budget,
+                self.generation,
                 max((1 - error for error, _ in losses), default=None),
                 hypervolume(points, self.run_.definition.hypervolume.reference_point),
-                sum(one.failure is not None for one in known), self.reused,
+                sum(one.failure is not None for one in known),
+                self.reused,
             )
         )

@@ -183,8 +183,8 @@ class SearchSpace:
                 if getattr(candidate, field) == getattr(block, field):
                     break
             else:
-                allowed = sorted({str(getattr(self._block(number, genes[:gene] + [v] + genes[gene + 1 :]), field))
-                                  for v in sizes[gene]})
+                candidates = (self._block(number, [*genes[:gene], v, *genes[gene + 1 :]]) for v in sizes[gene])
+                allowed = sorted({str(getattr(candidate, field)) for candidate in candidates})
                 raise InputError(
                     f"block {number + 1}: {field} {getattr(block, field)} is not in this search space, "
                     f"which has {', '.join(allowed)}"
@@ -200,10 +200,17 @@ class SearchSpace:
         With the default space this is MobileNetV2 itself, except that ReLU stands for ReLU6.
         """
         blocks = tuple(
-            Block("mbconv6" if number else "dconv", 3, stride, round_filters(filters * self.width, self.divisor),
-                  layers, skip="identity")
+            Block(
+                "mbconv6" if number else "dconv",
+                3,
+                stride,
+                round_filters(filters * self.width, self.divisor),
+                layers,
+                skip="identity",
+            )
             for number, (filters, layers, stride) in enumerate(
-                zip(self.filters, self.layers, self.strides, strict=True))
+                zip(self.filters, self.layers, self.strides, strict=True)
+            )
         )
         return Architecture(round_filters(self.stem * self.width, self.divisor), self.stem_stride, blocks, self.head)
 

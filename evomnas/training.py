@@ -11,7 +11,6 @@ import math
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -22,29 +21,11 @@ from evomnas.architecture import Architecture
 from evomnas.augmentation import AUGMENTATIONS
 from evomnas.data import Dataset
 from evomnas.definition import DataSection, TrainingSection
-from evomnas.errors import InputError, unknown
+from evomnas.device import choose_device
+from evomnas.evaluation import Training, TrainingDiverged
 from evomnas.network import Network, build_network, torch_generator
 
 SCORING_BATCH = 512
-
-
-class TrainingDiverged(ArithmeticError):
-    """The loss became infinite or not a number."""
-
-
-@dataclass(frozen=True, slots=True)
-class Training:
-    """What a training gave.
-
-    Attributes:
-        accuracy: Share of the validation images that were classified correctly.
-        losses: Mean training loss per epoch.
-        seconds: How long it took.
-    """
-
-    accuracy: float
-    losses: tuple[float, ...]
-    seconds: float
 
 
 class _PointwiseConv2d(nn.Conv2d):
@@ -64,7 +45,7 @@ class ProxyTask:
     def __init__(self, dataset: Dataset, data: DataSection, recipe: TrainingSection, device: str = "auto") -> None:
         self.dataset = dataset
         self.recipe = recipe
-        self.device = choose_device(device)
+        self.device = torch.device(choose_device(device))
         self.augmentations = [AUGMENTATIONS[name] for name in data.augment]
         statistics = dataset.train_images.astype(np.float32) if dataset.train_images.size < 1e7 else None
         pixels = statistics if statistics is not None else dataset.train_images[:: len(dataset.train_images) // 1000]
@@ -93,8 +74,12 @@ class ProxyTask:
         with _one_thread(self.device):
             weights, order = np.random.SeedSequence(self.recipe.seed).spawn(2)
             network = build_network(
-                architecture, len(self.dataset.classes), self.dataset.channels,
-                dropout=self.recipe.dropout, bn_momentum=self.recipe.bn_momentum, seed=weights,
+                architecture,
+                len(self.dataset.classes),
+                self.dataset.channels,
+                dropout=self.recipe.dropout,
+                bn_momentum=self.recipe.bn_momentum,
+                seed=weights,
             )
             network = network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
             if self.device.type == "cpu":
@@ -147,20 +132,6 @@ class ProxyTask:
                 raise TrainingDiverged("the trained network's logits are not finite")
             correct += int((logits.argmax(1) == self._validation_labels[part]).sum())
         return correct / len(self._validation_labels)
-
-
-def choose_device(device: str = "auto") -> torch.device:
-    """The named torch device; `auto` is a GPU where there is one, else the CPU.
-
-    Raises:
-        InputError: There is no such device here.
-    """
-    if device not in ("auto", "cpu", "cuda"):
-        raise unknown("device", device, ("auto", "cpu", "cuda"))
-    has_gpu = torch.cuda.is_available()
-    if device == "cuda" and not has_gpu:
-        raise InputError("PyTorch sees no GPU here: use --device cpu or auto")
-    return torch.device("cuda" if has_gpu and device != "cpu" else "cpu")
 
 
 @contextmanager

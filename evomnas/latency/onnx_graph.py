@@ -7,7 +7,7 @@ norm is folded into the convolution before it, as every runtime for inference do
 
 from __future__ import annotations
 
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import onnx
@@ -42,7 +42,7 @@ def to_onnx(network: Network, images: Tensor) -> bytes:
     made = helper.make_graph(graph.nodes, "evomnas", tensors[:1], tensors[1:], graph.constants)
     model = helper.make_model(made, opset_imports=[helper.make_opsetid("", OPSET)], producer_name="evomnas")
     model.ir_version = IR_VERSION
-    return model.SerializeToString()
+    return bytes(model.SerializeToString())
 
 
 class _Graph:
@@ -58,7 +58,7 @@ class _Graph:
         self.constants.append(numpy_helper.from_array(array, name))
         return name
 
-    def node(self, operation: str, inputs: list[str], output: str = "", **attributes: object) -> str:
+    def node(self, operation: str, inputs: list[str], output: str = "", **attributes: Any) -> str:
         name = output or f"v{len(self.nodes)}"
         self.nodes.append(helper.make_node(operation, inputs, [name], **attributes))
         return name
@@ -82,12 +82,16 @@ class _Graph:
         if norm is not None:
             mean, variance = cast(Tensor, norm.running_mean), cast(Tensor, norm.running_var)
             scale = norm.weight / torch.sqrt(variance + norm.eps)
-            weight = weight * scale[:, None, None, None]  # type: ignore[assignment]
-            bias = norm.bias + scale * ((0 if bias is None else bias) - mean)  # type: ignore[assignment]
+            weight = weight * scale[:, None, None, None]
+            bias = norm.bias + scale * ((0 if bias is None else bias) - mean)
         inputs = [value, self.constant(weight)] + ([] if bias is None else [self.constant(bias)])
-        padding = [int(pad) for pad in conv.padding]  # type: ignore[arg-type]
+        padding = [int(pad) for pad in conv.padding]
         return self.node(
-            "Conv", inputs, kernel_shape=list(conv.kernel_size), strides=list(conv.stride), pads=padding * 2,
+            "Conv",
+            inputs,
+            kernel_shape=list(conv.kernel_size),
+            strides=list(conv.stride),
+            pads=padding * 2,
             group=conv.groups,
         )
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import onnxruntime
-import torch
 
-from evomnas.latency.onnx_graph import to_onnx
 from evomnas.latency.runtimes import Floats
-from evomnas.network import Network
+
+if TYPE_CHECKING:
+    import torch
+
+    from evomnas.network import Network
 
 
 class OnnxRuntime:
@@ -23,6 +26,8 @@ class OnnxRuntime:
 
     def convert(self, network: Network, images: torch.Tensor) -> bytes:
         """The network as an ONNX file, batch norm folded into the convolutions."""
+        from evomnas.latency.onnx_graph import to_onnx
+
         return to_onnx(network, images)
 
     def load(self, model: bytes, images: Floats, threads: int) -> Callable[[], Floats]:

@@ -80,7 +80,7 @@ def calibrate(reference: Run, seconds: float = CALIBRATION_S) -> Calibration:
     """The reference network's latency: the median over bursts of each burst's fastest run."""
     runs = _burst_length(reference)
     end = time.perf_counter() + seconds
-    samples = []
+    samples: list[float] = []
     while len(samples) < MIN_ROUNDS or time.perf_counter() < end:
         samples.append(_burst(reference, runs) * 1e3)
     return Calibration(float(np.median(samples)), tuple(samples))
