@@ -41,6 +41,7 @@ app = typer.Typer(
     help="Search MnasNet's space for networks that are accurate on your images and fast on your device.",
 )  # fmt: skip
 _debug = False
+LINE_EVERY_S = 20.0  # where progress goes to a file
 
 
 class Format(StrEnum):
@@ -233,7 +234,7 @@ def _stop_display() -> None:
 
 @contextmanager
 def _display() -> Iterator[Callable[[Progress], None]]:
-    """A live line on a terminal, a line per generation elsewhere; both on standard error."""
+    """A live line on a terminal; elsewhere a line per generation and now and then. On standard error."""
     global _live
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TextColumn
@@ -246,12 +247,13 @@ def _display() -> Iterator[Callable[[Progress], None]]:
     )  # fmt: skip
     # No refresh thread: the line is drawn when something happened, never while a latency is taken.
     _live = Bar(*columns, console=console, auto_refresh=False, transient=True)
-    started, last_generation, task = time.monotonic(), -1, _live.add_task("importing", total=None, facts="")
+    started, task = time.monotonic(), _live.add_task("importing", total=None, facts="")
+    last = (-1, -1, 0.0)  # generation, evaluated and time of the last line
     first: int | None = None
     importing: list[threading.Thread] = []
 
     def on_progress(progress: Progress) -> None:
-        nonlocal last_generation, first
+        nonlocal first, last
         first = progress.evaluated if first is None or progress.phase == "starting" else first
         facts = _facts(progress, time.monotonic() - started, progress.evaluated - first)
         if progress.phase == "training" and not importing:
@@ -259,8 +261,10 @@ def _display() -> Iterator[Callable[[Progress], None]]:
             importing[0].start()  # matplotlib takes a second, and this process has nothing to do now
         if console.is_terminal:
             _show(_live, task, progress, facts)
-        elif progress.generation != last_generation and progress.phase != "starting":
-            last_generation = progress.generation
+        elif progress.phase != "starting" and (progress.generation, progress.evaluated) != last[:2]:
+            if progress.generation == last[0] and time.monotonic() - last[2] < LINE_EVERY_S:
+                return
+            last = progress.generation, progress.evaluated, time.monotonic()
             text = f"generation {progress.generation}: {progress.evaluated} of {progress.budget} evaluated"
             typer.echo(f"{text}, {facts}", err=True)
 

@@ -1,0 +1,76 @@
+"""Shared fixtures: a tiny problem that trains in a fraction of a second, and one finished run of it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import settings
+
+from evomnas.definition import ProblemDefinition, validate_definition
+
+settings.register_profile("suite", deadline=None, max_examples=40, derandomize=bool(os.environ.get("CI")))
+settings.load_profile("suite")
+
+TINY = {
+    "name": "tiny",
+    "summary": "digits of 8 pixels, two blocks",
+    "space": {
+        "filters": [8, 8], "layers": [1, 2], "strides": [2, 2], "stem": 8, "stem_stride": 1, "head": 16, "divisor": 4,
+    },
+    "data": {"dataset": "digits", "resolution": 8, "validation": 0.5, "train_images": 200},
+    "training": {"epochs": 1, "batch": 50},
+}  # fmt: skip
+
+
+@pytest.fixture
+def tiny_values() -> dict:
+    import copy
+
+    return copy.deepcopy(TINY)
+
+
+@pytest.fixture(scope="session")
+def tiny() -> ProblemDefinition:
+    return validate_definition(TINY)
+
+
+@pytest.fixture(scope="session")
+def tiny_dataset(tiny):
+    from evomnas.data import load_dataset
+
+    return load_dataset(tiny.data)
+
+
+@pytest.fixture(scope="session")
+def finished_run(tiny, tmp_path_factory):
+    """A search of 24 networks of the tiny problem, in this process, with its report."""
+    from evomnas.report import write_report
+    from evomnas.search import search
+
+    run = search(tiny, budget=24, seed=3, out=tmp_path_factory.mktemp("finished") / "run", workers=0)
+    write_report(run)
+    return run
+
+
+@pytest.fixture
+def tiny_file(tmp_path) -> Path:
+    """The tiny problem as a TOML file."""
+    path = tmp_path / "tiny.toml"
+    lines = [f'name = "{TINY["name"]}"']
+    for section in ("space", "data", "training"):
+        lines.append(f"[{section}]")
+        lines += [f"{key} = {_toml(value)}" for key, value in TINY[section].items()]
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def _toml(value: object) -> str:
+    return f'"{value}"' if isinstance(value, str) else str(value)
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    return np.random.default_rng(7)

@@ -1,0 +1,134 @@
+"""The archive: what was added comes back, nothing is overwritten, foreign files are left alone."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from evomnas.architecture import Architecture
+from evomnas.archive import Archive, Ask, RunRecord, context_key
+from evomnas.errors import InputError
+from evomnas.evaluation import Cost, Failure, Measurement, Training
+from evomnas.latency.protocol import Calibration
+
+ARCHITECTURE = Architecture.parse("stem8_s1-conv_k3_s1_f8_n1-head16")
+OTHER = Architecture.parse("stem8_s1-conv_k5_s1_f8_n1-head16")
+MEASUREMENT = Measurement(Cost(10, 20, 3), 0.5, 0.4, 0.6, 1.25, (1.2, 1.3), 0.1)
+TRAINING = Training(0.75, (2.0, 1.0), 3.5)
+
+
+@pytest.fixture
+def archive(tmp_path):
+    opened = Archive(tmp_path / "archive.sqlite")
+    yield opened
+    opened.close()
+
+
+def test_evaluations_come_back_as_they_were_added(archive):
+    assert archive.evaluation("p", "d", ARCHITECTURE).status == "stopped"
+    archive.add_measurement("d", ARCHITECTURE, MEASUREMENT)
+    assert archive.evaluation("p", "d", ARCHITECTURE).losses is None
+    archive.add_training("p", ARCHITECTURE, TRAINING)
+    evaluation = archive.evaluation("p", "d", ARCHITECTURE)
+    assert (evaluation.measurement, evaluation.training) == (MEASUREMENT, TRAINING)
+    assert evaluation.losses == (0.25, 0.5)
+    assert evaluation.relative_losses == (0.25, 1.25)
+    assert archive.evaluation("p", "d", OTHER).measurement is None
+    assert archive.evaluation("another recipe", "d", ARCHITECTURE).training is None
+
+
+def test_a_failure_is_a_record_and_never_a_number(archive):
+    failure = Failure("diverged", "loss is NaN", "Traceback ...")
+    archive.add_measurement("d", ARCHITECTURE, MEASUREMENT)
+    archive.add_training("p", ARCHITECTURE, failure)
+    evaluation = archive.evaluation("p", "d", ARCHITECTURE)
+    assert (evaluation.status, evaluation.failure, evaluation.losses) == ("failed", failure, None)
+
+
+def test_the_first_result_counts(archive):
+    archive.add_training("p", ARCHITECTURE, TRAINING)
+    archive.add_training("p", ARCHITECTURE, Training(0.1, (), 0.0))
+    assert archive.evaluation("p", "d", ARCHITECTURE).training == TRAINING
+    first = archive.add_calibration("d", Calibration(2.0, (2.0,)))
+    assert archive.add_calibration("d", Calibration(9.0, (9.0,))) == first == Calibration(2.0, (2.0,))
+
+
+def test_runs_and_asks_come_back_in_order(archive):
+    record = RunRecord("r", "nsga2", 1, "{}", "p", "d", "now")
+    archive.add_run(record)
+    asks = [Ask(1, 0, OTHER), Ask(0, 0, ARCHITECTURE), Ask(2, 1, ARCHITECTURE)]
+    for ask in asks:
+        archive.add_ask("r", ask)
+    assert archive.run("r") == record
+    assert archive.asks("r") == sorted(asks, key=lambda ask: ask.position)
+    with pytest.raises(InputError, match="has no run x"):
+        archive.run("x")
+
+
+def test_another_connection_sees_a_result_at_once(archive):
+    archive.add_training("p", ARCHITECTURE, TRAINING)
+    reader = Archive(archive.path)
+    assert reader.evaluation("p", "d", ARCHITECTURE).training == TRAINING
+    reader.close()
+
+
+def test_two_writers_lose_nothing(tmp_path):
+    path = tmp_path / "shared.sqlite"
+    Archive(path).close()
+
+    def write(name: str) -> None:
+        archive = Archive(path)
+        for position in range(50):
+            archive.add_ask(name, Ask(position, 0, ARCHITECTURE))
+        archive.close()
+
+    threads = [threading.Thread(target=write, args=(name,)) for name in ("a", "b")]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    archive = Archive(path)
+    assert [len(archive.asks(name)) for name in ("a", "b")] == [50, 50]
+
+
+def test_a_foreign_database_is_recognised_and_left_alone(tmp_path):
+    path = tmp_path / "foreign.sqlite"
+    with sqlite3.connect(path) as connection:
+        connection.execute("CREATE TABLE photos (name TEXT)")
+    before = path.read_bytes()
+    with pytest.raises(InputError, match="another program's database: name another file with --archive"):
+        Archive(path)
+    assert path.read_bytes() == before
+
+
+def test_a_file_that_is_no_database_is_left_alone(tmp_path):
+    path = tmp_path / "notes.sqlite"
+    path.write_text("my notes, " * 200)
+    with pytest.raises(InputError, match="cannot use .* as an archive"):
+        Archive(path)
+    assert path.read_text() == "my notes, " * 200
+
+
+def test_an_archive_of_another_version_is_refused(tmp_path):
+    path = tmp_path / "future.sqlite"
+    Archive(path).close()
+    with sqlite3.connect(path) as connection:
+        connection.execute("PRAGMA user_version = 99")
+    with pytest.raises(InputError, match="has version 99, this evomnas reads 1"):
+        Archive(path)
+
+
+def test_a_missing_archive_is_not_made_where_one_is_expected(tmp_path):
+    with pytest.raises(InputError, match="there is no archive"):
+        Archive(tmp_path / "none.sqlite", create=False)
+    assert not (tmp_path / "none.sqlite").exists()
+
+
+@given(st.dictionaries(st.text(max_size=5), st.integers() | st.text(max_size=5), max_size=5))
+def test_context_keys_ignore_the_order_of_keys(content):
+    assert context_key(content) == context_key(dict(reversed(content.items())))
+    assert context_key(content) != context_key(content | {"another key": 1})

@@ -1,0 +1,165 @@
+"""The command, as its users run it: real processes, real exit codes, real signals."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+COMMAND = [sys.executable, "-c", "from evomnas.cli import main; main()"]
+
+
+def evomnas(*arguments: object, cwd=None, **options) -> subprocess.CompletedProcess[str]:
+    command = [*COMMAND, *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, timeout=300, check=False, **options)
+
+
+def test_help_does_not_import_torch():
+    code = "import sys; sys.argv = ['evomnas', '--help']\ntry:\n from evomnas.cli import main; main()\nexcept SystemExit: pass\nprint('torch' in sys.modules, 'numpy' in sys.modules)"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.endswith("False False\n")
+
+
+@pytest.mark.parametrize("command", ["run", "resume", "show", "report", "problems", "describe"])
+def test_every_command_has_help_and_stands_in_the_readme(command):
+    from pathlib import Path
+
+    assert len(evomnas(command, "--help").stdout) > 100
+    readme = (Path(__file__).parents[1] / "README.md").read_text()
+    assert f"evomnas {command}" in readme
+
+
+def test_problems_lists_the_built_in_ones():
+    lines = evomnas("problems").stdout.splitlines()
+    assert [line.split()[0] for line in lines] == ["cifar10", "digits", "fashion-mnist", "images"]
+
+
+def test_describe_gives_the_published_totals():
+    values = json.loads(evomnas("describe", "mnasnet-a1", "--format", "json").stdout)
+    assert values["params"] == 3_887_038
+    assert abs(values["macs"] / 1e6 - 311.3) < 0.1
+    assert sum(layer["macs"] for layer in values["layers"]) == values["macs"]
+    table = evomnas("describe", "mobilenet-v2@0.5", "--resolution", 96, "--classes", 10).stdout
+    assert re.search(r"^block 7.1 +mbconv6 k3 +160x3x3", table, re.MULTILINE)
+
+
+def test_show_and_describe_read_a_run(finished_run):
+    rows = json.loads(evomnas("show", finished_run.folder, "--all", "--format", "json").stdout)
+    assert len(rows) == 24
+    keys = "id architecture status losses accuracy latency_ms latency_ci params macs on_front order".split()
+    assert list(rows[0]) == keys
+    front = evomnas("show", finished_run.folder, "--format", "csv").stdout
+    assert front == (finished_run.folder / "front.csv").read_text()
+    table = evomnas("show", finished_run.folder).stdout
+    assert all(row["id"] in table for row in rows if row["on_front"])
+    described = json.loads(evomnas("describe", rows[5]["id"], "--run", finished_run.folder, "--format", "json").stdout)
+    assert (described["params"], described["macs"]) == (rows[5]["params"], rows[5]["macs"])
+
+
+def test_run_ends_with_the_front_the_report_and_the_next_command(tiny_file, tmp_path):
+    result = evomnas("run", tiny_file, "--budget", 3, "--workers", 2, cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert "generation 0: 0 of 3 evaluated" in result.stderr
+    assert "networks on the Pareto front" in result.stdout
+    folder = tmp_path / "runs" / "tiny-nsga2-s1"
+    assert (folder / "report.html").is_file()
+    assert (tmp_path / "runs" / "evomnas.sqlite").is_file()
+    look = re.search(r"^Look: +evomnas (.*)$", result.stdout, re.MULTILINE)
+    assert evomnas(*look[1].split(), cwd=tmp_path).returncode == 0
+    go_on = re.search(r"^Go on: +evomnas (.*)$", result.stdout, re.MULTILINE)
+    assert evomnas(*go_on[1].split(), cwd=tmp_path).returncode == 0
+    assert json.loads((folder / "run.json").read_text())["evaluations"] == 6
+
+
+def wrong(tmp_path):
+    foreign = tmp_path / "foreign"
+    foreign.mkdir()
+    (foreign / "file").write_text("mine")
+    return foreign
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["run", "digit"], "did you mean digits?"),
+        (["run", "--algo", "nsga9"], "unknown algorithm 'nsga9': there are nsga2"),
+        (["run", "--budget", "0"], "budget must be at least 1"),
+        (["run", "--set", "training.epoch=3"], "did you mean training.epochs?"),
+        (["run", "--time", "soon"], "as 90s, 10m or 2h"),
+        (["run", "images"], "needs a path: --set data.path=FOLDER"),
+        (["run", "images", "--set", "data.path=nowhere"], "does not exist"),
+        (["run", "--out", "FOREIGN"], "is not an empty folder"),
+        (["run", "--archive", "FOREIGN/file"], "name another file with --archive"),
+        (["resume", "nowhere"], "holds no run"),
+        (["show", "FOREIGN"], "holds no run"),
+        (["report", "nowhere"], "holds no run"),
+        (["describe", "mnasnet-z9"], "unknown network 'mnasnet-z9'"),
+        (["describe", "0123abcd"], "say which run with --run RUN"),
+        (["describe", "stem8_s1-conv_k3-head8"], "cannot read block 1"),
+        (["describe", "mnasnet-a1", "--resolution", "8"], "more than the image's 8 pixels"),
+        (["describe", "mnasnet-a1", "--classes", "0"], "--classes must lie between"),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_code_2(arguments, message, tmp_path):
+    foreign = wrong(tmp_path)
+    result = evomnas(*(one.replace("FOREIGN", str(foreign)) for one in arguments), cwd=tmp_path)
+    assert result.returncode == 2
+    assert message in result.stderr
+    assert result.stderr.startswith("evomnas: ")
+    assert result.stderr.count("\n") == 1
+    assert result.stdout == ""
+    assert (foreign / "file").read_text() == "mine"
+    assert not list(tmp_path.glob("runs/*/run.json"))
+
+
+def test_debug_shows_a_traceback(tmp_path):
+    result = evomnas("--debug", "show", tmp_path)
+    assert result.returncode == 1
+    assert "Traceback" in result.stderr
+
+
+def children(pid: int) -> set[int]:
+    found = subprocess.run(["pgrep", "-g", str(pid)], capture_output=True, text=True, check=False)
+    return {int(line) for line in found.stdout.split()}
+
+
+@pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_an_interrupted_run_keeps_everything_and_says_how_to_go_on(sent, code, tiny_file, tmp_path):
+    tiny_file.write_text(tiny_file.read_text().replace("epochs = 1", "epochs = 60"))
+    process = subprocess.Popen(
+        [*COMMAND, "run", str(tiny_file), "--budget", "40"], cwd=tmp_path, start_new_session=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    folder = tmp_path / "runs" / "tiny-nsga2-s1"
+    for _ in range(600):
+        time.sleep(0.1)
+        shown = evomnas("show", folder, "--all", "--format", "json") if (folder / "run.json").exists() else None
+        if shown and sum(row["status"] == "ok" for row in json.loads(shown.stdout)) >= 2:
+            break
+    if sent == signal.SIGINT:
+        os.killpg(process.pid, sent)  # as a terminal does: to all processes
+    else:
+        process.send_signal(sent)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == code
+    assert f"Go on with: evomnas resume {folder.relative_to(tmp_path)}" in errors
+    assert "Traceback" not in errors
+    rows = json.loads(evomnas("show", folder, "--all", "--format", "json").stdout)
+    assert sum(row["status"] == "ok" for row in rows) >= 2
+    for _ in range(50):
+        if not children(process.pid):
+            break
+        time.sleep(0.1)
+    assert not children(process.pid)
+
+
+def test_output_that_nobody_reads_is_no_error(finished_run):
+    command = " ".join(f"'{part}'" for part in [*COMMAND, "show", str(finished_run.folder), "--all"])
+    result = subprocess.run(["bash", "-c", f"{command} | head -1"], capture_output=True, text=True, check=False)
+    assert "Traceback" not in result.stderr

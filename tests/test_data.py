@@ -1,0 +1,169 @@
+"""Data sets: splits, formats, and one clear line for whatever cannot be read."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from evomnas.data import load_dataset
+from evomnas.definition import DataSection
+from evomnas.errors import InputError
+
+
+def section(**values) -> DataSection:
+    return DataSection(**({"dataset": "digits", "resolution": 8} | values))
+
+
+@pytest.fixture
+def npz_file(tmp_path, rng):
+    def write(**changes):
+        arrays = {
+            "x_train": rng.integers(0, 256, (40, 6, 6), dtype=np.uint8),
+            "y_train": np.arange(40) % 4,
+            "x_test": np.zeros((4, 6, 6), dtype=np.uint8),
+            "y_test": np.arange(4),
+        } | changes
+        path = tmp_path / "images.npz"
+        np.savez(path, **{name: value for name, value in arrays.items() if value is not None})
+        return path
+
+    return write
+
+
+@pytest.fixture
+def photos(tmp_path, rng):
+    for name in ("cats", "dogs"):
+        (tmp_path / "photos" / name).mkdir(parents=True)
+        for index in range(10):
+            pixels = rng.integers(0, 256, (12, 20, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(tmp_path / "photos" / name / f"{index}.png")
+    return tmp_path / "photos"
+
+
+def test_digits_keep_a_fifth_of_every_class_aside_and_split_the_rest():
+    dataset = load_dataset(section(validation=0.25))
+    seen = np.bincount(np.r_[dataset.train_labels, dataset.validation_labels])
+    from sklearn.datasets import load_digits
+
+    everything = np.bincount(load_digits().target)
+    assert (seen == everything - np.round(0.2 * everything)).all()
+    assert (np.bincount(dataset.validation_labels) == np.round(0.25 * seen)).all()
+    assert dataset.train_images.shape[1:] == (1, 8, 8)
+    assert dataset.train_images.dtype == np.uint8
+    assert dataset.train_images.max() == 255
+
+
+def test_splits_share_no_image_and_come_out_the_same_again():
+    first, again = load_dataset(section()), load_dataset(section())
+    assert first.fingerprint == again.fingerprint
+    train = {image.tobytes() for image in first.train_images}
+    held = [image.tobytes() for image in first.validation_images]
+    assert sum(image in train for image in held) == 0
+
+
+def test_fewer_training_images_leave_the_validation_images_as_they_are():
+    full, few = load_dataset(section()), load_dataset(section(train_images=100))
+    assert len(few.train_labels) == 100
+    assert np.bincount(few.train_labels).min() >= 8
+    assert np.array_equal(full.validation_images, few.validation_images)
+    assert full.fingerprint != few.fingerprint
+
+
+def test_resolution_resizes():
+    assert load_dataset(section(resolution=12)).train_images.shape[2:] == (12, 12)
+
+
+def test_npz_reads_the_training_part_alone(npz_file):
+    path = npz_file(x_test=np.array(["not", "an", "image"]), y_test=np.array([0.5]))
+    dataset = load_dataset(section(dataset="npz", path=path, resolution=6))
+    assert len(dataset.train_labels) + len(dataset.validation_labels) == 40
+    assert dataset.classes == ("0", "1", "2", "3")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"y_test": None}, "lacks y_test"),
+        ({"x_train": np.zeros((40, 6, 6))}, "images must be uint8"),
+        ({"x_train": np.zeros((40, 36), dtype=np.uint8)}, "images must be uint8 of shape"),
+        ({"y_train": np.arange(39) % 4}, "one non-negative integer per image"),
+        ({"y_train": np.zeros(40)}, "one non-negative integer per image"),
+        ({"y_train": np.zeros(40, dtype=int)}, "at least 2 classes"),
+        ({"y_train": np.arange(40) % 4 * 1000}, "labels must number the classes from 0"),
+        ({"y_train": np.array([object()] * 40)}, "cannot read the npz file"),
+    ],
+)
+def test_a_wrong_npz_file_says_what_is_wrong(npz_file, changes, message):
+    with pytest.raises(InputError, match=message):
+        load_dataset(section(dataset="npz", path=npz_file(**changes), resolution=6))
+
+
+def test_an_npz_file_that_is_none_says_so(tmp_path):
+    path = tmp_path / "broken.npz"
+    path.write_bytes(b"PK\x03\x04 not a zip")
+    with pytest.raises(InputError, match="cannot read the npz file"):
+        load_dataset(section(dataset="npz", path=path))
+
+
+def test_an_image_folder_gives_square_colour_images_and_class_names(photos):
+    dataset = load_dataset(section(dataset="image-folder", path=photos))
+    assert dataset.classes == ("cats", "dogs")
+    assert dataset.train_images.shape[1:] == (3, 8, 8)
+    assert len(dataset.train_labels) + len(dataset.validation_labels) == 16  # a fifth is kept for the test
+
+
+def test_an_image_folder_with_a_train_folder_reads_that_alone(photos, tmp_path):
+    root = tmp_path / "split"
+    root.mkdir()
+    photos.rename(root / "train")
+    (root / "test" / "cats").mkdir(parents=True)
+    (root / "test" / "cats" / "broken.png").write_bytes(b"never opened")
+    dataset = load_dataset(section(dataset="image-folder", path=root))
+    assert len(dataset.train_labels) + len(dataset.validation_labels) == 20
+
+
+def test_an_image_that_cannot_be_read_is_named(photos):
+    for broken in (photos / "dogs").iterdir():
+        broken.write_bytes(b"\x89PNG\r\n\x1a\n broken")
+    with pytest.raises(InputError, match=r"cannot read the image .*dogs.*remove or replace it"):
+        load_dataset(section(dataset="image-folder", path=photos))
+
+
+@pytest.mark.parametrize("dataset", ["npz", "image-folder"])
+def test_a_missing_path_says_what_to_type(dataset, tmp_path):
+    with pytest.raises(InputError, match=r"needs a path: --set data.path="):
+        load_dataset(section(dataset=dataset))
+    with pytest.raises(InputError, match=r"does not exist: --set data.path="):
+        load_dataset(section(dataset=dataset, path=tmp_path / "nowhere"))
+
+
+def test_a_folder_without_images_says_what_is_expected(tmp_path):
+    (tmp_path / "cats").mkdir()
+    with pytest.raises(InputError, match="expected one sub-folder of images per class"):
+        load_dataset(section(dataset="image-folder", path=tmp_path))
+    (tmp_path / "file.txt").write_text("text")
+    with pytest.raises(InputError, match="is not a folder"):
+        load_dataset(section(dataset="image-folder", path=tmp_path / "file.txt"))
+
+
+def test_torchvision_data_that_cannot_be_had_is_one_line(tmp_path):
+    blocked = tmp_path / "file"
+    blocked.write_text("no folder can be made here")
+    with pytest.raises(InputError, match="cannot load FashionMNIST into .*set data.path"):
+        load_dataset(section(dataset="fashion-mnist", path=blocked, resolution=28))
+
+
+def test_torchvision_data_sets_are_read_from_their_files(tmp_path, rng):
+    """Fashion-MNIST's own file format, tiny: torchvision finds it and downloads nothing."""
+    raw = tmp_path / "FashionMNIST" / "raw"
+    raw.mkdir(parents=True)
+    for part, count in (("train", 40), ("t10k", 4)):
+        images = rng.integers(0, 256, (count, 28, 28), dtype=np.uint8)
+        header = np.array([0x803, count, 28, 28], dtype=">i4").tobytes()
+        (raw / f"{part}-images-idx3-ubyte").write_bytes(header + images.tobytes())
+        header = np.array([0x801, count], dtype=">i4").tobytes()
+        (raw / f"{part}-labels-idx1-ubyte").write_bytes(header + (np.arange(count, dtype=np.uint8) % 10).tobytes())
+    dataset = load_dataset(section(dataset="fashion-mnist", path=tmp_path, resolution=28))
+    assert dataset.train_images.shape[1:] == (1, 28, 28)
+    assert dataset.classes[9] == "Ankle boot"

@@ -1,0 +1,37 @@
+"""The package as a whole: public names, lazy imports, layering."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import evomnas
+
+ROOT = Path(evomnas.__file__).parent
+
+
+@pytest.mark.parametrize("name", evomnas.__all__)
+def test_public_names_are_there_and_documented(name):
+    assert getattr(evomnas, name).__doc__
+
+
+def test_unknown_names_are_attribute_errors():
+    with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
+        _ = evomnas.nonsense
+
+
+def test_importing_the_package_does_not_import_torch():
+    code = "import sys, evomnas; evomnas.load_definition('digits'); print('torch' in sys.modules)"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout == "False\n"
+
+
+def test_nothing_prints_but_the_command():
+    for path in ROOT.rglob("*.py"):
+        calls = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)]
+        printing = [call for call in calls if isinstance(call.func, ast.Name) and call.func.id == "print"]
+        assert not printing, f"{path} prints"

@@ -1,0 +1,126 @@
+"""The pymoo problem and its operators: valid genomes, respected block boundaries, the stated rates."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from pymoo.algorithms.moo.nsga2 import NSGA2
+from pymoo.core.population import Population
+from pymoo.core.problem import Problem
+from pymoo.optimize import minimize
+from scipy.stats import chisquare
+
+from evomnas.architecture import Architecture
+from evomnas.evaluation import Cost, Evaluation, Failure, Measurement, Training
+from evomnas.problem import (
+    BlockCrossover,
+    GeneMutation,
+    NetworkDuplicates,
+    SearchProblem,
+    SpaceSampling,
+    load_problem,
+    told,
+)
+from evomnas.space import GENES, SearchSpace
+
+SPACE = SearchSpace()
+PROBLEM = Problem(42, 2, 1, xl=np.zeros(42), xu=SPACE.gene_sizes - 1, vtype=int)
+
+
+def evaluation(architecture: Architecture, accuracy: float, latency: float) -> Evaluation:
+    measurement = Measurement(Cost(1, 1, 0), latency, latency, latency, latency, (latency,), 0.0)
+    return Evaluation(architecture, measurement, Training(accuracy, (), 0.0))
+
+
+def test_the_reference_network_comes_first_and_all_genomes_are_valid(rng):
+    genomes = SpaceSampling(SPACE)._do(PROBLEM, 30, random_state=rng)
+    assert SPACE.decode(genomes[0]) == SPACE.mobilenet_v2()
+    assert ((genomes >= 0) & (genomes < SPACE.gene_sizes)).all()
+
+
+def test_a_space_without_the_reference_network_is_sampled_all_the_same(rng):
+    space = SearchSpace(ops=("conv",))
+    assert SpaceSampling(space)._do(PROBLEM, 5, random_state=rng).shape == (5, 42)
+
+
+def test_crossover_exchanges_whole_blocks_evenly_and_at_least_one(rng):
+    parents = np.stack([np.zeros((2000, 42), dtype=int), np.ones((2000, 42), dtype=int)])
+    children = BlockCrossover()._do(PROBLEM, parents, random_state=rng)
+    blocks = children.reshape(2, 2000, 7, len(GENES))
+    assert (blocks == blocks[..., :1]).all()  # no block is cut
+    assert (children.sum(axis=0) == 1).all()  # each gene goes to one child, its alternative to the other
+    exchanged = blocks[0, :, :, 0].sum(axis=1)
+    assert exchanged.min() >= 1
+    per_block = blocks[0, :, :, 0].sum(axis=0)
+    assert chisquare(per_block).pvalue > 1e-4
+
+
+def test_mutation_changes_genes_at_the_stated_rate_to_every_other_value_alike(rng):
+    x = np.zeros((20000, 42), dtype=int)
+    mutated = GeneMutation()._do(PROBLEM, x, random_state=rng)
+    assert ((mutated >= 0) & (mutated < SPACE.gene_sizes)).all()
+    assert abs((mutated != x).mean() - 1 / 42) < 5 * np.sqrt(1 / 42 / x.size)
+    for gene in (0, 3, 4):
+        counts = np.bincount(mutated[:, gene], minlength=SPACE.gene_sizes[gene])[1:]
+        assert chisquare(counts).pvalue > 1e-4
+    assert (GeneMutation(rate=1.0)._do(PROBLEM, x, random_state=rng) != x).all()
+
+
+def test_mutation_leaves_genes_alone_that_have_one_choice(rng):
+    problem = Problem(2, 2, 1, xl=np.zeros(2), xu=np.array([0, 3]), vtype=int)
+    mutated = GeneMutation(rate=1.0)._do(problem, np.zeros((50, 2), dtype=int), random_state=rng)
+    assert (mutated[:, 0] == 0).all()
+    assert (mutated[:, 1] > 0).all()
+
+
+def test_duplicates_are_networks_and_not_genomes():
+    space = SearchSpace(filters=(8,), layers=(1,), strides=(2,), stem=8, stem_stride=1, head=8)
+    none, identity, pool = ([0, 0, 0, skip, 0, 0] for skip in (0, 1, 2))
+    population = Population.new("X", np.array([none, identity, pool, none]))
+    duplicates = NetworkDuplicates(space)
+    assert duplicates.do(population).get("X").tolist() == [none, pool]
+    duplicates.remember([space.decode(pool)])
+    assert duplicates.do(population).get("X").tolist() == [none]
+    assert len(duplicates.do(population, Population.new("X", np.array([identity])))) == 0
+
+
+def test_a_failure_is_told_as_infeasible_and_never_as_a_number():
+    good = evaluation(SPACE.mobilenet_v2(), 0.75, 2.0)
+    bad = Evaluation(SPACE.mobilenet_v2(), None, Failure("error", "x"))
+    losses, violations = told([good, bad])
+    assert losses.tolist() == [[0.25, 2.0], [np.inf, np.inf]]
+    assert violations.tolist() == [0.0, 1.0]
+
+
+def test_minimize_finds_the_front_of_a_known_problem(tiny):
+    """Error falls with every SE, latency rises with every layer: no training, the answer is known."""
+
+    def evaluate(architectures):
+        return [
+            Evaluation(one, None, Failure("error", "5 is broken")) if any(b.kernel == 5 for b in one.blocks)
+            else evaluation(one, sum(b.se > 0 for b in one.blocks) / 4, float(sum(b.layers for b in one.blocks)))
+            for one in architectures
+        ]  # fmt: skip
+
+    problem = SearchProblem(tiny, evaluate)
+    result = minimize(problem, NSGA2(pop_size=20, **problem.operators()), ("n_gen", 30), seed=1)
+    assert np.unique(result.F, axis=0).tolist() == [[0.5, 2.0]]
+    assert all(b.se and b.kernel == 3 for x in np.atleast_2d(result.X) for b in tiny.space.decode(x).blocks)
+
+
+def test_minimize_trains_and_measures_real_networks(tiny_file, tmp_path):
+    archive = tmp_path / "archive.sqlite"
+    problem = load_problem(tiny_file, archive=archive)
+    result = minimize(problem, NSGA2(pop_size=4, **problem.operators()), ("n_gen", 2), seed=1)
+    assert ((result.F[:, 0] >= 0) & (result.F[:, 0] <= 1)).all()
+    assert (result.F[:, 1] > 0).all()
+    again = load_problem(tiny_file, archive=archive)
+    repeated = minimize(again, NSGA2(pop_size=4, **again.operators()), ("n_gen", 2), seed=1)
+    assert np.array_equal(result.F, repeated.F)
+
+
+def test_a_problem_reads_no_images_before_it_must():
+    problem = load_problem("images", ["data.path=/nowhere"])
+    assert problem.n_var == 42
+    with pytest.raises(ValueError, match="does not exist"):
+        problem.evaluate(problem.xl[None])

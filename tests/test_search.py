@@ -1,0 +1,266 @@
+"""The loop: budget, replay, sharing, failures, interruption. Real trainings of tiny networks throughout."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+
+import pytest
+
+from evomnas.errors import InputError
+from evomnas.evaluation import Training
+from evomnas.executors import PoolExecutor, make_executor
+from evomnas.search import EverythingFailed, resume, search
+from evomnas.training import ProxyTask
+
+
+def sequence(run) -> list[str]:
+    return [str(ask.architecture) for ask in run.asks]
+
+
+def test_a_run_evaluates_its_budget_of_distinct_networks(finished_run):
+    results = finished_run.results()
+    assert len(results) == 24 == len({result.evaluation.architecture for result in results})
+    assert {result.evaluation.status for result in results} == {"ok"}
+    assert results[0].evaluation.architecture == finished_run.definition.space.mobilenet_v2()
+    assert [result.order for result in results] == list(range(24))
+    assert {result.generation for result in results} == {0, 1}
+
+
+def test_the_front_is_what_no_evaluation_dominates(finished_run):
+    losses = [result.evaluation.losses for result in finished_run.results()]
+    expected = [
+        not any(b[0] <= a[0] and b[1] <= a[1] and b != a for b in losses) for a in losses
+    ]  # fmt: skip
+    assert [result.on_front for result in finished_run.results()] == expected
+
+
+def test_every_measurement_keeps_its_samples_and_spread(finished_run):
+    for result in finished_run.results():
+        measurement = result.evaluation.measurement
+        assert len(measurement.samples) >= 12
+        assert measurement.low_ms <= measurement.latency_ms <= measurement.high_ms
+    reference = finished_run.results()[0].evaluation.measurement
+    assert 0.5 < reference.ratio < 2  # the reference network against itself
+
+
+def test_the_folder_says_what_was_done(finished_run):
+    manifest = json.loads((finished_run.folder / "run.json").read_text())
+    assert (manifest["problem"], manifest["algorithm"], manifest["seed"], manifest["budget"]) == (
+        "tiny",
+        "nsga2",
+        3,
+        24,
+    )
+    assert manifest["status"] == "finished"
+    assert manifest["evaluations"] == 24
+    assert 0 < manifest["hypervolume"] < 1
+    assert manifest["seconds"]["total"] >= manifest["seconds"]["training"] > 0
+    assert manifest["versions"]["torch"]
+    assert manifest["machine"]["processor"]
+    with (finished_run.folder / "front.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["id"] for row in rows] == [result.evaluation.architecture.id for result in finished_run.front()]
+
+
+def test_the_same_seed_with_the_archive_at_hand_gives_the_same_run_without_training(finished_run, tiny, monkeypatch):
+    monkeypatch.setattr(ProxyTask, "train", lambda *_: pytest.fail("was trained again"))
+    again = search(tiny, budget=24, seed=3, out=finished_run.folder.parent / "again", workers=0)
+    assert sequence(again) == sequence(finished_run)
+    assert [r.to_dict() for r in again.front()] == [r.to_dict() for r in finished_run.front()]
+    assert again.manifest["hypervolume"] == finished_run.manifest["hypervolume"]
+
+
+def test_another_seed_asks_for_other_networks_and_shares_what_is_known(finished_run, tiny):
+    seen = []
+    other = search(tiny, budget=3, seed=4, out=finished_run.folder.parent / "other", workers=0, on_progress=seen.append)
+    assert sequence(other)[1:] != sequence(finished_run)[1:3]
+    assert seen[-1].reused >= 1  # the reference network is everyone's first
+
+
+class Interrupt(KeyboardInterrupt):
+    pass
+
+
+@pytest.mark.parametrize("job", ["train", "measure"])
+def test_an_interrupted_run_resumes_to_the_run_that_nobody_disturbed(job, tiny, tmp_path, finished_run, monkeypatch):
+    """Stopped in a training or a measurement; then what had ended is never taken again."""
+    import shutil
+
+    import evomnas.evaluator as evaluator_module
+
+    # The undisturbed run's archive holds every number, so that both runs see the same latencies.
+    shutil.copy(finished_run.folder.parent / "evomnas.sqlite", tmp_path / "all.sqlite")
+    calls = {"count": 0}
+    original_train, original_compare = ProxyTask.train, evaluator_module.compare
+
+    def interrupted(original):
+        def call(*args):
+            calls["count"] += 1
+            if calls["count"] == 5:
+                raise Interrupt
+            return original(*args)
+
+        return call
+
+    if job == "train":
+        monkeypatch.setattr(ProxyTask, "train", interrupted(original_train))
+    else:
+        monkeypatch.setattr(evaluator_module, "compare", interrupted(original_compare))
+    with pytest.raises(Interrupt):
+        search(tiny, budget=8, seed=3, out=tmp_path / "run", workers=0)
+    monkeypatch.undo()
+    manifest = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert manifest["status"] == "interrupted"
+    trained = []
+    monkeypatch.setattr(ProxyTask, "train", lambda self, one: trained.append(one) or original_train(self, one))
+    run = resume(tmp_path / "run", workers=0)
+    assert len(trained) == (4 if job == "train" else 8)
+    assert sequence(run) == sequence(finished_run)[:8]
+    assert [r.evaluation.training.accuracy for r in run.results()] == [
+        r.evaluation.training.accuracy for r in finished_run.results()[:8]
+    ]
+    assert run.manifest["status"] == "finished"
+
+
+def test_resuming_with_a_larger_budget_goes_on_where_the_run_ended(tiny, tmp_path):
+    search(tiny, budget=3, seed=3, out=tmp_path / "run", workers=0)
+    run = resume(tmp_path / "run", budget=5, workers=0)
+    assert len(run.results()) == 5
+    assert run.manifest["budget"] == 5
+    with pytest.raises(InputError, match="budget is 5 already"):
+        resume(tmp_path / "run", budget=4)
+
+
+def test_resuming_with_other_images_is_refused(tiny_file, tmp_path, rng):
+    import numpy as np
+
+    path = tmp_path / "images.npz"
+
+    def write():
+        images = rng.integers(0, 256, (60, 8, 8), dtype=np.uint8)
+        np.savez(path, x_train=images, y_train=np.arange(60) % 3, x_test=images, y_test=np.arange(60))
+
+    write()
+    overrides = ["data.dataset=npz", f"data.path={path}", "data.train_images=20"]
+    search(tiny_file, overrides=overrides, budget=1, out=tmp_path / "run", workers=0)
+    write()
+    with pytest.raises(InputError, match=r"cannot resume .*images, .* changed \(data was"):
+        resume(tmp_path / "run", budget=2, workers=0)
+
+
+def test_a_time_limit_stops_in_the_middle_of_a_generation_and_loses_nothing(tiny, tmp_path, monkeypatch):
+    import evomnas.search as search_module
+
+    original = ProxyTask.train
+    clock = {"offset": 0.0}
+
+    def slow(self, architecture):
+        clock["offset"] += 100.0
+        return original(self, architecture)
+
+    real = search_module.time.perf_counter
+    monkeypatch.setattr(ProxyTask, "train", slow)
+    monkeypatch.setattr(search_module.time, "perf_counter", lambda: real() + clock["offset"])
+    run = search(tiny, budget=20, seed=1, out=tmp_path / "run", workers=0, time_limit_s=250.0)
+    assert run.manifest["status"] == "out of time"
+    assert run.manifest["evaluations"] == 3
+    assert sum(result.evaluation.status == "stopped" for result in run.results()) == 17
+
+
+def test_failed_candidates_are_recorded_and_the_search_goes_on(tiny, tmp_path, monkeypatch):
+    original = ProxyTask.train
+
+    def broken(self, architecture):
+        if any(block.se for block in architecture.blocks):
+            raise RuntimeError("DefaultCPUAllocator: not enough memory: you tried to allocate 1 byte")
+        return original(self, architecture)
+
+    monkeypatch.setattr(ProxyTask, "train", broken)
+    run = search(tiny, budget=6, seed=1, out=tmp_path / "run", workers=0)
+    failures = [result.evaluation.failure for result in run.results() if result.evaluation.status == "failed"]
+    assert failures
+    assert {failure.kind for failure in failures} == {"out-of-memory"}
+    assert "Traceback" in failures[0].trace
+    assert not any(result.on_front for result in run.results() if result.evaluation.status == "failed")
+
+
+def test_a_run_in_which_all_fails_stops_with_the_cause(tiny, tmp_path, monkeypatch):
+    def broken(self, architecture):
+        raise RuntimeError("the cable is loose")
+
+    monkeypatch.setattr(ProxyTask, "train", broken)
+    with pytest.raises(EverythingFailed, match="all 4 candidates failed, most often with: the cable is loose"):
+        search(tiny, budget=4, seed=1, out=tmp_path / "run", workers=0)
+
+
+def test_a_folder_in_use_is_never_written_over(finished_run, tiny, tmp_path):
+    before = (finished_run.folder / "run.json").read_bytes()
+    with pytest.raises(InputError, match="holds a run already: go on with it .evomnas resume"):
+        search(tiny, budget=2, out=finished_run.folder)
+    assert (finished_run.folder / "run.json").read_bytes() == before
+    (tmp_path / "thesis.txt").write_text("years of work")
+    with pytest.raises(InputError, match="is not an empty folder"):
+        search(tiny, budget=2, out=tmp_path)
+    assert os.listdir(tmp_path) == ["thesis.txt"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"budget": 0}, "budget must be at least 1 evaluation, got 0: for example --budget 64"),
+        ({"seed": -1}, "seed must be 0 or more"),
+        ({"time_limit_s": 0.0}, "time limit must be positive"),
+        ({"workers": -1}, "workers must lie between"),
+        ({"algorithm": "nsga3"}, "unknown algorithm 'nsga3': there are nsga2; did you mean nsga2"),
+        ({"device": "tpu"}, "unknown device 'tpu': there are auto, cpu, cuda"),
+        ({"problem": "digit"}, "unknown problem 'digit'"),
+    ],
+)
+def test_wrong_arguments_start_nothing(arguments, message, tmp_path):
+    with pytest.raises(InputError, match=message):
+        search(**({"problem": "digits", "out": tmp_path / "run"} | arguments))
+    assert not (tmp_path / "run").exists()
+
+
+def test_worker_processes_give_the_results_of_this_process(tiny, tiny_dataset, finished_run):
+    architectures = [result.evaluation.architecture for result in finished_run.results()[:4]]
+    executor = make_executor(tiny, 2)
+    try:
+        executor.load(tiny_dataset)
+        outcomes = dict(executor.run("train", architectures, lambda: None))
+    finally:
+        executor.close()
+    expected = {r.evaluation.architecture: r.evaluation.training for r in finished_run.results()[:4]}
+    for architecture, training in outcomes.items():
+        assert isinstance(training, Training)
+        assert training.accuracy == expected[architecture].accuracy
+        assert training.losses == expected[architecture].losses
+    assert len(outcomes) == 4
+
+
+def test_a_killed_worker_is_a_failure_and_the_next_candidate_gets_a_new_one(tiny, tiny_dataset):
+    import signal
+    import time
+
+    architecture = tiny.space.mobilenet_v2()
+    slow = tiny.model_copy(update={"training": tiny.training.model_copy(update={"epochs": 100_000})})
+    executor = PoolExecutor(slow, 1)
+    killed: list[int] = []
+
+    def kill() -> None:
+        if not killed and executor._pool._pool_manager.worker_manager.workers:
+            time.sleep(0.5)  # the worker has taken up its task
+            killed.extend(executor._pool._pool_manager.worker_manager.workers)
+            os.kill(killed[0], signal.SIGKILL)
+
+    try:
+        executor.load(tiny_dataset)
+        [(_, outcome)] = executor.run("train", [architecture], kill)
+        assert outcome.kind == "killed"
+        assert "exit code" in outcome.message
+        [(_, outcome)] = executor.run("prepare", [architecture], lambda: None)
+        assert outcome[0].params > 0
+    finally:
+        executor.close()

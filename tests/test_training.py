@@ -1,0 +1,94 @@
+"""The proxy task: it learns, repeats itself, and says when it diverged."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from evomnas.augmentation import crop, flip, shift
+from evomnas.data import load_dataset
+from evomnas.evaluation import Failure, TrainingDiverged
+from evomnas.network import build_network, torch_generator
+from evomnas.training import ProxyTask, _cosine, _use_matrix_products
+
+
+def test_a_short_training_learns_and_comes_out_the_same_again(tiny, tiny_dataset):
+    recipe = tiny.training.model_copy(update={"epochs": 20, "learning_rate": 0.2})
+    task = ProxyTask(tiny_dataset, tiny.data, recipe)
+    first = task.train(tiny.space.mobilenet_v2())
+    again = ProxyTask(tiny_dataset, tiny.data, recipe).train(tiny.space.mobilenet_v2())
+    assert first.accuracy > 0.5  # chance is 0.1
+    assert first.losses[-1] < first.losses[0]
+    assert (first.accuracy, first.losses) == (again.accuracy, again.losses)
+
+
+def test_training_leaves_the_caller_s_threads_and_generator_alone(tiny, tiny_dataset):
+    threads, state = torch.get_num_threads(), torch.get_rng_state()
+    ProxyTask(tiny_dataset, tiny.data, tiny.training).train(tiny.space.mobilenet_v2())
+    assert torch.get_num_threads() == threads
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "rmsprop", "adamw"])
+def test_every_optimizer_trains(tiny, tiny_dataset, optimizer):
+    recipe = tiny.training.model_copy(update={"optimizer": optimizer, "learning_rate": 0.01, "dropout": 0.2})
+    assert ProxyTask(tiny_dataset, tiny.data, recipe).train(tiny.space.mobilenet_v2()).losses[0] > 0
+
+
+def test_a_loss_that_is_not_finite_is_a_failure_of_its_own_kind(tiny, tiny_dataset):
+    recipe = tiny.training.model_copy(update={"learning_rate": 1e30})
+    with pytest.raises(TrainingDiverged, match="not finite|became") as caught:
+        ProxyTask(tiny_dataset, tiny.data, recipe).train(tiny.space.mobilenet_v2())
+    assert Failure.of(caught.value).kind == "diverged"
+
+
+def test_matrix_products_give_what_convolutions_give(tiny):
+    network = build_network(tiny.space.mobilenet_v2(), 10, 1, seed=2).to(memory_format=torch.channels_last).eval()
+    images = torch.randn(4, 1, 8, 8).contiguous(memory_format=torch.channels_last)
+    expected = network(images)
+    _use_matrix_products(network)
+    torch.testing.assert_close(network(images), expected)
+
+
+def test_the_learning_rate_rises_to_its_peak_and_falls_to_zero():
+    rates = [_cosine(0.2, 50)(step) for step in range(51)]
+    assert max(rates) == rates[10] == 1.0
+    assert sorted(rates[:11]) == rates[:11]
+    assert sorted(rates[10:], reverse=True) == rates[10:]
+    assert rates[50] == pytest.approx(0.0)
+
+
+@given(st.integers(1, 6), st.sampled_from([1, 3]), st.integers(8, 17), st.integers(0, 2**31))
+def test_augmentations_keep_shape_and_range_and_follow_their_generator(count, channels, size, seed):
+    images = torch.rand(count, channels, size, size, generator=torch_generator(seed))
+    for augment in (shift, flip, crop):
+        first, again = augment(images, torch_generator(seed)), augment(images, torch_generator(seed))
+        assert first.shape == images.shape
+        assert torch.equal(first, again)
+        assert first.min() >= images.min() - 1e-5
+        assert first.max() <= images.max() + 1e-5
+
+
+def test_shift_moves_each_image_as_a_whole():
+    image = torch.zeros(200, 1, 8, 8)
+    image[:, :, 3, 4] = 1
+    moved = shift(image, torch_generator(0))
+    places = {tuple(np.argwhere(one[0].numpy() == 1)[0] - (3, 4)) for one in moved}
+    assert places == {(y, x) for y in (-1, 0, 1) for x in (-1, 0, 1)}
+    assert (moved.sum((1, 2, 3)) == 1).all()
+
+
+def test_flip_mirrors_about_half_of_the_images():
+    images = torch.arange(8.0).repeat(1000, 1, 8, 1)
+    flipped = (flip(images, torch_generator(0))[:, 0, 0, 0] == 7).float().mean()
+    assert 0.4 < flipped < 0.6
+
+
+def test_the_proxy_task_normalises_by_the_training_images(tiny):
+    dataset = load_dataset(tiny.data)
+    images = ProxyTask(dataset, tiny.data, tiny.training)._normalised(torch.from_numpy(dataset.train_images))
+    assert abs(float(images.mean())) < 1e-4
+    assert float(images.std()) == pytest.approx(1, abs=1e-3)
