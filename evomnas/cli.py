@@ -228,7 +228,7 @@ _live: Any = None
 
 
 def _stop_display() -> None:
-    if _live is not None:
+    if _live is not None and _live.live.is_started:  # stopping what never started would print a line
         _live.stop()
 
 
@@ -274,7 +274,7 @@ def _display() -> Iterator[Callable[[Progress], None]]:
     try:
         yield on_progress
     finally:
-        _live.stop()
+        _stop_display()
         _live = None
 
 
