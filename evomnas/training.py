@@ -31,8 +31,8 @@ SCORING_BATCH = 512
 class _PointwiseConv2d(nn.Conv2d):
     """A 1x1 convolution as the matrix product that it is, for channels-last images on the CPU.
 
-    On small images a convolution call costs more than its arithmetic: forward and backward take 0.46 to
-    0.94 of the time (benchmarks/training_step.py).
+    On small images a convolution call costs more than its arithmetic; benchmarks/training_step.py says how
+    much that is.
     """
 
     def forward(self, x: Tensor) -> Tensor:
