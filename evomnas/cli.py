@@ -150,9 +150,11 @@ def run(
     limit = _seconds(time_limit)
     with _display() as on_progress:
         from evomnas.definition import load_definition
+        from evomnas.executors import default_workers
         from evomnas.search import default_folder, search
 
         definition = load_definition(problem, settings or [])
+        workers = default_workers(device) if workers is None else workers
         folder = out or default_folder(definition, algo, seed)
         with _resumable(folder):
             finished = search(
@@ -176,7 +178,10 @@ def resume(
     """Go on with a run that was stopped, or raise its budget."""
     limit = _seconds(time_limit)
     with _display() as on_progress:
+        from evomnas.executors import default_workers
         from evomnas.search import resume as resume_search
+
+        workers = default_workers(device) if workers is None else workers
 
         with _resumable(folder):
             finished = resume_search(

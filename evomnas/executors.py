@@ -26,7 +26,9 @@ import numpy as np
 from evomnas.architecture import Architecture
 from evomnas.data import Dataset
 from evomnas.definition import ProblemDefinition
+from evomnas.device import choose_device
 from evomnas.evaluation import Failure
+from evomnas.machine import usable_cores
 
 if TYPE_CHECKING:  # workers import torch while the main process reads the images
     from pebble import ProcessPool
@@ -141,6 +143,11 @@ def _interrupts_blocked() -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+
+
+def default_workers(device: str = "auto") -> int:
+    """As many worker processes as cores; one where a GPU trains."""
+    return usable_cores() if choose_device(device) == "cpu" else 1
 
 
 def make_executor(definition: ProblemDefinition, workers: int, device: str = "auto") -> Executor:

@@ -17,12 +17,10 @@ from evomnas.architecture import Architecture
 from evomnas.archive import Archive, Ask
 from evomnas.data import load_dataset
 from evomnas.definition import ProblemDefinition, load_definition
-from evomnas.device import choose_device
 from evomnas.errors import InputError
 from evomnas.evaluation import Evaluation
 from evomnas.evaluator import Evaluator
 from evomnas.executors import Executor, make_executor
-from evomnas.machine import usable_cores
 from evomnas.pareto import hypervolume
 from evomnas.problem import told
 from evomnas.runs import Run, check_free
@@ -77,7 +75,7 @@ def search(
     out: Path | str | None = None,
     archive: Path | str | None = None,
     time_limit_s: float | None = None,
-    workers: int | None = None,
+    workers: int = 0,
     device: str = "auto",
     on_progress: OnProgress = lambda progress: None,
 ) -> Run:
@@ -92,7 +90,9 @@ def search(
         out: The run's folder; `runs/PROBLEM-ALGORITHM-sSEED` by default.
         archive: The archive file; `evomnas.sqlite` beside the run's folder by default.
         time_limit_s: Stop after so many seconds.
-        workers: Worker processes; as many as cores by default (one with a GPU), 0 for this process alone.
+        workers: Worker processes for the trainings; 0 trains in this process. The command starts
+            `default_workers()`. With workers, a script needs the usual `if __name__ == "__main__":` around
+            its body, since they import it.
         device: `auto`, `cpu` or `cuda`.
         on_progress: Called whenever something may have changed.
 
@@ -124,7 +124,7 @@ def resume(
     *,
     budget: int | None = None,
     time_limit_s: float | None = None,
-    workers: int | None = None,
+    workers: int = 0,
     device: str = "auto",
     on_progress: OnProgress = lambda progress: None,
 ) -> Run:
@@ -158,14 +158,14 @@ def default_folder(definition: ProblemDefinition, algorithm: str, seed: int) -> 
     return Path("runs") / f"{definition.name}-{algorithm}-s{seed}"
 
 
-def _check_budget(budget: int, seed: int, time_limit_s: float | None, workers: int | None) -> None:
+def _check_budget(budget: int, seed: int, time_limit_s: float | None, workers: int) -> None:
     if budget < 1:
         raise InputError(f"the budget must be at least 1 evaluation, got {budget}: for example --budget 64")
     if seed < 0:
         raise InputError(f"the seed must be 0 or more, got {seed}: for example --seed 1")
     if time_limit_s is not None and not time_limit_s > 0:
         raise InputError(f"the time limit must be positive, got {time_limit_s}: for example --time 10m")
-    if workers is not None and not 0 <= workers <= 1024:
+    if not 0 <= workers <= 1024:
         raise InputError(f"workers must lie between 0 and 1024, got {workers}: for example --workers 2")
 
 
@@ -183,14 +183,12 @@ def _run(
     make_run: Callable[[Evaluator], Run],
     started: float,
     time_limit_s: float | None,
-    workers: int | None,
+    workers: int,
     device: str,
     on_progress: OnProgress,
 ) -> Run:
     executor: Executor | None = None
     try:
-        if workers is None:
-            workers = usable_cores() if choose_device(device) == "cpu" else 1
         executor = make_executor(definition, workers, device)  # first: workers import while the images are read
         dataset = load_dataset(definition.data)
         executor.load(dataset)
