@@ -18,6 +18,7 @@ Names below are imported when they are first used: `import evomnas` does not imp
 from __future__ import annotations
 
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -44,6 +45,11 @@ __all__ = [
     "Architecture", "Block", "InputError", "ProblemDefinition", "Run", "SearchProblem", "SearchSpace",
     "build_network", "count_cost", "load_definition", "load_problem", "published", "resume", "search", "write_report",
 ]  # fmt: skip
+
+
+_CHECKOUT = Path(__file__).resolve().parents[1]
+if (_CHECKOUT / "problems" / "digits.toml").is_file():
+    __path__.append(str(_CHECKOUT))  # imported from a checkout: evomnas.problems and .reports lie beside it
 
 
 def __getattr__(name: str) -> object:

@@ -25,6 +25,7 @@ from evomnas.errors import InputError
 
 Genomes = NDArray[np.int64]
 
+MAX_FILTERS, MAX_LAYERS = 16_384, 100  # far beyond any published network, and not yet a machine's end
 GENES = ("op", "kernel", "se", "skip", "filters", "layers")
 
 
@@ -81,7 +82,13 @@ class SearchSpace:
             raise InputError("filters, layers and strides need one value per block each, for at least one block")
         if min(*self.layers, *self.strides, *self.filters, self.stem, self.stem_stride, self.head) < 1:
             raise InputError("filters, layers, strides, stem and head must be at least 1")
-        if not 0 < self.width <= 100 or self.divisor < 1 or min(self.filter_multipliers, default=1) <= 0:
+        if max(*self.filters, self.stem, self.head) > MAX_FILTERS or max(self.layers) > MAX_LAYERS:
+            raise InputError(f"filters, stem and head may be at most {MAX_FILTERS}, layers at most {MAX_LAYERS}")
+        if (
+            not 0 < self.width <= 100
+            or not 1 <= self.divisor <= MAX_FILTERS
+            or min(self.filter_multipliers, default=1) <= 0
+        ):
             raise InputError("width, divisor and filter_multipliers must be positive (width at most 100)")
         for name in ("ops", "kernels", "se_ratios", "skips", "filter_multipliers", "layer_offsets"):
             choices = getattr(self, name)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -51,12 +52,12 @@ def test_ties_are_played_the_same_in_fresh_processes(algorithm):
     """A constant objective makes every choice a tie; hash seeds differ from process to process."""
     code = (
         "import sys, hashlib; sys.path.insert(0, sys.argv[1]); import numpy as np;"
-        "from tests.algorithms.test_algorithms import SPACE, play; from evomnas import registry;"
+        "from test_algorithms import SPACE, play; from evomnas import registry;"
         "searcher = registry.load('algorithms', sys.argv[2])(SPACE, 5);"
         "print(hashlib.sha256(play(searcher, 5, lambda g: np.ones((len(g), 2))).tobytes()).hexdigest())"
     )
     name = next(name for name in registry.available("algorithms") if registry.load("algorithms", name) is algorithm)
-    root = __file__.rpartition("/tests/")[0]
+    root = str(Path(__file__).parent)
     runs = [
         subprocess.run([sys.executable, "-c", code, root, name], capture_output=True, text=True, check=True,
                        env={"PYTHONHASHSEED": seed, "PATH": "/usr/bin:/bin"}).stdout
