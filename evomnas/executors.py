@@ -175,8 +175,8 @@ _bench: Workbench | None = None
 def _start_worker(definition: dict[str, Any], folder: str, device: str) -> None:
     global _definition, _files, _device
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
     _definition, _files, _device = ProblemDefinition.model_validate(definition), Path(folder), device
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     importlib.import_module("evomnas.workbench")  # torch takes seconds: now, not with the first candidate
 
 
@@ -184,6 +184,7 @@ def _end_with_parent() -> None:
     parent = multiprocessing.parent_process()
     if parent is not None:
         connection.wait([parent.sentinel])
+        shutil.rmtree(_files, ignore_errors=True)  # nobody else is left to do it
         os._exit(1)
 
 
