@@ -65,6 +65,7 @@ class _Terminated(KeyboardInterrupt):
 
 def main() -> None:
     """Entry point of the command."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs start with it ignored
     signal.signal(signal.SIGTERM, _terminate)
     app(prog_name="evomnas")
 

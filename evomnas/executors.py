@@ -15,7 +15,7 @@ import signal
 import tempfile
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from multiprocessing import connection, forkserver, resource_tracker
 from pathlib import Path
@@ -106,8 +106,8 @@ class PoolExecutor:
             self._workers, initializer=_start_worker, initargs=self._arguments, context=self._context
         )
         with _interrupts_blocked():
-            started = self._pool.schedule(_nothing)
-        started.result()
+            self._started = self._pool.schedule(_nothing)
+        self._started.result()
 
     def run(self, job: str, architectures: Iterable[Architecture], on_wait: Callable[[], None]) -> Jobs:
         """Do `prepare` or `train` for each; yields results as they end."""
@@ -125,6 +125,8 @@ class PoolExecutor:
     def close(self) -> None:
         """Give up what is running, end the workers and remove their files."""
         if self._pool is not None:
+            with suppress(Exception):  # a worker that is stopped in the middle of its start complains
+                self._started.result(timeout=10)
             self._pool.stop()  # type: ignore[no-untyped-call]
             self._pool.join()
         shutil.rmtree(self._folder, ignore_errors=True)
