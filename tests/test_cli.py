@@ -69,7 +69,7 @@ def test_show_and_describe_read_a_run(finished_run):
         "on_front",
         "order",
     ]
-    assert " ".join(rows[0]) == keys
+    assert list(rows[0]) == keys
     front = evomnas("show", finished_run.folder, "--format", "csv").stdout
     assert front == (finished_run.folder / "front.csv").read_text()
     table = evomnas("show", finished_run.folder).stdout
