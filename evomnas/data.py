@@ -107,7 +107,8 @@ def _split(labels: Labels, share: float) -> tuple[NDArray[np.int64], NDArray[np.
 
 
 def _to_channels_first(images: Images) -> Images:
-    if images.dtype != np.uint8 or images.ndim not in (3, 4) or (images.ndim == 4 and images.shape[3] not in (1, 3)):
+    channels = images.shape[3] if images.ndim == 4 else 1
+    if images.dtype != np.uint8 or images.ndim not in (3, 4) or channels not in (1, 3) or 0 in images.shape:
         raise InputError(
             f"images must be uint8 of shape (n, h, w), (n, h, w, 1) or (n, h, w, 3), "
             f"got {images.dtype} of {images.shape}"

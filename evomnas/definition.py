@@ -76,7 +76,7 @@ class TrainingSection(_Section):
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.1
     bn_momentum: Annotated[float, Field(gt=0, le=1)] = 0.1
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    seed: Annotated[int, Field(ge=0)] = 0
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
 
 
 class LatencySection(_Section):

@@ -161,8 +161,8 @@ def default_folder(definition: ProblemDefinition, algorithm: str, seed: int) -> 
 def _check_budget(budget: int, seed: int, time_limit_s: float | None, workers: int) -> None:
     if budget < 1:
         raise InputError(f"the budget must be at least 1 evaluation, got {budget}: for example --budget 64")
-    if seed < 0:
-        raise InputError(f"the seed must be 0 or more, got {seed}: for example --seed 1")
+    if not 0 <= seed < 2**63:
+        raise InputError(f"the seed must be 0 or more and below 2^63, got {seed}: for example --seed 1")
     if time_limit_s is not None and not time_limit_s > 0:
         raise InputError(f"the time limit must be positive, got {time_limit_s}: for example --time 10m")
     if not 0 <= workers <= 1024:

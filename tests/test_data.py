@@ -87,6 +87,7 @@ def test_npz_reads_the_training_part_alone(npz_file):
         ({"y_test": None}, "lacks y_test"),
         ({"x_train": np.zeros((40, 6, 6))}, "images must be uint8"),
         ({"x_train": np.zeros((40, 36), dtype=np.uint8)}, "images must be uint8 of shape"),
+        ({"x_train": np.zeros((40, 0, 6), dtype=np.uint8)}, "images must be uint8 of shape"),
         ({"y_train": np.arange(39) % 4}, "one non-negative integer per image"),
         ({"y_train": np.zeros(40)}, "one non-negative integer per image"),
         ({"y_train": np.zeros(40, dtype=int)}, "at least 2 classes"),
