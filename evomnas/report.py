@@ -63,7 +63,9 @@ def headline(run: Run, rows: list[dict[str, Any]], front: list[dict[str, Any]]) 
         rivals = [row for row in front if row["accuracy"] >= reference["accuracy"]]
         if rivals and rivals[0]["id"] != reference["id"]:
             factor = reference["latency_ms"] / rivals[0]["latency_ms"]
-            text += f"{factor:.1f}x faster than MobileNetV2 at its accuracy of {reference['accuracy']:.1%} or better; "
+            if factor >= 1.05:
+                accuracy = f"{reference['accuracy']:.1%}"
+                text += f"{factor:.1f}x faster than MobileNetV2 at its accuracy of {accuracy} or better; "
     return f"{text}hypervolume {run.manifest['hypervolume']:.3f}; {work}."
 
 
