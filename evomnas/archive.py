@@ -85,11 +85,11 @@ class Archive:
                 path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
             )
             self._connection.row_factory = sqlite3.Row
-            self._check_or_create()
+            self._check_or_create(create)
         except sqlite3.Error as error:
             raise InputError(f"cannot use {path} as an archive: {error}; name another file with --archive") from None
 
-    def _check_or_create(self) -> None:
+    def _check_or_create(self, create: bool) -> None:
         identity = self._pragma("application_id")
         empty = self._connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0
         if not empty and identity != APPLICATION_ID:
@@ -99,6 +99,8 @@ class Archive:
                 f"the archive {self.path} has version {self._pragma('user_version')}, this evomnas reads "
                 f"{SCHEMA_VERSION}: name another file with --archive"
             )
+        if empty and not create:
+            raise InputError(f"{self.path} is empty: it is not the archive of these runs")
         if empty:
             self._connection.execute("PRAGMA journal_mode = WAL")
             with self._transaction():

@@ -72,11 +72,12 @@ def load_dataset(section: DataSection) -> Dataset:
     """
     source = registry.load("datasets", section.dataset)(section)
     counts = np.bincount(source.labels, minlength=len(source.classes))
-    if len(source.classes) < 2 or counts.min() < 2:
+    fewest = int(counts.min()) if len(counts) else 0
+    if len(source.classes) < 2 or fewest < 2:
         rare = source.classes[int(counts.argmin())] if len(source.classes) else "none"
         raise InputError(
             f"data set {section.dataset}: a search needs at least 2 classes with 2 training images each; "
-            f"there are {len(source.classes)} classes and class {rare!r} has {counts.min(initial=0)}"
+            f"there are {len(source.classes)} classes and class {rare!r} has {fewest}"
         )
     train, validation = _split(source.labels, section.validation)
     if section.train_images is not None and section.train_images < len(train):
@@ -181,12 +182,14 @@ def image_folder(section: DataSection) -> TrainingImages:
     if not root.is_dir():
         raise InputError(f"data.path {root} is not a folder")
     has_train = (root / "train").is_dir()
-    folders = sorted(path for path in (root / "train" if has_train else root).iterdir() if path.is_dir())
+    folders = sorted(
+        path for path in (root / "train" if has_train else root).iterdir() if _visible(path) and path.is_dir()
+    )
     files = [
         (path, label)
         for label, folder in enumerate(folders)
         for path in sorted(folder.rglob("*"))
-        if path.suffix.lower() in IMG_EXTENSIONS and path.is_file()
+        if path.suffix.lower() in IMG_EXTENSIONS and _visible(path) and path.is_file()
     ]
     if not files:
         raise InputError(
@@ -200,10 +203,24 @@ def image_folder(section: DataSection) -> TrainingImages:
     return TrainingImages(images, labels, tuple(folder.name for folder in folders))
 
 
+def _visible(path: Path) -> bool:
+    return not path.name.startswith(".")
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    if image.mode == "F":
+        raise ValueError("its pixels are floating-point numbers of an unknown range")
+    if image.mode.startswith("I"):  # 16 bits, which Pillow's own conversion would clip at 255
+        image = Image.fromarray((np.asarray(image, dtype=np.float64) / 257).clip(0, 255).astype(np.uint8))
+    if image.mode == "P":
+        image = image.convert("RGBA")  # a palette may hold transparency
+    return image.convert("RGB")
+
+
 def _read_image(path: Path, resolution: int) -> Images:
     try:
         with Image.open(path) as opened:
-            image = opened.convert("RGB")
+            image = _to_rgb(opened)
     except (OSError, UnidentifiedImageError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise InputError(f"cannot read the image {path}: {error}; remove or replace it") from None
     side = min(image.size)

@@ -7,6 +7,7 @@ name the place and what is allowed.
 
 from __future__ import annotations
 
+import os
 import tomllib
 from collections.abc import Sequence
 from importlib import resources
@@ -151,9 +152,11 @@ def load_definition(problem: str | Path, overrides: Sequence[str] = ()) -> Probl
     for override in overrides:
         _apply(values, override)
     path = values.get("data", {}).get("path") if isinstance(values.get("data"), dict) else None
+    if isinstance(path, str) and "\0" in path:
+        raise InputError("data.path holds a null character")
     if isinstance(path, str):
         given = any(override.partition("=")[0].strip() == "data.path" for override in overrides)
-        values["data"]["path"] = str(((Path.cwd() if given else base) / Path(path).expanduser()).resolve())
+        values["data"]["path"] = str(((Path.cwd() if given else base) / Path(os.path.expanduser(path))).resolve())
     return validate_definition(values)
 
 
@@ -167,7 +170,7 @@ def validate_definition(values: dict[str, Any]) -> ProblemDefinition:
 
 def _read(problem: str | Path) -> tuple[dict[str, Any], Path]:
     builtin = _builtin_paths()
-    path = builtin.get(str(problem), Path(problem).expanduser())
+    path = builtin.get(str(problem), Path(os.path.expanduser(problem)))
     if str(problem) not in builtin and path.suffix != ".toml":
         error = unknown("problem", str(problem), builtin)
         raise InputError(f"{error}; or give the path of a .toml file")
@@ -175,8 +178,8 @@ def _read(problem: str | Path) -> tuple[dict[str, Any], Path]:
         return tomllib.loads(path.read_text(encoding="utf-8")), path.resolve().parent
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"cannot read the problem file {path}: {error}") from None
-    except tomllib.TOMLDecodeError as error:
-        raise InputError(f"the problem file {path} is not valid TOML: {error}") from None
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"the problem file {path} is not valid TOML: {str(error)[:200]}") from None
 
 
 def _apply(values: dict[str, Any], override: str) -> None:
@@ -187,8 +190,9 @@ def _apply(values: dict[str, Any], override: str) -> None:
             f"cannot read the override {override!r}: write it as section.key=value, as in training.epochs=8"
         )
     try:
-        value = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+        parsed = tomllib.loads(f"value = {text}")
+        value = parsed["value"] if len(parsed) == 1 else text
+    except (ValueError, RecursionError):
         value = text
     section = values
     for name in names[:-1]:

@@ -14,8 +14,9 @@ import shutil
 import signal
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import asdict
 from multiprocessing import connection, forkserver, resource_tracker
 from pathlib import Path
@@ -106,8 +107,8 @@ class PoolExecutor:
             self._workers, initializer=_start_worker, initargs=self._arguments, context=self._context
         )
         with _interrupts_blocked():
-            self._started = self._pool.schedule(_nothing)
-        self._started.result()
+            started = self._pool.schedule(_nothing)
+        started.result()
 
     def run(self, job: str, architectures: Iterable[Architecture], on_wait: Callable[[], None]) -> Jobs:
         """Do `prepare` or `train` for each; yields results as they end."""
@@ -122,11 +123,16 @@ class PoolExecutor:
             for future in done:
                 yield waiting.pop(future), _outcome(future)
 
+    def _wait_for_workers(self) -> None:
+        """Let all workers start, for some seconds: one that is stopped in the middle of it complains."""
+        end = time.monotonic() + 5.0
+        while len(list(self._folder.glob("worker-*"))) < self._workers and time.monotonic() < end:
+            time.sleep(0.05)
+
     def close(self) -> None:
         """Give up what is running, end the workers and remove their files."""
         if self._pool is not None:
-            with suppress(Exception):  # a worker that is stopped in the middle of its start complains
-                self._started.result(timeout=10)
+            self._wait_for_workers()
             self._pool.stop()  # type: ignore[no-untyped-call]
             self._pool.join()
         shutil.rmtree(self._folder, ignore_errors=True)
@@ -178,6 +184,7 @@ def _start_worker(definition: dict[str, Any], folder: str, device: str) -> None:
     global _definition, _files, _device
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _definition, _files, _device = ProblemDefinition.model_validate(definition), Path(folder), device
+    (_files / f"worker-{os.getpid()}").touch()
     threading.Thread(target=_end_with_parent, daemon=True).start()
     importlib.import_module("evomnas.workbench")  # torch takes seconds: now, not with the first candidate
 

@@ -50,7 +50,8 @@ def _content(run: Run) -> dict[str, Any]:
 def headline(run: Run, rows: list[dict[str, Any]], front: list[dict[str, Any]]) -> str:
     """The result in one sentence."""
     seconds = run.manifest["seconds"]["total"]
-    work = f"{len(rows)} networks in {duration(seconds)}"
+    evaluated = sum(row["status"] != "stopped" for row in rows)
+    work = f"{evaluated} networks in {duration(seconds)}"
     if not front:
         return f"No network on the front yet: {work}."
     fastest, best = front[0], front[-1]

@@ -128,9 +128,10 @@ class Run:
         try:
             manifest = json.loads(path.read_text(encoding="utf-8"))
             archive_path, identity = folder / manifest["archive"], manifest["run"]
+            _check_manifest(manifest)
         except FileNotFoundError:
             raise InputError(f"{folder} holds no run (no {MANIFEST}): give the folder that evomnas run wrote") from None
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
             raise InputError(f"cannot read {path}: {error!r}") from None
         if not archive_path.is_file():
             raise InputError(f"the archive of {folder} is not at {archive_path}: move it back beside its runs")
@@ -189,6 +190,21 @@ class Run:
         self.manifest["hypervolume"] = self.hypervolume(results)
         write_atomically(self.folder / MANIFEST, json.dumps(self.manifest, indent=2) + "\n")
         write_atomically(self.folder / "front.csv", to_csv([result.to_dict() for result in self.front()]))
+
+
+def _check_manifest(manifest: dict[str, Any]) -> None:
+    """Raise TypeError or KeyError where something is not as this package writes it."""
+    kinds: dict[str, type | tuple[type, ...]] = {
+        "problem": str, "algorithm": str, "seed": int, "budget": int, "evaluations": int, "hypervolume": (int, float),
+        "status": str, "run": str, "seconds": dict, "data": dict, "versions": dict, "machine": dict,
+    }  # fmt: skip
+    for name, kind in kinds.items():
+        if not isinstance(manifest[name], kind):
+            raise TypeError(f"{name} is {manifest[name]!r}")
+    numbers = [manifest["seconds"][name] for name in ("total", "training", "latency", "other")]
+    numbers += [manifest["data"][name] for name in ("classes", "channels")]
+    if not all(isinstance(number, int | float) for number in numbers):
+        raise TypeError("seconds and data must hold numbers")
 
 
 def check_free(folder: Path) -> None:

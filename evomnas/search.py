@@ -251,11 +251,12 @@ class _Loop:
     def _evaluate(self, asked: list[Architecture], new: list[Architecture]) -> None:
         self.batch = new
         allowed = self.done.keys() | set(new)
+        replayed = self.position < len(self.recorded)
         for architecture in asked:
             if architecture not in allowed:
                 break  # the budget ends within this generation
             self._record(architecture)
-        if len(self.recorded) <= self.position:  # not a replay
+        if not replayed:
             self.reused += sum(self.evaluator.known(one).status != "stopped" for one in new)
         self.done |= dict(zip(new, self.evaluator.evaluate(new), strict=True))
         self.batch = []

@@ -128,6 +128,14 @@ def test_a_missing_archive_is_not_made_where_one_is_expected(tmp_path):
     assert not (tmp_path / "none.sqlite").exists()
 
 
+def test_an_empty_file_is_not_filled_where_an_archive_is_expected(tmp_path):
+    path = tmp_path / "empty.sqlite"
+    path.touch()
+    with pytest.raises(InputError, match="is empty"):
+        Archive(path, create=False)
+    assert path.stat().st_size == 0
+
+
 @given(st.dictionaries(st.text(max_size=5), st.integers() | st.text(max_size=5), max_size=5))
 def test_context_keys_ignore_the_order_of_keys(content):
     assert context_key(content) == context_key(dict(reversed(content.items())))

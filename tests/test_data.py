@@ -124,6 +124,31 @@ def test_an_image_folder_with_a_train_folder_reads_that_alone(photos, tmp_path):
     assert len(dataset.train_labels) + len(dataset.validation_labels) == 20
 
 
+def test_images_of_sixteen_bits_keep_their_shades_and_floats_are_refused(photos, rng):
+    from evomnas.data import _read_image
+
+    shades = rng.integers(0, 65536, (8, 8), dtype=np.uint16)
+    Image.fromarray(shades).save(photos / "deep.png")
+    assert abs(_read_image(photos / "deep.png", 8)[..., 0].astype(float) - shades / 257).max() <= 1
+    Image.fromarray(rng.random((8, 8), dtype=np.float32)).save(photos / "float.tiff")
+    with pytest.raises(InputError, match="floating-point numbers of an unknown range"):
+        _read_image(photos / "float.tiff", 8)
+
+
+def test_hidden_files_and_folders_are_no_images(photos):
+    (photos / ".git").mkdir()
+    (photos / ".git" / "icon.png").write_bytes(b"not an image")
+    (photos / "cats" / "._1.png").write_bytes(b"not an image")
+    assert load_dataset(section(dataset="image-folder", path=photos)).classes == ("cats", "dogs")
+
+
+def test_a_class_with_one_image_is_named_with_its_count(photos):
+    for path in sorted((photos / "dogs").iterdir())[1:]:
+        path.unlink()
+    with pytest.raises(InputError, match="there are 2 classes and class 'dogs' has 1"):
+        load_dataset(section(dataset="image-folder", path=photos))
+
+
 def test_an_image_that_cannot_be_read_is_named(photos):
     for broken in (photos / "dogs").iterdir():
         broken.write_bytes(b"\x89PNG\r\n\x1a\n broken")

@@ -11,6 +11,7 @@ import pytest
 from evomnas.errors import InputError
 from evomnas.evaluation import Training
 from evomnas.executors import PoolExecutor, make_executor
+from evomnas.report import headline
 from evomnas.search import EverythingFailed, resume, search
 from evomnas.training import ProxyTask
 
@@ -166,6 +167,7 @@ def test_a_time_limit_stops_in_the_middle_of_a_generation_and_loses_nothing(tiny
     run = search(tiny, budget=20, seed=1, out=tmp_path / "run", workers=0, time_limit_s=250.0)
     assert run.manifest["status"] == "out of time"
     assert run.manifest["evaluations"] == 3
+    assert "; 3 networks in" in headline(run, [r.to_dict() for r in run.results()], [r.to_dict() for r in run.front()])
     assert sum(result.evaluation.status == "stopped" for result in run.results()) == 17
 
 
@@ -204,6 +206,27 @@ def test_a_folder_in_use_is_never_written_over(finished_run, tiny, tmp_path):
     with pytest.raises(InputError, match="is not an empty folder"):
         search(tiny, budget=2, out=tmp_path)
     assert os.listdir(tmp_path) == ["thesis.txt"]
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"budget": "x"},
+        {"evaluations": None},
+        {"seconds": 3},
+        {"seconds": {}},
+        {"data": []},
+        {"run": []},
+        {"machine": 1},
+    ],
+)
+def test_a_damaged_manifest_is_named(damage, finished_run, tmp_path):
+    from evomnas.runs import Run
+
+    manifest = json.loads((finished_run.folder / "run.json").read_text()) | damage
+    (tmp_path / "run.json").write_text(json.dumps(manifest))
+    with pytest.raises(InputError, match=r"cannot read .*run.json"):
+        Run.open(tmp_path)
 
 
 @pytest.mark.parametrize(
