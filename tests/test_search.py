@@ -100,7 +100,7 @@ def test_an_interrupted_run_resumes_to_the_run_that_nobody_disturbed(job, tiny, 
         def call(*args):
             calls["count"] += 1
             if calls["count"] == 5:
-                raise Interrupt
+                raise Interrupt("stop here")
             return original(*args)
 
         return call
@@ -109,7 +109,7 @@ def test_an_interrupted_run_resumes_to_the_run_that_nobody_disturbed(job, tiny, 
         monkeypatch.setattr(ProxyTask, "train", interrupted(original_train))
     else:
         monkeypatch.setattr(evaluator_module, "compare", interrupted(original_compare))
-    with pytest.raises(Interrupt):
+    with pytest.raises(Interrupt, match="stop here"):
         search(tiny, budget=8, seed=3, out=tmp_path / "run", workers=0)
     monkeypatch.undo()
     manifest = json.loads((tmp_path / "run" / "run.json").read_text())
