@@ -26,6 +26,7 @@ from evomnas.evaluation import Training, TrainingDiverged
 from evomnas.network import Network, build_network, torch_generator
 
 SCORING_BATCH = 512
+STATISTICS_IMAGES = 2000  # about so many give the mean and deviation that images are normalised by
 
 
 class _PointwiseConv2d(nn.Conv2d):
@@ -47,8 +48,7 @@ class ProxyTask:
         self.recipe = recipe
         self.device = torch.device(choose_device(device))
         self.augmentations = [AUGMENTATIONS[name] for name in data.augment]
-        statistics = dataset.train_images.astype(np.float32) if dataset.train_images.size < 1e7 else None
-        pixels = statistics if statistics is not None else dataset.train_images[:: len(dataset.train_images) // 1000]
+        pixels = dataset.train_images[:: max(1, len(dataset.train_images) // STATISTICS_IMAGES)]
         axes = (0, 2, 3)
         mean, std = pixels.mean(axes, dtype=np.float64), pixels.std(axes, dtype=np.float64)
         self._mean = self._on_device(mean.astype(np.float32)).view(1, -1, 1, 1)

@@ -92,3 +92,13 @@ def test_the_proxy_task_normalises_by_the_training_images(tiny):
     images = ProxyTask(dataset, tiny.data, tiny.training)._normalised(torch.from_numpy(dataset.train_images))
     assert abs(float(images.mean())) < 1e-4
     assert float(images.std()) == pytest.approx(1, abs=1e-3)
+
+
+def test_a_few_large_images_are_normalised_too(tiny, rng):
+    """More than ten million pixels in fewer than a thousand images."""
+    from evomnas.data import Dataset
+
+    images = rng.integers(0, 256, (400, 3, 96, 96), dtype=np.uint8)
+    labels = np.arange(400, dtype=np.int64) % 2
+    task = ProxyTask(Dataset(images, labels, images[:4], labels[:4], ("a", "b")), tiny.data, tiny.training)
+    assert abs(float(task._normalised(torch.from_numpy(images[:50])).mean())) < 0.05
