@@ -197,8 +197,8 @@ def _finish(finished: Run) -> None:
 
     report_path = write_report(finished)
     _stop_display()
-    rows = [result.to_dict() for result in finished.results()]
-    front = [result.to_dict() for result in finished.front()]
+    results = finished.results()
+    rows, front = ([result.to_dict() for result in chosen] for chosen in (results, finished.front(results)))
     _print_table(front)
     typer.echo(headline(finished, rows, front))
     failed = sum(row["status"] == "failed" for row in rows)

@@ -26,7 +26,7 @@ def write_report(run: Run) -> Path:
 def _content(run: Run) -> dict[str, Any]:
     results = run.results()
     rows = [result.to_dict() | {"generation": result.generation} for result in results]
-    front = sorted((row for row in rows if row["on_front"]), key=lambda row: row["latency_ms"])
+    front = [result.to_dict() for result in run.front(results)]
     failed = [_failure(result) for result in results if result.evaluation.failure is not None]
     return {
         "run": run,

@@ -168,9 +168,9 @@ class Run:
             for index, (ask, evaluation) in enumerate(zip(asks, evaluations, strict=True))
         ]
 
-    def front(self) -> list[Result]:
-        """The Pareto set, fastest first."""
-        chosen = [result for result in self.results() if result.on_front]
+    def front(self, results: list[Result] | None = None) -> list[Result]:
+        """The Pareto set, fastest first; of `results` where they are at hand."""
+        chosen = [result for result in (self.results() if results is None else results) if result.on_front]
         return sorted(chosen, key=lambda result: result.evaluation.losses[1] if result.evaluation.losses else np.inf)
 
     def hypervolume(self, results: list[Result]) -> float:
@@ -189,7 +189,7 @@ class Run:
         self.manifest["evaluations"] = sum(result.evaluation.status != "stopped" for result in results)
         self.manifest["hypervolume"] = self.hypervolume(results)
         write_atomically(self.folder / MANIFEST, json.dumps(self.manifest, indent=2) + "\n")
-        write_atomically(self.folder / "front.csv", to_csv([result.to_dict() for result in self.front()]))
+        write_atomically(self.folder / "front.csv", to_csv([result.to_dict() for result in self.front(results)]))
 
 
 def _check_manifest(manifest: dict[str, Any]) -> None:

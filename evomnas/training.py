@@ -71,8 +71,10 @@ class ProxyTask:
             TrainingDiverged: The loss became infinite or not a number.
         """
         started = time.perf_counter()
-        with _one_thread(self.device):
-            weights, order = np.random.SeedSequence(self.recipe.seed).spawn(2)
+        weights, order, dropped = np.random.SeedSequence(self.recipe.seed).spawn(3)
+        with _one_thread(self.device), torch.random.fork_rng(enabled=self.recipe.dropout > 0):
+            if self.recipe.dropout > 0:  # torch's dropout knows the global generator alone: lend it one
+                torch.manual_seed(torch_generator(dropped).initial_seed())
             network = build_network(
                 architecture,
                 len(self.dataset.classes),

@@ -25,6 +25,18 @@ def test_a_short_training_learns_and_comes_out_the_same_again(tiny, tiny_dataset
     assert (first.accuracy, first.losses) == (again.accuracy, again.losses)
 
 
+def test_dropout_comes_out_the_same_again_and_leaves_the_global_generator_alone(tiny, tiny_dataset):
+    recipe = tiny.training.model_copy(update={"dropout": 0.5})
+    task, state = ProxyTask(tiny_dataset, tiny.data, recipe), torch.get_rng_state()
+    first = task.train(tiny.space.mobilenet_v2())
+    torch.rand(3)
+    again = task.train(tiny.space.mobilenet_v2())
+    torch.set_rng_state(state)
+    assert first.losses == again.losses
+    task.train(tiny.space.mobilenet_v2())
+    assert torch.equal(torch.get_rng_state(), state)
+
+
 def test_training_leaves_the_caller_s_threads_and_generator_alone(tiny, tiny_dataset):
     threads, state = torch.get_num_threads(), torch.get_rng_state()
     ProxyTask(tiny_dataset, tiny.data, tiny.training).train(tiny.space.mobilenet_v2())
