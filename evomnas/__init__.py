@@ -4,7 +4,7 @@ Where things are:
 
 - `architecture`, `space`, `zoo`: what a network is, which can be searched, which are published.
 - `definition`: the problem file; `evomnas.problems` holds the built-in ones.
-- `network`, `cost`: from an architecture to a torch module, its parameters and MACs.
+- `network`, `weights`, `cost`: from an architecture to a torch module, published weights, parameters, MACs.
 - `data`, `augmentation`, `training`: images, and the proxy task that gives an accuracy.
 - `latency`: what runs a network, and how it is timed.
 - `evaluation`, `executors`, `archive`, `evaluator`: one architecture's results, where they are made, kept
@@ -32,18 +32,20 @@ if TYPE_CHECKING:
     from evomnas.runs import Run
     from evomnas.search import resume, search
     from evomnas.space import SearchSpace
+    from evomnas.weights import import_weights
     from evomnas.zoo import published
 
 _HOMES = {
     "Architecture": "architecture", "Block": "architecture", "count_cost": "cost", "ProblemDefinition": "definition",
     "load_definition": "definition", "InputError": "errors", "build_network": "network", "SearchProblem": "problem",
     "load_problem": "problem", "write_report": "report", "Run": "runs", "resume": "search", "search": "search",
-    "SearchSpace": "space", "published": "zoo",
+    "SearchSpace": "space", "import_weights": "weights", "published": "zoo",
 }  # fmt: skip
 
 __all__ = [
     "Architecture", "Block", "InputError", "ProblemDefinition", "Run", "SearchProblem", "SearchSpace",
-    "build_network", "count_cost", "load_definition", "load_problem", "published", "resume", "search", "write_report",
+    "build_network", "count_cost", "import_weights", "load_definition", "load_problem", "published", "resume",
+    "search", "write_report",
 ]  # fmt: skip
 
 

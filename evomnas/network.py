@@ -14,6 +14,7 @@ What each choice builds (paper figure 4 and the published code; where both are s
   a skip as well: average pooling over its stride, channels padded with zeros or cut. It adds no weights
   and gives every layer of the block a residual path, which an identity cannot.
 
+Activations are ReLU throughout (published MobileNetV2 weights want ReLU6: `evomnas.weights` sees to that).
 Convolutions have no bias. BN epsilon is 1e-3, as in the published code. All convolutions pad by half
 their kernel, so that a stride of s maps n pixels to ceil(n / s).
 """
@@ -154,6 +155,15 @@ def build_network(
     network.to_empty(device="cpu")
     _initialise(network, torch_generator(seed))
     return network
+
+
+def clip_activations(network: Network) -> None:
+    """Make every activation outside squeeze-and-excite a ReLU6, as in MobileNetV2, in place."""
+    for sequence in network.modules():
+        if isinstance(sequence, nn.Sequential):
+            for index, module in enumerate(sequence):
+                if isinstance(module, nn.ReLU):
+                    sequence[index] = nn.ReLU6(inplace=True)
 
 
 def torch_generator(seed: int | np.random.SeedSequence) -> torch.Generator:

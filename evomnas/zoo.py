@@ -22,7 +22,7 @@ NETWORKS = {
         "-mbconv6_k3_s1_f96_n2_id-mbconv6_k5_s2_f192_n4_id-mbconv6_k3_s1_f320_n1-head1280"
     ),
     "mnasnet-small": (
-        "stem8_s2-dconv_k3_s1_f8_n1-mbconv3_k3_s2_f16_n1-mbconv6_k3_s2_f16_n2_id-mbconv6_k5_s2_f32_n4_se0.25_id"
+        "stem8_s2-dconv_k3_s1_f8_n1_id-mbconv3_k3_s2_f16_n1-mbconv6_k3_s2_f16_n2_id-mbconv6_k5_s2_f32_n4_se0.25_id"
         "-mbconv6_k3_s1_f32_n3_se0.25_id-mbconv6_k5_s2_f88_n3_se0.25_id-mbconv6_k3_s1_f144_n1-head1280"
     ),
     "mobilenet-v2": (

@@ -69,6 +69,9 @@ class _Graph:
             if isinstance(module, nn.Conv2d):
                 follower = parts[index + 1] if index + 1 < len(parts) else None
                 value = self.convolution(module, follower if isinstance(follower, nn.BatchNorm2d) else None, value)
+            elif isinstance(module, nn.ReLU6):
+                bounds = [np.array(bound, dtype=np.float32) for bound in (0, 6)]
+                value = self.node("Clip", [value, *map(self.constant, bounds)])
             elif isinstance(module, nn.ReLU):
                 value = self.node("Relu", [value])
             elif isinstance(module, SqueezeExcite):

@@ -1,0 +1,162 @@
+"""Published weights: the same logits as torchvision's and timm's networks, and refusals that name the place."""
+
+from __future__ import annotations
+
+import warnings
+
+import pytest
+import timm
+import torch
+import torchvision
+from torch import nn
+
+from evomnas.architecture import Architecture
+from evomnas.errors import InputError
+from evomnas.latency.onnx_graph import to_onnx
+from evomnas.network import build_network
+from evomnas.weights import import_weights
+from evomnas.zoo import published
+
+TORCHVISION = {
+    "mnasnet-b1@0.5": "mnasnet0_5",
+    "mnasnet-b1@0.75": "mnasnet0_75",
+    "mnasnet-b1": "mnasnet1_0",
+    "mnasnet-b1@1.3": "mnasnet1_3",
+    "mobilenet-v2": "mobilenet_v2",
+}
+TIMM = {
+    "mnasnet-a1": "mnasnet_a1",
+    "mnasnet-a1@0.5": "semnasnet_050",
+    "mnasnet-a1@0.75": "semnasnet_075",
+    "mnasnet-a1@1.4": "semnasnet_140",
+    "mnasnet-b1": "mnasnet_100",
+    "mnasnet-small": "mnasnet_small",
+    "mobilenet-v2": "mobilenetv2_100",
+    "mobilenet-v2@0.5": "mobilenetv2_050",
+}
+
+
+def reference(name: str) -> nn.Module:
+    """A network of torchvision or timm with random weights and a random batch's statistics; nothing is downloaded."""
+    torch.manual_seed(1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # timm renamed mnasnet_a1
+        if hasattr(torchvision.models, name):
+            model = getattr(torchvision.models, name)(weights=None)
+        else:
+            model = timm.create_model(name, pretrained=False)
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            nn.init.uniform_(module.weight, 0.5, 3.0)  # wide enough for ReLU6 to clip
+            nn.init.normal_(module.bias, std=0.5)
+            module.momentum = 1.0  # so that one batch makes the running statistics
+    model.train()(torch.randn(4, 3, 96, 96))
+    return model.eval()
+
+
+@pytest.mark.parametrize(("name", "theirs"), [*TORCHVISION.items(), *TIMM.items()])
+def test_imported_weights_compute_the_same_logits(name, theirs):
+    model = reference(theirs)
+    network = build_network(published(name), seed=3).eval()
+    import_weights(network, model.state_dict())
+    images = torch.randn(2, 3, 96, 96, generator=torch.Generator().manual_seed(2))
+    with torch.inference_mode():
+        expected, logits = model(images), network(images)
+    assert expected.std() > 0.1  # else a difference would not show
+    assert (logits - expected).abs().max() < 1e-5
+
+
+def test_mobilenet_v2_needs_its_clipped_activations():
+    model = reference("mobilenet_v2")
+    network = build_network(published("mobilenet-v2")).eval()
+    import_weights(network, model.state_dict())
+    images = torch.randn(2, 3, 64, 64)
+    for index, module in enumerate(network.head):
+        if isinstance(module, nn.ReLU6):
+            network.head[index] = nn.ReLU()
+    with torch.inference_mode():
+        assert (network(images) - model(images)).abs().max() > 1e-3
+
+
+def test_an_imported_network_is_written_to_onnx_with_its_clipped_activations():
+    import onnxruntime
+
+    network = build_network(published("mobilenet-v2@0.35")).eval()
+    import_weights(network, reference("mobilenetv2_035").state_dict())
+    images = torch.randn(1, 3, 64, 64)
+    session = onnxruntime.InferenceSession(to_onnx(network, images), providers=["CPUExecutionProvider"])
+    with torch.inference_mode():
+        expected = network(images)
+    torch.testing.assert_close(
+        torch.from_numpy(session.run(None, {"image": images.numpy()})[0]), expected, rtol=1e-4, atol=1e-4
+    )
+
+
+@pytest.fixture(scope="module")
+def half() -> dict[str, torch.Tensor]:
+    return reference("mnasnet0_5").state_dict()
+
+
+def test_the_network_keeps_its_own_classifier_for_other_classes(half):
+    network = build_network(published("mnasnet-b1@0.5"), classes=7, seed=1)
+    own = network.classifier.weight.clone()
+    with pytest.raises(
+        InputError, match=r"classifier.1.weight has shape \(1000, 1280\), the classifier needs \(7, 1280\)"
+    ):
+        import_weights(network, half)
+    import_weights(network, half, classifier=False)
+    assert torch.equal(network.classifier.weight, own)
+    assert torch.equal(network.stem[0].weight, half["layers.0.weight"])
+    headless = {name: value for name, value in half.items() if not name.startswith("classifier")}
+    import_weights(network, headless, classifier=False)
+
+
+def test_weights_without_batch_counts_are_taken(half):
+    network = build_network(published("mnasnet-b1@0.5"))
+    import_weights(network, {name: value for name, value in half.items() if "num_batches" not in name})
+    assert torch.equal(network.stem[0].weight, half["layers.0.weight"])
+
+
+@pytest.mark.parametrize(
+    ("architecture", "message"),
+    [
+        ("mnasnet-b1", r"layers.0.weight has shape \(16, 3, 3, 3\), the stem needs \(32, 3, 3, 3\)"),
+        ("mnasnet-a1@0.5", "torchvision's have no squeeze-and-excite, as block 3 .mbconv3_k5_s2_f24_n3_se0.25_id. has"),
+        ("mobilenet-v2@0.5", r"layers.8.0.layers.0.weight has shape .*, layer 1 of block 2 .* needs"),
+    ],
+)
+def test_weights_of_another_network_are_refused_and_nothing_is_copied(half, architecture, message):
+    network = build_network(published(architecture))
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    with pytest.raises(InputError, match=message):
+        import_weights(network, half)
+    assert all(torch.equal(before[name], value) for name, value in network.state_dict().items())
+
+
+def test_deeper_and_shallower_networks_are_refused(half):
+    text = str(published("mnasnet-b1@0.5"))
+    deeper = text.replace("f48_n2", "f48_n3")
+    with pytest.raises(InputError, match="there is no layers.11.2.layers.0.weight, and layer 3 of block 5 .* needs"):
+        import_weights(build_network(Architecture.parse(deeper)), half)
+    shallower = text.replace("f48_n2", "f48_n1")
+    with pytest.raises(InputError, match="has no place for layers.11.1.layers.0.weight"):
+        import_weights(build_network(Architecture.parse(shallower)), half)
+    plain = text.replace("dconv_k3", "conv_k3")
+    with pytest.raises(InputError, match="torchvision's have no plain convolutions, as block 1"):
+        import_weights(build_network(Architecture.parse(plain)), half)
+
+
+@pytest.mark.parametrize(
+    ("weights", "message"),
+    [
+        ({}, "none of the layouts .*: it is empty"),
+        ({"model": {}}, "its first name is 'model'"),
+        (torchvision.models.resnet18().state_dict(), "its first name is 'conv1.weight'"),
+        (torchvision.models.mobilenet_v3_small().state_dict(), "none of the layouts"),
+        ([], "not list"),
+        ({"layers.14.weight": 1}, "there is no layers.0.weight, and the stem needs"),
+    ],
+)
+def test_other_layouts_are_refused(weights, message):
+    with pytest.raises(InputError, match=message):
+        import_weights(build_network(published("mnasnet-b1@0.5")), weights)
