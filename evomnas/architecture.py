@@ -1,8 +1,10 @@
 """Architectures: immutable values that say which network is meant.
 
 An `Architecture` is always in canonical form: two architectures are equal exactly when they describe
-the same network, so equality, hashing and `Architecture.id` all mean "the same network". It knows
-nothing about images, classes or weights; `evomnas.network` builds the torch module.
+the same network, so equality, hashing and `Architecture.id` all mean "the same network". Two things stay as
+they are written: SE ratios that squeeze to the same number of channels (a search space decodes them to the
+first of its own), and the boundary between two blocks whose layers are alike (the paper's space has none).
+An architecture knows nothing about images, classes or weights; `evomnas.network` builds the torch module.
 
 The one-line notation lists stem, blocks and head, separated by hyphens::
 
@@ -21,6 +23,7 @@ import hashlib
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
+from decimal import Decimal
 from typing import Any
 
 from evomnas.errors import InputError
@@ -79,6 +82,10 @@ class Block:
         """Factor by which an inverted bottleneck widens its input: N for `mbconvN`, else 1."""
         return int(self.op.removeprefix("mbconv")) if self.op.startswith("mbconv") else 1
 
+    def squeeze(self, in_filters: int) -> int:
+        """Channels between the two convolutions of a layer's SE: its ratio of the layer's input, at least 1."""
+        return max(1, int(in_filters * self.se))
+
     def after(self, in_filters: int) -> Block:
         """This block in canonical form, placed after `in_filters` channels.
 
@@ -90,7 +97,7 @@ class Block:
         return replace(self, skip="none") if self.skip == "identity" and self.layers == 1 else self
 
     def __str__(self) -> str:
-        se = f"_se{self.se:.10g}" if self.se else ""
+        se = f"_se{_decimal(self.se)}" if self.se else ""
         return f"{self.op}_k{self.kernel}_s{self.stride}_f{self.filters}_n{self.layers}{se}{_SKIP_TOKENS[self.skip]}"
 
 
@@ -188,6 +195,12 @@ class Architecture:
         """The architecture of a mapping made by `to_dict`."""
         blocks = tuple(Block(**block) for block in values["blocks"])
         return cls(values["stem"], values["stem_stride"], blocks, values["head"])
+
+
+def _decimal(number: float) -> str:
+    """The shortest decimal that reads back as `number`, without an exponent."""
+    text = f"{Decimal(repr(float(number))):f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 def _match(pattern: re.Pattern[str], part: str, place: str, example: str) -> re.Match[str]:

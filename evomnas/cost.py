@@ -1,9 +1,9 @@
 """Parameters and multiply-accumulates (MACs), counted by ptflops on the built network.
 
-One fused multiply-add is one MAC. Counted are convolutions and the linear layer, biases included. The
-convolutions of squeeze-and-excite modules are counted apart (`se_macs`), because published MnasNet
-figures leave them out. Not counted: batch norm (folded into the convolutions when a network is deployed),
-activations, pooling, gates, additions.
+One fused multiply-add is one MAC, as in the published figures. Counted are convolutions and the linear
+layer. The convolutions of squeeze-and-excite modules are counted apart (`se_macs`), because published
+MnasNet figures leave them out. Not counted: biases and other additions, batch norm (folded into the
+convolutions when a network is deployed), activations, pooling, and the product with a gate.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def total_cost(layers: list[LayerCost]) -> Cost:
 
 
 def _blank_network(architecture: Architecture, classes: int, channels: int) -> Network:
-    """A network whose weights are whatever memory holds: counting does not look at them."""
+    """A network for counting alone: its weights are whatever memory holds."""
     with torch.device("meta"):
         network = Network(architecture, classes, channels, dropout=0.0, bn_momentum=0.1)
     return network.to_empty(device="cpu").eval()
@@ -79,6 +79,9 @@ def _blank_network(architecture: Architecture, classes: int, channels: int) -> N
 
 def _count(module: nn.Module, shape: tuple[int, ...]) -> Cost:
     params = sum(parameter.numel() for parameter in module.parameters())
+    for part in module.modules():
+        if isinstance(part, nn.Conv2d | nn.Linear):
+            part.bias = None  # ptflops would count its addition
     gates = [part for part in module.modules() if isinstance(part, SqueezeExcite)]
     se_macs = sum(_macs(gate, (gate.reduce.in_channels, 1, 1)) for gate in gates)
     return Cost(params, _macs(module, shape) - se_macs, se_macs)

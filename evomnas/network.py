@@ -91,7 +91,7 @@ def _conv_bn(
 
 
 def _operation(block: Block, in_filters: int, stride: int, bn_momentum: float) -> list[nn.Module]:
-    squeeze = max(1, int(in_filters * block.se))
+    squeeze = block.squeeze(in_filters)
     if block.op == "conv":
         modules = _conv_bn(in_filters, block.filters, block.kernel, stride, 1, bn_momentum)
         return [*modules, SqueezeExcite(block.filters, squeeze)] if block.se else modules

@@ -13,9 +13,11 @@ the base has one layer the choices are {1, 2}, as the published space has no emp
 
 from __future__ import annotations
 
+import itertools
 import math
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -129,6 +131,23 @@ class SearchSpace:
         """Number of genomes. Several may decode to one network."""
         return math.prod(int(size) for size in self.gene_sizes)
 
+    @property
+    def networks(self) -> int:
+        """Number of distinct networks, at most `genomes`.
+
+        What a block's genes build depends on the blocks before it through their filters alone, so the
+        distinct blocks behind each width are counted and the counts multiplied along the chain.
+        """
+        ways = Counter({self._stem: 1})  # networks up to here, by their filters
+        for number in range(self.blocks):
+            after: Counter[int] = Counter()
+            for filters, count in ways.items():
+                genes = itertools.product(*(range(len(choices)) for choices in self.choices(number)))
+                for block in {self._block(number, each, filters) for each in genes}:
+                    after[block.filters] += count
+            ways = after
+        return ways.total()
+
     def decode(self, genome: Sequence[int] | NDArray[np.integer]) -> Architecture:
         """The canonical architecture of a genome of shape (n_var,).
 
@@ -145,14 +164,20 @@ class SearchSpace:
             name = f"{GENES[place % len(GENES)]} of block {place // len(GENES) + 1}"
             raise InputError(f"gene {place} ({name}) must be a whole number below {sizes[place]}, got {genes[place]}")
         rows = genes.astype(np.int64).reshape(self.blocks, len(GENES))
-        blocks = tuple(self._block(number, row) for number, row in enumerate(rows))
-        stem = round_filters(self.stem * self.width, self.divisor)
-        return Architecture(stem, self.stem_stride, blocks, self.head)
+        blocks: list[Block] = []
+        for number, row in enumerate(rows):
+            blocks.append(self._block(number, row, blocks[-1].filters if blocks else self._stem))
+        return Architecture(self._stem, self.stem_stride, tuple(blocks), self.head)
 
-    def _block(self, number: int, genes: Sequence[int] | NDArray[np.int64]) -> Block:
+    @property
+    def _stem(self) -> int:
+        return round_filters(self.stem * self.width, self.divisor)
+
+    def _block(self, number: int, genes: Sequence[int] | NDArray[np.int64], in_filters: int) -> Block:
+        """The canonical block of six genes behind `in_filters` channels."""
         op, kernel, se, skip, filters, layers = (int(gene) for gene in genes)
         scaled = self.filters[number] * self.filter_multipliers[filters] * self.width
-        return Block(
+        block = Block(
             op=self.ops[op],
             kernel=self.kernels[kernel],
             stride=self.strides[number],
@@ -160,7 +185,14 @@ class SearchSpace:
             layers=self.layer_choices(number)[layers],
             se=self.se_ratios[se],
             skip=self.skips[skip],
-        )
+        ).after(in_filters)
+        return self._first_ratio(block, in_filters) if len(self.se_ratios) > 2 else block
+
+    def _first_ratio(self, block: Block, in_filters: int) -> Block:
+        """The block with the first of the space's SE ratios that squeezes to the same channels."""
+        alike = (replace(block, se=ratio) for ratio in self.se_ratios if bool(ratio) == bool(block.se))
+        inputs = (in_filters, block.filters)[: block.layers]
+        return next(one for one in alike if all(one.squeeze(width) == block.squeeze(width) for width in inputs))
 
     def encode(self, architecture: Architecture) -> NDArray[np.int64]:
         """The first genome (in lexicographic order of each block) that decodes to `architecture`.
@@ -168,9 +200,8 @@ class SearchSpace:
         Raises:
             InputError: The architecture is not a point of this space; the message names the place.
         """
-        stem = round_filters(self.stem * self.width, self.divisor)
         outside = (architecture.stem, architecture.stem_stride, architecture.head)
-        if outside != (stem, self.stem_stride, self.head) or len(architecture.blocks) != self.blocks:
+        if outside != (self._stem, self.stem_stride, self.head) or len(architecture.blocks) != self.blocks:
             raise InputError("stem, head or number of blocks differ from the search space's")
         genome, filters = [], architecture.stem
         for number, block in enumerate(architecture.blocks):
@@ -181,22 +212,23 @@ class SearchSpace:
 
     def _encode_block(self, number: int, block: Block, in_filters: int, sizes: list[range]) -> list[int]:
         genes = [0] * len(GENES)
-        order = [GENES.index(name) for name in ("op", "kernel", "se", "filters", "layers", "skip")]
+        order = [GENES.index(name) for name in ("op", "kernel", "filters", "layers", "se", "skip")]
         fields = [GENES[gene] for gene in order]
         for gene, field in zip(order, fields, strict=True):
             for value in sizes[gene]:
                 genes[gene] = value
-                candidate = self._block(number, genes).after(in_filters)
+                candidate = self._block(number, genes, in_filters)
                 if getattr(candidate, field) == getattr(block, field):
                     break
             else:
-                candidates = (self._block(number, [*genes[:gene], v, *genes[gene + 1 :]]) for v in sizes[gene])
+                rows = ([*genes[:gene], value, *genes[gene + 1 :]] for value in sizes[gene])
+                candidates = (self._block(number, row, in_filters) for row in rows)
                 allowed = sorted({str(getattr(candidate, field)) for candidate in candidates})
                 raise InputError(
                     f"block {number + 1}: {field} {getattr(block, field)} is not in this search space, "
                     f"which has {', '.join(allowed)}"
                 )
-        if self._block(number, genes).after(in_filters) != block:
+        if self._block(number, genes, in_filters) != block:
             raise InputError(f"block {number + 1}: stride {block.stride} is not {self.strides[number]}")
         return genes
 
@@ -219,7 +251,7 @@ class SearchSpace:
                 zip(self.filters, self.layers, self.strides, strict=True)
             )
         )
-        return Architecture(round_filters(self.stem * self.width, self.divisor), self.stem_stride, blocks, self.head)
+        return Architecture(self._stem, self.stem_stride, blocks, self.head)
 
     def sample(self, count: int, rng: np.random.Generator) -> Genomes:
         """`count` genomes of shape (count, n_var), every gene's choices used equally often.

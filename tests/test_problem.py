@@ -8,7 +8,7 @@ from pymoo.algorithms.moo.nsga2 import NSGA2
 from pymoo.core.population import Population
 from pymoo.core.problem import Problem
 from pymoo.optimize import minimize
-from scipy.stats import chisquare
+from scipy.stats import binom, chisquare
 
 from evomnas.architecture import Architecture
 from evomnas.evaluation import Cost, Evaluation, Failure, Measurement, Training
@@ -43,6 +43,21 @@ def test_a_space_without_the_reference_network_is_sampled_all_the_same(rng):
     assert SpaceSampling(space)._do(PROBLEM, 5, random_state=rng).shape == (5, 42)
 
 
+def test_sampling_draws_every_value_of_every_gene_alike(rng):
+    """No bias at the edges, whatever the size of the population: 7 is a multiple of no number of choices."""
+    draws = np.concatenate([SpaceSampling(SPACE)._do(PROBLEM, 7, random_state=rng)[1:] for _ in range(400)])
+    for gene, size in enumerate(SPACE.gene_sizes):
+        assert chisquare(np.bincount(draws[:, gene], minlength=size)).pvalue > 1e-5
+
+
+def test_sampling_draws_pairs_of_genes_independently(rng):
+    draws = SPACE.sample(3600, rng)
+    for first, second in ((0, 1), (0, 3), (4, 5), (5, 10), (36, 40)):
+        size = int(SPACE.gene_sizes[second])
+        counts = np.bincount(draws[:, first] * size + draws[:, second], minlength=size * int(SPACE.gene_sizes[first]))
+        assert chisquare(counts).pvalue > 1e-5
+
+
 def test_crossover_exchanges_whole_blocks_evenly_and_at_least_one(rng):
     parents = np.stack([np.zeros((2000, 42), dtype=int), np.ones((2000, 42), dtype=int)])
     children = BlockCrossover()._do(PROBLEM, parents, random_state=rng)
@@ -51,19 +66,41 @@ def test_crossover_exchanges_whole_blocks_evenly_and_at_least_one(rng):
     assert (children.sum(axis=0) == 1).all()  # each gene goes to one child, its alternative to the other
     exchanged = blocks[0, :, :, 0].sum(axis=1)
     assert exchanged.min() >= 1
-    per_block = blocks[0, :, :, 0].sum(axis=0)
-    assert chisquare(per_block).pvalue > 1e-4
+    assert chisquare(blocks[0, :, :, 0].sum(axis=0)).pvalue > 1e-4
+    # one block for certain, the six others with a half each
+    expected = 2000 * binom.pmf(np.arange(7), 6, 0.5)
+    assert chisquare(np.bincount(exchanged - 1, minlength=7), expected).pvalue > 1e-4
+
+
+def test_crossover_takes_place_with_its_stated_probability(rng):
+    """As pymoo calls it: the rest of the pairs are handed on as they are."""
+    zeros, ones = (Population.new("X", np.full((3000, 42), value)) for value in (0, 1))
+    parents = [Population.create(zero, one) for zero, one in zip(zeros, ones, strict=True)]
+    children = BlockCrossover(prob=0.9).do(PROBLEM, parents, random_state=rng).get("X")
+    pure = (children == children[:, :1]).all(axis=1).sum() / 2  # both children of a pair are, or neither
+    untouched = 3000 * (0.1 + 0.9 * 0.5**6)  # exchanging all seven blocks leaves parents, too
+    assert abs(pure - untouched) < 5 * np.sqrt(untouched)
 
 
 def test_mutation_changes_genes_at_the_stated_rate_to_every_other_value_alike(rng):
+    sizes = SPACE.gene_sizes
+    x = np.stack([np.arange(24000) % size for size in sizes], axis=1)
+    mutated = GeneMutation(rate=0.25)._do(PROBLEM, x, random_state=rng)
+    assert ((mutated >= 0) & (mutated < sizes)).all()
+    changed = (mutated != x).sum(axis=0)
+    assert (np.abs(changed - 6000) < 5 * np.sqrt(6000)).all()
+    for gene, size in enumerate(sizes):
+        moves = np.zeros((size, size))
+        np.add.at(moves, (x[:, gene], mutated[:, gene]), 1)
+        others = moves[~np.eye(size, dtype=bool)]
+        assert chisquare(others).pvalue > 1e-5  # from every value to every other, first and last included
+    assert (GeneMutation(rate=1.0)._do(PROBLEM, x, random_state=rng) != x).all()
+
+
+def test_mutation_changes_one_gene_per_child_on_average_unless_told(rng):
     x = np.zeros((20000, 42), dtype=int)
     mutated = GeneMutation()._do(PROBLEM, x, random_state=rng)
-    assert ((mutated >= 0) & (mutated < SPACE.gene_sizes)).all()
-    assert abs((mutated != x).mean() - 1 / 42) < 5 * np.sqrt(1 / 42 / x.size)
-    for gene in (0, 3, 4):
-        counts = np.bincount(mutated[:, gene], minlength=SPACE.gene_sizes[gene])[1:]
-        assert chisquare(counts).pvalue > 1e-4
-    assert (GeneMutation(rate=1.0)._do(PROBLEM, x, random_state=rng) != x).all()
+    assert abs((mutated != x).sum(axis=1).mean() - 1) < 5 / np.sqrt(20000)
 
 
 def test_mutation_leaves_genes_alone_that_have_one_choice(rng):

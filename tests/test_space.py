@@ -3,43 +3,37 @@
 from __future__ import annotations
 
 import itertools
+import json
 import math
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from strategies import points
 
+from evomnas.architecture import Architecture
 from evomnas.errors import InputError
 from evomnas.space import GENES, SearchSpace, round_filters
 
 PAPER = SearchSpace()
 
 
-@st.composite
-def spaces(draw):
-    count = draw(st.integers(1, 4))
-
-    def per_block(values):
-        return tuple(draw(st.lists(values, min_size=count, max_size=count)))
-
-    return SearchSpace(
-        filters=per_block(st.integers(4, 64)),
-        layers=per_block(st.integers(1, 4)),
-        strides=per_block(st.integers(1, 2)),
-        stem=draw(st.integers(4, 32)),
-        stem_stride=draw(st.integers(1, 2)),
-        head=draw(st.integers(8, 64)),
-        width=draw(st.sampled_from([0.35, 0.5, 1.0, 1.4])),
-        divisor=draw(st.sampled_from([1, 4, 8])),
-    )
-
-
-@given(spaces(), st.integers(0, 2**32))
-def test_encode_inverts_decode(space, seed):
-    genome = space.sample(1, np.random.default_rng(seed))[0]
+@given(points())
+def test_encode_inverts_decode(point):
+    space, genome = point
     architecture = space.decode(genome)
     assert space.decode(space.encode(architecture)) == architecture
+
+
+@given(points())
+def test_every_genome_survives_notation_and_json(point):
+    space, genome = point
+    architecture = space.decode(genome)
+    assert Architecture.parse(str(architecture)) == architecture
+    again = Architecture.from_dict(json.loads(json.dumps(architecture.to_dict())))
+    assert again == architecture
+    assert again.id == architecture.id
 
 
 def test_the_full_block_has_432_choices_as_the_paper_says():
@@ -79,23 +73,98 @@ def test_rounded_filters_are_multiples_and_never_below_nine_tenths(filters, divi
     assert rounded - filters <= divisor
 
 
-def test_genomes_of_one_network_decode_to_one_architecture():
-    """Brute force over a small space: equal architectures exactly where the described layers are equal."""
-    space = SearchSpace(
-        filters=(8,), layers=(1,), strides=(2,), stem=8, stem_stride=1, head=8, ops=("conv", "mbconv3"), kernels=(3,)
-    )
+def described(space: SearchSpace, genome: tuple[int, ...]) -> object:
+    """What a genome builds, block by block and layer by layer, from the documented choices: no Architecture."""
+    rows = np.array(genome).reshape(-1, len(GENES))
+    inputs, blocks = round_filters(space.stem * space.width, space.divisor), []
+    for number, (op, kernel, se, skip, filters, count) in enumerate(rows):
+        layers = []
+        outputs = round_filters(space.filters[number] * space.filter_multipliers[filters] * space.width, space.divisor)
+        for layer in range(space.layer_choices(number)[count]):
+            stride = space.strides[number] if layer == 0 else 1
+            keeps_shape = stride == 1 and inputs == outputs
+            chosen = space.skips[skip]
+            shortcut = "add" if keeps_shape and chosen != "none" else "pool" if chosen == "pool" else "none"
+            squeeze = max(1, int(inputs * space.se_ratios[se])) if space.se_ratios[se] else 0
+            layers.append((space.ops[op], space.kernels[kernel], stride, outputs, squeeze, shortcut))
+            inputs = outputs
+        blocks.append(tuple(layers))
+    return tuple(blocks)
+
+
+BRUTE = [
+    SearchSpace(filters=(8,), layers=(1,), strides=(2,), stem=8, stem_stride=1, head=8),
+    SearchSpace(filters=(8,), layers=(2,), strides=(1,), stem=8, stem_stride=2, head=8, kernels=(3,)),
+    SearchSpace(filters=(16,), layers=(2,), strides=(1,), stem=12, head=8, se_ratios=(0.0, 0.125, 0.25), divisor=2),
+    SearchSpace(filters=(4,), layers=(1,), strides=(1,), stem=4, head=8, se_ratios=(0.3, 0.125, 0.25), divisor=4),
+    SearchSpace(
+        filters=(8, 8, 8), layers=(1, 1, 2), strides=(1, 2, 1), stem=8, head=8, ops=("dconv",), kernels=(3,),
+        se_ratios=(0.0,), layer_offsets=(0, 1), divisor=2,
+    ),
+    SearchSpace(
+        filters=(10, 10), layers=(1, 1), strides=(1, 1), stem=8, head=8, ops=("conv", "mbconv3"), kernels=(5,),
+        divisor=8,
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("space", BRUTE)
+def test_two_genomes_share_an_architecture_exactly_where_they_build_the_same_layers(space):
+    """By enumeration, which also counts genomes and distinct networks."""
     seen: dict[object, object] = {}
+    genomes = list(itertools.product(*(range(size) for size in space.gene_sizes)))
+    for genome in genomes:
+        architecture = space.decode(np.array(genome))
+        assert seen.setdefault(described(space, genome), architecture) == architecture
+    assert len(set(seen.values())) == len(seen)
+    assert space.genomes == len(genomes)
+    assert space.networks == len(seen)
+
+
+def test_the_paper_s_space_has_fewer_networks_than_genomes():
+    assert PAPER.networks < PAPER.genomes
+    assert PAPER.networks > PAPER.genomes * (2 / 3) ** PAPER.blocks  # skips that coincide are the only reason
+
+
+def test_every_one_gene_change_is_another_network_or_one_of_these():
+    """Which neighbours of a genome build the same network: skips that no layer, or every layer, can carry."""
+    space = SearchSpace(
+        filters=(8, 8), layers=(1, 1), strides=(1, 2), stem=8, head=8, ops=("conv", "dconv"), kernels=(3,), divisor=2
+    )
+    same = set()
     for genome in itertools.product(*(range(size) for size in space.gene_sizes)):
         architecture = space.decode(np.array(genome))
-        block = architecture.blocks[0]
-        skips = []  # what each layer's shortcut is, from the definition of the skips
-        for layer in range(block.layers):
-            chosen = space.skips[genome[GENES.index("skip")]]
-            fits = layer > 0 or (space.strides[0] == 1 and block.filters == 8)
-            skips.append("identity" if fits and chosen != "none" else "pool" if chosen == "pool" else "none")
-        network = (block.op, block.kernel, block.se, block.filters, block.layers, tuple(skips))
-        assert seen.setdefault(network, architecture) == architecture
-    assert len(set(seen.values())) == len(seen)
+        for gene, size in enumerate(space.gene_sizes):
+            for value in range(genome[gene] + 1, size):
+                if space.decode(np.array([*genome[:gene], value, *genome[gene + 1 :]])) == architecture:
+                    block, name = divmod(gene, len(GENES))
+                    inputs = (8, architecture.blocks[0].filters)[block]
+                    keeps_shape = space.strides[block] == 1 and inputs == architecture.blocks[block].filters
+                    pair = tuple(space.skips[index] for index in (genome[gene], value))
+                    same.add((GENES[name], keeps_shape, architecture.blocks[block].layers > 1, pair))
+    assert same == {
+        ("skip", True, False, ("identity", "pool")),  # where every layer keeps its shape, pooling is identity
+        ("skip", True, True, ("identity", "pool")),
+        ("skip", False, False, ("none", "identity")),  # where the only layer changes it, identity is nothing
+    }
+
+
+def test_no_layer_can_change_sides_in_the_paper_s_space():
+    """Blocks of stride 1 differ in filters from the block before: no layer could as well belong to that."""
+    for number in range(1, PAPER.blocks):
+        before, after = (
+            {round_filters(PAPER.filters[block] * factor, 8) for factor in PAPER.filter_multipliers}
+            for block in (number - 1, number)
+        )
+        assert PAPER.strides[number] > 1 or not before & after
+
+
+def test_rounding_may_make_two_filter_choices_one():
+    space = SearchSpace(filters=(8,), layers=(1,), strides=(1,), stem=8, head=8, divisor=8)
+    filters = [space.decode(np.array([0, 0, 0, 0, gene, 0])).blocks[0].filters for gene in range(3)]
+    assert filters == [8, 8, 16]
+    # 4 ops, 2 kernels, 2 SE ratios: at 8 filters 2 skips x 2 layer counts, at 16 filters 2 with one layer, 3 with two
+    assert space.networks == 16 * (2 * 2 + 2 + 3)
 
 
 def test_sampling_uses_every_choice_of_every_gene_equally_often(rng):
