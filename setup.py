@@ -4,7 +4,7 @@ from pathlib import Path
 
 from setuptools import find_packages, setup
 
-TEST = ["pytest>=8", "hypothesis>=6.100", "deap>=1.4", "playwright>=1.40"]
+TEST = ["pytest>=8", "hypothesis>=6.100", "deap>=1.4", "playwright>=1.40", "timm>=1.0"]
 
 setup(
     name="evomnas",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import json
+import math
 import os
 import re
 import signal
@@ -360,7 +361,12 @@ def problems() -> None:
 @app.command()
 @_reported
 def describe(
-    arch: Annotated[str, typer.Argument(metavar="ARCH", help="An id of a run, a published network, or a notation.")],
+    arch: Annotated[
+        str | None, typer.Argument(metavar="ARCH", help="An id of a run, a published network, or a notation.")
+    ] = None,
+    space: Annotated[
+        str | None, typer.Option("--space", metavar="PROBLEM", help="Describe a problem's search space instead.")
+    ] = None,
     run_folder: Annotated[
         Path | None, typer.Option("--run", help="The run that an id belongs to; gives images and classes too.")
     ] = None,
@@ -374,9 +380,23 @@ def describe(
     channels: Annotated[
         int | None, typer.Option("--channels", help="Image channels [default: 3, or the run's]", show_default=False)
     ] = None,
+    figure: Annotated[
+        Path | None, typer.Option("--figure", help="Draw the architecture into this file: .svg, .pdf or .png.")
+    ] = None,
     output: Annotated[DescribeFormat, typer.Option("--format", help="How to print.")] = DescribeFormat.TABLE,
 ) -> None:
-    """Print an architecture layer by layer: shape, parameters and MACs."""
+    """Print an architecture layer by layer: shape, parameters and MACs. Or the size of a search space."""
+    if (arch is None) == (space is None):
+        raise InputError("describe takes an architecture, as in evomnas describe mnasnet-a1, or --space PROBLEM")
+    if arch is None:
+        if figure is not None or run_folder is not None or {resolution, classes, channels} != {None}:
+            raise InputError(
+                "--run, --resolution, --classes, --channels and --figure describe an architecture: drop --space"
+            )
+        _describe_space(str(space), output)
+        return
+    if figure is not None and figure.suffix not in (".svg", ".pdf", ".png"):
+        raise InputError(f"--figure writes .svg, .pdf or .png, not {figure.name!r}")
     from evomnas.cost import layer_costs, total_cost
     from evomnas.runs import Run
 
@@ -391,6 +411,10 @@ def describe(
     architecture.check_resolution(shape["resolution"])
     layers = layer_costs(architecture, **shape)
     total = total_cost(layers)
+    if figure is not None:
+        from evomnas.figures import architecture_figure
+
+        architecture_figure(architecture, **shape).savefig(figure, dpi=200)
     if output is DescribeFormat.JSON:
         rows = [
             {"name": one.name, "operation": one.operation, "shape": list(one.shape), "params": one.params,
@@ -408,6 +432,34 @@ def describe(
     rows_text.append(("total", "", "", f"{total.params:,}", f"{total.macs:,}", f"{total.se_macs:,}"))
     typer.echo(f"{architecture}\nid {architecture.id}, {shape['resolution']} px, {shape['classes']} classes")
     _print_columns(("layer", "operation", "output", "parameters", "MACs", "SE MACs"), rows_text, left=2)
+    if figure is not None:
+        typer.echo(f"Drawing: {figure}")
+
+
+def _describe_space(problem: str, output: DescribeFormat) -> None:
+    from evomnas.definition import load_definition
+    from evomnas.space import GENES
+
+    definition = load_definition(problem, [])
+    space = definition.space
+    choices = [space.choices(number) for number in range(space.blocks)]
+    if output is DescribeFormat.JSON:
+        sizes = {"genomes": space.genomes, "networks": space.networks}
+        blocks = [
+            {"stride": stride, **dict(zip(GENES, each, strict=True))}
+            for stride, each in zip(space.strides, choices, strict=True)
+        ]
+        typer.echo(json.dumps({"problem": definition.name, **sizes, "blocks": blocks}, indent=2))
+        return
+    rows = []
+    for number, (stride, each) in enumerate(zip(space.strides, choices, strict=True), start=1):
+        cells = [" ".join(f"{one:g}" if isinstance(one, float) else str(one) for one in gene) for gene in each]
+        rows.append((str(number), str(stride), *cells, str(math.prod(map(len, each)))))
+    typer.echo(f"{definition.name}: {space.blocks} blocks, MobileNetV2 at this size is\n{space.mobilenet_v2()}")
+    _print_columns(("block", "stride", *GENES, "genomes"), rows, left=8)
+    typer.echo(
+        f"{space.genomes:,} genomes ({space.genomes:.1e}), {space.networks:,} distinct networks ({space.networks:.1e})"
+    )
 
 
 def _architecture(text: str, opened: Run | None) -> Architecture:

@@ -1,4 +1,4 @@
-"""Still figures of a run (matplotlib), for papers and for readers without a script engine.
+"""Still figures of runs and architectures (matplotlib), for papers and for readers without a script engine.
 
 Every figure is drawn on its own canvas; matplotlib's global state is neither used nor changed.
 """
@@ -6,11 +6,18 @@ Every figure is drawn on its own canvas; matplotlib's global state is neither us
 from __future__ import annotations
 
 import io
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import matplotlib
+from matplotlib.axes import Axes
+from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
+from matplotlib.patches import Arc, Rectangle
 
+from evomnas.architecture import Architecture
 from evomnas.runs import Result, Run
 
 INK, MUTED, ACCENT, GRID = "#1a1a1a", "#8a8a8a", "#0b6e99", "#dddddd"
@@ -26,6 +33,16 @@ STYLE: Any = {
     "grid.linewidth": 0.6,
     "svg.hashsalt": "evomnas",
 }
+
+# The drawing of an architecture, in inches; colours with their opacity.
+WIDTH_IN, LABEL_IN, MIDDLE_IN, GAP_IN = 2.9, 0.86, 1.68, 0.12
+OP_COLOURS = {
+    "conv": ("#d98a1f", 0.45),
+    "dconv": ("#2a9d6f", 0.30),
+    "mbconv3": ("#3b7dd8", 0.28),
+    "mbconv": ("#3b7dd8", 0.60),
+}
+SE_COLOUR = "#a23bd8"
 
 
 def pareto_figure(run: Run, results: list[Result]) -> Figure:
@@ -83,6 +100,99 @@ def hypervolume_figure(run: Run, results: list[Result]) -> Figure:
                 axes.axvline(result.order + 1, color=GRID, lw=0.8)
         axes.set(xlabel="networks evaluated (vertical lines: generations)", ylabel="hypervolume", ylim=(0, None))
         return figure
+
+
+def architecture_figure(
+    architecture: Architecture, resolution: int = 224, channels: int = 3, classes: int = 1000
+) -> Figure:
+    """An architecture from its image to its logits, as in the paper's figure 7.
+
+    One box per block: operation and kernel, SE where it has one, a segment per layer, as wide as its filters
+    are many (on a logarithmic scale). To the left what each box hands on, height x width x channels; to the
+    right its number of layers and an arc for every skip, dashed where it is a pooling skip that changes the
+    shape. The colours tell the operations apart and let the page shine through, light or dark.
+    """
+    architecture.check_resolution(resolution)
+    boxes = list(_boxes(architecture))
+    heights = [0.2 + 0.11 * len(box.skips) for box in boxes]
+    depth = sum(heights) + GAP_IN * (len(boxes) + 1) + 0.4
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(WIDTH_IN, depth))
+        axes = figure.add_axes((0, 0, 1, 1), xlim=(0, WIDTH_IN), ylim=(depth, 0))
+        axes.set_axis_off()
+        side, y = resolution, 0.14
+        axes.text(MIDDLE_IN, y, "image", ha="center", va="center", size=7.5)
+        axes.text(LABEL_IN, y, _shape(side, channels), ha="right", va="center", size=7, color=MUTED)
+        y += 0.08
+        for box, height in zip(boxes, heights, strict=True):
+            side = -(-side // box.stride)
+            y = _draw_gap(axes, y)
+            _draw_box(axes, box, y, height)
+            axes.text(LABEL_IN, y + height / 2, _shape(side, box.filters), ha="right", va="center", size=7, color=MUTED)
+            y += height
+        y = _draw_gap(axes, y)
+        axes.text(MIDDLE_IN, y + 0.07, "average pooling, linear", ha="center", va="center", size=7.5)
+        axes.text(LABEL_IN, y + 0.07, f"{classes}", ha="right", va="center", size=7, color=MUTED)
+        return figure
+
+
+@dataclass(frozen=True)
+class _Box:
+    """What the drawing of one block needs; `skips` has one entry per layer: none, identity or pool."""
+
+    text: str
+    op: str
+    filters: int
+    stride: int
+    se: bool
+    skips: tuple[str, ...]
+
+
+def _boxes(architecture: Architecture) -> Iterator[_Box]:
+    yield _Box("Conv 3×3", "conv", architecture.stem, architecture.stem_stride, False, ("none",))
+    inputs = architecture.stem
+    for block in architecture.blocks:
+        keeps_shape = block.stride == 1 and block.filters == inputs
+        first = block.skip if keeps_shape or block.skip == "pool" else "none"
+        others = "identity" if block.skip != "none" else "none"
+        name = {"conv": "Conv", "dconv": "SepConv"}.get(block.op, f"MBConv{block.expansion}")
+        skips = (first, *[others] * (block.layers - 1))
+        yield _Box(f"{name} {block.kernel}×{block.kernel}", block.op, block.filters, block.stride, block.se > 0, skips)
+        inputs = block.filters
+    yield _Box("Conv 1×1", "conv", architecture.head, 1, False, ("none",))
+
+
+def _draw_box(axes: Axes, box: _Box, y: float, height: float) -> None:
+    width = min(1.5, 1.06 + 0.065 * max(0.0, math.log2(box.filters / 8)))
+    left, right = MIDDLE_IN - width / 2, MIDDLE_IN + width / 2
+    colour, alpha = OP_COLOURS.get(box.op, OP_COLOURS["mbconv"])
+    axes.add_patch(Rectangle((left, y), width, height, facecolor=to_rgba(colour, alpha), edgecolor=MUTED, lw=0.7))
+    layers = len(box.skips)
+    step = height / layers
+    for layer, skip in enumerate(box.skips):
+        top = y + layer * step
+        if layer:
+            axes.plot((left, right), (top, top), color=MUTED, lw=0.5, alpha=0.6)
+        if skip != "none":
+            style = "--" if skip == "pool" else "-"
+            centre = (right, top + step / 2)
+            axes.add_patch(Arc(centre, 0.16, step, theta1=-90, theta2=90, color=ACCENT, lw=1.0, ls=style))
+    text_x = MIDDLE_IN - (0.13 if box.se else 0)
+    axes.text(text_x, y + height / 2, box.text, ha="center", va="center", size=7.5)
+    if box.se:
+        tag = {"boxstyle": "round,pad=0.18", "facecolor": to_rgba(SE_COLOUR, 0.3), "edgecolor": "none"}
+        axes.text(right - 0.16, y + height / 2, "SE", bbox=tag, ha="center", va="center", size=6.5)
+    if layers > 1:
+        axes.text(WIDTH_IN - 0.3, y + height / 2, f"×{layers}", ha="center", va="center", size=8)
+
+
+def _draw_gap(axes: Axes, y: float) -> float:
+    axes.plot((MIDDLE_IN, MIDDLE_IN), (y, y + GAP_IN), color=MUTED, lw=0.8)
+    return y + GAP_IN
+
+
+def _shape(side: int, channels: int) -> str:
+    return f"{side}×{side}×{channels}"
 
 
 def to_svg(figure: Figure) -> str:

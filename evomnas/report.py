@@ -9,7 +9,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader
 from markupsafe import Markup
 
-from evomnas.figures import hypervolume_figure, pareto_figure, to_svg
+from evomnas.figures import architecture_figure, hypervolume_figure, pareto_figure, to_svg
 from evomnas.runs import Result, Run, write_atomically
 
 NAME = "report.html"
@@ -26,7 +26,9 @@ def write_report(run: Run) -> Path:
 def _content(run: Run) -> dict[str, Any]:
     results = run.results()
     rows = [result.to_dict() | {"generation": result.generation} for result in results]
-    front = [result.to_dict() for result in run.front(results)]
+    chosen = run.front(results)
+    front = [result.to_dict() for result in chosen]
+    drawings = [to_svg(architecture_figure(result.evaluation.architecture, **run.shape)) for result in chosen]
     failed = [_failure(result) for result in results if result.evaluation.failure is not None]
     return {
         "run": run,
@@ -39,6 +41,7 @@ def _content(run: Run) -> dict[str, Any]:
         "reference_id": run.definition.space.mobilenet_v2().id,
         "settings": _flat(run.definition.model_dump(mode="json")),
         "device": run.archive.context(run.record.device),
+        "drawings": [Markup(drawing) for drawing in drawings],
         "pareto_svg": Markup(to_svg(pareto_figure(run, results))),
         "hypervolume_svg": Markup(to_svg(hypervolume_figure(run, results))),
         "style": Markup(_resource("style.css")),

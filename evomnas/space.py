@@ -115,10 +115,15 @@ class SearchSpace:
         base = self.layers[block]
         return tuple(sorted({base + offset for offset in self.layer_offsets if base + offset >= 1} or {base}))
 
+    def filter_choices(self, block: int) -> tuple[int, ...]:
+        """Filters of the block with index `block` for each of `filter_multipliers`, rounded: some may coincide."""
+        base = self.filters[block] * self.width
+        return tuple(round_filters(base * multiplier, self.divisor) for multiplier in self.filter_multipliers)
+
     def choices(self, block: int) -> tuple[tuple[object, ...], ...]:
         """What each of the six genes of a block may stand for, in the order of `GENES`."""
-        filters = self.filter_multipliers
-        return (self.ops, self.kernels, self.se_ratios, self.skips, filters, self.layer_choices(block))
+        filters, layers = self.filter_choices(block), self.layer_choices(block)
+        return (self.ops, self.kernels, self.se_ratios, self.skips, filters, layers)
 
     @property
     def gene_sizes(self) -> NDArray[np.int64]:
@@ -176,12 +181,11 @@ class SearchSpace:
     def _block(self, number: int, genes: Sequence[int] | NDArray[np.int64], in_filters: int) -> Block:
         """The canonical block of six genes behind `in_filters` channels."""
         op, kernel, se, skip, filters, layers = (int(gene) for gene in genes)
-        scaled = self.filters[number] * self.filter_multipliers[filters] * self.width
         block = Block(
             op=self.ops[op],
             kernel=self.kernels[kernel],
             stride=self.strides[number],
-            filters=round_filters(scaled, self.divisor),
+            filters=self.filter_choices(number)[filters],
             layers=self.layer_choices(number)[layers],
             se=self.se_ratios[se],
             skip=self.skips[skip],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 import signal
@@ -11,6 +12,9 @@ import sys
 import time
 
 import pytest
+
+from evomnas.definition import load_definition
+from evomnas.space import GENES
 
 COMMAND = [sys.executable, "-c", "from evomnas.cli import main; main()"]
 
@@ -51,6 +55,38 @@ def test_describe_gives_the_published_totals():
     assert sum(layer["macs"] for layer in values["layers"]) == values["macs"]
     table = evomnas("describe", "mobilenet-v2@0.5", "--resolution", 96, "--classes", 10).stdout
     assert re.search(r"^block 7.1 +mbconv6 k3 +160x3x3", table, re.MULTILINE)
+
+
+def test_describe_counts_a_problem_s_space(tiny_file):
+    values = json.loads(evomnas("describe", "--space", str(tiny_file), "--format", "json").stdout)
+    assert values["genomes"] == math.prod(len(block[gene]) for block in values["blocks"] for gene in GENES)
+    assert 0 < values["networks"] < values["genomes"]
+    table = evomnas("describe", "--space", "digits").stdout
+    assert f"{load_definition('digits').space.networks:,} distinct networks" in table
+
+
+def test_describe_draws_an_architecture(tmp_path):
+    path = tmp_path / "a1.svg"
+    assert str(path) in evomnas("describe", "mnasnet-a1", "--figure", str(path)).stdout
+    assert "MBConv3 5×5" in path.read_text()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((), "describe takes an architecture"),
+        (("mnasnet-a1", "--space", "digits"), "describe takes an architecture"),
+        (("--space", "digits", "--classes", "3"), "drop --space"),
+        (("mnasnet-a1", "--figure", "a1.gif"), "writes .svg, .pdf or .png"),
+        (("mnasnet-a1", "--resolution", "16"), "block 6 brings the total stride to 32"),
+        (("stem8_s1-mbcon6_k3_s1_f8_n1-head8",), "block 1 of the architecture: 'mbcon6_k3_s1_f8_n1'"),
+    ],
+)
+def test_describe_refuses_in_one_line(arguments, message):
+    result = evomnas("describe", *arguments)
+    assert result.returncode == 2
+    assert result.stderr.count("\n") == 1
+    assert message in result.stderr
 
 
 def test_show_and_describe_read_a_run(finished_run):

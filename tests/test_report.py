@@ -74,6 +74,7 @@ def test_the_report_opens_from_disk_and_shows_every_point(browser, finished_run,
     page.wait_for_selector("#pareto .scatterlayer .points path")
     twice = finished_run.results()[0].on_front  # the reference network's mark stands over its point on the front
     assert page.locator("#pareto .scatterlayer .points path.point").count() == 24 + twice
+    assert page.locator(".drawings svg").count() == len(finished_run.front())
     assert page.locator("table").first.locator("tbody tr").count() == len(finished_run.front())
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
     assert errors == []

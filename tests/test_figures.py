@@ -1,0 +1,56 @@
+"""Drawings of architectures: what the paper's figure 7 shows, in text that stays text."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from evomnas.architecture import Architecture
+from evomnas.errors import InputError
+from evomnas.figures import architecture_figure, to_svg
+from evomnas.zoo import published
+
+
+def words(architecture: Architecture, **shape: int) -> list[str]:
+    """The texts of a drawing, in the order in which they are drawn."""
+    return re.findall(r"<text[^>]*>([^<]*)</text>", to_svg(architecture_figure(architecture, **shape)))
+
+
+def test_mnasnet_a1_is_drawn_as_in_the_paper():
+    found = words(published("mnasnet-a1"))
+    operations = [word for word in found if "Conv" in word]
+    assert operations == [
+        "Conv 3×3", "SepConv 3×3", "MBConv6 3×3", "MBConv3 5×5", "MBConv6 3×3", "MBConv6 3×3", "MBConv6 5×5",
+        "MBConv6 3×3", "Conv 1×1",
+    ]  # fmt: skip
+    assert [word for word in found if word.startswith("×")] == ["×2", "×3", "×4", "×2", "×3"]
+    shapes = [word for word in found if re.match(r"\d+×\d+×", word)]
+    assert shapes == [
+        "224×224×3", "112×112×32", "112×112×16", "56×56×24", "28×28×40", "14×14×80", "14×14×112", "7×7×160",
+        "7×7×320", "7×7×1280",
+    ]  # fmt: skip
+    assert found.count("SE") == 3
+    assert found[-1] == "1000"
+
+
+@pytest.mark.parametrize(
+    ("block", "solid", "dashed"),
+    [
+        ("mbconv3_k3_s2_f8_n3_id", 2, 0),
+        ("mbconv3_k3_s2_f8_n3_pool", 2, 1),
+        ("mbconv3_k3_s1_f8_n3_id", 3, 0),
+        ("mbconv3_k3_s2_f8_n3", 0, 0),
+    ],
+)
+def test_every_layer_s_skip_is_an_arc(block, solid, dashed):
+    from matplotlib.patches import Arc
+
+    figure = architecture_figure(Architecture.parse(f"stem8_s1-{block}-head16"), 16, 1, 4)
+    arcs = [patch.get_linestyle() for patch in figure.axes[0].patches if isinstance(patch, Arc)]
+    assert (arcs.count("-") + arcs.count("solid"), arcs.count("--") + arcs.count("dashed")) == (solid, dashed)
+
+
+def test_images_that_are_too_small_are_refused():
+    with pytest.raises(InputError, match="block 4 brings the total stride to 16"):
+        architecture_figure(published("mnasnet-a1"), 8)
