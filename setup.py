@@ -4,7 +4,7 @@ from pathlib import Path
 
 from setuptools import find_packages, setup
 
-TEST = ["pytest>=8", "hypothesis>=6.100", "deap>=1.4", "playwright>=1.40", "timm>=1.0"]
+TEST = ["pytest>=8", "hypothesis>=6.100", "deap>=1.4", "playwright>=1.40", "timm>=1.0", "executorch>=1.0"]
 
 setup(
     name="evomnas",
@@ -71,7 +71,11 @@ setup(
             "flowers102 = evomnas.data:torchvision_dataset",
             "food101 = evomnas.data:torchvision_dataset",
         ],
-        "evomnas.runtimes": ["onnxruntime = evomnas.latency.onnxruntime:OnnxRuntime"],
+        "evomnas.runtimes": [
+            "onnxruntime = evomnas.latency.onnxruntime:OnnxRuntime",
+            "executorch = evomnas.latency.executorch:ExecuTorchRuntime",
+            "torch = evomnas.latency.eager:TorchRuntime",
+        ],
         "evomnas.algorithms": ["nsga2 = evomnas.algorithms.nsga2:NSGA2"],
     },
 )

@@ -6,7 +6,7 @@ Where things are:
 - `definition`: the problem file; `evomnas.problems` holds the built-in ones.
 - `network`, `weights`, `cost`: from an architecture to a torch module, published weights, parameters, MACs.
 - `data`, `augmentation`, `training`: images, and the proxy task that gives an accuracy.
-- `latency`: what runs a network, and how it is timed.
+- `latency`, `meter`: what runs a network, where, how it is timed; latencies on one calibrated scale.
 - `evaluation`, `executors`, `archive`, `evaluator`: one architecture's results, where they are made, kept
   and looked up.
 - `pareto`, `problem`, `algorithms`, `search`: fronts, the pymoo problem, what asks, and the loop.
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from evomnas.cost import count_cost
     from evomnas.definition import ProblemDefinition, load_definition
     from evomnas.errors import InputError
+    from evomnas.meter import measure_latency
     from evomnas.network import build_network
     from evomnas.problem import SearchProblem, load_problem
     from evomnas.report import write_report
@@ -37,15 +38,15 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "Architecture": "architecture", "Block": "architecture", "count_cost": "cost", "ProblemDefinition": "definition",
-    "load_definition": "definition", "InputError": "errors", "build_network": "network", "SearchProblem": "problem",
-    "load_problem": "problem", "write_report": "report", "Run": "runs", "resume": "search", "search": "search",
-    "SearchSpace": "space", "import_weights": "weights", "published": "zoo",
+    "load_definition": "definition", "InputError": "errors", "measure_latency": "meter", "build_network": "network",
+    "SearchProblem": "problem", "load_problem": "problem", "write_report": "report", "Run": "runs",
+    "resume": "search", "search": "search", "SearchSpace": "space", "import_weights": "weights", "published": "zoo",
 }  # fmt: skip
 
 __all__ = [
     "Architecture", "Block", "InputError", "ProblemDefinition", "Run", "SearchProblem", "SearchSpace",
-    "build_network", "count_cost", "import_weights", "load_definition", "load_problem", "published", "resume",
-    "search", "write_report",
+    "build_network", "count_cost", "import_weights", "load_definition", "load_problem", "measure_latency",
+    "published", "resume", "search", "write_report",
 ]  # fmt: skip
 
 

@@ -29,13 +29,15 @@ from typing import Any
 from evomnas.errors import InputError
 
 SKIPS = ("none", "identity", "pool")
+MAX_BLOCKS, MAX_LAYERS, MAX_FILTERS, MAX_KERNEL = 100, 100, 16_384, 99  # beyond any published network's
 _SKIP_TOKENS = {"none": "", "identity": "_id", "pool": "_pool"}
 _OP = re.compile(r"conv|dconv|mbconv([1-9]\d?)")
-_STEM = re.compile(r"stem(\d+)_s(\d+)")
-_HEAD = re.compile(r"head(\d+)")
+_STEM = re.compile(r"stem(\d{1,9})_s(\d{1,9})", re.ASCII)
+_HEAD = re.compile(r"head(\d{1,9})", re.ASCII)
 _BLOCK = re.compile(
-    r"(?P<op>conv|dconv|mbconv[1-9]\d?)_k(?P<kernel>\d+)_s(?P<stride>\d+)_f(?P<filters>\d+)"
-    r"_n(?P<layers>\d+)(?:_se(?P<se>\d+(?:\.\d+)?))?(?:_(?P<skip>id|pool))?"
+    r"(?P<op>conv|dconv|mbconv[1-9]\d?)_k(?P<kernel>\d{1,9})_s(?P<stride>\d{1,9})_f(?P<filters>\d{1,9})"
+    r"_n(?P<layers>\d{1,9})(?:_se(?P<se>\d(?:\.\d{1,40})?))?(?:_(?P<skip>id|pool))?",
+    re.ASCII,
 )
 
 
@@ -67,11 +69,11 @@ class Block:
             raise InputError(f"unknown op {self.op!r}: allowed are conv, dconv and mbconvN (N from 2 to 99)")
         if self.op == "mbconv1":
             object.__setattr__(self, "op", "dconv")
-        if self.kernel < 1 or self.kernel % 2 == 0:
-            raise InputError(f"kernel size {self.kernel} is not an odd positive number")
-        for name in ("stride", "filters", "layers"):
-            if getattr(self, name) < 1:
-                raise InputError(f"{name} must be at least 1, got {getattr(self, name)}")
+        if not 1 <= self.kernel <= MAX_KERNEL or self.kernel % 2 == 0:
+            raise InputError(f"kernel size {self.kernel} is not an odd number from 1 to {MAX_KERNEL}")
+        for name, most in (("stride", MAX_FILTERS), ("filters", MAX_FILTERS), ("layers", MAX_LAYERS)):
+            if not 1 <= getattr(self, name) <= most:
+                raise InputError(f"{name} must lie between 1 and {most}, got {getattr(self, name)}")
         if not 0.0 <= self.se <= 1.0:
             raise InputError(f"SE ratio must lie in [0, 1], got {self.se}")
         if self.skip not in SKIPS:
@@ -119,10 +121,10 @@ class Architecture:
 
     def __post_init__(self) -> None:
         for name in ("stem", "stem_stride", "head"):
-            if getattr(self, name) < 1:
-                raise InputError(f"{name} must be at least 1, got {getattr(self, name)}")
-        if not self.blocks:
-            raise InputError("an architecture needs at least one block")
+            if not 1 <= getattr(self, name) <= MAX_FILTERS:
+                raise InputError(f"{name} must lie between 1 and {MAX_FILTERS}, got {getattr(self, name)}")
+        if not 1 <= len(self.blocks) <= MAX_BLOCKS:
+            raise InputError(f"an architecture has 1 to {MAX_BLOCKS} blocks, not {len(self.blocks)}")
         inputs = (self.stem, *(block.filters for block in self.blocks))
         blocks = tuple(block.after(filters) for block, filters in zip(self.blocks, inputs, strict=False))
         object.__setattr__(self, "blocks", blocks)

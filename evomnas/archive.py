@@ -23,16 +23,19 @@ from evomnas.evaluation import Cost, Evaluation, Failure, Measurement, Training
 from evomnas.latency.protocol import Calibration
 
 APPLICATION_ID = 0x45564F4D  # "EVOM"
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 BUSY_TIMEOUT_S = 60.0
 _SCHEMA = """
 CREATE TABLE contexts (key TEXT PRIMARY KEY, content TEXT NOT NULL);
 CREATE TABLE calibrations (
-    context TEXT PRIMARY KEY, latency_ms REAL NOT NULL, samples_ms TEXT NOT NULL, created TEXT NOT NULL);
+    context TEXT PRIMARY KEY, latency_ms REAL NOT NULL, samples_ms TEXT NOT NULL, created TEXT NOT NULL,
+    load REAL);
 CREATE TABLE measurements (
     context TEXT NOT NULL, architecture TEXT NOT NULL, latency_ms REAL, low_ms REAL, high_ms REAL, ratio REAL,
     samples TEXT, seconds REAL, params INTEGER, macs INTEGER, se_macs INTEGER, failure TEXT,
-    created TEXT NOT NULL, PRIMARY KEY (context, architecture));
+    created TEXT NOT NULL, precise INTEGER, load REAL, PRIMARY KEY (context, architecture));
+CREATE TABLE layers (
+    context TEXT NOT NULL, layer TEXT NOT NULL, ratio REAL NOT NULL, PRIMARY KEY (context, layer));
 CREATE TABLE trainings (
     context TEXT NOT NULL, architecture TEXT NOT NULL, accuracy REAL, losses TEXT, seconds REAL, failure TEXT,
     created TEXT NOT NULL, PRIMARY KEY (context, architecture));
@@ -43,6 +46,15 @@ CREATE TABLE asks (
     run TEXT NOT NULL, position INTEGER NOT NULL, generation INTEGER NOT NULL, architecture TEXT NOT NULL,
     PRIMARY KEY (run, position));
 """
+_MIGRATIONS = {  # from the version before to this one
+    2: """
+ALTER TABLE calibrations ADD COLUMN load REAL;
+ALTER TABLE measurements ADD COLUMN precise INTEGER;
+ALTER TABLE measurements ADD COLUMN load REAL;
+CREATE TABLE layers (
+    context TEXT NOT NULL, layer TEXT NOT NULL, ratio REAL NOT NULL, PRIMARY KEY (context, layer));
+""",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,10 +106,11 @@ class Archive:
         empty = self._connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0
         if not empty and identity != APPLICATION_ID:
             raise InputError(f"{self.path} is another program's database: name another file with --archive")
-        if not empty and self._pragma("user_version") != SCHEMA_VERSION:
+        version = self._pragma("user_version")
+        if not empty and not 1 <= version <= SCHEMA_VERSION:
             raise InputError(
-                f"the archive {self.path} has version {self._pragma('user_version')}, this evomnas reads "
-                f"{SCHEMA_VERSION}: name another file with --archive"
+                f"the archive {self.path} has version {version}, this evomnas reads up to {SCHEMA_VERSION}: update "
+                "evomnas, or name another file with --archive"
             )
         if empty and not create:
             raise InputError(f"{self.path} is empty: it is not the archive of these runs")
@@ -105,10 +118,18 @@ class Archive:
             self._connection.execute("PRAGMA journal_mode = WAL")
             with self._transaction():
                 if self._connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0:
-                    for statement in _SCHEMA.strip().split(";\n"):
-                        self._connection.execute(statement)
+                    self._script(_SCHEMA)
                     self._connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
                     self._connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+        elif version < SCHEMA_VERSION:
+            with self._transaction():
+                for step in range(self._pragma("user_version") + 1, SCHEMA_VERSION + 1):
+                    self._script(_MIGRATIONS[step])
+                self._connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+
+    def _script(self, statements: str) -> None:
+        for statement in statements.strip().split(";\n"):
+            self._connection.execute(statement)
 
     def _pragma(self, name: str) -> int:
         return int(self._connection.execute(f"PRAGMA {name}").fetchone()[0])
@@ -158,14 +179,26 @@ class Archive:
     def calibration(self, device: str) -> Calibration | None:
         """The reference network's latency on a device."""
         row = self._row("calibrations", context=device)
-        return None if row is None else Calibration(row["latency_ms"], tuple(json.loads(row["samples_ms"])))
+        if row is None:
+            return None
+        return Calibration(row["latency_ms"], tuple(json.loads(row["samples_ms"])), row["load"])
 
     def add_calibration(self, device: str, calibration: Calibration) -> Calibration:
         """Keep a calibration; the first one of a device counts and is returned."""
         samples = json.dumps(calibration.samples_ms)
         values = {"context": device, "latency_ms": calibration.latency_ms, "samples_ms": samples, "created": _now()}
+        values["load"] = calibration.load
         self._insert("calibrations", values)
         return self.calibration(device) or calibration
+
+    def layer(self, device: str, layer: str) -> float | None:
+        """A layer's latency relative to the reference network, from the table of a device."""
+        row = self._row("layers", context=device, layer=layer)
+        return None if row is None else float(row["ratio"])
+
+    def add_layer(self, device: str, layer: str, ratio: float) -> None:
+        """Keep a layer's latency relative to the reference network."""
+        self._insert("layers", {"context": device, "layer": layer, "ratio": ratio})
 
     # --- evaluations -----------------------------------------------------------------------------------
 
@@ -175,7 +208,7 @@ class Archive:
         if isinstance(result, Failure):
             values["failure"] = json.dumps(asdict(result))
         else:
-            names = ("latency_ms", "low_ms", "high_ms", "ratio", "seconds")
+            names = ("latency_ms", "low_ms", "high_ms", "ratio", "seconds", "precise", "load")
             values |= {name: getattr(result, name) for name in names} | asdict(result.cost)
             values["samples"] = json.dumps(result.samples)
         self._insert("measurements", values)
@@ -234,7 +267,10 @@ def _read_measurement(row: sqlite3.Row | None) -> Measurement | Failure | None:
         return Failure(**json.loads(row["failure"]))
     cost = Cost(row["params"], row["macs"], row["se_macs"])
     samples = tuple(json.loads(row["samples"]))
-    return Measurement(cost, row["latency_ms"], row["low_ms"], row["high_ms"], row["ratio"], samples, row["seconds"])
+    return Measurement(
+        cost, row["latency_ms"], row["low_ms"], row["high_ms"], row["ratio"], samples, row["seconds"],
+        row["precise"] != 0, row["load"],
+    )  # fmt: skip
 
 
 def _read_training(row: sqlite3.Row | None) -> Training | Failure | None:

@@ -54,7 +54,7 @@ def layer_costs(
         stages.append((name, f"{block.op} k{block.kernel}{se}{skip}", layer))
     stages.append(("head", "conv k1", network.head))
     stages.append(("classifier", "pool, linear", nn.Sequential(network.pool, network.flatten, network.classifier)))
-    x = torch.empty(1, channels, resolution, resolution)
+    x = torch.empty(1, channels, resolution, resolution, device="meta")
     rows = []
     for name, operation, module in stages:
         cost = _count(module, tuple(x.shape[1:]))
@@ -71,10 +71,9 @@ def total_cost(layers: list[LayerCost]) -> Cost:
 
 
 def _blank_network(architecture: Architecture, classes: int, channels: int) -> Network:
-    """A network for counting alone: its weights are whatever memory holds."""
+    """A network of shapes without numbers: counting takes no memory and no time, whatever the resolution."""
     with torch.device("meta"):
-        network = Network(architecture, classes, channels, dropout=0.0, bn_momentum=0.1)
-    return network.to_empty(device="cpu").eval()
+        return Network(architecture, classes, channels, dropout=0.0, bn_momentum=0.1).eval()
 
 
 def _count(module: nn.Module, shape: tuple[int, ...]) -> Cost:

@@ -85,12 +85,14 @@ class LatencySection(_Section):
 
     Attributes:
         runtime: A registered runtime.
+        target: `local`, or `ssh://user@host:port` for another machine.
         threads: Threads that one inference may use.
         batch: Images per inference.
         resolution: Height and width in pixels; those of the data if absent.
     """
 
     runtime: str = "onnxruntime"
+    target: str = "local"
     threads: Count = 1
     batch: Count = 1
     resolution: Annotated[int, Field(ge=1, le=4096)] | None = None
@@ -209,7 +211,7 @@ def _describe(fault: ErrorDetails) -> str:
     if fault["type"] == "missing":
         return f"{place} is missing"
     message = fault["msg"].removeprefix("Value error, ").removeprefix("Assertion failed, ")
-    message = message[:1].lower() + message[1:]
+    message = message if message[:2].isupper() else message[:1].lower() + message[1:]
     shown = "" if isinstance(fault["input"], dict | BaseModel) else f", got {str(fault['input'])[:80]!r}"
     return f"{place}: {message}{shown}" if place else message
 

@@ -50,7 +50,7 @@ class Failure:
     """Why a candidate has no result.
 
     Attributes:
-        kind: `diverged`, `out-of-memory`, `mismatch`, `killed` or `error`.
+        kind: `diverged`, `out-of-memory`, `mismatch`, `killed`, `connection` or `error`.
         message: One line.
         trace: The traceback, where there was one.
     """
@@ -86,6 +86,8 @@ class Measurement:
         ratio: Latency relative to the reference network.
         samples: Ratio of every round.
         seconds: How long measuring took.
+        precise: Whether the interval came within 1 %; else the time limit ended the measurement.
+        load: Cores busy with something else meanwhile; None where the system does not tell.
     """
 
     cost: Cost
@@ -95,6 +97,8 @@ class Measurement:
     ratio: float
     samples: tuple[float, ...]
     seconds: float
+    precise: bool = True
+    load: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,19 +6,18 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 from evomnas.architecture import Architecture
 from evomnas.archive import Archive
 from evomnas.data import Dataset
 from evomnas.definition import ProblemDefinition
 from evomnas.device import choose_device
-from evomnas.evaluation import Cost, Evaluation, Failure, Measurement
+from evomnas.evaluation import Cost, Evaluation, Failure
 from evomnas.executors import Executor
-from evomnas.latency.protocol import Run, calibrate, compare
-from evomnas.latency.runtimes import Prepared, checked_runner
-from evomnas.machine import describe_machine, describe_versions, processor
-from evomnas.registry import load
+from evomnas.latency.runtimes import Prepared
+from evomnas.machine import describe_machine, describe_versions
+from evomnas.meter import Meter, Setting
 
 
 @dataclass
@@ -47,7 +46,7 @@ class Evaluator:
         dataset: Its images.
         archive: Where results are kept and looked up.
         executor: Where candidates are prepared and trained; idle while a latency is taken.
-        on_progress: Called with `preparing`, `measuring` or `training` whenever something may have changed.
+        on_progress: Called with `preparing`, `waiting`, `measuring` or `training` whenever something may have changed.
         spent: Where the time went.
     """
 
@@ -60,11 +59,20 @@ class Evaluator:
     spent: Spent = field(default_factory=Spent)
 
     def __post_init__(self) -> None:
-        self._runtime = load("runtimes", self.definition.latency.runtime)()
-        self._reference_run: Run | None = None
-        self._reference = self.definition.space.mobilenet_v2()
+        latency = self.definition.latency
+        setting = Setting(
+            runtime=latency.runtime,
+            target=latency.target,
+            threads=latency.threads,
+            batch=latency.batch,
+            channels=self.dataset.channels,
+            resolution=self.definition.latency_resolution,
+            classes=len(self.dataset.classes),
+            reference=self.definition.space.mobilenet_v2(),
+        )
+        self.meter = Meter(setting, self._prepare_reference, self.archive)
+        self.device_key = self.meter.key
         self.proxy_key = self.archive.add_context(self._proxy_context())
-        self.device_key = self.archive.add_context(self._device_context())
 
     def _proxy_context(self) -> dict[str, Any]:
         return {
@@ -74,19 +82,12 @@ class Evaluator:
             "device": choose_device(self.device),
         }
 
-    def _device_context(self) -> dict[str, Any]:
-        latency = self.definition.latency
-        return {
-            "runtime": latency.runtime,
-            "version": self._runtime.version(),
-            "threads": latency.threads,
-            "shape": [latency.batch, self.dataset.channels, *[self.definition.latency_resolution] * 2],
-            "classes": len(self.dataset.classes),
-            "reference": str(self._reference),
-            "target": "local",
-            "processor": processor(),
-            "host": describe_machine()["host"],
-        }
+    def _prepare_reference(self, reference: Architecture) -> Prepared:
+        [(_, outcome)] = self.executor.run("prepare", [reference], lambda: None)
+        if isinstance(outcome, Failure):
+            raise RuntimeError(f"the reference network cannot be prepared: {outcome.message}")
+        _, prepared = outcome
+        return cast(Prepared, prepared)
 
     def known(self, architecture: Architecture) -> Evaluation:
         """What the archive has of an architecture."""
@@ -116,46 +117,15 @@ class Evaluator:
                 self.archive.add_measurement(self.device_key, architecture, result)
             else:
                 prepared[architecture] = result
-        for architecture in architectures:  # in the order of the asks, now that all workers are idle
-            if architecture in prepared:
-                self.on_progress("measuring")
-                measured = self._time(*prepared.pop(architecture))
-                self.archive.add_measurement(self.device_key, architecture, measured)
+        in_order = {one: prepared[one] for one in architectures if one in prepared}  # and all workers are idle now
+        self.on_progress("measuring")
+        for architecture, measured in self.meter.measure(in_order, lambda: self.on_progress("waiting")):
+            self.archive.add_measurement(self.device_key, architecture, measured)
+            self.on_progress("measuring")
 
-    def _time(self, cost: Cost, prepared: Prepared) -> Measurement | Failure:
-        reference = self._reference_runner()
-        try:
-            candidate = checked_runner(self._runtime, prepared, self.definition.latency.threads)
-            ratio = compare(candidate, reference)
-        except Exception as error:
-            return Failure.of(error)
-        scale = self.reference_latency_ms
-        interval = ratio.low * scale, ratio.high * scale
-        return Measurement(cost, ratio.ratio * scale, *interval, ratio.ratio, ratio.samples, ratio.seconds)
-
-    def _reference_runner(self) -> Run:
-        """The reference network in the runtime; calibrated the first time that a machine meets it."""
-        if self._reference_run is None:
-            [(_, outcome)] = self.executor.run("prepare", [self._reference], lambda: None)
-            if isinstance(outcome, Failure):
-                raise RuntimeError(f"the reference network cannot be prepared: {outcome.message}")
-            _, prepared = outcome
-            self._reference_run = checked_runner(self._runtime, prepared, self.definition.latency.threads)
-            if self.archive.calibration(self.device_key) is None:
-                self.archive.add_calibration(self.device_key, calibrate(self._reference_run))
-        return self._reference_run
-
-    @property
-    def reference_latency_ms(self) -> float:
-        """The reference network's calibrated latency.
-
-        Raises:
-            LookupError: Nothing was measured on this device yet.
-        """
-        calibration = self.archive.calibration(self.device_key)
-        if calibration is None:
-            raise LookupError("the reference network has not been calibrated on this device yet")
-        return calibration.latency_ms
+    def close(self) -> None:
+        """Leave the device."""
+        self.meter.close()
 
 
 def describe_environment() -> dict[str, Any]:

@@ -9,6 +9,7 @@ import io
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import matplotlib
@@ -117,8 +118,10 @@ def architecture_figure(
     heights = [0.2 + 0.11 * len(box.skips) for box in boxes]
     depth = sum(heights) + GAP_IN * (len(boxes) + 1) + 0.4
     with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(WIDTH_IN, depth))
-        axes = figure.add_axes((0, 0, 1, 1), xlim=(0, WIDTH_IN), ylim=(depth, 0))
+        longest = len(_shape(resolution, max(box.filters for box in boxes)))
+        width = WIDTH_IN + 0.065 * max(0, longest - 12)  # labels stand to the left
+        figure = Figure(figsize=(width, depth))
+        axes = figure.add_axes((0, 0, 1, 1), xlim=(WIDTH_IN - width, WIDTH_IN), ylim=(depth, 0))
         axes.set_axis_off()
         side, y = resolution, 0.14
         axes.text(MIDDLE_IN, y, "image", ha="center", va="center", size=7.5)
@@ -172,7 +175,8 @@ def _draw_box(axes: Axes, box: _Box, y: float, height: float) -> None:
     for layer, skip in enumerate(box.skips):
         top = y + layer * step
         if layer:
-            axes.plot((left, right), (top, top), color=MUTED, lw=0.5, alpha=0.6)
+            for end in (left + 0.08, right - 0.08):  # between two layers, clear of the text
+                axes.plot((end - 0.08, end + 0.08), (top, top), color=MUTED, lw=0.8)
         if skip != "none":
             style = "--" if skip == "pool" else "-"
             centre = (right, top + step / 2)
@@ -183,7 +187,7 @@ def _draw_box(axes: Axes, box: _Box, y: float, height: float) -> None:
         tag = {"boxstyle": "round,pad=0.18", "facecolor": to_rgba(SE_COLOUR, 0.3), "edgecolor": "none"}
         axes.text(right - 0.16, y + height / 2, "SE", bbox=tag, ha="center", va="center", size=6.5)
     if layers > 1:
-        axes.text(WIDTH_IN - 0.3, y + height / 2, f"×{layers}", ha="center", va="center", size=8)
+        axes.text(WIDTH_IN - 0.2, y + height / 2, f"×{layers}", ha="center", va="center", size=8)
 
 
 def _draw_gap(axes: Axes, y: float) -> float:
@@ -193,6 +197,16 @@ def _draw_gap(axes: Axes, y: float) -> float:
 
 def _shape(side: int, channels: int) -> str:
     return f"{side}×{side}×{channels}"
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Write a figure as .svg, .pdf or .png, the same every time."""
+    if path.suffix.lower() == ".svg":
+        path.write_text(to_svg(figure), encoding="utf-8")
+    else:
+        with matplotlib.rc_context(STYLE):
+            date = {"CreationDate": None} if path.suffix.lower() == ".pdf" else {}
+            figure.savefig(path, dpi=200, metadata=date)
 
 
 def to_svg(figure: Figure) -> str:

@@ -10,6 +10,12 @@ from pathlib import Path
 PACKAGES = ("evomnas", "torch", "torchvision", "onnxruntime", "pymoo", "numpy", "ptflops")
 
 
+def user_folder() -> Path:
+    """Where this user keeps what belongs to the machine and not to a run: calibrations, layer tables, programs."""
+    base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return Path(base).expanduser() / "evomnas"
+
+
 def processor() -> str:
     """The processor's model name."""
     cpuinfo = Path("/proc/cpuinfo")

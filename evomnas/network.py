@@ -9,7 +9,7 @@ What each choice builds (paper figure 4 and the published code; where both are s
   without one would collapse into a single linear map.
 - SE: global average, 1x1 convolution with bias to ratio x the layer's **input** channels, ReLU, 1x1
   convolution with bias, sigmoid gate.
-- identity skip: added where a layer keeps stride and channels (every layer but, usually, the first).
+- identity skip: added where a layer has stride 1 and keeps its channels (all layers but, usually, the first).
 - pooling skip (ours, the paper leaves it open): like identity, and the layer that changes the shape gets
   a skip as well: average pooling over its stride, channels padded with zeros or cut. It adds no weights
   and gives every layer of the block a residual path, which an identity cannot.

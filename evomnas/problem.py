@@ -105,7 +105,9 @@ def _evaluator(definition: ProblemDefinition, archive: Path | str, workers: int,
     atexit.register(executor.close)
     dataset = load_dataset(definition.data)
     executor.load(dataset)
-    return Evaluator(definition, dataset, Archive(archive), executor, device)
+    evaluator = Evaluator(definition, dataset, Archive(archive), executor, device)
+    atexit.register(evaluator.close)
+    return evaluator
 
 
 # --- operators -------------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from evomnas.definition import ProblemDefinition, load_definition
 from evomnas.errors import InputError
 from evomnas.evaluation import Evaluation
 from evomnas.evaluator import Evaluator
-from evomnas.executors import Executor, make_executor
+from evomnas.executors import make_executor
 from evomnas.pareto import hypervolume
 from evomnas.problem import told
 from evomnas.runs import Run, check_free
@@ -33,8 +34,8 @@ class EverythingFailed(RuntimeError):
     """No candidate of a whole generation gave a result."""
 
 
-class _TimeUp(Exception):
-    """The time limit was reached in the middle of a generation."""
+class _TimeUp(BaseException):
+    """The time limit was reached in the middle of a generation; no candidate's failure."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +43,7 @@ class Progress:
     """Where a search stands.
 
     Attributes:
-        phase: `starting`, `preparing`, `measuring` or `training`.
+        phase: `starting`, `preparing`, `waiting` (for another run's training or latency), `measuring` or `training`.
         evaluated: Distinct networks evaluated so far, of `budget`.
         budget: Distinct networks in all.
         generation: From 0.
@@ -187,12 +188,13 @@ def _run(
     device: str,
     on_progress: OnProgress,
 ) -> Run:
-    executor: Executor | None = None
-    try:
+    with ExitStack() as stack:
         executor = make_executor(definition, workers, device)  # first: workers import while the images are read
+        stack.callback(executor.close)
         dataset = load_dataset(definition.data)
         executor.load(dataset)
         evaluator = Evaluator(definition, dataset, archive, executor, device)
+        stack.callback(evaluator.close)
         run = make_run(evaluator)
         deadline = None if time_limit_s is None else started + time_limit_s
         before = dict(run.manifest["seconds"])
@@ -206,9 +208,6 @@ def _run(
             _account(run, evaluator, before, time.perf_counter() - started)
             run.write()
         return run
-    finally:
-        if executor is not None:
-            executor.close()
 
 
 def _account(run: Run, evaluator: Evaluator, before: dict[str, float], total: float) -> None:

@@ -22,12 +22,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from evomnas.architecture import SKIPS, Architecture, Block
+from evomnas.architecture import MAX_BLOCKS, MAX_FILTERS, MAX_LAYERS, SKIPS, Architecture, Block
 from evomnas.errors import InputError
 
 Genomes = NDArray[np.int64]
 
-MAX_FILTERS, MAX_LAYERS = 16_384, 100  # far beyond any published network, and not yet a machine's end
 GENES = ("op", "kernel", "se", "skip", "filters", "layers")
 
 
@@ -80,8 +79,8 @@ class SearchSpace:
 
     def __post_init__(self) -> None:
         lengths = {len(self.filters), len(self.layers), len(self.strides)}
-        if len(lengths) > 1 or not self.filters:
-            raise InputError("filters, layers and strides need one value per block each, for at least one block")
+        if len(lengths) > 1 or not 1 <= len(self.filters) <= MAX_BLOCKS:
+            raise InputError(f"filters, layers and strides need one value per block each, for 1 to {MAX_BLOCKS} blocks")
         if min(*self.layers, *self.strides, *self.filters, self.stem, self.stem_stride, self.head) < 1:
             raise InputError("filters, layers, strides, stem and head must be at least 1")
         if max(*self.filters, self.stem, self.head) > MAX_FILTERS or max(self.layers) > MAX_LAYERS:
@@ -89,9 +88,11 @@ class SearchSpace:
         if (
             not 0 < self.width <= 100
             or not 1 <= self.divisor <= MAX_FILTERS
-            or min(self.filter_multipliers, default=1) <= 0
+            or not all(0 < multiplier <= 100 for multiplier in self.filter_multipliers)
         ):
-            raise InputError("width, divisor and filter_multipliers must be positive (width at most 100)")
+            raise InputError(
+                "width, divisor and filter_multipliers must be positive (width and multipliers at most 100)"
+            )
         for name in ("ops", "kernels", "se_ratios", "skips", "filter_multipliers", "layer_offsets"):
             choices = getattr(self, name)
             if not choices or len(set(choices)) != len(choices):
@@ -104,6 +105,11 @@ class SearchSpace:
             Block("conv", 3, 1, 1, 1, se=se)
         for skip in self.skips:
             Block("conv", 3, 1, 1, 1, skip=skip)
+        for number, stride in enumerate(self.strides):
+            for filters in self.filter_choices(number):
+                Block("conv", 3, stride, filters, 1)
+            for layers in self.layer_choices(number):
+                Block("conv", 3, stride, 1, layers)
 
     @property
     def blocks(self) -> int:
@@ -141,15 +147,17 @@ class SearchSpace:
         """Number of distinct networks, at most `genomes`.
 
         What a block's genes build depends on the blocks before it through their filters alone, so the
-        distinct blocks behind each width are counted and the counts multiplied along the chain.
+        distinct blocks behind each width are counted and the counts multiplied along the chain. Operations
+        and kernels matter wherever they stand.
         """
+        operations = len({Block(op, 3, 1, 1, 1).op for op in self.ops}) * len(self.kernels)
         ways = Counter({self._stem: 1})  # networks up to here, by their filters
         for number in range(self.blocks):
             after: Counter[int] = Counter()
+            _, _, *others = (range(len(choices)) for choices in self.choices(number))
             for filters, count in ways.items():
-                genes = itertools.product(*(range(len(choices)) for choices in self.choices(number)))
-                for block in {self._block(number, each, filters) for each in genes}:
-                    after[block.filters] += count
+                for block in {self._block(number, (0, 0, *genes), filters) for genes in itertools.product(*others)}:
+                    after[block.filters] += count * operations
             ways = after
         return ways.total()
 
@@ -159,7 +167,10 @@ class SearchSpace:
         Raises:
             InputError: The genome's length or one of its values does not belong to this space.
         """
-        genes = np.asarray(genome)
+        try:
+            genes = np.asarray(genome, dtype=np.float64)
+        except (TypeError, ValueError):
+            raise InputError(f"a genome is a vector of whole numbers, not {str(genome)[:60]!r}") from None
         sizes = self.gene_sizes
         if genes.shape != sizes.shape:
             raise InputError(f"a genome of this space has shape {sizes.shape}, got {genes.shape}")
@@ -167,7 +178,7 @@ class SearchSpace:
         if wrong.size:
             place = int(wrong[0])
             name = f"{GENES[place % len(GENES)]} of block {place // len(GENES) + 1}"
-            raise InputError(f"gene {place} ({name}) must be a whole number below {sizes[place]}, got {genes[place]}")
+            raise InputError(f"gene {place} ({name}) must be a whole number below {sizes[place]}, got {genes[place]:g}")
         rows = genes.astype(np.int64).reshape(self.blocks, len(GENES))
         blocks: list[Block] = []
         for number, row in enumerate(rows):
@@ -190,7 +201,7 @@ class SearchSpace:
             se=self.se_ratios[se],
             skip=self.skips[skip],
         ).after(in_filters)
-        return self._first_ratio(block, in_filters) if len(self.se_ratios) > 2 else block
+        return self._first_ratio(block, in_filters) if sum(map(bool, self.se_ratios)) > 1 else block
 
     def _first_ratio(self, block: Block, in_filters: int) -> Block:
         """The block with the first of the space's SE ratios that squeezes to the same channels."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 
+import torch
 from torch import Tensor, nn
 
 from evomnas.architecture import Architecture
@@ -24,7 +25,9 @@ def import_weights(network: Network, state_dict: Mapping[str, Tensor], *, classi
     """Copy published weights and running statistics into a network of the same architecture.
 
     Afterwards the network computes what the published one computes: its BN epsilon is 1e-5 and, where the
-    architecture is a MobileNetV2, its activations are ReLU6.
+    architecture is a MobileNetV2, its activations are ReLU6. Neither stands in a state dict: whoever saves
+    the network's own and loads it into a new one imports published weights into that one first. Nor do
+    strides: that the architecture is the published one cannot be told from names and shapes alone.
 
     Args:
         network: Built by `build_network`, for example from `published("mnasnet-b1@0.5")`.
@@ -36,6 +39,8 @@ def import_weights(network: Network, state_dict: Mapping[str, Tensor], *, classi
         InputError: Another layout, or weights of another network; the message names the place, and the
             network is unchanged.
     """
+    if not isinstance(network, Network):
+        raise InputError(f"import_weights takes a network of build_network, not {type(network).__name__}")
     if not isinstance(state_dict, Mapping):
         raise InputError(f"import_weights takes a state dict, as model.state_dict(), not {type(state_dict).__name__}")
     architecture = network.architecture
@@ -51,8 +56,13 @@ def import_weights(network: Network, state_dict: Mapping[str, Tensor], *, classi
         source = state_dict.get(theirs, target if optional else None)
         if module == "classifier" and not classifier:
             source = target
-        if not isinstance(source, Tensor):
+        if source is None:
             raise InputError(f"weights of another network: there is no {theirs}, and {place}")
+        if not _is_usable(source, target):
+            kind = (
+                f"{source.dtype}, {source.layout}, on {source.device}" if isinstance(source, Tensor) else type(source)
+            )
+            raise InputError(f"{theirs} is not a dense tensor of {target.dtype} or alike: {kind}")
         if source.shape != target.shape:
             hint = "; classifier=False keeps the network's own" if module == "classifier" else ""
             raise InputError(f"weights of another network: {theirs} has shape {tuple(source.shape)}, {place}{hint}")
@@ -67,6 +77,18 @@ def import_weights(network: Network, state_dict: Mapping[str, Tensor], *, classi
             norm.eps = BN_EPSILON
     if _is_mobilenet_v2(architecture):
         clip_activations(network)
+
+
+def _is_usable(source: object, target: Tensor) -> bool:
+    """Whether a tensor's numbers are there and of the target's kind."""
+    return (
+        isinstance(source, Tensor)
+        and source.layout == torch.strided
+        and not source.is_meta
+        and not source.is_quantized
+        and source.is_floating_point() == target.is_floating_point()
+        and not source.is_complex()
+    )
 
 
 def _place(architecture: Architecture, name: str) -> str:
@@ -102,6 +124,10 @@ def _layout(state_dict: Mapping[str, Tensor]) -> Names:
             return layout
     first = next(iter(state_dict), None)
     found = "it is empty" if first is None else f"its first name is {str(first)[:60]!r}"
+    if isinstance(first, str) and first.startswith("module."):
+        found += "; strip 'module.'"
+    elif any(isinstance(value, Mapping) for value in state_dict.values()):
+        found += "; a checkpoint's state dict is inside it"
     raise InputError(
         "this state dict has none of the layouts that can be imported (torchvision's MNASNet and MobileNetV2, "
         f"timm's MnasNets and MobileNetV2): {found}"
@@ -109,10 +135,19 @@ def _layout(state_dict: Mapping[str, Tensor]) -> Names:
 
 
 def _check_ops(architecture: Architecture, library: str, gates: bool) -> None:
+    inputs = architecture.stem
     for number, block in enumerate(architecture.blocks, start=1):
+        place = f"block {number} ({block})"
         if block.op == "conv" or (block.se and not gates):
             what = "plain convolutions" if block.op == "conv" else "squeeze-and-excite"
-            raise InputError(f"weights of another network: {library} have no {what}, as block {number} ({block}) has")
+            raise InputError(f"weights of another network: {library} have no {what}, as {place} has")
+        keeps_shape = block.stride == 1 and block.filters == inputs
+        skip = "identity" if keeps_shape or block.layers > 1 else "none"
+        if block.skip != skip:
+            raise InputError(
+                f"weights of another network: {library} have the skip {skip} where {place} has {block.skip}"
+            )
+        inputs = block.filters
 
 
 def _torchvision_mnasnet(architecture: Architecture) -> Iterator[str]:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import torch
 
-from evomnas import registry
 from evomnas.architecture import Architecture
 from evomnas.cost import count_cost
 from evomnas.data import Dataset
 from evomnas.definition import ProblemDefinition
 from evomnas.errors import InputError
 from evomnas.evaluation import Cost, Failure, Training
-from evomnas.latency.runtimes import Prepared, Runtime
+from evomnas.latency import lock
+from evomnas.latency.runtimes import Prepared, Runtime, open_runtime
 from evomnas.network import build_network, torch_generator
 from evomnas.training import ProxyTask
 
@@ -48,7 +48,7 @@ class Workbench:
     def __init__(self, definition: ProblemDefinition, dataset: Dataset, device: str = "auto") -> None:
         self.definition = definition
         self.task = ProxyTask(dataset, definition.data, definition.training, device)
-        self.runtime: Runtime = registry.load("runtimes", definition.latency.runtime)()
+        self.runtime: Runtime = open_runtime(definition.latency.runtime)
 
     def prepare(self, architecture: Architecture) -> tuple[Cost, Prepared]:
         """Costs of an architecture, and its network made ready for the runtime."""
@@ -58,8 +58,9 @@ class Workbench:
         return count_cost(architecture, classes, channels, resolution), prepared
 
     def train(self, architecture: Architecture) -> Training:
-        """Training on the proxy task and score on the validation split."""
-        return self.task.train(architecture)
+        """Training on the proxy task and score on the validation split; never while a latency is taken."""
+        with lock.training():
+            return self.task.train(architecture)
 
     def attempt(self, job: str, architecture: Architecture) -> tuple[Cost, Prepared] | Training | Failure:
         """Do `prepare` or `train`; an exception becomes a `Failure`, except for wrong input."""

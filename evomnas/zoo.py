@@ -1,11 +1,13 @@
 """Published networks as architectures (tensorflow/tpu, models/official/mnasnet; MobileNetV2's paper).
 
 They are built by the same code as the search's networks. A width multiplier, as in `mnasnet-b1@0.5`,
-scales stem and blocks, not the head.
+scales stem and blocks, not the head; MobileNetV2's head grows with it where it is above 1.
 """
 
 from __future__ import annotations
 
+import math
+import re
 from dataclasses import replace
 
 from evomnas.architecture import Architecture
@@ -44,11 +46,19 @@ def published(name: str) -> Architecture:
     architecture = Architecture.parse(NETWORKS[network])
     if "@" not in name:
         return architecture
-    try:
-        width = float(text)
-    except ValueError:
-        width = 0.0
-    if not 0 < width <= 100:
-        raise InputError(f"the width multiplier of {name!r} must be a positive number: for example {network}@0.5")
+    width = float(text) if re.fullmatch(r"[0-9]{1,3}(\.[0-9]{1,9})?", text) else 0.0
+    if not 0 < width <= 50:
+        raise InputError(f"the width multiplier of {name!r} must be a number up to 50: for example {network}@0.5")
+    head = round_filters(architecture.head * max(1.0, width), 8) if network == "mobilenet-v2" else architecture.head
     blocks = tuple(replace(block, filters=round_filters(block.filters * width, 8)) for block in architecture.blocks)
-    return replace(architecture, stem=round_filters(architecture.stem * width, 8), blocks=blocks)
+    return replace(architecture, stem=round_filters(architecture.stem * width, 8), blocks=blocks, head=head)
+
+
+def fitted(architecture: Architecture, resolution: int) -> Architecture:
+    """The architecture for images of `resolution` pixels: strides become 1, the first ones first, until they fit."""
+    strides = [architecture.stem_stride, *(block.stride for block in architecture.blocks)]
+    for place, stride in enumerate(strides):
+        if math.prod(strides) > resolution and stride > 1:
+            strides[place] = 1
+    blocks = (replace(block, stride=stride) for block, stride in zip(architecture.blocks, strides[1:], strict=True))
+    return replace(architecture, stem_stride=strides[0], blocks=tuple(blocks))

@@ -14,6 +14,16 @@ from evomnas.definition import ProblemDefinition, validate_definition
 settings.register_profile("suite", deadline=None, max_examples=40, derandomize=bool(os.environ.get("CI")))
 settings.load_profile("suite")
 
+
+@pytest.fixture(autouse=True, scope="session")
+def own_machine_archive(tmp_path_factory):
+    """Calibrations and programs of the tests' own, not those of the user who runs them."""
+    before = os.environ.get("XDG_CACHE_HOME")
+    os.environ["XDG_CACHE_HOME"] = str(tmp_path_factory.mktemp("cache"))
+    yield
+    os.environ.pop("XDG_CACHE_HOME") if before is None else os.environ.update(XDG_CACHE_HOME=before)
+
+
 TINY = {
     "name": "tiny",
     "summary": "digits of 8 pixels, two blocks",

@@ -44,7 +44,7 @@ def spaces(draw, max_filters=64):
         head=draw(st.integers(8, 64)),
         width=draw(st.sampled_from([0.35, 0.5, 1.0, 1.4])),
         divisor=draw(st.sampled_from([1, 4, 8])),
-        se_ratios=draw(st.sampled_from([(0.0, 0.25), (0.0, 0.125, 0.25), (0.5,)])),
+        se_ratios=draw(st.sampled_from([(0.0, 0.25), (0.0, 0.125, 0.25), (0.5,), (0.25, 0.3)])),
     )
 
 

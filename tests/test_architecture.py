@@ -54,10 +54,16 @@ def test_an_inverted_bottleneck_without_expansion_is_a_depthwise_separable_convo
         ("stem8_s1-conv_k3_s1_f8_n1-head", "the head"),
         ("stem8_s1-conv_k3_s1_f8_n1-conv_k3_s1_n1-head16", "block 2 .*'conv_k3_s1_n1'"),
         ("stem8_s1-conv_k4_s1_f8_n1-head16", "block 1 .*kernel size 4 is not an odd"),
-        ("stem8_s1-conv_k3_s1_f0_n1-head16", "block 1 .*filters must be at least 1"),
+        ("stem8_s1-conv_k3_s1_f0_n1-head16", "block 1 .*filters must lie between 1 and 16384, got 0"),
         ("stem8_s1-conv_k3_s1_f8_n1_se1.5-head16", "block 1 .*SE ratio"),
         ("stem8_s1-conv_k3_s1_f8_n1_idd-head16", "block 1"),
-        ("stem0_s1-conv_k3_s1_f8_n1-head16", "stem must be at least 1"),
+        ("stem0_s1-conv_k3_s1_f8_n1-head16", "stem must lie between 1 and 16384, got 0"),
+        ("stem8_s1-conv_k3_s1_f8_n1-head99999", "head must lie between 1 and 16384"),
+        ("stem8_s1-conv_k3_s1_f8_n1000-head16", "block 1 .*layers must lie between 1 and 100"),
+        ("stem8_s1-conv_k101_s1_f8_n1-head16", "block 1 .*kernel size 101"),
+        ("stem8_s1-conv_k3_s1_f9999999999999_n1-head16", "cannot read block 1"),
+        ("stem\u0668_s1-conv_k3_s1_f8_n1-head16", "cannot read the stem"),
+        ("stem8_s1" + "-conv_k3_s1_f8_n1" * 101 + "-head16", "1 to 100 blocks, not 101"),
     ],
 )
 def test_malformed_notation_names_the_place(notation, message):

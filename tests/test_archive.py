@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -53,8 +54,8 @@ def test_the_first_result_counts(archive):
     archive.add_training("p", ARCHITECTURE, TRAINING)
     archive.add_training("p", ARCHITECTURE, Training(0.1, (), 0.0))
     assert archive.evaluation("p", "d", ARCHITECTURE).training == TRAINING
-    first = archive.add_calibration("d", Calibration(2.0, (2.0,)))
-    assert archive.add_calibration("d", Calibration(9.0, (9.0,))) == first == Calibration(2.0, (2.0,))
+    first = archive.add_calibration("d", Calibration(2.0, (2.0,), 0.5))
+    assert archive.add_calibration("d", Calibration(9.0, (9.0,), None)) == first == Calibration(2.0, (2.0,), 0.5)
 
 
 def test_runs_and_asks_come_back_in_order(archive):
@@ -118,8 +119,27 @@ def test_an_archive_of_another_version_is_refused(tmp_path):
     Archive(path).close()
     with sqlite3.connect(path) as connection:
         connection.execute("PRAGMA user_version = 99")
-    with pytest.raises(InputError, match="has version 99, this evomnas reads 1"):
+    with pytest.raises(InputError, match="has version 99, this evomnas reads up to 2: update evomnas"):
         Archive(path)
+
+
+def test_an_older_archive_is_brought_up_to_date_and_loses_nothing(tmp_path):
+    path = tmp_path / "old.sqlite"
+    with sqlite3.connect(path) as connection:
+        connection.executescript((Path(__file__).parent / "data" / "archive-v1.sql").read_text())
+    for _ in range(2):  # and opening it again finds it as it is
+        archive = Archive(path)
+        architecture = Architecture.parse("stem8_s1-conv_k3_s1_f8_n1-head8")
+        found = archive.evaluation("proxy", "device", architecture)
+        assert found.measurement == Measurement(
+            Cost(100, 1000, 10), 0.5, 0.49, 0.51, 2.0, (2.0, 2.0), 0.1, precise=True, load=None
+        )
+        assert found.training == Training(0.9, (1.0, 0.5), 3.0)
+        assert archive.calibration("device") == Calibration(0.25, (0.25, 0.26), None)
+        assert [ask.architecture for ask in archive.asks("r")] == [architecture]
+        archive.add_layer("device", "layer", 0.5)
+        assert archive.layer("device", "layer") == 0.5
+        archive.close()
 
 
 def test_a_missing_archive_is_not_made_where_one_is_expected(tmp_path):

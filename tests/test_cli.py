@@ -34,7 +34,9 @@ def test_help_does_not_import_torch():
     assert result.stdout.endswith("False False\n")
 
 
-@pytest.mark.parametrize("command", ["run", "resume", "show", "report", "problems", "describe"])
+@pytest.mark.parametrize(
+    "command", ["run", "resume", "show", "report", "problems", "describe", "measure", "runtimes", "doctor"]
+)
 def test_every_command_has_help_and_stands_in_the_readme(command):
     from pathlib import Path
 
@@ -68,7 +70,66 @@ def test_describe_counts_a_problem_s_space(tiny_file):
 def test_describe_draws_an_architecture(tmp_path):
     path = tmp_path / "a1.svg"
     assert str(path) in evomnas("describe", "mnasnet-a1", "--figure", str(path)).stdout
-    assert "MBConv3 5×5" in path.read_text()
+    assert ">MBConv3 5×5</text>" in path.read_text()
+    first = path.read_text()
+    evomnas("describe", "mnasnet-a1", "--figure", str(path))
+    assert path.read_text() == first
+    png = tmp_path / "a1.PNG"
+    evomnas("describe", "mnasnet-a1", "--figure", str(png))
+    assert png.read_bytes().startswith(b"\x89PNG")
+
+
+def test_measure_prints_every_network_with_its_interval_and_device(finished_run):
+    first, second = (result.evaluation.architecture for result in finished_run.results()[:2])
+    names = (first.id, str(second))
+    result = evomnas("measure", *names, "--run", finished_run.folder, "--repeat", "2", "--format", "json")
+    rows = json.loads(result.stdout)
+    assert [row["architecture"] for row in rows] == [str(first), str(second)]
+    for row in rows:
+        assert row["latency_ci"][0] <= row["latency_ms"] <= row["latency_ci"][1]
+        assert len(row["sessions"]) == 2
+        assert row["rounds"] >= 24
+        assert (row["runtime"], row["target"], row["threads"], row["resolution"]) == ("onnxruntime", "local", 1, 8)
+    table = evomnas("measure", "mnasnet-small@0.35", "--resolution", "32", "--runtime", "torch", "--repeat", "2").stdout
+    assert re.search(r"^mnasnet-small@0.35 +[0-9.]+ +[0-9.]+ to [0-9.]+ +[0-9]+ ", table, re.MULTILINE)
+    assert "torch on local, 1 thread, images 1x3x32x32" in table
+    assert "2 sessions" in table
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("mnasnet-a2",), "unknown network 'mnasnet-a2'"),
+        (("mnasnet-a1", "--resolution", "16"), "block 6 brings the total stride to 32"),
+        (("mnasnet-a1", "--resolution", "0"), "--resolution must lie between 1 and 4096"),
+        (("mnasnet-a1", "--threads", "0"), "--threads must lie between 1 and 1024"),
+        (("mnasnet-a1", "--repeat", "0"), "--repeat must lie between 1 and 1000"),
+        (("mnasnet-a1", "--runtime", "tflite"), "unknown runtime 'tflite'"),
+        (("mnasnet-a1", "--target", "pi"), "cannot read the target 'pi': write local, or ssh://"),
+        (("mnasnet-a1", "--target", "ssh://127.0.0.1:1"), "cannot reach ssh://127.0.0.1:1"),
+    ],
+)
+def test_measure_refuses_in_one_line(arguments, message):
+    result = evomnas("measure", *arguments)
+    assert result.returncode == 2
+    assert result.stderr.count("\n") == 1
+    assert message in result.stderr
+
+
+def test_runtimes_lists_versions():
+    import onnxruntime
+
+    lines = evomnas("runtimes").stdout.splitlines()
+    assert [line.split()[0] for line in lines[1:]] == ["executorch", "onnxruntime", "torch"]
+    assert onnxruntime.__version__ in lines[2]
+
+
+def test_doctor_looks_at_noise_disk_memory_and_versions(tmp_path):
+    result = evomnas("doctor", cwd=tmp_path)
+    assert result.returncode == 0
+    for name in ("machine", "versions", "noise", "interval", "repeats", "calibration", "disk, this folder"):
+        assert re.search(rf"^. {name} +\S", result.stdout, re.MULTILINE), name
+    assert re.search(r"interval +±[0-9.]+% in [0-9.]+ s per network", result.stdout)
 
 
 @pytest.mark.parametrize(
@@ -77,7 +138,7 @@ def test_describe_draws_an_architecture(tmp_path):
         ((), "describe takes an architecture"),
         (("mnasnet-a1", "--space", "digits"), "describe takes an architecture"),
         (("--space", "digits", "--classes", "3"), "drop --space"),
-        (("mnasnet-a1", "--figure", "a1.gif"), "writes .svg, .pdf or .png"),
+        (("mnasnet-a1", "--figure", "a1.gif"), "ends in .svg, .pdf or .png"),
         (("mnasnet-a1", "--resolution", "16"), "block 6 brings the total stride to 32"),
         (("stem8_s1-mbcon6_k3_s1_f8_n1-head8",), "block 1 of the architecture: 'mbcon6_k3_s1_f8_n1'"),
     ],

@@ -47,7 +47,7 @@ def test_paths_are_relative_to_the_file_or_to_where_the_override_was_typed(tiny_
         ("digits", ["training.epochs"], "write it as section.key=value"),
         ("digits", ["name.x=3"], "name is a value, not a section"),
         ("digits", ["data.dataset=cifar"], "unknown dataset 'cifar'.*did you mean cifar10"),
-        ("digits", ["latency.runtime=tflite"], "unknown runtime 'tflite': there are onnxruntime"),
+        ("digits", ["latency.runtime=tflite"], "unknown runtime 'tflite': there are executorch, onnxruntime, torch"),
         ("digits", ["data.resolution=2"], "block 4 brings the total stride to 4, more than the image's 2 pixels"),
         ("digits", ["space.ops=['conv', 'skip']"], "space: unknown op 'skip'"),
         ("digits", ["training.epochs=1\nfoo=2"], "training.epochs: "),

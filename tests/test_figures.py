@@ -51,6 +51,17 @@ def test_every_layer_s_skip_is_an_arc(block, solid, dashed):
     assert (arcs.count("-") + arcs.count("solid"), arcs.count("--") + arcs.count("dashed")) == (solid, dashed)
 
 
+def test_shapes_are_those_of_the_network_at_odd_resolutions():
+    found = words(Architecture.parse("stem8_s2-conv_k3_s2_f8_n1-head16"), resolution=13, channels=1, classes=2)
+    assert [word for word in found if "×" in word and "Conv" not in word] == ["13×13×1", "7×7×8", "4×4×8", "4×4×16"]
+
+
+def test_long_labels_stay_inside_the_figure():
+    figure = architecture_figure(Architecture.parse("stem8_s1-conv_k3_s1_f10000_n1-head16000"), 2048, 3, 1000)
+    figure.canvas.draw()
+    assert all(text.get_window_extent().x0 >= 0 for text in figure.axes[0].texts)
+
+
 def test_images_that_are_too_small_are_refused():
     with pytest.raises(InputError, match="block 4 brings the total stride to 16"):
         architecture_figure(published("mnasnet-a1"), 8)

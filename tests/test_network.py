@@ -16,7 +16,7 @@ from evomnas.architecture import Architecture, Block
 from evomnas.cost import count_cost, layer_costs, total_cost
 from evomnas.network import build_network
 from evomnas.space import SearchSpace
-from evomnas.zoo import published
+from evomnas.zoo import fitted, published
 
 PUBLISHED = {  # parameters, millions of MACs without SE; from the papers, their code, torchvision and timm
     "mnasnet-a1": (3_887_038, 311.3),
@@ -31,6 +31,7 @@ PUBLISHED = {  # parameters, millions of MACs without SE; from the papers, their
     "mnasnet-b1@1.4": (7_115_728, 588.8),
     "mnasnet-small": (2_030_264, 68.3),
     "mobilenet-v2": (3_504_872, 300.8),
+    "mobilenet-v2@1.4": (6_108_776, 582.2),
 }
 
 
@@ -197,3 +198,20 @@ def test_unknown_published_networks_are_refused():
         published("mnasnet-b2")
     with pytest.raises(InputError, match="width multiplier"):
         published("mnasnet-b1@zero")
+    for width in ("0", "51", "1_0", "1e1", "nan", ""):
+        with pytest.raises(InputError, match="must be a number up to 50"):
+            published(f"mnasnet-b1@{width}")
+    assert published("mnasnet-b1@1.0") == published("mnasnet-b1")
+
+
+def test_counting_needs_neither_memory_nor_time():
+    assert count_cost(published("mnasnet-a1"), 1000, 10_000, 100_000).macs > 10**15
+    assert count_cost(published("mnasnet-a1@50")).params > 10**9
+
+
+@pytest.mark.parametrize(("resolution", "strides"), [(224, 32), (32, 32), (31, 16), (8, 8), (1, 1)])
+def test_published_networks_are_fitted_to_small_images(resolution, strides):
+    network = fitted(published("mobilenet-v2"), resolution)
+    assert network.total_stride == strides
+    network.check_resolution(resolution)
+    assert [block.filters for block in network.blocks] == [block.filters for block in published("mobilenet-v2").blocks]

@@ -12,6 +12,7 @@ from evomnas.errors import InputError
 from evomnas.evaluation import Training
 from evomnas.executors import PoolExecutor, make_executor
 from evomnas.report import headline
+from evomnas.runs import Run
 from evomnas.search import EverythingFailed, resume, search
 from evomnas.training import ProxyTask
 
@@ -89,35 +90,44 @@ def test_an_interrupted_run_resumes_to_the_run_that_nobody_disturbed(job, tiny, 
     """Stopped in a training or a measurement; then what had ended is never taken again."""
     import shutil
 
-    import evomnas.evaluator as evaluator_module
+    from evomnas.latency import targets
 
     # The undisturbed run's archive holds every number, so that both runs see the same latencies.
     shutil.copy(finished_run.folder.parent / "evomnas.sqlite", tmp_path / "all.sqlite")
     calls = {"count": 0}
-    original_train, original_compare = ProxyTask.train, evaluator_module.compare
+    original_train, original_compare = ProxyTask.train, targets.compare
 
-    def interrupted(original):
-        def call(*args):
-            calls["count"] += 1
-            if calls["count"] == 5:
-                raise Interrupt("stop here")
-            return original(*args)
+    def count_and_stop() -> None:
+        calls["count"] += 1
+        if calls["count"] == 5:
+            raise Interrupt("stop here")
 
-        return call
+    def interrupted_train(*args):
+        count_and_stop()
+        return original_train(*args)
+
+    def interrupted_compare(*args):
+        for result in original_compare(*args):
+            count_and_stop()
+            yield result
 
     if job == "train":
-        monkeypatch.setattr(ProxyTask, "train", interrupted(original_train))
+        monkeypatch.setattr(ProxyTask, "train", interrupted_train)
     else:
-        monkeypatch.setattr(evaluator_module, "compare", interrupted(original_compare))
+        monkeypatch.setattr(targets, "compare", interrupted_compare)
     with pytest.raises(Interrupt, match="stop here"):
         search(tiny, budget=8, seed=3, out=tmp_path / "run", workers=0)
     monkeypatch.undo()
     manifest = json.loads((tmp_path / "run" / "run.json").read_text())
     assert manifest["status"] == "interrupted"
+    before = [result.evaluation.measurement for result in Run.open(tmp_path / "run").results()]
+    assert sum(one is not None for one in before) == (8 if job == "train" else 4)
     trained = []
     monkeypatch.setattr(ProxyTask, "train", lambda self, one: trained.append(one) or original_train(self, one))
     run = resume(tmp_path / "run", workers=0)
     assert len(trained) == (4 if job == "train" else 8)
+    after = [result.evaluation.measurement for result in run.results()]
+    assert all(one == two for one, two in zip(before, after, strict=True) if one is not None)
     assert sequence(run) == sequence(finished_run)[:8]
     assert [r.evaluation.training.accuracy for r in run.results()] == [
         r.evaluation.training.accuracy for r in finished_run.results()[:8]
@@ -221,7 +231,6 @@ def test_a_folder_in_use_is_never_written_over(finished_run, tiny, tmp_path):
     ],
 )
 def test_a_damaged_manifest_is_named(damage, finished_run, tmp_path):
-    from evomnas.runs import Run
 
     manifest = json.loads((finished_run.folder / "run.json").read_text()) | damage
     (tmp_path / "run.json").write_text(json.dumps(manifest))

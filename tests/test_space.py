@@ -86,7 +86,8 @@ def described(space: SearchSpace, genome: tuple[int, ...]) -> object:
             chosen = space.skips[skip]
             shortcut = "add" if keeps_shape and chosen != "none" else "pool" if chosen == "pool" else "none"
             squeeze = max(1, int(inputs * space.se_ratios[se])) if space.se_ratios[se] else 0
-            layers.append((space.ops[op], space.kernels[kernel], stride, outputs, squeeze, shortcut))
+            name = "dconv" if space.ops[op] == "mbconv1" else space.ops[op]
+            layers.append((name, space.kernels[kernel], stride, outputs, squeeze, shortcut))
             inputs = outputs
         blocks.append(tuple(layers))
     return tuple(blocks)
@@ -97,6 +98,9 @@ BRUTE = [
     SearchSpace(filters=(8,), layers=(2,), strides=(1,), stem=8, stem_stride=2, head=8, kernels=(3,)),
     SearchSpace(filters=(16,), layers=(2,), strides=(1,), stem=12, head=8, se_ratios=(0.0, 0.125, 0.25), divisor=2),
     SearchSpace(filters=(4,), layers=(1,), strides=(1,), stem=4, head=8, se_ratios=(0.3, 0.125, 0.25), divisor=4),
+    SearchSpace(
+        filters=(8,), layers=(1,), strides=(1,), stem=8, head=8, se_ratios=(0.25, 0.3), ops=("dconv", "mbconv1")
+    ),
     SearchSpace(
         filters=(8, 8, 8), layers=(1, 1, 2), strides=(1, 2, 1), stem=8, head=8, ops=("dconv",), kernels=(3,),
         se_ratios=(0.0,), layer_offsets=(0, 1), divisor=2,
@@ -180,6 +184,7 @@ def test_sampling_uses_every_choice_of_every_gene_equally_often(rng):
         (np.r_[4, np.zeros(41, dtype=int)], "gene 0 .op of block 1. must be a whole number below 4, got 4"),
         (np.r_[np.zeros(41, dtype=int), -1], "gene 41 .layers of block 7."),
         (np.r_[0.5, np.zeros(41)], "gene 0"),
+        (["a"] * 42, "a genome is a vector of whole numbers"),
     ],
 )
 def test_wrong_genomes_are_refused(genome, message):
@@ -197,6 +202,16 @@ def test_wrong_genomes_are_refused(genome, message):
         ({"skips": ("jump",)}, "unknown skip 'jump'"),
         ({"width": 0.0}, "must be positive"),
         ({"head": 0}, "at least 1"),
+        ({"head": 20_000}, "at most 16384"),
+        ({"width": 101.0}, "at most 100"),
+        ({"divisor": 0}, "must be positive"),
+        ({"filter_multipliers": (float("nan"),)}, "must be positive"),
+        ({"filter_multipliers": (-1.0,)}, "must be positive"),
+        ({"filter_multipliers": (90.0,)}, "filters must lie between 1 and 16384, got 28800"),
+        ({"layer_offsets": (1000,)}, "layers must lie between 1 and 100"),
+        ({"layers": (101,) * 7}, "layers at most 100"),
+        ({"kernels": (101,)}, "kernel size 101"),
+        ({"filters": (8,) * 101, "layers": (1,) * 101, "strides": (1,) * 101}, "1 to 100 blocks"),
     ],
 )
 def test_wrong_spaces_are_refused(changes, message):

@@ -33,6 +33,8 @@ TIMM = {
     "mnasnet-small": "mnasnet_small",
     "mobilenet-v2": "mobilenetv2_100",
     "mobilenet-v2@0.5": "mobilenetv2_050",
+    "mobilenet-v2@1.4": "mobilenetv2_140",
+    "mnasnet-b1@1.4": "mnasnet_140",
 }
 
 
@@ -122,15 +124,51 @@ def test_weights_without_batch_counts_are_taken(half):
     [
         ("mnasnet-b1", r"layers.0.weight has shape \(16, 3, 3, 3\), the stem needs \(32, 3, 3, 3\)"),
         ("mnasnet-a1@0.5", "torchvision's have no squeeze-and-excite, as block 3 .mbconv3_k5_s2_f24_n3_se0.25_id. has"),
+        (
+            str(published("mnasnet-b1@0.5")).replace("f16_n3_id", "f16_n3"),
+            "the skip identity where block 2 .* has none",
+        ),
+        (str(published("mnasnet-b1@0.5")).replace("f16_n3_id", "f16_n3_pool"), "the skip identity where block 2"),
         ("mobilenet-v2@0.5", r"layers.8.0.layers.0.weight has shape .*, layer 1 of block 2 .* needs"),
     ],
 )
 def test_weights_of_another_network_are_refused_and_nothing_is_copied(half, architecture, message):
-    network = build_network(published(architecture))
+    named = Architecture.parse(architecture) if architecture.startswith("stem") else published(architecture)
+    network = build_network(named)
     before = {name: value.clone() for name, value in network.state_dict().items()}
     with pytest.raises(InputError, match=message):
         import_weights(network, half)
     assert all(torch.equal(before[name], value) for name, value in network.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda value: value.to("meta"),
+        lambda value: value.to_sparse(),
+        lambda value: value.to(torch.int64),
+        lambda value: value.to(torch.complex64),
+        lambda value: value.numpy(),
+        lambda value: "text",
+    ],
+)
+def test_what_holds_no_numbers_of_the_kind_is_refused_and_nothing_is_copied(half, spoil):
+    network = build_network(published("mnasnet-b1@0.5"))
+    before = network.stem[0].weight.clone()
+    with pytest.raises(InputError, match="classifier.1.weight is not a dense tensor of torch.float32"):
+        import_weights(network, half | {"classifier.1.weight": spoil(half["classifier.1.weight"])})
+    assert torch.equal(network.stem[0].weight, before)
+
+
+def test_double_precision_is_converted(half):
+    network = build_network(published("mnasnet-b1@0.5"))
+    import_weights(network, {name: one.double() if one.is_floating_point() else one for name, one in half.items()})
+    assert torch.equal(network.stem[0].weight, half["layers.0.weight"])
+
+
+def test_another_module_is_refused():
+    with pytest.raises(InputError, match="takes a network of build_network, not MNASNet"):
+        import_weights(torchvision.models.mnasnet0_5(), {})
 
 
 def test_deeper_and_shallower_networks_are_refused(half):
@@ -151,8 +189,10 @@ def test_deeper_and_shallower_networks_are_refused(half):
     [
         ({}, "none of the layouts .*: it is empty"),
         ({"model": {}}, "its first name is 'model'"),
-        (torchvision.models.resnet18().state_dict(), "its first name is 'conv1.weight'"),
-        (torchvision.models.mobilenet_v3_small().state_dict(), "none of the layouts"),
+        ({"conv1.weight": torch.zeros(3)}, "its first name is 'conv1.weight'"),
+        ({"features.0.0.weight": torch.zeros(3)}, "none of the layouts"),  # MobileNetV3's and others' first name
+        ({"module.layers.14.weight": torch.zeros(3)}, "strip 'module.'"),
+        ({"state_dict": {"layers.14.weight": torch.zeros(3)}}, "a checkpoint's state dict is inside it"),
         ([], "not list"),
         ({"layers.14.weight": 1}, "there is no layers.0.weight, and the stem needs"),
     ],

@@ -22,19 +22,16 @@ OPSET = 17
 IR_VERSION = 8  # of ONNX 1.12: older runtimes on small devices read it
 
 
-def to_onnx(network: Network, images: Tensor) -> bytes:
-    """The network in evaluation mode, for images of shape (n, c, h, w), with input `image`, output `logits`."""
+def to_onnx(network: nn.Module, images: Tensor) -> bytes:
+    """A network, or a part of one, in evaluation mode, for images of shape (n, c, h, w).
+
+    Its input is called `image`, its output `logits`.
+    """
     graph = _Graph()
     with torch.no_grad():
-        value = graph.sequence(network.stem, "image")
-        for layer in (layer for block in network.blocks for layer in cast(nn.Sequential, block)):
-            value = graph.layer(cast(Layer, layer), value)
-        value = graph.sequence(network.head, value)
-        value = graph.node("Flatten", [graph.node("GlobalAveragePool", [value])], axis=1)
-        linear = network.classifier
-        inputs = [value, graph.constant(linear.weight), graph.constant(linear.bias)]
-        graph.node("Gemm", inputs, output="logits", transB=1)
-    shapes = list(images.shape), [images.shape[0], linear.out_features]
+        shapes = list(images.shape), list(network(images).shape)
+        graph.module(network, "image")
+    graph.nodes[-1].output[0] = "logits"
     tensors = [
         helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
         for name, shape in zip(("image", "logits"), shapes, strict=True)
@@ -58,26 +55,44 @@ class _Graph:
         self.constants.append(numpy_helper.from_array(array, name))
         return name
 
-    def node(self, operation: str, inputs: list[str], output: str = "", **attributes: Any) -> str:
-        name = output or f"v{len(self.nodes)}"
+    def node(self, operation: str, inputs: list[str], **attributes: Any) -> str:
+        name = f"v{len(self.nodes)}"
         self.nodes.append(helper.make_node(operation, inputs, [name], **attributes))
         return name
 
-    def sequence(self, modules: nn.Sequential, value: str) -> str:
-        parts = list(modules)
-        for index, module in enumerate(parts):
-            if isinstance(module, nn.Conv2d):
-                follower = parts[index + 1] if index + 1 < len(parts) else None
-                value = self.convolution(module, follower if isinstance(follower, nn.BatchNorm2d) else None, value)
-            elif isinstance(module, nn.ReLU6):
-                bounds = [np.array(bound, dtype=np.float32) for bound in (0, 6)]
-                value = self.node("Clip", [value, *map(self.constant, bounds)])
-            elif isinstance(module, nn.ReLU):
-                value = self.node("Relu", [value])
-            elif isinstance(module, SqueezeExcite):
-                value = self.squeeze_excite(module, value)
+    def module(self, module: nn.Module, value: str) -> str:
+        """The nodes of a module; dropout has none."""
+        if isinstance(module, Network | nn.Sequential):
+            return self.sequence(list(module.children()), value)
+        if isinstance(module, Layer):
+            return self.layer(module, value)
+        if isinstance(module, nn.Conv2d):
+            return self.convolution(module, None, value)
+        if isinstance(module, nn.ReLU6):
+            bounds = [np.array(bound, dtype=np.float32) for bound in (0, 6)]
+            return self.node("Clip", [value, *map(self.constant, bounds)])
+        if isinstance(module, nn.ReLU):
+            return self.node("Relu", [value])
+        if isinstance(module, SqueezeExcite):
+            return self.squeeze_excite(module, value)
+        if isinstance(module, nn.AdaptiveAvgPool2d):
+            return self.node("GlobalAveragePool", [value])
+        if isinstance(module, nn.Flatten):
+            return self.node("Flatten", [value], axis=1)
+        if isinstance(module, nn.Linear):
+            return self.node("Gemm", [value, self.constant(module.weight), self.constant(module.bias)], transB=1)
+        if isinstance(module, nn.Dropout):
+            return value
+        raise TypeError(f"no ONNX nodes are known for {type(module).__name__}")
+
+    def sequence(self, modules: list[nn.Module], value: str) -> str:
+        """One module after another; batch norm goes into the convolution before it."""
+        following = [*modules[1:], None]
+        for module, follower in zip(modules, following, strict=True):
+            if isinstance(module, nn.Conv2d) and isinstance(follower, nn.BatchNorm2d):
+                value = self.convolution(module, follower, value)
             elif not isinstance(module, nn.BatchNorm2d):
-                raise TypeError(f"no ONNX nodes are known for {type(module).__name__}")
+                value = self.module(module, value)
         return value
 
     def convolution(self, conv: nn.Conv2d, norm: nn.BatchNorm2d | None, value: str) -> str:
@@ -105,7 +120,7 @@ class _Graph:
         return self.node("Mul", [value, factor])
 
     def layer(self, layer: Layer, value: str) -> str:
-        output = self.sequence(layer.body, value)
+        output = self.module(layer.body, value)
         if layer.skip is None:
             return output
         shortcut = self.pool_skip(layer.skip, value) if isinstance(layer.skip, PoolSkip) else value

@@ -1,4 +1,4 @@
-"""ONNX Runtime on this machine's CPU."""
+"""ONNX Runtime on the CPU, here or, since this file is also sent there, on another machine."""
 
 from __future__ import annotations
 
@@ -7,24 +7,20 @@ from typing import TYPE_CHECKING
 
 import onnxruntime
 
-from evomnas.latency.runtimes import Floats
-
 if TYPE_CHECKING:
     import torch
+    from torch import nn
 
-    from evomnas.network import Network
+    from evomnas.latency.runtimes import Floats
 
 
 class OnnxRuntime:
     """The CPU provider with a fixed number of threads that do not spin between runs."""
 
-    name = "onnxruntime"
+    name = package = "onnxruntime"
+    install = "pip install onnxruntime"
 
-    def version(self) -> str:
-        """Version of the onnxruntime package."""
-        return str(onnxruntime.__version__)
-
-    def convert(self, network: Network, images: torch.Tensor) -> bytes:
+    def convert(self, network: nn.Module, images: torch.Tensor) -> bytes:
         """The network as an ONNX file, batch norm folded into the convolutions."""
         from evomnas.latency.onnx_graph import to_onnx
 
@@ -39,10 +35,10 @@ class OnnxRuntime:
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         options.add_session_config_entry("session.set_denormal_as_zero", "1")
         session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-        feed = {"image": images}
+        names, feed = [session.get_outputs()[0].name], {session.get_inputs()[0].name: images}
 
         def run() -> Floats:
-            logits: Floats = session.run(["logits"], feed)[0]
-            return logits
+            output: Floats = session.run(names, feed)[0]
+            return output
 
         return run

@@ -1,38 +1,44 @@
 """How a latency is taken so that it comes out the same when taken again.
 
 A busy neighbour, a changing clock or a cold cache move every timing on a machine, by a quarter and more;
-they move the reference network's in the same moment alike. So a network is timed in rounds, each a short
-burst of the network between two bursts of the reference network. A burst counts by its fastest run, a
+they move the reference network's in the same moment alike. So networks are timed in rounds, in random order,
+each by a short burst between two bursts of the reference network. A burst counts by its fastest run, a
 round by the ratio network / reference, the whole by the median of its rounds. Latency is that ratio times
 the reference's own calibrated latency, which is taken once per machine and runtime and then kept.
 
-The interval is a bootstrap confidence interval of the median over rounds; measuring ends as soon as its
-half-width is within `PRECISION`, or after `TIME_LIMIT_S`.
+The interval is a bootstrap confidence interval of the median over rounds; measuring a network ends as soon
+as its half-width is within `PRECISION`, or after `TIME_LIMIT_S`.
+
+numpy and the standard library only: this file is also sent to other machines, with Python 3.9 or newer.
 """
 
 from __future__ import annotations
 
+import os
+import random
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
+VERSION = 2  # of the protocol: latencies of different versions are not put side by side
 MIN_ROUNDS = 12
 PRECISION = 0.01
 TIME_LIMIT_S = 0.5
-BURST_S = 0.001  # a burst is at least this long and at least MIN_BURST runs
-MIN_BURST = 3
+BURST_S = 0.001  # a burst is at least this long
+MIN_BURST, LONG_RUN_S = 3, 0.01  # and at least so many runs, or one where a run is this long
 MAX_BURST = 20
 CALIBRATION_S = 1.0
+CALIBRATION_QUANTILE = 0.1
 CONFIDENCE = 0.95
 RESAMPLES = 400
 
 Run = Callable[[], object]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Ratio:
     """Latency relative to the reference network.
 
@@ -40,7 +46,9 @@ class Ratio:
         ratio: Median over rounds.
         low, high: Bootstrap confidence interval (95 %).
         samples: The ratio of every round.
-        seconds: How long measuring took.
+        seconds: Time spent on this network, the reference's bursts included.
+        precise: Whether the interval came within `PRECISION`; else the time limit ended it.
+        load: Cores that were busy with something else meanwhile; None where the system does not tell.
     """
 
     ratio: float
@@ -48,42 +56,108 @@ class Ratio:
     high: float
     samples: tuple[float, ...]
     seconds: float
+    precise: bool
+    load: float | None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Calibration:
-    """The reference network's own latency in milliseconds, with every burst's."""
+    """The reference network's own latency in milliseconds, with every burst's, and the load meanwhile."""
 
     latency_ms: float
     samples_ms: tuple[float, ...]
+    load: float | None
 
 
-def compare(candidate: Run, reference: Run, time_limit_s: float = TIME_LIMIT_S) -> Ratio:
-    """Time `candidate` relative to `reference`, in interleaved rounds."""
-    started = time.perf_counter()
-    runs, reference_runs = _burst_length(candidate), _burst_length(reference)
-    before = _burst(reference, reference_runs)
-    samples: list[float] = []
-    while True:
-        own = _burst(candidate, runs)
-        after = _burst(reference, reference_runs)
-        samples.append(2 * own / (before + after))
-        before = after
-        elapsed = time.perf_counter() - started
-        if len(samples) >= MIN_ROUNDS and len(samples) % 4 == 0:
-            low, high = median_interval(samples)
-            if high - low <= 2 * PRECISION * float(np.median(samples)) or elapsed >= time_limit_s:
-                return Ratio(float(np.median(samples)), low, high, tuple(samples), elapsed)
+@dataclass
+class _Series:
+    """The rounds of one network so far."""
+
+    index: int
+    run: Run
+    burst: int
+    samples: list[float] = field(default_factory=list)
+    seconds: float = 0.0
+
+    def result(self, load: Load, time_limit_s: float) -> Ratio | None:
+        """The network's ratio, once it is precise or its time is over."""
+        count = len(self.samples)
+        if count < MIN_ROUNDS or count % 4:
+            return None
+        low, high = median_interval(self.samples)
+        middle = float(np.median(self.samples))
+        precise = high - low <= 2 * PRECISION * middle
+        if not precise and self.seconds < time_limit_s:
+            return None
+        return Ratio(middle, low, high, tuple(self.samples), self.seconds, precise, load())
+
+
+def compare(
+    candidates: Sequence[Run], reference: Run, time_limit_s: float = TIME_LIMIT_S, seed: int = 0
+) -> Iterator[tuple[int, Ratio]]:
+    """Time candidates relative to `reference`, in interleaved rounds; yields (index, ratio) as each ends.
+
+    Args:
+        candidates: What is timed.
+        reference: What each is compared with.
+        time_limit_s: For each candidate; all get `MIN_ROUNDS` rounds.
+        seed: Of the order within the rounds.
+    """
+    shuffle = random.Random(seed).shuffle
+    load = Load()
+    burst = _burst_length(reference)
+    waiting = [_Series(index, run, _burst_length(run)) for index, run in enumerate(candidates)]
+    before = _burst(reference, burst)
+    while waiting:
+        shuffle(waiting)
+        for series in tuple(waiting):
+            started = time.perf_counter()
+            own = _burst(series.run, series.burst)
+            after = _burst(reference, burst)
+            series.samples.append(2 * own / (before + after))
+            series.seconds += time.perf_counter() - started
+            before = after
+            result = series.result(load, time_limit_s)
+            if result is not None:
+                waiting.remove(series)
+                yield series.index, result
+                before = _burst(reference, burst)  # whoever took the result may have taken his time
 
 
 def calibrate(reference: Run, seconds: float = CALIBRATION_S) -> Calibration:
-    """The reference network's latency: the median over bursts of each burst's fastest run."""
+    """The reference network's latency on a quiet machine: a low quantile over bursts of the fastest run each."""
+    load = Load()
     runs = _burst_length(reference)
     end = time.perf_counter() + seconds
     samples: list[float] = []
     while len(samples) < MIN_ROUNDS or time.perf_counter() < end:
         samples.append(_burst(reference, runs) * 1e3)
-    return Calibration(float(np.median(samples)), tuple(samples))
+    return Calibration(float(np.quantile(samples, CALIBRATION_QUANTILE)), tuple(samples), load())
+
+
+class Load:
+    """Cores that are busy with something else than this process, since this was made."""
+
+    def __init__(self) -> None:
+        self._start = self._now()
+
+    def __call__(self) -> float | None:
+        """The mean so far; None where the system does not tell."""
+        now = self._now()
+        if self._start is None or now is None or now[0] <= self._start[0]:
+            return None
+        (began, busy_before, own_before), (ended, busy, own) = self._start, now
+        return max(0.0, busy - busy_before - own + own_before) / (ended - began)
+
+    @staticmethod
+    def _now() -> tuple[float, float, float] | None:
+        try:
+            with open("/proc/stat", encoding="ascii") as file:
+                user, nice, system, _, _, irq, softirq, steal = map(int, file.readline().split()[1:9])
+        except (OSError, ValueError):
+            return None
+        busy = (user + nice + system + irq + softirq + steal) / os.sysconf("SC_CLK_TCK")
+        return time.perf_counter(), busy, time.process_time()
 
 
 def median_interval(samples: list[float] | tuple[float, ...]) -> tuple[float, float]:
@@ -98,7 +172,7 @@ def median_interval(samples: list[float] | tuple[float, ...]) -> tuple[float, fl
 def _burst_length(run: Run) -> int:
     """Runs per burst, from the fastest of three runs that also warm up."""
     fastest = _burst(run, 3)
-    return int(np.clip(np.ceil(BURST_S / fastest), MIN_BURST, MAX_BURST))
+    return int(np.clip(np.ceil(BURST_S / fastest), MIN_BURST if fastest < LONG_RUN_S else 1, MAX_BURST))
 
 
 def _burst(run: Run, runs: int) -> float:

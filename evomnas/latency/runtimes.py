@@ -1,28 +1,30 @@
-"""The interface of a runtime: convert a network, prove that it computes the same, run it.
+"""The interface of a runtime: convert a network, run it, prove that it computes the same.
 
 Converting happens anywhere, as often as one likes at a time; running happens alone. Register another
-runtime as an entry point of the group `evomnas.runtimes`: a class without arguments that has the methods
-of `Runtime`.
+runtime as an entry point of the group `evomnas.runtimes`: a class without arguments that has the attributes
+and methods of `Runtime`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib import metadata
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from evomnas import registry
+from evomnas.errors import InputError
 from evomnas.evaluation import RuntimeMismatch
 
 if TYPE_CHECKING:  # what measures needs no torch: only what makes networks ready does
     import torch
-
-    from evomnas.network import Network
+    from torch import nn
 
 Floats = NDArray[np.float32]
-TOLERANCE = 1e-3  # largest difference of logits, relative to the largest logit
+TOLERANCE = 1e-3  # largest difference of outputs, relative to the largest output
 
 
 @dataclass(frozen=True)
@@ -35,36 +37,57 @@ class Prepared:
 
 
 class Runtime(Protocol):
-    """What runs a network on the device."""
+    """What runs a network on the device.
+
+    Attributes:
+        name: As it is registered.
+        package: The distribution whose version is the runtime's.
+        install: The line that installs it.
+    """
 
     name: str
+    package: str
+    install: str
 
-    def version(self) -> str:
-        """The runtime's version, which is part of what a latency means."""
-        ...
-
-    def convert(self, network: Network, images: torch.Tensor) -> bytes:
-        """The network in the runtime's format, for inputs of the shape of `images` (n, c, h, w)."""
+    def convert(self, network: nn.Module, images: torch.Tensor) -> bytes:
+        """A `Network`, or a part of one, in the runtime's format, for inputs of the shape of `images`."""
         ...
 
     def load(self, model: bytes, images: Floats, threads: int) -> Callable[[], Floats]:
-        """A function that runs the model once on `images` and returns its logits (n, classes)."""
+        """A function that runs the model once on `images` (n, c, h, w) and returns its output."""
         ...
 
 
-def checked_runner(runtime: Runtime, prepared: Prepared, threads: int) -> Callable[[], Floats]:
-    """The function that runs a prepared network once, after proof that its logits are the network's.
+def open_runtime(name: str) -> Runtime:
+    """The runtime of a name.
 
     Raises:
-        RuntimeMismatch: They are not.
+        InputError: It is not known or not installed.
     """
-    run = runtime.load(prepared.model, prepared.images, threads)
-    logits = run()
-    largest = float(np.abs(prepared.logits).max())
-    difference = float(np.abs(logits - prepared.logits).max()) if logits.shape == prepared.logits.shape else np.inf
+    runtime: Runtime = registry.load("runtimes", name)()
+    if installed_version(runtime) is None:
+        raise InputError(f"the runtime {name} is not installed: {runtime.install}")
+    return runtime
+
+
+def installed_version(runtime: Runtime) -> str | None:
+    """The version of a runtime's package, which is part of what a latency means; None if it is missing."""
+    try:
+        return metadata.version(runtime.package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def check_output(runtime: str, output: Floats, expected: Floats) -> None:
+    """Prove that a runtime computes what PyTorch computes.
+
+    Raises:
+        RuntimeMismatch: It does not.
+    """
+    largest = float(np.abs(expected).max())
+    difference = float(np.abs(output - expected).max()) if output.shape == expected.shape else np.inf
     if not difference <= TOLERANCE * max(largest, 1e-6):
         raise RuntimeMismatch(
-            f"{runtime.name} computes other logits than PyTorch: they differ by {difference:.3g}, "
+            f"{runtime} computes other logits than PyTorch: they differ by {difference:.3g}, "
             f"the largest is {largest:.3g}"
         )
-    return run

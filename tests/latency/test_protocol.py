@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
+import subprocess
+import sys
+import time
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -33,7 +39,9 @@ def clock(monkeypatch):
 
 
 def test_the_ratio_is_candidate_over_reference(clock):
-    result = protocol.compare(clock.work(0.0006), clock.work(0.0002))
+    [(index, result)] = protocol.compare([clock.work(0.0006)], clock.work(0.0002))
+    assert index == 0
+    assert result.precise
     assert result.ratio == pytest.approx(3.0)
     assert result.low == pytest.approx(3.0)
     assert result.high == pytest.approx(3.0)
@@ -48,7 +56,38 @@ def test_a_machine_that_slows_down_between_rounds_does_not_change_the_ratio(cloc
         clock.speed = float(rng.uniform(0.99, 1.01)) * (1 + clock.now)
         reference()
 
-    assert protocol.compare(work, slower_reference).ratio == pytest.approx(3.0, rel=0.02)
+    [(_, result)] = protocol.compare([work], slower_reference)
+    assert result.ratio == pytest.approx(3.0, rel=0.02)
+
+
+def test_candidates_are_timed_in_the_same_rounds_in_random_order(clock):
+    order = []
+
+    def candidate(number: int):
+        def run() -> None:
+            order.append(number)
+            clock.now += 0.0005 * (number + 1)
+
+        return run
+
+    results = dict(protocol.compare([candidate(number) for number in range(3)], clock.work(0.0005), seed=4))
+    assert {number: result.ratio for number, result in results.items()} == pytest.approx({0: 1.0, 1: 2.0, 2: 3.0})
+    bursts = [number for number, before in zip(order, [None, *order], strict=False) if number != before]
+    rounds = {tuple(bursts[start : start + 3]) for start in range(3, len(bursts) - 3, 3)}  # the first ones warm up
+    assert len(rounds) > 1
+    assert all(sorted(one) == [0, 1, 2] for one in rounds if len(set(one)) == 3)
+
+
+def test_a_candidate_that_is_precise_early_does_not_wait_for_a_noisy_one(clock):
+    rng = np.random.default_rng(3)
+
+    def noisy() -> None:
+        clock.now += 0.0005 * float(rng.lognormal(0, 1))
+
+    results = list(protocol.compare([noisy, clock.work(0.0005)], clock.work(0.0005), time_limit_s=0.3))
+    assert [index for index, _ in results] == [1, 0]
+    assert [result.precise for _, result in results] == [True, False]
+    assert len(results[0][1].samples) == protocol.MIN_ROUNDS < len(results[1][1].samples)
 
 
 def test_measuring_ends_at_the_time_limit_where_the_interval_stays_wide(clock):
@@ -57,7 +96,8 @@ def test_measuring_ends_at_the_time_limit_where_the_interval_stays_wide(clock):
     def noisy() -> None:
         clock.now += 0.0005 * float(rng.lognormal(0, 1))
 
-    result = protocol.compare(noisy, clock.work(0.0005), time_limit_s=0.4)
+    [(_, result)] = protocol.compare([noisy], clock.work(0.0005), time_limit_s=0.4)
+    assert not result.precise
     assert 0.4 <= result.seconds < 0.6
     assert result.low < result.ratio < result.high
 
@@ -65,7 +105,8 @@ def test_measuring_ends_at_the_time_limit_where_the_interval_stays_wide(clock):
 def test_bursts_are_long_enough_to_be_timed_and_short_enough_to_interleave(clock):
     assert protocol._burst_length(clock.work(0.0001)) == 10
     assert protocol._burst_length(clock.work(0.000001)) == protocol.MAX_BURST
-    assert protocol._burst_length(clock.work(1.0)) == protocol.MIN_BURST
+    assert protocol._burst_length(clock.work(0.005)) == protocol.MIN_BURST
+    assert protocol._burst_length(clock.work(1.0)) == 1
 
 
 def test_a_burst_counts_by_its_fastest_run(clock):
@@ -81,6 +122,31 @@ def test_calibration_gives_milliseconds(clock):
     calibration = protocol.calibrate(clock.work(0.002), seconds=0.1)
     assert calibration.latency_ms == pytest.approx(2.0)
     assert len(calibration.samples_ms) >= protocol.MIN_ROUNDS
+
+
+def test_calibration_looks_past_a_neighbour_s_busy_moments(clock):
+    speeds = itertools.cycle([1.0, 1.0, 1.6, 1.6, 1.6, 1.6])
+
+    def run() -> None:
+        clock.now += 0.002 * next(speeds)
+
+    assert protocol.calibrate(run, seconds=0.5).latency_ms == pytest.approx(2.0)
+
+
+def test_load_counts_the_cores_that_others_keep_busy():
+    """A busy child process is somebody else; this process itself is not."""
+    load = protocol.Load()
+    if load() is None and not Path("/proc/stat").exists():
+        pytest.skip("the system does not tell")
+    child = subprocess.Popen([sys.executable, "-c", "while True: pass"])
+    try:
+        time.sleep(0.7)
+        seen = load()
+    finally:
+        child.kill()
+        child.wait()
+    assert seen is not None
+    assert seen > 0.2
 
 
 @given(st.lists(st.floats(0.1, 10), min_size=4, max_size=60))

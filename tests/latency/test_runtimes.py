@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from evomnas import registry
+from evomnas.errors import InputError
 from evomnas.evaluation import Failure, RuntimeMismatch
-from evomnas.latency.runtimes import Prepared, checked_runner
+from evomnas.latency.runtimes import check_output, installed_version, open_runtime
+from evomnas.network import build_network
 from evomnas.space import SearchSpace
 from evomnas.workbench import prepare
 
@@ -19,33 +22,81 @@ genomes = st.tuples(*(st.integers(0, int(size) - 1) for size in SPACE.gene_sizes
 
 @pytest.fixture(scope="module", params=sorted(registry.available("runtimes")))
 def runtime(request):
-    return registry.load("runtimes", request.param)()
+    return open_runtime(request.param)
+
+
+def check(runtime, genome, resolution, batch, channels) -> None:
+    prepared = prepare(runtime, SPACE.decode(np.array(genome)), 5, channels, resolution, batch)
+    logits = runtime.load(prepared.model, prepared.images, 1)()
+    assert logits.shape == (batch, 5)
+    assert np.abs(prepared.logits).max() > 1e-3  # a dead network would prove nothing
+    np.testing.assert_allclose(logits, prepared.logits, rtol=1e-3, atol=1e-4)
+    check_output(runtime.name, logits, prepared.logits)
 
 
 @given(genome=genomes, resolution=st.integers(4, 19), batch=st.integers(1, 3), channels=st.sampled_from([1, 3]))
 @settings(max_examples=30)
-def test_a_runtime_computes_the_network_s_logits(runtime, genome, resolution, batch, channels):
+@pytest.mark.parametrize("name", ["onnxruntime", "torch"])
+def test_a_runtime_computes_the_network_s_logits(name, genome, resolution, batch, channels):
     """Every op, kernel, SE and skip of the space, at odd and even resolutions."""
-    prepared = prepare(runtime, SPACE.decode(np.array(genome)), 5, channels, resolution, batch)
-    logits = checked_runner(runtime, prepared, threads=1)()
-    assert logits.shape == (batch, 5)
-    assert np.abs(prepared.logits).max() > 1e-3  # a dead network would prove nothing
-    np.testing.assert_allclose(logits, prepared.logits, rtol=1e-3, atol=1e-4)
+    check(open_runtime(name), genome, resolution, batch, channels)
 
 
-def test_a_runtime_that_computes_something_else_is_found_out(runtime):
-    prepared = prepare(runtime, SPACE.mobilenet_v2(), 5, 1, 8)
-    wrong = Prepared(prepared.model, prepared.images, prepared.logits + 0.1 * np.abs(prepared.logits).max())
-    with pytest.raises(RuntimeMismatch, match="computes other logits than PyTorch") as caught:
-        checked_runner(runtime, wrong, threads=1)
-    assert Failure.of(caught.value).kind == "mismatch"
-    dead = Prepared(prepared.model, prepared.images, np.full_like(prepared.logits, np.nan))
-    with pytest.raises(RuntimeMismatch, match="other logits"):
-        checked_runner(runtime, dead, threads=1)
+def test_every_runtime_computes_every_op_se_and_skip(runtime):
+    """Few networks, since one runtime lowers slowly: the genes' choices are spread over the three blocks."""
+    for genome in (
+        [0, 0, 1, 2, 0, 0, 2, 1, 0, 2, 1, 1, 1, 0, 1, 1, 2, 0],
+        [3, 1, 1, 1, 2, 1, 0, 0, 0, 0, 0, 2, 2, 0, 0, 2, 1, 1],
+    ):
+        check(runtime, genome, 9, 2, 3)
 
 
-def test_a_runtime_says_its_version(runtime):
-    assert runtime.version()
+def test_another_output_than_pytorch_s_is_found_out():
+    logits = np.array([[1.0, -2.0]], dtype=np.float32)
+    check_output("it", logits * 1.0001, logits)
+    for wrong in (logits * 1.1, logits * np.nan, logits[:, :1]):
+        with pytest.raises(RuntimeMismatch, match="it computes other logits than PyTorch") as caught:
+            check_output("it", wrong, logits)
+        assert Failure.of(caught.value).kind == "mismatch"
+
+
+def test_a_runtime_says_its_version_and_how_to_install_it(runtime):
+    assert installed_version(runtime)
+    assert runtime.install.startswith("pip install ")
+
+
+def test_a_runtime_that_is_not_installed_is_refused_with_the_line_that_installs_it(monkeypatch):
+    class Missing:
+        name, package, install = "missing", "no-such-package", "pip install no-such-package"
+
+    monkeypatch.setattr(registry, "load", lambda group, name: Missing)
+    with pytest.raises(InputError, match="the runtime missing is not installed: pip install no-such-package"):
+        open_runtime("missing")
+
+
+def test_a_part_of_a_network_can_be_converted():
+    """Layer by layer, in ONNX: the parts' outputs are the network's."""
+    runtime = open_runtime("onnxruntime")
+    network = build_network(SPACE.mobilenet_v2(), 5, 3).eval()
+    value = torch.randn(1, 3, 9, 9)
+    with torch.no_grad():
+        for part in (network.stem, *(layer for block in network.blocks for layer in block), network.head):
+            run = runtime.load(runtime.convert(part, value), value.numpy(), 1)
+            value = part(value)
+            np.testing.assert_allclose(run(), value.numpy(), rtol=1e-3, atol=1e-5)
+
+
+def test_executorch_programs_are_kept_on_disk_and_belong_to_their_weights(monkeypatch):
+    from evomnas.latency import executorch
+
+    runtime = open_runtime("executorch")
+    first = prepare(runtime, SPACE.mobilenet_v2(), 4, 1, 8)
+    monkeypatch.setattr(executorch, "_lower", lambda network, images: b"lowered again")
+    assert prepare(runtime, SPACE.mobilenet_v2(), 4, 1, 8).model == first.model
+    assert prepare(runtime, SPACE.mobilenet_v2(), 5, 1, 8).model == b"lowered again"
+    monkeypatch.setattr(executorch, "KEPT_BYTES", 1)
+    prepare(runtime, SPACE.mobilenet_v2(), 6, 1, 8)
+    assert len(list((executorch.user_folder() / "executorch").glob("*.pte"))) == 1
 
 
 def test_onnx_files_name_their_input_and_output_and_pass_the_checker():

@@ -1,0 +1,16 @@
+"""The command `evomnas`: the one place that prints.
+
+- `app`: errors in one line, exit codes, signals.
+- `searching`: run and resume, with their progress.
+- `results`: show, report, problems, describe.
+- `devices`: measure, runtimes, doctor.
+- `tables`: plain columns.
+"""
+
+from __future__ import annotations
+
+# the commands register themselves
+from evomnas.cli import devices, results, searching  # noqa: F401
+from evomnas.cli.app import main
+
+__all__ = ["main"]

@@ -1,0 +1,91 @@
+"""What all commands share: errors in one line, exit codes, signals.
+
+Results go to standard output, progress and errors to standard error. Exit codes: 0 done, 1 failed, 2 wrong
+usage, 130 interrupted and 143 terminated, both with every finished evaluation saved.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import signal
+import sqlite3
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, NoReturn, ParamSpec, TypeVar
+
+import typer
+
+from evomnas.errors import InputError
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+app = typer.Typer(
+    add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None,
+    help="Search MnasNet's space for networks that are accurate on your images and fast on your device.",
+)  # fmt: skip
+_debug = False
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM."""
+
+
+def main() -> None:
+    """Entry point of the command."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs start with it ignored
+    signal.signal(signal.SIGTERM, _terminate)
+    app(prog_name="evomnas")
+
+
+def _terminate(signum: int, frame: object) -> NoReturn:
+    raise Terminated
+
+
+def reported(command: Callable[P, T]) -> Callable[P, T]:
+    """A command whose errors become one line and an exit code."""
+
+    @functools.wraps(command)
+    def wrapped(*args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            return command(*args, **kwargs)
+        except typer.Exit:
+            raise
+        except InputError as error:
+            fail(str(error), 2)
+        except KeyboardInterrupt as error:
+            fail("interrupted", 143 if isinstance(error, Terminated) else 130)
+        except BrokenPipeError:  # the reader of our output has gone, as in `evomnas show RUN | head -1`
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise typer.Exit(1) from None
+        except (OSError, sqlite3.Error) as error:
+            fail(f"the file system refused: {error}", 1)
+        except Exception as error:
+            fail(f"{type(error).__name__}: {error} (evomnas --debug ... shows where)", 1)
+
+    return wrapped
+
+
+def fail(message: str, code: int) -> NoReturn:
+    if _debug:
+        raise
+    typer.echo(f"evomnas: {' '.join(message.split())}", err=True)
+    raise typer.Exit(code) from None
+
+
+@app.callback()
+def _options(
+    debug: Annotated[bool, typer.Option("--debug", help="Show a traceback where something goes wrong.")] = False,
+) -> None:
+    global _debug
+    _debug = debug
+
+
+def debugging() -> bool:
+    """Whether tracebacks were asked for."""
+    return _debug
+
+
+RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="A run's folder.")]

@@ -1,0 +1,218 @@
+"""Latency on devices: measure networks, list runtimes, judge whether this machine is fit to measure."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from evomnas.cli.app import app, reported
+from evomnas.cli.results import PlainFormat, find_architecture
+from evomnas.cli.tables import print_columns
+from evomnas.errors import InputError
+
+if TYPE_CHECKING:
+    from evomnas.architecture import Architecture
+    from evomnas.evaluation import Cost, Failure, Measurement
+    from evomnas.latency.runtimes import Prepared
+    from evomnas.meter import Setting
+    from evomnas.runs import Run
+
+TargetOption = Annotated[
+    str | None,
+    typer.Option("--target", help="local, or ssh://user@host:port [default: local, or the run's]", show_default=False),
+]
+RuntimeOption = Annotated[
+    str | None, typer.Option("--runtime", help="[default: onnxruntime, or the run's]", show_default=False)
+]
+ThreadsOption = Annotated[
+    int | None, typer.Option("--threads", help="Per inference [default: 1, or the run's]", show_default=False)
+]
+
+
+@app.command()
+@reported
+def measure(
+    archs: Annotated[list[str], typer.Argument(metavar="ARCH...", help="Ids of a run, published names, or notations.")],
+    run_folder: Annotated[
+        Path | None, typer.Option("--run", help="The run that ids belong to; gives device, images and classes too.")
+    ] = None,
+    runtime: RuntimeOption = None,
+    target: TargetOption = None,
+    threads: ThreadsOption = None,
+    resolution: Annotated[
+        int | None,
+        typer.Option("--resolution", help="Pixels per side [default: 224, or the run's]", show_default=False),
+    ] = None,
+    repeat: Annotated[int, typer.Option("--repeat", help="Sessions, to see how well they agree.")] = 1,
+    output: Annotated[PlainFormat, typer.Option("--format", help="How to print.")] = PlainFormat.TABLE,
+) -> None:
+    """Measure the latency of architectures, each with its interval."""
+    from evomnas.runs import Run
+
+    if not 1 <= repeat <= 1000:
+        raise InputError(f"--repeat must lie between 1 and 1000, got {repeat}")
+    opened = None if run_folder is None else Run.open(run_folder)
+    architectures = [find_architecture(text, opened) for text in archs]
+    setting = _setting(opened, runtime=runtime, target=target, threads=threads, resolution=resolution)
+    for architecture in architectures:
+        architecture.check_resolution(setting.resolution)
+    sessions = list(_sessions(setting, list(dict.fromkeys(architectures)), repeat))
+    rows = [_row(one, [session[one] for session in sessions], setting) for one in architectures]
+    if output is PlainFormat.JSON:
+        typer.echo(json.dumps(rows, indent=2))
+    else:
+        _print_measured(archs, rows, setting, repeat)
+    if any(row["latency_ms"] is None for row in rows):
+        raise typer.Exit(1)
+
+
+def _setting(opened: Run | None, **given: Any) -> Setting:
+    """The run's device, or this machine with the paper's images, changed by what was given."""
+    from evomnas.meter import Setting, default_reference
+
+    if opened is not None:
+        latency, shape = opened.definition.latency, opened.shape
+        values = latency.model_dump(include={"runtime", "target", "threads", "batch"}) | shape
+        reference = opened.definition.space.mobilenet_v2()
+    else:
+        values = {"runtime": "onnxruntime", "target": "local", "threads": 1, "batch": 1}
+        values |= {"channels": 3, "resolution": 224, "classes": 1000}
+        reference = None
+    values |= {name: value for name, value in given.items() if value is not None}
+    for name, most in (("threads", 1024), ("resolution", 4096)):
+        if not 1 <= values[name] <= most:
+            raise InputError(f"--{name} must lie between 1 and {most}, got {values[name]}")
+    if reference is not None:
+        reference.check_resolution(values["resolution"])
+    setting = Setting(**values, reference=reference or default_reference(values["resolution"]))
+    setting.check()
+    return setting
+
+
+def _sessions(
+    setting: Setting, architectures: list[Architecture], count: int
+) -> Iterator[dict[Architecture, Measurement | Failure]]:
+    """What each of `count` sessions measures; every one loads all networks anew."""
+    from evomnas.archive import Archive
+    from evomnas.meter import Meter, prepare_here
+
+    with _status() as say:
+        prepared: dict[Architecture, tuple[Cost, Prepared]] = {}
+        references: list[Prepared] = []
+
+        def reference(architecture: Architecture) -> Prepared:
+            if not references:
+                references.append(prepare_here(setting, architecture)[1])
+            return references[0]
+
+        for session in range(1, count + 1):
+            meter = Meter(setting, reference, Archive())  # first: it says at once if the device cannot be reached
+            try:
+                for number, one in enumerate(architectures, start=1):
+                    if one not in prepared:
+                        say(f"preparing {number} of {len(architectures)}")
+                        prepared[one] = prepare_here(setting, one)
+                say(f"measuring, session {session} of {count}")
+                yield dict(meter.measure(prepared, lambda: say("waiting for another run's training or latency")))
+            finally:
+                meter.close()
+
+
+@contextmanager
+def _status() -> Iterator[Any]:
+    """A line on standard error that says what is going on, on a terminal alone; it does not move by itself."""
+    from rich.console import Console
+
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield lambda text: None
+        return
+    with console.status("starting", spinner="line", refresh_per_second=0.01) as status:
+        yield status.update
+
+
+def _row(architecture: Architecture, results: Sequence[Measurement | Failure], setting: Setting) -> dict[str, Any]:
+    import numpy as np
+
+    from evomnas.evaluation import Measurement
+
+    good = [one for one in results if isinstance(one, Measurement)]
+    latencies = [one.latency_ms for one in good]
+    failure = next((one for one in results if not isinstance(one, Measurement)), None)
+    first = good[0] if good else None
+    return {
+        "architecture": str(architecture),
+        "id": architecture.id,
+        "latency_ms": float(np.median(latencies)) if good else None,
+        "latency_ci": [min(one.low_ms for one in good), max(one.high_ms for one in good)] if good else None,
+        "rounds": sum(len(one.samples) for one in good),
+        "precise": all(one.precise for one in good) if good else None,
+        "load": first.load if first else None,
+        "sessions": latencies,
+        "runtime": setting.runtime,
+        "target": setting.target,
+        "threads": setting.threads,
+        "resolution": setting.resolution,
+        "failure": None if failure is None else failure.message,
+    }
+
+
+def _print_measured(names: list[str], rows: list[dict[str, Any]], setting: Setting, repeat: int) -> None:
+    header = ["network", "latency ms", "95 % interval", "rounds", "busy cores"]
+    table: list[tuple[str, ...]] = []
+    for name, row in zip(names, rows, strict=True):
+        label = name if len(name) <= 24 else row["id"]
+        if row["latency_ms"] is None:
+            table.append((label, "failed", row["failure"], "-", "-"))
+            continue
+        low, high = row["latency_ci"]
+        load = "-" if row["load"] is None else f"{row['load']:.1f}"
+        cells = [label, f"{row['latency_ms']:.4f}", f"{low:.4f} to {high:.4f}", str(row["rounds"]), load]
+        if repeat > 1:
+            spread = (max(row["sessions"]) - min(row["sessions"])) / row["latency_ms"]
+            cells.append(f"{spread:.1%}")
+        table.append(tuple(cells))
+    print_columns((*header, "spread") if repeat > 1 else tuple(header), table, left=1)
+    shape = f"{setting.batch}x{setting.channels}x{setting.resolution}x{setting.resolution}"
+    threads = f"{setting.threads} thread" + "s" * (setting.threads > 1)
+    typer.echo(f"{setting.runtime} on {setting.target}, {threads}, images {shape}, MobileNetV2 {setting.reference.id}")
+    if repeat > 1:
+        typer.echo(f"{repeat} sessions: medians, intervals that span all, spread as (largest - smallest) / median")
+    if not all(row["precise"] for row in rows if row["precise"] is not None):
+        typer.echo("Some intervals are wider than 1 %: evomnas doctor says whether the machine is busy.")
+
+
+@app.command()
+@reported
+def runtimes() -> None:
+    """List what can run networks: what is installed, and the line that installs the rest."""
+    from evomnas import registry
+    from evomnas.latency.runtimes import Runtime, installed_version
+
+    rows = []
+    for name in registry.available("runtimes"):
+        runtime: Runtime = registry.load("runtimes", name)()
+        version = installed_version(runtime)
+        rows.append((name, version or "not installed", "" if version else runtime.install))
+    print_columns(("runtime", "version", "install with"), rows, left=3)
+
+
+@app.command()
+@reported
+def doctor() -> None:
+    """Say whether this machine is fit to search and to measure, and what to do about it."""
+    from evomnas.doctor import examine
+
+    findings = examine()
+    width = max(len(one.name) for one in findings)
+    for one in findings:
+        typer.echo(f"{'!' if one.advice else ' '} {one.name.ljust(width)}  {one.found}")
+        if one.advice:
+            typer.echo(f"  {' ' * width}  -> {one.advice}")
+    if not any(one.advice for one in findings):
+        typer.echo("\nThis machine is fit to search and to measure.")

@@ -1,0 +1,204 @@
+"""Look at results, problems and architectures."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from decimal import Decimal
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from evomnas.cli.app import RunArgument, app, reported
+from evomnas.cli.tables import print_columns, print_results
+from evomnas.errors import InputError, unknown
+
+if TYPE_CHECKING:  # imported where they are used, so that --help does not wait for torch
+    from evomnas.architecture import Architecture
+    from evomnas.runs import Run
+
+
+class Format(StrEnum):
+    """How results are printed."""
+
+    TABLE = "table"
+    JSON = "json"
+    CSV = "csv"
+
+
+class PlainFormat(StrEnum):
+    """How architectures are printed."""
+
+    TABLE = "table"
+    JSON = "json"
+
+
+@app.command()
+@reported
+def show(
+    folder: RunArgument,
+    output: Annotated[Format, typer.Option("--format", help="How to print.")] = Format.TABLE,
+    everything: Annotated[bool, typer.Option("--all", help="All evaluations, not the Pareto set alone.")] = False,
+) -> None:
+    """Print a run's Pareto set, or all its evaluations."""
+    from evomnas.runs import Run, to_csv
+
+    opened = Run.open(folder)
+    rows = [result.to_dict() for result in (opened.results() if everything else opened.front())]
+    if output is Format.JSON:
+        typer.echo(json.dumps(rows, indent=2))
+    elif output is Format.CSV:
+        typer.echo(to_csv(rows), nl=False)
+    else:
+        print_results(rows)
+
+
+@app.command()
+@reported
+def report(folder: RunArgument) -> None:
+    """Write a run's HTML report again."""
+    from evomnas.report import write_report
+    from evomnas.runs import Run
+
+    typer.echo(write_report(Run.open(folder)))
+
+
+@app.command()
+@reported
+def problems() -> None:
+    """List the built-in problems."""
+    from evomnas.definition import builtin_problems
+
+    for name, summary in builtin_problems().items():
+        typer.echo(f"{name:15} {summary}")
+
+
+@app.command()
+@reported
+def describe(
+    arch: Annotated[
+        str | None, typer.Argument(metavar="ARCH", help="An id of a run, a published network, or a notation.")
+    ] = None,
+    space: Annotated[
+        str | None, typer.Option("--space", metavar="PROBLEM", help="Describe a problem's search space instead.")
+    ] = None,
+    run_folder: Annotated[
+        Path | None, typer.Option("--run", help="The run that an id belongs to; gives images and classes too.")
+    ] = None,
+    resolution: Annotated[
+        int | None,
+        typer.Option("--resolution", help="Pixels per side [default: 224, or the run's]", show_default=False),
+    ] = None,
+    classes: Annotated[
+        int | None, typer.Option("--classes", help="Classes [default: 1000, or the run's]", show_default=False)
+    ] = None,
+    channels: Annotated[
+        int | None, typer.Option("--channels", help="Image channels [default: 3, or the run's]", show_default=False)
+    ] = None,
+    figure: Annotated[
+        Path | None, typer.Option("--figure", help="Draw the architecture into this file: .svg, .pdf or .png.")
+    ] = None,
+    output: Annotated[PlainFormat, typer.Option("--format", help="How to print.")] = PlainFormat.TABLE,
+) -> None:
+    """Print an architecture layer by layer: shape, parameters and MACs. Or the size of a search space."""
+    if (arch is None) == (space is None):
+        raise InputError("describe takes an architecture, as in evomnas describe mnasnet-a1, or --space PROBLEM")
+    if arch is None:
+        if figure is not None or run_folder is not None or {resolution, classes, channels} != {None}:
+            raise InputError(
+                "--run, --resolution, --classes, --channels and --figure describe an architecture: drop --space"
+            )
+        _describe_space(str(space), output)
+        return
+    if figure is not None:
+        figure = figure.expanduser()
+        if figure.suffix.lower() not in (".svg", ".pdf", ".png"):
+            raise InputError(f"--figure takes a name that ends in .svg, .pdf or .png, not {figure.name!r}")
+        if not figure.parent.is_dir():
+            raise InputError(f"there is no folder {figure.parent} for --figure")
+    from evomnas.cost import layer_costs, total_cost
+    from evomnas.runs import Run
+
+    opened = None if run_folder is None else Run.open(run_folder)
+    architecture = find_architecture(arch, opened)
+    shape = opened.shape if opened is not None else {"classes": 1000, "channels": 3, "resolution": 224}
+    given = {"classes": classes, "channels": channels, "resolution": resolution}
+    shape |= {name: value for name, value in given.items() if value is not None}
+    for name, value in shape.items():
+        if not 1 <= value <= 100_000:
+            raise InputError(f"--{name} must lie between 1 and 100000, got {value}")
+    architecture.check_resolution(shape["resolution"])
+    layers = layer_costs(architecture, **shape)
+    total = total_cost(layers)
+    if figure is not None:
+        from evomnas.figures import architecture_figure, save
+
+        save(architecture_figure(architecture, **shape), figure)
+    if output is PlainFormat.JSON:
+        rows = [
+            {"name": one.name, "operation": one.operation, "shape": list(one.shape), "params": one.params,
+             "macs": one.macs, "se_macs": one.se_macs}
+            for one in layers
+        ]  # fmt: skip
+        values = {"architecture": str(architecture), "id": architecture.id, **shape}
+        totals = {"params": total.params, "macs": total.macs, "se_macs": total.se_macs}
+        typer.echo(json.dumps(values | totals | {"layers": rows}, indent=2))
+        return
+    rows_text = [
+        (one.name, one.operation, "x".join(map(str, one.shape)), f"{one.params:,}", f"{one.macs:,}", f"{one.se_macs:,}")
+        for one in layers
+    ]
+    rows_text.append(("total", "", "", f"{total.params:,}", f"{total.macs:,}", f"{total.se_macs:,}"))
+    typer.echo(f"{architecture}\nid {architecture.id}, {shape['resolution']} px, {shape['classes']} classes")
+    print_columns(("layer", "operation", "output", "parameters", "MACs", "SE MACs"), rows_text, left=2)
+    if figure is not None:
+        typer.echo(f"Drawing: {figure}")
+
+
+def _describe_space(problem: str, output: PlainFormat) -> None:
+    from evomnas.definition import load_definition
+    from evomnas.space import GENES
+
+    definition = load_definition(problem, [])
+    space = definition.space
+    choices = [space.choices(number) for number in range(space.blocks)]
+    if output is PlainFormat.JSON:
+        sizes = {"genomes": space.genomes, "networks": space.networks}
+        blocks = [
+            {"stride": stride, **dict(zip(GENES, each, strict=True))}
+            for stride, each in zip(space.strides, choices, strict=True)
+        ]
+        typer.echo(json.dumps({"problem": definition.name, **sizes, "blocks": blocks}, indent=2))
+        return
+    rows = []
+    for number, (stride, each) in enumerate(zip(space.strides, choices, strict=True), start=1):
+        cells = [" ".join(f"{one:g}" if isinstance(one, float) else str(one) for one in gene) for gene in each]
+        rows.append((str(number), str(stride), *cells, str(math.prod(map(len, each)))))
+    typer.echo(f"{definition.name}, with MobileNetV2 as its reference network: {space.mobilenet_v2()}")
+    print_columns(("block", "stride", *GENES, "genomes"), rows, left=8)
+    genomes, networks = space.genomes, space.networks
+    typer.echo(
+        f"{genomes:,} genomes ({Decimal(genomes):.1e}), {networks:,} distinct networks ({Decimal(networks):.1e})"
+    )
+
+
+def find_architecture(text: str, opened: Run | None) -> Architecture:
+    """What a user means by a notation, a published network's name or an id of a run."""
+    from evomnas.architecture import Architecture
+    from evomnas.zoo import NETWORKS, published
+
+    if text.startswith("stem"):
+        return Architecture.parse(text)
+    if text.partition("@")[0] in NETWORKS:
+        return published(text)
+    if opened is not None:
+        known = {str(ask.architecture.id): ask.architecture for ask in opened.asks}
+        if text in known:
+            return known[text]
+        raise InputError(f"{opened.folder} has no network {text!r}: evomnas show {opened.folder} --all lists them")
+    if re.fullmatch(r"[0-9a-f]{8}", text):
+        raise InputError(f"{text} is the id of a run's network: say which run with --run RUN")
+    raise InputError(f"{unknown('network', text, NETWORKS)} (or a notation, stem32_s2-..., or an id with --run RUN)")

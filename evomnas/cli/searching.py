@@ -1,0 +1,223 @@
+"""Search: run and resume, and what they show meanwhile."""
+
+from __future__ import annotations
+
+import re
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from evomnas.cli.app import RunArgument, Terminated, app, debugging, reported
+from evomnas.cli.tables import print_results
+from evomnas.errors import InputError
+
+if TYPE_CHECKING:  # imported where they are used, so that --help does not wait for torch
+    from rich.progress import TaskID
+
+    from evomnas.runs import Run
+    from evomnas.search import Progress
+
+LINE_EVERY_S = 20.0  # where progress goes to a file
+
+BudgetOption = Annotated[int, typer.Option("--budget", help="Distinct networks to evaluate.")]
+TimeOption = Annotated[str | None, typer.Option("--time", help="Stop after this long: 90s, 10m, 2h.", metavar="TIME")]
+WorkersOption = Annotated[
+    int | None,
+    typer.Option("--workers", help="Worker processes; as many as cores by default, 0 for none.", show_default=False),
+]
+DeviceOption = Annotated[str, typer.Option("--device", help="Trains the networks: auto, cpu or cuda.")]
+
+
+@app.command()
+@reported
+def run(
+    problem: Annotated[str, typer.Argument(help="A built-in problem or a .toml file.")] = "digits",
+    algo: Annotated[str, typer.Option("--algo", help="Search algorithm.")] = "nsga2",
+    budget: BudgetOption = 64,
+    time_limit: TimeOption = None,
+    seed: Annotated[int, typer.Option("--seed", help="Of the algorithm.")] = 1,
+    workers: WorkersOption = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a value of the problem file.")
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", help="The run's folder [default: runs/PROBLEM-ALGO-sSEED]", show_default=False),
+    ] = None,
+    archive: Annotated[
+        Path | None,
+        typer.Option("--archive", help="The archive file [default: evomnas.sqlite beside the run]", show_default=False),
+    ] = None,
+    device: DeviceOption = "auto",
+) -> None:
+    """Search a problem for its Pareto set of accuracy and measured latency."""
+    limit = _seconds(time_limit)
+    with _display() as on_progress:
+        from evomnas.definition import load_definition
+        from evomnas.executors import default_workers
+        from evomnas.search import default_folder, search
+
+        definition = load_definition(problem, settings or [])
+        workers = default_workers(device) if workers is None else workers
+        folder = out or default_folder(definition, algo, seed)
+        with _resumable(folder):
+            finished = search(
+                definition, algo, budget=budget, seed=seed, out=folder, archive=archive, time_limit_s=limit,
+                workers=workers, device=device, on_progress=on_progress,
+            )  # fmt: skip
+            _finish(finished)
+
+
+@app.command()
+@reported
+def resume(
+    folder: RunArgument,
+    budget: Annotated[
+        int | None, typer.Option("--budget", help="A larger budget than before.", show_default=False)
+    ] = None,
+    time_limit: TimeOption = None,
+    workers: WorkersOption = None,
+    device: DeviceOption = "auto",
+) -> None:
+    """Go on with a run that was stopped, or raise its budget."""
+    limit = _seconds(time_limit)
+    with _display() as on_progress:
+        from evomnas.executors import default_workers
+        from evomnas.search import resume as resume_search
+
+        workers = default_workers(device) if workers is None else workers
+
+        with _resumable(folder):
+            finished = resume_search(
+                folder, budget=budget, time_limit_s=limit, workers=workers, device=device, on_progress=on_progress
+            )
+            _finish(finished)
+
+
+def _finish(finished: Run) -> None:
+    """Write the report; say what came out, where it is and what to do next."""
+    from evomnas.report import duration, headline, write_report
+
+    report_path = write_report(finished)
+    _stop_display()
+    results = finished.results()
+    rows, front = ([result.to_dict() for result in chosen] for chosen in (results, finished.front(results)))
+    print_results(front)
+    typer.echo(headline(finished, rows, front))
+    failed = sum(row["status"] == "failed" for row in rows)
+    if failed:
+        typer.echo(f"{failed} candidates failed; the report says why.")
+    if finished.manifest["status"] == "out of time":
+        typer.echo(f"Out of time after {duration(finished.manifest['seconds']['total'])}.")
+    typer.echo(f"\nReport:  {report_path}")
+    if front:
+        typer.echo(f"Look:    evomnas describe {front[-1]['id']} --run {finished.folder}")
+    more = finished.manifest["budget"] * (1 if finished.manifest["status"] == "out of time" else 2)
+    typer.echo(f"Go on:   evomnas resume {finished.folder} --budget {more}")
+
+
+@contextmanager
+def _resumable(folder: Path) -> Iterator[None]:
+    """Say how to go on where a search is interrupted."""
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        _stop_display()
+        if debugging():
+            raise
+        code = 143 if isinstance(error, Terminated) else 130
+        if (folder / "run.json").is_file():
+            typer.echo(f"Interrupted; every finished evaluation is kept. Go on with: evomnas resume {folder}", err=True)
+        else:
+            typer.echo("Interrupted before the first evaluation.", err=True)
+        raise typer.Exit(code) from None
+
+
+_live: Any = None
+
+
+def _stop_display() -> None:
+    if _live is not None and _live.live.is_started:  # stopping what never started would print a line
+        _live.stop()
+
+
+@contextmanager
+def _display() -> Iterator[Callable[[Progress], None]]:
+    """A live line on a terminal; elsewhere a line per generation and now and then. On standard error."""
+    global _live
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TextColumn
+    from rich.progress import Progress as Bar
+
+    console = Console(stderr=True)
+    columns = (
+        SpinnerColumn(), TextColumn("{task.description:9}"), BarColumn(bar_width=24), MofNCompleteColumn(),
+        TextColumn("{task.fields[facts]}"),
+    )  # fmt: skip
+    # No refresh thread: the line is drawn when something happened, never while a latency is taken.
+    _live = Bar(*columns, console=console, auto_refresh=False, transient=True)
+    started, task = time.monotonic(), _live.add_task("importing", total=None, facts="")
+    last = (-1, -1, 0.0)  # generation, evaluated and time of the last line
+    first: int | None = None
+    importing: list[threading.Thread] = []
+
+    def on_progress(progress: Progress) -> None:
+        nonlocal first, last
+        first = progress.evaluated if first is None or progress.phase == "starting" else first
+        facts = _facts(progress, time.monotonic() - started, progress.evaluated - first)
+        if progress.phase == "training" and not importing:
+            importing.append(threading.Thread(target=import_module, args=("evomnas.report",), daemon=True))
+            importing[0].start()  # matplotlib takes a second, and this process has nothing to do now
+        if console.is_terminal:
+            _show(_live, task, progress, facts)
+        elif progress.phase != "starting" and (progress.generation, progress.evaluated) != last[:2]:
+            if progress.generation == last[0] and time.monotonic() - last[2] < LINE_EVERY_S:
+                return
+            last = progress.generation, progress.evaluated, time.monotonic()
+            text = f"generation {progress.generation}: {progress.evaluated} of {progress.budget} evaluated"
+            typer.echo(f"{text}, {facts}", err=True)
+
+    if console.is_terminal:
+        _live.start()
+        _live.refresh()
+    try:
+        yield on_progress
+    finally:
+        _stop_display()
+        _live = None
+
+
+def _show(bar: Any, task: TaskID, progress: Progress, facts: str) -> None:
+    bar.update(
+        task, description=progress.phase, completed=progress.evaluated, total=progress.budget, facts=facts, refresh=True
+    )
+
+
+def _facts(progress: Progress, elapsed: float, evaluated: int) -> str:
+    best = "" if progress.best_accuracy is None else f"best accuracy {progress.best_accuracy:.1%}, "
+    left = elapsed / evaluated * (progress.budget - progress.evaluated) if evaluated > 0 else None
+    failed = f", {progress.failed} failed" if progress.failed else ""
+    reused = f", {progress.reused} from the archive" if progress.reused else ""
+    remaining = "" if left is None else f", {_clock(left)} left"
+    return f"{best}hypervolume {progress.hypervolume:.3f}{failed}{reused}, {_clock(elapsed)}{remaining}"
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes // 60}:{minutes % 60:02}:{rest:02}" if minutes >= 60 else f"{minutes}:{rest:02}"
+
+
+def _seconds(text: str | None) -> float | None:
+    if text is None:
+        return None
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smh]?)", text.strip())
+    seconds = float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[match[2]] if match else 0.0
+    if not seconds > 0:
+        raise InputError(f"cannot read the time {text!r}: write seconds, minutes or hours as 90s, 10m or 2h")
+    return seconds

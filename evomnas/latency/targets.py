@@ -1,0 +1,344 @@
+"""Where networks run: on this machine, or on another that OpenSSH reaches.
+
+A target of the form `ssh://user@host:port/path/to/python` names a machine with Python 3.9 or newer, numpy and
+onnxruntime; user, port and path may be left out. OpenSSH's own client and its configuration are used, so
+that a host is whatever `~/.ssh/config` calls it. A small agent goes over and runs in memory; models go over,
+figures come back, and nothing stays behind.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+import shlex
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from importlib import resources
+from typing import Any, Protocol, cast
+
+import numpy as np
+
+from evomnas.errors import InputError
+from evomnas.evaluation import Failure
+from evomnas.latency import agent, lock
+from evomnas.latency.protocol import Calibration, Ratio, Run, calibrate, compare
+from evomnas.latency.runtimes import Prepared, Runtime, check_output, installed_version
+from evomnas.machine import describe_machine
+
+LOCAL = "local"
+RETRIES_S = (1.0, 3.0, 9.0)  # pauses before a lost connection is tried again
+_URL = re.compile(
+    r"ssh://(?:(?P<user>[A-Za-z0-9_][A-Za-z0-9_.-]*)@)?(?P<host>[A-Za-z0-9_][A-Za-z0-9_.-]*|\[[0-9A-Fa-f:.%a-z]+\])"
+    r"(?::(?P<port>\d{1,5}))?(?P<python>/\S+)?/?"
+)
+_SENT = ("machine", "latency/lock", "latency/protocol", "latency/onnxruntime", "latency/agent")
+Measured = Iterator[tuple[int, "Ratio | Failure"]]
+
+
+class Device(Protocol):
+    """A runtime on a machine. Networks are compared with the `reference` that `calibrate` has timed."""
+
+    def describe(self) -> dict[str, str]:
+        """`host`, `processor`, and `version` of the runtime."""
+        ...
+
+    def calibrate(self, reference: Prepared) -> Calibration:
+        """Time the reference network itself."""
+        ...
+
+    def compare(self, candidates: Sequence[Prepared], reference: Prepared, on_wait: Callable[[], None]) -> Measured:
+        """Time candidates relative to the reference, alone; yields (index, result) as each ends."""
+        ...
+
+    def close(self) -> None:
+        """Leave nothing behind."""
+        ...
+
+
+def open_device(target: str, runtime: Runtime, threads: int) -> Device:
+    """The device that a target names.
+
+    Raises:
+        InputError: It cannot be understood or reached, or lacks something; the message says what to do.
+    """
+    address = parse_target(target)
+    return LocalDevice(runtime, threads) if address is None else SshDevice(address, threads)
+
+
+@dataclass(frozen=True)
+class Address:
+    """What an ssh target says; None leaves it to OpenSSH's configuration."""
+
+    target: str
+    host: str
+    user: str | None = None
+    port: int | None = None
+    python: str = "python3"
+
+
+def parse_target(target: str) -> Address | None:
+    """The address of an ssh target; None for this machine.
+
+    Raises:
+        InputError: The target is neither.
+    """
+    if target == LOCAL:
+        return None
+    match = _URL.fullmatch(target)
+    port = None if match is None or match["port"] is None else int(match["port"])
+    if match is None or (port is not None and not 0 < port < 65536):
+        raise InputError(f"cannot read the target {target!r}: write local, or ssh://user@host:port")
+    return Address(target, match["host"].strip("[]"), match["user"], port, match["python"] or "python3")
+
+
+class LocalDevice:
+    """This machine."""
+
+    def __init__(self, runtime: Runtime, threads: int) -> None:
+        self._runtime, self._threads = runtime, threads
+        self._reference: tuple[Prepared, Run] | None = None
+
+    def describe(self) -> dict[str, str]:
+        """`host`, `processor`, and `version` of the runtime."""
+        machine = describe_machine()
+        version = installed_version(self._runtime) or "unknown"
+        return {"host": str(machine["host"]), "processor": str(machine["processor"]), "version": version}
+
+    def _load(self, prepared: Prepared) -> Run:
+        run = self._runtime.load(prepared.model, prepared.images, self._threads)
+        check_output(self._runtime.name, run(), prepared.logits)
+        return run
+
+    def _load_reference(self, reference: Prepared) -> Run:
+        if self._reference is None or self._reference[0] is not reference:
+            self._reference = reference, self._load(reference)
+        return self._reference[1]
+
+    def calibrate(self, reference: Prepared) -> Calibration:
+        """Time the reference network itself."""
+        run = self._load_reference(reference)
+        with lock.measuring():
+            return calibrate(run)
+
+    def compare(self, candidates: Sequence[Prepared], reference: Prepared, on_wait: Callable[[], None]) -> Measured:
+        """Time candidates relative to the reference, alone; yields (index, result) as each ends."""
+        runs: dict[int, Run] = {}
+        for index, prepared in enumerate(candidates):
+            try:
+                runs[index] = self._load(prepared)
+            except Exception as error:
+                yield index, Failure.of(error)
+        indices, reference_run = list(runs), self._load_reference(reference)
+        with lock.measuring(on_wait):
+            for place, ratio in compare(list(runs.values()), reference_run):
+                yield indices[place], ratio
+
+    def close(self) -> None:
+        """Nothing stays behind anyway."""
+
+
+class ConnectionLost(ConnectionError):
+    """The ssh connection ended while an answer was expected; `index` is the candidate that was being loaded."""
+
+    index: int | None = None
+
+
+class SshDevice:
+    """Another machine, and the agent that runs there."""
+
+    def __init__(self, address: Address, threads: int) -> None:
+        self._address, self._threads = address, threads
+        self._process: subprocess.Popen[bytes] | None = None
+        self._machine = self._connect()
+
+    def describe(self) -> dict[str, str]:
+        """`host`, `processor`, and `version` of the runtime."""
+        return self._machine
+
+    def _connect(self) -> dict[str, str]:
+        self.close()
+        self._loaded: dict[int, Prepared] = {}
+        self._count = 0
+        address = self._address
+        code = "import sys;exec(sys.stdin.buffer.read(int(sys.stdin.buffer.readline())))"
+        command = ["ssh", "-T", "-o", "BatchMode=yes", "-o", "ConnectTimeout=10"]
+        command += ["-o", "ServerAliveInterval=5", "-o", "ServerAliveCountMax=3"]
+        command += ["-p", str(address.port)] if address.port else []
+        command += ["-l", address.user] if address.user else []
+        command += ["--", address.host, f"{shlex.quote(address.python)} -c {shlex.quote(code)}"]
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115
+        try:
+            self._process = subprocess.Popen(
+                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors, start_new_session=True
+            )
+        except FileNotFoundError:
+            raise InputError(f"{address.target} needs OpenSSH's client, and there is no ssh on this machine") from None
+        script = _agent_script()
+        try:
+            self._stdin.write(b"%d\n" % len(script) + script)
+            self._stdin.flush()
+            self._await_greeting()
+            answer, _ = agent.receive(self._stdout)
+        except (EOFError, BrokenPipeError):
+            raise InputError(self._explain()) from None
+        if "error" in answer:
+            missing = answer["missing"].partition(".")[0] or "something that it needs"
+            install = f"{address.python} -m pip install numpy onnxruntime"
+            raise InputError(f"{address.target} lacks {missing} ({answer['error']}): type there: {install}")
+        return cast("dict[str, str]", answer)
+
+    @property
+    def _stdin(self) -> Any:
+        return self._process and self._process.stdin
+
+    @property
+    def _stdout(self) -> Any:
+        return self._process and self._process.stdout
+
+    def _await_greeting(self) -> None:
+        seen = b""
+        while not seen.endswith(agent.GREETING):
+            byte = self._stdout.read(1)
+            if not byte:
+                raise EOFError
+            seen = seen[-len(agent.GREETING) :] + byte
+
+    def _explain(self) -> str:
+        """Why there is no agent, in one line."""
+        assert self._process is not None
+        self._process.stdin.close()  # type: ignore[union-attr]
+        code = self._process.wait()
+        self._errors.seek(0)
+        lines = [line for line in self._errors.read().decode(errors="replace").splitlines() if line.strip()]
+        last = lines[-1].strip() if lines else f"exit code {code}"
+        address = self._address
+        if code == 255:  # ssh's own
+            hint = "; ssh-copy-id makes it work without a password" if "denied" in last else ""
+            return f"cannot reach {address.target}: {last}{hint}"
+        if code in (126, 127):
+            return f"{address.target} has no {address.python}: name one, as in ssh://{address.host}/usr/bin/python3"
+        return f"{address.target} cannot run the measuring script: {last}"
+
+    def _ask(self, request: dict[str, Any], blobs: Sequence[bytes] = ()) -> tuple[dict[str, Any], list[bytes]]:
+        try:
+            agent.send(self._stdin, request, blobs)
+            return self._answer()
+        except (EOFError, OSError) as error:
+            raise ConnectionLost(f"the connection to {self._address.target} was lost") from error
+
+    def _answer(self) -> tuple[dict[str, Any], list[bytes]]:
+        answer, blobs = agent.receive(self._stdout)
+        if "error" in answer:
+            raise RuntimeError(f"{self._address.target}: {answer['error']}")
+        return answer, blobs
+
+    def _load(self, prepared: Prepared) -> int:
+        for number, known in self._loaded.items():
+            if known is prepared:
+                return number
+        number, self._count = self._count, self._count + 1
+        request = {"do": "load", "id": number, "threads": self._threads, "shape": list(prepared.images.shape)}
+        answer, [output] = self._ask(request, [prepared.model, prepared.images.astype(np.float32).tobytes()])
+        check_output("onnxruntime", np.frombuffer(output, dtype=np.float32).reshape(answer["shape"]), prepared.logits)
+        self._loaded[number] = prepared
+        return number
+
+    def calibrate(self, reference: Prepared) -> Calibration:
+        """Time the reference network itself."""
+        answer, _ = self._ask({"do": "calibrate", "reference": self._load(reference)})
+        return Calibration(**{**answer, "samples_ms": tuple(answer["samples_ms"])})
+
+    def compare(self, candidates: Sequence[Prepared], reference: Prepared, on_wait: Callable[[], None]) -> Measured:
+        """Time candidates relative to the reference, alone; a lost connection is tried again, thrice."""
+        waiting = dict(enumerate(candidates))
+        suspects: set[int | None] = set()
+        pauses = list(RETRIES_S)
+        while waiting:
+            try:
+                for index, result in self._compare(waiting, reference):
+                    del waiting[index]
+                    yield index, result
+            except ConnectionLost as error:
+                if error.index is not None and error.index in suspects:  # twice lost by the same network
+                    del waiting[error.index]
+                    yield error.index, Failure("connection", f"{error} twice while this network was loaded")
+                suspects.add(error.index)
+                if not self._reconnect(pauses):
+                    message = f"{error}, and {len(RETRIES_S)} times it could not be taken up again"
+                    yield from ((index, Failure("connection", message)) for index in waiting)
+                    return
+
+    def _reconnect(self, pauses: list[float]) -> bool:
+        while pauses:
+            time.sleep(pauses.pop(0))
+            with contextlib.suppress(InputError):
+                self._connect()
+                return True
+        return False
+
+    def _compare(self, candidates: dict[int, Prepared], reference: Prepared) -> Measured:
+        numbers: dict[int, int] = {}
+        for index, prepared in list(candidates.items()):
+            try:
+                numbers[index] = self._load(prepared)
+            except ConnectionLost as error:
+                error.index = index
+                raise
+            except Exception as error:
+                yield index, Failure.of(error)
+        indices = list(numbers)
+        request = {"do": "compare", "candidates": list(numbers.values()), "reference": self._load(reference)}
+        answer, _ = self._ask(request)
+        while "done" not in answer:
+            place = answer.pop("index")
+            yield indices[place], Ratio(**{**answer, "samples": tuple(answer["samples"])})
+            try:
+                answer, _ = self._answer()
+            except (EOFError, OSError) as error:
+                raise ConnectionLost(f"the connection to {self._address.target} was lost") from error
+        for number in numbers.values():
+            self._ask({"do": "drop", "id": number})
+            del self._loaded[number]
+
+    def close(self) -> None:
+        """End the agent, which has nothing on the other machine's disk."""
+        if self._process is not None:
+            for stream in (self._process.stdin, self._process.stdout):
+                with contextlib.suppress(OSError):
+                    stream.close()  # type: ignore[union-attr]
+            try:
+                self._process.wait(timeout=5)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
+            self._errors.close()
+            self._process = None
+
+
+def _agent_script() -> bytes:
+    """The agent with the modules that it imports, as one script."""
+    sources = {}
+    for name in _SENT:
+        source = resources.files("evomnas").joinpath(f"{name}.py").read_text("utf-8")
+        sources[f"evomnas.{name.replace('/', '.')}"] = source
+    return f"""
+import importlib.util, json, sys, types
+for name in ("evomnas", "evomnas.latency"):
+    sys.modules[name] = types.ModuleType(name)
+    sys.modules[name].__path__ = []
+class Finder:
+    sources = json.loads({json.dumps(sources)!r})
+    def find_spec(self, name, path=None, target=None):
+        return importlib.util.spec_from_loader(name, self) if name in self.sources else None
+    def create_module(self, spec):
+        return None
+    def exec_module(self, module):
+        exec(compile(self.sources[module.__name__], module.__name__, "exec"), module.__dict__)
+sys.meta_path.insert(0, Finder())
+from evomnas.latency.agent import main
+main()
+""".encode()

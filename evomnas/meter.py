@@ -1,0 +1,219 @@
+"""Latencies of architectures on one device, all on the scale of one calibration.
+
+Networks are compared with a reference network in interleaved rounds (`evomnas.latency.protocol`). What that
+network itself takes is measured once per machine, runtime and shape, and kept in this user's own archive of
+the machine, so that all runs on a machine share one scale.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from evomnas.architecture import Architecture
+from evomnas.archive import Archive
+from evomnas.errors import InputError
+from evomnas.evaluation import Cost, Failure, Measurement
+from evomnas.latency import protocol
+from evomnas.latency.protocol import Calibration, Ratio
+from evomnas.latency.runtimes import Prepared, open_runtime
+from evomnas.latency.targets import LOCAL, open_device, parse_target
+from evomnas.machine import user_folder
+from evomnas.zoo import fitted, published
+
+TOGETHER = 20  # networks that are compared in the same rounds, and in memory at once
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What a latency depends on beside the network: where it runs and what it is given.
+
+    Attributes:
+        runtime: A registered runtime.
+        target: `local` or an ssh target, see `evomnas.latency.targets`.
+        threads: Threads that one inference may use.
+        batch, channels, resolution: Of its images.
+        classes: Logits per image.
+        reference: The network that all are compared with.
+    """
+
+    runtime: str
+    target: str
+    threads: int
+    batch: int
+    channels: int
+    resolution: int
+    classes: int
+    reference: Architecture
+
+    def check(self) -> None:
+        """Raise InputError where a runtime cannot run on the target."""
+        if parse_target(self.target) is not None and self.runtime != "onnxruntime":
+            raise InputError(f"on {self.target} only the runtime onnxruntime can measure, not {self.runtime}")
+
+
+class Meter:
+    """Takes latencies on one device.
+
+    Attributes:
+        setting: Where and with what.
+        key: The device's context in the archive.
+    """
+
+    def __init__(self, setting: Setting, prepare: Callable[[Architecture], Prepared], archive: Archive) -> None:
+        """Reach the device.
+
+        Args:
+            setting: Where and with what.
+            prepare: Makes the reference network ready for the runtime.
+            archive: Keeps the calibration and what the device is.
+
+        Raises:
+            InputError: The device cannot be reached, or lacks the runtime.
+        """
+        setting.check()
+        self.setting, self._prepare, self._archive = setting, prepare, archive
+        self._device = open_device(setting.target, open_runtime(setting.runtime), setting.threads)
+        self.context = self._context()
+        self.key = archive.add_context(self.context)
+
+    def _context(self) -> dict[str, Any]:
+        setting = asdict(self.setting) | {"reference": str(self.setting.reference)}
+        return setting | self._device.describe() | {"protocol": protocol.VERSION}
+
+    @cached_property
+    def _reference(self) -> Prepared:
+        return self._prepare(self.setting.reference)
+
+    @cached_property
+    def calibration(self) -> Calibration:
+        """What the reference network takes: from the archive, the machine's own archive, or measured now."""
+        known = self._archive.calibration(self.key)
+        if known is not None:
+            return known
+        shared = _machine_archive()
+        known = None if shared is None else shared.calibration(self.key)
+        known = known or self._device.calibrate(self._reference)
+        if shared is not None:
+            shared.add_context(self.context)
+            known = shared.add_calibration(self.key, known)
+            shared.close()
+        return self._archive.add_calibration(self.key, known)
+
+    def measure(
+        self,
+        prepared: Mapping[Architecture, tuple[Cost, Prepared]],
+        on_wait: Callable[[], None] = lambda: None,
+    ) -> Iterator[tuple[Architecture, Measurement | Failure]]:
+        """Measure networks, alone on the machine; yields each result as it comes.
+
+        Args:
+            prepared: Costs and the network in the runtime's format, by architecture.
+            on_wait: Called where another process measures or trains at the moment.
+        """
+        scale = self.calibration.latency_ms
+        architectures = list(prepared)
+        for start in range(0, len(architectures), TOGETHER):
+            chosen = architectures[start : start + TOGETHER]
+            open_ = dict.fromkeys(chosen)
+            candidates = [prepared[one][1] for one in chosen]
+            try:
+                for index, ratio in self._device.compare(candidates, self._reference, on_wait):
+                    del open_[chosen[index]]
+                    if isinstance(ratio, Failure):
+                        yield chosen[index], ratio
+                        continue
+                    yield chosen[index], _measurement(prepared[chosen[index]][0], ratio, scale)
+            except Exception as error:
+                yield from ((one, Failure.of(error)) for one in open_)
+
+    def close(self) -> None:
+        """Leave the device."""
+        self._device.close()
+
+
+def _measurement(cost: Cost, ratio: Ratio, scale: float) -> Measurement:
+    return Measurement(
+        cost=cost,
+        latency_ms=ratio.ratio * scale,
+        low_ms=ratio.low * scale,
+        high_ms=ratio.high * scale,
+        ratio=ratio.ratio,
+        samples=ratio.samples,
+        seconds=ratio.seconds,
+        precise=ratio.precise,
+        load=ratio.load,
+    )
+
+
+def machine_archive_path() -> Path:
+    """Where this user's calibrations of the machine are."""
+    return user_folder() / "machine.sqlite"
+
+
+def _machine_archive() -> Archive | None:
+    """This user's archive of the machine; None where the home folder cannot be written."""
+    path = machine_archive_path()
+    with contextlib.suppress(OSError, InputError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return Archive(path)
+    return None
+
+
+def default_reference(resolution: int) -> Architecture:
+    """MobileNetV2, with strides that images of `resolution` pixels allow: what is compared with by default."""
+    return fitted(published("mobilenet-v2"), resolution)
+
+
+def prepare_here(setting: Setting, architecture: Architecture) -> tuple[Cost, Prepared]:
+    """Costs of an architecture and its network in the setting's runtime, made in this process."""
+    from evomnas.cost import count_cost
+    from evomnas.workbench import prepare
+
+    architecture.check_resolution(setting.resolution)
+    shape = setting.classes, setting.channels, setting.resolution
+    runtime = open_runtime(setting.runtime)
+    return count_cost(architecture, *shape), prepare(runtime, architecture, *shape, setting.batch)
+
+
+def measure_latency(
+    architecture: Architecture,
+    *,
+    runtime: str = "onnxruntime",
+    target: str = LOCAL,
+    threads: int = 1,
+    batch: int = 1,
+    channels: int = 3,
+    resolution: int = 224,
+    classes: int = 1000,
+    reference: Architecture | None = None,
+) -> Measurement:
+    """Measure the latency of one architecture, in milliseconds, with its interval and every sample.
+
+    Args:
+        architecture: What is built, with random weights.
+        runtime: A registered runtime: `onnxruntime`, `executorch`, `torch`.
+        target: `local`, or `ssh://user@host:port` for another machine.
+        threads: Threads that one inference may use.
+        batch, channels, resolution: Of the images.
+        classes: Number of logits.
+        reference: The network that it is compared with; MobileNetV2 by default.
+
+    Raises:
+        InputError: Wrong arguments, or a device that cannot be reached.
+        RuntimeError: The network could not be measured.
+    """
+    compared = default_reference(resolution) if reference is None else reference
+    setting = Setting(runtime, target, threads, batch, channels, resolution, classes, compared)
+    meter = Meter(setting, lambda one: prepare_here(setting, one)[1], Archive())
+    try:
+        [(_, result)] = meter.measure({architecture: prepare_here(setting, architecture)})
+    finally:
+        meter.close()
+    if isinstance(result, Failure):
+        raise RuntimeError(f"{architecture} could not be measured: {result.message}")
+    return result

@@ -1,0 +1,140 @@
+"""The lock, between real processes: what may go on together, what waits, and what a death leaves."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from evomnas.latency import lock
+
+HOLD = """
+import sys
+from evomnas.latency import lock
+with getattr(lock, sys.argv[1])():
+    print("in", flush=True)
+    sys.stdin.readline()
+print("out", flush=True)
+"""
+
+
+@pytest.fixture(autouse=True)
+def own_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr(lock.tempfile, "tempdir", None)
+
+
+class Holder:
+    """Another process that wants the lock, and has it once it said so."""
+
+    def __init__(self, kind: str) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", HOLD, kind], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+
+    def is_in(self, within_s: float) -> bool:
+        import select
+
+        ready, _, _ = select.select([self.process.stdout], [], [], within_s)
+        return bool(ready) and self.process.stdout.readline() == "in\n"
+
+    def leave(self) -> None:
+        self.process.stdin.write("\n")
+        self.process.stdin.flush()
+        assert self.process.wait(timeout=60) == 0
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
+
+@pytest.fixture
+def hold():
+    holders = []
+
+    def start(kind: str) -> Holder:
+        holders.append(Holder(kind))
+        return holders[-1]
+
+    yield start
+    for holder in holders:
+        holder.kill()
+
+
+def test_trainings_go_on_together(hold):
+    first, second = hold("training"), hold("training")
+    assert first.is_in(60)
+    assert second.is_in(60)
+
+
+@pytest.mark.parametrize(
+    ("first", "second"), [("training", "measuring"), ("measuring", "training"), ("measuring", "measuring")]
+)
+def test_a_measurement_is_alone(hold, first, second):
+    holder = hold(first)
+    assert holder.is_in(60)
+    other = hold(second)
+    assert not other.is_in(1.5)
+    holder.leave()
+    assert other.is_in(60)
+
+
+def test_a_training_that_comes_later_does_not_keep_a_waiting_measurement_out(hold):
+    training = hold("training")
+    assert training.is_in(60)
+    measurement = hold("measuring")
+    assert not measurement.is_in(1.5)
+    late = hold("training")
+    assert not late.is_in(1.5)
+    training.leave()
+    assert measurement.is_in(60)
+    measurement.leave()
+    assert late.is_in(60)
+
+
+def test_a_dead_holder_s_lock_is_free(hold):
+    holder = hold("measuring")
+    assert holder.is_in(60)
+    holder.kill()
+    waits = []
+    with lock.measuring(lambda: waits.append(1)):
+        assert waits == []
+
+
+def test_who_waits_is_told(hold):
+    holder = hold("training")
+    assert holder.is_in(60)
+    waits = []
+
+    def told() -> None:
+        waits.append(1)
+        holder.leave()
+
+    with lock.measuring(told):
+        assert waits == [1]
+
+
+def test_nothing_stays_behind_where_it_is_asked_for(hold):
+    with lock.measuring():
+        pass
+    lock.remove()
+    assert not (Path(lock.tempfile.gettempdir()) / lock.lock_folder().name / lock.GATE).exists()
+    holder = hold("training")
+    assert holder.is_in(60)
+    lock.remove()  # in use: left alone
+    with pytest.raises(BlockingIOError):
+        lock._lock(
+            lock.os.open(lock.lock_folder() / lock.ROOM, lock.os.O_RDWR),
+            lock.fcntl.LOCK_EX | lock.fcntl.LOCK_NB,
+            lambda: None,
+        )
+
+
+def test_a_folder_of_somebody_else_is_refused():
+    folder = lock.lock_folder()
+    folder.rmdir()
+    folder.symlink_to("/")
+    with pytest.raises(PermissionError, match="is not a folder of this user"):
+        lock.lock_folder()

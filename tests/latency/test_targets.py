@@ -1,0 +1,259 @@
+"""Other machines, through a real OpenSSH client and a real sshd on the loopback address."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from evomnas.errors import InputError
+from evomnas.evaluation import Failure
+from evomnas.latency import lock, targets
+from evomnas.latency.runtimes import Prepared, open_runtime
+from evomnas.latency.targets import Address, LocalDevice, SshDevice, open_device, parse_target
+from evomnas.space import SearchSpace
+from evomnas.workbench import prepare
+
+SPACE = SearchSpace(filters=(8, 12), layers=(1, 2), strides=(1, 2), stem=8, stem_stride=1, head=24, divisor=4)
+
+
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [
+        ("local", None),
+        ("ssh://pi", ("pi", None, None, "python3")),
+        ("ssh://me@pi.local:2222", ("pi.local", "me", 2222, "python3")),
+        ("ssh://me@pi/home/me/venv/bin/python", ("pi", "me", None, "/home/me/venv/bin/python")),
+        ("ssh://[::1]:22", ("::1", None, 22, "python3")),
+    ],
+)
+def test_targets_are_read(text, address):
+    assert parse_target(text) == (None if address is None else Address(text, *address))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "pi",
+        "http://pi",
+        "ssh://",
+        "ssh://-oProxyCommand=x",
+        "ssh://a b",
+        "ssh://pi:0",
+        "ssh://pi:99999",
+        "ssh://a@b@c",
+    ],
+)
+def test_what_is_no_target_is_refused(text):
+    with pytest.raises(InputError, match="write local, or ssh://user@host:port"):
+        parse_target(text)
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    """An sshd of our own, and a client configuration that finds it as the host `device`."""
+    sshd = shutil.which("sshd") or shutil.which("sshd", path="/usr/sbin:/usr/local/sbin")
+    if sshd is None or shutil.which("ssh") is None:
+        message = "needs OpenSSH: apt-get install openssh-server openssh-client"
+        (pytest.fail if os.environ.get("CI") else pytest.skip)(message)
+    folder = tmp_path_factory.mktemp("ssh")
+    for name in ("host", "user"):
+        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", folder / name], check=True)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    (folder / "sshd_config").write_text(
+        f"Port {port}\nListenAddress 127.0.0.1\nHostKey {folder}/host\nPidFile {folder}/pid\nStrictModes no\n"
+        f"AuthorizedKeysFile {folder}/user.pub\nPasswordAuthentication no\nUsePAM no\n"
+    )
+    (folder / "config").write_text(
+        f"Host device\n HostName 127.0.0.1\n Port {port}\nHost *\n IdentityFile {folder}/user\n IdentitiesOnly yes\n"
+        f" UserKnownHostsFile {folder}/known\n StrictHostKeyChecking accept-new\n"
+    )
+    real = shutil.which("ssh")
+    (folder / "bin").mkdir()
+    (folder / "bin" / "ssh").write_text(f'#!/bin/sh\nexec {real} -F {folder}/config "$@"\n')
+    (folder / "bin" / "ssh").chmod(0o755)
+    if os.getuid() == 0:
+        Path("/run/sshd").mkdir(exist_ok=True)  # where sshd of some systems wants to be
+    process = subprocess.Popen([sshd, "-D", "-f", folder / "sshd_config", "-E", folder / "log"])
+    before = os.environ["PATH"]
+    os.environ["PATH"] = f"{folder / 'bin'}:{before}"
+    for _ in range(100):
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                break
+        time.sleep(0.1)
+    yield port
+    os.environ["PATH"] = before
+    process.terminate()
+    process.wait()
+
+
+@pytest.fixture(scope="module")
+def networks() -> list[Prepared]:
+    rng = np.random.default_rng(3)
+    runtime = open_runtime("onnxruntime")
+    return [prepare(runtime, SPACE.decode(genome), 5, 3, 16) for genome in SPACE.sample(4, rng)]
+
+
+@pytest.fixture
+def device(server):
+    device = SshDevice(parse_target(f"ssh://device{sys.executable}"), threads=1)
+    yield device
+    device.close()
+
+
+def agents() -> list[int]:
+    found = subprocess.run(
+        ["pgrep", "-f", "^[^ ]*python[^ ]* -c import sys;exec"], capture_output=True, text=True, check=False
+    )
+    return [int(pid) for pid in found.stdout.split()]
+
+
+def ratios(device, networks):
+    reference, *candidates = networks
+    results = dict(device.compare(candidates, reference, lambda: None))
+    assert all(not isinstance(one, Failure) for one in results.values()), results
+    return [results[index].ratio for index in range(len(candidates))]
+
+
+def test_the_same_protocol_gives_the_same_ratios_there_and_here(device, networks):
+    there = ratios(device, networks)
+    here = ratios(LocalDevice(open_runtime("onnxruntime"), 1), networks)
+    np.testing.assert_allclose(there, here, rtol=0.5)  # the same machine; no claim about its speed
+    calibration = device.calibrate(networks[0])
+    assert calibration.latency_ms > 0
+    described = device.describe()
+    assert described["host"] == os.uname().nodename
+    assert described["version"]
+
+
+def test_nothing_stays_behind(device, networks, tmp_path):
+    ratios(device, networks)
+    assert agents()
+    device.close()
+    for _ in range(50):
+        if not agents():
+            break
+        time.sleep(0.1)
+    assert agents() == []
+
+
+def test_a_connection_lost_in_the_middle_is_taken_up_again(device, networks, monkeypatch):
+    monkeypatch.setattr(targets, "RETRIES_S", (0.1, 0.1))
+    reference, *candidates = networks
+    results = {}
+    for index, result in device.compare(candidates, reference, lambda: None):
+        results[index] = result
+        if len(results) == 1:
+            for pid in agents():
+                os.kill(pid, 9)
+    assert sorted(results) == [0, 1, 2]
+    assert not any(isinstance(result, Failure) for result in results.values())
+
+
+def test_a_connection_that_stays_lost_is_a_recorded_failure(device, networks, monkeypatch):
+    monkeypatch.setattr(targets, "RETRIES_S", (0.1, 0.1))
+    monkeypatch.setattr(device, "_address", parse_target("ssh://no.such.host.invalid"))
+    for pid in agents():
+        os.kill(pid, 9)
+    results = dict(device.compare(networks[1:], networks[0], lambda: None))
+    assert sorted(results) == [0, 1, 2]
+    assert {result.kind for result in results.values()} == {"connection"}
+    assert "2 times it could not be taken up again" in results[0].message
+
+
+def test_a_network_that_ends_the_agent_twice_fails_alone(device, networks, monkeypatch):
+    """As one does that needs more memory than the device has."""
+    monkeypatch.setattr(targets, "RETRIES_S", (0.1, 0.1, 0.1))
+    load = device._load
+
+    def fatal(prepared):
+        if prepared is networks[2]:
+            for pid in agents():
+                os.kill(pid, 9)
+        return load(prepared)
+
+    monkeypatch.setattr(device, "_load", fatal)
+    results = dict(device.compare(networks[1:], networks[0], lambda: None))
+    assert results[1].kind == "connection"
+    assert not isinstance(results[0], Failure)
+    assert not isinstance(results[2], Failure)
+
+
+def test_a_network_with_other_logits_fails_alone(device, networks):
+    wrong = Prepared(networks[1].model, networks[1].images, networks[1].logits * 2)
+    broken = Prepared(b"no model", networks[1].images, networks[1].logits)
+    results = dict(device.compare([wrong, networks[2], broken], networks[0], lambda: None))
+    assert results[0].kind == "mismatch"
+    assert results[2].kind == "error"
+    assert not isinstance(results[1], Failure)
+
+
+def test_one_latency_at_a_time_there_as_well(device, networks):
+    """The agent waits for the lock of the machine that it runs on, which is this one."""
+    import threading
+
+    done = threading.Event()
+
+    def run() -> None:
+        ratios(device, networks)
+        done.set()
+
+    with lock.measuring():
+        thread = threading.Thread(target=run)
+        thread.start()
+        assert not done.wait(2.0)
+    assert done.wait(60)
+    thread.join()
+
+
+@pytest.mark.parametrize(
+    ("target", "message"),
+    [
+        ("ssh://device/no/such/python", "has no /no/such/python: name one"),
+        ("ssh://no.such.host.invalid", "cannot reach ssh://no.such.host.invalid: .*resolve"),
+        ("ssh://127.0.0.1:1", "cannot reach ssh://127.0.0.1:1: .*refused"),
+        ("ssh://nobody-at-all@device", "cannot reach .*denied.*ssh-copy-id"),
+    ],
+)
+def test_a_machine_that_cannot_be_used_is_one_clear_line(server, target, message):
+    with pytest.raises(InputError, match=message) as caught:
+        open_device(target, open_runtime("onnxruntime"), 1)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_machine_without_onnxruntime_is_told_what_to_type(server, tmp_path):
+    bare = tmp_path / "bare"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", bare], check=True)
+    with pytest.raises(InputError, match="lacks numpy .*: type there: .*pip install numpy onnxruntime"):
+        open_device(f"ssh://device{bare}/bin/python", open_runtime("onnxruntime"), 1)
+
+
+def test_what_a_login_script_prints_does_no_harm(server, networks, tmp_path):
+    noisy = tmp_path / "python"
+    noisy.write_text(f'#!/bin/sh\necho "Welcome to this machine"\nexec {sys.executable} "$@"\n')
+    noisy.chmod(0o755)
+    device = open_device(f"ssh://device{noisy}", open_runtime("onnxruntime"), 1)
+    assert len(ratios(device, networks)) == 3
+    device.close()
+
+
+def test_what_is_sent_runs_on_older_pythons():
+    import ast
+    from importlib import resources
+
+    for name in targets._SENT:
+        source = resources.files("evomnas").joinpath(f"{name}.py").read_text("utf-8")
+        tree = ast.parse(source, feature_version=(3, 9))
+        names = {keyword.arg for node in ast.walk(tree) if isinstance(node, ast.Call) for keyword in node.keywords}
+        assert not names & {"slots", "strict", "kw_only"}, name  # of Python 3.10

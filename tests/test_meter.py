@@ -1,0 +1,109 @@
+"""Latencies on one scale: calibrated once per machine, whoever asks."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from evomnas import meter
+from evomnas.architecture import Architecture
+from evomnas.archive import Archive
+from evomnas.errors import InputError
+from evomnas.evaluation import Failure, Measurement
+from evomnas.latency.runtimes import Prepared
+from evomnas.meter import Meter, Setting, default_reference, measure_latency, prepare_here
+from evomnas.zoo import published
+
+SMALL = Architecture.parse("stem8_s1-dconv_k3_s1_f8_n1_id-mbconv3_k3_s2_f16_n2_id-head32")
+
+
+def setting(**changes) -> Setting:
+    values = {"runtime": "onnxruntime", "target": "local", "threads": 1, "batch": 1, "channels": 1, "resolution": 8}
+    return Setting(**(values | {"classes": 4, "reference": SMALL} | changes))
+
+
+def make(archive: Archive, **changes) -> Meter:
+    chosen = setting(**changes)
+    return Meter(chosen, lambda one: prepare_here(chosen, one)[1], archive)
+
+
+def test_one_network_against_itself_takes_what_was_calibrated():
+    archive = Archive()
+    one = make(archive)
+    [(architecture, measured)] = one.measure({SMALL: prepare_here(one.setting, SMALL)})
+    assert architecture == SMALL
+    assert isinstance(measured, Measurement)
+    assert measured.latency_ms == pytest.approx(one.calibration.latency_ms * measured.ratio)
+    assert measured.ratio == pytest.approx(1.0, rel=0.3)  # itself; no claim about the machine
+    assert measured.low_ms <= measured.latency_ms <= measured.high_ms
+    assert len(measured.samples) >= 12
+
+
+def test_all_archives_of_a_machine_share_one_calibration(monkeypatch):
+    first = make(Archive(), classes=5).calibration
+    monkeypatch.setattr(meter.Meter, "_reference", property(lambda self: pytest.fail("was calibrated again")))
+    assert make(Archive(), classes=5).calibration == first
+
+
+def test_another_shape_runtime_or_protocol_is_another_device(monkeypatch):
+    archive = Archive()
+    keys = [make(archive, **changes).key for changes in ({}, {"classes": 6}, {"threads": 2}, {"runtime": "torch"})]
+    monkeypatch.setattr(meter.protocol, "VERSION", 99)
+    keys.append(make(archive).key)
+    assert len(set(keys)) == 5
+    assert {"host", "processor", "version", "protocol", "runtime", "target", "threads"} <= archive.context(
+        keys[0]
+    ).keys()
+
+
+def test_a_folder_that_cannot_be_written_costs_a_calibration_and_nothing_else(tmp_path, monkeypatch):
+    file = tmp_path / "a file"
+    file.touch()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(file))
+    assert make(Archive(), classes=7).calibration.latency_ms > 0
+
+
+def test_a_network_that_fails_does_not_spoil_the_others():
+    one = make(Archive())
+    cost, good = prepare_here(one.setting, SMALL)
+    other = Architecture.parse("stem8_s1-dconv_k3_s1_f8_n2_id-head32")
+    wrong = Prepared(good.model, good.images, good.logits + 1)
+    results = dict(one.measure({SMALL: (cost, good), other: (cost, wrong)}))
+    assert isinstance(results[SMALL], Measurement)
+    assert isinstance(results[other], Failure)
+    assert results[other].kind == "mismatch"
+
+
+def test_many_networks_are_measured_in_several_batches(monkeypatch):
+    monkeypatch.setattr(meter, "TOGETHER", 2)
+    one = make(Archive())
+    prepared = {}
+    for filters in (8, 16, 24):
+        architecture = Architecture.parse(f"stem8_s1-conv_k3_s1_f{filters}_n1-head32")
+        prepared[architecture] = prepare_here(one.setting, architecture)
+    results = dict(one.measure(prepared))
+    assert results.keys() == prepared.keys()
+    assert all(isinstance(result, Measurement) for result in results.values())
+
+
+@pytest.mark.parametrize("runtime", ["onnxruntime", "torch", "executorch"])
+def test_measure_latency_is_a_call(runtime):
+    measured = measure_latency(SMALL, runtime=runtime, resolution=8, classes=3, reference=SMALL)
+    assert measured.latency_ms > 0
+    assert np.isfinite(measured.samples).all()
+
+
+def test_wrong_arguments_are_refused():
+    with pytest.raises(InputError, match="unknown runtime 'tflite'"):
+        measure_latency(SMALL, runtime="tflite")
+    with pytest.raises(InputError, match="on ssh://pi only the runtime onnxruntime can measure, not torch"):
+        measure_latency(SMALL, runtime="torch", target="ssh://pi")
+    with pytest.raises(InputError, match="cannot read the target"):
+        measure_latency(SMALL, target="pi")
+    with pytest.raises(InputError, match="block 6 brings the total stride to 32"):
+        measure_latency(published("mnasnet-a1"), resolution=16)
+
+
+def test_the_default_reference_is_mobilenet_v2_as_far_as_the_image_allows():
+    assert default_reference(224) == published("mobilenet-v2")
+    default_reference(1).check_resolution(1)
