@@ -74,11 +74,13 @@ def _serve(requests: BinaryIO, answers: BinaryIO) -> None:
     machine = {"host": platform.node(), "processor": processor(), "version": onnxruntime.__version__}
     send(answers, machine)
     runs: dict[int, protocol.Run] = {}
+    clock = protocol.WALL
     while True:
         request, blobs = receive(requests)
         try:
             if request["do"] == "load":
                 images = np.frombuffer(blobs[1], dtype=np.float32).reshape(request["shape"])
+                clock = protocol.PROCESSOR if request["threads"] == 1 else protocol.WALL
                 run = runs[request["id"]] = OnnxRuntime().load(blobs[0], images, request["threads"])
                 output = run()
                 send(answers, {"shape": list(output.shape)}, [output.tobytes()])
@@ -87,12 +89,12 @@ def _serve(requests: BinaryIO, answers: BinaryIO) -> None:
                 send(answers, {})
             elif request["do"] == "calibrate":
                 with lock.measuring():
-                    calibration = protocol.calibrate(runs[request["reference"]])
+                    calibration = protocol.calibrate(runs[request["reference"]], clock)
                 send(answers, asdict(calibration))
             else:
                 candidates = [runs[number] for number in request["candidates"]]
                 with lock.measuring():
-                    for index, ratio in protocol.compare(candidates, runs[request["reference"]]):
+                    for index, ratio in protocol.compare(candidates, runs[request["reference"]], clock):
                         send(answers, {"index": index, **asdict(ratio)})
                 send(answers, {"done": True})
         except (EOFError, BrokenPipeError):

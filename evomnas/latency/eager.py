@@ -21,6 +21,7 @@ class TorchRuntime:
 
     name = package = "torch"
     install = "pip install torch"
+    in_caller = True
 
     def convert(self, network: nn.Module, images: torch.Tensor) -> bytes:
         """The architecture's notation and the weights."""

@@ -34,6 +34,7 @@ class ExecuTorchRuntime:
 
     name = package = "executorch"
     install = "pip install 'evomnas[executorch]'"
+    in_caller = True
 
     def convert(self, network: nn.Module, images: torch.Tensor) -> bytes:
         """The network as an ExecuTorch program; from disk where it was lowered before."""

@@ -19,6 +19,7 @@ class OnnxRuntime:
 
     name = package = "onnxruntime"
     install = "pip install onnxruntime"
+    in_caller = True
 
     def convert(self, network: nn.Module, images: torch.Tensor) -> bytes:
         """The network as an ONNX file, batch norm folded into the convolutions."""

@@ -2,9 +2,14 @@
 
 A busy neighbour, a changing clock or a cold cache move every timing on a machine, by a quarter and more;
 they move the reference network's in the same moment alike. So networks are timed in rounds, in random order,
-each by a short burst between two bursts of the reference network. A burst counts by its fastest run, a
-round by the ratio network / reference, the whole by the median of its rounds. Latency is that ratio times
-the reference's own calibrated latency, which is taken once per machine and runtime and then kept.
+each by a short burst between two bursts of the reference network. A round counts by the ratio network /
+reference, the whole by the median of its rounds. Latency is that ratio times the reference's own calibrated
+latency, which is taken once per machine and runtime and then kept.
+
+Where a runtime works in the calling thread alone, runs are timed by that thread's processor time, which
+stands still while the system lets others run; on a quiet machine it is the wall-clock time. A burst counts by
+its median run. Elsewhere the wall clock is read, and a burst counts by its fastest run, the one that was
+disturbed least.
 
 The interval is a bootstrap confidence interval of the median over rounds; measuring a network ends as soon
 as its half-width is within `PRECISION`, or after `TIME_LIMIT_S`.
@@ -16,6 +21,7 @@ from __future__ import annotations
 
 import os
 import random
+import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -23,7 +29,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-VERSION = 2  # of the protocol: latencies of different versions are not put side by side
+VERSION = 3  # of the protocol: latencies of different versions are not put side by side
 MIN_ROUNDS = 12
 PRECISION = 0.01
 TIME_LIMIT_S = 0.5
@@ -36,6 +42,18 @@ CONFIDENCE = 0.95
 RESAMPLES = 400
 
 Run = Callable[[], object]
+
+
+@dataclass(frozen=True)
+class Clock:
+    """How a run is timed, and which of a burst's runs counts."""
+
+    now: Callable[[], float]
+    count: Callable[[Sequence[float]], float]
+
+
+PROCESSOR = Clock(time.thread_time, statistics.median)
+WALL = Clock(time.perf_counter, min)
 
 
 @dataclass(frozen=True)
@@ -74,8 +92,7 @@ class _Series:
     """The rounds of one network so far."""
 
     index: int
-    run: Run
-    burst: int
+    burst: Callable[[], float]
     samples: list[float] = field(default_factory=list)
     seconds: float = 0.0
 
@@ -93,27 +110,28 @@ class _Series:
 
 
 def compare(
-    candidates: Sequence[Run], reference: Run, time_limit_s: float = TIME_LIMIT_S, seed: int = 0
+    candidates: Sequence[Run], reference: Run, clock: Clock, time_limit_s: float = TIME_LIMIT_S, seed: int = 0
 ) -> Iterator[tuple[int, Ratio]]:
     """Time candidates relative to `reference`, in interleaved rounds; yields (index, ratio) as each ends.
 
     Args:
         candidates: What is timed.
         reference: What each is compared with.
+        clock: `PROCESSOR` where all work is done in the calling thread, else `WALL`.
         time_limit_s: For each candidate; all get `MIN_ROUNDS` rounds.
         seed: Of the order within the rounds.
     """
     shuffle = random.Random(seed).shuffle
     load = Load()
-    burst = _burst_length(reference)
-    waiting = [_Series(index, run, _burst_length(run)) for index, run in enumerate(candidates)]
-    before = _burst(reference, burst)
+    time_reference = _burst(reference, clock)
+    waiting = [_Series(index, _burst(run, clock)) for index, run in enumerate(candidates)]
+    before = time_reference()
     while waiting:
         shuffle(waiting)
         for series in tuple(waiting):
             started = time.perf_counter()
-            own = _burst(series.run, series.burst)
-            after = _burst(reference, burst)
+            own = series.burst()
+            after = time_reference()
             series.samples.append(2 * own / (before + after))
             series.seconds += time.perf_counter() - started
             before = after
@@ -121,17 +139,17 @@ def compare(
             if result is not None:
                 waiting.remove(series)
                 yield series.index, result
-                before = _burst(reference, burst)  # whoever took the result may have taken his time
+                before = time_reference()  # whoever took the result may have taken his time
 
 
-def calibrate(reference: Run, seconds: float = CALIBRATION_S) -> Calibration:
-    """The reference network's latency on a quiet machine: a low quantile over bursts of the fastest run each."""
+def calibrate(reference: Run, clock: Clock, seconds: float = CALIBRATION_S) -> Calibration:
+    """The reference network's latency on a quiet machine: a low quantile over bursts."""
     load = Load()
-    runs = _burst_length(reference)
+    burst = _burst(reference, clock)
     end = time.perf_counter() + seconds
     samples: list[float] = []
     while len(samples) < MIN_ROUNDS or time.perf_counter() < end:
-        samples.append(_burst(reference, runs) * 1e3)
+        samples.append(burst() * 1e3)
     return Calibration(float(np.quantile(samples, CALIBRATION_QUANTILE)), tuple(samples), load())
 
 
@@ -169,17 +187,17 @@ def median_interval(samples: list[float] | tuple[float, ...]) -> tuple[float, fl
     return float(low), float(high)
 
 
-def _burst_length(run: Run) -> int:
-    """Runs per burst, from the fastest of three runs that also warm up."""
-    fastest = _burst(run, 3)
-    return int(np.clip(np.ceil(BURST_S / fastest), MIN_BURST if fastest < LONG_RUN_S else 1, MAX_BURST))
+def _burst(run: Run, clock: Clock) -> Callable[[], float]:
+    """A function that runs a burst and returns the seconds of the run that counts.
 
+    How many runs make a burst follows from the fastest of three that also warm up.
+    """
 
-def _burst(run: Run, runs: int) -> float:
-    """The fastest of `runs` runs, in seconds."""
-    fastest = float("inf")
-    for _ in range(runs):
-        started = time.perf_counter()
+    def once() -> float:
+        started = clock.now()
         run()
-        fastest = min(fastest, time.perf_counter() - started)
-    return fastest
+        return clock.now() - started
+
+    fastest = max(min(once() for _ in range(3)), 1e-9)
+    runs = int(np.clip(np.ceil(BURST_S / fastest), MIN_BURST if fastest < LONG_RUN_S else 1, MAX_BURST))
+    return lambda: clock.count([once() for _ in range(runs)])

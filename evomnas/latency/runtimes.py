@@ -43,11 +43,14 @@ class Runtime(Protocol):
         name: As it is registered.
         package: The distribution whose version is the runtime's.
         install: The line that installs it.
+        in_caller: Whether a run with one thread does all its work in the thread that calls it, so that this
+            thread's processor time is the run's time.
     """
 
     name: str
     package: str
     install: str
+    in_caller: bool
 
     def convert(self, network: nn.Module, images: torch.Tensor) -> bytes:
         """A `Network`, or a part of one, in the runtime's format, for inputs of the shape of `images`."""

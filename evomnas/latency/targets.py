@@ -25,7 +25,7 @@ import numpy as np
 from evomnas.errors import InputError
 from evomnas.evaluation import Failure
 from evomnas.latency import agent, lock
-from evomnas.latency.protocol import Calibration, Ratio, Run, calibrate, compare
+from evomnas.latency.protocol import PROCESSOR, WALL, Calibration, Ratio, Run, calibrate, compare
 from evomnas.latency.runtimes import Prepared, Runtime, check_output, installed_version
 from evomnas.machine import describe_machine
 
@@ -100,6 +100,7 @@ class LocalDevice:
 
     def __init__(self, runtime: Runtime, threads: int) -> None:
         self._runtime, self._threads = runtime, threads
+        self._clock = PROCESSOR if threads == 1 and runtime.in_caller else WALL
         self._reference: tuple[Prepared, Run] | None = None
 
     def describe(self) -> dict[str, str]:
@@ -122,7 +123,7 @@ class LocalDevice:
         """Time the reference network itself."""
         run = self._load_reference(reference)
         with lock.measuring():
-            return calibrate(run)
+            return calibrate(run, self._clock)
 
     def compare(self, candidates: Sequence[Prepared], reference: Prepared, on_wait: Callable[[], None]) -> Measured:
         """Time candidates relative to the reference, alone; yields (index, result) as each ends."""
@@ -134,7 +135,7 @@ class LocalDevice:
                 yield index, Failure.of(error)
         indices, reference_run = list(runs), self._load_reference(reference)
         with lock.measuring(on_wait):
-            for place, ratio in compare(list(runs.values()), reference_run):
+            for place, ratio in compare(list(runs.values()), reference_run, self._clock):
                 yield indices[place], ratio
 
     def close(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import statistics
 import subprocess
 import sys
 import time
@@ -35,11 +36,13 @@ def clock(monkeypatch):
 
     clock = Clock()
     monkeypatch.setattr(protocol.time, "perf_counter", clock)
+    clock.wall = protocol.Clock(clock, min)
+    clock.processor = protocol.Clock(clock, statistics.median)
     return clock
 
 
 def test_the_ratio_is_candidate_over_reference(clock):
-    [(index, result)] = protocol.compare([clock.work(0.0006)], clock.work(0.0002))
+    [(index, result)] = protocol.compare([clock.work(0.0006)], clock.work(0.0002), clock.wall)
     assert index == 0
     assert result.precise
     assert result.ratio == pytest.approx(3.0)
@@ -56,7 +59,7 @@ def test_a_machine_that_slows_down_between_rounds_does_not_change_the_ratio(cloc
         clock.speed = float(rng.uniform(0.99, 1.01)) * (1 + clock.now)
         reference()
 
-    [(_, result)] = protocol.compare([work], slower_reference)
+    [(_, result)] = protocol.compare([work], slower_reference, clock.wall)
     assert result.ratio == pytest.approx(3.0, rel=0.02)
 
 
@@ -70,7 +73,7 @@ def test_candidates_are_timed_in_the_same_rounds_in_random_order(clock):
 
         return run
 
-    results = dict(protocol.compare([candidate(number) for number in range(3)], clock.work(0.0005), seed=4))
+    results = dict(protocol.compare([candidate(number) for number in range(3)], clock.work(0.0005), clock.wall, seed=4))
     assert {number: result.ratio for number, result in results.items()} == pytest.approx({0: 1.0, 1: 2.0, 2: 3.0})
     bursts = [number for number, before in zip(order, [None, *order], strict=False) if number != before]
     rounds = {tuple(bursts[start : start + 3]) for start in range(3, len(bursts) - 3, 3)}  # the first ones warm up
@@ -84,7 +87,7 @@ def test_a_candidate_that_is_precise_early_does_not_wait_for_a_noisy_one(clock):
     def noisy() -> None:
         clock.now += 0.0005 * float(rng.lognormal(0, 1))
 
-    results = list(protocol.compare([noisy, clock.work(0.0005)], clock.work(0.0005), time_limit_s=0.3))
+    results = list(protocol.compare([noisy, clock.work(0.0005)], clock.work(0.0005), clock.wall, time_limit_s=0.3))
     assert [index for index, _ in results] == [1, 0]
     assert [result.precise for _, result in results] == [True, False]
     assert len(results[0][1].samples) == protocol.MIN_ROUNDS < len(results[1][1].samples)
@@ -96,30 +99,40 @@ def test_measuring_ends_at_the_time_limit_where_the_interval_stays_wide(clock):
     def noisy() -> None:
         clock.now += 0.0005 * float(rng.lognormal(0, 1))
 
-    [(_, result)] = protocol.compare([noisy], clock.work(0.0005), time_limit_s=0.4)
+    [(_, result)] = protocol.compare([noisy], clock.work(0.0005), clock.wall, time_limit_s=0.4)
     assert not result.precise
     assert 0.4 <= result.seconds < 0.6
     assert result.low < result.ratio < result.high
 
 
-def test_bursts_are_long_enough_to_be_timed_and_short_enough_to_interleave(clock):
-    assert protocol._burst_length(clock.work(0.0001)) == 10
-    assert protocol._burst_length(clock.work(0.000001)) == protocol.MAX_BURST
-    assert protocol._burst_length(clock.work(0.005)) == protocol.MIN_BURST
-    assert protocol._burst_length(clock.work(1.0)) == 1
+@pytest.mark.parametrize(("seconds", "runs"), [(0.0001, 10), (0.000001, 20), (0.005, 3), (1.0, 1)])
+def test_bursts_are_long_enough_to_be_timed_and_short_enough_to_interleave(clock, seconds, runs):
+    burst = protocol._burst(clock.work(seconds), clock.wall)
+    before = clock.now
+    burst()
+    assert clock.now - before == pytest.approx(runs * seconds)
 
 
-def test_a_burst_counts_by_its_fastest_run(clock):
-    times = iter([0.003, 0.001, 0.002])
+def test_a_burst_counts_by_its_fastest_run_on_the_wall_and_its_median_in_processor_time(clock):
+    for which, expected in ((clock.wall, 0.001), (clock.processor, 0.002)):
+        times = itertools.cycle([0.003, 0.001, 0.002])
 
+        def run(times=times) -> None:
+            clock.now += next(times)
+
+        assert protocol._burst(run, which)() == pytest.approx(expected)
+
+
+def test_processor_time_stands_still_while_others_run():
     def run() -> None:
-        clock.now += next(times)
+        time.sleep(0.01)  # as good as being preempted
+        sum(range(10_000))
 
-    assert protocol._burst(run, 3) == pytest.approx(0.001)
+    assert protocol._burst(run, protocol.PROCESSOR)() < 0.01 <= protocol._burst(run, protocol.WALL)()
 
 
 def test_calibration_gives_milliseconds(clock):
-    calibration = protocol.calibrate(clock.work(0.002), seconds=0.1)
+    calibration = protocol.calibrate(clock.work(0.002), clock.wall, seconds=0.1)
     assert calibration.latency_ms == pytest.approx(2.0)
     assert len(calibration.samples_ms) >= protocol.MIN_ROUNDS
 
@@ -130,7 +143,7 @@ def test_calibration_looks_past_a_neighbour_s_busy_moments(clock):
     def run() -> None:
         clock.now += 0.002 * next(speeds)
 
-    assert protocol.calibrate(run, seconds=0.5).latency_ms == pytest.approx(2.0)
+    assert protocol.calibrate(run, clock.wall, seconds=0.5).latency_ms == pytest.approx(2.0)
 
 
 def test_load_counts_the_cores_that_others_keep_busy():
