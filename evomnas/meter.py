@@ -25,7 +25,8 @@ from evomnas.latency.targets import LOCAL, open_device, parse_target
 from evomnas.machine import user_folder
 from evomnas.zoo import fitted, published
 
-TOGETHER = 20  # networks that are compared in the same rounds, and in memory at once
+TOGETHER = 20  # networks that are compared in the same rounds, and in memory at once,
+TOGETHER_BYTES = 150 * 2**20  # or as many as take this much
 
 
 @dataclass(frozen=True)
@@ -117,8 +118,7 @@ class Meter:
         """
         scale = self.calibration.latency_ms
         architectures = list(prepared)
-        for start in range(0, len(architectures), TOGETHER):
-            chosen = architectures[start : start + TOGETHER]
+        for chosen in _batches(architectures, [len(prepared[one][1].model) for one in architectures]):
             open_ = dict.fromkeys(chosen)
             candidates = [prepared[one][1] for one in chosen]
             try:
@@ -134,6 +134,20 @@ class Meter:
     def close(self) -> None:
         """Leave the device."""
         self._device.close()
+
+
+def _batches(architectures: list[Architecture], sizes: list[int]) -> Iterator[list[Architecture]]:
+    """Lists of at most `TOGETHER` architectures and `TOGETHER_BYTES`, but of one at least."""
+    batch: list[Architecture] = []
+    room = TOGETHER_BYTES
+    for architecture, size in zip(architectures, sizes, strict=True):
+        if batch and (len(batch) == TOGETHER or size > room):
+            yield batch
+            batch, room = [], TOGETHER_BYTES
+        batch.append(architecture)
+        room -= size
+    if batch:
+        yield batch
 
 
 def _measurement(cost: Cost, ratio: Ratio, scale: float) -> Measurement:

@@ -73,7 +73,7 @@ def _serve(requests: BinaryIO, answers: BinaryIO) -> None:
         return
     machine = {"host": platform.node(), "processor": processor(), "version": onnxruntime.__version__}
     send(answers, machine)
-    runs: dict[int, protocol.Run] = {}
+    runs: dict[int, list[protocol.Run]] = {}
     clock = protocol.WALL
     while True:
         request, blobs = receive(requests)
@@ -81,8 +81,10 @@ def _serve(requests: BinaryIO, answers: BinaryIO) -> None:
             if request["do"] == "load":
                 images = np.frombuffer(blobs[1], dtype=np.float32).reshape(request["shape"])
                 clock = protocol.PROCESSOR if request["threads"] == 1 else protocol.WALL
-                run = runs[request["id"]] = OnnxRuntime().load(blobs[0], images, request["threads"])
-                output = run()
+                runs[request["id"]] = [
+                    OnnxRuntime().load(blobs[0], images, request["threads"]) for _ in range(request["copies"])
+                ]
+                output = runs[request["id"]][0]()
                 send(answers, {"shape": list(output.shape)}, [output.tobytes()])
             elif request["do"] == "drop":
                 runs.pop(request["id"], None)

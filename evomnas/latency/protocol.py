@@ -6,6 +6,9 @@ each by a short burst between two bursts of the reference network. A round count
 reference, the whole by the median of its rounds. Latency is that ratio times the reference's own calibrated
 latency, which is taken once per machine and runtime and then kept.
 
+Where in memory a network happens to lie moves its latency, too, by several per cent for small ones. So every
+network is loaded several times, and its bursts go round its copies.
+
 Where a runtime works in the calling thread alone, runs are timed by that thread's processor time, which
 stands still while the system lets others run; on a quiet machine it is the wall-clock time. A burst counts by
 its median run. Elsewhere the wall clock is read, and a burst counts by its fastest run, the one that was
@@ -19,6 +22,7 @@ numpy and the standard library only: this file is also sent to other machines, w
 
 from __future__ import annotations
 
+import itertools
 import os
 import random
 import statistics
@@ -29,10 +33,10 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-VERSION = 3  # of the protocol: latencies of different versions are not put side by side
+VERSION = 4  # of the protocol: latencies of different versions are not put side by side
 MIN_ROUNDS = 12
 PRECISION = 0.01
-TIME_LIMIT_S = 0.5
+TIME_LIMIT_S = 0.4
 BURST_S = 0.001  # a burst is at least this long
 MIN_BURST, LONG_RUN_S = 3, 0.01  # and at least so many runs, or one where a run is this long
 MAX_BURST = 20
@@ -40,6 +44,8 @@ CALIBRATION_S = 1.0
 CALIBRATION_QUANTILE = 0.1
 CONFIDENCE = 0.95
 RESAMPLES = 400
+COPIES = 3  # of every network; and of the reference network, which all latencies share
+REFERENCE_COPIES = 4
 
 Run = Callable[[], object]
 
@@ -110,21 +116,25 @@ class _Series:
 
 
 def compare(
-    candidates: Sequence[Run], reference: Run, clock: Clock, time_limit_s: float = TIME_LIMIT_S, seed: int = 0
+    candidates: Sequence[Sequence[Run]],
+    reference: Sequence[Run],
+    clock: Clock,
+    time_limit_s: float = TIME_LIMIT_S,
+    seed: int = 0,
 ) -> Iterator[tuple[int, Ratio]]:
     """Time candidates relative to `reference`, in interleaved rounds; yields (index, ratio) as each ends.
 
     Args:
-        candidates: What is timed.
-        reference: What each is compared with.
+        candidates: What is timed; each as the copies of it that were loaded.
+        reference: What each is compared with, its copies.
         clock: `PROCESSOR` where all work is done in the calling thread, else `WALL`.
         time_limit_s: For each candidate; all get `MIN_ROUNDS` rounds.
         seed: Of the order within the rounds.
     """
     shuffle = random.Random(seed).shuffle
     load = Load()
-    time_reference = _burst(reference, clock)
-    waiting = [_Series(index, _burst(run, clock)) for index, run in enumerate(candidates)]
+    time_reference = _bursts(reference, clock)
+    waiting = [_Series(index, _bursts(copies, clock)) for index, copies in enumerate(candidates)]
     before = time_reference()
     while waiting:
         shuffle(waiting)
@@ -142,10 +152,10 @@ def compare(
                 before = time_reference()  # whoever took the result may have taken his time
 
 
-def calibrate(reference: Run, clock: Clock, seconds: float = CALIBRATION_S) -> Calibration:
+def calibrate(reference: Sequence[Run], clock: Clock, seconds: float = CALIBRATION_S) -> Calibration:
     """The reference network's latency on a quiet machine: a low quantile over bursts."""
     load = Load()
-    burst = _burst(reference, clock)
+    burst = _bursts(reference, clock)
     end = time.perf_counter() + seconds
     samples: list[float] = []
     while len(samples) < MIN_ROUNDS or time.perf_counter() < end:
@@ -185,6 +195,12 @@ def median_interval(samples: list[float] | tuple[float, ...]) -> tuple[float, fl
     medians: NDArray[np.float64] = np.median(values[rng.integers(len(values), size=(RESAMPLES, len(values)))], axis=1)
     low, high = np.quantile(medians, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
     return float(low), float(high)
+
+
+def _bursts(copies: Sequence[Run], clock: Clock) -> Callable[[], float]:
+    """A function that runs a burst of the next copy, round and round."""
+    following = itertools.cycle([_burst(copy, clock) for copy in copies])
+    return lambda: next(following)()
 
 
 def _burst(run: Run, clock: Clock) -> Callable[[], float]:

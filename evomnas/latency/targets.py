@@ -25,7 +25,17 @@ import numpy as np
 from evomnas.errors import InputError
 from evomnas.evaluation import Failure
 from evomnas.latency import agent, lock
-from evomnas.latency.protocol import PROCESSOR, WALL, Calibration, Ratio, Run, calibrate, compare
+from evomnas.latency.protocol import (
+    COPIES,
+    PROCESSOR,
+    REFERENCE_COPIES,
+    WALL,
+    Calibration,
+    Ratio,
+    Run,
+    calibrate,
+    compare,
+)
 from evomnas.latency.runtimes import Prepared, Runtime, check_output, installed_version
 from evomnas.machine import describe_machine
 
@@ -101,7 +111,7 @@ class LocalDevice:
     def __init__(self, runtime: Runtime, threads: int) -> None:
         self._runtime, self._threads = runtime, threads
         self._clock = PROCESSOR if threads == 1 and runtime.in_caller else WALL
-        self._reference: tuple[Prepared, Run] | None = None
+        self._reference: tuple[Prepared, list[Run]] | None = None
 
     def describe(self) -> dict[str, str]:
         """`host`, `processor`, and `version` of the runtime."""
@@ -109,33 +119,33 @@ class LocalDevice:
         version = installed_version(self._runtime) or "unknown"
         return {"host": str(machine["host"]), "processor": str(machine["processor"]), "version": version}
 
-    def _load(self, prepared: Prepared) -> Run:
-        run = self._runtime.load(prepared.model, prepared.images, self._threads)
-        check_output(self._runtime.name, run(), prepared.logits)
-        return run
+    def _load(self, prepared: Prepared, copies: int) -> list[Run]:
+        runs = [self._runtime.load(prepared.model, prepared.images, self._threads) for _ in range(copies)]
+        check_output(self._runtime.name, runs[0](), prepared.logits)
+        return list(runs)
 
-    def _load_reference(self, reference: Prepared) -> Run:
+    def _load_reference(self, reference: Prepared) -> list[Run]:
         if self._reference is None or self._reference[0] is not reference:
-            self._reference = reference, self._load(reference)
+            self._reference = reference, self._load(reference, REFERENCE_COPIES)
         return self._reference[1]
 
     def calibrate(self, reference: Prepared) -> Calibration:
         """Time the reference network itself."""
-        run = self._load_reference(reference)
+        runs = self._load_reference(reference)
         with lock.measuring():
-            return calibrate(run, self._clock)
+            return calibrate(runs, self._clock)
 
     def compare(self, candidates: Sequence[Prepared], reference: Prepared, on_wait: Callable[[], None]) -> Measured:
         """Time candidates relative to the reference, alone; yields (index, result) as each ends."""
-        runs: dict[int, Run] = {}
+        runs: dict[int, list[Run]] = {}
         for index, prepared in enumerate(candidates):
             try:
-                runs[index] = self._load(prepared)
+                runs[index] = self._load(prepared, COPIES)
             except Exception as error:
                 yield index, Failure.of(error)
-        indices, reference_run = list(runs), self._load_reference(reference)
+        indices, reference_runs = list(runs), self._load_reference(reference)
         with lock.measuring(on_wait):
-            for place, ratio in compare(list(runs.values()), reference_run, self._clock):
+            for place, ratio in compare(list(runs.values()), reference_runs, self._clock):
                 yield indices[place], ratio
 
     def close(self) -> None:
@@ -237,12 +247,13 @@ class SshDevice:
             raise RuntimeError(f"{self._address.target}: {answer['error']}")
         return answer, blobs
 
-    def _load(self, prepared: Prepared) -> int:
+    def _load(self, prepared: Prepared, copies: int) -> int:
         for number, known in self._loaded.items():
             if known is prepared:
                 return number
         number, self._count = self._count, self._count + 1
-        request = {"do": "load", "id": number, "threads": self._threads, "shape": list(prepared.images.shape)}
+        request = {"do": "load", "id": number, "threads": self._threads, "copies": copies}
+        request["shape"] = list(prepared.images.shape)
         answer, [output] = self._ask(request, [prepared.model, prepared.images.astype(np.float32).tobytes()])
         check_output("onnxruntime", np.frombuffer(output, dtype=np.float32).reshape(answer["shape"]), prepared.logits)
         self._loaded[number] = prepared
@@ -250,7 +261,7 @@ class SshDevice:
 
     def calibrate(self, reference: Prepared) -> Calibration:
         """Time the reference network itself."""
-        answer, _ = self._ask({"do": "calibrate", "reference": self._load(reference)})
+        answer, _ = self._ask({"do": "calibrate", "reference": self._load(reference, REFERENCE_COPIES)})
         return Calibration(**{**answer, "samples_ms": tuple(answer["samples_ms"])})
 
     def compare(self, candidates: Sequence[Prepared], reference: Prepared, on_wait: Callable[[], None]) -> Measured:
@@ -285,14 +296,18 @@ class SshDevice:
         numbers: dict[int, int] = {}
         for index, prepared in list(candidates.items()):
             try:
-                numbers[index] = self._load(prepared)
+                numbers[index] = self._load(prepared, COPIES)
             except ConnectionLost as error:
                 error.index = index
                 raise
             except Exception as error:
                 yield index, Failure.of(error)
         indices = list(numbers)
-        request = {"do": "compare", "candidates": list(numbers.values()), "reference": self._load(reference)}
+        request = {
+            "do": "compare",
+            "candidates": list(numbers.values()),
+            "reference": self._load(reference, REFERENCE_COPIES),
+        }
         answer, _ = self._ask(request)
         while "done" not in answer:
             place = answer.pop("index")
