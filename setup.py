@@ -46,6 +46,7 @@ setup(
         "pymoo>=0.6.1.5",
         "rich>=13.7",
         "scikit-learn>=1.4",
+        "scipy>=1.11",
         "torch>=2.4",
         "torchvision>=0.19",
         "typer>=0.12",

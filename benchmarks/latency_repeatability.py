@@ -24,7 +24,7 @@ from collections.abc import Callable
 import numpy as np
 from scipy.stats import kendalltau
 
-from evomnas.latency.protocol import COPIES, PROCESSOR, REFERENCE_COPIES, calibrate, compare
+from evomnas.latency.protocol import PROCESSOR, calibrate, compare, load_copies
 from evomnas.latency.runtimes import Prepared, open_runtime
 from evomnas.machine import processor, usable_cores
 from evomnas.workbench import prepare
@@ -46,8 +46,8 @@ def load(prepared: Prepared) -> Callable[[], object]:
     return open_runtime("onnxruntime").load(prepared.model, prepared.images, 1)
 
 
-def copies(prepared: Prepared, count: int) -> list[Callable[[], object]]:
-    return [load(prepared) for _ in range(count)]
+def copies(prepared: Prepared) -> list[Callable[[], object]]:
+    return load_copies(lambda: load(prepared))
 
 
 def timed(run: Callable[[], object]) -> float:
@@ -75,9 +75,7 @@ def in_a_row(summary: Callable[[list[float]], float]) -> Way:
 
 def ours(scale_ms: float) -> Way:
     def way(networks: list[Prepared], reference: Prepared) -> list[float]:
-        ratios = dict(
-            compare([copies(one, COPIES) for one in networks], copies(reference, REFERENCE_COPIES), PROCESSOR)
-        )
+        ratios = dict(compare([copies(one) for one in networks], copies(reference), PROCESSOR))
         return [ratios[index].ratio * scale_ms for index in range(len(networks))]
 
     return way
@@ -98,7 +96,7 @@ def main() -> None:
     runtime = open_runtime("onnxruntime")
     networks = [prepare(runtime, published(name), 1000, 3, resolution) for name, resolution in NETWORKS]
     reference = prepare(runtime, published(REFERENCE[0]), 1000, 3, REFERENCE[1])
-    scale = calibrate(copies(reference, REFERENCE_COPIES), PROCESSOR).latency_ms
+    scale = calibrate(copies(reference), PROCESSOR).latency_ms
     ways: dict[str, Way] = {
         "one cold run": one_cold_run,
         f"mean of {IN_A_ROW}": in_a_row(np.mean),

@@ -17,7 +17,7 @@ from torch import nn
 
 from evomnas.architecture import Architecture
 from evomnas.evaluation import Cost
-from evomnas.network import Network, SqueezeExcite
+from evomnas.network import Layer, Network, SqueezeExcite
 
 _UNCOUNTED = [nn.BatchNorm2d, nn.ReLU, nn.Sigmoid, nn.AvgPool2d, nn.AdaptiveAvgPool2d, nn.Dropout]
 
@@ -45,15 +45,13 @@ def layer_costs(
 ) -> list[LayerCost]:
     """The costs of `count_cost` layer by layer, from the stem to the classifier."""
     network = _blank_network(architecture, classes, channels)
-    stages: list[tuple[str, str, nn.Module]] = [("stem", "conv k3", network.stem)]
-    names = [(f"block {number}.{layer}", block) for number, layer, block, _, _ in architecture.layers()]
-    layers = [layer for block in network.blocks for layer in cast(nn.Sequential, block)]
-    for (name, block), layer in zip(names, layers, strict=True):
+    first, *layers, head, classifier = network.stages()
+    stages: list[tuple[str, str, nn.Module]] = [("stem", "conv k3", first)]
+    for (number, place, block, _, _), layer in zip(architecture.layers(), layers, strict=True):
         se = f" se{block.se:g}" if block.se else ""
-        skip = "" if layer.skip is None else " +pool" if block.skip == "pool" else " +id"
-        stages.append((name, f"{block.op} k{block.kernel}{se}{skip}", layer))
-    stages.append(("head", "conv k1", network.head))
-    stages.append(("classifier", "pool, linear", nn.Sequential(network.pool, network.flatten, network.classifier)))
+        skip = "" if cast(Layer, layer).skip is None else " +pool" if block.skip == "pool" else " +id"
+        stages.append((f"block {number}.{place}", f"{block.op} k{block.kernel}{se}{skip}", layer))
+    stages += [("head", "conv k1", head), ("classifier", "pool, linear", classifier)]
     x = torch.empty(1, channels, resolution, resolution, device="meta")
     rows = []
     for name, operation, module in stages:

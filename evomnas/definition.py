@@ -86,6 +86,7 @@ class LatencySection(_Section):
     Attributes:
         runtime: A registered runtime.
         target: `local`, or `ssh://user@host:port` for another machine.
+        method: `network` measures every network whole; `layers` adds up a table of measured layers.
         threads: Threads that one inference may use.
         batch: Images per inference.
         resolution: Height and width in pixels; those of the data if absent.
@@ -93,6 +94,7 @@ class LatencySection(_Section):
 
     runtime: str = "onnxruntime"
     target: str = "local"
+    method: Literal["network", "layers"] = "network"
     threads: Count = 1
     batch: Count = 1
     resolution: Annotated[int, Field(ge=1, le=4096)] | None = None

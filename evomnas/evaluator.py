@@ -13,9 +13,10 @@ from evomnas.archive import Archive
 from evomnas.data import Dataset
 from evomnas.definition import ProblemDefinition
 from evomnas.device import choose_device
-from evomnas.evaluation import Cost, Evaluation, Failure
+from evomnas.evaluation import Cost, Evaluation, Failure, Measurement
 from evomnas.executors import Executor
 from evomnas.latency.runtimes import Prepared
+from evomnas.layer_table import LayerTable, Parts
 from evomnas.machine import describe_machine, describe_versions
 from evomnas.meter import Meter, Setting
 
@@ -69,8 +70,10 @@ class Evaluator:
             resolution=self.definition.latency_resolution,
             classes=len(self.dataset.classes),
             reference=self.definition.space.mobilenet_v2(),
+            method=latency.method,
         )
         self.meter = Meter(setting, self._prepare_reference, self.archive)
+        self._table = LayerTable(self.meter, self.definition.space, self._prepare, self._prepare_parts)
         self.device_key = self.meter.key
         self.proxy_key = self.archive.add_context(self._proxy_context())
 
@@ -109,19 +112,37 @@ class Evaluator:
         found = {one: self.known(one) for one in distinct}
         return [found[architecture] for architecture in architectures]
 
+    def _prepare(self, architectures: Sequence[Architecture]) -> Iterator[tuple[Architecture, Any]]:
+        return self.executor.run("prepare", architectures, lambda: self.on_progress("preparing"))
+
+    def _prepare_parts(self, parts: Sequence[Parts]) -> Iterator[tuple[Parts, Any]]:
+        return self.executor.run("prepare_parts", parts, lambda: self.on_progress("preparing"))
+
     def _measure(self, architectures: list[Architecture]) -> None:
+        results = self._add_up(architectures) if self.meter.setting.method == "layers" else self._time(architectures)
+        for architecture, measured in results:
+            self.archive.add_measurement(self.device_key, architecture, measured)
+            self.on_progress("measuring")
+
+    def _time(self, architectures: list[Architecture]) -> Iterator[tuple[Architecture, Measurement | Failure]]:
         prepared: dict[Architecture, tuple[Cost, Prepared]] = {}
-        jobs = self.executor.run("prepare", architectures, lambda: self.on_progress("preparing"))
-        for architecture, result in jobs:
+        for architecture, result in self._prepare(architectures):
             if isinstance(result, Failure):
-                self.archive.add_measurement(self.device_key, architecture, result)
+                yield architecture, result
             else:
                 prepared[architecture] = result
         in_order = {one: prepared[one] for one in architectures if one in prepared}  # and all workers are idle now
         self.on_progress("measuring")
-        for architecture, measured in self.meter.measure(in_order, lambda: self.on_progress("waiting")):
-            self.archive.add_measurement(self.device_key, architecture, measured)
-            self.on_progress("measuring")
+        yield from self.meter.measure(in_order, lambda: self.on_progress("waiting"))
+
+    def _add_up(self, architectures: list[Architecture]) -> Iterator[tuple[Architecture, Measurement | Failure]]:
+        costs = dict(self.executor.run("cost", architectures, lambda: self.on_progress("preparing")))
+        for architecture, measured in self._table.measure(architectures):
+            result = costs[architecture]
+            if isinstance(measured, Failure) or isinstance(result, Failure):
+                yield architecture, measured if isinstance(measured, Failure) else result
+            else:
+                yield architecture, self._table.measurement(result, measured)
 
     def close(self) -> None:
         """Leave the device."""

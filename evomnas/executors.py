@@ -20,11 +20,10 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from multiprocessing import connection, forkserver, resource_tracker
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import numpy as np
 
-from evomnas.architecture import Architecture
 from evomnas.data import Dataset
 from evomnas.definition import ProblemDefinition
 from evomnas.device import choose_device
@@ -37,8 +36,9 @@ if TYPE_CHECKING:  # workers import torch while the main process reads the image
     from evomnas.workbench import Workbench
 
 _START_METHOD = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
-Outcome = Any  # (Cost, Prepared) for `prepare`, Training for `train`, Failure for either
-Jobs = Iterator[tuple[Architecture, Outcome]]
+Outcome = Any  # what the job of `Workbench` returns, or a Failure
+Item = TypeVar("Item")
+Jobs = Iterator[tuple[Item, Outcome]]
 
 
 class Executor(Protocol):
@@ -48,8 +48,8 @@ class Executor(Protocol):
         """Give it the images."""
         ...
 
-    def run(self, job: str, architectures: Iterable[Architecture], on_wait: Callable[[], None]) -> Jobs:
-        """Do `prepare` or `train` for each; yields results as they end, in any order."""
+    def run(self, job: str, items: Iterable[Item], on_wait: Callable[[], None]) -> Jobs[Item]:
+        """Do a job of `Workbench.attempt` for each; yields results as they end, in any order."""
         ...
 
     def close(self) -> None:
@@ -69,11 +69,11 @@ class InProcessExecutor:
 
         self._bench = Workbench(self._definition, dataset, self._device)
 
-    def run(self, job: str, architectures: Iterable[Architecture], on_wait: Callable[[], None]) -> Jobs:
-        """Do `prepare` or `train` for each, in order."""
-        for architecture in architectures:
+    def run(self, job: str, items: Iterable[Item], on_wait: Callable[[], None]) -> Jobs[Item]:
+        """Do a job for each, in order."""
+        for item in items:
             on_wait()
-            yield architecture, self._bench.attempt(job, architecture)
+            yield item, self._bench.attempt(job, item)
 
     def close(self) -> None:
         """Nothing to free."""
@@ -110,12 +110,12 @@ class PoolExecutor:
             started = self._pool.schedule(_nothing)
         started.result()
 
-    def run(self, job: str, architectures: Iterable[Architecture], on_wait: Callable[[], None]) -> Jobs:
-        """Do `prepare` or `train` for each; yields results as they end."""
+    def run(self, job: str, items: Iterable[Item], on_wait: Callable[[], None]) -> Jobs[Item]:
+        """Do a job for each; yields results as they end."""
         if self._pool is None:
             raise RuntimeError("run was called before load")
-        waiting: dict[concurrent.futures.Future[Outcome], Architecture] = {
-            self._pool.schedule(_work, args=(job, architecture)): architecture for architecture in architectures
+        waiting: dict[concurrent.futures.Future[Outcome], Item] = {
+            self._pool.schedule(_work, args=(job, item)): item for item in items
         }
         while waiting:
             done, _ = concurrent.futures.wait(waiting, timeout=0.2, return_when=concurrent.futures.FIRST_COMPLETED)
@@ -201,7 +201,7 @@ def _nothing() -> None:
     pass
 
 
-def _work(job: str, architecture: Architecture) -> Outcome:
+def _work(job: str, item: Any) -> Outcome:
     global _bench
     if _bench is None:
         from evomnas.workbench import Workbench
@@ -209,4 +209,4 @@ def _work(job: str, architecture: Architecture) -> Outcome:
         arrays = {path.stem: np.load(path, mmap_mode="c") for path in _files.glob("*.npy")}
         arrays["classes"] = tuple(map(str, arrays["classes"]))
         _bench = Workbench(_definition, Dataset(**arrays), _device)
-    return _bench.attempt(job, architecture)
+    return _bench.attempt(job, item)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from evomnas.architecture import Architecture
 from evomnas.archive import Archive
@@ -24,6 +24,8 @@ from evomnas.latency.runtimes import Prepared, open_runtime
 from evomnas.latency.targets import LOCAL, open_device, parse_target
 from evomnas.machine import user_folder
 from evomnas.zoo import fitted, published
+
+K = TypeVar("K")
 
 TOGETHER = 20  # networks that are compared in the same rounds, and in memory at once,
 TOGETHER_BYTES = 150 * 2**20  # or as many as take this much
@@ -40,6 +42,7 @@ class Setting:
         batch, channels, resolution: Of its images.
         classes: Logits per image.
         reference: The network that all are compared with.
+        method: `network` measures networks whole, `layers` adds up a table of layers.
     """
 
     runtime: str
@@ -50,6 +53,7 @@ class Setting:
     resolution: int
     classes: int
     reference: Architecture
+    method: str = "network"
 
     def check(self) -> None:
         """Raise InputError where a runtime cannot run on the target."""
@@ -96,14 +100,8 @@ class Meter:
         known = self._archive.calibration(self.key)
         if known is not None:
             return known
-        shared = _machine_archive()
-        known = None if shared is None else shared.calibration(self.key)
-        known = known or self._device.calibrate(self._reference)
-        if shared is not None:
-            shared.add_context(self.context)
-            known = shared.add_calibration(self.key, known)
-            shared.close()
-        return self._archive.add_calibration(self.key, known)
+        known = self._store.calibration(self.key) or self._device.calibrate(self._reference)
+        return self._archive.add_calibration(self.key, self._store.add_calibration(self.key, known))
 
     def measure(
         self,
@@ -117,34 +115,60 @@ class Meter:
             on_wait: Called where another process measures or trains at the moment.
         """
         scale = self.calibration.latency_ms
-        architectures = list(prepared)
-        for chosen in _batches(architectures, [len(prepared[one][1].model) for one in architectures]):
-            open_ = dict.fromkeys(chosen)
-            candidates = [prepared[one][1] for one in chosen]
+        for architecture, ratio in self.compare({one: made for one, (_, made) in prepared.items()}, on_wait):
+            if isinstance(ratio, Failure):
+                yield architecture, ratio
+            else:
+                yield architecture, _measurement(prepared[architecture][0], ratio, scale)
+
+    def compare(
+        self,
+        prepared: Mapping[K, Prepared],
+        on_wait: Callable[[], None] = lambda: None,
+        time_limit_s: float = protocol.TIME_LIMIT_S,
+    ) -> Iterator[tuple[K, Ratio | Failure]]:
+        """Measure whatever was made ready, relative to the reference network; yields each result as it comes."""
+        for batch in _batches({key: len(made.model) for key, made in prepared.items()}):
+            missing = dict.fromkeys(batch)
+            candidates = [prepared[key] for key in batch]
             try:
-                for index, ratio in self._device.compare(candidates, self._reference, on_wait):
-                    del open_[chosen[index]]
-                    if isinstance(ratio, Failure):
-                        yield chosen[index], ratio
-                        continue
-                    yield chosen[index], _measurement(prepared[chosen[index]][0], ratio, scale)
+                for index, ratio in self._device.compare(candidates, self._reference, on_wait, time_limit_s):
+                    del missing[batch[index]]
+                    yield batch[index], ratio
             except Exception as error:
-                yield from ((one, Failure.of(error)) for one in open_)
+                yield from ((key, Failure.of(error)) for key in missing)
+
+    def layer(self, key: str) -> float | None:
+        """What the device's layer table has under a key."""
+        return self._store.layer(self.key, key)
+
+    def add_layer(self, key: str, ratio: float) -> None:
+        """Keep an entry of the device's layer table."""
+        self._store.add_layer(self.key, key, ratio)
+
+    @cached_property
+    def _store(self) -> Archive:
+        """What belongs to the machine rather than to a run: this user's archive of it, if there can be one."""
+        shared = _machine_archive()
+        if shared is None:
+            return self._archive
+        shared.add_context(self.context)
+        return shared
 
     def close(self) -> None:
         """Leave the device."""
         self._device.close()
 
 
-def _batches(architectures: list[Architecture], sizes: list[int]) -> Iterator[list[Architecture]]:
-    """Lists of at most `TOGETHER` architectures and `TOGETHER_BYTES`, but of one at least."""
-    batch: list[Architecture] = []
+def _batches(sizes: Mapping[K, int]) -> Iterator[list[K]]:
+    """Lists of at most `TOGETHER` keys and `TOGETHER_BYTES`, but of one key at least."""
+    batch: list[K] = []
     room = TOGETHER_BYTES
-    for architecture, size in zip(architectures, sizes, strict=True):
+    for key, size in sizes.items():
         if batch and (len(batch) == TOGETHER or size > room):
             yield batch
             batch, room = [], TOGETHER_BYTES
-        batch.append(architecture)
+        batch.append(key)
         room -= size
     if batch:
         yield batch

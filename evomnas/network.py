@@ -22,6 +22,7 @@ their kernel, so that a stride of s maps n pixels to ceil(n / s).
 from __future__ import annotations
 
 import math
+from typing import cast
 
 import numpy as np
 import torch
@@ -123,6 +124,12 @@ class Network(nn.Module):
         self.flatten = nn.Flatten()
         self.dropout = nn.Dropout(dropout)
         self.classifier = nn.Linear(architecture.head, classes)
+
+    def stages(self) -> list[nn.Module]:
+        """The parts that an image passes one after another: stem, every layer, head, classifier."""
+        layers = [layer for block in self.blocks for layer in cast(nn.Sequential, block)]
+        classifier = nn.Sequential(self.pool, self.flatten, self.dropout, self.classifier)
+        return [self.stem, *layers, self.head, classifier]
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.pool(self.head(self.blocks(self.stem(x))))

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
 import torch
+from torch import nn
 
 from evomnas.architecture import Architecture
 from evomnas.cost import count_cost
@@ -12,7 +17,8 @@ from evomnas.errors import InputError
 from evomnas.evaluation import Cost, Failure, Training
 from evomnas.latency import lock
 from evomnas.latency.runtimes import Prepared, Runtime, open_runtime
-from evomnas.network import build_network, torch_generator
+from evomnas.layer_table import Parts
+from evomnas.network import Network, build_network, torch_generator
 from evomnas.training import ProxyTask
 
 PROBE_SEED = 0
@@ -26,6 +32,32 @@ def prepare(
     Its batch statistics are taken from random images first: without them the signal of a deep untrained
     network dies out, its logits say nothing and denormal numbers slow it down.
     """
+    with _probe(architecture, classes, channels, resolution, batch) as (network, images):
+        return _converted(runtime, network, images)
+
+
+def prepare_stages(
+    runtime: Runtime, parts: Parts, classes: int, channels: int, resolution: int, batch: int = 1
+) -> list[Prepared]:
+    """Some stages of a network converted for the runtime, each with the input that it has in the network."""
+    prepared = []
+    with _probe(parts.architecture, classes, channels, resolution, batch) as (network, value):
+        for place, stage in enumerate(network.stages()):
+            if place in parts.places:
+                prepared.append(_converted(runtime, stage.eval(), value))
+            value = stage(value)
+    return prepared
+
+
+def _converted(runtime: Runtime, module: nn.Module, images: torch.Tensor) -> Prepared:
+    return Prepared(runtime.convert(module, images), images.numpy(), module(images).numpy())
+
+
+@contextmanager
+def _probe(
+    architecture: Architecture, classes: int, channels: int, resolution: int, batch: int
+) -> Iterator[tuple[Network, torch.Tensor]]:
+    """A network with random weights, ready for inference, and images for it; in one thread."""
     generator = torch_generator(PROBE_SEED)
     network = build_network(architecture, classes, channels, bn_momentum=1.0, seed=PROBE_SEED)
     threads = torch.get_num_threads()
@@ -34,10 +66,7 @@ def prepare(
         with torch.no_grad():
             count = max(8, 256 // resolution)
             network.train()(torch.randn(count, channels, resolution, resolution, generator=generator))
-            network.eval()
-            images = torch.randn(batch, channels, resolution, resolution, generator=generator)
-            logits = network(images)
-            return Prepared(runtime.convert(network, images), images.numpy(), logits.numpy())
+            yield network.eval(), torch.randn(batch, channels, resolution, resolution, generator=generator)
     finally:
         torch.set_num_threads(threads)
 
@@ -53,19 +82,29 @@ class Workbench:
     def prepare(self, architecture: Architecture) -> tuple[Cost, Prepared]:
         """Costs of an architecture, and its network made ready for the runtime."""
         classes, channels = len(self.task.dataset.classes), self.task.dataset.channels
-        resolution = self.definition.latency_resolution
-        prepared = prepare(self.runtime, architecture, classes, channels, resolution, self.definition.latency.batch)
-        return count_cost(architecture, classes, channels, resolution), prepared
+        resolution, batch = self.definition.latency_resolution, self.definition.latency.batch
+        return self.cost(architecture), prepare(self.runtime, architecture, classes, channels, resolution, batch)
+
+    def prepare_parts(self, parts: Parts) -> list[Prepared]:
+        """Stages of a network made ready for the runtime."""
+        classes, channels = len(self.task.dataset.classes), self.task.dataset.channels
+        resolution, batch = self.definition.latency_resolution, self.definition.latency.batch
+        return prepare_stages(self.runtime, parts, classes, channels, resolution, batch)
+
+    def cost(self, architecture: Architecture) -> Cost:
+        """Parameters and MACs of an architecture."""
+        classes, channels = len(self.task.dataset.classes), self.task.dataset.channels
+        return count_cost(architecture, classes, channels, self.definition.latency_resolution)
 
     def train(self, architecture: Architecture) -> Training:
         """Training on the proxy task and score on the validation split; never while a latency is taken."""
         with lock.training():
             return self.task.train(architecture)
 
-    def attempt(self, job: str, architecture: Architecture) -> tuple[Cost, Prepared] | Training | Failure:
-        """Do `prepare` or `train`; an exception becomes a `Failure`, except for wrong input."""
+    def attempt(self, job: str, item: Any) -> Any:
+        """Do `prepare`, `prepare_parts`, `cost` or `train`; an exception becomes a `Failure`, unless input is wrong."""
         try:
-            return self.prepare(architecture) if job == "prepare" else self.train(architecture)
+            return getattr(self, job)(item)
         except InputError:
             raise
         except Exception as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -37,7 +38,9 @@ ThreadsOption = Annotated[
 @app.command()
 @reported
 def measure(
-    archs: Annotated[list[str], typer.Argument(metavar="ARCH...", help="Ids of a run, published names, or notations.")],
+    archs: Annotated[
+        list[str] | None, typer.Argument(metavar="ARCH...", help="Ids of a run, published names, or notations.")
+    ] = None,
     run_folder: Annotated[
         Path | None, typer.Option("--run", help="The run that ids belong to; gives device, images and classes too.")
     ] = None,
@@ -49,16 +52,27 @@ def measure(
         typer.Option("--resolution", help="Pixels per side [default: 224, or the run's]", show_default=False),
     ] = None,
     repeat: Annotated[int, typer.Option("--repeat", help="Sessions, to see how well they agree.")] = 1,
+    check_layers: Annotated[
+        int | None,
+        typer.Option("--check-layers", metavar="N", help="Compare a table of layers with N random networks instead."),
+    ] = None,
     output: Annotated[PlainFormat, typer.Option("--format", help="How to print.")] = PlainFormat.TABLE,
 ) -> None:
     """Measure the latency of architectures, each with its interval."""
     from evomnas.runs import Run
 
+    if bool(archs) == (check_layers is not None):
+        raise InputError("measure takes architectures, as in evomnas measure mnasnet-a1, or --check-layers N")
     if not 1 <= repeat <= 1000:
         raise InputError(f"--repeat must lie between 1 and 1000, got {repeat}")
     opened = None if run_folder is None else Run.open(run_folder)
-    architectures = [find_architecture(text, opened) for text in archs]
+    architectures = [find_architecture(text, opened) for text in archs or []]
     setting = _setting(opened, runtime=runtime, target=target, threads=threads, resolution=resolution)
+    if check_layers is not None:
+        if not 2 <= check_layers <= 10_000:
+            raise InputError(f"--check-layers must lie between 2 and 10000, got {check_layers}")
+        _check_layers(setting, opened, check_layers, output)
+        return
     for architecture in architectures:
         architecture.check_resolution(setting.resolution)
     sessions = list(_sessions(setting, list(dict.fromkeys(architectures)), repeat))
@@ -66,9 +80,52 @@ def measure(
     if output is PlainFormat.JSON:
         typer.echo(json.dumps(rows, indent=2))
     else:
-        _print_measured(archs, rows, setting, repeat)
+        _print_measured(archs or [], rows, setting, repeat)
     if any(row["latency_ms"] is None for row in rows):
         raise typer.Exit(1)
+
+
+def _check_layers(setting: Setting, opened: Run | None, count: int, output: PlainFormat) -> None:
+    """Measure random networks of the run's space, or the paper's, whole and by their layers."""
+    import numpy as np
+
+    from evomnas.archive import Archive
+    from evomnas.latency.runtimes import open_runtime
+    from evomnas.layer_table import LayerTable, Parts, check
+    from evomnas.meter import Meter, prepare_here
+    from evomnas.space import SearchSpace
+    from evomnas.workbench import prepare_stages
+
+    space = SearchSpace() if opened is None else opened.definition.space
+    space.mobilenet_v2().check_resolution(setting.resolution)
+    runtime, shape = open_runtime(setting.runtime), (setting.classes, setting.channels, setting.resolution)
+    with _status() as say:
+
+        def prepare(architectures: Sequence[Architecture]) -> Iterator[tuple[Architecture, tuple[Cost, Prepared]]]:
+            for number, one in enumerate(architectures, start=1):
+                say(f"networks: {number} of {len(architectures)}")
+                yield one, prepare_here(setting, one)
+
+        def prepare_parts(parts: Sequence[Parts]) -> Iterator[tuple[Parts, list[Prepared]]]:
+            for number, one in enumerate(parts, start=1):
+                say(f"layers: {number} of {len(parts)} networks")
+                yield one, prepare_stages(runtime, one, *shape, setting.batch)
+
+        meter = Meter(setting, lambda one: prepare_here(setting, one)[1], Archive())
+        try:
+            table = LayerTable(meter, space, prepare, prepare_parts)
+            rng = np.random.default_rng(1)  # other networks than those that the table is fitted to
+            networks = [space.decode(genome) for genome in space.sample(count, rng)]
+            found = check(table, meter, prepare, networks)
+        finally:
+            meter.close()
+    if output is PlainFormat.JSON:
+        typer.echo(json.dumps({"runtime": setting.runtime, "target": setting.target, **asdict(found)}, indent=2))
+    else:
+        typer.echo(
+            f"{found.networks} networks, whole and by their layers: Kendall tau {found.tau:.3f}, "
+            f"mean error {found.mean_error:.1%}, largest {found.largest_error:.1%}"
+        )
 
 
 def _setting(opened: Run | None, **given: Any) -> Setting:

@@ -11,6 +11,7 @@ import platform
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
+from functools import partial
 from typing import Any, BinaryIO
 
 GREETING = b"\n--- evomnas agent ---\n"  # whatever a login script prints comes before it
@@ -81,10 +82,9 @@ def _serve(requests: BinaryIO, answers: BinaryIO) -> None:
             if request["do"] == "load":
                 images = np.frombuffer(blobs[1], dtype=np.float32).reshape(request["shape"])
                 clock = protocol.PROCESSOR if request["threads"] == 1 else protocol.WALL
-                runs[request["id"]] = [
-                    OnnxRuntime().load(blobs[0], images, request["threads"]) for _ in range(request["copies"])
-                ]
-                output = runs[request["id"]][0]()
+                loaded = protocol.load_copies(partial(OnnxRuntime().load, blobs[0], images, request["threads"]))
+                runs[request["id"]] = list(loaded)
+                output = loaded[0]()
                 send(answers, {"shape": list(output.shape)}, [output.tobytes()])
             elif request["do"] == "drop":
                 runs.pop(request["id"], None)
@@ -95,8 +95,9 @@ def _serve(requests: BinaryIO, answers: BinaryIO) -> None:
                 send(answers, asdict(calibration))
             else:
                 candidates = [runs[number] for number in request["candidates"]]
+                reference, limit_s = runs[request["reference"]], request["time_limit_s"]
                 with lock.measuring():
-                    for index, ratio in protocol.compare(candidates, runs[request["reference"]], clock):
+                    for index, ratio in protocol.compare(candidates, reference, clock, limit_s):
                         send(answers, {"index": index, **asdict(ratio)})
                 send(answers, {"done": True})
         except (EOFError, BrokenPipeError):

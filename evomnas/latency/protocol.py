@@ -7,7 +7,7 @@ reference, the whole by the median of its rounds. Latency is that ratio times th
 latency, which is taken once per machine and runtime and then kept.
 
 Where in memory a network happens to lie moves its latency, too, by several per cent for small ones. So every
-network is loaded several times, and its bursts go round its copies.
+network is loaded several times (`load_copies`), and its bursts go round its copies.
 
 Where a runtime works in the calling thread alone, runs are timed by that thread's processor time, which
 stands still while the system lets others run; on a quiet machine it is the wall-clock time. A burst counts by
@@ -29,6 +29,7 @@ import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,10 +45,10 @@ CALIBRATION_S = 1.0
 CALIBRATION_QUANTILE = 0.1
 CONFIDENCE = 0.95
 RESAMPLES = 400
-COPIES = 3  # of every network; and of the reference network, which all latencies share
-REFERENCE_COPIES = 4
+COPIES, COPIES_OF_SMALL, SMALL_S = 3, 6, 0.001  # of every network; small ones depend more on where they lie
 
 Run = Callable[[], object]
+R = TypeVar("R", bound=Run)
 
 
 @dataclass(frozen=True)
@@ -161,6 +162,16 @@ def calibrate(reference: Sequence[Run], clock: Clock, seconds: float = CALIBRATI
     while len(samples) < MIN_ROUNDS or time.perf_counter() < end:
         samples.append(burst() * 1e3)
     return Calibration(float(np.quantile(samples, CALIBRATION_QUANTILE)), tuple(samples), load())
+
+
+def load_copies(load: Callable[[], R]) -> list[R]:
+    """Load a network as often as its latency needs it."""
+    first = load()
+    first()  # the first run is a cold one
+    started = time.perf_counter()
+    first()
+    small = time.perf_counter() - started < SMALL_S
+    return [first, *(load() for _ in range((COPIES_OF_SMALL if small else COPIES) - 1))]
 
 
 class Load:

@@ -17,6 +17,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from importlib import resources
 from typing import Any, Protocol, cast
 
@@ -26,15 +27,15 @@ from evomnas.errors import InputError
 from evomnas.evaluation import Failure
 from evomnas.latency import agent, lock
 from evomnas.latency.protocol import (
-    COPIES,
     PROCESSOR,
-    REFERENCE_COPIES,
+    TIME_LIMIT_S,
     WALL,
     Calibration,
     Ratio,
     Run,
     calibrate,
     compare,
+    load_copies,
 )
 from evomnas.latency.runtimes import Prepared, Runtime, check_output, installed_version
 from evomnas.machine import describe_machine
@@ -60,7 +61,9 @@ class Device(Protocol):
         """Time the reference network itself."""
         ...
 
-    def compare(self, candidates: Sequence[Prepared], reference: Prepared, on_wait: Callable[[], None]) -> Measured:
+    def compare(
+        self, candidates: Sequence[Prepared], reference: Prepared, on_wait: Callable[[], None], time_limit_s: float
+    ) -> Measured:
         """Time candidates relative to the reference, alone; yields (index, result) as each ends."""
         ...
 
@@ -119,14 +122,14 @@ class LocalDevice:
         version = installed_version(self._runtime) or "unknown"
         return {"host": str(machine["host"]), "processor": str(machine["processor"]), "version": version}
 
-    def _load(self, prepared: Prepared, copies: int) -> list[Run]:
-        runs = [self._runtime.load(prepared.model, prepared.images, self._threads) for _ in range(copies)]
+    def _load(self, prepared: Prepared) -> list[Run]:
+        runs = load_copies(partial(self._runtime.load, prepared.model, prepared.images, self._threads))
         check_output(self._runtime.name, runs[0](), prepared.logits)
         return list(runs)
 
     def _load_reference(self, reference: Prepared) -> list[Run]:
         if self._reference is None or self._reference[0] is not reference:
-            self._reference = reference, self._load(reference, REFERENCE_COPIES)
+            self._reference = reference, self._load(reference)
         return self._reference[1]
 
     def calibrate(self, reference: Prepared) -> Calibration:
@@ -135,17 +138,23 @@ class LocalDevice:
         with lock.measuring():
             return calibrate(runs, self._clock)
 
-    def compare(self, candidates: Sequence[Prepared], reference: Prepared, on_wait: Callable[[], None]) -> Measured:
+    def compare(
+        self,
+        candidates: Sequence[Prepared],
+        reference: Prepared,
+        on_wait: Callable[[], None],
+        time_limit_s: float = TIME_LIMIT_S,
+    ) -> Measured:
         """Time candidates relative to the reference, alone; yields (index, result) as each ends."""
         runs: dict[int, list[Run]] = {}
         for index, prepared in enumerate(candidates):
             try:
-                runs[index] = self._load(prepared, COPIES)
+                runs[index] = self._load(prepared)
             except Exception as error:
                 yield index, Failure.of(error)
         indices, reference_runs = list(runs), self._load_reference(reference)
         with lock.measuring(on_wait):
-            for place, ratio in compare(list(runs.values()), reference_runs, self._clock):
+            for place, ratio in compare(list(runs.values()), reference_runs, self._clock, time_limit_s):
                 yield indices[place], ratio
 
     def close(self) -> None:
@@ -247,12 +256,12 @@ class SshDevice:
             raise RuntimeError(f"{self._address.target}: {answer['error']}")
         return answer, blobs
 
-    def _load(self, prepared: Prepared, copies: int) -> int:
+    def _load(self, prepared: Prepared) -> int:
         for number, known in self._loaded.items():
             if known is prepared:
                 return number
         number, self._count = self._count, self._count + 1
-        request = {"do": "load", "id": number, "threads": self._threads, "copies": copies}
+        request = {"do": "load", "id": number, "threads": self._threads}
         request["shape"] = list(prepared.images.shape)
         answer, [output] = self._ask(request, [prepared.model, prepared.images.astype(np.float32).tobytes()])
         check_output("onnxruntime", np.frombuffer(output, dtype=np.float32).reshape(answer["shape"]), prepared.logits)
@@ -261,17 +270,23 @@ class SshDevice:
 
     def calibrate(self, reference: Prepared) -> Calibration:
         """Time the reference network itself."""
-        answer, _ = self._ask({"do": "calibrate", "reference": self._load(reference, REFERENCE_COPIES)})
+        answer, _ = self._ask({"do": "calibrate", "reference": self._load(reference)})
         return Calibration(**{**answer, "samples_ms": tuple(answer["samples_ms"])})
 
-    def compare(self, candidates: Sequence[Prepared], reference: Prepared, on_wait: Callable[[], None]) -> Measured:
+    def compare(
+        self,
+        candidates: Sequence[Prepared],
+        reference: Prepared,
+        on_wait: Callable[[], None],
+        time_limit_s: float = TIME_LIMIT_S,
+    ) -> Measured:
         """Time candidates relative to the reference, alone; a lost connection is tried again, thrice."""
         waiting = dict(enumerate(candidates))
         suspects: set[int | None] = set()
         pauses = list(RETRIES_S)
         while waiting:
             try:
-                for index, result in self._compare(waiting, reference):
+                for index, result in self._compare(waiting, reference, time_limit_s):
                     del waiting[index]
                     yield index, result
             except ConnectionLost as error:
@@ -292,11 +307,11 @@ class SshDevice:
                 return True
         return False
 
-    def _compare(self, candidates: dict[int, Prepared], reference: Prepared) -> Measured:
+    def _compare(self, candidates: dict[int, Prepared], reference: Prepared, time_limit_s: float) -> Measured:
         numbers: dict[int, int] = {}
         for index, prepared in list(candidates.items()):
             try:
-                numbers[index] = self._load(prepared, COPIES)
+                numbers[index] = self._load(prepared)
             except ConnectionLost as error:
                 error.index = index
                 raise
@@ -306,7 +321,8 @@ class SshDevice:
         request = {
             "do": "compare",
             "candidates": list(numbers.values()),
-            "reference": self._load(reference, REFERENCE_COPIES),
+            "reference": self._load(reference),
+            "time_limit_s": time_limit_s,
         }
         answer, _ = self._ask(request)
         while "done" not in answer:

@@ -177,11 +177,11 @@ def test_a_network_that_ends_the_agent_twice_fails_alone(device, networks, monke
     monkeypatch.setattr(targets, "RETRIES_S", (0.1, 0.1, 0.1))
     load = device._load
 
-    def fatal(prepared, copies):
+    def fatal(prepared):
         if prepared is networks[2]:
             for pid in agents():
                 os.kill(pid, 9)
-        return load(prepared, copies)
+        return load(prepared)
 
     monkeypatch.setattr(device, "_load", fatal)
     results = dict(device.compare(networks[1:], networks[0], lambda: None))
