@@ -15,7 +15,7 @@ its median run. Elsewhere the wall clock is read, and a burst counts by its fast
 disturbed least.
 
 The interval is a bootstrap confidence interval of the median over rounds; measuring a network ends as soon
-as its half-width is within `PRECISION`, or after `TIME_LIMIT_S`.
+as its half-width is within `PRECISION`, but not before `MIN_SECONDS`, or after `TIME_LIMIT_S`.
 
 numpy and the standard library only: this file is also sent to other machines, with Python 3.9 or newer.
 """
@@ -34,10 +34,10 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-VERSION = 4  # of the protocol: latencies of different versions are not put side by side
+VERSION = 5  # of the protocol: latencies of different versions are not put side by side
 MIN_ROUNDS = 12
 PRECISION = 0.01
-TIME_LIMIT_S = 0.4
+MIN_SECONDS, TIME_LIMIT_S = 0.2, 0.4  # per network: the interval does not know of slow changes
 BURST_S = 0.001  # a burst is at least this long
 MIN_BURST, LONG_RUN_S = 3, 0.01  # and at least so many runs, or one where a run is this long
 MAX_BURST = 20
@@ -106,7 +106,7 @@ class _Series:
     def result(self, load: Load, time_limit_s: float) -> Ratio | None:
         """The network's ratio, once it is precise or its time is over."""
         count = len(self.samples)
-        if count < MIN_ROUNDS or count % 4:
+        if count < MIN_ROUNDS or count % 4 or self.seconds < min(MIN_SECONDS, time_limit_s):
             return None
         low, high = median_interval(self.samples)
         middle = float(np.median(self.samples))
