@@ -69,12 +69,15 @@ def _governor() -> Finding:
 
 
 def _latency() -> list[Finding]:
-    """MobileNetV2 against itself at 224 pixels: what repeats, and what the machine adds."""
+    """MnasNet-A1 against MobileNetV2 at 224 pixels, several times: what repeats, and what the machine adds."""
     architecture = published("mnasnet-a1")
     setting = Setting("onnxruntime", "local", 1, 1, 3, 224, 1000, default_reference(224))
     prepared = {architecture: prepare_here(setting, architecture)}
     meter = Meter(setting, lambda one: prepare_here(setting, one)[1], Archive())
-    results = [dict(meter.measure(prepared))[architecture] for _ in range(SESSIONS)]
+    try:
+        results = [dict(meter.measure(prepared))[architecture] for _ in range(SESSIONS)]
+    finally:
+        meter.close()
     failure = next((one for one in results if isinstance(one, Failure)), None)
     if failure is not None:
         return [Finding("latency", f"cannot be measured: {failure.message}", "reinstall onnxruntime")]

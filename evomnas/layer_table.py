@@ -22,7 +22,7 @@ from evomnas.latency.runtimes import Prepared
 from evomnas.meter import Meter
 from evomnas.space import SearchSpace
 
-FIT_NETWORKS = 24
+FIT_NETWORKS, MIN_FIT_NETWORKS = 24, 8
 LAYER_LIMIT_S = 0.1  # per layer: a network has many, whose errors cancel in part
 COEFFICIENTS = ("sum", "layers", "one")
 INTERVAL = 1.96  # standard deviations of the fit's relative error
@@ -73,18 +73,24 @@ class LayerTable:
         """
         self._meter, self._space, self._prepare, self._prepare_parts = meter, space, prepare, prepare_parts
         self._space_key = hashlib.blake2b(repr(space).encode(), digest_size=6).hexdigest()
-        self._failed: dict[str, Failure] = {}
 
     def measure(self, architectures: Sequence[Architecture]) -> Iterator[tuple[Architecture, float | Failure]]:
         """Latency of each architecture relative to the reference network; missing layers are measured first."""
         coefficients = self._fit()
-        self._fill(architectures)
+        failed = self._fill(architectures)
         for architecture in architectures:
-            failures = [self._failed[key] for key in self._keys(architecture) if key in self._failed]
-            if failures:
-                yield architecture, failures[0]
+            missing = [key for key in self._keys(architecture) if self._meter.layer(key) is None]
+            if missing:
+                yield architecture, failed[missing[0]]
+                continue
+            ratio = float(self._features(architecture) @ coefficients)
+            if ratio > 0:
+                yield architecture, ratio
             else:
-                yield architecture, float(self._features(architecture) @ coefficients)
+                yield (
+                    architecture,
+                    Failure("error", f"the table of layers adds up to {ratio:.3g}: measure whole networks"),
+                )
 
     def measurement(self, cost: Cost, ratio: float) -> Measurement:
         """A latency that was added up; its interval is that of the fit, and there are no samples."""
@@ -102,8 +108,8 @@ class LayerTable:
         return stage_keys(architecture, setting.channels, setting.resolution, setting.classes)
 
     def _features(self, architecture: Architecture) -> NDArray[np.float64]:
-        ratios = [self._meter.layer(key) or 0.0 for key in self._keys(architecture)]
-        return np.array([sum(ratios), len(ratios), 1.0])
+        ratios = np.array([self._meter.layer(key) for key in self._keys(architecture)], dtype=np.float64)
+        return np.array([ratios.sum(), len(ratios), 1.0])
 
     def _fit_key(self, name: str) -> str:
         return f"fit_{self._space_key}_{name}"
@@ -116,26 +122,30 @@ class LayerTable:
         networks = list(dict.fromkeys(self._space.decode(genome) for genome in self._space.sample(FIT_NETWORKS, rng)))
         prepared = {one: made for one, made in self._prepare(networks) if not isinstance(made, Failure)}
         whole = {one: made.ratio for one, made in self._meter.measure(prepared) if isinstance(made, Measurement)}
-        if len(whole) < len(COEFFICIENTS):
-            raise RuntimeError("too few networks could be measured to calibrate the layer table")
         self._fill(list(whole))
-        usable = [one for one in whole if not any(key in self._failed for key in self._keys(one))]
+        usable = [one for one in whole if all(self._meter.layer(key) is not None for key in self._keys(one))]
+        if len(usable) < MIN_FIT_NETWORKS:
+            raise RuntimeError(
+                f"only {len(usable)} of {len(networks)} networks could be measured to fit the layer table"
+            )
         ratios = np.array([whole[one] for one in usable])
         features = np.stack([self._features(one) for one in usable])
         # relative errors count, so that small networks are not drowned by large ones
         coefficients, *_ = np.linalg.lstsq(features / ratios[:, None], np.ones(len(usable)), rcond=None)
-        error = float(np.std(features @ coefficients / ratios - 1))
+        residuals = features @ coefficients / ratios - 1
+        error = float(np.sqrt((residuals**2).sum() / (len(usable) - len(COEFFICIENTS))))
         for name, value in zip((*COEFFICIENTS, "error"), (*coefficients, error), strict=True):
             self._meter.add_layer(self._fit_key(name), float(value))
         return np.asarray(coefficients, dtype=np.float64)
 
-    def _fill(self, architectures: Sequence[Architecture]) -> None:
-        """Measure the layers of these architectures that the table lacks, each once."""
+    def _fill(self, architectures: Sequence[Architecture]) -> dict[str, Failure]:
+        """Measure the layers of these architectures that the table lacks, each once; returns what failed."""
+        failed: dict[str, Failure] = {}
         places: dict[Architecture, dict[int, str]] = {}
         seen: set[str] = set()
         for architecture in architectures:
             for place, key in enumerate(self._keys(architecture)):
-                if key not in seen and key not in self._failed and self._meter.layer(key) is None:
+                if key not in seen and self._meter.layer(key) is None:
                     places.setdefault(architecture, {})[place] = key
                 seen.add(key)
         wanted = [Parts(architecture, tuple(chosen)) for architecture, chosen in places.items()]
@@ -143,14 +153,15 @@ class LayerTable:
         for parts, made in self._prepare_parts(wanted):
             keys = [places[parts.architecture][place] for place in parts.places]
             if isinstance(made, Failure):
-                self._failed |= dict.fromkeys(keys, made)
+                failed |= dict.fromkeys(keys, made)
             else:
                 prepared |= dict(zip(keys, made, strict=True))
         for key, ratio in self._meter.compare(prepared, time_limit_s=LAYER_LIMIT_S):
             if isinstance(ratio, Failure):
-                self._failed[key] = ratio
+                failed[key] = ratio
             else:
                 self._meter.add_layer(key, ratio.ratio)
+        return failed
 
 
 @dataclass(frozen=True, slots=True)

@@ -56,9 +56,11 @@ class Setting:
     method: str = "network"
 
     def check(self) -> None:
-        """Raise InputError where a runtime cannot run on the target."""
+        """Raise InputError where a runtime cannot run on the target, or by layers."""
         if parse_target(self.target) is not None and self.runtime != "onnxruntime":
             raise InputError(f"on {self.target} only the runtime onnxruntime can measure, not {self.runtime}")
+        if self.method == "layers" and self.runtime == "torch":
+            raise InputError("the runtime torch runs whole networks alone: latency.method = 'layers' needs another")
 
 
 class Meter:
@@ -135,6 +137,8 @@ class Meter:
                 for index, ratio in self._device.compare(candidates, self._reference, on_wait, time_limit_s):
                     del missing[batch[index]]
                     yield batch[index], ratio
+            except InputError:
+                raise
             except Exception as error:
                 yield from ((key, Failure.of(error)) for key in missing)
 

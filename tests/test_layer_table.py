@@ -124,6 +124,30 @@ def test_a_layer_that_cannot_be_measured_fails_its_networks_alone(rng):
         assert isinstance(result, Failure) == broken
 
 
+def test_a_layer_that_failed_once_is_tried_again():
+    """As after a lost connection: nothing about a failure is kept."""
+    meter = ArithmeticMeter()
+    made = table(meter)
+    architecture = SPACE.mobilenet_v2()
+    list(made.measure([architecture]))  # fits
+    other = SPACE.decode([3, 1, 1, 1, 2, 1, 2, 1, 1, 1, 2, 2])
+    meter.broken = "mbconv"
+    [(_, first)] = made.measure([other])
+    meter.broken = ""
+    [(_, second)] = made.measure([other])
+    assert isinstance(second, float)
+    assert isinstance(first, Failure) or first == second  # its layers may have been in the table already
+
+
+def test_a_sum_that_is_not_positive_is_a_failure(monkeypatch):
+    meter = ArithmeticMeter()
+    made = table(meter)
+    monkeypatch.setattr(made, "_fit", lambda: np.array([-1.0, 0.0, 0.0]))
+    [(_, result)] = made.measure([SPACE.mobilenet_v2()])
+    assert isinstance(result, Failure)
+    assert "measure whole networks" in result.message
+
+
 def test_a_search_may_add_up_its_latencies(tiny_values, tmp_path):
     from evomnas.definition import validate_definition
 

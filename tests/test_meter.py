@@ -98,6 +98,8 @@ def test_wrong_arguments_are_refused():
         measure_latency(SMALL, runtime="tflite")
     with pytest.raises(InputError, match="on ssh://pi only the runtime onnxruntime can measure, not torch"):
         measure_latency(SMALL, runtime="torch", target="ssh://pi")
+    with pytest.raises(InputError, match="the runtime torch runs whole networks alone"):
+        setting(runtime="torch", method="layers").check()
     with pytest.raises(InputError, match="cannot read the target"):
         measure_latency(SMALL, target="pi")
     with pytest.raises(InputError, match="block 6 brings the total stride to 32"):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import platform
+import signal
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -50,6 +51,8 @@ def _exactly(stream: BinaryIO, length: int) -> bytes:
 def main() -> None:
     """Answer requests until the other side has gone."""
     requests, answers = sys.stdin.buffer, sys.stdout.buffer
+    for number in (signal.SIGHUP, signal.SIGTERM):
+        signal.signal(number, lambda *_: sys.exit(1))  # through the clean-up below
     answers.write(GREETING)
     try:
         _serve(requests, answers)
@@ -74,6 +77,10 @@ def _serve(requests: BinaryIO, answers: BinaryIO) -> None:
         return
     machine = {"host": platform.node(), "processor": processor(), "version": onnxruntime.__version__}
     send(answers, machine)
+
+    def on_wait() -> None:
+        send(answers, {"waiting": True})
+
     runs: dict[int, list[protocol.Run]] = {}
     clock = protocol.WALL
     while True:
@@ -90,13 +97,13 @@ def _serve(requests: BinaryIO, answers: BinaryIO) -> None:
                 runs.pop(request["id"], None)
                 send(answers, {})
             elif request["do"] == "calibrate":
-                with lock.measuring():
+                with lock.measuring(on_wait):
                     calibration = protocol.calibrate(runs[request["reference"]], clock)
                 send(answers, asdict(calibration))
             else:
                 candidates = [runs[number] for number in request["candidates"]]
                 reference, limit_s = runs[request["reference"]], request["time_limit_s"]
-                with lock.measuring():
+                with lock.measuring(on_wait):
                     for index, ratio in protocol.compare(candidates, reference, clock, limit_s):
                         send(answers, {"index": index, **asdict(ratio)})
                 send(answers, {"done": True})

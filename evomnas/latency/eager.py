@@ -7,7 +7,6 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from evomnas.architecture import Architecture
-from evomnas.errors import InputError
 
 if TYPE_CHECKING:
     import torch
@@ -30,7 +29,7 @@ class TorchRuntime:
         from evomnas.network import Network
 
         if not isinstance(network, Network):
-            raise InputError("the runtime torch runs whole networks alone: latency.method = 'layers' needs another")
+            raise TypeError("the runtime torch runs whole networks alone")
         content = {
             "architecture": str(network.architecture),
             "classes": network.classifier.out_features,

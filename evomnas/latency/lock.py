@@ -67,9 +67,9 @@ def measuring(on_wait: Callable[[], None] = lambda: None) -> Iterator[None]:
 
 def remove() -> None:
     """Leave nothing behind: remove the locks, unless somebody measures or trains."""
-    folder = lock_folder()
     held: list[int] = []
     try:
+        folder = lock_folder()
         for name in (GATE, ROOM):
             held.append(os.open(folder / name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
             fcntl.flock(held[-1], fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -86,8 +86,8 @@ def remove() -> None:
 def _acquire(name: str, kind: int, on_wait: Callable[[], None] = lambda: None) -> int:
     """A file descriptor that holds the lock until it is closed."""
     while True:
-        path = lock_folder() / name
         with contextlib.suppress(FileNotFoundError):  # removed by `remove` in this moment
+            path = lock_folder() / name
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             try:
                 _lock(descriptor, kind, on_wait)

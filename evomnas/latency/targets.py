@@ -14,6 +14,7 @@ import re
 import shlex
 import subprocess
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -41,10 +42,11 @@ from evomnas.latency.runtimes import Prepared, Runtime, check_output, installed_
 from evomnas.machine import describe_machine
 
 LOCAL = "local"
+GREETING_S, LOADING_S = 30.0, 300.0  # after which a machine that does not answer counts as lost
 RETRIES_S = (1.0, 3.0, 9.0)  # pauses before a lost connection is tried again
 _URL = re.compile(
     r"ssh://(?:(?P<user>[A-Za-z0-9_][A-Za-z0-9_.-]*)@)?(?P<host>[A-Za-z0-9_][A-Za-z0-9_.-]*|\[[0-9A-Fa-f:.%a-z]+\])"
-    r"(?::(?P<port>\d{1,5}))?(?P<python>/\S+)?/?"
+    r"(?::(?P<port>[0-9]{1,5}))?(?P<python>/\S+)?/?"
 )
 _SENT = ("machine", "latency/lock", "latency/protocol", "latency/onnxruntime", "latency/agent")
 Measured = Iterator[tuple[int, "Ratio | Failure"]]
@@ -135,7 +137,7 @@ class LocalDevice:
     def calibrate(self, reference: Prepared) -> Calibration:
         """Time the reference network itself."""
         runs = self._load_reference(reference)
-        with lock.measuring():
+        with _alone():
             return calibrate(runs, self._clock)
 
     def compare(
@@ -153,7 +155,7 @@ class LocalDevice:
             except Exception as error:
                 yield index, Failure.of(error)
         indices, reference_runs = list(runs), self._load_reference(reference)
-        with lock.measuring(on_wait):
+        with _alone(on_wait):
             for place, ratio in compare(list(runs.values()), reference_runs, self._clock, time_limit_s):
                 yield indices[place], ratio
 
@@ -161,7 +163,18 @@ class LocalDevice:
         """Nothing stays behind anyway."""
 
 
-class ConnectionLost(ConnectionError):
+@contextlib.contextmanager
+def _alone(on_wait: Callable[[], None] = lambda: None) -> Iterator[None]:
+    """`lock.measuring`, and a clear line where somebody else's file is in its way."""
+    try:
+        lock.lock_folder()
+    except OSError as error:
+        raise InputError(f"cannot lock this machine for measuring: {error}") from None
+    with lock.measuring(on_wait):
+        yield
+
+
+class ConnectionLost(Exception):
     """The ssh connection ended while an answer was expected; `index` is the candidate that was being loaded."""
 
     index: int | None = None
@@ -173,6 +186,7 @@ class SshDevice:
     def __init__(self, address: Address, threads: int) -> None:
         self._address, self._threads = address, threads
         self._process: subprocess.Popen[bytes] | None = None
+        self._on_wait: Callable[[], None] = lambda: None
         self._machine = self._connect()
 
     def describe(self) -> dict[str, str]:
@@ -197,12 +211,21 @@ class SshDevice:
             )
         except FileNotFoundError:
             raise InputError(f"{address.target} needs OpenSSH's client, and there is no ssh on this machine") from None
-        script = _agent_script()
         try:
-            self._stdin.write(b"%d\n" % len(script) + script)
-            self._stdin.flush()
-            self._await_greeting()
-            answer, _ = agent.receive(self._stdout)
+            return self._start_agent()
+        except BaseException:
+            self._process.kill()  # Ctrl-C does not reach it, and a host that hangs would hold it
+            self.close()
+            raise
+
+    def _start_agent(self) -> dict[str, str]:
+        script, address = _agent_script(), self._address
+        try:
+            with self._patience(GREETING_S):
+                self._stdin.write(b"%d\n" % len(script) + script)
+                self._stdin.flush()
+                self._await_greeting()
+                answer, _ = agent.receive(self._stdout)
         except (EOFError, BrokenPipeError):
             raise InputError(self._explain()) from None
         if "error" in answer:
@@ -218,6 +241,18 @@ class SshDevice:
     @property
     def _stdout(self) -> Any:
         return self._process and self._process.stdout
+
+    @contextlib.contextmanager
+    def _patience(self, seconds: float) -> Iterator[None]:
+        """End a connection that gives no answer for so long."""
+        assert self._process is not None
+        timer = threading.Timer(seconds, self._process.kill)
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
 
     def _await_greeting(self) -> None:
         seen = b""
@@ -236,6 +271,8 @@ class SshDevice:
         lines = [line for line in self._errors.read().decode(errors="replace").splitlines() if line.strip()]
         last = lines[-1].strip() if lines else f"exit code {code}"
         address = self._address
+        if code < 0:
+            return f"{address.target} gave no answer for {GREETING_S:g} s"
         if code == 255:  # ssh's own
             hint = "; ssh-copy-id makes it work without a password" if "denied" in last else ""
             return f"cannot reach {address.target}: {last}{hint}"
@@ -244,14 +281,22 @@ class SshDevice:
         return f"{address.target} cannot run the measuring script: {last}"
 
     def _ask(self, request: dict[str, Any], blobs: Sequence[bytes] = ()) -> tuple[dict[str, Any], list[bytes]]:
+        if self._process is None:
+            raise ConnectionLost(f"the connection to {self._address.target} was lost")
         try:
             agent.send(self._stdin, request, blobs)
-            return self._answer()
-        except (EOFError, OSError) as error:
+        except (OSError, ValueError) as error:
             raise ConnectionLost(f"the connection to {self._address.target} was lost") from error
+        return self._answer()
 
     def _answer(self) -> tuple[dict[str, Any], list[bytes]]:
-        answer, blobs = agent.receive(self._stdout)
+        try:
+            answer, blobs = agent.receive(self._stdout)
+            while "waiting" in answer:  # for another latency, or a training, on that machine
+                self._on_wait()
+                answer, blobs = agent.receive(self._stdout)
+        except (EOFError, OSError, ValueError) as error:
+            raise ConnectionLost(f"the connection to {self._address.target} was lost") from error
         if "error" in answer:
             raise RuntimeError(f"{self._address.target}: {answer['error']}")
         return answer, blobs
@@ -263,15 +308,24 @@ class SshDevice:
         number, self._count = self._count, self._count + 1
         request = {"do": "load", "id": number, "threads": self._threads}
         request["shape"] = list(prepared.images.shape)
-        answer, [output] = self._ask(request, [prepared.model, prepared.images.astype(np.float32).tobytes()])
+        if self._process is None:
+            raise ConnectionLost(f"the connection to {self._address.target} was lost")
+        with self._patience(LOADING_S):
+            answer, [output] = self._ask(request, [prepared.model, prepared.images.astype(np.float32).tobytes()])
         check_output("onnxruntime", np.frombuffer(output, dtype=np.float32).reshape(answer["shape"]), prepared.logits)
         self._loaded[number] = prepared
         return number
 
     def calibrate(self, reference: Prepared) -> Calibration:
         """Time the reference network itself."""
-        answer, _ = self._ask({"do": "calibrate", "reference": self._load(reference)})
-        return Calibration(**{**answer, "samples_ms": tuple(answer["samples_ms"])})
+        pauses = list(RETRIES_S)
+        while True:
+            try:
+                answer, _ = self._ask({"do": "calibrate", "reference": self._load(reference)})
+                return Calibration(**{**answer, "samples_ms": tuple(answer["samples_ms"])})
+            except ConnectionLost as error:
+                if not self._reconnect(pauses):
+                    raise InputError(_gave_up(error)) from None
 
     def compare(
         self,
@@ -281,6 +335,7 @@ class SshDevice:
         time_limit_s: float = TIME_LIMIT_S,
     ) -> Measured:
         """Time candidates relative to the reference, alone; a lost connection is tried again, thrice."""
+        self._on_wait = on_wait
         waiting = dict(enumerate(candidates))
         suspects: set[int | None] = set()
         pauses = list(RETRIES_S)
@@ -295,8 +350,7 @@ class SshDevice:
                     yield error.index, Failure("connection", f"{error} twice while this network was loaded")
                 suspects.add(error.index)
                 if not self._reconnect(pauses):
-                    message = f"{error}, and {len(RETRIES_S)} times it could not be taken up again"
-                    yield from ((index, Failure("connection", message)) for index in waiting)
+                    yield from ((index, Failure("connection", _gave_up(error))) for index in waiting)
                     return
 
     def _reconnect(self, pauses: list[float]) -> bool:
@@ -328,10 +382,7 @@ class SshDevice:
         while "done" not in answer:
             place = answer.pop("index")
             yield indices[place], Ratio(**{**answer, "samples": tuple(answer["samples"])})
-            try:
-                answer, _ = self._answer()
-            except (EOFError, OSError) as error:
-                raise ConnectionLost(f"the connection to {self._address.target} was lost") from error
+            answer, _ = self._answer()
         for number in numbers.values():
             self._ask({"do": "drop", "id": number})
             del self._loaded[number]
@@ -349,6 +400,10 @@ class SshDevice:
                 self._process.wait()
             self._errors.close()
             self._process = None
+
+
+def _gave_up(error: ConnectionLost) -> str:
+    return f"{error}, and {len(RETRIES_S)} times it could not be taken up again"
 
 
 def _agent_script() -> bytes:

@@ -8,7 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from evomnas.latency import lock
+from evomnas.errors import InputError
+from evomnas.latency import lock, targets
+from evomnas.latency.runtimes import open_runtime
+from evomnas.space import SearchSpace
+from evomnas.workbench import prepare
 
 HOLD = """
 import sys
@@ -138,3 +142,11 @@ def test_a_folder_of_somebody_else_is_refused():
     folder.symlink_to("/")
     with pytest.raises(PermissionError, match="is not a folder of this user"):
         lock.lock_folder()
+    device = targets.LocalDevice(open_runtime("onnxruntime"), 1)
+    with pytest.raises(InputError, match="cannot lock this machine for measuring: .* is not a folder of this user"):
+        list(
+            device.compare(
+                [], prepare(open_runtime("onnxruntime"), SearchSpace().mobilenet_v2(), 5, 1, 32), lambda: None
+            )
+        )
+    lock.remove()  # and does no harm

@@ -172,6 +172,55 @@ def test_a_connection_that_stays_lost_is_a_recorded_failure(device, networks, mo
     assert "2 times it could not be taken up again" in results[0].message
 
 
+def test_a_machine_that_comes_back_is_used_again(device, networks, monkeypatch):
+    """What failed while it was away has failed; what comes later is measured."""
+    monkeypatch.setattr(targets, "RETRIES_S", (0.1,))
+    address = device._address
+    monkeypatch.setattr(device, "_address", parse_target("ssh://no.such.host.invalid"))
+    for pid in agents():
+        os.kill(pid, 9)
+    assert {one.kind for _, one in device.compare(networks[1:], networks[0], lambda: None)} == {"connection"}
+    with pytest.raises(InputError, match="could not be taken up again"):
+        device.calibrate(networks[0])
+    monkeypatch.setattr(device, "_address", address)
+    assert len(ratios(device, networks)) == 3
+
+
+def test_a_connection_lost_while_calibrating_is_taken_up_again(device, networks, monkeypatch):
+    monkeypatch.setattr(targets, "RETRIES_S", (0.1,))
+    for pid in agents():
+        os.kill(pid, 9)
+    assert device.calibrate(networks[0]).latency_ms > 0
+
+
+def test_a_host_that_never_answers_is_given_up(server, tmp_path, monkeypatch):
+    monkeypatch.setattr(targets, "GREETING_S", 1.0)
+    silent = tmp_path / "python"
+    silent.write_text("#!/bin/sh\nexec sleep 60\n")
+    silent.chmod(0o755)
+    with pytest.raises(InputError, match="gave no answer for 1 s"):
+        open_device(f"ssh://device{silent}", open_runtime("onnxruntime"), 1)
+
+
+def test_an_interrupt_while_connecting_leaves_no_client_behind(server, tmp_path, monkeypatch):
+    clients = []
+    start = targets.subprocess.Popen
+
+    def remembered(*arguments, **options):
+        clients.append(start(*arguments, **options))
+        return clients[-1]
+
+    def interrupted(self):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(targets.subprocess, "Popen", remembered)
+    monkeypatch.setattr(SshDevice, "_await_greeting", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        SshDevice(parse_target(f"ssh://device{sys.executable}"), threads=1)
+    assert len(clients) == 1
+    assert clients[0].poll() is not None
+
+
 def test_a_network_that_ends_the_agent_twice_fails_alone(device, networks, monkeypatch):
     """As one does that needs more memory than the device has."""
     monkeypatch.setattr(targets, "RETRIES_S", (0.1, 0.1, 0.1))
@@ -205,8 +254,10 @@ def test_one_latency_at_a_time_there_as_well(device, networks):
 
     done = threading.Event()
 
+    waits = []
+
     def run() -> None:
-        ratios(device, networks)
+        list(device.compare(networks[1:], networks[0], lambda: waits.append(1)))
         done.set()
 
     with lock.measuring():
@@ -215,6 +266,7 @@ def test_one_latency_at_a_time_there_as_well(device, networks):
         assert not done.wait(2.0)
     assert done.wait(60)
     thread.join()
+    assert waits
 
 
 @pytest.mark.parametrize(
