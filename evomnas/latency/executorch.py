@@ -12,6 +12,7 @@ import copy
 import hashlib
 import logging
 import os
+import sys
 import warnings
 from collections.abc import Callable, Iterator
 from importlib import metadata
@@ -52,7 +53,7 @@ class ExecuTorchRuntime:
         """The program's forward method; the whole process has one number of threads."""
         import torch
 
-        with _silence():
+        with _silence(), _no_messages():
             from executorch.extension.pybindings import portable_lib
             from executorch.runtime import Runtime
 
@@ -117,6 +118,20 @@ def _folded(network: nn.Module) -> nn.Module:
                 if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
                     sequence[index], sequence[index + 1] = fuse_conv_bn_eval(conv, norm), nn.Identity()
     return folded
+
+
+@contextlib.contextmanager
+def _no_messages() -> Iterator[None]:
+    """Without what native code writes to standard error: a dozen lines on the processor and the threads."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    try:
+        with open(os.devnull, "wb") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
 
 
 @contextlib.contextmanager

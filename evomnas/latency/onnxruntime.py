@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from evomnas.latency.runtimes import Floats
 
 
+onnxruntime.disable_telemetry_events()  # some builds would report that they are used
+
+
 class OnnxRuntime:
     """The CPU provider with a fixed number of threads that do not spin between runs."""
 
