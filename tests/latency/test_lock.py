@@ -128,7 +128,7 @@ def test_nothing_stays_behind_where_it_is_asked_for(hold):
     holder = hold("training")
     assert holder.is_in(60)
     lock.remove()  # in use: left alone
-    with pytest.raises(BlockingIOError):
+    with pytest.raises(BlockingIOError, match="unavailable"):
         lock._lock(
             lock.os.open(lock.lock_folder() / lock.ROOM, lock.os.O_RDWR),
             lock.fcntl.LOCK_EX | lock.fcntl.LOCK_NB,
