@@ -34,7 +34,7 @@ class ExecuTorchRuntime:
     """A program lowered to XNNPACK, run by ExecuTorch's own executor."""
 
     name = package = "executorch"
-    install = "pip install 'evomnas[executorch]'"
+    install = "pip install executorch"
     in_caller = True
 
     def convert(self, network: nn.Module, images: torch.Tensor) -> bytes:
