@@ -88,6 +88,12 @@ class Block:
         """Channels between the two convolutions of a layer's SE: its ratio of the layer's input, at least 1."""
         return max(1, int(in_filters * self.se))
 
+    def shortcut(self, in_filters: int, stride: int) -> str:
+        """What a layer's skip is behind `in_filters` channels: `none`, `identity`, `pool` where the shape changes."""
+        if stride == 1 and in_filters == self.filters:
+            return "none" if self.skip == "none" else "identity"
+        return "pool" if self.skip == "pool" else "none"
+
     def after(self, in_filters: int) -> Block:
         """This block in canonical form, placed after `in_filters` channels.
 

@@ -155,11 +155,8 @@ def _boxes(architecture: Architecture) -> Iterator[_Box]:
     yield _Box("Conv 3×3", "conv", architecture.stem, architecture.stem_stride, False, ("none",))
     inputs = architecture.stem
     for block in architecture.blocks:
-        keeps_shape = block.stride == 1 and block.filters == inputs
-        first = block.skip if keeps_shape or block.skip == "pool" else "none"
-        others = "identity" if block.skip != "none" else "none"
         name = {"conv": "Conv", "dconv": "SepConv"}.get(block.op, f"MBConv{block.expansion}")
-        skips = (first, *[others] * (block.layers - 1))
+        skips = (block.shortcut(inputs, block.stride), *[block.shortcut(block.filters, 1)] * (block.layers - 1))
         yield _Box(f"{name} {block.kernel}×{block.kernel}", block.op, block.filters, block.stride, block.se > 0, skips)
         inputs = block.filters
     yield _Box("Conv 1×1", "conv", architecture.head, 1, False, ("none",))

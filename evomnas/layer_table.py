@@ -45,8 +45,7 @@ def stage_keys(architecture: Architecture, channels: int, resolution: int, class
     keys = [f"stem_i{channels}_f{architecture.stem}_s{architecture.stem_stride}_r{side}"]
     side = -(-side // architecture.stem_stride)
     for _, _, block, inputs, stride in architecture.layers():
-        keeps_shape = stride == 1 and inputs == block.filters
-        skip = "identity" if keeps_shape and block.skip != "none" else block.skip if block.skip == "pool" else "none"
+        skip = block.shortcut(inputs, stride)
         se = block.squeeze(inputs) if block.se else 0
         keys.append(f"{block.op}_k{block.kernel}_i{inputs}_f{block.filters}_s{stride}_q{se}_{skip}_r{side}")
         side = -(-side // stride)

@@ -71,11 +71,11 @@ class Layer(nn.Module):
     def __init__(self, block: Block, in_filters: int, stride: int, bn_momentum: float) -> None:
         super().__init__()
         self.body = nn.Sequential(*_operation(block, in_filters, stride, bn_momentum))
-        keeps_shape = stride == 1 and in_filters == block.filters
+        shortcut = block.shortcut(in_filters, stride)
         self.skip: nn.Module | None = None
-        if keeps_shape and block.skip != "none":
+        if shortcut == "identity":
             self.skip = nn.Identity()
-        elif block.skip == "pool":
+        elif shortcut == "pool":
             self.skip = PoolSkip(in_filters, block.filters, stride)
 
     def forward(self, x: Tensor) -> Tensor:

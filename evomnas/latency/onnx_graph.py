@@ -29,7 +29,11 @@ def to_onnx(network: nn.Module, images: Tensor) -> bytes:
     """
     graph = _Graph()
     with torch.no_grad():
-        shapes = list(images.shape), list(network(images).shape)
+        if isinstance(network, Network):  # its output's shape is known without another run
+            output = [images.shape[0], network.classifier.out_features]
+        else:
+            output = list(network(images).shape)
+        shapes = list(images.shape), output
         graph.module(network, "image")
     graph.nodes[-1].output[0] = "logits"
     tensors = [

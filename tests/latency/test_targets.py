@@ -211,11 +211,11 @@ def test_an_interrupt_while_connecting_leaves_no_client_behind(server, tmp_path,
         return clients[-1]
 
     def interrupted(self):
-        raise KeyboardInterrupt
+        raise KeyboardInterrupt("stop here")
 
     monkeypatch.setattr(targets.subprocess, "Popen", remembered)
     monkeypatch.setattr(SshDevice, "_await_greeting", interrupted)
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(KeyboardInterrupt, match="stop here"):
         SshDevice(parse_target(f"ssh://device{sys.executable}"), threads=1)
     assert len(clients) == 1
     assert clients[0].poll() is not None
