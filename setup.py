@@ -4,7 +4,7 @@ from pathlib import Path
 
 from setuptools import find_packages, setup
 
-TEST = ["pytest>=8", "hypothesis>=6.100", "deap>=1.4", "playwright>=1.40", "timm>=1.0", "executorch>=1.0"]
+TEST = ["pytest>=8", "hypothesis>=6.100", "playwright>=1.40", "timm>=1.0", "executorch>=1.0"]
 
 setup(
     name="evomnas",
@@ -32,6 +32,7 @@ setup(
         "evomnas.reports": ["*.html", "*.css", "*.js"],
     },
     install_requires=[
+        "deap>=1.4",
         "jinja2>=3.1",
         "matplotlib>=3.8",
         "moocore>=0.1.5",
@@ -77,6 +78,12 @@ setup(
             "executorch = evomnas.latency.executorch:ExecuTorchRuntime",
             "torch = evomnas.latency.eager:TorchRuntime",
         ],
-        "evomnas.algorithms": ["nsga2 = evomnas.algorithms.nsga2:NSGA2"],
+        "evomnas.algorithms": [
+            "nsga2 = evomnas.algorithms.nsga2:NSGA2",
+            "rl-weighted = evomnas.algorithms.rl_weighted:RLWeighted",
+            "evo-weighted = evomnas.algorithms.evolution:EvoWeighted",
+            "evo-constrained = evomnas.algorithms.evolution:EvoConstrained",
+            "random = evomnas.algorithms.random_search:RandomSearch",
+        ],
     },
 )

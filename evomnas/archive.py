@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -19,11 +19,12 @@ from typing import Any
 
 from evomnas.architecture import Architecture
 from evomnas.errors import InputError
-from evomnas.evaluation import Cost, Evaluation, Failure, Measurement, Training
+from evomnas.evaluation import Cost, Evaluation, Failure, Measurement, TabularEvaluation, Training
 from evomnas.latency.protocol import Calibration
+from evomnas.table import TabularArchitecture
 
 APPLICATION_ID = 0x45564F4D  # "EVOM"
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 BUSY_TIMEOUT_S = 60.0
 _SCHEMA = """
 CREATE TABLE contexts (key TEXT PRIMARY KEY, content TEXT NOT NULL);
@@ -41,7 +42,9 @@ CREATE TABLE trainings (
     created TEXT NOT NULL, PRIMARY KEY (context, architecture));
 CREATE TABLE runs (
     id TEXT PRIMARY KEY, algorithm TEXT NOT NULL, seed INTEGER NOT NULL, definition TEXT NOT NULL,
-    proxy TEXT NOT NULL, device TEXT NOT NULL, created TEXT NOT NULL);
+    proxy TEXT NOT NULL, device TEXT NOT NULL, created TEXT NOT NULL, options TEXT NOT NULL DEFAULT '{}');
+CREATE TABLE lookups (
+    context TEXT NOT NULL, architecture TEXT NOT NULL, content TEXT NOT NULL, PRIMARY KEY (context, architecture));
 CREATE TABLE asks (
     run TEXT NOT NULL, position INTEGER NOT NULL, generation INTEGER NOT NULL, architecture TEXT NOT NULL,
     PRIMARY KEY (run, position));
@@ -54,12 +57,21 @@ ALTER TABLE measurements ADD COLUMN load REAL;
 CREATE TABLE layers (
     context TEXT NOT NULL, layer TEXT NOT NULL, ratio REAL NOT NULL, PRIMARY KEY (context, layer));
 """,
+    3: """
+ALTER TABLE runs ADD COLUMN options TEXT NOT NULL DEFAULT '{}';
+CREATE TABLE lookups (
+    context TEXT NOT NULL, architecture TEXT NOT NULL, content TEXT NOT NULL, PRIMARY KEY (context, architecture));
+""",
 }
 
 
 @dataclass(frozen=True, slots=True)
 class RunRecord:
-    """A run's settings; `proxy` and `device` are the contexts of its trainings and measurements."""
+    """A run's settings.
+
+    `proxy` and `device` are the contexts of its trainings and measurements, both a table's on tabular problems;
+    `definition` and the algorithm's `options` are JSON.
+    """
 
     id: str
     algorithm: str
@@ -68,15 +80,16 @@ class RunRecord:
     proxy: str
     device: str
     created: str
+    options: str = "{}"
 
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """One architecture that a run's algorithm asked for, in the order of `position` from 0."""
+    """One architecture, by its notation, that a run's algorithm asked for, in the order of `position` from 0."""
 
     position: int
     generation: int
-    architecture: Architecture
+    architecture: str
 
 
 def context_key(content: Mapping[str, Any]) -> str:
@@ -148,12 +161,14 @@ class Archive:
         """Close the file."""
         self._connection.close()
 
-    def _insert(self, table: str, values: Mapping[str, Any]) -> None:
-        """Add a row, unless another run has added its key before."""
-        names, marks = ", ".join(values), ", ".join("?" * len(values))
+    def _insert(self, table: str, *rows: Mapping[str, Any]) -> None:
+        """Add rows in one transaction, except where another run has added their key before."""
+        if not rows:
+            return
+        names, marks = ", ".join(rows[0]), ", ".join("?" * len(rows[0]))
         with self._transaction():
-            self._connection.execute(
-                f"INSERT OR IGNORE INTO {table} ({names}) VALUES ({marks})", tuple(values.values())
+            self._connection.executemany(
+                f"INSERT OR IGNORE INTO {table} ({names}) VALUES ({marks})", [tuple(row.values()) for row in rows]
             )
 
     def _row(self, table: str, **key: Any) -> sqlite3.Row | None:
@@ -228,6 +243,15 @@ class Archive:
         training = self._row("trainings", context=proxy, architecture=str(architecture))
         return Evaluation(architecture, _read_measurement(measurement), _read_training(training))
 
+    def add_lookups(self, table: str, results: Iterable[TabularEvaluation]) -> None:
+        """Keep what a table says of networks, so that runs can be read without it."""
+        self._insert("lookups", *(_lookup_row(table, one) for one in results))
+
+    def lookup(self, table: str, architecture: TabularArchitecture) -> TabularEvaluation | None:
+        """What a table said of a network; None where it was not asked."""
+        row = self._row("lookups", context=table, architecture=str(architecture))
+        return None if row is None else _read_lookup(architecture, row["content"])
+
     # --- runs --------------------------------------------------------------------------------------------
 
     def add_run(self, record: RunRecord) -> None:
@@ -245,15 +269,14 @@ class Archive:
             raise InputError(f"the archive {self.path} has no run {run}: it is not the archive of this folder")
         return RunRecord(**dict(row))
 
-    def add_ask(self, run: str, ask: Ask) -> None:
-        """Keep that a run's algorithm asked for an architecture."""
-        values = {"run": run, "position": ask.position, "generation": ask.generation}
-        self._insert("asks", values | {"architecture": str(ask.architecture)})
+    def add_asks(self, run: str, asks: Iterable[Ask]) -> None:
+        """Keep that a run's algorithm asked for architectures."""
+        self._insert("asks", *({"run": run, **asdict(ask)} for ask in asks))
 
     def asks(self, run: str) -> list[Ask]:
         """All that a run's algorithm asked for, in order."""
         rows = self._connection.execute("SELECT * FROM asks WHERE run = ? ORDER BY position", (run,))
-        return [Ask(row["position"], row["generation"], Architecture.parse(row["architecture"])) for row in rows]
+        return [Ask(row["position"], row["generation"], row["architecture"]) for row in rows]
 
 
 def _now() -> str:
@@ -271,6 +294,19 @@ def _read_measurement(row: sqlite3.Row | None) -> Measurement | Failure | None:
         cost, row["latency_ms"], row["low_ms"], row["high_ms"], row["ratio"], samples, row["seconds"],
         row["precise"] != 0, row["load"],
     )  # fmt: skip
+
+
+def _lookup_row(table: str, result: TabularEvaluation) -> dict[str, Any]:
+    content = asdict(result)
+    del content["architecture"]
+    return {"context": table, "architecture": str(result.architecture), "content": json.dumps(content)}
+
+
+def _read_lookup(architecture: TabularArchitecture, text: str) -> TabularEvaluation:
+    content = json.loads(text)
+    losses, relative = (content[name] and tuple(content[name]) for name in ("losses", "relative_losses"))
+    failure = content["failure"] and Failure(**content["failure"])
+    return TabularEvaluation(architecture, losses, relative, content["quantities"], failure)
 
 
 def _read_training(row: sqlite3.Row | None) -> Training | Failure | None:

@@ -1,7 +1,8 @@
 """The problem file: what a search needs to know, read from TOML and checked as a whole.
 
 `load_definition("digits")` reads a built-in problem, `load_definition("my.toml")` the user's; overrides
-such as `training.epochs=8` change single values. Unknown keys and values out of range are errors that
+such as `training.epochs=8` change single values. A file with a `[table]` section in place of `[data]`,
+`[training]` and `[latency]` is a tabular problem. Unknown keys and values out of range are errors that
 name the place and what is allowed.
 """
 
@@ -10,16 +11,20 @@ from __future__ import annotations
 import os
 import tomllib
 from collections.abc import Sequence
+from functools import cached_property
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
 from evomnas import registry
+from evomnas.architecture import Architecture
 from evomnas.errors import InputError, unknown
 from evomnas.space import SearchSpace
+from evomnas.table import Table, TabularArchitecture, TabularSpace
 
 Share = Annotated[float, Field(gt=0.0, lt=1.0)]
 Count = Annotated[int, Field(ge=1)]
@@ -100,22 +105,62 @@ class LatencySection(_Section):
     resolution: Annotated[int, Field(ge=1, le=4096)] | None = None
 
 
+class Objective(_Section):
+    """One objective of a table.
+
+    Attributes:
+        column: The column that holds it.
+        direction: Whether it is to be minimised or maximised. What is maximised must be a share: its loss is
+            1 - value.
+        scale: Values are multiplied by this, as percentages by 0.01.
+        quantity: What it is, where it is one of these (milliseconds, counts, a share); shown as such.
+    """
+
+    column: str
+    direction: Literal["minimize", "maximize"]
+    scale: Annotated[float, Field(gt=0)] = 1.0
+    quantity: Literal["accuracy", "latency_ms", "params", "macs"] | None = None
+
+
+class TableSection(_Section):
+    """A table of evaluated networks: see `evomnas.table`.
+
+    Attributes:
+        path: A CSV or JSON file.
+        genes: Columns that are genes; none where the keys of a JSON file are genomes.
+        genes_per_block: So many neighbouring genes describe one block together.
+        objectives: Two of them; the second one, a cost, is what `relative` costs and targets are about.
+        reference: Name of the reference network; by default the one whose cost is the table's median.
+    """
+
+    path: Path | None = None
+    genes: tuple[str, ...] = ()
+    genes_per_block: Count = 1
+    objectives: tuple[Objective, Objective]
+    reference: str | None = None
+
+
 class HypervolumeSection(_Section):
     """The reference point (error, latency relative to the reference network's) of the hypervolume."""
 
     reference_point: tuple[Annotated[float, Field(gt=0, le=1)], Annotated[float, Field(gt=0)]] = (1.0, 2.0)
 
 
-class ProblemDefinition(_Section):
-    """A whole problem file."""
+class _Problem(_Section):
+    """What every problem file has."""
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
     summary: str = ""
+    hypervolume: HypervolumeSection = HypervolumeSection()
+
+
+class ProblemDefinition(_Problem):
+    """A problem file whose networks are trained and measured."""
+
     space: SearchSpace = SearchSpace()
     data: DataSection
     training: TrainingSection
     latency: LatencySection = LatencySection()
-    hypervolume: HypervolumeSection = HypervolumeSection()
 
     @model_validator(mode="after")
     def _check(self) -> ProblemDefinition:
@@ -131,6 +176,83 @@ class ProblemDefinition(_Section):
         """Height and width in pixels of the timed images."""
         return self.latency.resolution or self.data.resolution
 
+    @property
+    def axes(self) -> tuple[str, str]:
+        """What the two losses are about, as people read it."""
+        return "validation accuracy (%)", "latency (ms)"
+
+    @staticmethod
+    def shown(losses: Sequence[float]) -> tuple[float, float]:
+        """Two losses as a point of a plot with these `axes`: cost to the right, quality upwards."""
+        return losses[1], 100 * (1 - losses[0])
+
+    @property
+    def reference_name(self) -> str:
+        """What people call the reference network."""
+        return "MobileNetV2"
+
+    def parse(self, notation: str) -> Architecture:
+        """The architecture of a notation, as the archive keeps it."""
+        return Architecture.parse(notation)
+
+
+class TableDefinition(_Problem):
+    """A problem file whose networks are looked up in a table. The file is read when its space is asked for."""
+
+    table: TableSection
+
+    @cached_property
+    def read(self) -> Table:
+        """The table.
+
+        Raises:
+            InputError: There is no such file, or it is not such a table.
+        """
+        section = self.table
+        if section.path is None:
+            raise InputError(f"table.path is missing: get the file of {self.name} and add --set table.path=FILE")
+        columns = [objective.column for objective in section.objectives]
+        table = Table(section.path, section.genes, columns, section.reference, section.genes_per_block)
+        for objective, values in zip(section.objectives, table.columns.T, strict=True):
+            low, high = np.nanmin(values) * objective.scale, np.nanmax(values) * objective.scale
+            if objective.direction == "maximize" and not 0 <= low <= high <= 1:
+                raise InputError(
+                    f"the column {objective.column} of {section.path} is maximised and spans {low:g} to {high:g}: "
+                    "give its objective a scale that brings it into [0, 1], as scale = 0.01 does for percentages"
+                )
+            if objective.direction == "minimize" and low < 0:
+                raise InputError(f"the column {objective.column} of {section.path} is minimised and falls to {low:g}")
+        return table
+
+    @property
+    def space(self) -> TabularSpace:
+        """The table's space."""
+        return self.read.space
+
+    @property
+    def axes(self) -> tuple[str, str]:
+        """What the two losses are about, as people read it."""
+        names = {"accuracy": "accuracy", "latency_ms": "latency (ms)", "params": "parameters", "macs": "MACs"}
+        quality, cost = (names.get(one.quantity or "", one.column) for one in self.table.objectives)
+        percent, inverted = (one.direction == "maximize" for one in self.table.objectives)
+        return f"{quality} (%)" if percent else quality, f"1 - {cost}" if inverted else cost
+
+    def shown(self, losses: Sequence[float]) -> tuple[float, float]:
+        """Two losses as a point of a plot with these `axes`: cost to the right, quality upwards."""
+        return losses[1], 100 * (1 - losses[0]) if self.table.objectives[0].direction == "maximize" else losses[0]
+
+    @property
+    def reference_name(self) -> str:
+        """What people call the reference network."""
+        return "the reference network"
+
+    def parse(self, notation: str) -> TabularArchitecture:
+        """The network of a name, as the archive keeps it."""
+        return TabularArchitecture(notation)
+
+
+AnyDefinition = ProblemDefinition | TableDefinition
+
 
 def builtin_problems() -> dict[str, str]:
     """Names and one-line summaries of the built-in problems."""
@@ -142,7 +264,7 @@ def _builtin_paths() -> dict[str, Path]:
     return {path.stem: path for path in sorted(folder.glob("*.toml"))}
 
 
-def load_definition(problem: str | Path, overrides: Sequence[str] = ()) -> ProblemDefinition:
+def load_definition(problem: str | Path, overrides: Sequence[str] = ()) -> AnyDefinition:
     """Read and check a problem.
 
     Args:
@@ -155,21 +277,23 @@ def load_definition(problem: str | Path, overrides: Sequence[str] = ()) -> Probl
     values, base = _read(problem)
     for override in overrides:
         _apply(values, override)
-    path = values.get("data", {}).get("path") if isinstance(values.get("data"), dict) else None
-    if isinstance(path, str) and "\0" in path:
-        raise InputError("data.path holds a null character")
-    if isinstance(path, str):
-        given = any(override.partition("=")[0].strip() == "data.path" for override in overrides)
-        values["data"]["path"] = str(((Path.cwd() if given else base) / Path(os.path.expanduser(path))).resolve())
+    for section in ("data", "table"):
+        path = values[section].get("path") if isinstance(values.get(section), dict) else None
+        if isinstance(path, str) and "\0" in path:
+            raise InputError(f"{section}.path holds a null character")
+        if isinstance(path, str):
+            given = any(override.partition("=")[0].strip() == f"{section}.path" for override in overrides)
+            values[section]["path"] = str(((Path.cwd() if given else base) / Path(os.path.expanduser(path))).resolve())
     return validate_definition(values)
 
 
-def validate_definition(values: dict[str, Any]) -> ProblemDefinition:
-    """The definition of already parsed values, as `ProblemDefinition.model_dump(mode="json")` makes them."""
+def validate_definition(values: dict[str, Any]) -> AnyDefinition:
+    """The definition of already parsed values, as `model_dump(mode="json")` makes them; a [table] decides its kind."""
+    model: type[ProblemDefinition] | type[TableDefinition] = TableDefinition if "table" in values else ProblemDefinition
     try:
-        return ProblemDefinition.model_validate(values)
+        return model.model_validate(values)
     except ValidationError as error:
-        raise InputError("; ".join(_describe(fault) for fault in error.errors())) from None
+        raise InputError("; ".join(_describe(fault, model) for fault in error.errors())) from None
 
 
 def _read(problem: str | Path) -> tuple[dict[str, Any], Path]:
@@ -206,10 +330,10 @@ def _apply(values: dict[str, Any], override: str) -> None:
     section[names[-1]] = value
 
 
-def _describe(fault: ErrorDetails) -> str:
+def _describe(fault: ErrorDetails, model: type[BaseModel]) -> str:
     place = ".".join(str(part) for part in fault["loc"])
     if fault["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
-        return str(unknown("key", place, _known_keys(fault["loc"])))
+        return str(unknown("key", place, _known_keys(fault["loc"], model)))
     if fault["type"] == "missing":
         return f"{place} is missing"
     message = fault["msg"].removeprefix("Value error, ").removeprefix("Assertion failed, ")
@@ -218,9 +342,9 @@ def _describe(fault: ErrorDetails) -> str:
     return f"{place}: {message}{shown}" if place else message
 
 
-def _known_keys(location: tuple[int | str, ...]) -> list[str]:
-    model: Any = ProblemDefinition
+def _known_keys(location: tuple[int | str, ...], problem: type[BaseModel]) -> list[str]:
+    model: Any = problem
     for part in location[:-1]:
-        model = model.model_fields[part].annotation
+        model = Objective if isinstance(part, int) else model.model_fields[part].annotation
     fields = getattr(model, "model_fields", None) or model.__dataclass_fields__
     return [".".join(map(str, (*location[:-1], name))) for name in fields]

@@ -8,9 +8,11 @@ of epochs needs new trainings but no new measurement.
 from __future__ import annotations
 
 import traceback
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from evomnas.architecture import Architecture
+from evomnas.table import TabularArchitecture
 
 
 class TrainingDiverged(ArithmeticError):
@@ -50,7 +52,7 @@ class Failure:
     """Why a candidate has no result.
 
     Attributes:
-        kind: `diverged`, `out-of-memory`, `mismatch`, `killed`, `connection` or `error`.
+        kind: `diverged`, `out-of-memory`, `mismatch`, `killed`, `connection`, `missing` (in a table) or `error`.
         message: One line.
         trace: The traceback, where there was one.
     """
@@ -135,3 +137,61 @@ class Evaluation:
         if isinstance(self.measurement, Measurement) and isinstance(self.training, Training):
             return 1.0 - self.training.accuracy, self.measurement.ratio
         return None
+
+    @property
+    def quantities(self) -> dict[str, float]:
+        """What is known of the network, by the names that `TabularEvaluation` gives them."""
+        known: dict[str, float] = {}
+        if isinstance(self.measurement, Measurement):
+            cost = self.measurement.cost
+            known = {"latency_ms": self.measurement.latency_ms, "params": cost.params, "macs": cost.macs}
+        if isinstance(self.measurement, Measurement) and isinstance(self.training, Training):
+            known["accuracy"] = self.training.accuracy
+        return known
+
+    @property
+    def latency_ci(self) -> tuple[float, float] | None:
+        """The latency's 95 % confidence interval in milliseconds."""
+        return (
+            (self.measurement.low_ms, self.measurement.high_ms) if isinstance(self.measurement, Measurement) else None
+        )
+
+    @property
+    def seconds(self) -> float | None:
+        """What measuring and training took, whichever run paid for it; None where one of them is missing."""
+        if isinstance(self.measurement, Measurement) and isinstance(self.training, Training):
+            return self.measurement.seconds + self.training.seconds
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class TabularEvaluation:
+    """What a table says of a network: the counterpart of `Evaluation`.
+
+    Attributes:
+        architecture: The network.
+        losses: The two objectives, minimised; None where the table lacks one, or was not asked yet.
+        relative_losses: The same, the second relative to the reference network's.
+        quantities: `accuracy`, `latency_ms`, `params` or `macs`, where an objective is one of them.
+        failure: Why there are no losses.
+    """
+
+    architecture: TabularArchitecture
+    losses: tuple[float, float] | None
+    relative_losses: tuple[float, float] | None
+    quantities: Mapping[str, float]
+    failure: Failure | None = None
+
+    latency_ci = None
+    seconds = None
+
+    @property
+    def status(self) -> str:
+        """`ok`, `failed`, or `stopped` where the table was not asked yet."""
+        if self.failure is not None:
+            return "failed"
+        return "ok" if self.losses is not None else "stopped"
+
+
+AnyArchitecture = Architecture | TabularArchitecture
+AnyEvaluation = Evaluation | TabularEvaluation

@@ -1,24 +1,30 @@
-"""Architectures in, evaluations out: look up, prepare, measure alone, train, and keep each result at once."""
+"""Architectures in, evaluations out: look up, prepare, measure alone, train, and keep each result at once.
+
+`TableEvaluator` does it for tabular problems, where all is looked up.
+"""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 from evomnas.architecture import Architecture
 from evomnas.archive import Archive
-from evomnas.data import Dataset
-from evomnas.definition import ProblemDefinition
+from evomnas.data import Dataset, load_dataset
+from evomnas.definition import AnyDefinition, Objective, ProblemDefinition, TableDefinition
 from evomnas.device import choose_device
-from evomnas.evaluation import Cost, Evaluation, Failure, Measurement
-from evomnas.executors import Executor
+from evomnas.errors import InputError
+from evomnas.evaluation import AnyEvaluation, Cost, Evaluation, Failure, Measurement, TabularEvaluation
+from evomnas.executors import Executor, make_executor
 from evomnas.latency.runtimes import Prepared
 from evomnas.layer_table import LayerTable, Parts
 from evomnas.machine import describe_machine, describe_versions
 from evomnas.meter import Meter, Setting
+from evomnas.pareto import hypervolume, non_dominated
+from evomnas.table import TabularArchitecture
 
 
 @dataclass
@@ -38,6 +44,75 @@ class Spent:
             setattr(self, purpose, getattr(self, purpose) + time.perf_counter() - started)
 
 
+class OnPhase(Protocol):
+    """Called with `preparing`, `waiting`, `measuring` or `training` whenever something may have changed."""
+
+    def __call__(self, phase: str, /) -> None:
+        """What is being done."""
+
+
+class AnyEvaluator(Protocol):
+    """What a search needs of an `Evaluator` or a `TableEvaluator`."""
+
+    archive: Archive
+    on_progress: OnPhase
+    spent: Spent
+
+    @property
+    def definition(self) -> AnyDefinition:
+        """The problem."""
+        ...
+
+    @property
+    def proxy_key(self) -> str:
+        """The archive's context of its trainings."""
+        ...
+
+    @property
+    def device_key(self) -> str:
+        """The archive's context of its measurements."""
+        ...
+
+    def known(self, architecture: Any) -> AnyEvaluation:
+        """What the archive has of an architecture."""
+        ...
+
+    def evaluate(self, architectures: Sequence[Any]) -> list[AnyEvaluation]:
+        """Evaluate what is not known yet; returns one evaluation per architecture, in their order."""
+        ...
+
+    def reference_cost(self) -> float:
+        """The reference network's second objective: its calibrated latency in milliseconds, or a table's cost."""
+        ...
+
+    def describe(self) -> dict[str, Any]:
+        """What stands in run.json about the data, and a table's true front where it is known."""
+        ...
+
+    def close(self) -> None:
+        """Leave the device."""
+        ...
+
+
+@contextmanager
+def open_evaluator(
+    definition: AnyDefinition, archive: Archive, workers: int = 0, device: str = "auto"
+) -> Iterator[AnyEvaluator]:
+    """An evaluator that is ready; its processes end with the block."""
+    with ExitStack() as stack:
+        evaluator: AnyEvaluator
+        if isinstance(definition, TableDefinition):
+            evaluator = TableEvaluator(definition, archive)
+        else:
+            executor = make_executor(definition, workers, device)  # first: workers import while the images are read
+            stack.callback(executor.close)
+            dataset = load_dataset(definition.data)
+            executor.load(dataset)
+            evaluator = Evaluator(definition, dataset, archive, executor, device)
+        stack.callback(evaluator.close)
+        yield evaluator
+
+
 @dataclass
 class Evaluator:
     """Evaluates architectures on one problem, each at most once per archive.
@@ -47,7 +122,7 @@ class Evaluator:
         dataset: Its images.
         archive: Where results are kept and looked up.
         executor: Where candidates are prepared and trained; idle while a latency is taken.
-        on_progress: Called with `preparing`, `waiting`, `measuring` or `training` whenever something may have changed.
+        on_progress: Told what is being done.
         spent: Where the time went.
     """
 
@@ -56,7 +131,7 @@ class Evaluator:
     archive: Archive
     executor: Executor
     device: str = "auto"
-    on_progress: Callable[[str], None] = lambda phase: None
+    on_progress: OnPhase = field(default=lambda phase: None)
     spent: Spent = field(default_factory=Spent)
 
     def __post_init__(self) -> None:
@@ -96,7 +171,24 @@ class Evaluator:
         """What the archive has of an architecture."""
         return self.archive.evaluation(self.proxy_key, self.device_key, architecture)
 
-    def evaluate(self, architectures: Sequence[Architecture]) -> list[Evaluation]:
+    def reference_cost(self) -> float:
+        """The reference network's calibrated latency in milliseconds; measured now, if it was not before."""
+        return self.meter.calibration.latency_ms
+
+    def describe(self) -> dict[str, Any]:
+        """Sizes of the splits and of the images."""
+        dataset = self.dataset
+        data = {
+            "train": len(dataset.train_labels),
+            "validation": len(dataset.validation_labels),
+            "classes": len(dataset.classes),
+            "channels": dataset.channels,
+            "resolution": self.definition.data.resolution,
+            "fingerprint": dataset.fingerprint,
+        }
+        return {"data": data}
+
+    def evaluate(self, architectures: Sequence[Architecture]) -> list[AnyEvaluation]:
         """Evaluate what is not known yet; returns one evaluation per architecture, in their order."""
         distinct = list(dict.fromkeys(architectures))
         missing = [one for one in distinct if self.known(one).measurement is None]
@@ -147,6 +239,80 @@ class Evaluator:
     def close(self) -> None:
         """Leave the device."""
         self.meter.close()
+
+
+class TableEvaluator:
+    """Looks architectures up in a problem's table; attributes as of `Evaluator`."""
+
+    def __init__(self, definition: TableDefinition, archive: Archive) -> None:
+        self.definition, self.archive, self.table = definition, archive, definition.read
+        self.on_progress: OnPhase = lambda phase: None
+        self.spent = Spent()
+        self._objectives = definition.table.objectives
+        self._reference = self._losses(self.table.columns[self.table.space.reference_row])
+        if not self._reference[1] > 0:
+            raise InputError(
+                f"the reference network of {definition.table.path} has the cost {self._reference[1]:g}: name another"
+            )
+        objectives = [objective.model_dump(mode="json") for objective in self._objectives]
+        context = {"table": self.table.fingerprint, "objectives": objectives, "reference": self._reference[1]}
+        self.proxy_key = self.device_key = archive.add_context(context)
+
+    def _losses(self, row: Any) -> tuple[float, float]:
+        quality, cost = (_loss(objective, value) for objective, value in zip(self._objectives, row, strict=True))
+        return quality, cost
+
+    def _relative(self, losses: tuple[float, float]) -> tuple[float, float]:
+        return losses[0], losses[1] / self._reference[1]
+
+    def known(self, architecture: TabularArchitecture) -> TabularEvaluation:
+        """What the archive has of an architecture."""
+        known = self.archive.lookup(self.proxy_key, architecture)
+        return known or TabularEvaluation(architecture, None, None, {})
+
+    def look_up(self, architecture: TabularArchitecture) -> TabularEvaluation:
+        """What the table says of an architecture."""
+        row = self.table.row(architecture)
+        if row is None:
+            failure = Failure("missing", f"the table has no complete row for {architecture}")
+            return TabularEvaluation(architecture, None, None, {}, failure)
+        losses = self._losses(row)
+        quantities: dict[str, float] = {
+            objective.quantity: float(value) * objective.scale
+            for objective, value in zip(self._objectives, row, strict=True)
+            if objective.quantity is not None
+        }
+        return TabularEvaluation(architecture, losses, self._relative(losses), quantities)
+
+    def evaluate(self, architectures: Sequence[TabularArchitecture]) -> list[AnyEvaluation]:
+        """Look architectures up, and keep what was found."""
+        found = [self.look_up(architecture) for architecture in architectures]
+        self.archive.add_lookups(self.proxy_key, found)
+        return list(found)
+
+    def reference_cost(self) -> float:
+        """The reference network's second loss."""
+        return self._reference[1]
+
+    def describe(self) -> dict[str, Any]:
+        """The table's size; where it is complete, the true front and its hypervolume."""
+        table = self.table
+        facts = {"rows": len(table.columns), "complete": table.complete, "fingerprint": table.fingerprint}
+        facts |= {"reference": str(table.space.decode(table.space.reference()))}
+        if not table.complete:
+            return {"data": facts}
+        losses = [self._losses(row) for row in table.columns]
+        front = sorted(one for one, kept in zip(losses, non_dominated(losses), strict=True) if kept)
+        share = hypervolume([self._relative(one) for one in front], self.definition.hypervolume.reference_point)
+        return {"data": facts, "true_front": {"hypervolume": share, "losses": front}}
+
+    def close(self) -> None:
+        """Nothing to leave."""
+
+
+def _loss(objective: Objective, value: float) -> float:
+    scaled = float(value) * objective.scale
+    return 1.0 - scaled if objective.direction == "maximize" else scaled
 
 
 def describe_environment() -> dict[str, Any]:

@@ -47,44 +47,25 @@ SE_COLOUR = "#a23bd8"
 
 
 def pareto_figure(run: Run, results: list[Result]) -> Figure:
-    """Accuracy against latency: every evaluated network with its latency interval, and the Pareto front."""
+    """The two objectives: every evaluated network with its latency interval, and the Pareto front."""
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(6.4, 3.6), layout="constrained")
         axes = figure.add_subplot()
-        rows = [row for row in (result.to_dict() for result in results) if row["status"] == "ok"]
-        others = [row for row in rows if not row["on_front"]]
-        front = sorted((row for row in rows if row["on_front"]), key=lambda row: row["latency_ms"])
-        axes.plot(
-            [r["latency_ms"] for r in others],
-            [100 * r["accuracy"] for r in others],
-            "o",
-            color=MUTED,
-            ms=4,
-            mfc="none",
-            label="evaluated",
-            ls="none",
-        )
+        points = [result.point(run.definition) for result in results if result.evaluation.losses is not None]
+        others = [one for one in points if not one["on_front"]]
+        front = sorted((one for one in points if one["on_front"]), key=lambda one: one["x"])
+        xs, ys = [one["x"] for one in others], [one["y"] for one in others]
+        axes.plot(xs, ys, "o", color=MUTED, ms=4, mfc="none", label="evaluated", ls="none")
         if front:
-            latency = [r["latency_ms"] for r in front]
-            spread = [
-                [r["latency_ms"] - r["latency_ci"][0] for r in front],
-                [r["latency_ci"][1] - r["latency_ms"] for r in front],
-            ]
-            axes.errorbar(
-                latency,
-                [100 * r["accuracy"] for r in front],
-                xerr=spread,
-                fmt="o",
-                color=ACCENT,
-                ms=5,
-                elinewidth=1.2,
-                label="Pareto front",
-            )
-            axes.step(latency, [100 * r["accuracy"] for r in front], where="post", color=ACCENT, lw=1.2)
-        reference = run.reference_latency_ms()
+            xs, ys = [one["x"] for one in front], [one["y"] for one in front]
+            low, high = ([abs(one["x"] - one["interval"][end]) for one in front] for end in (0, 1))
+            axes.errorbar(xs, ys, xerr=[low, high], fmt="o", color=ACCENT, ms=5, elinewidth=1.2, label="Pareto front")
+            axes.step(xs, ys, where="post", color=ACCENT, lw=1.2)
+        reference = run.reference_cost()
         if reference is not None:
-            axes.axvline(reference, color=INK, lw=0.8, ls="--", label="MobileNetV2's latency")
-        axes.set(xlabel="latency (ms)", ylabel="validation accuracy (%)")
+            axes.axvline(reference, color=INK, lw=0.8, ls="--", label=f"as {run.definition.reference_name}")
+        quality, cost = run.definition.axes
+        axes.set(xlabel=cost, ylabel=quality)
         axes.legend(frameon=False, loc="lower right")
         return figure
 

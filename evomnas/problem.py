@@ -6,6 +6,7 @@ constraint, whatever the algorithm; its objectives are infinite, so that no numb
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -20,13 +21,14 @@ from pymoo.core.population import Population
 from pymoo.core.problem import Problem
 from pymoo.core.sampling import Sampling
 
-from evomnas.architecture import Architecture
-from evomnas.definition import ProblemDefinition, load_definition
+from evomnas.archive import Archive
+from evomnas.definition import AnyDefinition, load_definition
 from evomnas.errors import InputError
-from evomnas.evaluation import Evaluation
-from evomnas.space import GENES, Genomes, SearchSpace
+from evomnas.evaluation import AnyArchitecture, AnyEvaluation
+from evomnas.evaluator import AnyEvaluator, open_evaluator
+from evomnas.space import Genomes, Space
 
-Evaluate = Callable[[Sequence[Architecture]], list[Evaluation]]
+Evaluate = Callable[[Sequence[Any]], list[AnyEvaluation]]
 
 
 class SearchProblem(Problem):  # type: ignore[misc]
@@ -37,9 +39,10 @@ class SearchProblem(Problem):  # type: ignore[misc]
         space: Its search space.
     """
 
-    def __init__(self, definition: ProblemDefinition, evaluate: Evaluate) -> None:
+    def __init__(self, definition: AnyDefinition, evaluate: Evaluate) -> None:
         """`evaluate` turns architectures into evaluations; nothing is evaluated before pymoo asks for it."""
-        self.definition, self.space = definition, definition.space
+        self.definition = definition
+        self.space: Space = definition.space
         self._evaluate_architectures = evaluate
         sizes = self.space.gene_sizes
         super().__init__(n_var=len(sizes), n_obj=2, n_ieq_constr=1, xl=np.zeros_like(sizes), xu=sizes - 1, vtype=int)
@@ -54,7 +57,7 @@ class SearchProblem(Problem):  # type: ignore[misc]
         return operators(self.space)
 
 
-def told(evaluations: Sequence[Evaluation]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def told(evaluations: Sequence[AnyEvaluation]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """What an algorithm is told: losses (n, 2), infinite for failures, and violations (n,), 1 for failures."""
     losses = np.array([one.losses or (np.inf, np.inf) for one in evaluations], dtype=np.float64).reshape(-1, 2)
     violations: NDArray[np.float64] = np.where(np.isfinite(losses).all(axis=1), 0.0, 1.0)
@@ -82,67 +85,54 @@ def load_problem(
     if workers < 0:
         raise InputError(f"workers must be 0 or more, got {workers}")
     definition = load_definition(problem, overrides)
-    evaluators: list[Any] = []
+    evaluators: list[AnyEvaluator] = []
 
-    def evaluate(architectures: Sequence[Architecture]) -> list[Evaluation]:
+    def evaluate(architectures: Sequence[Any]) -> list[AnyEvaluation]:
         if not evaluators:
-            evaluators.append(_evaluator(definition, archive, workers, device))
-        result: list[Evaluation] = evaluators[0].evaluate(architectures)
-        return result
+            until_exit = contextlib.ExitStack()
+            atexit.register(until_exit.close)
+            opened = open_evaluator(definition, Archive(archive), workers, device)
+            evaluators.append(until_exit.enter_context(opened))
+        return evaluators[0].evaluate(architectures)
 
     return SearchProblem(definition, evaluate)
-
-
-def _evaluator(definition: ProblemDefinition, archive: Path | str, workers: int, device: str) -> Any:
-    import atexit
-
-    from evomnas.archive import Archive
-    from evomnas.data import load_dataset
-    from evomnas.evaluator import Evaluator
-    from evomnas.executors import make_executor
-
-    executor = make_executor(definition, workers, device)
-    atexit.register(executor.close)
-    dataset = load_dataset(definition.data)
-    executor.load(dataset)
-    evaluator = Evaluator(definition, dataset, Archive(archive), executor, device)
-    atexit.register(evaluator.close)
-    return evaluator
 
 
 # --- operators -------------------------------------------------------------------------------------------
 
 
 class SpaceSampling(Sampling):  # type: ignore[misc]
-    """The reference network (MobileNetV2's point), then genomes that use every gene's choices evenly."""
+    """The reference network (MobileNetV2's point, or a table's), then genomes that use every gene's choices evenly."""
 
-    def __init__(self, space: SearchSpace) -> None:
+    def __init__(self, space: Space) -> None:
         super().__init__()
         self.space = space
 
     def _do(self, problem: Problem, n_samples: int, *args: Any, random_state: Any = None, **kwargs: Any) -> Genomes:
         genomes = self.space.sample(n_samples, random_state)
-        with contextlib.suppress(InputError):  # a space may leave out what MobileNetV2 is made of
-            genomes[:1] = self.space.encode(self.space.mobilenet_v2())
+        reference = self.space.reference()
+        if reference is not None:
+            genomes[:1] = reference
         return genomes
 
 
 class BlockCrossover(Crossover):  # type: ignore[misc]
     """Uniform crossover of whole blocks: two parents, two children, each block from either with equal chance.
 
-    A block's genes belong together, as all six describe one layer; what is exchanged is what the space
+    A block's genes belong together, as all of them describe one layer; what is exchanged is what the space
     factorizes into. At least one block is exchanged.
     """
 
-    def __init__(self, prob: float = 0.9) -> None:
+    def __init__(self, genes_per_block: int, prob: float = 0.9) -> None:
         super().__init__(n_parents=2, n_offsprings=2, prob=prob)
+        self.genes_per_block = genes_per_block
 
     def _do(self, problem: Problem, x: Genomes, *args: Any, random_state: Any = None, **kwargs: Any) -> Genomes:
         _, matings, n_var = x.shape
-        blocks = n_var // len(GENES)
+        blocks = n_var // self.genes_per_block
         swapped = random_state.random((matings, blocks)) < 0.5
         swapped[np.arange(matings), random_state.integers(blocks, size=matings)] = True
-        mask = np.repeat(swapped, len(GENES), axis=1)
+        mask = np.repeat(swapped, self.genes_per_block, axis=1)
         return np.stack([np.where(mask, x[1], x[0]), np.where(mask, x[0], x[1])])
 
 
@@ -167,32 +157,30 @@ class GeneMutation(Mutation):  # type: ignore[misc]
 class NetworkDuplicates(DuplicateElimination):  # type: ignore[misc]
     """Removes genomes that decode to a network that is there already, or that was ever `remember`ed."""
 
-    def __init__(self, space: SearchSpace) -> None:
+    def __init__(self, space: Space) -> None:
         super().__init__()
         self.space = space
-        self._history: set[Architecture] = set()
+        self._history: set[AnyArchitecture] = set()
 
-    def remember(self, architectures: Sequence[Architecture]) -> None:
+    def remember(self, architectures: Sequence[AnyArchitecture]) -> None:
         """Never let these networks through again."""
         self._history.update(architectures)
 
     def _do(self, pop: Population, other: Population | None, is_duplicate: NDArray[np.bool_]) -> NDArray[np.bool_]:
-        seen = set(self._history)
-        if other is not None:
-            seen.update(self.space.decode(individual.X) for individual in other)
+        seen = set() if other is None else {self.space.decode(individual.X) for individual in other}
         for index, individual in enumerate(pop):
-            architecture = self.space.decode(individual.X)
-            is_duplicate[index] = architecture in seen
+            network = self.space.decode(individual.X)
+            is_duplicate[index] = network in self._history or network in seen
             if other is None:
-                seen.add(architecture)
+                seen.add(network)
         return is_duplicate
 
 
-def operators(space: SearchSpace) -> dict[str, Any]:
+def operators(space: Space) -> dict[str, Any]:
     """The operators for a space's genomes, by the names that pymoo's genetic algorithms give them."""
     return {
         "sampling": SpaceSampling(space),
-        "crossover": BlockCrossover(),
+        "crossover": BlockCrossover(space.genes_per_block),
         "mutation": GeneMutation(),
         "eliminate_duplicates": NetworkDuplicates(space),
     }

@@ -9,7 +9,10 @@ from typing import Any
 from jinja2 import Environment, PackageLoader
 from markupsafe import Markup
 
+from evomnas.architecture import Architecture
+from evomnas.definition import TableDefinition
 from evomnas.figures import architecture_figure, hypervolume_figure, pareto_figure, to_svg
+from evomnas.presentation import goal_lines, headline, result_table, said
 from evomnas.runs import Result, Run, write_atomically
 
 NAME = "report.html"
@@ -25,62 +28,46 @@ def write_report(run: Run) -> Path:
 
 def _content(run: Run) -> dict[str, Any]:
     results = run.results()
-    rows = [result.to_dict() | {"generation": result.generation} for result in results]
-    chosen = run.front(results)
-    front = [result.to_dict() for result in chosen]
-    drawings = [to_svg(architecture_figure(result.evaluation.architecture, **run.shape)) for result in chosen]
-    failed = [_failure(result) for result in results if result.evaluation.failure is not None]
+    front = run.front(results)
+    header, cells = result_table(run, front)
+    architectures = [result.evaluation.architecture for result in front]
+    built = [one for one in architectures if isinstance(one, Architecture)]  # a table's cannot be drawn
+    drawings = [to_svg(architecture_figure(one, **run.shape)) for one in built]
     return {
         "run": run,
         "manifest": run.manifest,
-        "headline": headline(run, rows, front),
-        "rows": rows,
-        "front": front,
-        "failed": failed,
-        "reference_latency_ms": run.reference_latency_ms(),
-        "reference_id": run.definition.space.mobilenet_v2().id,
+        "tabular": isinstance(run.definition, TableDefinition),
+        "headline": headline(run, results),
+        "goals": goal_lines(run),
+        "header": header,
+        "cells": list(zip(cells, map(str, architectures), strict=True)),
+        "front": [result.to_dict() | {"said": said(run, result.evaluation.losses or ())} for result in front],
+        "failed": [_failure(result) for result in results if result.evaluation.failure is not None],
+        "reference_cost": run.reference_cost(),
         "settings": _flat(run.definition.model_dump(mode="json")),
         "device": run.archive.context(run.record.device),
         "drawings": [Markup(drawing) for drawing in drawings],
         "pareto_svg": Markup(to_svg(pareto_figure(run, results))),
         "hypervolume_svg": Markup(to_svg(hypervolume_figure(run, results))),
+        "plotted": _plotted(run, results),
         "style": Markup(_resource("style.css")),
         "script": Markup(_resource("report.js")),
         "plotly": Markup(resources.files("plotly").joinpath("package_data/plotly.min.js").read_text("utf-8")),
     }
 
 
-def headline(run: Run, rows: list[dict[str, Any]], front: list[dict[str, Any]]) -> str:
-    """The result in one sentence."""
-    seconds = run.manifest["seconds"]["total"]
-    evaluated = sum(row["status"] != "stopped" for row in rows)
-    work = f"{evaluated} networks in {duration(seconds)}"
-    if not front:
-        return f"No network on the front yet: {work}."
-    fastest, best = front[0], front[-1]
-    text = (
-        f"{len(front)} networks on the Pareto front; the fastest takes {fastest['latency_ms']:.3g} ms at "
-        f"{fastest['accuracy']:.1%} accuracy, the most accurate {best['latency_ms']:.3g} ms at {best['accuracy']:.1%}; "
-    )
-    reference = next((row for row in rows if row["id"] == run.definition.space.mobilenet_v2().id), None)
-    if reference is not None and reference["status"] == "ok":
-        rivals = [row for row in front if row["accuracy"] >= reference["accuracy"]]
-        if rivals and rivals[0]["id"] != reference["id"]:
-            factor = reference["latency_ms"] / rivals[0]["latency_ms"]
-            if factor >= 1.05:
-                accuracy = f"{reference['accuracy']:.1%}"
-                text += f"{factor:.1f}x faster than MobileNetV2 at its accuracy of {accuracy} or better; "
-    return f"{text}hypervolume {run.manifest['hypervolume']:.3f}; {work}."
-
-
-def duration(seconds: float) -> str:
-    """Seconds as people say them: `48 s`, `2 min 40 s`, `3 h 5 min`."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s"
-    return f"{whole // 3600} h {whole % 3600 // 60} min"
+def _plotted(run: Run, results: list[Result]) -> dict[str, Any]:
+    """What the page's script draws."""
+    done = [result for result in results if result.evaluation.losses is not None]
+    true = sorted(run.manifest.get("true_front", {}).get("losses", []), key=lambda losses: float(losses[1]))
+    return {
+        "rows": [one.to_dict() | one.point(run.definition) | {"generation": one.generation} for one in done],
+        "reference": run.reference_cost(),
+        "referenceId": run.reference_id,
+        "referenceName": run.definition.reference_name,
+        "axes": run.definition.axes,
+        "trueFront": [run.definition.shown(losses) for losses in true],
+    }
 
 
 def _failure(result: Result) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import io
 import json
 import os
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,13 +16,15 @@ from typing import Any
 import numpy as np
 
 from evomnas.archive import Archive, Ask, RunRecord
-from evomnas.definition import ProblemDefinition, validate_definition
+from evomnas.definition import AnyDefinition, ProblemDefinition, TableDefinition, validate_definition
 from evomnas.errors import InputError
-from evomnas.evaluation import Evaluation, Measurement
-from evomnas.evaluator import Evaluator, describe_environment
+from evomnas.evaluation import AnyEvaluation, TabularEvaluation
+from evomnas.evaluator import AnyEvaluator, describe_environment
 from evomnas.pareto import hypervolume, non_dominated
+from evomnas.table import TabularArchitecture
 
 MANIFEST = "run.json"
+SECONDS = ("total", "training", "latency", "algorithm", "other")
 COLUMNS = (
     "id",
     "architecture",
@@ -43,27 +46,34 @@ class Result:
 
     order: int
     generation: int
-    evaluation: Evaluation
+    evaluation: AnyEvaluation
     on_front: bool
 
     def to_dict(self) -> dict[str, Any]:
         """The row that `evomnas show --format json` prints; what is not known is None."""
-        evaluation, measurement = self.evaluation, self.evaluation.measurement
-        measured = measurement if isinstance(measurement, Measurement) else None
-        losses = evaluation.losses
+        evaluation, losses, interval = self.evaluation, self.evaluation.losses, self.evaluation.latency_ci
+        quantities = evaluation.quantities
         return {
             "id": evaluation.architecture.id,
             "architecture": str(evaluation.architecture),
             "status": evaluation.status,
             "losses": list(losses) if losses else None,
-            "accuracy": 1.0 - losses[0] if losses else None,
-            "latency_ms": measured.latency_ms if measured else None,
-            "latency_ci": [measured.low_ms, measured.high_ms] if measured else None,
-            "params": measured.cost.params if measured else None,
-            "macs": measured.cost.macs if measured else None,
+            "accuracy": quantities.get("accuracy"),
+            "latency_ms": quantities.get("latency_ms"),
+            "latency_ci": list(interval) if interval else None,
+            "params": quantities.get("params"),
+            "macs": quantities.get("macs"),
             "on_front": self.on_front,
             "order": self.order,
         }
+
+    def point(self, definition: AnyDefinition) -> dict[str, Any]:
+        """Where a network with losses lies in a plot: its cost `x` with its `interval`, its quality `y`."""
+        losses, interval = self.evaluation.losses, self.evaluation.latency_ci
+        if losses is None:
+            raise ValueError(f"{self.evaluation.architecture} has no losses")
+        cost, quality = definition.shown(losses)
+        return {"x": cost, "y": quality, "interval": list(interval or (cost, cost)), "on_front": self.on_front}
 
 
 class Run:
@@ -71,10 +81,12 @@ class Run:
 
     def __init__(self, folder: Path, archive: Archive, record: RunRecord, manifest: dict[str, Any]) -> None:
         self.folder, self.archive, self.record, self.manifest = folder, archive, record, manifest
-        self.definition: ProblemDefinition = validate_definition(json.loads(record.definition))
+        self.definition = validate_definition(json.loads(record.definition))
 
     @classmethod
-    def create(cls, folder: Path, evaluator: Evaluator, algorithm: str, seed: int, budget: int) -> Run:
+    def create(
+        cls, folder: Path, evaluator: AnyEvaluator, algorithm: str, seed: int, budget: int, options: Mapping[str, Any]
+    ) -> Run:
         """A new run in an empty or new folder."""
         check_free(folder)
         definition = evaluator.definition
@@ -86,12 +98,13 @@ class Run:
             proxy=evaluator.proxy_key,
             device=evaluator.device_key,
             created=datetime.now(UTC).isoformat(timespec="seconds"),
+            options=json.dumps(dict(options)),
         )
         evaluator.archive.add_run(record)
-        dataset = evaluator.dataset
         manifest = {
             "problem": definition.name,
             "algorithm": algorithm,
+            "options": dict(options),
             "seed": seed,
             "budget": budget,
             "evaluations": 0,
@@ -100,15 +113,8 @@ class Run:
             "run": record.id,
             "created": record.created,
             "archive": os.path.relpath(str(evaluator.archive.path), folder),
-            "seconds": {"total": 0.0, "training": 0.0, "latency": 0.0, "other": 0.0},
-            "data": {
-                "train": len(dataset.train_labels),
-                "validation": len(dataset.validation_labels),
-                "classes": len(dataset.classes),
-                "channels": dataset.channels,
-                "resolution": definition.data.resolution,
-                "fingerprint": dataset.fingerprint,
-            },
+            "seconds": dict.fromkeys(SECONDS, 0.0),
+            **evaluator.describe(),
             "definition": json.loads(record.definition),
             **describe_environment(),
         }
@@ -141,12 +147,26 @@ class Run:
     @property
     def shape(self) -> dict[str, int]:
         """Classes, channels and resolution of the networks that were measured."""
-        data = self.manifest["data"]
-        return {
-            "classes": data["classes"],
-            "channels": data["channels"],
-            "resolution": self.definition.latency_resolution,
-        }
+        data, resolution = self.manifest["data"], self.images.latency_resolution
+        return {"classes": data["classes"], "channels": data["channels"], "resolution": resolution}
+
+    @property
+    def images(self) -> ProblemDefinition:
+        """The problem of a run whose networks are trained and measured.
+
+        Raises:
+            InputError: They were looked up in a table.
+        """
+        if isinstance(self.definition, TableDefinition):
+            raise InputError(f"{self.folder} searched a table: its networks cannot be built or measured")
+        return self.definition
+
+    @property
+    def reference_id(self) -> str:
+        """The id of the reference network."""
+        if isinstance(self.definition, TableDefinition):
+            return TabularArchitecture(self.manifest["data"]["reference"]).id
+        return self.definition.space.mobilenet_v2().id
 
     @property
     def asks(self) -> list[Ask]:
@@ -157,9 +177,9 @@ class Run:
         """One result per distinct architecture, in the order of the asks."""
         first: dict[str, Ask] = {}
         for ask in self.asks:
-            first.setdefault(str(ask.architecture), ask)
+            first.setdefault(ask.architecture, ask)
         asks = list(first.values())
-        evaluations = [self.archive.evaluation(self.record.proxy, self.record.device, a.architecture) for a in asks]
+        evaluations = [self._evaluation(ask.architecture) for ask in asks]
         complete = [index for index, one in enumerate(evaluations) if one.losses is not None]
         keep = non_dominated([one.losses for one in evaluations if one.losses is not None])
         front = {index for index, kept in zip(complete, keep, strict=True) if kept}
@@ -167,6 +187,13 @@ class Run:
             Result(ask.position, ask.generation, evaluation, index in front)
             for index, (ask, evaluation) in enumerate(zip(asks, evaluations, strict=True))
         ]
+
+    def _evaluation(self, notation: str) -> AnyEvaluation:
+        architecture = self.definition.parse(notation)
+        if isinstance(architecture, TabularArchitecture):
+            found = self.archive.lookup(self.record.proxy, architecture)
+            return found or TabularEvaluation(architecture, None, None, {})
+        return self.archive.evaluation(self.record.proxy, self.record.device, architecture)
 
     def front(self, results: list[Result] | None = None) -> list[Result]:
         """The Pareto set, fastest first; of `results` where they are at hand."""
@@ -178,10 +205,17 @@ class Run:
         points = [result.evaluation.relative_losses for result in results]
         return hypervolume([p for p in points if p is not None], self.definition.hypervolume.reference_point)
 
-    def reference_latency_ms(self) -> float | None:
-        """The reference network's calibrated latency."""
+    def reference_cost(self) -> float | None:
+        """The reference network's second objective: its calibrated latency in milliseconds, or a table's cost."""
+        if isinstance(self.definition, TableDefinition):
+            return float(self.archive.context(self.record.proxy)["reference"])
         calibration = self.archive.calibration(self.record.device)
         return None if calibration is None else calibration.latency_ms
+
+    def true_share(self) -> float | None:
+        """Hypervolume relative to that of the true front; None where the problem is not a complete table."""
+        true = self.manifest.get("true_front")
+        return self.manifest["hypervolume"] / true["hypervolume"] if true and true["hypervolume"] > 0 else None
 
     def write(self) -> None:
         """Bring run.json and front.csv up to date; a reader never sees half a file."""
@@ -196,13 +230,15 @@ def _check_manifest(manifest: dict[str, Any]) -> None:
     """Raise TypeError or KeyError where something is not as this package writes it."""
     kinds: dict[str, type | tuple[type, ...]] = {
         "problem": str, "algorithm": str, "seed": int, "budget": int, "evaluations": int, "hypervolume": (int, float),
-        "status": str, "run": str, "seconds": dict, "data": dict, "versions": dict, "machine": dict,
+        "status": str, "run": str, "seconds": dict, "data": dict, "definition": dict, "versions": dict, "machine": dict,
     }  # fmt: skip
     for name, kind in kinds.items():
         if not isinstance(manifest[name], kind):
             raise TypeError(f"{name} is {manifest[name]!r}")
-    numbers = [manifest["seconds"][name] for name in ("total", "training", "latency", "other")]
-    numbers += [manifest["data"][name] for name in ("classes", "channels")]
+    manifest["seconds"] = dict.fromkeys(SECONDS, 0.0) | manifest["seconds"]
+    numbers = [manifest["seconds"][name] for name in SECONDS]
+    names = ("rows",) if "table" in manifest["definition"] else ("classes", "channels")
+    numbers += [manifest["data"][name] for name in names]
     if not all(isinstance(number, int | float) for number in numbers):
         raise TypeError("seconds and data must hold numbers")
 

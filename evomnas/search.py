@@ -6,25 +6,28 @@ the archive has is told at once, until the run reaches the place where it stoppe
 
 from __future__ import annotations
 
+import itertools
+import json
 import time
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from evomnas import registry
-from evomnas.algorithms import Algorithm
-from evomnas.architecture import Architecture
+import numpy as np
+
+from evomnas.algorithms import Choosing, GoalSeeking, make_algorithm, option_names
 from evomnas.archive import Archive, Ask
-from evomnas.data import load_dataset
-from evomnas.definition import ProblemDefinition, load_definition
+from evomnas.definition import AnyDefinition, TableDefinition, load_definition
 from evomnas.errors import InputError
-from evomnas.evaluation import Evaluation
-from evomnas.evaluator import Evaluator
-from evomnas.executors import make_executor
+from evomnas.evaluation import AnyArchitecture, AnyEvaluation
+from evomnas.evaluator import AnyEvaluator, open_evaluator
 from evomnas.pareto import hypervolume
 from evomnas.problem import told
-from evomnas.runs import Run, check_free
+from evomnas.reward import Goal
+from evomnas.runs import SECONDS, Run, check_free
+from evomnas.space import Space
 
 ARCHIVE = "evomnas.sqlite"
 FRUITLESS_ASKS = 50  # generations without a new network after which a space counts as searched through
@@ -67,9 +70,10 @@ OnProgress = Callable[[Progress], None]
 
 
 def search(
-    problem: str | Path | ProblemDefinition = "digits",
+    problem: str | Path | AnyDefinition = "digits",
     algorithm: str = "nsga2",
     *,
+    options: Mapping[str, Any] | None = None,
     overrides: Sequence[str] = (),
     budget: int = 64,
     seed: int = 1,
@@ -85,6 +89,8 @@ def search(
     Args:
         problem: A built-in name, a problem file, or a definition.
         algorithm: A registered algorithm.
+        options: Its options, such as `{"target_ms": 0.5}` for `rl-weighted`; where it wants a target and none is
+            given, it is the reference network's latency, as in the paper.
         overrides: `section.key=value` strings for the problem.
         budget: Distinct networks to evaluate.
         seed: Of the algorithm.
@@ -105,19 +111,27 @@ def search(
         EverythingFailed: No candidate of a generation gave a result.
     """
     started = time.perf_counter()
-    definition = problem if isinstance(problem, ProblemDefinition) else load_definition(problem, overrides)
-    registry.check("algorithms", algorithm)
+    definition = load_definition(problem, overrides) if isinstance(problem, str | Path) else problem
+    options = {} if options is None else options
     _check_budget(budget, seed, time_limit_s, workers)
+    check_options(definition, algorithm, options)
     folder = Path(out) if out is not None else default_folder(definition, algorithm, seed)
     check_free(folder)
     path = Path(archive) if archive is not None else folder.resolve().parent / ARCHIVE
-
-    def make_run(evaluator: Evaluator) -> Run:
-        return Run.create(folder, evaluator, algorithm, seed, budget)
-
     on_progress(Progress("starting", 0, budget))
     path.parent.mkdir(parents=True, exist_ok=True)
-    return _run(definition, Archive(path.resolve()), make_run, started, time_limit_s, workers, device, on_progress)
+    with open_evaluator(definition, Archive(path.resolve()), workers, device) as evaluator:
+        run = begin(evaluator, folder, algorithm, seed, budget, options)
+        return carry_on(run, evaluator, started, time_limit_s, on_progress)
+
+
+def begin(
+    evaluator: AnyEvaluator, folder: Path, algorithm: str, seed: int, budget: int, options: Mapping[str, Any]
+) -> Run:
+    """A new run, with all its options settled; nothing is asked yet."""
+    names = option_names(algorithm)
+    default = {"target_ms": evaluator.reference_cost()} if "target_ms" in names and "target_ms" not in options else {}
+    return Run.create(folder, evaluator, algorithm, seed, budget, default | dict(options))
 
 
 def resume(
@@ -143,20 +157,31 @@ def resume(
         raise InputError(f"the run's budget is {old} already: --budget can only raise it")
     run.manifest["budget"] = budget
 
-    def make_run(evaluator: Evaluator) -> Run:
-        if evaluator.proxy_key != run.record.proxy:
-            raise InputError(_difference("images, recipe or kind of device", run, "proxy", evaluator.proxy_key))
-        if evaluator.device_key != run.record.device:
-            raise InputError(_difference("machine or runtime", run, "device", evaluator.device_key))
-        return run
-
     on_progress(Progress("starting", int(run.manifest["evaluations"]), budget))
-    return _run(run.definition, run.archive, make_run, started, time_limit_s, workers, device, on_progress)
+    with open_evaluator(run.definition, run.archive, workers, device) as evaluator:
+        check_same(run, evaluator)
+        return carry_on(run, evaluator, started, time_limit_s, on_progress)
 
 
-def default_folder(definition: ProblemDefinition, algorithm: str, seed: int) -> Path:
+def check_same(run: Run, evaluator: AnyEvaluator) -> None:
+    """Raise InputError that names the difference where a run's evaluations would not be the same any more."""
+    if evaluator.proxy_key != run.record.proxy:
+        what = "table" if isinstance(run.definition, TableDefinition) else "images, recipe or kind of device"
+        raise InputError(_difference(what, run, "proxy", evaluator.proxy_key))
+    if evaluator.device_key != run.record.device:
+        raise InputError(_difference("machine or runtime", run, "device", evaluator.device_key))
+
+
+def default_folder(definition: AnyDefinition, algorithm: str, seed: int) -> Path:
     """Where a run goes that names no folder: `runs/PROBLEM-ALGORITHM-sSEED`."""
     return Path("runs") / f"{definition.name}-{algorithm}-s{seed}"
+
+
+def check_options(definition: AnyDefinition, algorithm: str, options: Mapping[str, Any]) -> None:
+    """Raise InputError where an algorithm lacks an option or a value is wrong."""
+    names = option_names(algorithm)
+    target = {"target_ms": 1.0} if "target_ms" in names else {}  # the right one is known when the device is
+    make_algorithm(algorithm, definition.space, 0, target | dict(options))
 
 
 def _check_budget(budget: int, seed: int, time_limit_s: float | None, workers: int) -> None:
@@ -178,63 +203,63 @@ def _difference(what: str, run: Run, kind: str, new_key: str) -> str:
     return f"cannot resume {run.folder}: its {what} changed ({parts}); start another run with --out DIR"
 
 
-def _run(
-    definition: ProblemDefinition,
-    archive: Archive,
-    make_run: Callable[[Evaluator], Run],
+def carry_on(
+    run: Run,
+    evaluator: AnyEvaluator,
     started: float,
-    time_limit_s: float | None,
-    workers: int,
-    device: str,
-    on_progress: OnProgress,
+    time_limit_s: float | None = None,
+    on_progress: OnProgress = lambda progress: None,
 ) -> Run:
-    with ExitStack() as stack:
-        executor = make_executor(definition, workers, device)  # first: workers import while the images are read
-        stack.callback(executor.close)
-        dataset = load_dataset(definition.data)
-        executor.load(dataset)
-        evaluator = Evaluator(definition, dataset, archive, executor, device)
-        stack.callback(evaluator.close)
-        run = make_run(evaluator)
-        deadline = None if time_limit_s is None else started + time_limit_s
-        before = dict(run.manifest["seconds"])
-        run.manifest["status"] = "interrupted"  # true of what is on disk, until the search has ended
-        try:
-            _Loop(run, evaluator, deadline, on_progress).run()
-            run.manifest["status"] = "finished"
-        except _TimeUp:
-            run.manifest["status"] = "out of time"
-        finally:
-            _account(run, evaluator, before, time.perf_counter() - started)
-            run.write()
-        return run
-
-
-def _account(run: Run, evaluator: Evaluator, before: dict[str, float], total: float) -> None:
-    spent = {"total": total, "training": evaluator.spent.training, "latency": evaluator.spent.latency}
-    spent["other"] = total - spent["training"] - spent["latency"]
-    run.manifest["seconds"] = {name: round(before[name] + seconds, 3) for name, seconds in spent.items()}
+    """Take a run up to its budget; its seconds count from `started`, a reading of `time.perf_counter`."""
+    deadline = None if time_limit_s is None else started + time_limit_s
+    before = dict(run.manifest["seconds"])
+    spent = evaluator.spent.training, evaluator.spent.latency
+    run.manifest["status"] = "interrupted"  # true of what is on disk, until the search has ended
+    loop = _Loop(run, evaluator, deadline, on_progress)
+    try:
+        loop.run()
+        run.manifest["goals"] = loop.conclude()
+        run.manifest["status"] = "finished"
+    except _TimeUp:
+        run.manifest["status"] = "out of time"
+    finally:
+        training, latency = evaluator.spent.training - spent[0], evaluator.spent.latency - spent[1]
+        seconds = {"total": time.perf_counter() - started, "training": training, "latency": latency}
+        seconds["algorithm"] = loop.algorithm_seconds
+        seconds["other"] = 2 * seconds["total"] - sum(seconds.values())
+        run.manifest["seconds"] = {name: round(before[name] + seconds[name], 3) for name in SECONDS}
+        run.write()
+    return run
 
 
 class _Loop:
     """One run's loop; it knows what was evaluated and tells how far it is."""
 
-    def __init__(self, run: Run, evaluator: Evaluator, deadline: float | None, on_progress: OnProgress) -> None:
+    def __init__(self, run: Run, evaluator: AnyEvaluator, deadline: float | None, on_progress: OnProgress) -> None:
         self.run_, self.evaluator, self.deadline, self.on_progress = run, evaluator, deadline, on_progress
-        self.space, self.budget = run.definition.space, int(run.manifest["budget"])
+        self.space: Space = run.definition.space
+        self.budget = int(run.manifest["budget"])
         self.recorded = run.asks
         self.position, self.generation, self.reused = 0, 0, 0
-        self.done: dict[Architecture, Evaluation] = {}
-        self.batch: list[Architecture] = []
+        self.done: dict[AnyArchitecture, AnyEvaluation] = {}
+        self.batch: list[AnyArchitecture] = []
+        self.algorithm_seconds = 0.0
+        record = run.record
+        with self._algorithm_s_turn():
+            self.algorithm = make_algorithm(record.algorithm, self.space, record.seed, json.loads(record.options))
         evaluator.on_progress = self._tick
 
+    @contextmanager
+    def _algorithm_s_turn(self) -> Iterator[None]:
+        started = time.perf_counter()
+        yield
+        self.algorithm_seconds += time.perf_counter() - started
+
     def run(self) -> None:
-        algorithm: Algorithm = registry.load("algorithms", self.run_.record.algorithm)(
-            self.space, self.run_.record.seed
-        )
         fruitless = 0
         while len(self.done) < self.budget and fruitless < FRUITLESS_ASKS:
-            genomes = algorithm.ask()
+            with self._algorithm_s_turn():
+                genomes = self.algorithm.ask()
             if len(genomes) == 0:
                 return
             asked = [self.space.decode(genome) for genome in genomes]
@@ -243,20 +268,38 @@ class _Loop:
             self._evaluate(asked, new[:room])
             if len(new) > room:
                 return
-            algorithm.tell(genomes, *told([self.done[one] for one in asked]))
+            losses, violations = told([self.done[one] for one in asked])
+            with self._algorithm_s_turn():
+                self.algorithm.tell(genomes, losses, violations)
             fruitless = 0 if new else fruitless + 1
             self.generation += 1
 
-    def _evaluate(self, asked: list[Architecture], new: list[Architecture]) -> None:
+    def conclude(self) -> list[dict[str, Any]]:
+        """Per goal of an algorithm that has any: the best network found, and the algorithm's own choice.
+
+        The choice is evaluated beyond the budget, where it was never asked for, and belongs to no front.
+        """
+        if not isinstance(self.algorithm, GoalSeeking):
+            return []
+        chosen: list[AnyEvaluation] = []
+        if isinstance(self.algorithm, Choosing):
+            with self._algorithm_s_turn():
+                genomes = self.algorithm.choices()
+            chosen = self.evaluator.evaluate([self.space.decode(genome) for genome in genomes])
+        found = [one for one in self.done.values() if one.losses is not None]
+        conclusions = []
+        for number, goal in enumerate(self.algorithm.goals):
+            scores = goal(told(found)[0])
+            best = _conclusion(goal, found[int(np.argmax(scores))]) if found else None
+            choice = _conclusion(goal, chosen[number]) if chosen else None
+            conclusions.append({"goal": str(goal), "target": goal.target, "best": best, "choice": choice})
+        return conclusions
+
+    def _evaluate(self, asked: list[AnyArchitecture], new: list[AnyArchitecture]) -> None:
         self.batch = new
         allowed = self.done.keys() | set(new)
-        replayed = self.position < len(self.recorded)
-        for architecture in asked:
-            if architecture not in allowed:
-                break  # the budget ends within this generation
-            self._record(architecture)
-        if not replayed:
-            self.reused += sum(self.evaluator.known(one).status != "stopped" for one in new)
+        # a budget may end within this generation
+        self._record(list(itertools.takewhile(lambda one: one in allowed, asked)))
         self.done |= dict(zip(new, self.evaluator.evaluate(new), strict=True))
         self.batch = []
         self._tick("training")
@@ -266,16 +309,22 @@ class _Loop:
             most = max(set(causes), key=causes.count)
             raise EverythingFailed(f"all {len(causes)} candidates failed, most often with: {most}")
 
-    def _record(self, architecture: Architecture) -> None:
-        if self.position < len(self.recorded):
-            if self.recorded[self.position].architecture != architecture:
+    def _record(self, asked: list[AnyArchitecture]) -> None:
+        """Keep what was asked, or check that it is what was asked for before."""
+        recorded = self.recorded[self.position : self.position + len(asked)]
+        for ask, architecture in zip(recorded, asked, strict=False):
+            if ask.architecture != str(architecture):
                 raise InputError(
                     f"cannot resume {self.run_.folder}: its algorithm now asks for other networks than it did "
-                    f"(ask {self.position}); versions of evomnas, pymoo or numpy may differ from those in run.json"
+                    f"(ask {ask.position}); versions of evomnas, pymoo or numpy may differ from those in run.json"
                 )
-        else:
-            self.run_.archive.add_ask(self.run_.record.id, Ask(self.position, self.generation, architecture))
-        self.position += 1
+        fresh = asked[len(recorded) :]
+        start = self.position + len(recorded)
+        if not recorded:
+            self.reused += sum(self.evaluator.known(one).status != "stopped" for one in self.batch)
+        asks = [Ask(start + number, self.generation, str(one)) for number, one in enumerate(fresh)]
+        self.run_.archive.add_asks(self.run_.record.id, asks)
+        self.position += len(asked)
 
     def _tick(self, phase: str) -> None:
         if self.deadline is not None and time.perf_counter() >= self.deadline:
@@ -295,3 +344,10 @@ class _Loop:
                 self.reused,
             )
         )
+
+
+def _conclusion(goal: Goal, evaluation: AnyEvaluation) -> dict[str, Any]:
+    score = float(goal(told([evaluation])[0])[0]) if evaluation.losses is not None else None
+    architecture = evaluation.architecture
+    losses = None if evaluation.losses is None else list(evaluation.losses)
+    return {"id": architecture.id, "architecture": str(architecture), "losses": losses, "score": score}

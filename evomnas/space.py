@@ -15,9 +15,10 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +29,55 @@ from evomnas.errors import InputError
 Genomes = NDArray[np.int64]
 
 GENES = ("op", "kernel", "se", "skip", "filters", "layers")
+
+
+class Space(Protocol):
+    """What an algorithm knows of a search space, be it `SearchSpace` or a table's (`evomnas.table`)."""
+
+    @property
+    def gene_sizes(self) -> NDArray[np.int64]:
+        """Number of choices of every gene, shape (n_var,)."""
+        ...
+
+    @property
+    def genes_per_block(self) -> int:
+        """So many neighbouring genes describe one block together."""
+        ...
+
+    @property
+    def networks(self) -> int:
+        """Number of distinct networks."""
+        ...
+
+    def decode(self, genome: NDArray[np.int64]) -> Any:
+        """What a genome of shape (n_var,) means: hashable, equal for equal networks."""
+        ...
+
+    def sample(self, count: int, rng: np.random.Generator) -> Genomes:
+        """`count` genomes of shape (count, n_var) that use every gene's choices equally often."""
+        ...
+
+    def draw(self, rng: np.random.Generator) -> NDArray[np.int64]:
+        """A genome of shape (n_var,) of one network, each distinct network with the same chance."""
+        ...
+
+    def reference(self) -> NDArray[np.int64] | None:
+        """The reference network's genome; None where it is not in the space."""
+        ...
+
+
+def sample_evenly(sizes: NDArray[np.int64], count: int, rng: np.random.Generator) -> Genomes:
+    """`count` genomes of shape (count, n_var), every gene's choices used equally often.
+
+    Each column is a shuffled repetition of all choices (a Latin hypercube over categories), so that even a
+    small first population holds every choice of every gene; single genomes are uniform.
+    """
+    columns = []
+    for size in sizes:
+        repeats = -(-count // int(size))
+        values = np.concatenate([rng.permutation(size) for _ in range(repeats)])[:count]
+        columns.append(rng.permutation(values))
+    return np.stack(columns, axis=1).astype(np.int64)
 
 
 def round_filters(filters: float, divisor: int) -> int:
@@ -143,23 +193,62 @@ class SearchSpace:
         return math.prod(int(size) for size in self.gene_sizes)
 
     @property
+    def genes_per_block(self) -> int:
+        """The six genes of `GENES`."""
+        return len(GENES)
+
+    @property
     def networks(self) -> int:
-        """Number of distinct networks, at most `genomes`.
+        """Number of distinct networks, at most `genomes`."""
+        return self._ways[0][self._stem]
+
+    @cached_property
+    def _operations(self) -> list[tuple[int, int]]:
+        """The (op, kernel) genes that build different operations: they matter wherever they stand."""
+        first = {Block(op, 3, 1, 1, 1).op: number for number, op in reversed(list(enumerate(self.ops)))}
+        return list(itertools.product(sorted(first.values()), range(len(self.kernels))))
+
+    @cached_property
+    def _distinct(self) -> list[dict[int, dict[Block, tuple[int, ...]]]]:
+        """Per block and channels before it: its distinct blocks, operations aside, with their last four genes."""
+        found: list[dict[int, dict[Block, tuple[int, ...]]]] = []
+        widths = {self._stem}
+        for number in range(self.blocks):
+            _, _, *others = (range(len(choices)) for choices in self.choices(number))
+            behind: dict[int, dict[Block, tuple[int, ...]]] = {width: {} for width in widths}
+            for width, genes in itertools.product(widths, itertools.product(*others)):
+                behind[width].setdefault(self._block(number, (0, 0, *genes), width), genes)
+            found.append(behind)
+            widths = set(self.filter_choices(number))
+        return found
+
+    @cached_property
+    def _ways(self) -> list[dict[int, int]]:
+        """Per block and channels before it: the number of distinct networks from there on.
 
         What a block's genes build depends on the blocks before it through their filters alone, so the
-        distinct blocks behind each width are counted and the counts multiplied along the chain. Operations
-        and kernels matter wherever they stand.
+        distinct blocks behind each width are counted and the counts multiplied along the chain.
         """
-        operations = len({Block(op, 3, 1, 1, 1).op for op in self.ops}) * len(self.kernels)
-        ways = Counter({self._stem: 1})  # networks up to here, by their filters
+        ways = [dict.fromkeys(self.filter_choices(self.blocks - 1), 1)]
+        for behind in reversed(self._distinct):
+            after, operations = ways[0], len(self._operations)
+            ways.insert(
+                0, {width: operations * sum(after[b.filters] for b in found) for width, found in behind.items()}
+            )
+        return ways
+
+    def draw(self, rng: np.random.Generator) -> NDArray[np.int64]:
+        """A genome of shape (n_var,), each distinct network with the same chance; see `_ways`."""
+        genome: list[int] = []
+        filters = self._stem
         for number in range(self.blocks):
-            after: Counter[int] = Counter()
-            _, _, *others = (range(len(choices)) for choices in self.choices(number))
-            for filters, count in ways.items():
-                for block in {self._block(number, (0, 0, *genes), filters) for genes in itertools.product(*others)}:
-                    after[block.filters] += count * operations
-            ways = after
-        return ways.total()
+            distinct, after = self._distinct[number][filters], self._ways[number + 1]
+            blocks = list(distinct)
+            total = sum(after[block.filters] for block in blocks)
+            chosen = blocks[rng.choice(len(blocks), p=[after[block.filters] / total for block in blocks])]
+            genome += [*self._operations[rng.integers(len(self._operations))], *distinct[chosen]]
+            filters = chosen.filters
+        return np.array(genome, dtype=np.int64)
 
     def decode(self, genome: Sequence[int] | NDArray[np.integer]) -> Architecture:
         """The canonical architecture of a genome of shape (n_var,).
@@ -268,15 +357,13 @@ class SearchSpace:
         )
         return Architecture(self._stem, self.stem_stride, blocks, self.head)
 
-    def sample(self, count: int, rng: np.random.Generator) -> Genomes:
-        """`count` genomes of shape (count, n_var), every gene's choices used equally often.
+    def reference(self) -> NDArray[np.int64] | None:
+        """MobileNetV2's genome; None where the space leaves out what it is made of."""
+        try:
+            return self.encode(self.mobilenet_v2())
+        except InputError:
+            return None
 
-        Each column is a shuffled repetition of all choices (a Latin hypercube over categories), so that
-        even a small first population holds every choice of every gene; single genomes are uniform.
-        """
-        columns = []
-        for size in self.gene_sizes:
-            repeats = -(-count // int(size))
-            values = np.concatenate([rng.permutation(size) for _ in range(repeats)])[:count]
-            columns.append(rng.permutation(values))
-        return np.stack(columns, axis=1).astype(np.int64)
+    def sample(self, count: int, rng: np.random.Generator) -> Genomes:
+        """`count` genomes of shape (count, n_var); see `sample_evenly`."""
+        return sample_evenly(self.gene_sizes, count, rng)

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from evomnas.architecture import Architecture
 from evomnas.archive import Archive, Ask, RunRecord, context_key
 from evomnas.errors import InputError
-from evomnas.evaluation import Cost, Failure, Measurement, Training
+from evomnas.evaluation import Cost, Failure, Measurement, TabularEvaluation, Training
 from evomnas.latency.protocol import Calibration
+from evomnas.table import TabularArchitecture
 
 ARCHITECTURE = Architecture.parse("stem8_s1-conv_k3_s1_f8_n1-head16")
 OTHER = Architecture.parse("stem8_s1-conv_k5_s1_f8_n1-head16")
@@ -50,6 +51,16 @@ def test_a_failure_is_a_record_and_never_a_number(archive):
     assert (evaluation.status, evaluation.failure, evaluation.losses) == ("failed", failure, None)
 
 
+def test_lookups_come_back_as_they_were_added(archive):
+    found = TabularEvaluation(TabularArchitecture("012"), (0.1, 5.0), (0.1, 0.5), {"accuracy": 0.9, "macs": 5.0})
+    missing = TabularEvaluation(TabularArchitecture("222"), None, None, {}, Failure("missing", "no row"))
+    archive.add_lookups("t", [found, missing])
+    assert archive.lookup("t", found.architecture) == found
+    assert archive.lookup("t", missing.architecture) == missing
+    assert archive.lookup("another table", found.architecture) is None
+    assert (found.status, missing.status) == ("ok", "failed")
+
+
 def test_the_first_result_counts(archive):
     archive.add_training("p", ARCHITECTURE, TRAINING)
     archive.add_training("p", ARCHITECTURE, Training(0.1, (), 0.0))
@@ -61,9 +72,9 @@ def test_the_first_result_counts(archive):
 def test_runs_and_asks_come_back_in_order(archive):
     record = RunRecord("r", "nsga2", 1, "{}", "p", "d", "now")
     archive.add_run(record)
-    asks = [Ask(1, 0, OTHER), Ask(0, 0, ARCHITECTURE), Ask(2, 1, ARCHITECTURE)]
-    for ask in asks:
-        archive.add_ask("r", ask)
+    asks = [Ask(1, 0, str(OTHER)), Ask(0, 0, str(ARCHITECTURE)), Ask(2, 1, str(ARCHITECTURE))]
+    archive.add_asks("r", asks[:1])
+    archive.add_asks("r", asks[1:])
     assert archive.run("r") == record
     assert archive.asks("r") == sorted(asks, key=lambda ask: ask.position)
     with pytest.raises(InputError, match="has no run x"):
@@ -84,7 +95,7 @@ def test_two_writers_lose_nothing(tmp_path):
     def write(name: str) -> None:
         archive = Archive(path)
         for position in range(50):
-            archive.add_ask(name, Ask(position, 0, ARCHITECTURE))
+            archive.add_asks(name, [Ask(position, 0, str(ARCHITECTURE))])
         archive.close()
 
     threads = [threading.Thread(target=write, args=(name,)) for name in ("a", "b")]
@@ -119,7 +130,7 @@ def test_an_archive_of_another_version_is_refused(tmp_path):
     Archive(path).close()
     with sqlite3.connect(path) as connection:
         connection.execute("PRAGMA user_version = 99")
-    with pytest.raises(InputError, match="has version 99, this evomnas reads up to 2: update evomnas"):
+    with pytest.raises(InputError, match="has version 99, this evomnas reads up to 3: update evomnas"):
         Archive(path)
 
 
@@ -136,7 +147,8 @@ def test_an_older_archive_is_brought_up_to_date_and_loses_nothing(tmp_path):
         )
         assert found.training == Training(0.9, (1.0, 0.5), 3.0)
         assert archive.calibration("device") == Calibration(0.25, (0.25, 0.26), None)
-        assert [ask.architecture for ask in archive.asks("r")] == [architecture]
+        assert [ask.architecture for ask in archive.asks("r")] == [str(architecture)]
+        assert archive.run("r").options == "{}"
         archive.add_layer("device", "layer", 0.5)
         assert archive.layer("device", "layer") == 0.5
         archive.close()

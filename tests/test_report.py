@@ -8,7 +8,8 @@ import shutil
 
 import pytest
 
-from evomnas.report import duration, write_report
+from evomnas.presentation import duration
+from evomnas.report import write_report
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 

@@ -11,7 +11,7 @@ import pytest
 from evomnas.errors import InputError
 from evomnas.evaluation import Training
 from evomnas.executors import PoolExecutor, make_executor
-from evomnas.report import headline
+from evomnas.presentation import headline
 from evomnas.runs import Run
 from evomnas.search import EverythingFailed, resume, search
 from evomnas.training import ProxyTask
@@ -177,7 +177,7 @@ def test_a_time_limit_stops_in_the_middle_of_a_generation_and_loses_nothing(tiny
     run = search(tiny, budget=20, seed=1, out=tmp_path / "run", workers=0, time_limit_s=250.0)
     assert run.manifest["status"] == "out of time"
     assert run.manifest["evaluations"] == 3
-    assert "; 3 networks in" in headline(run, [r.to_dict() for r in run.results()], [r.to_dict() for r in run.front()])
+    assert "; 3 networks in" in headline(run, run.results())
     assert sum(result.evaluation.status == "stopped" for result in run.results()) == 17
 
 

@@ -1,18 +1,31 @@
 """Search algorithms: they ask for genomes and are told losses, and know nothing else.
 
-An algorithm is a class that is called with a `SearchSpace` and a seed and has the two methods of
-`Algorithm`. It never evaluates, logs or touches files, and draws all randomness from its seed, so that it
-can be replayed from an archive. Register another one as an entry point of the group `evomnas.algorithms`.
+- `nsga2`: the whole Pareto set in one run (pymoo).
+- `rl_weighted`, with `controller`: the paper's own search, an RNN controller and the weighted product (torch).
+- `evolution`: aging evolution on the same scalar goals (DEAP).
+- `random_search`: what all others must beat.
+
+An algorithm is a class that is called with a `Space` and a seed and has the two methods of `Algorithm`. It
+never evaluates, logs or touches files, and draws all randomness from its seed, so that it can be replayed
+from an archive. Its options are its keyword-only arguments. Register another one as an entry point of the
+group `evomnas.algorithms`; `AskAndTell` is a base that takes turns and checks what is told.
 """
 
 from __future__ import annotations
 
-from typing import Protocol
+import inspect
+from collections.abc import Mapping
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
-from evomnas.space import Genomes
+from evomnas import registry
+from evomnas.errors import InputError
+from evomnas.reward import Goal
+from evomnas.space import Genomes, Space
+
+Losses = NDArray[np.float64]
 
 
 class Algorithm(Protocol):
@@ -22,7 +35,7 @@ class Algorithm(Protocol):
         """The next genomes, shape (n, n_var); none where the algorithm has nothing more to ask."""
         ...
 
-    def tell(self, genomes: Genomes, losses: NDArray[np.float64], violations: NDArray[np.float64]) -> None:
+    def tell(self, genomes: Genomes, losses: Losses, violations: Losses) -> None:
         """What came of the genomes asked last.
 
         Args:
@@ -31,3 +44,89 @@ class Algorithm(Protocol):
             violations: Shape (n,); 0 where a candidate is feasible, positive where it is not or failed.
         """
         ...
+
+
+@runtime_checkable
+class GoalSeeking(Protocol):
+    """An algorithm that looks for one network per goal."""
+
+    goals: tuple[Goal, ...]
+
+
+@runtime_checkable
+class Choosing(GoalSeeking, Protocol):
+    """An algorithm that can say, without asking, which network it holds to be the best for each of its goals."""
+
+    def choices(self) -> Genomes:
+        """A genome per goal, shape (goals, n_var)."""
+        ...
+
+
+class AskAndTell:
+    """Takes turns and checks what is told; a wrong tell changes nothing. Subclasses breed and learn."""
+
+    def __init__(self, space: Space) -> None:
+        self.space = space
+        self._asked: Genomes | None = None
+
+    def _breed(self) -> Genomes:
+        """The next genomes, shape (n, n_var)."""
+        raise NotImplementedError
+
+    def _learn(self, genomes: Genomes, losses: Losses, violations: Losses) -> None:
+        """Take in what came of them."""
+        raise NotImplementedError
+
+    def ask(self) -> Genomes:
+        """The next genomes, shape (n, n_var); empty when there is nothing more to ask."""
+        if self._asked is not None:
+            raise RuntimeError("ask was called twice: tell the losses of the genomes asked before")
+        genomes = self._breed()
+        if len(genomes) == 0:
+            return np.zeros((0, len(self.space.gene_sizes)), dtype=np.int64)
+        self._asked = genomes
+        return genomes.copy()
+
+    def tell(self, genomes: Genomes, losses: Losses, violations: Losses) -> None:
+        """What came of the genomes asked last; see `Algorithm`."""
+        if self._asked is None:
+            raise RuntimeError("tell was called before ask")
+        if not np.array_equal(genomes, self._asked):
+            raise ValueError("tell needs the genomes that were asked for last, in their order")
+        if losses.shape != (len(genomes), 2) or violations.shape != (len(genomes),):
+            raise ValueError(
+                f"tell needs losses of shape ({len(genomes)}, 2) and violations of shape ({len(genomes)},), "
+                f"got {losses.shape} and {violations.shape}"
+            )
+        if np.isnan(losses).any() or np.isnan(violations).any():
+            raise ValueError("losses and violations must not be NaN: a failure is infinite and violated")
+        self._asked = None
+        self._learn(genomes, losses, violations)
+
+
+def option_names(algorithm: str) -> list[str]:
+    """The options of a registered algorithm: its keyword-only arguments."""
+    parameters = inspect.signature(registry.load("algorithms", algorithm)).parameters.values()
+    return [one.name for one in parameters if one.kind is inspect.Parameter.KEYWORD_ONLY]
+
+
+def make_algorithm(algorithm: str, space: Space, seed: int, options: Mapping[str, Any]) -> Algorithm:
+    """A registered algorithm.
+
+    Raises:
+        InputError: There is none of that name, it lacks one of the options, or a value is wrong.
+    """
+    names = option_names(algorithm)
+    for name in options:
+        if name not in names:
+            allowed = f"it takes {', '.join(names)}" if names else "it takes none"
+            raise InputError(f"{algorithm} has no option {name}: {allowed}")
+    made: Algorithm = registry.load("algorithms", algorithm)(space, seed, **options)
+    return made
+
+
+def check_whole(name: str, value: int, least: int) -> int:
+    """`value` of an option, if it is a whole number of at least `least`; else InputError."""
+    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= 10_000:
+        raise InputError(f"{name} must be a whole number from {least} to 10000, got {value}")
+    return value

@@ -96,7 +96,7 @@ def _check_layers(setting: Setting, opened: Run | None, count: int, output: Plai
     from evomnas.space import SearchSpace
     from evomnas.workbench import prepare_stages
 
-    space = SearchSpace() if opened is None else opened.definition.space
+    space = SearchSpace() if opened is None else opened.images.space
     space.mobilenet_v2().check_resolution(setting.resolution)
     runtime, shape = open_runtime(setting.runtime), (setting.classes, setting.channels, setting.resolution)
     with _status() as say:
@@ -133,9 +133,9 @@ def _setting(opened: Run | None, **given: Any) -> Setting:
     from evomnas.meter import Setting, default_reference
 
     if opened is not None:
-        latency, shape = opened.definition.latency, opened.shape
+        latency, shape = opened.images.latency, opened.shape
         values = latency.model_dump(include={"runtime", "target", "threads", "batch"}) | shape
-        reference = opened.definition.space.mobilenet_v2()
+        reference = opened.images.space.mobilenet_v2()
     else:
         values = {"runtime": "onnxruntime", "target": "local", "threads": 1, "batch": 1}
         values |= {"channels": 3, "resolution": 224, "classes": 1000}

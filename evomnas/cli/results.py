@@ -47,13 +47,14 @@ def show(
     from evomnas.runs import Run, to_csv
 
     opened = Run.open(folder)
-    rows = [result.to_dict() for result in (opened.results() if everything else opened.front())]
+    results = opened.results() if everything else opened.front()
+    rows = [result.to_dict() for result in results]
     if output is Format.JSON:
         typer.echo(json.dumps(rows, indent=2))
     elif output is Format.CSV:
         typer.echo(to_csv(rows), nl=False)
     else:
-        print_results(rows)
+        print_results(opened, results)
 
 
 @app.command()
@@ -159,10 +160,14 @@ def describe(
 
 
 def _describe_space(problem: str, output: PlainFormat) -> None:
-    from evomnas.definition import load_definition
+    from evomnas.definition import TableDefinition, load_definition
     from evomnas.space import GENES
 
     definition = load_definition(problem, [])
+    if isinstance(definition, TableDefinition):
+        raise InputError(
+            f"{definition.name} is a table of {definition.space.networks:,} networks: it has no blocks to describe"
+        )
     space = definition.space
     choices = [space.choices(number) for number in range(space.blocks)]
     if output is PlainFormat.JSON:
@@ -195,9 +200,11 @@ def find_architecture(text: str, opened: Run | None) -> Architecture:
     if text.partition("@")[0] in NETWORKS:
         return published(text)
     if opened is not None:
-        known = {str(ask.architecture.id): ask.architecture for ask in opened.asks}
-        if text in known:
-            return known[text]
+        assert opened.images  # raises where there is nothing to build
+        for ask in opened.asks:
+            architecture = Architecture.parse(ask.architecture)
+            if architecture.id == text:
+                return architecture
         raise InputError(f"{opened.folder} has no network {text!r}: evomnas show {opened.folder} --all lists them")
     if re.fullmatch(r"[0-9a-f]{8}", text):
         raise InputError(f"{text} is the id of a run's network: say which run with --run RUN")

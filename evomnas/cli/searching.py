@@ -102,22 +102,26 @@ def resume(
 
 def _finish(finished: Run) -> None:
     """Write the report; say what came out, where it is and what to do next."""
-    from evomnas.report import duration, headline, write_report
+    from evomnas.definition import TableDefinition
+    from evomnas.presentation import duration, goal_lines, headline
+    from evomnas.report import write_report
 
     report_path = write_report(finished)
     _stop_display()
     results = finished.results()
-    rows, front = ([result.to_dict() for result in chosen] for chosen in (results, finished.front(results)))
-    print_results(front)
-    typer.echo(headline(finished, rows, front))
-    failed = sum(row["status"] == "failed" for row in rows)
+    front = finished.front(results)
+    print_results(finished, front)
+    typer.echo(headline(finished, results))
+    for line in goal_lines(finished):
+        typer.echo(line)
+    failed = sum(result.evaluation.failure is not None for result in results)
     if failed:
         typer.echo(f"{failed} candidates failed; the report says why.")
     if finished.manifest["status"] == "out of time":
         typer.echo(f"Out of time after {duration(finished.manifest['seconds']['total'])}.")
     typer.echo(f"\nReport:  {report_path}")
-    if front:
-        typer.echo(f"Look:    evomnas describe {front[-1]['id']} --run {finished.folder}")
+    if front and not isinstance(finished.definition, TableDefinition):
+        typer.echo(f"Look:    evomnas describe {front[-1].evaluation.architecture.id} --run {finished.folder}")
     more = finished.manifest["budget"] * (1 if finished.manifest["status"] == "out of time" else 2)
     typer.echo(f"Go on:   evomnas resume {finished.folder} --budget {more}")
 

@@ -3,26 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 import typer
 
+if TYPE_CHECKING:
+    from evomnas.runs import Result, Run
 
-def print_results(rows: list[dict[str, Any]]) -> None:
-    """Evaluated networks, as `Result.to_dict` makes them."""
-    if not rows:
+
+def print_results(run: Run, results: Sequence[Result]) -> None:
+    """Evaluated networks of a run."""
+    from evomnas.presentation import result_table
+
+    if not results:
         typer.echo("No network has been evaluated successfully yet.")
         return
-    header = ("id", "accuracy", "latency ms", "95 % interval", "parameters", "MACs", "status")
-    table = []
-    for row in rows:
-        interval = row["latency_ci"] and f"{row['latency_ci'][0]:.4f} to {row['latency_ci'][1]:.4f}"
-        accuracy = None if row["accuracy"] is None else f"{row['accuracy']:.2%}"
-        latency = None if row["latency_ms"] is None else f"{row['latency_ms']:.4f}"
-        counts = [None if row[name] is None else f"{row[name]:,}" for name in ("params", "macs")]
-        status = "front" if row["on_front"] else row["status"]
-        table.append(tuple(cell or "-" for cell in (row["id"], accuracy, latency, interval, *counts, status)))
-    print_columns(header, table, left=1)
+    header, rows = result_table(run, results)
+    print_columns(header, rows, left=1)
 
 
 def print_columns(header: tuple[str, ...], rows: Sequence[tuple[str, ...]], left: int) -> None:

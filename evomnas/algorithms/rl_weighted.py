@@ -1,0 +1,54 @@
+"""MnasNet's own search: reinforcement learning with the weighted product as reward (paper sections 3 and 4.2)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from evomnas.algorithms import AskAndTell, Losses
+from evomnas.algorithms.controller import Policy
+from evomnas.errors import InputError
+from evomnas.reward import EXPONENTS, Goal, WeightedProduct
+from evomnas.space import Genomes, Space
+
+MINIBATCH = 20  # networks per update
+
+
+class RLWeighted(AskAndTell):
+    """An RNN controller that is trained by PPO to emit networks of high reward.
+
+    Several targets are several searches, each with a controller of its own, as the paper searches again for 22 ms;
+    they take turns, so that each has its share of any budget. A controller may sample a network again.
+    """
+
+    def __init__(
+        self,
+        space: Space,
+        seed: int,
+        *,
+        target_ms: float | Sequence[float],
+        alpha: float = EXPONENTS["soft"][0],
+        beta: float = EXPONENTS["soft"][1],
+    ) -> None:
+        super().__init__(space)
+        targets = [float(one) for one in ([target_ms] if isinstance(target_ms, int | float) else target_ms)]
+        if not targets or len(set(targets)) != len(targets):
+            raise InputError(f"target_ms must list at least one target and none twice, got {targets}")
+        self.goals: tuple[Goal, ...] = tuple(WeightedProduct(target, alpha, beta) for target in targets)
+        seeds = np.random.SeedSequence(seed).spawn(len(targets))
+        self._policies = [Policy(space.gene_sizes, one) for one in seeds]
+        self._turn = 0
+
+    def _breed(self) -> Genomes:
+        return self._policies[self._turn].sample(MINIBATCH)
+
+    def _learn(self, genomes: Genomes, losses: Losses, violations: Losses) -> None:
+        rewarded = (violations <= 0) & np.isfinite(losses).all(axis=1)  # no reward and no gradient for the others
+        rewards = self.goals[self._turn](losses[rewarded])
+        self._policies[self._turn].learn(genomes[rewarded], rewards)
+        self._turn = (self._turn + 1) % len(self._policies)
+
+    def choices(self) -> Genomes:
+        """What each controller holds to be the best, shape (targets, n_var)."""
+        return np.stack([policy.likeliest() for policy in self._policies])

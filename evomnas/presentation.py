@@ -1,0 +1,115 @@
+"""Results as people read them: one sentence, a table's cells, durations. What the command and the pages share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from evomnas.definition import TableDefinition
+from evomnas.runs import Result, Run
+
+
+def duration(seconds: float) -> str:
+    """Seconds as people say them: `48 s`, `2 min 40 s`, `3 h 5 min`."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def said(run: Run, losses: Sequence[float]) -> str:
+    """Two losses in words: `97.8% at 0.0493 ms`."""
+    cost, quality = run.definition.shown(losses)
+    return f"{quality:.1f}% at {amount(cost)}{_unit(run)}" if _percent(run) else f"{quality:.4g} at {amount(cost)}"
+
+
+def amount(value: float) -> str:
+    """A cost with three to four digits that count; counts in full."""
+    return f"{value:,.0f}" if abs(value) >= 10_000 else f"{value:.3g}"
+
+
+def _unit(run: Run) -> str:
+    units = {"latency (ms)": " ms", "parameters": " parameters", "MACs": " MACs"}
+    return units.get(run.definition.axes[1], "")
+
+
+def _percent(run: Run) -> bool:
+    return run.definition.axes[0].endswith("(%)")
+
+
+def result_table(run: Run, results: Sequence[Result]) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    """A header and a row of cells per result; `-` for what is not known."""
+    if isinstance(run.definition, TableDefinition):
+        quality, cost = run.definition.axes
+        return ("id", "network", quality, cost, "status"), [_tabular_cells(run, result) for result in results]
+    header = ("id", "accuracy", "latency ms", "95 % interval", "parameters", "MACs", "status")
+    return header, [_cells(result.to_dict()) for result in results]
+
+
+def _tabular_cells(run: Run, result: Result) -> tuple[str, ...]:
+    row, losses = result.to_dict(), result.evaluation.losses
+    cost, quality = run.definition.shown(losses) if losses else (None, None)
+    shown = None if quality is None else f"{quality:.2f}" if _percent(run) else f"{quality:.4g}"
+    cells = (row["id"], row["architecture"], shown, None if cost is None else amount(cost), _status(row))
+    return tuple(cell or "-" for cell in cells)
+
+
+def _cells(row: dict[str, Any]) -> tuple[str, ...]:
+    interval = row["latency_ci"] and f"{row['latency_ci'][0]:.4f} to {row['latency_ci'][1]:.4f}"
+    accuracy = None if row["accuracy"] is None else f"{row['accuracy']:.2%}"
+    latency = None if row["latency_ms"] is None else f"{row['latency_ms']:.4f}"
+    counts = [None if row[name] is None else f"{row[name]:,}" for name in ("params", "macs")]
+    return tuple(cell or "-" for cell in (row["id"], accuracy, latency, interval, *counts, _status(row)))
+
+
+def _status(row: dict[str, Any]) -> str:
+    return "front" if row["on_front"] else str(row["status"])
+
+
+def headline(run: Run, results: Sequence[Result]) -> str:
+    """The result in one sentence."""
+    front = run.front(list(results))
+    evaluated = sum(result.evaluation.status != "stopped" for result in results)
+    work = f"{evaluated} networks in {duration(run.manifest['seconds']['total'])}"
+    if not front:
+        return f"No network on the front yet: {work}."
+    first, last = (result.evaluation.losses or () for result in (front[0], front[-1]))
+    names = ("cheapest", "best") if isinstance(run.definition, TableDefinition) else ("fastest", "most accurate")
+    text = f"{len(front)} networks on the Pareto front; the {names[0]} has {said(run, first)}, "
+    text += f"the {names[1]} {said(run, last)}; {_gain(run, results, front)}"
+    share = run.true_share()
+    of_true = "" if share is None else f", {share:.1%} of the true front's"
+    return f"{text}hypervolume {run.manifest['hypervolume']:.3f}{of_true}; {work}."
+
+
+def _gain(run: Run, results: Sequence[Result], front: Sequence[Result]) -> str:
+    """How much less the front takes than the reference network where it is as good."""
+    known = (one.evaluation for one in results if one.evaluation.architecture.id == run.reference_id)
+    losses = next((one.losses for one in known if one.losses is not None), None)
+    if losses is None:
+        return ""
+    rivals = [one for one in (result.evaluation.losses for result in front) if one is not None and one[0] <= losses[0]]
+    factor = losses[1] / rivals[0][1] if rivals and rivals[0][1] > 0 else 1.0
+    if factor < 1.05:
+        return ""
+    verb = "cheaper" if isinstance(run.definition, TableDefinition) else "faster"
+    quality = said(run, losses).partition(" at ")[0]
+    return f"{factor:.1f}x {verb} than {run.definition.reference_name} at its {quality} or better; "
+
+
+def goal_lines(run: Run) -> list[str]:
+    """Per goal of the run's algorithm: the best network found, beside the algorithm's own choice."""
+    return [line for goal in run.manifest.get("goals", []) for line in _goal_lines(run, goal)]
+
+
+def _goal_lines(run: Run, goal: dict[str, Any]) -> list[str]:
+    lines = [f"Target {amount(goal['target'])}{_unit(run)}, {goal['goal']}:"]
+    for name, title in (("best", "best found"), ("choice", "controller's own choice")):
+        one = goal[name]
+        if one is not None and one["losses"] is not None:
+            lines.append(f"  {title}: {one['id']}, {said(run, one['losses'])}, reward {one['score']:.4f}")
+        elif one is not None:
+            lines.append(f"  {title}: {one['id']}, which failed: {one['architecture']}")
+    return lines

@@ -1,0 +1,116 @@
+"""Scalar goals: what a search for one network maximises, in place of a whole Pareto set.
+
+[1] Tan et al., "MnasNet: Platform-Aware Neural Architecture Search for Mobile", CVPR 2019, section 3.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from evomnas.errors import InputError
+
+EXPONENTS = {"soft": (-0.07, -0.07), "hard": (0.0, -1.0)}  # (alpha, beta) by the names of [1], figure 4
+
+
+def weighted_product(
+    accuracy: ArrayLike, latency: ArrayLike, target: float, alpha: float = -0.07, beta: float = -0.07
+) -> NDArray[np.float64]:
+    """The reward of [1], equations 2 and 3, of networks of any shape: ACC(m) * (LAT(m) / T)^w.
+
+    Args:
+        accuracy: In (0, 1].
+        latency: Positive, in the unit of `target`.
+        target: The latency T that is wanted.
+        alpha: The exponent w of networks that reach it, LAT(m) <= T.
+        beta: The exponent w of networks that do not.
+
+    Raises:
+        InputError: A value is out of its range.
+    """
+    accuracies, latencies = np.asarray(accuracy, dtype=np.float64), np.asarray(latency, dtype=np.float64)
+    if not np.all((accuracies > 0) & (accuracies <= 1)):
+        raise InputError(f"accuracy must lie in (0, 1], got {accuracies}")
+    if not np.all((latencies > 0) & np.isfinite(latencies)):
+        raise InputError(f"latency must be positive and finite, got {latencies}")
+    check_target(target)
+    exponents = np.where(latencies <= target, alpha, beta)  # [1], equation 3
+    rewards: NDArray[np.float64] = accuracies * (latencies / target) ** exponents  # [1], equation 2
+    return rewards
+
+
+def exponent_for(relative_gain: float = 0.05, latency_factor: float = 2.0) -> float:
+    """The exponent with which networks on a usual Pareto front earn the same reward ([1], section 3).
+
+    Args:
+        relative_gain: Relative gain of accuracy, 0.05 for 5 %, that comes
+        latency_factor: with so many times the latency.
+    """
+    if not relative_gain > 0 or not latency_factor > 1:
+        raise InputError(f"the gain must be positive and the factor above 1, got {relative_gain} and {latency_factor}")
+    return math.log(1 / (1 + relative_gain)) / math.log(latency_factor)
+
+
+def check_target(target: float) -> float:
+    """`target`, if it can be one.
+
+    Raises:
+        InputError: It is not positive, or not finite.
+    """
+    if not (target > 0 and math.isfinite(target)):
+        raise InputError(f"the target must be positive, got {target:g}: for example --target-ms 0.5")
+    return target
+
+
+@dataclass(frozen=True, slots=True)
+class WeightedProduct:
+    """Maximise the weighted product; see `weighted_product`."""
+
+    target: float
+    alpha: float = EXPONENTS["soft"][0]
+    beta: float = EXPONENTS["soft"][1]
+
+    def __post_init__(self) -> None:
+        check_target(self.target)
+        for name, value in (("alpha", self.alpha), ("beta", self.beta)):
+            if not (math.isfinite(value) and value <= 0):
+                raise InputError(f"{name} must be 0 or negative, got {value:g}: else latency would be rewarded")
+
+    def __call__(self, losses: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Rewards, shape (n,), of losses of shape (n, 2); 0 without any accuracy, -inf where a loss is infinite."""
+        rewards = np.full(len(losses), -np.inf)
+        known = np.isfinite(losses).all(axis=1)
+        rewards[known] = 0.0
+        known &= losses[:, 0] < 1
+        accuracies, latencies = 1.0 - losses[known, 0], losses[known, 1]
+        rewards[known] = weighted_product(accuracies, latencies, self.target, self.alpha, self.beta)
+        return rewards
+
+    def __str__(self) -> str:
+        if self.alpha == self.beta:
+            return f"weighted product with exponent {self.alpha:g}"
+        return f"weighted product with exponents {self.alpha:g} within the target and {self.beta:g} beyond"
+
+
+@dataclass(frozen=True, slots=True)
+class Constrained:
+    """Maximise accuracy subject to latency <= target ([1], equation 1); who misses it is ranked by how far."""
+
+    target: float
+
+    def __post_init__(self) -> None:
+        check_target(self.target)
+
+    def __str__(self) -> str:
+        return "highest accuracy within the target"
+
+    def __call__(self, losses: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Scores, shape (n,), of losses of shape (n, 2): the accuracy, or minus the relative excess of latency."""
+        excess = losses[:, 1] / self.target - 1
+        return np.where(excess > 0, -excess, 1.0 - losses[:, 0])
+
+
+Goal = WeightedProduct | Constrained

@@ -1,0 +1,239 @@
+"""Tables: complete or partial records of a space's networks, as NAS benchmarks publish them.
+
+A table is a CSV file with a header, or a JSON file: a list of objects, or an object of objects whose keys
+are genomes written one character per gene. Some columns are genes, others are objectives. Values of genes are
+text; a gene's choices are its values in the table, numbers in their order and then words.
+
+Looking a network up costs microseconds, so that searches can be studied by the thousand; and where a table holds
+every network of its space, the true Pareto front is known.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evomnas.errors import InputError, unknown
+from evomnas.space import Genomes, sample_evenly
+
+MAX_GENE_CHARACTERS = 64
+
+
+@dataclass(frozen=True, slots=True)
+class TabularArchitecture:
+    """A network of a table, called by its genes' values: `02012100`, or `3-5-dense` where they are longer."""
+
+    name: str
+
+    @property
+    def id(self) -> str:
+        """Eight hexadecimal digits that stand for this network."""
+        return hashlib.blake2b(self.name.encode(), digest_size=4).hexdigest()
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class TabularSpace:
+    """The space of a table: an independent choice per gene.
+
+    Attributes:
+        choices: Per gene its values, in order.
+        genes_per_block: So many neighbouring genes describe one block together.
+        rows: The genomes that the table holds, shape (n, n_var); all others have no result.
+        reference_row: Which of them is the reference network's.
+    """
+
+    def __init__(
+        self, choices: Sequence[Sequence[str]], rows: Genomes, reference_row: int, genes_per_block: int = 1
+    ) -> None:
+        self.choices = tuple(tuple(values) for values in choices)
+        self.rows, self.reference_row, self.genes_per_block = rows, reference_row, genes_per_block
+        self.gene_sizes: NDArray[np.int64] = np.array([len(values) for values in self.choices], dtype=np.int64)
+
+    @property
+    def genomes(self) -> int:
+        """Number of genomes."""
+        return math.prod(int(size) for size in self.gene_sizes)
+
+    @property
+    def networks(self) -> int:
+        """Number of networks that the table holds."""
+        return len(self.rows)
+
+    def decode(self, genome: Sequence[int] | NDArray[np.integer]) -> TabularArchitecture:
+        """The network of a genome of shape (n_var,), whether the table holds it or not.
+
+        Raises:
+            InputError: The genome does not belong to this space.
+        """
+        genes = np.asarray(genome)
+        fitting = genes.shape == self.gene_sizes.shape and bool(np.all((genes >= 0) & (genes < self.gene_sizes)))
+        if not fitting or not bool(np.all(genes == np.floor(genes))):
+            raise InputError(f"a genome of this table has {len(self.choices)} whole numbers below {self.gene_sizes}")
+        return TabularArchitecture(_name([values[int(gene)] for values, gene in zip(self.choices, genes, strict=True)]))
+
+    def sample(self, count: int, rng: np.random.Generator) -> Genomes:
+        """`count` genomes of shape (count, n_var); see `evomnas.space.sample_evenly`."""
+        return sample_evenly(self.gene_sizes, count, rng)
+
+    def draw(self, rng: np.random.Generator) -> NDArray[np.int64]:
+        """A genome of shape (n_var,) of one of the table's networks, all with the same chance."""
+        row: NDArray[np.int64] = self.rows[rng.integers(len(self.rows))]
+        return row
+
+    def reference(self) -> NDArray[np.int64]:
+        """The reference network's genome."""
+        row: NDArray[np.int64] = self.rows[self.reference_row]
+        return row
+
+
+class Table:
+    """A table that was read: its space and, row by row, what it says of every network.
+
+    Attributes:
+        space: The genes.
+        columns: The objectives' values as they stand in the file, shape (n, 2); NaN where it has none. Rows of one
+            network, as of a benchmark that repeats trainings, are averaged.
+        fingerprint: A hash of the genes and these values.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        genes: Sequence[str],
+        objectives: Sequence[str],
+        reference: str | None = None,
+        genes_per_block: int = 1,
+    ) -> None:
+        """Read a file.
+
+        Args:
+            path: The file.
+            genes: Columns that are genes; none where the keys of a JSON file hold them.
+            objectives: The two columns that are objectives.
+            reference: The reference network's name; by default the network whose second objective is the median.
+            genes_per_block: So many neighbouring genes describe one block together.
+
+        Raises:
+            InputError: The file cannot be read or is not such a table; the message says why.
+        """
+        self.path = path
+        names, values = _parse(path, genes, objectives)
+        if len(names[0]) % genes_per_block:
+            raise InputError(f"table.genes_per_block is {genes_per_block}, and {path} has {len(names[0])} genes")
+        choices = [sorted(set(column), key=_order) for column in zip(*names, strict=True)]
+        places = [{value: place for place, value in enumerate(column)} for column in choices]
+        genomes = np.array([[p[v] for p, v in zip(places, row, strict=True)] for row in names], dtype=np.int64)
+        rows, group = np.unique(genomes, axis=0, return_inverse=True)
+        sums, counts = np.zeros((len(rows), 2)), np.zeros((len(rows), 1))
+        np.add.at(sums, group.reshape(-1), values)
+        np.add.at(counts, group.reshape(-1), 1)
+        self.columns: NDArray[np.float64] = sums / counts
+        row_names = [_name([c[g] for c, g in zip(choices, row, strict=True)]) for row in rows]
+        self._rows = {name: number for number, name in enumerate(row_names)}
+        if len(self._rows) < len(rows):
+            raise InputError(f"genes of {path} cannot be told apart when they are joined by '-': rename their values")
+        self.space = TabularSpace(choices, rows, self._reference_row(reference), genes_per_block)
+        content = json.dumps([row_names, self.columns.tolist()])
+        self.fingerprint = hashlib.blake2b(content.encode(), digest_size=12).hexdigest()
+
+    def _reference_row(self, reference: str | None) -> int:
+        if reference is None:
+            known = np.flatnonzero(np.isfinite(self.columns).all(axis=1))
+            return int(known[np.argsort(self.columns[known, 1], kind="stable")[(len(known) - 1) // 2]])
+        if reference not in self._rows:
+            raise InputError(f"table.reference: {self.path} has no network {reference!r}")
+        return self._rows[reference]
+
+    @cached_property
+    def complete(self) -> bool:
+        """Whether every genome of the space has a row with both objectives."""
+        return len(self.columns) == self.space.genomes and bool(np.isfinite(self.columns).all())
+
+    def row(self, architecture: TabularArchitecture) -> NDArray[np.float64] | None:
+        """The objectives' values of a network, shape (2,); None where the table lacks the network or one of them."""
+        number = self._rows.get(architecture.name)
+        return None if number is None or not np.isfinite(self.columns[number]).all() else self.columns[number]
+
+
+def _name(values: Sequence[str]) -> str:
+    return ("" if all(len(value) == 1 for value in values) else "-").join(values)
+
+
+def _order(value: str) -> tuple[bool, float, str]:
+    number = _number(value)
+    return number is None, 0.0 if number is None else number, value
+
+
+def _number(text: object) -> float | None:
+    """A finite number; None for anything else."""
+    try:
+        number = float(text) if isinstance(text, str | int | float) and not isinstance(text, bool) else math.nan
+    except (ValueError, OverflowError):
+        return None
+    return number if math.isfinite(number) else None
+
+
+def _parse(path: Path, genes: Sequence[str], objectives: Sequence[str]) -> tuple[list[list[str]], NDArray[np.float64]]:
+    """Per row its genes' values and its objectives, shape (n, 2); NaN where an objective is empty."""
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"cannot read the table {path}: {error}") from None
+    keys, rows = _json_rows(path, text) if path.suffix.lower() == ".json" else (None, _csv_rows(path, text))
+    if not rows:
+        raise InputError(f"the table {path} is empty")
+    if not genes and keys is None:
+        raise InputError("table.genes is missing: name the columns that are genes")
+    for column in (*genes, *objectives):
+        if not any(column in row for row in rows):
+            raise unknown("column", column, {str(name) for row in rows[:1] for name in row})
+    genomes = [[row.get(gene) for gene in genes] for row in rows] if genes else [list(key) for key in keys or ()]
+    names = [[_gene(path, value) for value in genome] for genome in genomes]
+    if len({len(row) for row in names}) > 1 or not names[0]:
+        raise InputError(f"the keys of {path} are not genomes of one length: name the genes' columns in table.genes")
+    values = [[math.nan if (n := _number(row.get(name))) is None else n for name in objectives] for row in rows]
+    array = np.array(values, dtype=np.float64)
+    for name, column in zip(objectives, array.T, strict=True):
+        if not np.isfinite(column).any():
+            raise InputError(f"the column {name} of {path} holds no number")
+    if not np.isfinite(array).all(axis=1).any():
+        raise InputError(f"no row of {path} has both {' and '.join(objectives)}")
+    return names, array
+
+
+def _gene(path: Path, value: object) -> str:
+    text = str(value).strip()
+    if value is None or not text or len(text) > MAX_GENE_CHARACTERS or not text.isprintable():
+        raise InputError(f"the table {path} has a row without a value for every gene")
+    return text
+
+
+def _csv_rows(path: Path, text: str) -> list[Mapping[str, Any]]:
+    try:
+        return [row for row in csv.DictReader(text.splitlines(), strict=True) if any(row.values())]
+    except csv.Error as error:
+        raise InputError(f"the table {path} is not valid CSV: {error}") from None
+
+
+def _json_rows(path: Path, text: str) -> tuple[list[str] | None, list[Mapping[str, Any]]]:
+    try:
+        content = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"the table {path} is not valid JSON: {str(error)[:200]}") from None
+    keys = list(content) if isinstance(content, dict) else None
+    rows = list(content.values()) if isinstance(content, dict) else content
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        raise InputError(f"the table {path} must be a list of objects, or an object of objects")
+    return keys, rows
