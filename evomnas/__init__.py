@@ -10,8 +10,10 @@ Where things are:
 - `layer_table`: latencies added up from measured layers; `doctor`: is this machine fit to measure.
 - `evaluation`, `executors`, `archive`, `evaluator`: one architecture's results, where they are made, kept
   and looked up.
+- `table`: published tables of networks, searched in place of trainings.
+- `reward`: the paper's weighted product and its hard formulation, for searches that want one network.
 - `pareto`, `problem`, `algorithms`, `search`: fronts, the pymoo problem, what asks, and the loop.
-- `runs`, `figures`, `report`, `cli`: a run's folder, and how people see it.
+- `runs`, `presentation`, `figures`, `report`, `cli`: a run's folder, and how people see it.
 
 Names below are imported when they are first used: `import evomnas` does not import torch.
 """
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from evomnas.network import build_network
     from evomnas.problem import SearchProblem, load_problem
     from evomnas.report import write_report
+    from evomnas.reward import weighted_product
     from evomnas.runs import Run
     from evomnas.search import resume, search
     from evomnas.space import SearchSpace
@@ -42,12 +45,13 @@ _HOMES = {
     "load_definition": "definition", "InputError": "errors", "measure_latency": "meter", "build_network": "network",
     "SearchProblem": "problem", "load_problem": "problem", "write_report": "report", "Run": "runs",
     "resume": "search", "search": "search", "SearchSpace": "space", "import_weights": "weights", "published": "zoo",
+    "weighted_product": "reward",
 }  # fmt: skip
 
 __all__ = [
     "Architecture", "Block", "InputError", "ProblemDefinition", "Run", "SearchProblem", "SearchSpace",
     "build_network", "count_cost", "import_weights", "load_definition", "load_problem", "measure_latency",
-    "published", "resume", "search", "write_report",
+    "published", "resume", "search", "weighted_product", "write_report",
 ]  # fmt: skip
 
 

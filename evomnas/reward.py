@@ -54,15 +54,12 @@ def exponent_for(relative_gain: float = 0.05, latency_factor: float = 2.0) -> fl
     return math.log(1 / (1 + relative_gain)) / math.log(latency_factor)
 
 
-def check_target(target: float) -> float:
-    """`target`, if it can be one.
-
-    Raises:
-        InputError: It is not positive, or not finite.
-    """
+def check_target(target: float) -> None:
+    """Raise InputError where `target` is not one positive, finite number."""
+    if isinstance(target, bool) or not isinstance(target, int | float):
+        raise InputError(f"this goal takes one target, got {target}: only rl-weighted takes several")
     if not (target > 0 and math.isfinite(target)):
         raise InputError(f"the target must be positive, got {target:g}: for example --target-ms 0.5")
-    return target
 
 
 @dataclass(frozen=True, slots=True)

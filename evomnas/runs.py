@@ -235,7 +235,7 @@ def _check_manifest(manifest: dict[str, Any]) -> None:
     for name, kind in kinds.items():
         if not isinstance(manifest[name], kind):
             raise TypeError(f"{name} is {manifest[name]!r}")
-    manifest["seconds"] = dict.fromkeys(SECONDS, 0.0) | manifest["seconds"]
+    manifest["seconds"].setdefault("algorithm", 0.0)  # which older runs did not tell apart
     numbers = [manifest["seconds"][name] for name in SECONDS]
     names = ("rows",) if "table" in manifest["definition"] else ("classes", "channels")
     numbers += [manifest["data"][name] for name in names]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from pathlib import Path
 
@@ -79,6 +80,33 @@ def tiny_file(tmp_path) -> Path:
 
 def _toml(value: object) -> str:
     return f'"{value}"' if isinstance(value, str) else str(value)
+
+
+@pytest.fixture
+def tabular_file(tmp_path) -> Path:
+    """A tabular problem with a complete table: 5 genes of 3 choices, accuracy and latency in conflict."""
+    lines = ["g0,g1,g2,g3,g4,top1,ms"]
+    for genes in itertools.product(range(3), repeat=5):
+        accuracy = 40 + 5 * sum(genes) - 3 * (genes[0] - genes[4]) ** 2
+        latency = 1 + sum((place + 1) * gene for place, gene in enumerate(genes)) / 5
+        lines.append(",".join(map(str, (*genes, accuracy, latency))))
+    (tmp_path / "table.csv").write_text("\n".join(lines) + "\n")
+    path = tmp_path / "tabular.toml"
+    path.write_text(TABULAR)
+    return path
+
+
+TABULAR = """
+name = "tabular"
+summary = "243 networks"
+[table]
+path = "table.csv"
+genes = ["g0", "g1", "g2", "g3", "g4"]
+objectives = [
+    { column = "top1", direction = "maximize", scale = 0.01, quantity = "accuracy" },
+    { column = "ms", direction = "minimize", quantity = "latency_ms" },
+]
+"""
 
 
 @pytest.fixture

@@ -35,7 +35,8 @@ def test_help_does_not_import_torch():
 
 
 @pytest.mark.parametrize(
-    "command", ["run", "resume", "show", "report", "problems", "describe", "measure", "runtimes", "doctor"]
+    "command",
+    ["run", "resume", "show", "report", "problems", "algorithms", "describe", "measure", "runtimes", "doctor"],
 )
 def test_every_command_has_help_and_stands_in_the_readme(command):
     from pathlib import Path
@@ -47,7 +48,7 @@ def test_every_command_has_help_and_stands_in_the_readme(command):
 
 def test_problems_lists_the_built_in_ones():
     lines = evomnas("problems").stdout.splitlines()
-    assert [line.split()[0] for line in lines] == ["cifar10", "digits", "fashion-mnist", "images"]
+    assert [line.split()[0] for line in lines] == ["cifar10", "digits", "fashion-mnist", "images", "nas-bench-macro"]
 
 
 def test_describe_gives_the_published_totals():
@@ -201,7 +202,16 @@ def wrong(tmp_path):
     ("arguments", "message"),
     [
         (["run", "digit"], "did you mean digits?"),
-        (["run", "--algo", "nsga9"], "unknown algorithm 'nsga9': there are nsga2"),
+        (["run", "--algo", "nsga9"], "nsga2, random, rl-weighted; did you mean nsga2?"),
+        (["run", "--algo", "random", "--alpha", "-1"], "random has no option alpha: it takes none"),
+        (["run", "--algo", "nsga2", "--beta", "-1"], "nsga2 has no option beta: it takes population"),
+        (["run", "--algo", "rl-weighted", "--target-ms", "fast"], "write milliseconds, as 0.5, or several as 0.5,1,2"),
+        (["run", "--algo", "rl-weighted", "--target-ms", "-1"], "the target must be positive, got -1"),
+        (["run", "--algo", "evo-weighted", "--target-ms", "1,2"], "only rl-weighted takes several"),
+        (["run", "--algo", "rl-weighted", "--reward", "sfot"], "there are hard, soft; did you mean soft?"),
+        (["run", "--algo", "rl-weighted", "--reward", "hard", "--beta", "-1"], "drop --alpha and --beta, or --reward"),
+        (["run", "nas-bench-macro"], "add --set table.path=FILE"),
+        (["run", "nas-bench-macro", "--set", "table.path=nowhere.json"], "cannot read the table"),
         (["run", "--budget", "0"], "budget must be at least 1"),
         (["run", "--set", "training.epoch=3"], "did you mean training.epochs?"),
         (["run", "--time", "soon"], "as 90s, 10m or 2h"),

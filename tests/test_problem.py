@@ -60,7 +60,7 @@ def test_sampling_draws_pairs_of_genes_independently(rng):
 
 def test_crossover_exchanges_whole_blocks_evenly_and_at_least_one(rng):
     parents = np.stack([np.zeros((2000, 42), dtype=int), np.ones((2000, 42), dtype=int)])
-    children = BlockCrossover()._do(PROBLEM, parents, random_state=rng)
+    children = BlockCrossover(len(GENES))._do(PROBLEM, parents, random_state=rng)
     blocks = children.reshape(2, 2000, 7, len(GENES))
     assert (blocks == blocks[..., :1]).all()  # no block is cut
     assert (children.sum(axis=0) == 1).all()  # each gene goes to one child, its alternative to the other
@@ -76,7 +76,7 @@ def test_crossover_takes_place_with_its_stated_probability(rng):
     """As pymoo calls it: the rest of the pairs are handed on as they are."""
     zeros, ones = (Population.new("X", np.full((3000, 42), value)) for value in (0, 1))
     parents = [Population.create(zero, one) for zero, one in zip(zeros, ones, strict=True)]
-    children = BlockCrossover(prob=0.9).do(PROBLEM, parents, random_state=rng).get("X")
+    children = BlockCrossover(len(GENES), prob=0.9).do(PROBLEM, parents, random_state=rng).get("X")
     pure = (children == children[:, :1]).all(axis=1).sum() / 2  # both children of a pair are, or neither
     untouched = 3000 * (0.1 + 0.9 * 0.5**6)  # exchanging all seven blocks leaves parents, too
     assert abs(pure - untouched) < 5 * np.sqrt(untouched)

@@ -44,9 +44,11 @@ class Controller(nn.Module):
         self._spans = [(int(start), int(end)) for start, end in itertools.pairwise(starts)]
         self._offsets = torch.from_numpy(starts[:-1].copy())
         choices = int(starts[-1])
-        self.tokens = nn.Embedding(choices + 1, UNITS)  # one more for the beginning
-        self.rnn = nn.LSTM(UNITS, UNITS)
-        self.logits = nn.Linear(UNITS, choices)
+        with torch.device("meta"):  # skips torch's own initialisation, which would use the global generator
+            self.tokens = nn.Embedding(choices + 1, UNITS)  # one more for the beginning
+            self.rnn = nn.LSTM(UNITS, UNITS)
+            self.logits = nn.Linear(UNITS, choices)
+        self.to_empty(device="cpu")
         self._blocked = torch.full((len(sizes), 1, choices), -torch.inf)  # the choices of other genes
         for place, (start, end) in enumerate(self._spans):
             self._blocked[place, :, start:end] = 0.0

@@ -46,7 +46,7 @@ class _AgingEvolution(AskAndTell):
 
     def __init__(self, space: Space, seed: int, goal: Goal, population: int, tournament: int) -> None:
         super().__init__(space)
-        self.goals = (goal,)
+        self.goals: tuple[Goal, ...] = (goal,)
         self._size = check_whole("population", population, 2)
         if check_whole("tournament", tournament, 1) > population:
             raise InputError(f"tournament may be at most the population, {population}, got {tournament}")
@@ -108,7 +108,7 @@ class _AgingEvolution(AskAndTell):
 
 
 class EvoWeighted(_AgingEvolution):
-    """Aging evolution on the paper's weighted product."""
+    """Aging evolution on the paper's reward, the weighted product."""
 
     def __init__(
         self,
@@ -125,7 +125,7 @@ class EvoWeighted(_AgingEvolution):
 
 
 class EvoConstrained(_AgingEvolution):
-    """Aging evolution on the paper's hard formulation: the highest accuracy at a latency within the target."""
+    """Aging evolution for the highest accuracy at a latency within the target, the paper's hard formulation."""
 
     def __init__(self, space: Space, seed: int, *, target_ms: float, population: int = 20, tournament: int = 5) -> None:
         super().__init__(space, seed, Constrained(target_ms), population, tournament)

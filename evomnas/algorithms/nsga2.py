@@ -16,9 +16,10 @@ from evomnas.space import Genomes, Space
 
 
 class NSGA2(AskAndTell):
-    """NSGA-II with the space's operators; no network is asked for twice.
+    """NSGA-II finds the whole Pareto set in one run.
 
-    Small populations reach the front in fewer evaluations than pymoo's 100.
+    It has the space's operators, and no network is asked for twice. Small populations reach the front in fewer
+    evaluations than pymoo's 100.
     """
 
     def __init__(self, space: Space, seed: int, *, population: int = 20) -> None:

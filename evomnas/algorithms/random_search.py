@@ -24,7 +24,7 @@ def draw_new(space: Space, seen: set[Any], rng: np.random.Generator) -> np.ndarr
 
 
 class RandomSearch(AskAndTell):
-    """What every other algorithm must beat: it learns nothing."""
+    """Distinct networks at random, each with the same chance: what the others must beat."""
 
     def __init__(self, space: Space, seed: int) -> None:
         super().__init__(space)

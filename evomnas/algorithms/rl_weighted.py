@@ -16,7 +16,7 @@ MINIBATCH = 20  # networks per update
 
 
 class RLWeighted(AskAndTell):
-    """An RNN controller that is trained by PPO to emit networks of high reward.
+    """The paper's own search: an RNN controller learns by PPO to emit networks of high reward.
 
     Several targets are several searches, each with a controller of its own, as the paper searches again for 22 ms;
     they take turns, so that each has its share of any budget. A controller may sample a network again.
@@ -32,7 +32,7 @@ class RLWeighted(AskAndTell):
         beta: float = EXPONENTS["soft"][1],
     ) -> None:
         super().__init__(space)
-        targets = [float(one) for one in ([target_ms] if isinstance(target_ms, int | float) else target_ms)]
+        targets = [float(one) for one in (target_ms if isinstance(target_ms, Sequence) else [target_ms])]
         if not targets or len(set(targets)) != len(targets):
             raise InputError(f"target_ms must list at least one target and none twice, got {targets}")
         self.goals: tuple[Goal, ...] = tuple(WeightedProduct(target, alpha, beta) for target in targets)

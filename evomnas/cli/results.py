@@ -79,6 +79,24 @@ def problems() -> None:
 
 @app.command()
 @reported
+def algorithms() -> None:
+    """List the search algorithms and their options."""
+    import inspect
+
+    from evomnas import registry
+    from evomnas.algorithms import option_names
+
+    flags = {"target_ms": "--target-ms"}
+    rows = []
+    for name in registry.available("algorithms"):
+        summary = (inspect.getdoc(registry.load("algorithms", name)) or "").splitlines()
+        options = " ".join(flags.get(option, f"--{option}") for option in option_names(name))
+        rows.append((name, summary[0] if summary else "", options or "-"))
+    print_columns(("algorithm", "what it does", "options"), rows, left=3)
+
+
+@app.command()
+@reported
 def describe(
     arch: Annotated[
         str | None, typer.Argument(metavar="ARCH", help="An id of a run, a published network, or a notation.")

@@ -15,7 +15,7 @@ import typer
 
 from evomnas.cli.app import RunArgument, Terminated, app, debugging, reported
 from evomnas.cli.tables import print_results
-from evomnas.errors import InputError
+from evomnas.errors import InputError, unknown
 
 if TYPE_CHECKING:  # imported where they are used, so that --help does not wait for torch
     from rich.progress import TaskID
@@ -32,13 +32,39 @@ WorkersOption = Annotated[
     typer.Option("--workers", help="Worker processes; as many as cores by default, 0 for none.", show_default=False),
 ]
 DeviceOption = Annotated[str, typer.Option("--device", help="Trains the networks: auto, cpu or cuda.")]
+TargetsOption = Annotated[
+    str | None,
+    typer.Option(
+        "--target-ms", metavar="MS", show_default=False,
+        help="Latency that the goal is about, several as 0.5,1,2 for rl-weighted; a cost on tabular problems "
+        "[default: the reference network's]",
+    ),
+]  # fmt: skip
+RewardOption = Annotated[
+    str | None,
+    typer.Option(
+        "--reward", help="Exponents by name: soft (both -0.07, the default) or hard (0, -1).", show_default=False
+    ),
+]
+AlphaOption = Annotated[
+    float | None, typer.Option("--alpha", help="The reward's exponent within the target.", show_default=False)
+]
+BetaOption = Annotated[
+    float | None, typer.Option("--beta", help="The reward's exponent beyond it.", show_default=False)
+]
+PopulationOption = Annotated[
+    int | None, typer.Option("--population", help="Of nsga2 and the evo algorithms [default: 20].", show_default=False)
+]
+TournamentOption = Annotated[
+    int | None, typer.Option("--tournament", help="Of the evo algorithms [default: 5].", show_default=False)
+]
 
 
 @app.command()
 @reported
 def run(
     problem: Annotated[str, typer.Argument(help="A built-in problem or a .toml file.")] = "digits",
-    algo: Annotated[str, typer.Option("--algo", help="Search algorithm.")] = "nsga2",
+    algo: Annotated[str, typer.Option("--algo", help="Search algorithm; evomnas algorithms lists them.")] = "nsga2",
     budget: BudgetOption = 64,
     time_limit: TimeOption = None,
     seed: Annotated[int, typer.Option("--seed", help="Of the algorithm.")] = 1,
@@ -55,8 +81,15 @@ def run(
         typer.Option("--archive", help="The archive file [default: evomnas.sqlite beside the run]", show_default=False),
     ] = None,
     device: DeviceOption = "auto",
+    target: TargetsOption = None,
+    reward: RewardOption = None,
+    alpha: AlphaOption = None,
+    beta: BetaOption = None,
+    population: PopulationOption = None,
+    tournament: TournamentOption = None,
 ) -> None:
     """Search a problem for its Pareto set of accuracy and measured latency."""
+    options = algorithm_options(target, reward, alpha, beta, population, tournament)
     limit = _seconds(time_limit)
     with _display() as on_progress:
         from evomnas.definition import load_definition
@@ -68,8 +101,8 @@ def run(
         folder = out or default_folder(definition, algo, seed)
         with _resumable(folder):
             finished = search(
-                definition, algo, budget=budget, seed=seed, out=folder, archive=archive, time_limit_s=limit,
-                workers=workers, device=device, on_progress=on_progress,
+                definition, algo, options=options, budget=budget, seed=seed, out=folder, archive=archive,
+                time_limit_s=limit, workers=workers, device=device, on_progress=on_progress,
             )  # fmt: skip
             _finish(finished)
 
@@ -98,6 +131,38 @@ def resume(
                 folder, budget=budget, time_limit_s=limit, workers=workers, device=device, on_progress=on_progress
             )
             _finish(finished)
+
+
+def algorithm_options(
+    target: str | None,
+    reward: str | None,
+    alpha: float | None,
+    beta: float | None,
+    population: int | None,
+    tournament: int | None,
+) -> dict[str, Any]:
+    """What was given of the algorithms' options."""
+    from evomnas.reward import EXPONENTS
+
+    given: dict[str, Any] = {"target_ms": None if target is None else _targets(target)}
+    if reward is not None:
+        if reward not in EXPONENTS:
+            raise unknown("reward", reward, EXPONENTS)
+        if alpha is not None or beta is not None:
+            raise InputError(f"--reward {reward} stands for exponents of its own: drop --alpha and --beta, or --reward")
+        alpha, beta = EXPONENTS[reward]
+    given |= {"alpha": alpha, "beta": beta, "population": population, "tournament": tournament}
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def _targets(text: str) -> float | list[float]:
+    try:
+        targets = [float(part) for part in text.split(",")]
+    except ValueError:
+        raise InputError(
+            f"cannot read the targets {text!r}: write milliseconds, as 0.5, or several as 0.5,1,2"
+        ) from None
+    return targets[0] if len(targets) == 1 else targets
 
 
 def _finish(finished: Run) -> None:

@@ -1,4 +1,7 @@
-"""One conformance suite for all registered algorithms; a new one joins by its entry point."""
+"""One conformance suite for all registered algorithms; a new one joins by its entry point.
+
+`tests/test_search.py` plays each through the loop: resumed, with a budget below a population, on a table.
+"""
 
 from __future__ import annotations
 
@@ -9,16 +12,33 @@ from pathlib import Path
 import numpy as np
 import pytest
 from deap import base, creator, tools
+from hypothesis import given
+from hypothesis import strategies as st
+from pymoo.util.nds.non_dominated_sorting import NonDominatedSorting
 
 from evomnas import registry
+from evomnas.algorithms import make_algorithm, option_names
 from evomnas.space import SearchSpace
 
 SPACE = SearchSpace(filters=(8, 8, 16), layers=(1, 2, 1), strides=(1, 2, 1), stem=8, head=16)
 
 
+REPEATING = {"rl-weighted"}  # the paper's controller samples a network again where it likes it
+INDIFFERENT = {"random", "rl-weighted"}  # the one learns nothing, the other nothing from failures
+
+
+def make(name: str, space: SearchSpace, seed: int):
+    return make_algorithm(name, space, seed, {"target_ms": 1.5} if "target_ms" in option_names(name) else {})
+
+
 @pytest.fixture(params=sorted(registry.available("algorithms")))
-def algorithm(request):
-    return registry.load("algorithms", request.param)
+def name(request):
+    return request.param
+
+
+@pytest.fixture
+def algorithm(name):
+    return lambda space, seed: make(name, space, seed)
 
 
 def losses_of(genomes: np.ndarray) -> np.ndarray:
@@ -36,10 +56,11 @@ def play(searcher, rounds: int, losses=losses_of, violations=lambda genomes: np.
     return np.concatenate(asked)
 
 
-def test_genomes_are_valid_and_no_network_is_asked_for_twice(algorithm):
+def test_genomes_are_valid_and_no_network_is_asked_for_twice(name, algorithm):
     genomes = play(algorithm(SPACE, 1), 12)
+    assert genomes.dtype == np.int64
     architectures = [SPACE.decode(genome) for genome in genomes]
-    assert len(set(architectures)) == len(architectures)
+    assert len(set(architectures)) == len(architectures) or name in REPEATING
 
 
 def test_the_seed_decides_the_sequence(algorithm):
@@ -48,15 +69,14 @@ def test_the_seed_decides_the_sequence(algorithm):
     assert not np.array_equal(first, other)
 
 
-def test_ties_are_played_the_same_in_fresh_processes(algorithm):
+def test_ties_are_played_the_same_in_fresh_processes(name):
     """A constant objective makes every choice a tie; hash seeds differ from process to process."""
     code = (
         "import sys, hashlib; sys.path.insert(0, sys.argv[1]); import numpy as np;"
-        "from test_algorithms import SPACE, play; from evomnas import registry;"
-        "searcher = registry.load('algorithms', sys.argv[2])(SPACE, 5);"
+        "from test_algorithms import SPACE, make, play;"
+        "searcher = make(sys.argv[2], SPACE, 5);"
         "print(hashlib.sha256(play(searcher, 5, lambda g: np.ones((len(g), 2))).tobytes()).hexdigest())"
     )
-    name = next(name for name in registry.available("algorithms") if registry.load("algorithms", name) is algorithm)
     root = str(Path(__file__).parent)
     runs = [
         subprocess.run([sys.executable, "-c", code, root, name], capture_output=True, text=True, check=True,
@@ -66,7 +86,7 @@ def test_ties_are_played_the_same_in_fresh_processes(algorithm):
     assert runs[0] == runs[1]
 
 
-def test_failures_are_survived_and_not_bred_from(algorithm):
+def test_failures_are_survived_and_not_bred_from(name, algorithm):
     searcher = algorithm(SPACE, 3)
 
     def broken(genomes: np.ndarray) -> np.ndarray:
@@ -75,8 +95,8 @@ def test_failures_are_survived_and_not_bred_from(algorithm):
     def losses(genomes: np.ndarray) -> np.ndarray:
         return np.where(broken(genomes)[:, None] > 0, np.inf, losses_of(genomes))
 
-    genomes = play(searcher, 15, losses, broken)
-    assert broken(genomes[-100:]).mean() < broken(genomes[:40]).mean() / 2
+    genomes = play(searcher, 40, losses, broken)
+    assert broken(genomes[-100:]).mean() < broken(genomes[:20]).mean() / 2 or name in INDIFFERENT
 
 
 def test_a_generation_in_which_all_fail_is_survived(algorithm):
@@ -112,7 +132,31 @@ def test_ask_and_tell_take_turns(algorithm):
         searcher.ask()
 
 
-def test_a_space_that_is_searched_through_ends_in_an_empty_ask(algorithm):
+def test_asked_genomes_are_the_caller_s_own(algorithm):
+    searcher, twin = algorithm(SPACE, 2), algorithm(SPACE, 2)
+    for _ in range(3):
+        genomes, twin_genomes = searcher.ask(), twin.ask()
+        assert np.array_equal(genomes, twin_genomes)
+        kept = genomes.copy()
+        genomes[:] = 0
+        searcher.tell(kept, losses_of(kept), np.zeros(len(kept)))
+        twin.tell(kept, losses_of(kept), np.zeros(len(kept)))
+
+
+def test_the_global_generators_are_left_alone(algorithm):
+    import random
+
+    import torch
+
+    random.seed(1), np.random.seed(1), torch.manual_seed(1)
+    before = random.getstate(), np.random.get_state()[1].tolist(), torch.get_rng_state().tolist()
+    play(algorithm(SPACE, 1), 3)
+    assert (random.getstate(), np.random.get_state()[1].tolist(), torch.get_rng_state().tolist()) == before
+
+
+def test_a_space_that_is_searched_through_ends_in_an_empty_ask(name, algorithm):
+    if name in REPEATING:
+        return  # the loop ends it where nothing new comes: see tests/test_search.py
     space = SearchSpace(
         filters=(8,), layers=(1,), strides=(1,), stem=8, head=8, ops=("conv",), filter_multipliers=(1.0,)
     )
@@ -131,7 +175,7 @@ def test_a_space_that_is_searched_through_ends_in_an_empty_ask(algorithm):
 
 
 def test_nsga2_s_survivors_agree_with_deap_s_non_dominated_ranks():
-    searcher = registry.load("algorithms", "nsga2")(SPACE, 6)
+    searcher = make("nsga2", SPACE, 6)
     population = play(searcher, 2)
     survivors = {genome.tobytes() for genome in searcher._algorithm.pop.get("X").astype(np.int64)}
     if not hasattr(creator, "Losses"):
@@ -150,3 +194,23 @@ def test_nsga2_s_survivors_agree_with_deap_s_non_dominated_ranks():
     ranked = behind[behind.index(front[-1]) + 1 :]
     assert not any(np.array(one, dtype=np.int64).tobytes() in survivors for one in ranked)
     assert len(survivors) == 20
+
+
+@given(st.lists(st.tuples(st.integers(0, 6), st.integers(0, 6)), min_size=1, max_size=40))
+def test_pymoo_s_and_deap_s_non_dominated_ranks_agree(points):
+    """Each is the other's oracle, ties and duplicates included."""
+
+    class Losses(base.Fitness):
+        weights = (-1.0, -1.0)
+
+    class Point(list):
+        pass
+
+    individuals = []
+    for number, point in enumerate(points):
+        individual = Point([number])
+        individual.fitness = Losses(point)
+        individuals.append(individual)
+    ranks = [sorted(one[0] for one in front) for front in tools.sortNondominated(individuals, len(individuals))]
+    fronts = NonDominatedSorting().do(np.array(points, dtype=float))
+    assert [sorted(front.tolist()) for front in fronts] == ranks

@@ -1,0 +1,80 @@
+"""Scalar goals: the published figures, and the order that they give."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from evomnas.errors import InputError
+from evomnas.reward import EXPONENTS, Constrained, WeightedProduct, exponent_for, weighted_product
+
+
+@pytest.mark.parametrize(("latency", "multiplier"), [(40, 1.045), (78, 0.997), (103, 0.978), (110, 0.974), (75, 1.0)])
+def test_the_soft_reward_multiplies_by_what_the_paper_s_exponent_gives_at_75_ms(latency, multiplier):
+    assert weighted_product(1.0, latency, 75) == pytest.approx(multiplier, abs=5e-4)
+    assert weighted_product(0.75, latency, 75) == pytest.approx(0.75 * multiplier, abs=5e-4)
+
+
+def test_the_hard_reward_is_the_accuracy_within_the_target_and_falls_in_proportion_beyond_it():
+    accuracies, latencies = np.array([0.75, 0.75, 0.75]), np.array([10.0, 75.0, 150.0])
+    assert weighted_product(accuracies, latencies, 75, *EXPONENTS["hard"]) == pytest.approx([0.75, 0.75, 0.375])
+
+
+def test_the_exponent_follows_from_5_percent_accuracy_for_twice_the_latency():
+    assert exponent_for() == pytest.approx(-0.0704, abs=5e-5)
+    assert exponent_for(0.05) == pytest.approx(math.log(1 / 1.05) / math.log(2))
+    # with it both networks of the rule earn the same
+    one, other = weighted_product([0.70, 0.70 * 1.05], [75, 150], 75, exponent_for(), exponent_for())
+    assert one == pytest.approx(other)
+    assert exponent_for(0.1, 4) == pytest.approx(-0.0688, abs=5e-5)  # log(1 / 1.1) / log(4)
+
+
+@given(
+    st.floats(0.01, 1), st.floats(0.01, 1), st.floats(0.1, 100), st.floats(0.1, 100), st.floats(0.1, 100),
+    st.floats(-2, -0.001), st.floats(-2, -0.001),
+)  # fmt: skip
+def test_more_accuracy_and_less_latency_are_never_rewarded_less(a1, a2, l1, l2, target, alpha, beta):
+    better = max(a1, a2), min(l1, l2)
+    worse = min(a1, a2), max(l1, l2)
+    rewards = weighted_product([better[0], worse[0]], [better[1], worse[1]], target, alpha, beta)
+    assert rewards[0] >= rewards[1] * (1 - 1e-12)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((0.0, 1.0, 1.0), r"accuracy must lie in \(0, 1\], got 0.0"),
+        ((1.1, 1.0, 1.0), r"accuracy must lie in \(0, 1\]"),
+        ((math.nan, 1.0, 1.0), r"accuracy must lie in \(0, 1\]"),
+        ((0.5, 0.0, 1.0), "latency must be positive and finite, got 0.0"),
+        ((0.5, math.inf, 1.0), "latency must be positive"),
+        ((0.5, 1.0, 0.0), "the target must be positive, got 0: for example --target-ms 0.5"),
+    ],
+)
+def test_values_out_of_range_are_refused(arguments, message):
+    with pytest.raises(InputError, match=message):
+        weighted_product(*arguments)
+
+
+def test_exponents_that_would_reward_latency_are_refused():
+    with pytest.raises(InputError, match="beta must be 0 or negative, got 0.07: else latency would be rewarded"):
+        WeightedProduct(1.0, -0.07, 0.07)
+    with pytest.raises(InputError, match="the gain must be positive"):
+        exponent_for(-0.05)
+
+
+def test_goals_rank_losses_and_know_failures():
+    losses = np.array([[0.25, 75.0], [1.0, 75.0], [np.inf, np.inf]])
+    assert WeightedProduct(75.0)(losses).tolist() == [0.75, 0.0, -np.inf]
+
+
+def test_the_hard_formulation_takes_the_most_accurate_within_the_target_before_all_others():
+    losses = np.array([[0.3, 74.0], [0.2, 75.0], [0.01, 75.1], [0.0, 150.0], [np.inf, np.inf]])
+    scores = Constrained(75.0)(losses)
+    assert np.argsort(-scores).tolist() == [1, 0, 2, 3, 4]
+    assert scores[:2] == pytest.approx([0.7, 0.8])
+    assert scores[3] == -1.0

@@ -1,0 +1,175 @@
+"""All algorithms through the loop, on a table: stopped and resumed, small budgets, goals, and what people see."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from evomnas import registry
+from evomnas.archive import Archive
+from evomnas.definition import load_definition
+from evomnas.errors import InputError
+from evomnas.evaluator import TableEvaluator
+from evomnas.presentation import goal_lines, headline
+from evomnas.report import write_report
+from evomnas.reward import weighted_product
+from evomnas.runs import Run
+from evomnas.search import resume, search
+from evomnas.table import TabularArchitecture
+
+ALGORITHMS = sorted(registry.available("algorithms"))
+
+
+class Interrupt(KeyboardInterrupt):
+    pass
+
+
+def facts(run: Run) -> tuple:
+    """All that two runs must have in common to be the same."""
+    manifest = run.manifest
+    return run.asks, [r.to_dict() for r in run.results()], manifest["hypervolume"], manifest["goals"]
+
+
+@pytest.mark.parametrize("name", ALGORITHMS)
+@pytest.mark.parametrize("place", ["add_asks", "add_lookups"])
+def test_a_stopped_run_resumes_to_the_run_that_nobody_disturbed(name, place, tabular_file, tmp_path, monkeypatch):
+    undisturbed = search(tabular_file, name, budget=60, seed=5, out=tmp_path / "a" / "run")
+    original = getattr(Archive, place)
+    for stop in (1, 2, 3):
+        folder = tmp_path / f"{place}{stop}" / "run"
+        calls = []
+
+        def stopped(self, *args, calls=calls, stop=stop):
+            calls.append(1)
+            if len(calls) == stop:
+                raise Interrupt
+            original(self, *args)
+
+        monkeypatch.setattr(Archive, place, stopped)
+        with pytest.raises(Interrupt):
+            search(tabular_file, name, budget=60, seed=5, out=folder)
+        monkeypatch.undo()
+        assert facts(resume(folder)) == facts(undisturbed)
+
+
+@pytest.mark.parametrize("name", ALGORITHMS)
+@pytest.mark.parametrize("budget", [1, 7])
+def test_a_budget_smaller_than_a_population_is_kept_and_can_be_raised(name, budget, tabular_file, tmp_path):
+    small = search(tabular_file, name, budget=budget, seed=2, out=tmp_path / "a" / "run")
+    assert len(small.results()) == budget
+    raised = resume(small.folder, budget=50)
+    assert facts(raised) == facts(search(tabular_file, name, budget=50, seed=2, out=tmp_path / "b" / "run"))
+
+
+@pytest.mark.parametrize("name", ALGORITHMS)
+def test_a_budget_beyond_the_table_ends_when_nothing_new_comes(name, tabular_file, tmp_path):
+    run = search(tabular_file, name, budget=400, seed=1, out=tmp_path / "run")
+    assert run.manifest["status"] == "finished"
+    evaluated = len(run.results())
+    assert evaluated == 243 or name in ("nsga2", "rl-weighted")  # mating and the controller settle on few networks
+    assert 100 < evaluated <= 243
+
+
+@pytest.mark.parametrize("name", ALGORITHMS)
+def test_networks_that_a_table_lacks_are_failures_and_never_numbers(name, tabular_file, tmp_path):
+    table = tabular_file.with_name("table.csv")
+    lines = table.read_text().splitlines()
+    table.write_text("\n".join([lines[0], *lines[1::2]]) + "\n")
+    run = search(tabular_file, name, budget=60, seed=1, out=tmp_path / "run")
+    statuses = {result.evaluation.status for result in run.results()}
+    assert statuses == ({"ok"} if name == "random" else {"ok", "failed"})
+    assert "true_front" not in run.manifest
+    for result in run.results():
+        row = result.to_dict()
+        assert (row["losses"] is None) == (row["accuracy"] is None) == (row["status"] == "failed")
+
+
+def test_goals_report_the_best_found_beside_the_controller_s_choice(tabular_file, tmp_path):
+    run = search(tabular_file, "rl-weighted", options={"target_ms": [2.0, 5.0]}, budget=40, out=tmp_path / "run")
+    goals = run.manifest["goals"]
+    assert [goal["target"] for goal in goals] == [2.0, 5.0]
+    losses = np.array([result.evaluation.losses for result in run.results()])
+    for goal in goals:
+        rewards = weighted_product(1 - losses[:, 0], losses[:, 1], goal["target"])
+        assert goal["best"]["score"] == pytest.approx(rewards.max())
+        assert goal["best"]["id"] == run.results()[int(rewards.argmax())].evaluation.architecture.id
+        error, latency = goal["choice"]["losses"]
+        assert goal["choice"]["score"] == pytest.approx(float(weighted_product(1 - error, latency, goal["target"])))
+    assert len(run.results()) == 40  # the choices count for nothing
+    lines = goal_lines(run)
+    assert lines[0] == "Target 2 ms, weighted product with exponent -0.07:"
+    assert [line.strip().split(":")[0] for line in lines[1:3]] == ["best found", "controller's own choice"]
+    assert json.loads((run.folder / "run.json").read_text())["goals"] == goals
+
+
+def test_several_targets_split_the_budget_evenly(tabular_file, tmp_path):
+    """Minibatches of 20 take turns; whatever the budget, no target has more than one batch more than another."""
+    run = search(tabular_file, "rl-weighted", options={"target_ms": [2.0, 5.0]}, budget=100, out=tmp_path / "run")
+    generations = np.array([ask.generation for ask in run.asks])
+    per_target = [int((generations % 2 == turn).sum()) for turn in (0, 1)]
+    assert abs(per_target[0] - per_target[1]) <= 20
+
+
+def test_the_default_target_is_the_reference_network_s_cost(tabular_file, tmp_path):
+    run = search(tabular_file, "evo-weighted", budget=5, out=tmp_path / "run")
+    reference = TableEvaluator(load_definition(tabular_file), Archive()).reference_cost()
+    assert run.manifest["options"] == {"target_ms": reference}
+    assert json.loads(run.record.options) == {"target_ms": reference}
+
+
+def test_hypervolume_and_headline_say_how_much_of_the_true_front_was_found(tabular_file, tmp_path):
+    everything = search(tabular_file, "random", budget=243, out=tmp_path / "all")
+    assert everything.true_share() == pytest.approx(1.0)
+    front = {tuple(losses) for losses in everything.manifest["true_front"]["losses"]}
+    assert {result.evaluation.losses for result in everything.front()} == front
+    some = search(tabular_file, "nsga2", budget=40, out=tmp_path / "some")
+    assert 0.5 < some.true_share() < 1
+    assert f"hypervolume {some.manifest['hypervolume']:.3f}, {some.true_share():.1%} of the true front's" in headline(
+        some, some.results()
+    )
+
+
+def test_a_finished_run_can_be_read_without_its_table_but_not_resumed(tabular_file, tmp_path):
+    run = search(tabular_file, "nsga2", budget=20, out=tmp_path / "run")
+    before = facts(run)
+    tabular_file.with_name("table.csv").unlink()
+    opened = Run.open(run.folder)
+    assert facts(opened) == before
+    assert "The Pareto set" in write_report(opened).read_text()
+    with pytest.raises(InputError, match="cannot read the table"):
+        resume(run.folder, budget=30)
+
+
+def test_resuming_with_another_table_is_refused(tabular_file, tmp_path):
+    run = search(tabular_file, "nsga2", budget=20, out=tmp_path / "run")
+    table = tabular_file.with_name("table.csv")
+    table.write_text(table.read_text().replace(",40,", ",41,", 1))
+    with pytest.raises(InputError, match=r"cannot resume .*: its table changed \(table was"):
+        resume(run.folder, budget=30)
+
+
+def test_rows_are_null_where_the_table_has_no_such_column(tabular_file, tmp_path):
+    row = search(tabular_file, "nsga2", budget=1, out=tmp_path / "run").results()[0].to_dict()
+    assert row["accuracy"] == pytest.approx(1 - row["losses"][0])
+    assert row["latency_ms"] == row["losses"][1]
+    assert (row["latency_ci"], row["params"], row["macs"]) == (None, None, None)
+
+
+def test_a_tabular_run_s_report_draws_the_true_front_and_no_architecture(tabular_file, tmp_path):
+    run = search(tabular_file, "rl-weighted", budget=20, out=tmp_path / "run")
+    page = write_report(run).read_text()
+    assert "the thin line is the true front" in page
+    assert "What the search was after" in page
+    assert "trained on the proxy task" not in page
+    assert "<figure>" not in page
+
+
+def test_a_table_s_networks_cannot_be_built(tabular_file, tmp_path):
+    from evomnas.cli.results import find_architecture
+
+    run = search(tabular_file, "nsga2", budget=1, out=tmp_path / "run")
+    assert isinstance(run.results()[0].evaluation.architecture, TabularArchitecture)
+    with pytest.raises(InputError, match="searched a table: its networks cannot be built or measured"):
+        find_architecture(run.results()[0].evaluation.architecture.id, run)

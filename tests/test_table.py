@@ -1,0 +1,196 @@
+"""Tables: what files say comes out, whatever their form; and what cannot be a table is named."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+
+import numpy as np
+import pytest
+from scipy.stats import chisquare
+
+from evomnas.archive import Archive
+from evomnas.definition import load_definition
+from evomnas.errors import InputError
+from evomnas.evaluator import TableEvaluator
+from evomnas.table import Table, TabularArchitecture
+
+
+def write_csv(path, rows, header="op,width,top1,ms"):
+    path.write_text("\n".join([header, *rows]) + "\n")
+    return path
+
+
+@pytest.fixture
+def csv(tmp_path):
+    rows = [
+        "conv,16,70,2.0",
+        "conv,8,60,1.0",
+        "pool,16,50,0.5",
+        "pool,8,40,0.25",
+        "conv,100,80,4.0",
+        "pool,100,55,0.75",
+    ]
+    return write_csv(tmp_path / "t.csv", rows)
+
+
+def test_a_csv_s_choices_are_in_the_order_of_numbers_and_then_of_words(csv):
+    table = Table(csv, ["op", "width"], ["top1", "ms"])
+    assert table.space.choices == (("conv", "pool"), ("8", "16", "100"))
+    assert table.complete
+    assert str(table.space.decode(np.array([1, 2]))) == "pool-100"
+    assert table.row(TabularArchitecture("conv-16")).tolist() == [70.0, 2.0]
+    assert table.row(TabularArchitecture("conv-32")) is None
+
+
+def test_the_reference_network_is_the_one_that_was_named_or_the_median_of_the_costs(csv):
+    table = Table(csv, ["op", "width"], ["top1", "ms"])
+    assert str(table.space.decode(table.space.reference())) == "pool-100"  # 0.25 0.5 [0.75] 1 2 4
+    named = Table(csv, ["op", "width"], ["top1", "ms"], "conv-16")
+    assert str(named.space.decode(named.space.reference())) == "conv-16"
+    with pytest.raises(InputError, match="has no network 'conv-7'"):
+        Table(csv, ["op", "width"], ["top1", "ms"], "conv-7")
+
+
+def test_json_tables_say_the_same_as_lists_and_as_objects_by_genome(tmp_path):
+    values = {"01": (70, 2.0), "00": (60, 1.0), "11": (50, 0.5)}
+    by_key = {key: {"top1": top1, "ms": ms} for key, (top1, ms) in values.items()}
+    (tmp_path / "keys.json").write_text(json.dumps(by_key))
+    (tmp_path / "list.json").write_text(json.dumps([{"a": int(k[0]), "b": int(k[1]), **v} for k, v in by_key.items()]))
+    tables = [
+        Table(tmp_path / "keys.json", [], ["top1", "ms"]),
+        Table(tmp_path / "list.json", ["a", "b"], ["top1", "ms"]),
+    ]
+    for table in tables:
+        assert table.row(TabularArchitecture("01")).tolist() == [70.0, 2.0]
+        assert (table.space.genomes, table.space.networks, table.complete) == (4, 3, False)
+    assert tables[0].fingerprint == tables[1].fingerprint
+
+
+def test_rows_of_one_network_are_averaged_and_empty_cells_are_missing(tmp_path):
+    path = write_csv(tmp_path / "t.csv", ["a,1,60,1", "a,1,62,3", "b,1,50,", "b,2,40,4"])
+    table = Table(path, ["op", "width"], ["top1", "ms"])
+    assert table.row(TabularArchitecture("a1")).tolist() == [61.0, 2.0]
+    assert table.row(TabularArchitecture("b1")) is None
+    assert not table.complete
+
+
+def test_draws_are_even_over_the_rows_that_there_are(csv, rng):
+    space = Table(csv, ["op", "width"], ["top1", "ms"]).space
+    counts = Counter(str(space.decode(space.draw(rng))) for _ in range(3000))
+    assert len(counts) == 6
+    assert chisquare(list(counts.values())).pvalue > 1e-4
+
+
+@pytest.mark.parametrize(
+    ("content", "name", "message"),
+    [
+        ("", "t.csv", "is empty"),
+        ("op,width,top1,ms\n", "t.csv", "is empty"),
+        ("op,width,top,ms\nconv,8,1,1\n", "t.csv", "unknown column 'top1'.*did you mean top"),
+        ("op,top1,ms\nconv,1,1\n", "t.csv", "unknown column 'width'"),
+        ("op,width,top1,ms\nconv,,1,1\n", "t.csv", "a row without a value for every gene"),
+        ("op,width,top1,ms\nconv,8,high,1\n", "t.csv", "the column top1 of .* holds no number"),
+        ("op,width,top1,ms\nconv,8,nan,inf\n", "t.csv", "the column top1 of .* holds no number"),
+        ("op,width,top1,ms\nconv,8,,1\nconv,9,1,\n", "t.csv", "no row of .* has both top1 and ms"),
+        ("op,width,top1,ms\na-b,c,1,1\na,b-c,1,1\n", "t.csv", "cannot be told apart"),
+        ('op,width,top1,ms\n"conv,8,1,1\n', "t.csv", "is not valid CSV|without a value"),
+        ("{", "t.json", "is not valid JSON"),
+        ("3", "t.json", "must be a list of objects"),
+        ("[1, 2]", "t.json", "must be a list of objects"),
+        ("[" * 100_000, "t.json", "is not valid JSON"),
+    ],
+)
+def test_what_is_no_table_is_named(content, name, message, tmp_path):
+    path = tmp_path / name
+    path.write_text(content)
+    with pytest.raises(InputError, match=message):
+        Table(path, ["op", "width"], ["top1", "ms"])
+
+
+def test_keys_of_different_lengths_are_no_genomes(tmp_path):
+    path = tmp_path / "t.json"
+    path.write_text(json.dumps({"01": {"a": 1, "b": 1}, "012": {"a": 1, "b": 1}}))
+    with pytest.raises(InputError, match="are not genomes of one length"):
+        Table(path, [], ["a", "b"])
+
+
+def test_a_missing_or_binary_file_is_named(tmp_path):
+    with pytest.raises(InputError, match="cannot read the table"):
+        Table(tmp_path / "none.csv", ["op"], ["a", "b"])
+    (tmp_path / "t.csv").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(InputError, match="cannot read the table"):
+        Table(tmp_path / "t.csv", ["op"], ["a", "b"])
+
+
+def test_genomes_of_another_space_are_refused(csv):
+    space = Table(csv, ["op", "width"], ["top1", "ms"]).space
+    for genome in ([0], [0, 3], [-1, 0], [0.5, 0]):
+        with pytest.raises(InputError, match="a genome of this table has 2 whole numbers"):
+            space.decode(np.array(genome))
+
+
+PROBLEM = """
+name = "t"
+[table]
+path = "t.csv"
+genes = ["op", "width"]
+objectives = [
+    {{ column = "top1", direction = "maximize", scale = {scale}, quantity = "accuracy" }},
+    {{ column = "ms", direction = "{direction}", quantity = "latency_ms" }},
+]
+"""
+
+
+def definition_of(csv, scale=0.01, direction="minimize", overrides=()):
+    path = csv.with_name("t.toml")
+    path.write_text(PROBLEM.format(scale=scale, direction=direction))
+    return load_definition(path, overrides)
+
+
+def test_a_tabular_problem_s_losses_are_minimised_and_relative_to_the_reference(csv):
+    evaluator = TableEvaluator(definition_of(csv), Archive())
+    [found, missing] = evaluator.evaluate([TabularArchitecture("conv-16"), TabularArchitecture("conv-1")])
+    assert found.losses == pytest.approx((0.3, 2.0))
+    assert found.relative_losses == pytest.approx((0.3, 2.0 / 0.75))
+    assert found.quantities == pytest.approx({"accuracy": 0.7, "latency_ms": 2.0})
+    assert (missing.status, missing.failure.kind) == ("failed", "missing")
+    assert evaluator.known(TabularArchitecture("conv-16")) == found
+    assert evaluator.known(TabularArchitecture("pool-8")).status == "stopped"
+
+
+def test_the_true_front_of_a_complete_table_is_known(csv):
+    facts = TableEvaluator(
+        definition_of(csv, overrides=["hypervolume.reference_point=[1.0, 8.0]"]), Archive()
+    ).describe()
+    front = [(0.6, 0.25), (0.5, 0.5), (0.45, 0.75), (0.4, 1.0), (0.3, 2.0), (0.2, 4.0)]  # in this table, all
+    assert np.array(facts["true_front"]["losses"]) == pytest.approx(np.array(sorted(front)))
+    # by hand: slices of cost / 0.75 from one network to the next, each as high as 1 - error of the best so far
+    widths = np.diff([0.25, 0.5, 0.75, 1.0, 2.0, 4.0, 6.0]) / 0.75
+    expected = float(widths @ (1 - np.array([error for error, _ in front]))) / 8.0
+    assert facts["true_front"]["hypervolume"] == pytest.approx(expected)
+
+
+def test_wrong_scales_and_directions_are_named(csv):
+    with pytest.raises(InputError, match="top1 .* is maximised and spans 40 to 80: give its objective a scale"):
+        _ = definition_of(csv, scale=1).read
+    with pytest.raises(InputError, match="ms .* is maximised and spans 0.25 to 4"):
+        _ = definition_of(csv, direction="maximize").read
+
+
+def test_keys_of_tabular_problems_are_checked_like_all_others(csv):
+    with pytest.raises(InputError, match="unknown key 'table.gens'.*did you mean table.genes"):
+        definition_of(csv, overrides=["table.gens=3"])
+    with pytest.raises(InputError, match="unknown key 'training'"):
+        definition_of(csv, overrides=["training.epochs=3"])
+    with pytest.raises(InputError, match="table.objectives"):
+        definition_of(csv, overrides=["table.objectives=[]"])
+
+
+def test_the_context_follows_the_values_and_not_the_file_s_name(csv, tmp_path):
+    before = TableEvaluator(definition_of(csv), Archive()).proxy_key
+    moved = tmp_path / "moved.csv"
+    moved.write_text(csv.read_text())
+    assert TableEvaluator(definition_of(csv, overrides=[f"table.path={moved}"]), Archive()).proxy_key == before
+    moved.write_text(csv.read_text().replace("70,", "71,"))
+    assert TableEvaluator(definition_of(csv, overrides=[f"table.path={moved}"]), Archive()).proxy_key != before
