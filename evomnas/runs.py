@@ -7,7 +7,7 @@ import io
 import json
 import os
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -178,15 +178,7 @@ class Run:
         first: dict[str, Ask] = {}
         for ask in self.asks:
             first.setdefault(ask.architecture, ask)
-        asks = list(first.values())
-        evaluations = [self._evaluation(ask.architecture) for ask in asks]
-        complete = [index for index, one in enumerate(evaluations) if one.losses is not None]
-        keep = non_dominated([one.losses for one in evaluations if one.losses is not None])
-        front = {index for index, kept in zip(complete, keep, strict=True) if kept}
-        return [
-            Result(ask.position, ask.generation, evaluation, index in front)
-            for index, (ask, evaluation) in enumerate(zip(asks, evaluations, strict=True))
-        ]
+        return judge([(ask, self._evaluation(ask.architecture)) for ask in first.values()])
 
     def _evaluation(self, notation: str) -> AnyEvaluation:
         architecture = self.definition.parse(notation)
@@ -217,13 +209,24 @@ class Run:
         true = self.manifest.get("true_front")
         return self.manifest["hypervolume"] / true["hypervolume"] if true and true["hypervolume"] > 0 else None
 
-    def write(self) -> None:
-        """Bring run.json and front.csv up to date; a reader never sees half a file."""
-        results = self.results()
+    def write(self, results: list[Result] | None = None) -> None:
+        """Bring run.json and front.csv up to date, with `results` if they are at hand; no reader sees half a file."""
+        results = self.results() if results is None else results
         self.manifest["evaluations"] = sum(result.evaluation.status != "stopped" for result in results)
         self.manifest["hypervolume"] = self.hypervolume(results)
         write_atomically(self.folder / MANIFEST, json.dumps(self.manifest, indent=2) + "\n")
         write_atomically(self.folder / "front.csv", to_csv([result.to_dict() for result in self.front(results)]))
+
+
+def judge(evaluated: Sequence[tuple[Ask, AnyEvaluation]]) -> list[Result]:
+    """Results of distinct architectures, each with its first ask, that say which of them are on the front."""
+    complete = [index for index, (_, one) in enumerate(evaluated) if one.losses is not None]
+    keep = non_dominated([one.losses for _, one in evaluated if one.losses is not None])
+    front = {index for index, kept in zip(complete, keep, strict=True) if kept}
+    return [
+        Result(ask.position, ask.generation, evaluation, index in front)
+        for index, (ask, evaluation) in enumerate(evaluated)
+    ]
 
 
 def _check_manifest(manifest: dict[str, Any]) -> None:

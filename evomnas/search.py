@@ -26,7 +26,7 @@ from evomnas.evaluator import AnyEvaluator, open_evaluator
 from evomnas.pareto import hypervolume
 from evomnas.problem import told
 from evomnas.reward import Goal
-from evomnas.runs import SECONDS, Run, check_free
+from evomnas.runs import SECONDS, Run, check_free, judge
 from evomnas.space import Space
 
 ARCHIVE = "evomnas.sqlite"
@@ -242,6 +242,7 @@ class _Loop:
         self.recorded = run.asks
         self.position, self.generation, self.reused = 0, 0, 0
         self.done: dict[AnyArchitecture, AnyEvaluation] = {}
+        self.asks: dict[AnyArchitecture, Ask] = {}  # the first one of each that is done
         self.batch: list[AnyArchitecture] = []
         self.algorithm_seconds = 0.0
         record = run.record
@@ -299,32 +300,33 @@ class _Loop:
         self.batch = new
         allowed = self.done.keys() | set(new)
         # a budget may end within this generation
-        self._record(list(itertools.takewhile(lambda one: one in allowed, asked)))
+        asks = self._record(list(itertools.takewhile(lambda one: one in allowed, asked)))
         self.done |= dict(zip(new, self.evaluator.evaluate(new), strict=True))
         self.batch = []
+        for ask, architecture in zip(asks, asked, strict=False):
+            self.asks.setdefault(architecture, ask)
         self._tick("training")
-        self.run_.write()
+        self.run_.write(judge([(self.asks[one], evaluation) for one, evaluation in self.done.items()]))
         if all(one.failure is not None for one in self.done.values()):
             causes = [one.failure.message for one in self.done.values() if one.failure is not None]
             most = max(set(causes), key=causes.count)
             raise EverythingFailed(f"all {len(causes)} candidates failed, most often with: {most}")
 
-    def _record(self, asked: list[AnyArchitecture]) -> None:
+    def _record(self, asked: list[AnyArchitecture]) -> list[Ask]:
         """Keep what was asked, or check that it is what was asked for before."""
-        recorded = self.recorded[self.position : self.position + len(asked)]
-        for ask, architecture in zip(recorded, asked, strict=False):
-            if ask.architecture != str(architecture):
+        asks = [Ask(self.position + number, self.generation, str(one)) for number, one in enumerate(asked)]
+        recorded = self.recorded[self.position : self.position + len(asks)]
+        for before, ask in zip(recorded, asks, strict=False):
+            if before.architecture != ask.architecture:
                 raise InputError(
                     f"cannot resume {self.run_.folder}: its algorithm now asks for other networks than it did "
                     f"(ask {ask.position}); versions of evomnas, pymoo or numpy may differ from those in run.json"
                 )
-        fresh = asked[len(recorded) :]
-        start = self.position + len(recorded)
         if not recorded:
             self.reused += sum(self.evaluator.known(one).status != "stopped" for one in self.batch)
-        asks = [Ask(start + number, self.generation, str(one)) for number, one in enumerate(fresh)]
-        self.run_.archive.add_asks(self.run_.record.id, asks)
-        self.position += len(asked)
+        self.run_.archive.add_asks(self.run_.record.id, asks[len(recorded) :])
+        self.position += len(asks)
+        return asks
 
     def _tick(self, phase: str) -> None:
         if self.deadline is not None and time.perf_counter() >= self.deadline:
