@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 from evomnas.definition import TableDefinition
@@ -97,6 +98,16 @@ def _gain(run: Run, results: Sequence[Result], front: Sequence[Result]) -> str:
     verb = "cheaper" if isinstance(run.definition, TableDefinition) else "faster"
     quality = said(run, losses).partition(" at ")[0]
     return f"{factor:.1f}x {verb} than {run.definition.reference_name} at its {quality} or better; "
+
+
+def failures(results: Sequence[Result]) -> list[dict[str, Any]]:
+    """The candidates that failed: id, architecture, kind, message, traceback, and how often they were tried."""
+    failed = [(one.evaluation.architecture, one.evaluation.failure) for one in results]
+    return [
+        {"id": architecture.id, "architecture": str(architecture), **asdict(failure)}
+        for architecture, failure in failed
+        if failure is not None
+    ]
 
 
 def goal_lines(run: Run) -> list[str]:

@@ -23,6 +23,7 @@ from evomnas.definition import AnyDefinition, TableDefinition, load_definition
 from evomnas.errors import InputError
 from evomnas.evaluation import AnyArchitecture, AnyEvaluation
 from evomnas.evaluator import AnyEvaluator, open_evaluator
+from evomnas.executors import CandidateLimits
 from evomnas.pareto import hypervolume
 from evomnas.problem import told
 from evomnas.reward import Goal
@@ -83,6 +84,7 @@ def search(
     time_limit_s: float | None = None,
     workers: int = 0,
     device: str = "auto",
+    candidates: CandidateLimits = CandidateLimits(),
     on_progress: OnProgress = lambda progress: None,
 ) -> Run:
     """Search a problem; every finished evaluation is in the archive, whatever ends the search.
@@ -102,6 +104,7 @@ def search(
             `default_workers()`. With workers, a script needs the usual `if __name__ == "__main__":` around
             its body, since they import it.
         device: `auto`, `cpu` or `cuda`.
+        candidates: Time and memory that one candidate may take in a worker process.
         on_progress: Called whenever something may have changed.
 
     Returns:
@@ -121,7 +124,7 @@ def search(
     path = Path(archive) if archive is not None else folder.resolve().parent / ARCHIVE
     on_progress(Progress("starting", 0, budget))
     path.parent.mkdir(parents=True, exist_ok=True)
-    with open_evaluator(definition, Archive(path.resolve()), workers, device) as evaluator:
+    with open_evaluator(definition, Archive(path.resolve()), workers, device, candidates) as evaluator:
         run = begin(evaluator, folder, algorithm, seed, budget, options)
         return carry_on(run, evaluator, started, time_limit_s, on_progress)
 
@@ -147,6 +150,7 @@ def resume(
     time_limit_s: float | None = None,
     workers: int = 0,
     device: str = "auto",
+    candidates: CandidateLimits = CandidateLimits(),
     on_progress: OnProgress = lambda progress: None,
 ) -> Run:
     """Go on with a run that was stopped, or with a larger budget; arguments as for `search`.
@@ -164,7 +168,7 @@ def resume(
     run.manifest["budget"] = budget
 
     on_progress(Progress("starting", int(run.manifest["evaluations"]), budget))
-    with open_evaluator(run.definition, run.archive, workers, device) as evaluator:
+    with open_evaluator(run.definition, run.archive, workers, device, candidates) as evaluator:
         check_same(run, evaluator)
         return carry_on(run, evaluator, started, time_limit_s, on_progress)
 

@@ -20,6 +20,7 @@ from evomnas.errors import InputError, unknown
 if TYPE_CHECKING:  # imported where they are used, so that --help does not wait for torch
     from rich.progress import TaskID
 
+    from evomnas.executors import CandidateLimits
     from evomnas.runs import Run
     from evomnas.search import Progress
 
@@ -32,6 +33,20 @@ WorkersOption = Annotated[
     typer.Option("--workers", help="Worker processes; as many as cores by default, 0 for none.", show_default=False),
 ]
 DeviceOption = Annotated[str, typer.Option("--device", help="Trains the networks: auto, cpu or cuda.")]
+CandidateTimeOption = Annotated[
+    str | None,
+    typer.Option(
+        "--candidate-time", metavar="TIME", show_default=False,
+        help="Give a candidate up after this long [default: 10 times the longest before it].",
+    ),
+]  # fmt: skip
+CandidateMemoryOption = Annotated[
+    float | None,
+    typer.Option(
+        "--candidate-memory", metavar="GIB", show_default=False,
+        help="Memory that one candidate may take [default: an even share of the machine's].",
+    ),
+]  # fmt: skip
 TargetsOption = Annotated[
     str | None,
     typer.Option(
@@ -87,6 +102,8 @@ def run(
     beta: BetaOption = None,
     population: PopulationOption = None,
     tournament: TournamentOption = None,
+    candidate_time: CandidateTimeOption = None,
+    candidate_memory: CandidateMemoryOption = None,
 ) -> None:
     """Search a problem for its Pareto set of accuracy and measured latency."""
     options = algorithm_options(target, reward, alpha, beta, population, tournament)
@@ -102,7 +119,8 @@ def run(
         with _resumable(folder):
             finished = search(
                 definition, algo, options=options, budget=budget, seed=seed, out=folder, archive=archive,
-                time_limit_s=limit, workers=workers, device=device, on_progress=on_progress,
+                time_limit_s=limit, workers=workers, device=device,
+                candidates=candidate_limits(candidate_time, candidate_memory), on_progress=on_progress,
             )  # fmt: skip
             _finish(finished)
 
@@ -117,6 +135,8 @@ def resume(
     time_limit: TimeOption = None,
     workers: WorkersOption = None,
     device: DeviceOption = "auto",
+    candidate_time: CandidateTimeOption = None,
+    candidate_memory: CandidateMemoryOption = None,
 ) -> None:
     """Go on with a run that was stopped, or raise its budget."""
     limit = _seconds(time_limit)
@@ -128,9 +148,24 @@ def resume(
 
         with _resumable(folder):
             finished = resume_search(
-                folder, budget=budget, time_limit_s=limit, workers=workers, device=device, on_progress=on_progress
+                folder,
+                budget=budget,
+                time_limit_s=limit,
+                workers=workers,
+                device=device,
+                candidates=candidate_limits(candidate_time, candidate_memory),
+                on_progress=on_progress,
             )
             _finish(finished)
+
+
+def candidate_limits(time_limit: str | None, memory: float | None) -> CandidateLimits:
+    """What one candidate may take."""
+    from evomnas.executors import CandidateLimits
+
+    if memory is not None and not 0 < memory < 2**20:
+        raise InputError(f"--candidate-memory must be a positive number of GiB, got {memory:g}")
+    return CandidateLimits(_seconds(time_limit), memory)
 
 
 def algorithm_options(
