@@ -117,7 +117,7 @@ def search(
     started = time.perf_counter()
     definition = load_definition(problem, overrides) if isinstance(problem, str | Path) else problem
     options = {} if options is None else options
-    _check_budget(budget, seed, time_limit_s, workers)
+    _check_settings(budget, seed, time_limit_s, workers)
     check_options(definition, algorithm, options)
     folder = Path(out) if out is not None else default_folder(definition, algorithm, seed)
     check_free(folder)
@@ -162,7 +162,7 @@ def resume(
     run = Run.open(Path(folder))
     old = int(run.manifest["budget"])
     budget = old if budget is None else budget
-    _check_budget(budget, 0, time_limit_s, workers)
+    _check_settings(budget, 0, time_limit_s, workers)
     if budget < old:
         raise InputError(f"the run's budget is {old} already: --budget can only raise it")
     run.manifest["budget"] = budget
@@ -194,9 +194,14 @@ def check_options(definition: AnyDefinition, algorithm: str, options: Mapping[st
     make_algorithm(algorithm, definition.space, 0, target | dict(options))
 
 
-def _check_budget(budget: int, seed: int, time_limit_s: float | None, workers: int) -> None:
+def check_budget(budget: int) -> None:
+    """Raise InputError where a budget is not positive."""
     if budget < 1:
         raise InputError(f"the budget must be at least 1 evaluation, got {budget}: for example --budget 64")
+
+
+def _check_settings(budget: int, seed: int, time_limit_s: float | None, workers: int) -> None:
+    check_budget(budget)
     if not 0 <= seed < 2**63:
         raise InputError(f"the seed must be 0 or more and below 2^63, got {seed}: for example --seed 1")
     if time_limit_s is not None and not time_limit_s > 0:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from evomnas.cli.app import RunArgument, app, reported
-from evomnas.cli.tables import print_columns, print_results
+from evomnas.cli.tables import PlainFormat, print_columns, print_results
 from evomnas.errors import InputError, unknown
 
 if TYPE_CHECKING:  # imported where they are used, so that --help does not wait for torch
@@ -27,13 +27,6 @@ class Format(StrEnum):
     TABLE = "table"
     JSON = "json"
     CSV = "csv"
-
-
-class PlainFormat(StrEnum):
-    """How architectures are printed."""
-
-    TABLE = "table"
-    JSON = "json"
 
 
 @app.command()

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import re
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -14,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from evomnas.cli.app import RunArgument, Terminated, app, debugging, reported
-from evomnas.cli.tables import print_results
+from evomnas.cli.tables import PlainFormat, print_results, working
 from evomnas.errors import InputError, unknown
 
 if TYPE_CHECKING:  # imported where they are used, so that --help does not wait for torch
@@ -31,6 +33,9 @@ TimeOption = Annotated[str | None, typer.Option("--time", help="Stop after this 
 WorkersOption = Annotated[
     int | None,
     typer.Option("--workers", help="Worker processes; as many as cores by default, 0 for none.", show_default=False),
+]
+SettingsOption = Annotated[
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a value of the problem file.")
 ]
 DeviceOption = Annotated[str, typer.Option("--device", help="Trains the networks: auto, cpu or cuda.")]
 CandidateTimeOption = Annotated[
@@ -84,9 +89,7 @@ def run(
     time_limit: TimeOption = None,
     seed: Annotated[int, typer.Option("--seed", help="Of the algorithm.")] = 1,
     workers: WorkersOption = None,
-    settings: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a value of the problem file.")
-    ] = None,
+    settings: SettingsOption = None,
     out: Annotated[
         Path | None,
         typer.Option("--out", help="The run's folder [default: runs/PROBLEM-ALGO-sSEED]", show_default=False),
@@ -198,6 +201,35 @@ def _targets(text: str) -> float | list[float]:
             f"cannot read the targets {text!r}: write milliseconds, as 0.5, or several as 0.5,1,2"
         ) from None
     return targets[0] if len(targets) == 1 else targets
+
+
+@app.command()
+@reported
+def estimate(
+    problem: Annotated[str, typer.Argument(help="A built-in problem or a .toml file.")] = "digits",
+    budget: BudgetOption = 64,
+    workers: WorkersOption = None,
+    settings: SettingsOption = None,
+    device: DeviceOption = "auto",
+    output: Annotated[PlainFormat, typer.Option("--format", help="How to print.")] = PlainFormat.TABLE,
+) -> None:
+    """Say what a search would cost here, from some random networks that are trained and measured for it."""
+    with working() as say:
+        from evomnas.definition import load_definition
+        from evomnas.estimate import estimate as estimated
+        from evomnas.executors import default_workers
+        from evomnas.presentation import estimate_lines
+        from evomnas.search import check_budget
+
+        check_budget(budget)
+        definition = load_definition(problem, settings or [])
+        workers = default_workers(device) if workers is None else workers
+        found = estimated(definition, budget, workers, device, say)
+    if output is PlainFormat.JSON:
+        typer.echo(json.dumps(asdict(found), indent=2))
+        return
+    for line in estimate_lines(found, workers):
+        typer.echo(line)
 
 
 def _finish(finished: Run) -> None:
