@@ -218,6 +218,17 @@ def test_a_folder_in_use_is_never_written_over(finished_run, tiny, tmp_path):
     assert os.listdir(tmp_path) == ["thesis.txt"]
 
 
+def test_what_a_killed_process_left_of_a_file_is_no_content_and_goes(tiny, tabular_file, tmp_path):
+    folder = tmp_path / "run"
+    folder.mkdir()
+    left, alive = folder / ".run.json.999999999.part", folder / f".run.json.{os.getppid()}.part"
+    left.write_text("{")
+    alive.write_text("{")
+    search(tabular_file, budget=2, out=folder)
+    assert not left.exists()
+    assert alive.exists()  # another process is at it
+
+
 @pytest.mark.parametrize(
     "damage",
     [
