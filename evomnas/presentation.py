@@ -101,6 +101,15 @@ def _gain(run: Run, results: Sequence[Result], front: Sequence[Result]) -> str:
     return f"{factor:.1f}x {verb} than {run.definition.reference_name} at its {quality} or better; "
 
 
+def reuse_line(run: Run) -> str:
+    """What the archive knew from other runs; empty where that was nothing, or no time."""
+    reused = run.manifest.get("reused", {"networks": 0, "seconds": 0.0})
+    if not reused["networks"] or reused["seconds"] < 1:
+        return ""
+    work = duration(reused["seconds"])
+    return f"{reused['networks']} of the networks were known from other runs, which saved {work} of training and measuring."
+
+
 def estimate_lines(found: Estimate, workers: int) -> list[str]:
     """What a search will cost, in words."""
     low, middle, high = found.training

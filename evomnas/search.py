@@ -324,7 +324,7 @@ class _Loop:
             allowed = self.done.keys() | set(self.batch)
             asks = self._record(list(itertools.takewhile(lambda one: one in allowed, asked)))  # noqa: B023
             if fresh:
-                self.reused += sum(self.evaluator.known(one).status != "stopped" for one in self.batch)
+                self._count_reused()
             evaluations = self.evaluator.evaluate(self.batch)
             self.ended += sum(one.ended for one in evaluations)
             self.done |= dict(zip(self.batch, evaluations, strict=True))
@@ -336,6 +336,17 @@ class _Loop:
         self.run_.write(judge([(self.asks[one], evaluation) for one, evaluation in self.done.items()]))
         self._check_failures()
         return len(asks) == len(asked)
+
+    def _count_reused(self) -> None:
+        """Note what the archive has of this batch from other runs, and what that would have taken."""
+        known = [one for one in map(self.evaluator.known, self.batch) if one.ended]
+        self.reused += len(known)
+        before = self.run_.manifest.get("reused", {"networks": 0, "seconds": 0.0})
+        saved = sum(one.seconds or 0.0 for one in known)
+        self.run_.manifest["reused"] = {
+            "networks": before["networks"] + len(known),
+            "seconds": round(before["seconds"] + saved, 3),
+        }
 
     def _check_failures(self) -> None:
         causes = [one.failure.message for one in self.done.values() if one.failure is not None]

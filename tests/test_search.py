@@ -11,7 +11,7 @@ import pytest
 from evomnas.errors import InputError
 from evomnas.evaluation import Training
 from evomnas.executors import make_executor
-from evomnas.presentation import headline
+from evomnas.presentation import headline, reuse_line
 from evomnas.runs import Run
 from evomnas.search import EverythingFailed, resume, search
 from evomnas.training import ProxyTask
@@ -79,6 +79,10 @@ def test_another_seed_asks_for_other_networks_and_shares_what_is_known(finished_
     other = search(tiny, budget=3, seed=4, out=finished_run.folder.parent / "other", workers=0, on_progress=seen.append)
     assert sequence(other)[1:] != sequence(finished_run)[1:3]
     assert seen[-1].reused >= 1  # the reference network is everyone's first
+    known = other.results()[0].evaluation
+    assert other.manifest["reused"]["networks"] == seen[-1].reused
+    assert other.manifest["reused"]["seconds"] >= round(known.training.seconds + known.measurement.seconds, 3)
+    assert "known from other runs" in reuse_line(other) or other.manifest["reused"]["seconds"] < 1
 
 
 class Interrupt(KeyboardInterrupt):

@@ -235,7 +235,7 @@ def estimate(
 def _finish(finished: Run) -> None:
     """Write the report; say what came out, where it is and what to do next."""
     from evomnas.definition import TableDefinition
-    from evomnas.presentation import duration, goal_lines, headline
+    from evomnas.presentation import duration, goal_lines, headline, reuse_line
     from evomnas.report import write_report
 
     report_path = write_report(finished)
@@ -244,7 +244,7 @@ def _finish(finished: Run) -> None:
     front = finished.front(results)
     print_results(finished, front)
     typer.echo(headline(finished, results))
-    for line in goal_lines(finished):
+    for line in filter(None, (reuse_line(finished), *goal_lines(finished))):
         typer.echo(line)
     failed = sum(result.evaluation.failure is not None for result in results)
     if failed:

@@ -1,0 +1,84 @@
+"""What evaluations are known by: everything that changes a result, and nothing else."""
+
+from __future__ import annotations
+
+import copy
+
+from conftest import TINY
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from evomnas.archive import Archive
+from evomnas.data import load_dataset
+from evomnas.definition import validate_definition
+from evomnas.evaluator import Evaluator
+from evomnas.executors import InProcessExecutor
+
+ARCHIVE = Archive()
+DATASETS: dict = {}
+
+IRRELEVANT = [
+    ("name", "another-name"), ("summary", "other words"), ("constraints.max_params", 10**9),
+    ("hypervolume.reference_point", [0.5, 3.0]), ("space.se_ratios", [0.0]), ("space.layer_offsets", [0]),
+]  # fmt: skip
+RECIPE = [
+    ("training.epochs", 2), ("training.batch", 40), ("training.optimizer", "adamw"), ("training.learning_rate", 0.2),
+    ("training.warmup", 0.1), ("training.momentum", 0.8), ("training.weight_decay", 0.0),
+    ("training.label_smoothing", 0.0), ("training.bn_momentum", 0.2), ("training.dropout", 0.1), ("training.seed", 1),
+    ("data.augment", ["shift"]), ("data.validation", 0.4), ("data.train_images", 150),
+]  # fmt: skip
+DEVICE = [
+    ("latency.threads", 2), ("latency.batch", 2), ("latency.resolution", 16), ("latency.runtime", "torch"),
+    ("latency.method", "layers"), ("space.filters", [8, 12]),  # another reference network
+]  # fmt: skip
+
+
+def keys(changes: list[tuple[str, object]]) -> tuple[str, str]:
+    """The contexts of trainings and of measurements."""
+    values = copy.deepcopy(TINY)
+    for place, value in changes:
+        *sections, name = place.split(".")
+        target = values
+        for section in sections:
+            target = target.setdefault(section, {})
+        target[name] = value
+    definition = validate_definition(values)
+    data = definition.data.model_dump_json()
+    if data not in DATASETS:
+        DATASETS[data] = load_dataset(definition.data)
+    evaluator = Evaluator(definition, DATASETS[data], ARCHIVE, InProcessExecutor(definition))
+    evaluator.close()
+    return evaluator.proxy_key, evaluator.device_key
+
+
+some = st.lists(st.sampled_from(IRRELEVANT), unique_by=lambda change: change[0])
+
+
+@settings(max_examples=30)
+@given(some)
+def test_what_changes_no_result_changes_no_key(changes):
+    assert keys(changes) == keys([])
+
+
+@settings(max_examples=60)
+@given(st.sampled_from(RECIPE), some)
+def test_every_change_of_the_recipe_or_the_images_misses_trainings_and_no_measurement(change, others):
+    proxy, device = keys([change, *others])
+    assert proxy != keys([])[0]
+    assert device == keys([])[1]
+
+
+@settings(max_examples=30)
+@given(st.sampled_from(DEVICE), some)
+def test_every_change_of_the_device_misses_measurements_and_no_training(change, others):
+    others = [one for one in others if not one[0].startswith("space.")]
+    proxy, device = keys([change, *others])
+    assert proxy == keys([])[0]
+    assert device != keys([])[1]
+
+
+@settings(max_examples=30)
+@given(st.lists(st.sampled_from(RECIPE), min_size=2, max_size=2, unique_by=lambda change: change[0]))
+def test_two_recipes_never_share_a_key(changes):
+    first, second = changes
+    assert keys([first])[0] != keys([second])[0]
