@@ -106,8 +106,8 @@ def reuse_line(run: Run) -> str:
     reused = run.manifest.get("reused", {"networks": 0, "seconds": 0.0})
     if not reused["networks"] or reused["seconds"] < 1:
         return ""
-    work = duration(reused["seconds"])
-    return f"{reused['networks']} of the networks were known from other runs, which saved {work} of training and measuring."
+    known = f"{reused['networks']} of the networks were known from other runs"
+    return f"{known}, which saved {duration(reused['seconds'])} of training and measuring."
 
 
 def estimate_lines(found: Estimate, workers: int) -> list[str]:
