@@ -6,6 +6,7 @@ Every figure is drawn on its own canvas; matplotlib's global state is neither us
 from __future__ import annotations
 
 import io
+import itertools
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -77,9 +78,9 @@ def hypervolume_figure(run: Run, results: list[Result]) -> Figure:
         figure = Figure(figsize=(6.4, 2.4), layout="constrained")
         axes = figure.add_subplot()
         axes.step(range(1, len(values) + 1), values, where="post", color=ACCENT, lw=1.4)
-        for result in results:
-            if result.order and result.generation != results[result.order - 1].generation:
-                axes.axvline(result.order + 1, color=GRID, lw=0.8)
+        for number, (before, result) in enumerate(itertools.pairwise(results), start=2):
+            if result.generation != before.generation:
+                axes.axvline(number, color=GRID, lw=0.8)
         axes.set(xlabel="networks evaluated (vertical lines: generations)", ylabel="hypervolume", ylim=(0, None))
         return figure
 

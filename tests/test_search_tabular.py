@@ -166,6 +166,12 @@ def test_a_tabular_run_s_report_draws_the_true_front_and_no_architecture(tabular
     assert "<figure>" not in page
 
 
+def test_a_run_that_asked_for_networks_again_has_a_report(tabular_file, tmp_path):
+    run = search(tabular_file, "rl-weighted", budget=150, out=tmp_path / "run")
+    assert len(run.asks) > 150
+    assert "How the search went" in write_report(run).read_text()
+
+
 def test_a_table_s_networks_cannot_be_built(tabular_file, tmp_path):
     from evomnas.cli.results import find_architecture
 
