@@ -7,8 +7,11 @@ runs can share them. A run is its settings and the sequence of architectures tha
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
+import os
+import shutil
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -26,6 +29,7 @@ from evomnas.table import TabularArchitecture
 APPLICATION_ID = 0x45564F4D  # "EVOM"
 SCHEMA_VERSION = 3
 BUSY_TIMEOUT_S = 60.0
+FULL_DISK_BYTES = 128 * 1024  # SQLite needs some room beside a database to open it
 _SCHEMA = """
 CREATE TABLE contexts (key TEXT PRIMARY KEY, content TEXT NOT NULL);
 CREATE TABLE calibrations (
@@ -107,11 +111,13 @@ class Archive:
         try:
             # check_same_thread: a library user may evaluate from a thread; each call is one transaction
             self._connection = sqlite3.connect(
-                path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
+                _address(path), uri=True, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
             )
             self._connection.row_factory = sqlite3.Row
             self._check_or_create(create)
         except sqlite3.Error as error:
+            if str(path) != ":memory:" and shutil.disk_usage(Path(path).resolve().parent).free < FULL_DISK_BYTES:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from None
             raise InputError(f"cannot use {path} as an archive: {error}; name another file with --archive") from None
 
     def _check_or_create(self, create: bool) -> None:
@@ -277,6 +283,16 @@ class Archive:
         """All that a run's algorithm asked for, in order."""
         rows = self._connection.execute("SELECT * FROM asks WHERE run = ? ORDER BY position", (run,))
         return [Ask(row["position"], row["generation"], row["architecture"]) for row in rows]
+
+
+def _address(path: Path | str) -> str:
+    """An archive as a URI. On a read-only disk nobody writes, and SQLite must not look for a journal to share."""
+    if str(path) == ":memory:":
+        return "file::memory:"
+    place = Path(path).resolve()
+    journal = place.with_name(f"{place.name}-wal")
+    frozen = place.is_file() and not os.access(place.parent, os.W_OK) and not journal.exists()
+    return place.as_uri() + ("?immutable=1" if frozen else "")
 
 
 def _now() -> str:

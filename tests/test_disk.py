@@ -1,0 +1,68 @@
+"""Disks that are full or read-only: real ones, mounted for the test. Needs root, which CI has."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import sqlite3
+import subprocess
+import sys
+
+import pytest
+
+from evomnas.search import search
+
+COMMAND = [sys.executable, "-c", "from evomnas.cli import main; main()"]
+
+
+def evomnas(*arguments) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([*COMMAND, *map(str, arguments)], capture_output=True, text=True, timeout=120, check=False)
+
+
+@pytest.fixture
+def disk(tmp_path):
+    """A disk of 12 MiB."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mounted = shutil.which("mount") and subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=12m", "tmpfs", folder], capture_output=True, check=False
+    )
+    if not mounted or mounted.returncode:
+        assert not os.environ.get("CI"), "CI must be able to mount a disk"
+        pytest.skip("mounting a small disk needs root")
+    yield folder
+    subprocess.run(["umount", folder], check=True)
+
+
+def test_a_full_disk_stops_the_run_with_one_line_and_nothing_is_lost(disk, tabular_file, tmp_path):
+    undisturbed = search(tabular_file, "random", budget=100, seed=1, out=tmp_path / "whole" / "run")
+    run = disk / "run"
+    assert evomnas("run", tabular_file, "--algo", "random", "--budget", 40, "--out", run).returncode == 0
+    with (disk / "fill").open("wb", buffering=0) as file, contextlib.suppress(OSError):
+        while True:
+            file.write(b"0" * 4096)
+    stopped = evomnas("resume", run, "--budget", 100)
+    assert stopped.returncode == 1
+    [line] = [line for line in stopped.stderr.splitlines() if line.startswith("evomnas:")]
+    assert "disk is full" in line or "No space left" in line
+    (disk / "fill").unlink()
+    with sqlite3.connect(disk / "evomnas.sqlite") as connection:
+        assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+    resumed = evomnas("resume", run, "--budget", 100)
+    assert resumed.returncode == 0, resumed.stderr
+    assert (run / "front.csv").read_text() == (undisturbed.folder / "front.csv").read_text()
+
+
+def test_a_run_on_a_read_only_disk_can_be_shown_and_nothing_else(disk, tabular_file):
+    run = disk / "run"
+    assert evomnas("run", tabular_file, "--algo", "random", "--budget", 20, "--out", run).returncode == 0
+    before = evomnas("show", run).stdout
+    subprocess.run(["mount", "-o", "remount,ro", disk], check=True)
+    shown = evomnas("show", run)
+    assert shown.stdout == before, shown.stderr
+    for command in (["resume", run, "--budget", 30], ["report", run], ["run", tabular_file, "--out", disk / "other"]):
+        refused = evomnas(*command)
+        assert refused.returncode == 1
+        assert "read" in refused.stderr.lower()
+        assert "Traceback" not in refused.stderr
