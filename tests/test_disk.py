@@ -47,7 +47,7 @@ def test_a_full_disk_stops_the_run_with_one_line_and_nothing_is_lost(disk, tabul
     [line] = [line for line in stopped.stderr.splitlines() if line.startswith("evomnas:")]
     assert "disk is full" in line or "No space left" in line
     (disk / "fill").unlink()
-    with sqlite3.connect(disk / "evomnas.sqlite") as connection:
+    with contextlib.closing(sqlite3.connect(disk / "evomnas.sqlite")) as connection:
         assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
     resumed = evomnas("resume", run, "--budget", 100)
     assert resumed.returncode == 0, resumed.stderr
