@@ -5,6 +5,7 @@ Where things are:
 - `architecture`, `space`, `zoo`: what a network is, which can be searched, which are published.
 - `definition`: the problem file; `evomnas.problems` holds the built-in ones.
 - `network`, `weights`, `cost`: from an architecture to a torch module, published weights, parameters, MACs.
+- `counting`, `limits`: the same counts in closed form; what a network may have at most.
 - `data`, `augmentation`, `training`: images, and the proxy task that gives an accuracy.
 - `latency`, `meter`: what runs a network, where, how it is timed; latencies on one calibrated scale.
 - `layer_table`: latencies added up from measured layers; `doctor`: is this machine fit to measure.

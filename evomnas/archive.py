@@ -298,7 +298,7 @@ def _read_measurement(row: sqlite3.Row | None) -> Measurement | Failure | None:
 
 def _lookup_row(table: str, result: TabularEvaluation) -> dict[str, Any]:
     content = asdict(result)
-    del content["architecture"]
+    del content["architecture"], content["violation"]  # limits are the problem's, not the table's
     return {"context": table, "architecture": str(result.architecture), "content": json.dumps(content)}
 
 

@@ -195,8 +195,8 @@ def time_note(comparison: Comparison) -> str:
     return (
         "Time is what measuring and training a run's networks took, one after another and whichever run paid for it, "
         "and the algorithm's own time, spread evenly over its evaluations: runs share an archive, and what another "
-        "run has evaluated takes no time on the clock. Failed candidates count none, since none was kept. A line ends "
-        "where the first of its runs does."
+        "run has evaluated takes no time on the clock. Failed candidates and those beyond a "
+        "limit count none. A line ends where the first of its runs does."
     )
 
 

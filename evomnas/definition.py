@@ -105,6 +105,20 @@ class LatencySection(_Section):
     resolution: Annotated[int, Field(ge=1, le=4096)] | None = None
 
 
+class ConstraintsSection(_Section):
+    """What a network may have at most; candidates that exceed it are not trained and belong to no front.
+
+    Attributes:
+        max_latency_ms: Measured latency in milliseconds.
+        max_params: Trainable parameters.
+        max_macs: MACs without squeeze-and-excite.
+    """
+
+    max_latency_ms: Annotated[float, Field(gt=0)] | None = None
+    max_params: Count | None = None
+    max_macs: Count | None = None
+
+
 class Objective(_Section):
     """One objective of a table.
 
@@ -151,6 +165,7 @@ class _Problem(_Section):
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
     summary: str = ""
+    constraints: ConstraintsSection = ConstraintsSection()
     hypervolume: HypervolumeSection = HypervolumeSection()
 
 
@@ -200,6 +215,14 @@ class TableDefinition(_Problem):
     """A problem file whose networks are looked up in a table. The file is read when its space is asked for."""
 
     table: TableSection
+
+    @model_validator(mode="after")
+    def _check(self) -> TableDefinition:
+        quantities = {objective.quantity for objective in self.table.objectives}
+        for name, value in self.constraints.model_dump(exclude_none=True).items():
+            if name.removeprefix("max_") not in quantities:
+                raise InputError(f"constraints.{name} = {value}: no objective of the table has that quantity")
+        return self
 
     @cached_property
     def read(self) -> Table:

@@ -105,11 +105,15 @@ class Measurement:
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """What is known of an architecture; a missing half is None (not there yet)."""
+    """What is known of an architecture; a missing half is None (not there yet).
+
+    `violation` is the sum of its relative excesses over the problem's limits (`evomnas.limits`).
+    """
 
     architecture: Architecture
     measurement: Measurement | Failure | None = None
     training: Training | Failure | None = None
+    violation: float = 0.0
 
     @property
     def failure(self) -> Failure | None:
@@ -119,21 +123,28 @@ class Evaluation:
 
     @property
     def status(self) -> str:
-        """`ok`, `failed`, or `stopped` where the run ended before the evaluation did."""
-        if self.failure is not None:
-            return "failed"
-        return "ok" if self.losses is not None else "stopped"
+        """`ok`, `failed`, `infeasible`, or `stopped` where the run ended before the evaluation did."""
+        return _status(self)
+
+    @property
+    def ended(self) -> bool:
+        """Whether it is over and counts against a budget: there are losses, or a failure."""
+        return _status(self) in ("ok", "failed")
 
     @property
     def losses(self) -> tuple[float, float] | None:
-        """(error, latency in ms), both minimised; None unless the evaluation is complete and went well."""
+        """(error, latency in ms), both minimised; None unless the evaluation is complete, went well and is feasible."""
+        if self.violation > 0:
+            return None
         if isinstance(self.measurement, Measurement) and isinstance(self.training, Training):
             return 1.0 - self.training.accuracy, self.measurement.latency_ms
         return None
 
     @property
     def relative_losses(self) -> tuple[float, float] | None:
-        """(error, latency relative to the reference network's): the axes of the hypervolume."""
+        """(error, latency relative to the reference network's): the axes of the hypervolume; None as `losses`."""
+        if self.violation > 0:
+            return None
         if isinstance(self.measurement, Measurement) and isinstance(self.training, Training):
             return 1.0 - self.training.accuracy, self.measurement.ratio
         return None
@@ -170,10 +181,12 @@ class TabularEvaluation:
 
     Attributes:
         architecture: The network.
-        losses: The two objectives, minimised; None where the table lacks one, or was not asked yet.
-        relative_losses: The same, the second relative to the reference network's.
+        losses: The two objectives, minimised; None where the table lacks one or was not asked yet, or the network is
+            beyond a limit.
+        relative_losses: The same with the second relative to the reference network's.
         quantities: `accuracy`, `latency_ms`, `params` or `macs`, where an objective is one of them.
         failure: Why there are no losses.
+        violation: Sum of the relative excesses over the problem's limits.
     """
 
     architecture: TabularArchitecture
@@ -181,16 +194,28 @@ class TabularEvaluation:
     relative_losses: tuple[float, float] | None
     quantities: Mapping[str, float]
     failure: Failure | None = None
+    violation: float = 0.0
 
     latency_ci = None
     seconds = None
 
     @property
     def status(self) -> str:
-        """`ok`, `failed`, or `stopped` where the table was not asked yet."""
-        if self.failure is not None:
-            return "failed"
-        return "ok" if self.losses is not None else "stopped"
+        """`ok`, `failed`, `infeasible`, or `stopped` where the table was not asked yet."""
+        return _status(self)
+
+    @property
+    def ended(self) -> bool:
+        """Whether it is over and counts against a budget: there are losses, or a failure."""
+        return _status(self) in ("ok", "failed")
+
+
+def _status(evaluation: Evaluation | TabularEvaluation) -> str:
+    if evaluation.violation > 0:  # first: what another problem's run found out beyond this must not matter
+        return "infeasible"
+    if evaluation.failure is not None:
+        return "failed"
+    return "ok" if evaluation.losses is not None else "stopped"
 
 
 AnyArchitecture = Architecture | TabularArchitecture

@@ -9,10 +9,12 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import Any, Protocol, cast
 
 from evomnas.architecture import Architecture
 from evomnas.archive import Archive
+from evomnas.counting import count, smallest
 from evomnas.data import Dataset, load_dataset
 from evomnas.definition import AnyDefinition, Objective, ProblemDefinition, TableDefinition
 from evomnas.device import choose_device
@@ -21,10 +23,13 @@ from evomnas.evaluation import AnyEvaluation, Cost, Evaluation, Failure, Measure
 from evomnas.executors import Executor, make_executor
 from evomnas.latency.runtimes import Prepared
 from evomnas.layer_table import LayerTable, Parts
+from evomnas.limits import Limits
 from evomnas.machine import describe_machine, describe_versions
 from evomnas.meter import Meter, Setting
 from evomnas.pareto import hypervolume, non_dominated
 from evomnas.table import TabularArchitecture
+
+NEIGHBOURS = 18  # networks that are measured before a latency limit counts as out of reach
 
 
 @dataclass
@@ -83,6 +88,10 @@ class AnyEvaluator(Protocol):
 
     def reference_cost(self) -> float:
         """The reference network's second objective: its calibrated latency in milliseconds, or a table's cost."""
+        ...
+
+    def check_limits(self) -> None:
+        """Raise InputError where no network can meet the problem's limits."""
         ...
 
     def describe(self) -> dict[str, Any]:
@@ -151,6 +160,8 @@ class Evaluator:
         self._table = LayerTable(self.meter, self.definition.space, self._prepare, self._prepare_parts)
         self.device_key = self.meter.key
         self.proxy_key = self.archive.add_context(self._proxy_context())
+        self._shape = {"classes": setting.classes, "channels": setting.channels, "resolution": setting.resolution}
+        self.limits = Limits(self.definition.constraints, self._shape)
 
     def _proxy_context(self) -> dict[str, Any]:
         return {
@@ -169,7 +180,8 @@ class Evaluator:
 
     def known(self, architecture: Architecture) -> Evaluation:
         """What the archive has of an architecture."""
-        return self.archive.evaluation(self.proxy_key, self.device_key, architecture)
+        found = self.archive.evaluation(self.proxy_key, self.device_key, architecture)
+        return self.limits.apply(found)
 
     def reference_cost(self) -> float:
         """The reference network's calibrated latency in milliseconds; measured now, if it was not before."""
@@ -189,12 +201,12 @@ class Evaluator:
         return {"data": data}
 
     def evaluate(self, architectures: Sequence[Architecture]) -> list[AnyEvaluation]:
-        """Evaluate what is not known yet; returns one evaluation per architecture, in their order."""
+        """Evaluate what is not known yet; returns one evaluation per architecture, in their order.
+
+        What exceeds a limit of parameters or MACs is not measured, and what exceeds any limit is not trained.
+        """
         distinct = list(dict.fromkeys(architectures))
-        missing = [one for one in distinct if self.known(one).measurement is None]
-        if missing:
-            with self.spent.on("latency"):
-                self._measure(missing)
+        self._measure([one for one in distinct if self.known(one).status == "stopped"])
         missing = [one for one in distinct if self.known(one).status == "stopped"]
         if missing:
             with self.spent.on("training"):
@@ -211,10 +223,43 @@ class Evaluator:
         return self.executor.run("prepare_parts", parts, lambda: self.on_progress("preparing"))
 
     def _measure(self, architectures: list[Architecture]) -> None:
-        results = self._add_up(architectures) if self.meter.setting.method == "layers" else self._time(architectures)
-        for architecture, measured in results:
-            self.archive.add_measurement(self.device_key, architecture, measured)
-            self.on_progress("measuring")
+        """Measure those that were not measured yet."""
+        missing = [one for one in architectures if self.known(one).measurement is None]
+        if not missing:
+            return
+        with self.spent.on("latency"):
+            for architecture, measured in self._latencies(missing):
+                self.archive.add_measurement(self.device_key, architecture, measured)
+                self.on_progress("measuring")
+
+    def _latencies(self, architectures: list[Architecture]) -> Iterator[tuple[Architecture, Measurement | Failure]]:
+        return self._add_up(architectures) if self.meter.setting.method == "layers" else self._time(architectures)
+
+    def check_limits(self) -> None:
+        """Raise InputError where no network can meet the limits; networks are measured for it where latency has one.
+
+        Parameters and MACs are exact. The least latency of a space cannot be known, so the networks with the fewest
+        MACs and parameters are measured, and if they miss the limit, those next to the faster of them.
+        """
+        space = self.definition.space
+        self.limits.check(space)
+        limit = self.limits.at_most.get("latency_ms")
+        if limit is None:
+            return
+        tried = [smallest(space, attrgetter(name), **self._shape) for name in ("macs", "params")]
+        fastest = self._fastest(tried)
+        if fastest is not None and fastest[0] > limit:
+            beside = sorted(space.neighbours(fastest[1]), key=lambda one: count(one, **self._shape).macs)
+            fastest = self._fastest([*tried, *beside[:NEIGHBOURS]])
+        if fastest is not None:
+            self.limits.refuse("latency_ms", fastest[0], str(fastest[1]))
+
+    def _fastest(self, architectures: list[Architecture]) -> tuple[float, Architecture] | None:
+        """The least latency of some architectures, measured now if need be."""
+        self._measure(architectures)
+        measured = ((self.known(one).measurement, one) for one in architectures)
+        known = [(half.latency_ms, one) for half, one in measured if isinstance(half, Measurement)]
+        return min(known, key=lambda pair: pair[0], default=None)
 
     def _time(self, architectures: list[Architecture]) -> Iterator[tuple[Architecture, Measurement | Failure]]:
         prepared: dict[Architecture, tuple[Cost, Prepared]] = {}
@@ -248,6 +293,7 @@ class TableEvaluator:
         self.definition, self.archive, self.table = definition, archive, definition.read
         self.on_progress: OnPhase = lambda phase: None
         self.spent = Spent()
+        self.limits = Limits(definition.constraints)
         self._objectives = definition.table.objectives
         self._reference = self._losses(self.table.columns[self.table.space.reference_row])
         if not self._reference[1] > 0:
@@ -267,8 +313,8 @@ class TableEvaluator:
 
     def known(self, architecture: TabularArchitecture) -> TabularEvaluation:
         """What the archive has of an architecture."""
-        known = self.archive.lookup(self.proxy_key, architecture)
-        return known or TabularEvaluation(architecture, None, None, {})
+        found = self.archive.lookup(self.proxy_key, architecture) or TabularEvaluation(architecture, None, None, {})
+        return self.limits.apply(found)
 
     def look_up(self, architecture: TabularArchitecture) -> TabularEvaluation:
         """What the table says of an architecture."""
@@ -284,11 +330,27 @@ class TableEvaluator:
         }
         return TabularEvaluation(architecture, losses, self._relative(losses), quantities)
 
+    def check_limits(self) -> None:
+        """Raise InputError where no network of the table meets all limits."""
+        if not self.limits.at_most:
+            return
+        space = self.table.space
+        found = [self.look_up(space.decode(row)) for row in space.rows]
+        closest = min(
+            map(self.limits.apply, (one for one in found if one.failure is None)), key=attrgetter("violation")
+        )
+        if closest.violation > 0:
+            facts = ", ".join(f"{name} {value:,g}" for name, value in closest.quantities.items())
+            raise InputError(
+                f"no network of the table meets the constraints: {closest.architecture} comes closest ({facts}) and "
+                f"exceeds them by {closest.violation:.0%}; raise the limits"
+            )
+
     def evaluate(self, architectures: Sequence[TabularArchitecture]) -> list[AnyEvaluation]:
         """Look architectures up, and keep what was found."""
         found = [self.look_up(architecture) for architecture in architectures]
         self.archive.add_lookups(self.proxy_key, found)
-        return list(found)
+        return [self.limits.apply(one) for one in found]
 
     def reference_cost(self) -> float:
         """The reference network's second loss."""

@@ -82,7 +82,7 @@ def _status(row: dict[str, Any]) -> str:
 def headline(run: Run, results: Sequence[Result]) -> str:
     """The result in one sentence."""
     front = run.front(list(results))
-    evaluated = sum(result.evaluation.status != "stopped" for result in results)
+    evaluated = sum(result.evaluation.ended for result in results)
     work = f"{evaluated} networks in {duration(run.manifest['seconds']['total'])}"
     if not front:
         return f"No network on the front yet: {work}."

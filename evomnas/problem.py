@@ -1,7 +1,7 @@
 """The search as a pymoo problem, with the operators that suit its genome.
 
-Minimised are error and latency in milliseconds. A candidate that failed violates the problem's one
-constraint, whatever the algorithm; its objectives are infinite, so that no number stands for a failure.
+Minimised are error and latency in milliseconds. A candidate that failed or exceeds a limit violates the problem's
+one constraint, whatever the algorithm; a failure's objectives are infinite, so that no number stands for it.
 """
 
 from __future__ import annotations
@@ -58,10 +58,14 @@ class SearchProblem(Problem):  # type: ignore[misc]
 
 
 def told(evaluations: Sequence[AnyEvaluation]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """What an algorithm is told: losses (n, 2), infinite for failures, and violations (n,), 1 for failures."""
+    """What an algorithm is told: losses (n, 2), and violations (n,).
+
+    Failures have infinite losses and violations; networks beyond a limit have infinite losses and the sum of their
+    relative excesses as violation.
+    """
     losses = np.array([one.losses or (np.inf, np.inf) for one in evaluations], dtype=np.float64).reshape(-1, 2)
-    violations: NDArray[np.float64] = np.where(np.isfinite(losses).all(axis=1), 0.0, 1.0)
-    return losses, violations
+    violations = [np.inf if one.status == "failed" else one.violation for one in evaluations]
+    return losses, np.array(violations, dtype=np.float64)
 
 
 def load_problem(

@@ -10,6 +10,7 @@ import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from evomnas.definition import AnyDefinition, ProblemDefinition, TableDefinition
 from evomnas.errors import InputError
 from evomnas.evaluation import AnyEvaluation, TabularEvaluation
 from evomnas.evaluator import AnyEvaluator, describe_environment
+from evomnas.limits import Limits
 from evomnas.pareto import hypervolume, non_dominated
 from evomnas.table import TabularArchitecture
 
@@ -184,8 +186,13 @@ class Run:
         architecture = self.definition.parse(notation)
         if isinstance(architecture, TabularArchitecture):
             found = self.archive.lookup(self.record.proxy, architecture)
-            return found or TabularEvaluation(architecture, None, None, {})
-        return self.archive.evaluation(self.record.proxy, self.record.device, architecture)
+            return self._limits.apply(found or TabularEvaluation(architecture, None, None, {}))
+        return self._limits.apply(self.archive.evaluation(self.record.proxy, self.record.device, architecture))
+
+    @cached_property
+    def _limits(self) -> Limits:
+        tabular = isinstance(self.definition, TableDefinition)
+        return Limits(self.definition.constraints, None if tabular else self.shape)
 
     def front(self, results: list[Result] | None = None) -> list[Result]:
         """The Pareto set, fastest first; of `results` where they are at hand."""
@@ -212,7 +219,7 @@ class Run:
     def write(self, results: list[Result] | None = None) -> None:
         """Bring run.json and front.csv up to date, with `results` if they are at hand; no reader sees half a file."""
         results = self.results() if results is None else results
-        self.manifest["evaluations"] = sum(result.evaluation.status != "stopped" for result in results)
+        self.manifest["evaluations"] = sum(result.evaluation.ended for result in results)
         self.manifest["hypervolume"] = self.hypervolume(results)
         write_atomically(self.folder / MANIFEST, json.dumps(self.manifest, indent=2) + "\n")
         write_atomically(self.folder / "front.csv", to_csv([result.to_dict() for result in self.front(results)]))

@@ -31,6 +31,7 @@ from evomnas.space import Space
 
 ARCHIVE = "evomnas.sqlite"
 FRUITLESS_ASKS = 50  # generations without a new network after which a space counts as searched through
+BARREN_ASKS = 1000  # the same for generations without a network that could be trained, all beyond a limit
 
 
 class EverythingFailed(RuntimeError):
@@ -128,7 +129,12 @@ def search(
 def begin(
     evaluator: AnyEvaluator, folder: Path, algorithm: str, seed: int, budget: int, options: Mapping[str, Any]
 ) -> Run:
-    """A new run, with all its options settled; nothing is asked yet."""
+    """A new run, with all its options settled; nothing is asked yet.
+
+    Raises:
+        InputError: No network can meet the problem's limits.
+    """
+    evaluator.check_limits()
     return Run.create(folder, evaluator, algorithm, seed, budget, settled_options(evaluator, algorithm, options))
 
 
@@ -246,7 +252,7 @@ class _Loop:
         self.space: Space = run.definition.space
         self.budget = int(run.manifest["budget"])
         self.recorded = run.asks
-        self.position, self.generation, self.reused = 0, 0, 0
+        self.position, self.generation, self.reused, self.ended = 0, 0, 0, 0
         self.done: dict[AnyArchitecture, AnyEvaluation] = {}
         self.asks: dict[AnyArchitecture, Ask] = {}  # the first one of each that is done
         self.batch: list[AnyArchitecture] = []
@@ -263,23 +269,27 @@ class _Loop:
         self.algorithm_seconds += time.perf_counter() - started
 
     def run(self) -> None:
-        fruitless = 0
-        while len(self.done) < self.budget and fruitless < FRUITLESS_ASKS:
+        fruitless = barren = 0
+        while self.room() and fruitless < FRUITLESS_ASKS and barren < BARREN_ASKS:
             with self._algorithm_s_turn():
                 genomes = self.algorithm.ask()
             if len(genomes) == 0:
                 return
             asked = [self.space.decode(genome) for genome in genomes]
             new = [one for one in dict.fromkeys(asked) if one not in self.done]
-            room = self.budget - len(self.done)
-            self._evaluate(asked, new[:room])
-            if len(new) > room:
+            before = self.room()
+            if not self._evaluate(asked, new):
                 return
             losses, violations = told([self.done[one] for one in asked])
             with self._algorithm_s_turn():
                 self.algorithm.tell(genomes, losses, violations)
             fruitless = 0 if new else fruitless + 1
+            barren = 0 if self.room() < before else barren + 1
             self.generation += 1
+
+    def room(self) -> int:
+        """How many networks the budget still has; those beyond a limit were not trained and count for nothing."""
+        return self.budget - self.ended
 
     def conclude(self) -> list[dict[str, Any]]:
         """Per goal of an algorithm that has any: the best network found, and the algorithm's own choice.
@@ -302,19 +312,31 @@ class _Loop:
             conclusions.append({"goal": str(goal), "target": goal.target, "best": best, "choice": choice})
         return conclusions
 
-    def _evaluate(self, asked: list[AnyArchitecture], new: list[AnyArchitecture]) -> None:
-        self.batch = new
-        allowed = self.done.keys() | set(new)
-        # a budget may end within this generation
-        asks = self._record(list(itertools.takewhile(lambda one: one in allowed, asked)))
-        self.done |= dict(zip(new, self.evaluator.evaluate(new), strict=True))
-        self.batch = []
+    def _evaluate(self, asked: list[AnyArchitecture], new: list[AnyArchitecture]) -> bool:
+        """Evaluate a generation; False where the budget ends within it."""
+        fresh = self.position >= len(self.recorded)
+        asks: list[Ask] = []
+        while self.room() and len(asks) < len(asked):
+            self.batch, new = new[: self.room()], new[self.room() :]
+            allowed = self.done.keys() | set(self.batch)
+            asks = self._record(list(itertools.takewhile(lambda one: one in allowed, asked)))  # noqa: B023
+            if fresh:
+                self.reused += sum(self.evaluator.known(one).status != "stopped" for one in self.batch)
+            evaluations = self.evaluator.evaluate(self.batch)
+            self.ended += sum(one.ended for one in evaluations)
+            self.done |= dict(zip(self.batch, evaluations, strict=True))
+            self.batch = []
         for ask, architecture in zip(asks, asked, strict=False):
             self.asks.setdefault(architecture, ask)
+        self.position += len(asks)
         self._tick("training")
         self.run_.write(judge([(self.asks[one], evaluation) for one, evaluation in self.done.items()]))
-        if all(one.failure is not None for one in self.done.values()):
-            causes = [one.failure.message for one in self.done.values() if one.failure is not None]
+        self._check_failures()
+        return len(asks) == len(asked)
+
+    def _check_failures(self) -> None:
+        causes = [one.failure.message for one in self.done.values() if one.failure is not None]
+        if causes and len(causes) == self.ended:
             most = max(set(causes), key=causes.count)
             raise EverythingFailed(f"all {len(causes)} candidates failed, most often with: {most}")
 
@@ -328,10 +350,8 @@ class _Loop:
                     f"cannot resume {self.run_.folder}: its algorithm now asks for other networks than it did "
                     f"(ask {ask.position}); versions of evomnas, pymoo or numpy may differ from those in run.json"
                 )
-        if not recorded:
-            self.reused += sum(self.evaluator.known(one).status != "stopped" for one in self.batch)
         self.run_.archive.add_asks(self.run_.record.id, asks[len(recorded) :])
-        self.position += len(asks)
+        self.recorded += asks[len(recorded) :]
         return asks
 
     def _tick(self, phase: str) -> None:
@@ -343,7 +363,7 @@ class _Loop:
         self.on_progress(
             Progress(
                 phase,
-                sum(one.status != "stopped" for one in known),
+                sum(one.ended for one in known),
                 self.budget,
                 self.generation,
                 max((1 - error for error, _ in losses), default=None),

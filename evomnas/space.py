@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Protocol
@@ -222,6 +222,12 @@ class SearchSpace:
             widths = set(self.filter_choices(number))
         return found
 
+    def blocks_behind(self, number: int, in_filters: int) -> Iterator[tuple[Block, tuple[int, ...]]]:
+        """The distinct blocks that the one with index `number` can be behind `in_filters`, with genes of each."""
+        for block, genes in self._distinct[number][in_filters].items():
+            for op, kernel in self._operations:
+                yield replace(block, op=self.ops[op], kernel=self.kernels[kernel]), (op, kernel, *genes)
+
     @cached_property
     def _ways(self) -> list[dict[int, int]]:
         """Per block and channels before it: the number of distinct networks from there on.
@@ -356,6 +362,15 @@ class SearchSpace:
             )
         )
         return Architecture(self._stem, self.stem_stride, blocks, self.head)
+
+    def neighbours(self, architecture: Architecture) -> list[Architecture]:
+        """The other architectures that differ from one of this space's by one gene."""
+        genome = self.encode(architecture)
+        found: dict[Architecture, None] = {}
+        for gene, size in enumerate(self.gene_sizes):
+            for value in range(int(size)):
+                found[self.decode(np.where(np.arange(len(genome)) == gene, value, genome))] = None
+        return [one for one in found if one != architecture]
 
     def reference(self) -> NDArray[np.int64] | None:
         """MobileNetV2's genome; None where the space leaves out what it is made of."""

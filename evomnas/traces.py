@@ -30,7 +30,7 @@ class Trace:
         algorithm, options, seed: What searched.
         status: `finished`, or why the run stands where it stands.
         budget: Evaluations that the run may make.
-        losses: Both objectives, shape (n, 2); infinite for failed candidates.
+        losses: Of networks within the problem's limits, which alone count: both objectives, shape (n, 2); infinite for failed candidates.
         relative: The same, the second relative to the reference network's: the hypervolume's axes.
         seconds: What measuring and training took, whichever run paid for it, shape (n,); 0 for failed candidates,
             whose time nobody kept; None on tables.
@@ -79,7 +79,7 @@ def trace(run: Run | Path | str) -> Trace:
         InputError: The folder holds no run, or its archive is gone.
     """
     with _opened(run) as opened:
-        evaluations = [result.evaluation for result in opened.results() if result.evaluation.status != "stopped"]
+        evaluations = [result.evaluation for result in opened.results() if result.evaluation.ended]
         nothing = (np.inf, np.inf)
         losses = np.array([one.losses or nothing for one in evaluations], dtype=np.float64).reshape(-1, 2)
         relative = np.array([one.relative_losses or nothing for one in evaluations], dtype=np.float64).reshape(-1, 2)
@@ -121,11 +121,11 @@ def _opened(run: Run | Path | str) -> Iterator[Run]:
 def facts(definition: AnyDefinition, archive: Archive, proxy: str, device: str) -> dict[str, Any]:
     """What runs must share to be comparable, by flat names such as `training.epochs`.
 
-    The images or table, the recipe, the device, the space and the hypervolume's reference point. Where a file lies
+    The images or table, the recipe, the device, the space, the limits and the hypervolume's reference point. Where a file lies
     and what the problem is called do not matter.
     """
     settings = definition.model_dump(mode="json")
-    shared = {"hypervolume": settings["hypervolume"]} | archive.context(proxy)
+    shared = {name: settings[name] for name in ("hypervolume", "constraints")} | archive.context(proxy)
     if not isinstance(definition, TableDefinition):  # a table's space is in the table
         shared |= {"space": settings["space"], "latency": archive.context(device)}
     return dict(_flat(shared))

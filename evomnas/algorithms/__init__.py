@@ -40,8 +40,9 @@ class Algorithm(Protocol):
 
         Args:
             genomes: As asked, shape (n, n_var).
-            losses: (error, latency in ms), shape (n, 2); infinite for failed candidates.
-            violations: Shape (n,); 0 where a candidate is feasible, positive where it is not or failed.
+            losses: (error, latency in ms), shape (n, 2); infinite for candidates that failed or were not trained.
+            violations: Shape (n,); 0 where a candidate is feasible, positive where it exceeds a limit, infinite
+                where it failed.
         """
         ...
 

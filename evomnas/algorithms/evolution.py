@@ -99,9 +99,9 @@ class _AgingEvolution(AskAndTell):
         return draw_new(self.space, self._seen, self._rng)
 
     def _learn(self, genomes: Genomes, losses: Losses, violations: Losses) -> None:
-        scores = self.goals[0](losses)
-        for genome, score, violation in zip(genomes, scores, violations, strict=True):
-            if violation <= 0 and np.isfinite(score):
+        scores = np.where(violations > 0, -violations, self.goals[0](losses))  # who exceeds a limit: by how little
+        for genome, score in zip(genomes, scores, strict=True):
+            if np.isfinite(score):
                 individual = Individual(genome)
                 individual.fitness.values = (float(score),)
                 self._population.append(individual)

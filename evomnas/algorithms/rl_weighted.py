@@ -44,9 +44,9 @@ class RLWeighted(AskAndTell):
         return self._policies[self._turn].sample(MINIBATCH)
 
     def _learn(self, genomes: Genomes, losses: Losses, violations: Losses) -> None:
-        rewarded = (violations <= 0) & np.isfinite(losses).all(axis=1)  # no reward and no gradient for the others
-        rewards = self.goals[self._turn](losses[rewarded])
-        self._policies[self._turn].learn(genomes[rewarded], rewards)
+        known = np.isfinite(violations)  # failures get no reward and no gradient
+        rewards = np.where(violations <= 0, self.goals[self._turn](losses), 0.0)  # and none counts beyond a limit
+        self._policies[self._turn].learn(genomes[known], rewards[known])
         self._turn = (self._turn + 1) % len(self._policies)
 
     def choices(self) -> Genomes:

@@ -95,13 +95,25 @@ def test_failures_are_survived_and_not_bred_from(name, algorithm):
     def losses(genomes: np.ndarray) -> np.ndarray:
         return np.where(broken(genomes)[:, None] > 0, np.inf, losses_of(genomes))
 
-    genomes = play(searcher, 40, losses, broken)
+    genomes = play(searcher, 40, losses, lambda genomes: np.where(broken(genomes) > 0, np.inf, 0.0))
     assert broken(genomes[-100:]).mean() < broken(genomes[:20]).mean() / 2 or name in INDIFFERENT
+
+
+def test_networks_beyond_a_limit_are_bred_from_less_and_less(name, algorithm):
+    def excess(genomes: np.ndarray) -> np.ndarray:
+        """At most a third of the genes may stand on their last choice."""
+        return np.maximum(0, (genomes == SPACE.gene_sizes - 1).mean(axis=1) * 3 - 1)
+
+    def losses(genomes: np.ndarray) -> np.ndarray:
+        return np.where(excess(genomes)[:, None] > 0, np.inf, losses_of(genomes))
+
+    violations = excess(play(algorithm(SPACE, 3), 40, losses, excess))
+    assert violations[-100:].mean() < violations[:40].mean() * 0.8 or name == "random"
 
 
 def test_a_generation_in_which_all_fail_is_survived(algorithm):
     searcher = algorithm(SPACE, 3)
-    play(searcher, 3, lambda g: np.full((len(g), 2), np.inf), lambda g: np.ones(len(g)))
+    play(searcher, 3, lambda g: np.full((len(g), 2), np.inf), lambda g: np.full(len(g), np.inf))
     assert len(searcher.ask())
 
 

@@ -132,7 +132,7 @@ def test_failures_give_no_gradient():
     """Told as failures, half of the genomes might as well not have been asked for."""
     broken, twin = (RLWeighted(SPACE, 4, target_ms=1.0) for _ in range(2))
     genomes = broken.ask()
-    losses, violations = rewards_of(genomes), np.arange(MINIBATCH) % 2.0
+    losses, violations = rewards_of(genomes), np.where(np.arange(MINIBATCH) % 2, np.inf, 0.0)
     broken.tell(genomes, np.where(violations[:, None] > 0, np.inf, losses), violations)
     fine = violations == 0
     twin._policies[0].sample(MINIBATCH)

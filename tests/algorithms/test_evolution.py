@@ -65,7 +65,7 @@ def test_the_hard_formulation_ends_close_below_the_target():
 def test_failures_take_no_place_in_the_population():
     searcher = EvoWeighted(SPACE, 1, target_ms=1.5)
     genomes = searcher.ask()
-    violations = (np.arange(len(genomes)) % 2).astype(float)
+    violations = np.where(np.arange(len(genomes)) % 2, np.inf, 0.0)
     searcher.tell(genomes, np.where(violations[:, None] > 0, np.inf, losses_of(genomes)), violations)
     assert [list(one) for one in searcher._population] == genomes[violations == 0].tolist()
 

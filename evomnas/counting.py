@@ -1,0 +1,96 @@
+"""Parameters and MACs of an architecture in closed form: what must be known before anything is built.
+
+The same figures as `evomnas.cost` counts on built networks with ptflops (tested on any architecture), in microseconds
+and without torch, so that limits can be checked before any work goes into a candidate, and against the whole space
+before a search.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from evomnas.architecture import Architecture, Block
+from evomnas.space import SearchSpace
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """Trainable parameters, and MACs without squeeze-and-excite, for one image."""
+
+    params: int
+    macs: int
+
+    def __add__(self, other: Counts) -> Counts:
+        return Counts(self.params + other.params, self.macs + other.macs)
+
+
+def _convolution(inputs: int, filters: int, kernel: int, side: int, groups: int = 1) -> Counts:
+    """A convolution without bias whose output has `side` pixels, and its batch norm."""
+    weights = inputs // groups * filters * kernel * kernel
+    return Counts(weights + 2 * filters, weights * side * side)
+
+
+def _layer(block: Block, inputs: int, side: int, after: int) -> Counts:
+    """A layer that brings `side` pixels to `after`."""
+    wide = block.filters if block.op == "conv" else inputs * block.expansion
+    squeeze = block.squeeze(inputs)
+    gate = Counts(2 * wide * squeeze + squeeze + wide if block.se else 0, 0)
+    if block.op == "conv":
+        return gate + _convolution(inputs, block.filters, block.kernel, after)
+    expand = _convolution(inputs, wide, 1, side) if block.expansion > 1 else Counts(0, 0)
+    depthwise = _convolution(wide, wide, block.kernel, after, groups=wide)
+    return gate + expand + depthwise + _convolution(wide, block.filters, 1, after)
+
+
+def _block(block: Block, inputs: int, side: int) -> Counts:
+    """All layers of a block that is given `side` pixels."""
+    after = -(-side // block.stride)
+    total = _layer(block, inputs, side, after)
+    for _ in range(block.layers - 1):
+        total += _layer(block, block.filters, after, after)
+    return total
+
+
+def _ends(stem: int, last: int, head: int, classes: int, channels: int, side: int, final: int) -> Counts:
+    """Stem, head and classifier."""
+    linear = Counts(head * classes + classes, head * classes)
+    return _convolution(channels, stem, 3, side) + _convolution(last, head, 1, final) + linear
+
+
+def count(architecture: Architecture, classes: int, channels: int, resolution: int) -> Counts:
+    """Parameters and MACs for one image of `resolution` pixels squared."""
+    side = first = -(-resolution // architecture.stem_stride)
+    inputs, total = architecture.stem, Counts(0, 0)
+    for block in architecture.blocks:
+        total += _block(block, inputs, side)
+        inputs, side = block.filters, -(-side // block.stride)
+    return total + _ends(architecture.stem, inputs, architecture.head, classes, channels, first, side)
+
+
+def smallest(
+    space: SearchSpace, quantity: Callable[[Counts], int], classes: int, channels: int, resolution: int
+) -> Architecture:
+    """The space's architecture with the least of a quantity of `Counts`, exactly.
+
+    Counts add up over the blocks, and a block's depend on those before it through their filters alone: the best way
+    to each width is kept, block by block.
+    """
+    stem = space.mobilenet_v2().stem
+    side = first = -(-resolution // space.stem_stride)
+    best: dict[int, tuple[int, list[int]]] = {stem: (0, [])}  # by filters: least so far, and its genes
+    for number, stride in enumerate(space.strides):
+        after: dict[int, tuple[int, list[int]]] = {}
+        for inputs, (least, genes) in best.items():
+            for block, block_genes in space.blocks_behind(number, inputs):
+                total = least + quantity(_block(block, inputs, side))
+                if block.filters not in after or total < after[block.filters][0]:
+                    after[block.filters] = total, [*genes, *block_genes]
+        best, side = after, -(-side // stride)
+
+    def whole(last: int) -> int:
+        return best[last][0] + quantity(_ends(stem, last, space.head, classes, channels, first, side))
+
+    return space.decode(np.array(best[min(best, key=whole)][1]))

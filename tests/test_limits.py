@@ -1,0 +1,165 @@
+"""Limits: counted in closed form, checked before any work, told to every algorithm, and against the space first."""
+
+from __future__ import annotations
+
+import itertools
+from operator import attrgetter
+
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from strategies import architectures
+
+from evomnas import registry
+from evomnas.architecture import Architecture
+from evomnas.cost import count_cost
+from evomnas.counting import count, smallest
+from evomnas.definition import ConstraintsSection, load_definition
+from evomnas.errors import InputError
+from evomnas.evaluation import Cost, Evaluation, Measurement, Training
+from evomnas.limits import Limits
+from evomnas.search import resume, search
+from evomnas.space import SearchSpace
+from evomnas.training import ProxyTask
+from evomnas.zoo import published
+
+SHAPE = {"classes": 10, "channels": 3, "resolution": 32}
+
+
+@settings(max_examples=25)
+@given(architectures, st.sampled_from([1, 3]), st.sampled_from([32, 45]))
+def test_counts_are_those_of_the_built_network(architecture, channels, resolution):
+    """ptflops, which counts on modules, is the oracle."""
+    assume(architecture.total_stride <= resolution)
+    cost = count_cost(architecture, 10, channels, resolution)
+    counts = count(architecture, 10, channels, resolution)
+    assert (counts.params, counts.macs) == (cost.params, cost.macs)
+
+
+@pytest.mark.parametrize(
+    ("name", "params", "macs"), [("mnasnet-a1", 3_887_038, 311.3), ("mnasnet-b1", 4_383_312, 314.4)]
+)
+def test_counts_are_the_published_ones(name, params, macs):
+    counts = count(published(name), 1000, 3, 224)
+    assert counts.params == params
+    assert counts.macs / 1e6 == pytest.approx(macs, abs=0.05)
+
+
+@pytest.mark.parametrize("quantity", ["params", "macs"])
+@pytest.mark.parametrize("filters", [(8, 8), (16, 8), (24, 40)])
+def test_the_smallest_network_is_that_of_an_enumeration(quantity, filters):
+    space = SearchSpace(
+        filters=filters, layers=(1, 2), strides=(2, 1), stem=8, head=16, ops=("conv", "mbconv3", "dconv")
+    )
+    genomes = itertools.product(*(range(int(size)) for size in space.gene_sizes[:6]))
+    found = smallest(space, attrgetter(quantity), **SHAPE)
+    least = attrgetter(quantity)(count(found, **SHAPE))
+    # block by block, since an enumeration of both would take long: the second block's genes of the smallest one
+    tail = space.encode(found)[6:]
+    assert least == min(attrgetter(quantity)(count(space.decode([*genome, *tail]), **SHAPE)) for genome in genomes)
+    head = space.encode(found)[:6]
+    tails = itertools.product(*(range(int(size)) for size in space.gene_sizes[6:]))
+    assert least == min(attrgetter(quantity)(count(space.decode([*head, *t]), **SHAPE)) for t in tails)
+
+
+ARCHITECTURE = Architecture.parse("stem8_s1-conv_k3_s1_f8_n1-head16")
+MEASURED = Measurement(Cost(3000, 900_000, 0), 0.5, 0.4, 0.6, 1.25, (1.2, 1.3), 0.1)
+
+
+def test_a_violation_is_the_sum_of_relative_excesses_and_takes_the_losses_away():
+    limits = Limits(ConstraintsSection(max_latency_ms=0.4, max_params=2000, max_macs=10**6), SHAPE)
+    evaluation = limits.apply(Evaluation(ARCHITECTURE, MEASURED, Training(0.9, (), 1.0)))
+    assert evaluation.violation == pytest.approx((0.5 / 0.4 - 1) + (3000 / 2000 - 1))
+    assert (evaluation.status, evaluation.losses, evaluation.relative_losses) == ("infeasible", None, None)
+    assert not evaluation.ended
+    fine = Limits(ConstraintsSection(max_latency_ms=0.5), SHAPE).apply(evaluation.__class__(ARCHITECTURE, MEASURED))
+    assert (fine.violation, fine.status) == (0.0, "stopped")
+
+
+def test_parameters_and_macs_count_before_anything_was_measured():
+    counts = count(ARCHITECTURE, **SHAPE)
+    unknown = Evaluation(ARCHITECTURE)
+    assert Limits(ConstraintsSection(max_params=counts.params), SHAPE).apply(unknown).status == "stopped"
+    assert Limits(ConstraintsSection(max_params=counts.params - 1), SHAPE).apply(unknown).status == "infeasible"
+    assert Limits(ConstraintsSection(max_macs=counts.macs - 1), SHAPE).apply(unknown).status == "infeasible"
+
+
+def test_no_minute_goes_into_a_network_that_cannot_count(tiny_file, tmp_path, monkeypatch):
+    from evomnas.latency import targets
+
+    trained, measured = [], []
+    original_train, original_compare = ProxyTask.train, targets.compare
+
+    def compare(candidates, *rest):
+        measured.append(len(candidates))
+        return original_compare(candidates, *rest)
+
+    monkeypatch.setattr(ProxyTask, "train", lambda self, one: trained.append(one) or original_train(self, one))
+    monkeypatch.setattr(targets, "compare", compare)
+    shape = {"classes": 10, "channels": 1, "resolution": 8}
+    space = load_definition(tiny_file).space
+    limit = count(space.mobilenet_v2(), **shape).params
+    run = search(tiny_file, overrides=[f"constraints.max_params={limit}"], budget=6, seed=1, out=tmp_path / "run")
+    assert len(trained) == 6 == sum(measured)
+    assert all(count(one, **shape).params <= limit for one in trained)
+    rows = [result.to_dict() for result in run.results()]
+    assert {row["status"] for row in rows} == {"ok", "infeasible"}
+    assert all(row["losses"] is None and not row["on_front"] for row in rows if row["status"] == "infeasible")
+    assert run.manifest["evaluations"] == 6
+
+
+def test_a_network_beyond_the_latency_limit_is_measured_and_not_trained(tiny_file, tmp_path, monkeypatch):
+    free = search(tiny_file, budget=20, seed=1, out=tmp_path / "free")
+    latencies = {str(r.evaluation.architecture): r.to_dict()["latency_ms"] for r in free.results()}
+    limit = sorted(latencies.values())[10]
+    monkeypatch.setattr(ProxyTask, "train", lambda *_: pytest.fail("was trained"))
+    overrides = [f"constraints.max_latency_ms={limit}"]
+    run = search(tiny_file, overrides=overrides, budget=11, seed=1, out=tmp_path / "run")
+    assert [r.evaluation.status for r in run.results()][:20].count("ok") == 11
+    assert max(r.evaluation.losses[1] for r in run.results() if r.evaluation.losses) <= limit
+
+
+@pytest.mark.parametrize("name", sorted(registry.available("algorithms")))
+def test_every_algorithm_finds_what_meets_the_limits(name, tabular_file, tmp_path):
+    """Of 243 networks 21 take at most 2 ms."""
+    overrides = ["constraints.max_latency_ms=2.0"]
+    run = search(tabular_file, name, overrides=overrides, budget=15, seed=1, out=tmp_path / "run")
+    good = [result for result in run.results() if result.evaluation.status == "ok"]
+    assert len(good) == 15 or (name == "rl-weighted" and len(good) > 3)  # the controller settles on few networks
+    assert all(result.evaluation.losses[1] <= 2.0 for result in good)
+    assert run.manifest["evaluations"] == len(good)
+    assert resume(run.folder, budget=15).manifest["hypervolume"] == run.manifest["hypervolume"]
+
+
+def test_what_others_found_beyond_the_limits_does_not_matter(tabular_file, tmp_path):
+    overrides = ["constraints.max_latency_ms=3.0"]
+    alone = search(tabular_file, overrides=overrides, budget=30, seed=3, out=tmp_path / "a" / "run")
+    search(tabular_file, "random", budget=243, out=tmp_path / "b" / "all")
+    beside = search(tabular_file, overrides=overrides, budget=30, seed=3, out=tmp_path / "b" / "run")
+    assert [ask.architecture for ask in beside.asks] == [ask.architecture for ask in alone.asks]
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        (
+            "constraints.max_params=100",
+            r"no network of the space meets constraints.max_params = 100: .* parameters, \d+% ",
+        ),
+        ("constraints.max_macs=1000", "no network of the space meets constraints.max_macs = 1,000: .* MACs"),
+        ("constraints.max_latency_ms=0.0000001", "no network of the space meets constraints.max_latency_ms = 1e-07"),
+        ("constraints.max_latency=1", "did you mean constraints.max_latency_ms"),
+        ("constraints.max_params=0", "greater than or equal to 1"),
+    ],
+)
+def test_limits_that_no_network_meets_are_named_before_the_search(override, message, tiny_file, tmp_path):
+    with pytest.raises(InputError, match=message):
+        search(tiny_file, overrides=[override], budget=2, out=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_limits_that_no_row_of_a_table_meets_are_named_before_the_search(tabular_file, tmp_path):
+    with pytest.raises(InputError, match="meets the constraints: 00000 comes closest .*exceeds them by 100%"):
+        search(tabular_file, overrides=["constraints.max_latency_ms=0.5"], budget=2, out=tmp_path / "run")
+    with pytest.raises(InputError, match="constraints.max_params = 5: no objective of the table has that quantity"):
+        search(tabular_file, overrides=["constraints.max_params=5"], budget=2, out=tmp_path / "run")
