@@ -41,7 +41,7 @@ def _content(comparison: Comparison) -> dict[str, Any]:
         "limits": text.limits_table(comparison),
         "limits_note": text.limits_note(comparison),
         "pairs": text.pairs_table(comparison),
-        "testing_note": text.testing_note(comparison),
+        "significance_note": text.significance_note(comparison),
         "runs": text.runs_table(comparison),
         "attainment_note": text.attainment_note(comparison),
         "time_note": text.time_note(comparison),

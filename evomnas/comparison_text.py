@@ -101,7 +101,7 @@ def notes(comparison: Comparison) -> list[str]:
     return lines
 
 
-def testing_note(comparison: Comparison) -> str:
+def significance_note(comparison: Comparison) -> str:
     """How differences were tested, or why they could not be."""
     algorithms = len(comparison.groups)
     if algorithms < 2:

@@ -30,7 +30,7 @@ class Trace:
         algorithm, options, seed: What searched.
         status: `finished`, or why the run stands where it stands.
         budget: Evaluations that the run may make.
-        losses: Of networks within the problem's limits, which alone count: both objectives, shape (n, 2); infinite for failed candidates.
+        losses: Both objectives, shape (n, 2); infinite for failed candidates. Networks beyond a limit are left out.
         relative: The same, the second relative to the reference network's: the hypervolume's axes.
         seconds: What measuring and training took, whichever run paid for it, shape (n,); 0 for failed candidates,
             whose time nobody kept; None on tables.
@@ -121,8 +121,8 @@ def _opened(run: Run | Path | str) -> Iterator[Run]:
 def facts(definition: AnyDefinition, archive: Archive, proxy: str, device: str) -> dict[str, Any]:
     """What runs must share to be comparable, by flat names such as `training.epochs`.
 
-    The images or table, the recipe, the device, the space, the limits and the hypervolume's reference point. Where a file lies
-    and what the problem is called do not matter.
+    The images or table, the recipe, the device, the space, the limits and the hypervolume's reference point. Where a
+    file lies and what the problem is called do not matter.
     """
     settings = definition.model_dump(mode="json")
     shared = {name: settings[name] for name in ("hypervolume", "constraints")} | archive.context(proxy)
