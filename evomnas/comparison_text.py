@@ -132,11 +132,12 @@ def summary_table(comparison: Comparison) -> Table:
 
 def _summary(comparison: Comparison, group: Group, timed: bool) -> tuple[str, ...]:
     final = group.final
+    quartiles = "-" if len(group.seeds) == 1 else f"{final.low[0]:.4f} to {final.high[0]:.4f}"
     share = f"{group.median / comparison.best_known:.1%}" if comparison.best_known > 0 else "-"
     own = (f"{group.own_seconds:.3g} s", f"{1000 * group.own_per_evaluation:.3g} ms")
     of_all = () if not timed else ("-",) if group.own_share is None else (f"{group.own_share:.2%}",)
     return (
-        group.name, str(len(group.seeds)), f"{group.median:.4f}", f"{final.low[0]:.4f} to {final.high[0]:.4f}", share,
+        group.name, str(len(group.seeds)), f"{group.median:.4f}", quartiles, share,
         *(_reached(one, len(group.seeds)) for one in group.to_reach), *own, *of_all,
     )  # fmt: skip
 
@@ -170,12 +171,12 @@ def limits_note(comparison: Comparison) -> str:
 
 
 def pairs_table(comparison: Comparison) -> Table:
-    """Every two algorithms against each other."""
+    """Every two algorithms whose difference was tested."""
     rows: list[tuple[str, ...]] = [
-        (f"{pair.first} against {pair.second}", "-" if pair.p is None else p_said(pair.p), f"{pair.effect:.2f}",
-         "-" if pair.p is None else "yes" if pair.significant else "no")
-        for pair in comparison.pairs
-    ]  # fmt: skip
+        (f"{one.first} against {one.second}", p_said(one.p), f"{one.effect:.2f}", "yes" if one.significant else "no")
+        for one in comparison.pairs
+        if one.p is not None
+    ]
     return ("hypervolume of", "p", "A12", f"p < {LEVEL:g}"), rows
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from evomnas.archive import Archive
 from evomnas.comparison import LIMITS, SHARES, Comparison, Reached, compare
-from evomnas.comparison_text import notes, summary_table, significance_note, verdict
+from evomnas.comparison_text import notes, significance_note, summary_table, verdict
 from evomnas.definition import load_definition
 from evomnas.errors import InputError
 from evomnas.runs import Run

@@ -41,7 +41,7 @@ FormatOption = Annotated[PlainFormat, typer.Option("--format", help="How to prin
 @app.command()
 @reported
 def compare(
-    folders: Annotated[list[Path], typer.Argument(metavar="RUN RUN...", help="Folders of runs of one problem.")],
+    folders: Annotated[list[Path], typer.Argument(metavar="RUN", help="Folders of runs of one problem.")],
     out: Annotated[
         Path | None,
         typer.Option("--out", help="The page [default: comparison.html beside the first run]", show_default=False),
