@@ -96,11 +96,10 @@ def benchmark(
     """
     definition = load_definition(problem, overrides) if isinstance(problem, str | Path) else problem
     check_budget(budget, 1, None, workers)
-    chosen = _options(definition, algorithms, {} if options is None else options)
-    if not 1 <= seeds <= MOST_SEEDS or seeds * len(chosen) < 2:
-        raise InputError(f"a benchmark needs 2 runs or more and takes up to {MOST_SEEDS} seeds, got {seeds}: --seeds 5")
+    _check_size(algorithms, seeds)
     folder = default_folder(definition) if out is None else Path(out)
     found = _existing(folder)
+    chosen = _options(definition, algorithms, {} if options is None else options)
     path = _archive_path(folder, found, archive)
     path.parent.mkdir(parents=True, exist_ok=True)
     with open_evaluator(definition, Archive(path), workers, device) as evaluator:
@@ -122,14 +121,20 @@ def default_folder(definition: AnyDefinition) -> Path:
     return Path("runs") / f"{definition.name}-benchmark"
 
 
-def _options(
-    definition: AnyDefinition, algorithms: Sequence[str], options: Mapping[str, Any]
-) -> dict[str, dict[str, Any]]:
-    """The options of each algorithm, all checked."""
+def _check_size(algorithms: Sequence[str], seeds: int) -> None:
+    """Raise InputError where there is no such algorithm, or no sensible number of runs."""
     for algorithm in algorithms:
         registry.check("algorithms", algorithm)
     if len(set(algorithms)) < len(algorithms):
         raise InputError(f"an algorithm is named twice: {', '.join(algorithms)}")
+    if not 1 <= seeds <= MOST_SEEDS or seeds * len(algorithms) < 2:
+        raise InputError(f"a benchmark needs 2 runs or more and takes up to {MOST_SEEDS} seeds, got {seeds}: --seeds 5")
+
+
+def _options(
+    definition: AnyDefinition, algorithms: Sequence[str], options: Mapping[str, Any]
+) -> dict[str, dict[str, Any]]:
+    """The options of each algorithm, all checked."""
     names = {algorithm: option_names(algorithm) for algorithm in algorithms}
     for name in options:
         if not any(name in known for known in names.values()):

@@ -93,7 +93,7 @@ def benchmark(
 ) -> None:
     """Run algorithms with several seeds under one budget, and compare them; again: go on where it stopped."""
     options = algorithm_options(target, reward, alpha, beta, population, tournament)
-    with _display() as on_progress, _repeatable():
+    with _repeatable(), _display() as on_progress:
         from evomnas.benchmarking import ALGORITHMS, default_folder
         from evomnas.benchmarking import benchmark as run_benchmark
         from evomnas.comparison_page import NAME
