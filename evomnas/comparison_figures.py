@@ -17,6 +17,7 @@ from evomnas.figures import MUTED, STYLE
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 DASHES = ("-", (0, (6, 2)), (0, (2, 1.4)), (0, (7, 2, 1.5, 2)), (0, (4, 1.5, 1.5, 1.5, 1.5, 1.5)))
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+FAR = 10.0  # beyond any axis
 SIZE, PANEL_SIZE = (4.9, 3.3), (3.9, 2.9)
 
 
@@ -94,7 +95,7 @@ def attainment_panel(comparison: Comparison, group: Group) -> Figure:
         for name, (label, dashes, width) in styles.items():
             _step(comparison, axes, group.surfaces[name], color=colour, ls=dashes, lw=width, label=label)
         _frame(comparison, axes)
-        axes.legend(frameon=False, loc="lower right", fontsize=8)
+        axes.legend(frameon=False, loc="best", fontsize=8)
         return figure
 
 
@@ -105,10 +106,15 @@ def look(comparison: Comparison, group: Group) -> tuple[str, str | tuple[int, tu
 
 
 def _step(comparison: Comparison, axes: Axes, losses: Floats, **style: object) -> None:
-    """A surface of shape (k, 2) as a staircase."""
-    points = sorted(comparison.definition.shown(one) for one in losses)
-    xs, ys = [x for x, _ in points], [y for _, y in points]
-    axes.step(xs, ys, where="post", **style)  # type: ignore[arg-type]
+    """A surface of shape (k, 2) as a staircase, which goes on to the sides: what costs more is attained as well."""
+    if len(losses) == 0:
+        axes.plot([], [], **style)  # type: ignore[arg-type]  # for the legend
+        return
+    corners = losses[np.argsort(losses[:, 1])]
+    far = FAR * (1 + losses.max(axis=0))
+    ends = np.array([[far[0], corners[0, 1]], [corners[-1, 0], far[1]]])
+    shown = [comparison.definition.shown(one) for one in (ends[0], *corners, ends[1])]
+    axes.step([x for x, _ in shown], [y for _, y in shown], where="post", **style)  # type: ignore[arg-type]
 
 
 def _frame(comparison: Comparison, axes: Axes) -> None:
@@ -117,7 +123,7 @@ def _frame(comparison: Comparison, axes: Axes) -> None:
     cost = np.inf if comparison.reference_cost is None else relative * comparison.reference_cost
     losses = np.concatenate([comparison.best_front, *(group.surfaces["worst"] for group in comparison.groups)])
     inside = losses[(losses[:, 0] < error) & (losses[:, 1] < cost)]
-    inside = inside if len(inside) else losses
+    inside = inside if len(np.unique(inside, axis=0)) > 2 else losses
     shown = np.array([comparison.definition.shown(one) for one in inside])
     quality, name = comparison.definition.axes
     axes.set(xlabel=name, ylabel=quality, xlim=_around(shown[:, 0]), ylim=_around(shown[:, 1]))

@@ -143,8 +143,9 @@ def _summary(comparison: Comparison, group: Group, timed: bool) -> tuple[str, ..
 
 
 def _reached(one: Reached, runs: int) -> str:
-    count = "" if one.runs in (0, runs) else f" ({one.runs} of {runs})"
-    return f"not reached{count}" if one.median is None else f"{one.median:g}{count}"
+    if one.median is None:
+        return f"by {one.runs} of {runs}" if one.runs else "not reached"
+    return f"{one.median:g}" if one.runs == runs else f"{one.median:g} (by {one.runs} of {runs})"
 
 
 def limits_table(comparison: Comparison) -> Table:
@@ -159,8 +160,10 @@ def limits_table(comparison: Comparison) -> Table:
 
 
 def _under(definition: AnyDefinition, one: Reached, runs: int) -> str:
-    count = "" if one.runs in (0, runs) else f" ({one.runs} of {runs})"
-    return f"none{count}" if one.median is None else f"{quality_said(definition, one.median, 2)}{count}"
+    if one.median is None:
+        return f"by {one.runs} of {runs}" if one.runs else "none"
+    quality = quality_said(definition, one.median, 2)
+    return quality if one.runs == runs else f"{quality} (by {one.runs} of {runs})"
 
 
 def limits_note(comparison: Comparison) -> str:

@@ -361,4 +361,4 @@ def test_the_table_says_how_many_runs_got_there(comparison):
     )
     header, [row] = summary_table(dataclasses.replace(comparison, groups=(group,)))
     cells = dict(zip(header, row, strict=True))
-    assert (cells["to 90%"], cells["to 95%"], cells["to 99%"]) == ("12.5", "30 (3 of 5)", "not reached (1 of 5)")
+    assert (cells["to 90%"], cells["to 95%"], cells["to 99%"]) == ("12.5", "30 (by 3 of 5)", "by 1 of 5")
