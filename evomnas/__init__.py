@@ -15,6 +15,7 @@ Where things are:
 - `reward`: the paper's weighted product and its hard formulation, for searches that want one network.
 - `pareto`, `problem`, `algorithms`, `search`: fronts, the pymoo problem, what asks, and the loop.
 - `traces`, `significance`, `comparison`, `benchmarking`: several runs side by side, and whole benchmarks of them.
+- `estimate`: what a search will cost.
 - `runs`, `presentation`, `figures`, `report`, `cli`: a run's folder, and how people see it.
 
 Names below are imported when they are first used: `import evomnas` does not import torch.

@@ -22,8 +22,9 @@ from evomnas.comparison_page import NAME, write_comparison
 from evomnas.definition import AnyDefinition, load_definition
 from evomnas.errors import InputError
 from evomnas.evaluator import AnyEvaluator, open_evaluator
+from evomnas.executors import CandidateLimits
 from evomnas.runs import MANIFEST, Run, write_atomically
-from evomnas.search import ARCHIVE, Progress, begin, carry_on, check_budget, check_options, settled_options
+from evomnas.search import ARCHIVE, Progress, begin, carry_on, check_options, check_settings, settled_options
 from evomnas.traces import differences, facts
 
 ALGORITHMS = ("nsga2", "rl-weighted", "evo-weighted", "random")
@@ -73,6 +74,7 @@ def benchmark(
     archive: Path | str | None = None,
     workers: int = 0,
     device: str = "auto",
+    candidates: CandidateLimits = CandidateLimits(),
     on_progress: Callable[[Standing], None] = lambda standing: None,
 ) -> Comparison:
     """Search a problem with every algorithm and seed, and compare the runs.
@@ -81,7 +83,7 @@ def benchmark(
     The same call again goes on where it was interrupted; a larger budget or more seeds extend what is there.
 
     Args:
-        problem, overrides, budget, workers, device: As for `evomnas.search`.
+        problem, overrides, budget, workers, device, candidates: As for `evomnas.search`.
         algorithms: Registered algorithms.
         seeds: Each algorithm runs with the seeds 1 to `seeds`.
         options: Options of algorithms; each goes to all algorithms that have it.
@@ -95,14 +97,14 @@ def benchmark(
         EverythingFailed: No candidate of a generation gave a result.
     """
     definition = load_definition(problem, overrides) if isinstance(problem, str | Path) else problem
-    check_budget(budget, 1, None, workers)
+    check_settings(budget, 1, None, workers)
     _check_size(algorithms, seeds)
     folder = default_folder(definition) if out is None else Path(out)
     found = _existing(folder)
     chosen = _options(definition, algorithms, {} if options is None else options)
     path = _archive_path(folder, found, archive)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with open_evaluator(definition, Archive(path), workers, device) as evaluator:
+    with open_evaluator(definition, Archive(path), workers, device, candidates) as evaluator:
         settled = {algorithm: settled_options(evaluator, algorithm, given) for algorithm, given in chosen.items()}
         plan = [
             _Planned(folder / f"{algorithm}-s{seed}", algorithm, seed, budget, each)

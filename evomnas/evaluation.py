@@ -47,19 +47,25 @@ class Training:
     seconds: float
 
 
+_NO_MEMORY = ("out of memory", "not enough memory", "can't allocate memory", "cannot allocate memory", "bad_alloc")
+
+
 @dataclass(frozen=True, slots=True)
 class Failure:
     """Why a candidate has no result.
 
     Attributes:
-        kind: `diverged`, `out-of-memory`, `mismatch`, `killed`, `connection`, `missing` (in a table) or `error`.
+        kind: `diverged`, `out-of-memory`, `time-out`, `mismatch`, `killed`, `connection`, `missing` (in a table) or
+            `error`.
         message: One line.
         trace: The traceback, where there was one.
+        tries: How often it was tried.
     """
 
     kind: str
     message: str
     trace: str = ""
+    tries: int = 1
 
     @classmethod
     def of(cls, error: BaseException) -> Failure:
@@ -71,7 +77,7 @@ class Failure:
         ]
         text = str(error).strip() or type(error).__name__
         kind = next((name for types, name in kinds if isinstance(error, types)), "error")
-        if kind == "error" and ("out of memory" in text.lower() or "not enough memory" in text.lower()):
+        if kind == "error" and any(sign in text.lower() for sign in _NO_MEMORY):
             kind = "out-of-memory"
         trace = "".join(traceback.format_exception(error))
         return cls(kind, text.splitlines()[0], trace)

@@ -20,7 +20,7 @@ from evomnas.definition import AnyDefinition, Objective, ProblemDefinition, Tabl
 from evomnas.device import choose_device
 from evomnas.errors import InputError
 from evomnas.evaluation import AnyEvaluation, Cost, Evaluation, Failure, Measurement, TabularEvaluation
-from evomnas.executors import Executor, make_executor
+from evomnas.executors import CandidateLimits, Executor, make_executor
 from evomnas.latency.runtimes import Prepared
 from evomnas.layer_table import LayerTable, Parts
 from evomnas.limits import Limits
@@ -105,7 +105,11 @@ class AnyEvaluator(Protocol):
 
 @contextmanager
 def open_evaluator(
-    definition: AnyDefinition, archive: Archive, workers: int = 0, device: str = "auto"
+    definition: AnyDefinition,
+    archive: Archive,
+    workers: int = 0,
+    device: str = "auto",
+    candidates: CandidateLimits = CandidateLimits(),
 ) -> Iterator[AnyEvaluator]:
     """An evaluator that is ready; its processes end with the block."""
     with ExitStack() as stack:
@@ -113,7 +117,9 @@ def open_evaluator(
         if isinstance(definition, TableDefinition):
             evaluator = TableEvaluator(definition, archive)
         else:
-            executor = make_executor(definition, workers, device)  # first: workers import while the images are read
+            executor = make_executor(
+                definition, workers, device, candidates
+            )  # first: workers import while the images are read
             stack.callback(executor.close)
             dataset = load_dataset(definition.data)
             executor.load(dataset)

@@ -10,14 +10,16 @@ import concurrent.futures
 import importlib
 import multiprocessing
 import os
+import resource
 import shutil
 import signal
 import tempfile
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
-from dataclasses import asdict
+from contextlib import contextmanager, nullcontext
+from dataclasses import asdict, dataclass, replace
 from multiprocessing import connection, forkserver, resource_tracker
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
@@ -28,7 +30,8 @@ from evomnas.data import Dataset
 from evomnas.definition import ProblemDefinition
 from evomnas.device import choose_device
 from evomnas.evaluation import Failure
-from evomnas.machine import usable_cores
+from evomnas.latency import lock
+from evomnas.machine import memory_gib, usable_cores
 
 if TYPE_CHECKING:  # workers import torch while the main process reads the images
     from pebble import ProcessPool
@@ -39,6 +42,23 @@ _START_METHOD = "forkserver" if "forkserver" in multiprocessing.get_all_start_me
 Outcome = Any  # what the job of `Workbench` returns, or a Failure
 Item = TypeVar("Item")
 Jobs = Iterator[tuple[Item, Outcome]]
+
+
+TRIES = 2  # of a candidate whose worker was killed, perhaps for no fault of its own
+PATIENCE, LEAST_PATIENCE_S = 10.0, 60.0  # a candidate may take so many times as long as the longest one before it
+
+
+@dataclass(frozen=True, slots=True)
+class CandidateLimits:
+    """What one candidate may take in a worker process; beyond it the candidate has failed.
+
+    Attributes:
+        seconds: Of time; without it `PATIENCE` times what the longest one before took, once there is one.
+        memory_gib: Of memory; without it, and without a GPU, an even share of the machine's.
+    """
+
+    seconds: float | None = None
+    memory_gib: float | None = None
 
 
 class Executor(Protocol):
@@ -73,7 +93,9 @@ class InProcessExecutor:
         """Do a job for each, in order."""
         for item in items:
             on_wait()
-            yield item, self._bench.attempt(job, item)
+            with _room_for(job):
+                outcome = self._bench.attempt(job, item)
+            yield item, outcome
 
     def close(self) -> None:
         """Nothing to free."""
@@ -86,11 +108,21 @@ class PoolExecutor:
     memory-mapped files when the first job comes, so that all of them share one copy.
     """
 
-    def __init__(self, definition: ProblemDefinition, workers: int, device: str = "auto") -> None:
+    def __init__(
+        self,
+        definition: ProblemDefinition,
+        workers: int,
+        device: str = "auto",
+        limits: CandidateLimits = CandidateLimits(),
+    ) -> None:
         self._folder = Path(tempfile.mkdtemp(prefix="evomnas-"))
         self._pool: ProcessPool | None = None
-        self._workers = workers
-        self._arguments = (definition.model_dump(mode="json"), str(self._folder), device)
+        self._workers, self._limits = workers, limits
+        self._longest: dict[str, float] = {}  # seconds, by job
+        memory = limits.memory_gib
+        if memory is None and choose_device(device) == "cpu":
+            memory = memory_gib() / workers or None
+        self._arguments = (definition.model_dump(mode="json"), str(self._folder), device, memory)
         self._context = multiprocessing.get_context(_START_METHOD)
         if _START_METHOD == "forkserver":  # it imports while this process reads the images
             self._context.set_forkserver_preload(["evomnas.workbench"])
@@ -114,14 +146,43 @@ class PoolExecutor:
         """Do a job for each; yields results as they end."""
         if self._pool is None:
             raise RuntimeError("run was called before load")
-        waiting: dict[concurrent.futures.Future[Outcome], Item] = {
-            self._pool.schedule(_work, args=(job, item)): item for item in items
-        }
-        while waiting:
-            done, _ = concurrent.futures.wait(waiting, timeout=0.2, return_when=concurrent.futures.FIRST_COMPLETED)
+        queue = deque((item, 1) for item in items)
+        running: dict[concurrent.futures.Future[Outcome], tuple[Item, int]] = {}
+        while queue or running:
+            while queue and len(running) <= self._workers:  # one more than work, so that nobody waits
+                item, tries = queue.popleft()
+                running[self._pool.schedule(_work, args=(job, item, self._patience(job)))] = item, tries
+            done, _ = concurrent.futures.wait(running, timeout=0.2, return_when=concurrent.futures.FIRST_COMPLETED)
             on_wait()
             for future in done:
-                yield waiting.pop(future), _outcome(future)
+                item, tries = running.pop(future)
+                outcome = self._outcome(job, future)
+                if not isinstance(outcome, Failure):
+                    yield item, outcome
+                elif outcome.kind == "killed" and tries < TRIES:
+                    queue.append((item, tries + 1))
+                else:
+                    yield item, replace(outcome, tries=tries)
+
+    def _patience(self, job: str) -> float | None:
+        """After how many seconds a candidate's job counts as hanging."""
+        if self._limits.seconds is not None or job not in self._longest:
+            return self._limits.seconds
+        return max(LEAST_PATIENCE_S, PATIENCE * self._longest[job])
+
+    def _outcome(self, job: str, future: concurrent.futures.Future[Any]) -> Outcome:
+        from pebble import ProcessExpired
+
+        try:
+            seconds, outcome = future.result()
+        except ProcessExpired as error:
+            if error.exitcode == -signal.SIGALRM:
+                limit = self._limits.seconds
+                why = f"{PATIENCE:g} times as long as any before it" if limit is None else f"more than {limit:g} s"
+                return Failure("time-out", f"given up: it took {why}")
+            return Failure("killed", f"the worker process ended with exit code {error.exitcode} while it was at work")
+        self._longest[job] = max(seconds, self._longest.get(job, 0.0))
+        return outcome
 
     def _wait_for_workers(self) -> None:
         """Let all workers start, for some seconds: one that is stopped in the middle of it complains."""
@@ -153,23 +214,23 @@ def _interrupts_blocked() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 
 
+@contextmanager
+def _room_for(job: str) -> Iterator[None]:
+    """Nothing is trained while a latency is taken; the wait is no part of a candidate's time."""
+    with lock.training() if job == "train" else nullcontext():
+        yield
+
+
 def default_workers(device: str = "auto") -> int:
     """As many worker processes as cores; one where a GPU trains."""
     return usable_cores() if choose_device(device) == "cpu" else 1
 
 
-def make_executor(definition: ProblemDefinition, workers: int, device: str = "auto") -> Executor:
-    """Worker processes, or this process where `workers` is 0."""
-    return PoolExecutor(definition, workers, device) if workers else InProcessExecutor(definition, device)
-
-
-def _outcome(future: concurrent.futures.Future[Outcome]) -> Outcome:
-    from pebble import ProcessExpired
-
-    try:
-        return future.result()
-    except ProcessExpired as error:
-        return Failure("killed", f"the worker process ended with exit code {error.exitcode} while it was at work")
+def make_executor(
+    definition: ProblemDefinition, workers: int, device: str = "auto", limits: CandidateLimits = CandidateLimits()
+) -> Executor:
+    """Worker processes, or this process where `workers` is 0; it has no limits."""
+    return PoolExecutor(definition, workers, device, limits) if workers else InProcessExecutor(definition, device)
 
 
 # --- in the worker ---------------------------------------------------------------------------------------
@@ -180,9 +241,11 @@ _device: str
 _bench: Workbench | None = None
 
 
-def _start_worker(definition: dict[str, Any], folder: str, device: str) -> None:
+def _start_worker(definition: dict[str, Any], folder: str, device: str, memory: float | None) -> None:
     global _definition, _files, _device
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if memory is not None:  # what it writes to, not what it maps: libraries map far more than they use
+        resource.setrlimit(resource.RLIMIT_DATA, (int(memory * 2**30), resource.RLIM_INFINITY))
     _definition, _files, _device = ProblemDefinition.model_validate(definition), Path(folder), device
     (_files / f"worker-{os.getpid()}").touch()
     threading.Thread(target=_end_with_parent, daemon=True).start()
@@ -201,7 +264,8 @@ def _nothing() -> None:
     pass
 
 
-def _work(job: str, item: Any) -> Outcome:
+def _work(job: str, item: Any, patience: float | None) -> tuple[float, Outcome]:
+    """How long a job took, and what came of it; the process ends itself where it takes more than `patience`."""
     global _bench
     if _bench is None:
         from evomnas.workbench import Workbench
@@ -209,4 +273,9 @@ def _work(job: str, item: Any) -> Outcome:
         arrays = {path.stem: np.load(path, mmap_mode="c") for path in _files.glob("*.npy")}
         arrays["classes"] = tuple(map(str, arrays["classes"]))
         _bench = Workbench(_definition, Dataset(**arrays), _device)
-    return _bench.attempt(job, item)
+    with _room_for(job):
+        started = time.perf_counter()
+        signal.setitimer(signal.ITIMER_REAL, patience or 0.0)  # its signal ends a process in native code as well
+        outcome = _bench.attempt(job, item)
+        signal.setitimer(signal.ITIMER_REAL, 0.0)
+        return time.perf_counter() - started, outcome

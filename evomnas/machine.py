@@ -31,14 +31,18 @@ def usable_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def memory_gib() -> float:
+    """The machine's memory in GiB; 0 where the system does not tell."""
+    names = getattr(os, "sysconf_names", {})
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30 if "SC_PHYS_PAGES" in names else 0.0
+
+
 def describe_machine() -> dict[str, str | int | float]:
     """Processor, cores, memory in GiB, system, and the host's name."""
-    names = getattr(os, "sysconf_names", {})
-    pages = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") if "SC_PHYS_PAGES" in names else 0
     return {
         "processor": processor(),
         "cores": usable_cores(),
-        "memory_gib": round(pages / 2**30, 1),
+        "memory_gib": round(memory_gib(), 1),
         "system": platform.platform(),
         "host": platform.node(),
     }

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 from evomnas.definition import AnyDefinition, TableDefinition
+from evomnas.estimate import Estimate
 from evomnas.runs import Result, Run
 
 
@@ -108,6 +110,31 @@ def _gain(run: Run, results: Sequence[Result], front: Sequence[Result]) -> str:
     verb = "cheaper" if isinstance(run.definition, TableDefinition) else "faster"
     quality = said(run, losses).partition(" at ")[0]
     return f"{factor:.1f}x {verb} than {run.definition.reference_name} at its {quality} or better; "
+
+
+def estimate_lines(found: Estimate, workers: int) -> list[str]:
+    """What a search will cost, in words."""
+    low, middle, high = found.training
+    lines = [
+        f"Training  {middle:.3g} s a network ({low:.3g} to {high:.3g}), latency {found.latency:.2f} s; "
+        f"from {found.networks} random networks, with {workers} worker{'s' * (workers != 1)}"
+    ]
+    for count, (short, usual, long) in found.seconds.items():
+        who = f"{count} worker{'s' * (count != 1)}"
+        spread = f"{duration(short)} to {duration(long)}"
+        lines.append(f"Search    {duration(usual)} for {found.budget} networks with {who} ({spread})")
+    lines.append(f"Memory    up to {found.memory_gib:.1f} GiB; disk {found.disk_bytes / 2**20:.0f} MiB")
+    return lines
+
+
+def failures(results: Sequence[Result]) -> list[dict[str, Any]]:
+    """The candidates that failed: id, architecture, kind, message, traceback, and how often they were tried."""
+    failed = [(one.evaluation.architecture, one.evaluation.failure) for one in results]
+    return [
+        {"id": architecture.id, "architecture": str(architecture), **asdict(failure)}
+        for architecture, failure in failed
+        if failure is not None
+    ]
 
 
 def goal_lines(run: Run) -> list[str]:

@@ -12,7 +12,7 @@ from markupsafe import Markup
 from evomnas.architecture import Architecture
 from evomnas.definition import TableDefinition
 from evomnas.figures import architecture_figure, hypervolume_figure, pareto_figure, to_svg
-from evomnas.presentation import goal_lines, headline, result_table, said
+from evomnas.presentation import failures, goal_lines, headline, result_table, said
 from evomnas.runs import Result, Run, write_atomically
 
 NAME = "report.html"
@@ -42,7 +42,7 @@ def _content(run: Run) -> dict[str, Any]:
         "header": header,
         "cells": list(zip(cells, map(str, architectures), strict=True)),
         "front": [result.to_dict() | {"said": said(run, result.evaluation.losses or ())} for result in front],
-        "failed": [_failure(result) for result in results if result.evaluation.failure is not None],
+        "failed": failures(results),
         "reference_cost": run.reference_cost(),
         "settings": _flat(run.definition.model_dump(mode="json")),
         "device": run.archive.context(run.record.device),
@@ -68,13 +68,6 @@ def _plotted(run: Run, results: list[Result]) -> dict[str, Any]:
         "axes": run.definition.axes,
         "trueFront": [run.definition.shown(losses) for losses in true],
     }
-
-
-def _failure(result: Result) -> dict[str, Any]:
-    failure = result.evaluation.failure
-    assert failure is not None
-    architecture = result.evaluation.architecture
-    return {"id": architecture.id, "architecture": str(architecture), "kind": failure.kind, "message": failure.message}
 
 
 def _flat(values: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:

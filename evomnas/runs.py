@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import os
+import re
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -260,8 +261,12 @@ def check_free(folder: Path) -> None:
             f"{folder} holds a run already: go on with it (evomnas resume {folder}), or start another with "
             "--seed N or --out DIR"
         )
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+    if folder.exists() and (not folder.is_dir() or any(not _is_partial(path) for path in folder.iterdir())):
         raise InputError(f"{folder} exists and is not an empty folder: choose another with --out DIR")
+
+
+def _is_partial(path: Path) -> bool:
+    return re.fullmatch(r"\..+\.\d+\.part", path.name) is not None
 
 
 def to_csv(rows: list[dict[str, Any]]) -> str:
@@ -275,7 +280,10 @@ def to_csv(rows: list[dict[str, Any]]) -> str:
 
 
 def write_atomically(path: Path, text: str) -> None:
-    """Replace a file's content in one step."""
+    """Replace a file's content in one step; what a process that was killed left of its attempt goes first."""
+    for left in path.parent.glob(f".{path.name}.*.part"):
+        if _is_partial(left) and not Path(f"/proc/{left.name.split('.')[-2]}").exists():
+            left.unlink(missing_ok=True)
     partial = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         partial.write_text(text, encoding="utf-8")

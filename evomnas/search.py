@@ -23,6 +23,7 @@ from evomnas.definition import AnyDefinition, TableDefinition, load_definition
 from evomnas.errors import InputError
 from evomnas.evaluation import AnyArchitecture, AnyEvaluation
 from evomnas.evaluator import AnyEvaluator, open_evaluator
+from evomnas.executors import CandidateLimits
 from evomnas.pareto import hypervolume
 from evomnas.problem import told
 from evomnas.reward import Goal
@@ -83,6 +84,7 @@ def search(
     time_limit_s: float | None = None,
     workers: int = 0,
     device: str = "auto",
+    candidates: CandidateLimits = CandidateLimits(),
     on_progress: OnProgress = lambda progress: None,
 ) -> Run:
     """Search a problem; every finished evaluation is in the archive, whatever ends the search.
@@ -102,6 +104,7 @@ def search(
             `default_workers()`. With workers, a script needs the usual `if __name__ == "__main__":` around
             its body, since they import it.
         device: `auto`, `cpu` or `cuda`.
+        candidates: Time and memory that one candidate may take in a worker process.
         on_progress: Called whenever something may have changed.
 
     Returns:
@@ -114,14 +117,14 @@ def search(
     started = time.perf_counter()
     definition = load_definition(problem, overrides) if isinstance(problem, str | Path) else problem
     options = {} if options is None else options
-    check_budget(budget, seed, time_limit_s, workers)
+    check_settings(budget, seed, time_limit_s, workers)
     check_options(definition, algorithm, options)
     folder = Path(out) if out is not None else default_folder(definition, algorithm, seed)
     check_free(folder)
     path = Path(archive) if archive is not None else folder.resolve().parent / ARCHIVE
     on_progress(Progress("starting", 0, budget))
     path.parent.mkdir(parents=True, exist_ok=True)
-    with open_evaluator(definition, Archive(path.resolve()), workers, device) as evaluator:
+    with open_evaluator(definition, Archive(path.resolve()), workers, device, candidates) as evaluator:
         run = begin(evaluator, folder, algorithm, seed, budget, options)
         return carry_on(run, evaluator, started, time_limit_s, on_progress)
 
@@ -152,6 +155,7 @@ def resume(
     time_limit_s: float | None = None,
     workers: int = 0,
     device: str = "auto",
+    candidates: CandidateLimits = CandidateLimits(),
     on_progress: OnProgress = lambda progress: None,
 ) -> Run:
     """Go on with a run that was stopped, or with a larger budget; arguments as for `search`.
@@ -163,13 +167,13 @@ def resume(
     run = Run.open(Path(folder))
     old = int(run.manifest["budget"])
     budget = old if budget is None else budget
-    check_budget(budget, 0, time_limit_s, workers)
+    check_settings(budget, 0, time_limit_s, workers)
     if budget < old:
         raise InputError(f"the run's budget is {old} already: --budget can only raise it")
     run.manifest["budget"] = budget
 
     on_progress(Progress("starting", int(run.manifest["evaluations"]), budget))
-    with open_evaluator(run.definition, run.archive, workers, device) as evaluator:
+    with open_evaluator(run.definition, run.archive, workers, device, candidates) as evaluator:
         check_same(run, evaluator)
         return carry_on(run, evaluator, started, time_limit_s, on_progress)
 
@@ -195,10 +199,15 @@ def check_options(definition: AnyDefinition, algorithm: str, options: Mapping[st
     make_algorithm(algorithm, definition.space, 0, target | dict(options))
 
 
-def check_budget(budget: int, seed: int, time_limit_s: float | None, workers: int) -> None:
-    """Raise InputError where one of them is out of range."""
+def check_budget(budget: int) -> None:
+    """Raise InputError where a budget is not positive."""
     if budget < 1:
         raise InputError(f"the budget must be at least 1 evaluation, got {budget}: for example --budget 64")
+
+
+def check_settings(budget: int, seed: int, time_limit_s: float | None, workers: int) -> None:
+    """Raise InputError where one of them is out of range."""
+    check_budget(budget)
     if not 0 <= seed < 2**63:
         raise InputError(f"the seed must be 0 or more and below 2^63, got {seed}: for example --seed 1")
     if time_limit_s is not None and not time_limit_s > 0:

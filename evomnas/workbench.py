@@ -15,7 +15,6 @@ from evomnas.data import Dataset
 from evomnas.definition import ProblemDefinition
 from evomnas.errors import InputError
 from evomnas.evaluation import Cost, Failure, Training
-from evomnas.latency import lock
 from evomnas.latency.runtimes import Prepared, Runtime, open_runtime
 from evomnas.layer_table import Parts
 from evomnas.network import Network, build_network, torch_generator
@@ -97,9 +96,8 @@ class Workbench:
         return count_cost(architecture, classes, channels, self.definition.latency_resolution)
 
     def train(self, architecture: Architecture) -> Training:
-        """Training on the proxy task and score on the validation split; never while a latency is taken."""
-        with lock.training():
-            return self.task.train(architecture)
+        """Training on the proxy task and score on the validation split."""
+        return self.task.train(architecture)
 
     def attempt(self, job: str, item: Any) -> Any:
         """Do `prepare`, `prepare_parts`, `cost` or `train`; an exception becomes a `Failure`, unless input is wrong."""

@@ -36,7 +36,19 @@ def test_help_does_not_import_torch():
 
 @pytest.mark.parametrize(
     "command",
-    ["run", "resume", "show", "report", "problems", "algorithms", "describe", "measure", "runtimes", "doctor"],
+    [
+        "run",
+        "resume",
+        "show",
+        "report",
+        "estimate",
+        "problems",
+        "algorithms",
+        "describe",
+        "measure",
+        "runtimes",
+        "doctor",
+    ],
 )
 def test_every_command_has_help_and_stands_in_the_readme(command):
     from pathlib import Path

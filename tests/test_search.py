@@ -10,7 +10,7 @@ import pytest
 
 from evomnas.errors import InputError
 from evomnas.evaluation import Training
-from evomnas.executors import PoolExecutor, make_executor
+from evomnas.executors import make_executor
 from evomnas.presentation import headline
 from evomnas.runs import Run
 from evomnas.search import EverythingFailed, resume, search
@@ -218,6 +218,17 @@ def test_a_folder_in_use_is_never_written_over(finished_run, tiny, tmp_path):
     assert os.listdir(tmp_path) == ["thesis.txt"]
 
 
+def test_what_a_killed_process_left_of_a_file_is_no_content_and_goes(tiny, tabular_file, tmp_path):
+    folder = tmp_path / "run"
+    folder.mkdir()
+    left, alive = folder / ".run.json.999999999.part", folder / f".run.json.{os.getppid()}.part"
+    left.write_text("{")
+    alive.write_text("{")
+    search(tabular_file, budget=2, out=folder)
+    assert not left.exists()
+    assert alive.exists()  # another process is at it
+
+
 @pytest.mark.parametrize(
     "damage",
     [
@@ -272,29 +283,3 @@ def test_worker_processes_give_the_results_of_this_process(tiny, tiny_dataset, f
         assert training.accuracy == expected[architecture].accuracy
         assert training.losses == expected[architecture].losses
     assert len(outcomes) == 4
-
-
-def test_a_killed_worker_is_a_failure_and_the_next_candidate_gets_a_new_one(tiny, tiny_dataset):
-    import signal
-    import time
-
-    architecture = tiny.space.mobilenet_v2()
-    slow = tiny.model_copy(update={"training": tiny.training.model_copy(update={"epochs": 100_000})})
-    executor = PoolExecutor(slow, 1)
-    killed: list[int] = []
-
-    def kill() -> None:
-        if not killed and executor._pool._pool_manager.worker_manager.workers:
-            time.sleep(0.5)  # the worker has taken up its task
-            killed.extend(executor._pool._pool_manager.worker_manager.workers)
-            os.kill(killed[0], signal.SIGKILL)
-
-    try:
-        executor.load(tiny_dataset)
-        [(_, outcome)] = executor.run("train", [architecture], kill)
-        assert outcome.kind == "killed"
-        assert "exit code" in outcome.message
-        [(_, outcome)] = executor.run("prepare", [architecture], lambda: None)
-        assert outcome[0].params > 0
-    finally:
-        executor.close()

@@ -14,21 +14,24 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from evomnas.cli.app import Terminated, app, debugging, reported
-from evomnas.cli.results import PlainFormat
 from evomnas.cli.searching import (
     LINE_EVERY_S,
     AlphaOption,
     BetaOption,
     BudgetOption,
+    CandidateMemoryOption,
+    CandidateTimeOption,
     DeviceOption,
     PopulationOption,
     RewardOption,
+    SettingsOption,
     TargetsOption,
     TournamentOption,
     WorkersOption,
     algorithm_options,
+    candidate_limits,
 )  # fmt: skip
-from evomnas.cli.tables import print_columns
+from evomnas.cli.tables import PlainFormat, print_columns
 from evomnas.errors import InputError
 
 if TYPE_CHECKING:  # imported where they are used, so that --help does not wait for torch
@@ -71,9 +74,7 @@ def benchmark(
     seeds: Annotated[int, typer.Option("--seeds", help="Runs of each algorithm, with the seeds 1, 2, ...")] = 5,
     budget: BudgetOption = 64,
     workers: WorkersOption = None,
-    settings: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a value of the problem file.")
-    ] = None,
+    settings: SettingsOption = None,
     out: Annotated[
         Path | None,
         typer.Option("--out", help="The benchmark's folder [default: runs/PROBLEM-benchmark]", show_default=False),
@@ -89,6 +90,8 @@ def benchmark(
     beta: BetaOption = None,
     population: PopulationOption = None,
     tournament: TournamentOption = None,
+    candidate_time: CandidateTimeOption = None,
+    candidate_memory: CandidateMemoryOption = None,
     output: FormatOption = PlainFormat.TABLE,
 ) -> None:
     """Run algorithms with several seeds under one budget, and compare them; again: go on where it stopped."""
@@ -104,7 +107,8 @@ def benchmark(
         folder = out or default_folder(definition)
         comparison = run_benchmark(
             definition, algos or ALGORITHMS, seeds=seeds, budget=budget, options=options, out=folder, archive=archive,
-            workers=default_workers(device) if workers is None else workers, device=device, on_progress=on_progress,
+            workers=default_workers(device) if workers is None else workers, device=device,
+            candidates=candidate_limits(candidate_time, candidate_memory), on_progress=on_progress,
         )  # fmt: skip
     _print(comparison, folder / NAME, output)
 

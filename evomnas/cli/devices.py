@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from evomnas.cli.app import app, reported
-from evomnas.cli.results import PlainFormat, find_architecture
-from evomnas.cli.tables import print_columns
+from evomnas.cli.results import find_architecture
+from evomnas.cli.tables import PlainFormat, print_columns, working
 from evomnas.errors import InputError
 
 if TYPE_CHECKING:
@@ -99,7 +98,7 @@ def _check_layers(setting: Setting, opened: Run | None, count: int, output: Plai
     space = SearchSpace() if opened is None else opened.images.space
     space.mobilenet_v2().check_resolution(setting.resolution)
     runtime, shape = open_runtime(setting.runtime), (setting.classes, setting.channels, setting.resolution)
-    with _status() as say:
+    with working() as say:
 
         def prepare(architectures: Sequence[Architecture]) -> Iterator[tuple[Architecture, tuple[Cost, Prepared]]]:
             for number, one in enumerate(architectures, start=1):
@@ -158,7 +157,7 @@ def _sessions(
     from evomnas.archive import Archive
     from evomnas.meter import Meter, prepare_here
 
-    with _status() as say:
+    with working() as say:
         prepared: dict[Architecture, tuple[Cost, Prepared]] = {}
         references: list[Prepared] = []
 
@@ -178,19 +177,6 @@ def _sessions(
                 yield dict(meter.measure(prepared, lambda: say("waiting for another run's training or latency")))
             finally:
                 meter.close()
-
-
-@contextmanager
-def _status() -> Iterator[Any]:
-    """A line on standard error that says what is going on, on a terminal alone; it does not move by itself."""
-    from rich.console import Console
-
-    console = Console(stderr=True)
-    if not console.is_terminal:
-        yield lambda text: None
-        return
-    with console.status("starting", spinner="line", refresh_per_second=0.01) as status:
-        yield status.update
 
 
 def _row(architecture: Architecture, results: Sequence[Measurement | Failure], setting: Setting) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from evomnas.cli.app import RunArgument, app, reported
-from evomnas.cli.tables import print_columns, print_results
+from evomnas.cli.tables import PlainFormat, print_columns, print_results
 from evomnas.errors import InputError, unknown
 
 if TYPE_CHECKING:  # imported where they are used, so that --help does not wait for torch
@@ -29,24 +29,21 @@ class Format(StrEnum):
     CSV = "csv"
 
 
-class PlainFormat(StrEnum):
-    """How architectures are printed."""
-
-    TABLE = "table"
-    JSON = "json"
-
-
 @app.command()
 @reported
 def show(
     folder: RunArgument,
     output: Annotated[Format, typer.Option("--format", help="How to print.")] = Format.TABLE,
     everything: Annotated[bool, typer.Option("--all", help="All evaluations, not the Pareto set alone.")] = False,
+    failed: Annotated[bool, typer.Option("--failed", help="The candidates that failed, and why.")] = False,
 ) -> None:
-    """Print a run's Pareto set, or all its evaluations."""
+    """Print a run's Pareto set, or all its evaluations, or its failures."""
     from evomnas.runs import Run, to_csv
 
     opened = Run.open(folder)
+    if failed:
+        _show_failures(opened, output)
+        return
     results = opened.results() if everything else opened.front()
     rows = [result.to_dict() for result in results]
     if output is Format.JSON:
@@ -55,6 +52,21 @@ def show(
         typer.echo(to_csv(rows), nl=False)
     else:
         print_results(opened, results)
+
+
+def _show_failures(opened: Run, output: Format) -> None:
+    from evomnas.presentation import failures
+
+    rows = failures(opened.results())
+    if output is Format.JSON:
+        typer.echo(json.dumps(rows, indent=2))
+    elif output is Format.CSV:
+        raise InputError("--failed prints as table or json: --format json has the tracebacks")
+    elif not rows:
+        typer.echo("No candidate failed.")
+    else:
+        cells = [(row["id"], row["kind"], str(row["tries"]), row["message"]) for row in rows]
+        print_columns(("id", "kind", "tries", "message"), cells, left=4)
 
 
 @app.command()

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import re
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -14,12 +16,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from evomnas.cli.app import RunArgument, Terminated, app, debugging, reported
-from evomnas.cli.tables import print_results
+from evomnas.cli.tables import PlainFormat, print_results, working
 from evomnas.errors import InputError, unknown
 
 if TYPE_CHECKING:  # imported where they are used, so that --help does not wait for torch
     from rich.progress import TaskID
 
+    from evomnas.executors import CandidateLimits
     from evomnas.runs import Run
     from evomnas.search import Progress
 
@@ -31,7 +34,24 @@ WorkersOption = Annotated[
     int | None,
     typer.Option("--workers", help="Worker processes; as many as cores by default, 0 for none.", show_default=False),
 ]
+SettingsOption = Annotated[
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a value of the problem file.")
+]
 DeviceOption = Annotated[str, typer.Option("--device", help="Trains the networks: auto, cpu or cuda.")]
+CandidateTimeOption = Annotated[
+    str | None,
+    typer.Option(
+        "--candidate-time", metavar="TIME", show_default=False,
+        help="Give a candidate up after this long [default: 10 times the longest before it].",
+    ),
+]  # fmt: skip
+CandidateMemoryOption = Annotated[
+    float | None,
+    typer.Option(
+        "--candidate-memory", metavar="GIB", show_default=False,
+        help="Memory that one candidate may take [default: an even share of the machine's].",
+    ),
+]  # fmt: skip
 TargetsOption = Annotated[
     str | None,
     typer.Option(
@@ -69,9 +89,7 @@ def run(
     time_limit: TimeOption = None,
     seed: Annotated[int, typer.Option("--seed", help="Of the algorithm.")] = 1,
     workers: WorkersOption = None,
-    settings: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a value of the problem file.")
-    ] = None,
+    settings: SettingsOption = None,
     out: Annotated[
         Path | None,
         typer.Option("--out", help="The run's folder [default: runs/PROBLEM-ALGO-sSEED]", show_default=False),
@@ -87,6 +105,8 @@ def run(
     beta: BetaOption = None,
     population: PopulationOption = None,
     tournament: TournamentOption = None,
+    candidate_time: CandidateTimeOption = None,
+    candidate_memory: CandidateMemoryOption = None,
 ) -> None:
     """Search a problem for its Pareto set of accuracy and measured latency."""
     options = algorithm_options(target, reward, alpha, beta, population, tournament)
@@ -102,7 +122,8 @@ def run(
         with _resumable(folder):
             finished = search(
                 definition, algo, options=options, budget=budget, seed=seed, out=folder, archive=archive,
-                time_limit_s=limit, workers=workers, device=device, on_progress=on_progress,
+                time_limit_s=limit, workers=workers, device=device,
+                candidates=candidate_limits(candidate_time, candidate_memory), on_progress=on_progress,
             )  # fmt: skip
             _finish(finished)
 
@@ -117,6 +138,8 @@ def resume(
     time_limit: TimeOption = None,
     workers: WorkersOption = None,
     device: DeviceOption = "auto",
+    candidate_time: CandidateTimeOption = None,
+    candidate_memory: CandidateMemoryOption = None,
 ) -> None:
     """Go on with a run that was stopped, or raise its budget."""
     limit = _seconds(time_limit)
@@ -128,9 +151,24 @@ def resume(
 
         with _resumable(folder):
             finished = resume_search(
-                folder, budget=budget, time_limit_s=limit, workers=workers, device=device, on_progress=on_progress
+                folder,
+                budget=budget,
+                time_limit_s=limit,
+                workers=workers,
+                device=device,
+                candidates=candidate_limits(candidate_time, candidate_memory),
+                on_progress=on_progress,
             )
             _finish(finished)
+
+
+def candidate_limits(time_limit: str | None, memory: float | None) -> CandidateLimits:
+    """What one candidate may take."""
+    from evomnas.executors import CandidateLimits
+
+    if memory is not None and not 0 < memory < 2**20:
+        raise InputError(f"--candidate-memory must be a positive number of GiB, got {memory:g}")
+    return CandidateLimits(_seconds(time_limit), memory)
 
 
 def algorithm_options(
@@ -163,6 +201,35 @@ def _targets(text: str) -> float | list[float]:
             f"cannot read the targets {text!r}: write milliseconds, as 0.5, or several as 0.5,1,2"
         ) from None
     return targets[0] if len(targets) == 1 else targets
+
+
+@app.command()
+@reported
+def estimate(
+    problem: Annotated[str, typer.Argument(help="A built-in problem or a .toml file.")] = "digits",
+    budget: BudgetOption = 64,
+    workers: WorkersOption = None,
+    settings: SettingsOption = None,
+    device: DeviceOption = "auto",
+    output: Annotated[PlainFormat, typer.Option("--format", help="How to print.")] = PlainFormat.TABLE,
+) -> None:
+    """Say what a search would cost here, from some random networks that are trained and measured for it."""
+    with working() as say:
+        from evomnas.definition import load_definition
+        from evomnas.estimate import estimate as estimated
+        from evomnas.executors import default_workers
+        from evomnas.presentation import estimate_lines
+        from evomnas.search import check_budget
+
+        check_budget(budget)
+        definition = load_definition(problem, settings or [])
+        workers = default_workers(device) if workers is None else workers
+        found = estimated(definition, budget, workers, device, say)
+    if output is PlainFormat.JSON:
+        typer.echo(json.dumps(asdict(found), indent=2))
+        return
+    for line in estimate_lines(found, workers):
+        typer.echo(line)
 
 
 def _finish(finished: Run) -> None:

@@ -1,14 +1,23 @@
-"""Results as plain aligned columns: they survive pipes and mail."""
+"""Results as plain aligned columns, which survive pipes and mail; and a line that says what is going on."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from enum import StrEnum
 from typing import TYPE_CHECKING
 
 import typer
 
 if TYPE_CHECKING:
     from evomnas.runs import Result, Run
+
+
+class PlainFormat(StrEnum):
+    """How what has no rows of results is printed."""
+
+    TABLE = "table"
+    JSON = "json"
 
 
 def print_results(run: Run, results: Sequence[Result]) -> None:
@@ -31,3 +40,16 @@ def print_columns(header: tuple[str, ...], rows: Sequence[tuple[str, ...]], left
             for column, (cell, width) in enumerate(zip(row, widths, strict=True))
         ]
         typer.echo("  ".join(cells).rstrip())
+
+
+@contextmanager
+def working() -> Iterator[Callable[[str], None]]:
+    """A line on standard error that says what is going on, on a terminal alone; it does not move by itself."""
+    from rich.console import Console
+
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield lambda text: None
+        return
+    with console.status("starting", spinner="line", refresh_per_second=0.01) as status:
+        yield status.update

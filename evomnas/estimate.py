@@ -1,0 +1,131 @@
+"""What a search will cost, before it is run: a few random networks are evaluated as a search would evaluate them."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evomnas.archive import Archive
+from evomnas.definition import AnyDefinition, TableDefinition
+from evomnas.errors import InputError
+from evomnas.evaluation import Evaluation, Training
+from evomnas.evaluator import open_evaluator
+from evomnas.machine import usable_cores
+
+NETWORKS = 10
+GENERATION = 20  # networks that are trained before the next ones are known
+REPLICATES = 200
+REPORT_BYTES = 5 * 2**20
+QUANTILES = (0.05, 0.5, 0.95)
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """What a search will cost on this machine; times in seconds, as (5 %, 50 %, 95 %) quantiles where there are three.
+
+    Attributes:
+        networks: How many were evaluated for it.
+        budget: Networks of the search.
+        training: A network's training.
+        latency: A network's latency, preparing included.
+        startup: Before the first network: imports, images, calibration.
+        seconds: The whole search, by number of workers.
+        memory_gib: The most that all processes had at their largest moments together.
+        disk_bytes: Archive and report.
+    """
+
+    networks: int
+    budget: int
+    training: tuple[float, ...]
+    latency: float
+    startup: float
+    seconds: dict[int, tuple[float, ...]]
+    memory_gib: float
+    disk_bytes: int
+
+
+def estimate(
+    definition: AnyDefinition,
+    budget: int = 64,
+    workers: int = 0,
+    device: str = "auto",
+    on_progress: Callable[[str], None] = lambda phase: None,
+) -> Estimate:
+    """Evaluate some random networks with `workers` processes, in an archive of their own.
+
+    Raises:
+        InputError: The problem is a table.
+        RuntimeError: None of the networks could be trained.
+    """
+    if isinstance(definition, TableDefinition):
+        raise InputError(f"{definition.name} looks its networks up in a table: a search takes seconds")
+    rng = np.random.default_rng(0)
+    architectures = list(dict.fromkeys(definition.space.decode(definition.space.draw(rng)) for _ in range(NETWORKS)))
+    with tempfile.TemporaryDirectory(prefix="evomnas-") as folder:
+        path, started = Path(folder) / "estimate.sqlite", time.perf_counter()
+        with open_evaluator(definition, Archive(path), workers, device) as evaluator:
+            evaluator.on_progress = on_progress
+            evaluator.reference_cost()
+            startup = time.perf_counter() - started
+            evaluations = evaluator.evaluate(architectures)
+            memory = _memory_gib()
+        size = sum(file.stat().st_size for file in Path(folder).iterdir())
+    halves = [one.training for one in evaluations if isinstance(one, Evaluation)]
+    times = np.array([half.seconds for half in halves if isinstance(half, Training)])
+    if len(times) == 0:
+        causes = [one.failure.message for one in evaluations if one.failure is not None]
+        raise RuntimeError(f"none of {len(evaluations)} random networks could be trained: {causes[:1]}")
+    latency = evaluator.spent.latency / len(architectures)
+    # a training that shares the machine with others takes longer: the times hold for about as many workers
+    counts = sorted({1, max(1, workers), usable_cores()})
+    seconds = {count: _search_seconds(times, latency, startup, budget, count) for count in counts}
+    disk = size * budget // len(architectures) + REPORT_BYTES
+    return Estimate(len(times), budget, _quantiles(times), latency, startup, seconds, memory, disk)
+
+
+def _search_seconds(
+    times: NDArray[np.float64], latency: float, startup: float, budget: int, workers: int
+) -> tuple[float, ...]:
+    """A search's length: trainings drawn from `times`, generation by generation, each worker taking the next one."""
+    rng = np.random.default_rng(1)
+    totals = []
+    for _ in range(REPLICATES):
+        drawn = rng.choice(times, size=budget)
+        total = startup + latency * budget
+        for start in range(0, budget, GENERATION):
+            free = np.zeros(workers)
+            for seconds in drawn[start : start + GENERATION]:
+                free[free.argmin()] += seconds
+            total += float(free.max())
+        totals.append(total)
+    return _quantiles(totals)
+
+
+def _quantiles(values: Sequence[float] | NDArray[np.float64]) -> tuple[float, ...]:
+    return tuple(float(value) for value in np.quantile(values, QUANTILES))
+
+
+def _memory_gib() -> float:
+    """The largest resident memory so far of this process and those below it, added up; 0 where it is not told."""
+    parents: dict[int, int] = {}
+    largest: dict[int, int] = {}
+    for status in Path("/proc").glob("[0-9]*/status"):
+        try:
+            fields = dict(line.split(":", 1) for line in status.read_text().splitlines() if ":" in line)
+        except OSError:  # it has ended
+            continue
+        process = int(status.parent.name)
+        parents[process] = int(fields["PPid"])
+        largest[process] = int(fields.get("VmHWM", "0 kB").split()[0])
+    family, found = {os.getpid()}, -1
+    while found < len(family):
+        found = len(family)
+        family |= {process for process, parent in parents.items() if parent in family}
+    return sum(largest.get(process, 0) for process in family) / 2**20

@@ -1,0 +1,167 @@
+"""Worker processes and candidates that misbehave: killed, hanging, greedy, diverging. Real ones throughout."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+
+import pytest
+
+from evomnas import executors
+from evomnas.architecture import Architecture
+from evomnas.evaluation import Training
+from evomnas.executors import CandidateLimits, PoolExecutor
+from evomnas.latency import lock
+from evomnas.runs import Run
+from evomnas.search import EverythingFailed, search
+
+HUGE = Architecture.parse("stem8_s1-conv_k3_s1_f8192_n2-head16")  # a layer of 2.25 GiB
+
+
+@pytest.fixture
+def slow(tiny):
+    """The tiny problem with a training that never ends in this life."""
+    return tiny.model_copy(update={"training": tiny.training.model_copy(update={"epochs": 1_000_000})})
+
+
+class Killer:
+    """Kills the one worker when it has taken up its task, so often."""
+
+    def __init__(self, executor: PoolExecutor, times: int) -> None:
+        self.executor, self.left = executor, times
+        self.killed: set[int] = set()
+
+    def __call__(self) -> None:
+        alive = set(self.executor._pool._pool_manager.worker_manager.workers) - self.killed
+        if self.left and alive:
+            time.sleep(1.0)
+            self.left -= 1
+            self.killed |= alive
+            os.kill(alive.pop(), signal.SIGKILL)
+
+
+def test_a_worker_that_is_killed_twice_over_a_candidate_is_its_failure_and_the_next_gets_a_new_one(slow, tiny_dataset):
+    architecture = slow.space.mobilenet_v2()
+    executor = PoolExecutor(slow, 1)
+    try:
+        executor.load(tiny_dataset)
+        [(_, outcome)] = executor.run("train", [architecture], Killer(executor, 2))
+        assert (outcome.kind, outcome.tries) == ("killed", 2)
+        assert "exit code -9" in outcome.message
+        [(_, outcome)] = executor.run("prepare", [architecture], lambda: None)
+        assert outcome[0].params > 0
+    finally:
+        executor.close()
+
+
+def test_a_candidate_whose_worker_is_killed_once_is_tried_again(tiny, tiny_dataset):
+    patient = tiny.model_copy(update={"training": tiny.training.model_copy(update={"epochs": 150})})
+    executor = PoolExecutor(patient, 1)
+    try:
+        executor.load(tiny_dataset)
+        [(_, outcome)] = executor.run("train", [tiny.space.mobilenet_v2()], Killer(executor, 1))
+        assert isinstance(outcome, Training)
+        assert len(outcome.losses) == 150
+    finally:
+        executor.close()
+
+
+def test_a_candidate_that_hangs_is_given_up_after_its_time(slow, tiny_dataset):
+    executor = PoolExecutor(slow, 1, limits=CandidateLimits(seconds=1.0))
+    try:
+        executor.load(tiny_dataset)
+        architecture = slow.space.mobilenet_v2()
+        [(_, outcome)] = executor.run("train", [architecture], lambda: None)
+        assert (outcome.kind, outcome.message, outcome.tries) == ("time-out", "given up: it took more than 1 s", 1)
+    finally:
+        executor.close()
+
+
+def test_without_a_limit_what_is_too_long_is_learnt_from_those_before(slow, tiny_dataset, monkeypatch):
+    monkeypatch.setattr(executors, "LEAST_PATIENCE_S", 1.0)
+    executor = PoolExecutor(slow, 1)
+    assert executor._patience("train") is None
+    executor._longest["train"] = 0.15
+    assert executor._patience("train") == 1.5
+    try:
+        executor.load(tiny_dataset)
+        [(_, outcome)] = executor.run("train", [slow.space.mobilenet_v2()], lambda: None)
+        assert (outcome.kind, outcome.message) == ("time-out", "given up: it took 10 times as long as any before it")
+    finally:
+        executor.close()
+
+
+def test_waiting_for_a_latency_is_no_part_of_a_candidate_s_time(tiny, tiny_dataset):
+    executor = PoolExecutor(tiny, 1, limits=CandidateLimits(seconds=2.0))
+    try:
+        executor.load(tiny_dataset)
+        list(executor.run("prepare", [tiny.space.mobilenet_v2()], lambda: None))  # the worker has imported all
+        outcomes = []
+        job = executor.run("train", [tiny.space.mobilenet_v2()], lambda: None)
+        thread = threading.Thread(target=lambda: outcomes.extend(job))
+        with lock.measuring():
+            thread.start()
+            time.sleep(3.0)
+            assert not outcomes
+        thread.join()
+        assert isinstance(outcomes[0][1], Training)
+    finally:
+        executor.close()
+
+
+def test_a_candidate_that_wants_too_much_memory_fails_alone(tiny, tiny_dataset):
+    executor = PoolExecutor(tiny, 1, limits=CandidateLimits(memory_gib=1.5))
+    try:
+        executor.load(tiny_dataset)
+        outcomes = dict(executor.run("train", [HUGE, tiny.space.mobilenet_v2()], lambda: None))
+        assert outcomes[HUGE].kind == "out-of-memory"
+        assert isinstance(outcomes[tiny.space.mobilenet_v2()], Training)
+    finally:
+        executor.close()
+
+
+def test_a_search_in_which_every_loss_diverges_ends_early_and_says_so(tiny_file, tmp_path):
+    overrides = ["training.learning_rate=1e30"]
+    with pytest.raises(EverythingFailed, match="all 20 candidates failed, most often with: .*loss"):
+        search(tiny_file, overrides=overrides, budget=60, out=tmp_path / "run", workers=1)
+    failures = [result.evaluation.failure for result in Run.open(tmp_path / "run").results()]
+    assert {(failure.kind, failure.tries) for failure in failures} == {("diverged", 1)}
+    assert "Traceback" in failures[0].trace
+
+
+def test_an_export_that_fails_is_recorded_and_the_search_goes_on(tiny, tmp_path, monkeypatch):
+    from evomnas.latency.onnxruntime import OnnxRuntime
+
+    original = OnnxRuntime.convert
+
+    def convert(self, network, images):
+        if any(block.se for block in network.architecture.blocks):
+            raise ValueError("no operator for this")
+        return original(self, network, images)
+
+    monkeypatch.setattr(OnnxRuntime, "convert", convert)
+    run = search(tiny, budget=8, seed=1, out=tmp_path / "run", workers=0)
+    statuses = [result.evaluation.status for result in run.results()]
+    assert {"ok", "failed"} == set(statuses)
+    failure = next(result.evaluation.failure for result in run.results() if result.evaluation.failure)
+    assert (failure.kind, failure.message) == ("error", "no operator for this")
+
+
+def test_logits_that_disagree_are_recorded_and_the_search_goes_on(tiny, tmp_path, monkeypatch):
+    from evomnas.latency.onnxruntime import OnnxRuntime
+    from evomnas.network import build_network
+
+    original = OnnxRuntime.convert
+
+    def convert(self, network, images):
+        if any(block.se for block in network.architecture.blocks):  # another network than was asked for
+            network = build_network(network.architecture, network.classifier.out_features, images.shape[1], seed=99)
+        return original(self, network.eval(), images)
+
+    monkeypatch.setattr(OnnxRuntime, "convert", convert)
+    run = search(tiny, budget=8, seed=1, out=tmp_path / "run", workers=0)
+    kinds = {result.evaluation.failure.kind for result in run.results() if result.evaluation.failure}
+    assert kinds == {"mismatch"}
+    assert any(result.evaluation.status == "ok" for result in run.results())
