@@ -14,6 +14,7 @@ Where things are:
 - `table`: published tables of networks, searched in place of trainings.
 - `reward`: the paper's weighted product and its hard formulation, for searches that want one network.
 - `pareto`, `problem`, `algorithms`, `search`: fronts, the pymoo problem, what asks, and the loop.
+- `traces`, `significance`, `comparison`, `benchmarking`: several runs side by side, and whole benchmarks of them.
 - `estimate`: what a search will cost.
 - `runs`, `presentation`, `figures`, `report`, `cli`: a run's folder, and how people see it.
 
@@ -28,6 +29,9 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from evomnas.architecture import Architecture, Block
+    from evomnas.benchmarking import benchmark
+    from evomnas.comparison import Comparison, compare
+    from evomnas.comparison_page import write_comparison
     from evomnas.cost import count_cost
     from evomnas.definition import ProblemDefinition, load_definition
     from evomnas.errors import InputError
@@ -47,13 +51,14 @@ _HOMES = {
     "load_definition": "definition", "InputError": "errors", "measure_latency": "meter", "build_network": "network",
     "SearchProblem": "problem", "load_problem": "problem", "write_report": "report", "Run": "runs",
     "resume": "search", "search": "search", "SearchSpace": "space", "import_weights": "weights", "published": "zoo",
-    "weighted_product": "reward",
+    "weighted_product": "reward", "benchmark": "benchmarking", "Comparison": "comparison", "compare": "comparison",
+    "write_comparison": "comparison_page",
 }  # fmt: skip
 
 __all__ = [
-    "Architecture", "Block", "InputError", "ProblemDefinition", "Run", "SearchProblem", "SearchSpace",
-    "build_network", "count_cost", "import_weights", "load_definition", "load_problem", "measure_latency",
-    "published", "resume", "search", "weighted_product", "write_report",
+    "Architecture", "Block", "Comparison", "InputError", "ProblemDefinition", "Run", "SearchProblem", "SearchSpace",
+    "benchmark", "build_network", "compare", "count_cost", "import_weights", "load_definition", "load_problem",
+    "measure_latency", "published", "resume", "search", "weighted_product", "write_comparison", "write_report",
 ]  # fmt: skip
 
 

@@ -20,6 +20,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Arc, Rectangle
 
 from evomnas.architecture import Architecture
+from evomnas.pareto import hypervolume_curve
 from evomnas.runs import Result, Run
 
 INK, MUTED, ACCENT, GRID = "#1a1a1a", "#8a8a8a", "#0b6e99", "#dddddd"
@@ -34,6 +35,7 @@ STYLE: Any = {
     "grid.color": GRID,
     "grid.linewidth": 0.6,
     "svg.hashsalt": "evomnas",
+    "text.parse_math": False,  # a column's name may hold dollar signs
 }
 
 # The drawing of an architecture, in inches; colours with their opacity.
@@ -73,7 +75,8 @@ def pareto_figure(run: Run, results: list[Result]) -> Figure:
 
 def hypervolume_figure(run: Run, results: list[Result]) -> Figure:
     """Hypervolume after each evaluation, in the order in which the algorithm asked."""
-    values = [run.hypervolume(results[: count + 1]) for count in range(len(results))]
+    points = [result.evaluation.relative_losses or (math.inf, math.inf) for result in results]
+    values = hypervolume_curve(points, run.definition.hypervolume.reference_point)
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(6.4, 2.4), layout="constrained")
         axes = figure.add_subplot()

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from evomnas.definition import TableDefinition
+from evomnas.definition import AnyDefinition, TableDefinition
 from evomnas.estimate import Estimate
 from evomnas.runs import Result, Run
 
@@ -23,8 +23,19 @@ def duration(seconds: float) -> str:
 
 def said(run: Run, losses: Sequence[float]) -> str:
     """Two losses in words: `97.8% at 0.0493 ms`."""
-    cost, quality = run.definition.shown(losses)
-    return f"{quality:.1f}% at {amount(cost)}{_unit(run)}" if _percent(run) else f"{quality:.4g} at {amount(cost)}"
+    cost, _ = run.definition.shown(losses)
+    return f"{quality_said(run.definition, losses[0])} at {cost_said(run.definition, cost)}"
+
+
+def quality_said(definition: AnyDefinition, loss: float, digits: int = 1) -> str:
+    """The first objective in words: `97.8%`."""
+    _, quality = definition.shown((loss, 0.0))
+    return f"{quality:.{digits}f}%" if _percent(definition) else f"{quality:.4g}"
+
+
+def cost_said(definition: AnyDefinition, cost: float) -> str:
+    """The second objective in words: `0.0493 ms`."""
+    return amount(cost) + _unit(definition)
 
 
 def amount(value: float) -> str:
@@ -32,13 +43,13 @@ def amount(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 10_000 else f"{value:.3g}"
 
 
-def _unit(run: Run) -> str:
+def _unit(definition: AnyDefinition) -> str:
     units = {"latency (ms)": " ms", "parameters": " parameters", "MACs": " MACs"}
-    return units.get(run.definition.axes[1], "")
+    return units.get(definition.axes[1], "")
 
 
-def _percent(run: Run) -> bool:
-    return run.definition.axes[0].endswith("(%)")
+def _percent(definition: AnyDefinition) -> bool:
+    return definition.axes[0].endswith("(%)")
 
 
 def result_table(run: Run, results: Sequence[Result]) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
@@ -53,7 +64,7 @@ def result_table(run: Run, results: Sequence[Result]) -> tuple[tuple[str, ...], 
 def _tabular_cells(run: Run, result: Result) -> tuple[str, ...]:
     row, losses = result.to_dict(), result.evaluation.losses
     cost, quality = run.definition.shown(losses) if losses else (None, None)
-    shown = None if quality is None else f"{quality:.2f}" if _percent(run) else f"{quality:.4g}"
+    shown = None if quality is None else f"{quality:.2f}" if _percent(run.definition) else f"{quality:.4g}"
     cells = (row["id"], row["architecture"], shown, None if cost is None else amount(cost), _status(row))
     return tuple(cell or "-" for cell in cells)
 
@@ -141,7 +152,7 @@ def goal_lines(run: Run) -> list[str]:
 
 
 def _goal_lines(run: Run, goal: dict[str, Any]) -> list[str]:
-    lines = [f"Target {amount(goal['target'])}{_unit(run)}, {goal['goal']}:"]
+    lines = [f"Target {cost_said(run.definition, goal['target'])}, {goal['goal']}:"]
     for name, title in (("best", "best found"), ("choice", "controller's own choice")):
         one = goal[name]
         if one is not None and one["losses"] is not None:

@@ -50,8 +50,8 @@ def _content(run: Run) -> dict[str, Any]:
         "pareto_svg": Markup(to_svg(pareto_figure(run, results))),
         "hypervolume_svg": Markup(to_svg(hypervolume_figure(run, results))),
         "plotted": _plotted(run, results),
-        "style": Markup(_resource("style.css")),
-        "script": Markup(_resource("report.js")),
+        "style": Markup(resource("style.css")),
+        "script": Markup(resource("report.js")),
         "plotly": Markup(resources.files("plotly").joinpath("package_data/plotly.min.js").read_text("utf-8")),
     }
 
@@ -77,5 +77,6 @@ def _flat(values: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
     return pairs
 
 
-def _resource(name: str) -> str:
+def resource(name: str) -> str:
+    """A text file of evomnas.reports."""
     return resources.files("evomnas.reports").joinpath(name).read_text("utf-8")

@@ -117,7 +117,7 @@ def search(
     started = time.perf_counter()
     definition = load_definition(problem, overrides) if isinstance(problem, str | Path) else problem
     options = {} if options is None else options
-    _check_settings(budget, seed, time_limit_s, workers)
+    check_settings(budget, seed, time_limit_s, workers)
     check_options(definition, algorithm, options)
     folder = Path(out) if out is not None else default_folder(definition, algorithm, seed)
     check_free(folder)
@@ -138,9 +138,14 @@ def begin(
         InputError: No network can meet the problem's limits.
     """
     evaluator.check_limits()
+    return Run.create(folder, evaluator, algorithm, seed, budget, settled_options(evaluator, algorithm, options))
+
+
+def settled_options(evaluator: AnyEvaluator, algorithm: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    """`options`, with the reference network's cost as the target where an algorithm wants one and none is given."""
     names = option_names(algorithm)
     default = {"target_ms": evaluator.reference_cost()} if "target_ms" in names and "target_ms" not in options else {}
-    return Run.create(folder, evaluator, algorithm, seed, budget, default | dict(options))
+    return default | dict(options)
 
 
 def resume(
@@ -162,7 +167,7 @@ def resume(
     run = Run.open(Path(folder))
     old = int(run.manifest["budget"])
     budget = old if budget is None else budget
-    _check_settings(budget, 0, time_limit_s, workers)
+    check_settings(budget, 0, time_limit_s, workers)
     if budget < old:
         raise InputError(f"the run's budget is {old} already: --budget can only raise it")
     run.manifest["budget"] = budget
@@ -200,7 +205,8 @@ def check_budget(budget: int) -> None:
         raise InputError(f"the budget must be at least 1 evaluation, got {budget}: for example --budget 64")
 
 
-def _check_settings(budget: int, seed: int, time_limit_s: float | None, workers: int) -> None:
+def check_settings(budget: int, seed: int, time_limit_s: float | None, workers: int) -> None:
+    """Raise InputError where one of them is out of range."""
     check_budget(budget)
     if not 0 <= seed < 2**63:
         raise InputError(f"the seed must be 0 or more and below 2^63, got {seed}: for example --seed 1")

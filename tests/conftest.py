@@ -85,13 +85,27 @@ def _toml(value: object) -> str:
 @pytest.fixture
 def tabular_file(tmp_path) -> Path:
     """A tabular problem with a complete table: 5 genes of 3 choices, accuracy and latency in conflict."""
+    return _write_tabular(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def benchmarked(tmp_path_factory) -> Path:
+    """The folder of a finished benchmark of the tabular problem: nsga2 and random, 5 seeds, 40 evaluations."""
+    from evomnas.benchmarking import benchmark
+
+    folder = tmp_path_factory.mktemp("benchmarked")
+    benchmark(_write_tabular(folder), ["nsga2", "random"], seeds=5, budget=40, out=folder / "bench")
+    return folder / "bench"
+
+
+def _write_tabular(folder: Path) -> Path:
     lines = ["g0,g1,g2,g3,g4,top1,ms"]
     for genes in itertools.product(range(3), repeat=5):
         accuracy = 40 + 5 * sum(genes) - 3 * (genes[0] - genes[4]) ** 2
         latency = 1 + sum((place + 1) * gene for place, gene in enumerate(genes)) / 5
         lines.append(",".join(map(str, (*genes, accuracy, latency))))
-    (tmp_path / "table.csv").write_text("\n".join(lines) + "\n")
-    path = tmp_path / "tabular.toml"
+    (folder / "table.csv").write_text("\n".join(lines) + "\n")
+    path = folder / "tabular.toml"
     path.write_text(TABULAR)
     return path
 

@@ -7,7 +7,7 @@ from deap import base, creator, tools
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evomnas.pareto import hypervolume, non_dominated
+from evomnas.pareto import attainment, hypervolume, hypervolume_curve, non_dominated
 
 points = st.lists(st.tuples(st.integers(0, 6), st.integers(0, 6)), max_size=12)
 if not hasattr(creator, "Losses"):
@@ -38,3 +38,30 @@ def test_without_points_the_front_is_empty_and_the_hypervolume_zero():
     assert non_dominated([]).tolist() == []
     assert hypervolume([], (1, 1)) == 0.0
     assert hypervolume([(2, 0), (0, 1)], (1, 1)) == 0.0
+
+
+somewhere = st.tuples(st.floats(0, 3), st.floats(0, 3))
+failed = st.just((np.inf, np.inf))
+
+
+@given(st.lists(st.one_of(somewhere, failed, st.tuples(st.integers(0, 3), st.integers(0, 3))), max_size=25))
+def test_a_hypervolume_curve_is_the_hypervolume_of_every_beginning(losses):
+    curve = hypervolume_curve(losses, (2.0, 2.5))
+    expected = [hypervolume(losses[: count + 1], (2.0, 2.5)) for count in range(len(losses))]
+    np.testing.assert_allclose(curve, expected, rtol=1e-12)
+    assert np.all(np.diff(curve) >= 0)
+
+
+fronts = st.lists(st.lists(st.tuples(st.integers(0, 6), st.integers(0, 6)), max_size=6), min_size=1, max_size=7)
+
+
+@given(fronts, st.data())
+def test_attainment_counts_the_fronts_that_attain_a_point(sets, data):
+    level = data.draw(st.integers(1, len(sets)))
+    corners = attainment(sets, level)
+    for x in range(7):
+        for y in range(7):
+            attaining = sum(any(a <= x and b <= y for a, b in front) for front in sets)
+            assert any(a <= x and b <= y for a, b in corners) == (attaining >= level)
+    assert np.all(np.diff(corners[:, 0]) > 0)
+    assert np.all(np.diff(corners[:, 1]) < 0)

@@ -2,6 +2,7 @@
 
 - `app`: errors in one line, exit codes, signals.
 - `searching`: run and resume, with their progress.
+- `comparing`: compare and benchmark.
 - `results`: show, report, problems, describe.
 - `devices`: measure, runtimes, doctor.
 - `tables`: plain columns.
@@ -10,7 +11,7 @@
 from __future__ import annotations
 
 # the commands register themselves
-from evomnas.cli import devices, results, searching  # noqa: F401
+from evomnas.cli import comparing, devices, results, searching  # noqa: F401
 from evomnas.cli.app import main
 
 __all__ = ["main"]

@@ -1,0 +1,254 @@
+"""Whole benchmarks: carried on, extended, nothing evaluated twice, and nothing mixed that does not belong together."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import sqlite3
+
+import pytest
+
+from evomnas.archive import Archive
+from evomnas.benchmarking import benchmark
+from evomnas.comparison_page import write_comparison
+from evomnas.errors import InputError
+from evomnas.runs import Run
+from evomnas.training import ProxyTask
+
+TWO = ["nsga2", "random"]
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+
+
+def runs(folder):
+    return {path.parent.name: Run.open(path.parent) for path in sorted(folder.glob("*/run.json"))}
+
+
+def figures(comparison) -> dict:
+    """What two comparisons of the same searches have in common: all but times and places."""
+    values = comparison.to_dict()
+    for one in values["algorithms"]:
+        del one["own_seconds"], one["own_seconds_per_evaluation"]
+    for one in values["runs"]:
+        one["folder"] = one["folder"].rpartition("/")[2]
+    return values
+
+
+def test_every_algorithm_runs_with_every_seed_on_one_archive(benchmarked):
+    found = runs(benchmarked)
+    assert list(found) == [f"{name}-s{seed}" for name in TWO for seed in range(1, 6)]
+    assert {run.archive.path for run in found.values()} == {(benchmarked / "evomnas.sqlite").resolve()}
+    assert {run.manifest["evaluations"] for run in found.values()} == {40}
+    values = json.loads((benchmarked / "comparison.json").read_text())
+    assert {one["name"]: one["seeds"] for one in values["algorithms"]} == {name: [1, 2, 3, 4, 5] for name in TWO}
+    assert (benchmarked / "comparison.html").is_file()
+
+
+@pytest.mark.parametrize("stop", [1, 4, 6])
+def test_interrupted_and_carried_on_it_ends_as_if_nothing_had_happened(stop, tabular_file, tmp_path, monkeypatch):
+    undisturbed = benchmark(tabular_file, TWO, seeds=2, budget=30, out=tmp_path / "undisturbed")
+    original, calls = Archive.add_lookups, []
+
+    def stopped(self, *arguments):
+        calls.append(1)
+        if len(calls) == stop:
+            raise KeyboardInterrupt
+        original(self, *arguments)
+
+    monkeypatch.setattr(Archive, "add_lookups", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        benchmark(tabular_file, TWO, seeds=2, budget=30, out=tmp_path / "bench")
+    assert not (tmp_path / "bench" / "comparison.html").exists()
+    carried_on = benchmark(tabular_file, TWO, seeds=2, budget=30, out=tmp_path / "bench")
+    assert figures(carried_on) == figures(undisturbed)
+    for name, run in runs(tmp_path / "bench").items():
+        assert run.asks == Run.open(tmp_path / "undisturbed" / name).asks
+
+
+def test_again_it_asks_for_nothing(tabular_file, tmp_path, monkeypatch):
+    first = benchmark(tabular_file, TWO, seeds=2, budget=10, out=tmp_path / "bench")
+    before = {name: run.manifest for name, run in runs(tmp_path / "bench").items()}
+
+    def never(*arguments):
+        raise AssertionError("a finished run asked again")
+
+    monkeypatch.setattr(Archive, "add_asks", never)
+    again = benchmark(tabular_file, TWO, seeds=2, budget=10, out=tmp_path / "bench")
+    assert figures(again) == figures(first)
+    assert {name: run.manifest for name, run in runs(tmp_path / "bench").items()} == before
+
+
+def test_more_seeds_and_a_larger_budget_extend_what_is_there(tabular_file, tmp_path):
+    benchmark(tabular_file, TWO, seeds=1, budget=12, out=tmp_path / "bench")
+    identity = {name: run.record.id for name, run in runs(tmp_path / "bench").items()}
+    extended = benchmark(tabular_file, TWO, seeds=3, budget=25, out=tmp_path / "bench")
+    at_once = benchmark(tabular_file, TWO, seeds=3, budget=25, out=tmp_path / "at-once")
+    assert figures(extended) == figures(at_once)
+    assert identity.items() <= {name: run.record.id for name, run in runs(tmp_path / "bench").items()}.items()
+
+
+def test_no_network_is_trained_twice(tiny, tmp_path, monkeypatch):
+    trained = []
+    original = ProxyTask.train
+
+    def counting(self, network, *arguments, **options):
+        trained.append(1)
+        return original(self, network, *arguments, **options)
+
+    monkeypatch.setattr(ProxyTask, "train", counting)
+    benchmark(tiny, TWO, seeds=2, budget=3, out=tmp_path / "bench")
+    asked = [ask.architecture for run in runs(tmp_path / "bench").values() for ask in run.asks]
+    assert len(trained) == len(set(asked)) < len(asked)  # MobileNetV2's point is in every first population of nsga2
+
+
+def test_options_go_to_the_algorithms_that_have_them(tabular_file, tmp_path):
+    benchmark(tabular_file, TWO, seeds=1, budget=10, options={"population": 6}, out=tmp_path / "bench")
+    found = runs(tmp_path / "bench")
+    assert json.loads(found["nsga2-s1"].record.options) == {"population": 6}
+    assert json.loads(found["random-s1"].record.options) == {}
+    with pytest.raises(InputError, match="nsga2-s1 is another run, there and now: population is 6 and 8"):
+        benchmark(tabular_file, TWO, seeds=1, budget=10, options={"population": 8}, out=tmp_path / "bench")
+
+
+def test_progress_counts_runs_and_evaluations(tabular_file, tmp_path):
+    told = []
+    benchmark(tabular_file, TWO, seeds=2, budget=25, out=tmp_path / "bench", on_progress=told.append)
+    assert [one.evaluated for one in told] == sorted(one.evaluated for one in told)
+    assert told[-1].evaluated == 100
+    assert {(one.run, one.algorithm, one.seed) for one in told} == {
+        (1, "nsga2", 1), (2, "random", 1), (3, "nsga2", 2), (4, "random", 2),
+    }  # fmt: skip
+    assert {one.runs for one in told} == {4}
+
+
+# --- refusals --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"algorithms": ["nsga9"]}, "unknown algorithm 'nsga9'"),
+        ({"algorithms": ["nsga2", "nsga2"]}, "an algorithm is named twice: nsga2, nsga2"),
+        ({"algorithms": ["nsga2"], "seeds": 1}, "a benchmark needs 2 runs or more"),
+        ({"algorithms": []}, "a benchmark needs 2 runs or more"),
+        ({"seeds": 0}, "a benchmark needs 2 runs or more"),
+        ({"seeds": 10**9}, "takes up to 1000 seeds"),
+        ({"budget": 0}, "the budget must be at least 1"),
+        ({"options": {"tournament": 3}}, "none of nsga2, random has an option tournament"),
+        ({"options": {"population": 0}}, "population must be a whole number"),
+    ],
+)
+def test_wrong_arguments_are_refused_before_anything_is_written(arguments, message, tabular_file, tmp_path):
+    with pytest.raises(InputError, match=message):
+        benchmark(tabular_file, **{"algorithms": TWO, "out": tmp_path / "bench"} | arguments)
+    assert not (tmp_path / "bench").exists()
+
+
+@pytest.fixture
+def small(tabular_file, tmp_path):
+    """A small benchmark's problem and folder."""
+    benchmark(tabular_file, TWO, seeds=1, budget=6, out=tmp_path / "bench")
+    return tabular_file, tmp_path / "bench"
+
+
+def test_another_problem_in_the_same_folder_is_refused_with_the_difference(small):
+    problem, folder = small
+    override = ["hypervolume.reference_point=[1.0,3.0]"]
+    message = r"nsga2-s1 is a run of another problem.*: hypervolume.reference_point is \[1.0, 2.0\] and \[1.0, 3.0\]"
+    for algorithms in (TWO, ["evo-weighted", "rl-weighted"]):  # whichever runs are asked for now
+        with pytest.raises(InputError, match=message):
+            benchmark(problem, algorithms, seeds=1, budget=6, overrides=override, out=folder)
+    assert len(runs(folder)) == 2
+
+
+def test_a_smaller_budget_is_refused(small):
+    problem, folder = small
+    with pytest.raises(InputError, match="has a budget of 6 already: --budget can only raise it"):
+        benchmark(problem, TWO, seeds=1, budget=5, out=folder)
+
+
+def test_a_lost_archive_is_named_and_no_new_one_is_begun(small):
+    problem, folder = small
+    (folder / "evomnas.sqlite").unlink()
+    with pytest.raises(InputError, match="the archive of .* is not at .*evomnas.sqlite"):
+        benchmark(problem, TWO, seeds=2, budget=6, out=folder)
+    assert not (folder / "evomnas.sqlite").exists()
+
+
+def test_the_archive_of_the_runs_that_are_there_is_taken_and_no_other(tabular_file, tmp_path):
+    shared = tmp_path / "shared.sqlite"
+    benchmark(tabular_file, TWO, seeds=1, budget=6, out=tmp_path / "bench", archive=shared)
+    benchmark(tabular_file, TWO, seeds=2, budget=6, out=tmp_path / "bench")
+    assert not (tmp_path / "bench" / "evomnas.sqlite").exists()
+    with sqlite3.connect(shared) as connection:
+        assert connection.execute("SELECT count(*) FROM runs").fetchone() == (4,)
+    with pytest.raises(InputError, match="has its archive at .*shared.sqlite, not at .*other.sqlite"):
+        benchmark(tabular_file, TWO, seeds=2, budget=6, out=tmp_path / "bench", archive=tmp_path / "other.sqlite")
+
+
+def test_a_run_s_folder_or_a_file_is_no_benchmark_s_folder(small):
+    problem, folder = small
+    with pytest.raises(InputError, match="nsga2-s1 is a run: choose another folder"):
+        benchmark(problem, TWO, out=folder / "nsga2-s1")
+    with pytest.raises(InputError, match="comparison.html is a file: choose another folder"):
+        benchmark(problem, TWO, out=folder / "comparison.html")
+
+
+# --- the page --------------------------------------------------------------------------------------------
+
+
+def test_the_page_is_one_small_file_that_asks_for_nothing(benchmarked):
+    text = (benchmarked / "comparison.html").read_text()
+    assert len(text) < 1_000_000
+    assert not re.search(r'(src|href)="(?!data:|#)', text)
+    assert "<script" not in text
+    for name in TWO:
+        for seed in range(1, 6):
+            assert f"{name}-s{seed}" in text
+
+
+def test_names_from_a_problem_file_stay_text(tabular_file, tmp_path):
+    hostile = r"<script>alert(1)</script> $\frac{a}$ & _"
+    for file in (tabular_file, tmp_path / "table.csv"):
+        text = file.read_text().replace('column = "ms"', f"column = '{hostile}'")
+        file.write_text(re.sub(r"\bms$", hostile.replace("\\", r"\\"), text, count=1, flags=re.MULTILINE))
+    tabular_file.write_text(tabular_file.read_text().replace(', quantity = "latency_ms"', ""))
+    found = benchmark(tabular_file, TWO, seeds=1, budget=8, out=tmp_path / "bench")
+    assert found.definition.axes[1] == hostile
+    page = write_comparison(found, tmp_path / "page.html").read_text()
+    assert "<script" not in page
+    assert page.count("&lt;script&gt;alert(1)&lt;/script&gt;") > 3
+
+
+@pytest.fixture(scope="module")
+def browser():
+    if CHROMIUM is None:
+        message = "needs Chromium: apt-get install chromium"
+        (pytest.fail if os.environ.get("CI") else pytest.skip)(message)
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("dark", 390)])
+def test_the_page_opens_from_disk_and_fits(browser, benchmarked, scheme, width):
+    context = browser.new_context(color_scheme=scheme, viewport={"width": width, "height": 900}, offline=True)
+    page = context.new_page()
+    errors: list[str] = []
+    requests: list[str] = []
+    page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.on("request", lambda request: requests.append(request.url))
+    page.goto((benchmarked / "comparison.html").resolve().as_uri())
+    assert page.locator("h1").inner_text().startswith("After 40 evaluations nsga2 has the most hypervolume")
+    assert page.locator("svg").count() == 5  # hypervolume, two of fronts, a panel per algorithm
+    page.locator("summary").click()
+    assert page.locator("details tbody tr").count() == 10
+    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+    assert errors == []
+    assert all(url.startswith(("file:", "data:")) for url in requests)
+    context.close()

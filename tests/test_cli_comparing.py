@@ -1,0 +1,94 @@
+"""The commands compare and benchmark, as their users run them: real processes, real exit codes, real signals."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+COMMAND = [sys.executable, "-c", "from evomnas.cli import main; main()"]
+
+
+def evomnas(*arguments: object, cwd=None) -> subprocess.CompletedProcess[str]:
+    command = [*COMMAND, *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, timeout=300, check=False)
+
+
+@pytest.mark.parametrize("command", ["compare", "benchmark"])
+def test_the_commands_have_help_and_stand_in_the_readme(command):
+    assert len(evomnas(command, "--help").stdout) > 100
+    assert f"evomnas {command}" in (Path(__file__).parents[1] / "README.md").read_text()
+
+
+def test_a_benchmark_ends_with_the_comparison_and_compare_makes_the_same(tabular_file, tmp_path):
+    arguments = (tabular_file, "--algo", "nsga2", "--algo", "random", "--seeds", "2", "--budget", "10")
+    result = evomnas("benchmark", *arguments, cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert "random, seed 2 (run 4 of 4)" in result.stderr
+    folder = tmp_path / "runs" / "tabular-benchmark"
+    assert re.search(r"^nsga2 +2 +0\.\d{4} +0\.\d{4} to 0\.\d{4} +\d", result.stdout, re.MULTILINE)
+    assert "After 10 evaluations " in result.stdout
+    assert "with fewer than 4 seeds each nothing can be said about chance" in result.stdout
+    [page] = re.findall(r"^Page: +(\S+)$", result.stdout, re.MULTILINE)
+    assert (tmp_path / page) == folder / "comparison.html"
+    runs = sorted(path.parent for path in folder.glob("*/run.json"))
+    (folder / "comparison.html").unlink()
+    compared = evomnas("compare", *runs, "--format", "json", cwd=tmp_path)
+    assert (folder / "comparison.html").is_file()
+    values, kept = json.loads(compared.stdout), json.loads((folder / "comparison.json").read_text())
+    assert values["pairs"] == kept["pairs"]
+    assert {one["name"]: one["hypervolume"] for one in values["algorithms"]} == {
+        one["name"]: one["hypervolume"] for one in kept["algorithms"]
+    }
+    evomnas("compare", *runs, "--out", "elsewhere.html", cwd=tmp_path)
+    assert (tmp_path / "elsewhere.html").is_file()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["compare", "nowhere", "elsewhere"], "nowhere holds no run"),
+        (["compare", "RUN", "RUN"], "are the same run: name it once"),
+        (["compare", "RUN", "RUN", "--out", "page.txt"], "--out takes a name that ends in .html, not 'page.txt'"),
+        (["benchmark", "digit"], "did you mean digits?"),
+        (["benchmark", "--seeds", "0"], "a benchmark needs 2 runs or more"),
+        (["benchmark", "--out", "RUN"], "is a run: choose another folder with --out DIR"),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_code_2(arguments, message, benchmarked, tmp_path):
+    run = str(benchmarked / "nsga2-s1")
+    result = evomnas(*(run if one == "RUN" else one for one in arguments), cwd=tmp_path)
+    assert (result.returncode, result.stdout) == (2, "")
+    assert message in result.stderr
+    assert result.stderr.startswith("evomnas: ")
+    assert result.stderr.count("\n") == 1
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_an_interrupted_benchmark_keeps_everything_and_says_how_to_go_on(sent, code, tabular_file, tmp_path):
+    arguments = ["benchmark", str(tabular_file), "--algo", "nsga2", "--algo", "random", "--seeds", "900"]
+    process = subprocess.Popen(
+        [*COMMAND, *arguments], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    folder = tmp_path / "runs" / "tabular-benchmark"
+    for _ in range(600):
+        time.sleep(0.05)
+        if len(list(folder.glob("*/run.json"))) > 2:
+            break
+    process.send_signal(sent)
+    output, errors = process.communicate(timeout=60)
+    assert (process.returncode, output) == (code, "")
+    assert f"Go on with the same command: evomnas {shlex.join(arguments)}" in errors
+    assert "Traceback" not in errors
+    finished = json.loads((folder / "nsga2-s1" / "run.json").read_text())
+    assert (finished["status"], finished["evaluations"]) == ("finished", 64)
+    compared = evomnas("compare", folder / "nsga2-s1", folder / "random-s1", cwd=tmp_path)
+    assert compared.returncode == 0
