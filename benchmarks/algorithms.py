@@ -1,9 +1,9 @@
 """Which search finds most on a complete table, does the controller learn, and what do soft and hard rewards do?
 
-Every algorithm searches NAS-Bench-Macro (6,561 networks, accuracy and MACs) with 30 seeds and 300 distinct networks, on one
-archive. Printed: the comparison that `evomnas benchmark` prints; for rl-weighted the mean reward of its first and last 50
-samples, over the seeds; and where the samples of its soft and its hard reward lie (paper, figure 6), as quantiles of MACs
-relative to the target. The comparison's page is written beside the runs.
+Every algorithm searches NAS-Bench-Macro (6,561 networks, accuracy and MACs) with 30 seeds and 300 distinct networks, on
+one archive. Printed: the comparison that `evomnas benchmark` prints; for rl-weighted the mean reward of its first and
+last 50 samples, over the seeds; and where the samples of its soft and its hard reward lie (paper, figure 6), as
+quantiles of MACs relative to the target. The comparison's page is written beside the runs.
 
     python benchmarks/algorithms.py nas-bench-macro_cifar10.json [--seeds 30] [--budget 300] [--out DIR]
 
@@ -20,7 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 import evomnas
-from evomnas.cli.comparing import print_comparison
+from evomnas import comparison_text as text
+from evomnas.cli.tables import print_columns
 from evomnas.reward import EXPONENTS, weighted_product
 from evomnas.runs import Run
 
@@ -48,7 +49,10 @@ def main() -> None:
     comparison = evomnas.benchmark(
         "nas-bench-macro", seeds=given.seeds, budget=given.budget, overrides=overrides, out=out / "all"
     )
-    print_comparison(comparison)
+    for table in (text.summary_table(comparison), text.limits_table(comparison), text.pairs_table(comparison)):
+        print_columns(*table, left=1)
+        print()
+    print(text.verdict(comparison))
     print(f"Page: {out / 'all' / 'comparison.html'}\n")
 
     rewarded = {"soft": out / "all"}
@@ -62,12 +66,12 @@ def main() -> None:
     for name, folder in rewarded.items():
         asked = [samples(folder / f"rl-weighted-s{seed}") for seed in range(1, given.seeds + 1)]
         rewards = [weighted_product(1 - one[:, 0], one[:, 1], target, *EXPONENTS[name]) for one in asked]
-        first, last = (np.array([one[part].mean() for one in rewards]) for part in (slice(SAMPLES), slice(-SAMPLES, None)))
+        first = np.array([one[:SAMPLES].mean() for one in rewards])
+        last = np.array([one[-SAMPLES:].mean() for one in rewards])
         gains = last - first
-        print(
-            f"rl-weighted, {name} reward: first {SAMPLES} samples {first.mean():.4f}, last {SAMPLES} {last.mean():.4f}; gain "
-            f"{np.median(gains):.4f} (smallest {gains.min():.4f}, largest {gains.max():.4f}) over {given.seeds} seeds"
-        )
+        means = f"{first.mean():.4f} in its first {SAMPLES} samples, {last.mean():.4f} in its last"
+        print(f"rl-weighted, {name} reward: {means}")
+        print(f"  gain {np.median(gains):.4f} ({gains.min():.4f} to {gains.max():.4f} over {given.seeds} seeds)")
         for title, part in (("first", slice(100)), ("last", slice(-100, None))):
             costs = np.concatenate([one[part, 1] for one in asked]) / target
             low, middle, high = np.quantile(costs, [0.1, 0.5, 0.9])
