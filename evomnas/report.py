@@ -12,7 +12,7 @@ from markupsafe import Markup
 from evomnas.architecture import Architecture
 from evomnas.definition import TableDefinition
 from evomnas.figures import architecture_figure, hypervolume_figure, pareto_figure, to_svg
-from evomnas.presentation import failures, goal_lines, headline, result_table, said
+from evomnas.presentation import amount, failures, goal_lines, headline, result_table, said
 from evomnas.runs import Result, Run, write_atomically
 
 NAME = "report.html"
@@ -30,20 +30,25 @@ def _content(run: Run) -> dict[str, Any]:
     results = run.results()
     front = run.front(results)
     header, cells = result_table(run, front)
+    reference, (quality, cost) = run.reference_cost(), run.definition.axes
+    tabular = isinstance(run.definition, TableDefinition)
     architectures = [result.evaluation.architecture for result in front]
     built = [one for one in architectures if isinstance(one, Architecture)]  # a table's cannot be drawn
     drawings = [to_svg(architecture_figure(one, **run.shape)) for one in built]
     return {
         "run": run,
         "manifest": run.manifest,
-        "tabular": isinstance(run.definition, TableDefinition),
+        "tabular": tabular,
+        "title": f"{quality[:1].upper()}{quality[1:]} against {cost}"
+        if tabular
+        else "Accuracy against measured latency",
         "headline": headline(run, results),
         "goals": goal_lines(run),
         "header": header,
         "cells": list(zip(cells, map(str, architectures), strict=True)),
         "front": [result.to_dict() | {"said": said(run, result.evaluation.losses or ())} for result in front],
         "failed": failures(results),
-        "reference_cost": run.reference_cost(),
+        "reference_cost": "" if reference is None else amount(reference),
         "settings": _flat(run.definition.model_dump(mode="json")),
         "device": run.archive.context(run.record.device),
         "drawings": [Markup(drawing) for drawing in drawings],
