@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -15,6 +18,8 @@ from evomnas.archive import Archive, Ask, RunRecord, context_key
 from evomnas.errors import InputError
 from evomnas.evaluation import Cost, Failure, Measurement, TabularEvaluation, Training
 from evomnas.latency.protocol import Calibration
+from evomnas.runs import Run
+from evomnas.search import resume, search
 from evomnas.table import TabularArchitecture
 
 ARCHITECTURE = Architecture.parse("stem8_s1-conv_k3_s1_f8_n1-head16")
@@ -105,6 +110,41 @@ def test_two_writers_lose_nothing(tmp_path):
         thread.join()
     archive = Archive(path)
     assert [len(archive.asks(name)) for name in ("a", "b")] == [50, 50]
+
+
+def test_a_reader_that_never_lets_go_stops_no_writer_and_other_readers_see_all(tmp_path, tabular_file):
+    search(tabular_file, "random", budget=10, out=tmp_path / "run")
+    with contextlib.closing(sqlite3.connect(tmp_path / "evomnas.sqlite", isolation_level=None)) as reader:
+        reader.execute("BEGIN")
+        before = reader.execute("SELECT count(*) FROM asks").fetchone()
+        run = resume(tmp_path / "run", budget=40)
+        assert reader.execute("SELECT count(*) FROM asks").fetchone() == before == (10,)
+        assert len(Run.open(run.folder).results()) == 40
+
+
+def test_two_runs_in_one_archive_at_the_same_time_are_the_runs_they_are_alone(tmp_path, tabular_file):
+    alone = {seed: search(tabular_file, budget=80, seed=seed, out=tmp_path / f"alone{seed}" / "run") for seed in (1, 2)}
+    code = "import sys, evomnas; evomnas.search(sys.argv[1], budget=80, seed=int(sys.argv[2]), out=sys.argv[3])"
+    commands = {
+        seed: [sys.executable, "-c", code, tabular_file, str(seed), tmp_path / "both" / f"s{seed}"] for seed in (1, 2)
+    }
+    processes = [subprocess.Popen(command) for command in commands.values()]
+    assert [process.wait(timeout=120) for process in processes] == [0, 0]
+    for seed, run in alone.items():
+        beside = Run.open(tmp_path / "both" / f"s{seed}")
+        assert beside.asks == run.asks
+        assert [r.to_dict() for r in beside.results()] == [r.to_dict() for r in run.results()]
+
+
+def test_a_torn_archive_is_recognised_and_left_alone(tmp_path, tabular_file):
+    run = search(tabular_file, "random", budget=60, out=tmp_path / "run")
+    run.archive.close()
+    path = tmp_path / "evomnas.sqlite"
+    torn = path.read_bytes()[: path.stat().st_size // 2]
+    path.write_bytes(torn)
+    with pytest.raises(InputError, match="as an archive: database disk image is malformed"):
+        Run.open(run.folder)
+    assert path.read_bytes() == torn
 
 
 def test_a_foreign_database_is_recognised_and_left_alone(tmp_path):

@@ -47,7 +47,7 @@ def test_a_worker_that_is_killed_twice_over_a_candidate_is_its_failure_and_the_n
     executor = PoolExecutor(slow, 1)
     try:
         executor.load(tiny_dataset)
-        [(_, outcome)] = executor.run("train", [architecture], Killer(executor, 2))
+        [(_, outcome)] = executor.run("train", [architecture], Killer(executor, 100))
         assert (outcome.kind, outcome.tries) == ("killed", 2)
         assert "exit code -9" in outcome.message
         [(_, outcome)] = executor.run("prepare", [architecture], lambda: None)
