@@ -11,7 +11,7 @@ from strategies import points
 from evomnas.archive import Archive
 from evomnas.evaluation import Cost, Failure, Measurement
 from evomnas.latency.protocol import Ratio
-from evomnas.latency.runtimes import open_runtime
+from evomnas.latency.runtimes import check_output, open_runtime
 from evomnas.layer_table import CORRECTIONS, LayerTable, Parts, check, fit
 from evomnas.meter import Meter, Setting, prepare_here
 from evomnas.network import Layer, SqueezeExcite, build_network
@@ -73,6 +73,16 @@ def test_the_stages_of_a_network_are_prepared_in_their_surroundings_and_these_al
     for one in prepared:
         output = runtime.load(one.model, one.images, 1)()
         np.testing.assert_allclose(output, one.logits, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["onnxruntime", "executorch"])
+def test_runtimes_run_a_stage_in_its_surroundings(name):
+    runtime = open_runtime(name)
+    parts = Parts(SPACE.decode([3, 1, 1, 0, 2, 1, 2, 1, 1, 1, 2, 2]), ((1, True), (1, False)))
+    within, alone = prepare_parts(runtime, parts, 5, 3, 8)
+    for one in (within, alone):
+        check_output(name, runtime.load(one.model, one.images, 1)(), one.logits)
+    assert not np.allclose(within.logits, alone.logits)
 
 
 def test_surroundings_hold_copies_of_the_stage_and_leave_the_global_generator_alone():
@@ -229,6 +239,7 @@ def test_both_ways_are_compared_on_real_networks():
     found = check(made, meter, prepare, networks)
     assert found.networks == len(set(networks))
     assert -1 <= found.tau <= 1
+    assert -1 <= found.tau_whole <= 1
     assert found.mean_error <= found.largest_error < 1.0
     [measured] = [made.measurement(Cost(1, 1, 0), ratio) for _, ratio in made.measure(networks[:1])]
     assert measured.latency_ms == pytest.approx(measured.ratio * meter.calibration.latency_ms)
