@@ -7,7 +7,8 @@ Where things are:
 - `network`, `weights`, `cost`: from an architecture to a torch module, published weights, parameters, MACs.
 - `data`, `augmentation`, `training`: images, and the proxy task that gives an accuracy.
 - `latency`, `meter`: what runs a network, where, how it is timed; latencies on one calibrated scale.
-- `layer_table`: latencies added up from measured layers; `doctor`: is this machine fit to measure.
+- `layer_table`, `stages`, `surroundings`: latencies added up from measured layers.
+- `doctor`: is this machine fit to measure.
 - `evaluation`, `executors`, `archive`, `evaluator`: one architecture's results, where they are made, kept
   and looked up.
 - `pareto`, `problem`, `algorithms`, `search`: fronts, the pymoo problem, what asks, and the loop.

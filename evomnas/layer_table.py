@@ -28,9 +28,9 @@ from evomnas.meter import Meter
 from evomnas.space import SearchSpace
 from evomnas.stages import COPIES, Stage, stages
 
-FIT_NETWORKS, MIN_FIT_NETWORKS = 40, 12
+FIT_NETWORKS, MIN_FIT_NETWORKS = 40, 8
 LAYER_LIMIT_S, SWEEPS = 0.05, 2  # per layer: a network has many, whose errors cancel in part
-TOGETHER = 8  # networks whose layers are made ready and in memory at once
+LAYERS_OF, WHOLE = 8, 20  # networks whose layers, or that themselves, are made ready and in memory at once
 CORRECTIONS = ("weights", "gates", "identities")
 COEFFICIENTS = ("sum", "layers", "one", *CORRECTIONS)
 RIDGE = 0.03  # of the corrections, each relative to what it could explain: 0.003 to 0.1 gave the same errors
@@ -131,8 +131,7 @@ class LayerTable:
             return np.array(known, dtype=np.float64)
         rng = np.random.default_rng(0)
         networks = list(dict.fromkeys(self._space.decode(genome) for genome in self._space.sample(FIT_NETWORKS, rng)))
-        prepared = {one: made for one, made in self._prepare(networks) if not isinstance(made, Failure)}
-        whole = {one: made.ratio for one, made in self._meter.measure(prepared) if isinstance(made, Measurement)}
+        whole = measure_whole(self._meter, self._prepare, networks)
         self._fill(list(whole))
         usable = [one for one in whole if not self._missing(one)]
         if len(usable) < MIN_FIT_NETWORKS:
@@ -150,9 +149,9 @@ class LayerTable:
         wanted = self._wanted(architectures)
         failed: dict[str, Failure] = {}
         parts = list(wanted)
-        for start in range(0, len(parts), TOGETHER):
+        for start in range(0, len(parts), LAYERS_OF):
             prepared: dict[str, Prepared] = {}
-            for one, made in self._prepare_parts(parts[start : start + TOGETHER]):
+            for one, made in self._prepare_parts(parts[start : start + LAYERS_OF]):
                 if isinstance(made, Failure):
                     failed |= dict.fromkeys(wanted[one], made)
                 else:
@@ -202,6 +201,17 @@ class LayerTable:
         return failed
 
 
+def measure_whole(meter: Meter, prepare: Prepare, architectures: Sequence[Architecture]) -> dict[Architecture, float]:
+    """Ratios of those networks that could be measured."""
+    ratios: dict[Architecture, float] = {}
+    for start in range(0, len(architectures), WHOLE):
+        made = prepare(architectures[start : start + WHOLE])
+        prepared = {one: result for one, result in made if not isinstance(result, Failure)}
+        measured = meter.measure(prepared)
+        ratios |= {one: result.ratio for one, result in measured if isinstance(result, Measurement)}
+    return ratios
+
+
 def fit(features: NDArray[np.float64], ratios: NDArray[np.float64]) -> tuple[NDArray[np.float64], float]:
     """Coefficients of features of shape (networks, coefficients) for ratios of shape (networks,), and their error.
 
@@ -245,14 +255,9 @@ def check(table: LayerTable, meter: Meter, prepare: Prepare, architectures: Sequ
     Raises:
         RuntimeError: Fewer than two could be measured both ways.
     """
-    prepared = {one: made for one, made in prepare(architectures) if not isinstance(made, Failure)}
-
-    def whole() -> dict[Architecture, float]:
-        return {one: made.ratio for one, made in meter.measure(prepared) if isinstance(made, Measurement)}
-
-    before = whole()
+    before = measure_whole(meter, prepare, architectures)
     added = {one: ratio for one, ratio in table.measure(list(before)) if not isinstance(ratio, Failure)}
-    after = whole()
+    after = measure_whole(meter, prepare, list(added))
     both = [one for one in added if one in after]
     if len(both) < 2:
         raise RuntimeError("fewer than two networks could be measured both ways")

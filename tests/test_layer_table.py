@@ -8,6 +8,7 @@ import torch
 from hypothesis import given
 from strategies import points
 
+from evomnas import layer_table
 from evomnas.archive import Archive
 from evomnas.evaluation import Cost, Failure, Measurement
 from evomnas.latency.protocol import Ratio
@@ -209,9 +210,10 @@ def test_a_sum_that_is_not_positive_is_a_failure(monkeypatch):
     assert "measure whole networks" in result.message
 
 
-def test_a_search_may_add_up_its_latencies(tiny_values, tmp_path):
+def test_a_search_may_add_up_its_latencies(tiny_values, tmp_path, monkeypatch):
     from evomnas.definition import validate_definition
 
+    monkeypatch.setattr(layer_table, "FIT_NETWORKS", 10)
     tiny_values["latency"] = {"method": "layers"}
     run = search(validate_definition(tiny_values), budget=4, seed=1, out=tmp_path / "run", workers=0)
     results = run.results()
@@ -223,8 +225,9 @@ def test_a_search_may_add_up_its_latencies(tiny_values, tmp_path):
     assert run.archive.context(run.record.device)["method"] == "layers"
 
 
-def test_both_ways_are_compared_on_real_networks():
+def test_both_ways_are_compared_on_real_networks(monkeypatch):
     """That they agree within a factor of two is all that a test can ask of a busy machine."""
+    monkeypatch.setattr(layer_table, "FIT_NETWORKS", 10)
     setting = Setting("onnxruntime", "local", 1, 1, 3, 8, 5, SPACE.mobilenet_v2())
     meter = Meter(setting, lambda one: prepare_here(setting, one)[1], Archive())
 

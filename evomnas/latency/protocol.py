@@ -38,7 +38,7 @@ from numpy.typing import NDArray
 VERSION = 6  # of the protocol: latencies of different versions are not put side by side
 MIN_ROUNDS = 12
 PRECISION = 0.01
-MIN_SECONDS, TIME_LIMIT_S = 0.2, 0.55  # per network: the interval does not know of slow changes
+MIN_SECONDS, TIME_LIMIT_S = 0.2, 0.48  # per network: the interval does not know of slow changes
 TRIMMED = 0.2  # of the rounds on either side
 BURST_S = 0.001  # a burst is at least this long
 MIN_BURST, LONG_RUN_S = 3, 0.01  # and at least so many runs, or one where a run is this long
