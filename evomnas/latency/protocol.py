@@ -36,12 +36,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 VERSION = 6  # of the protocol: latencies of different versions are not put side by side
-MIN_ROUNDS = 12
+MIN_ROUNDS = 8
 PRECISION = 0.01
 MIN_SECONDS, TIME_LIMIT_S = 0.2, 0.48  # per network: the interval does not know of slow changes
 TRIMMED = 0.2  # of the rounds on either side
 BURST_S = 0.001  # a burst is at least this long
-MIN_BURST, LONG_RUN_S = 3, 0.01  # and at least so many runs, or one where a run is this long
+MIN_BURST, LONG_RUN_S = 3, 0.005  # and at least so many runs, or one where a run is this long
 MAX_BURST = 20
 CALIBRATION_S = 1.0
 CALIBRATION_QUANTILE = 0.1
@@ -117,12 +117,15 @@ class _Series:
     def result(self, load: Load, time_limit_s: float) -> Ratio | None:
         """The network's ratio, once it is precise or its time is over."""
         count = len(self.samples)
-        if count < MIN_ROUNDS or count % 4 or self.seconds < min(MIN_SECONDS, time_limit_s):
+        if count < MIN_ROUNDS or self.seconds < min(MIN_SECONDS, time_limit_s):
+            return None
+        over = self.loading + self.seconds >= time_limit_s
+        if not over and count % 4:  # resampling takes its time
             return None
         low, high = interval(self.samples)
         middle = float(centre(self.samples))
         precise = high - low <= 2 * PRECISION * middle
-        if not precise and self.loading + self.seconds < time_limit_s:
+        if not precise and not over:
             return None
         return Ratio(middle, low, high, tuple(self.samples), self.seconds, precise, load())
 
