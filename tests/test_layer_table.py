@@ -83,7 +83,8 @@ def test_runtimes_run_a_stage_in_its_surroundings(name):
     within, alone = prepare_parts(runtime, parts, 5, 3, 8)
     for one in (within, alone):
         check_output(name, runtime.load(one.model, one.images, 1)(), one.logits)
-    assert not np.allclose(within.logits, alone.logits)
+    assert within.logits.shape == (1, 12, 1, 1)  # the layer is there
+    assert alone.logits.shape == (1, 8, 1, 1)
 
 
 def test_surroundings_hold_copies_of_the_stage_and_leave_the_global_generator_alone():
