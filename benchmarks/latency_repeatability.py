@@ -24,7 +24,7 @@ from collections.abc import Callable
 import numpy as np
 from scipy.stats import kendalltau
 
-from evomnas.latency.protocol import PROCESSOR, calibrate, compare, load_copies
+from evomnas.latency.protocol import PROCESSOR, Copies, calibrate, compare, load_copies
 from evomnas.latency.runtimes import Prepared, open_runtime
 from evomnas.machine import processor, usable_cores
 from evomnas.workbench import prepare
@@ -46,7 +46,7 @@ def load(prepared: Prepared) -> Callable[[], object]:
     return open_runtime("onnxruntime").load(prepared.model, prepared.images, 1)
 
 
-def copies(prepared: Prepared) -> list[Callable[[], object]]:
+def copies(prepared: Prepared) -> Copies:
     return load_copies(lambda: load(prepared))
 
 

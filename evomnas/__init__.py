@@ -8,7 +8,8 @@ Where things are:
 - `counting`, `limits`: the same counts in closed form; what a network may have at most.
 - `data`, `augmentation`, `training`: images, and the proxy task that gives an accuracy.
 - `latency`, `meter`: what runs a network, where, how it is timed; latencies on one calibrated scale.
-- `layer_table`: latencies added up from measured layers; `doctor`: is this machine fit to measure.
+- `layer_table`, `stages`, `surroundings`: latencies added up from measured layers.
+- `doctor`: is this machine fit to measure.
 - `evaluation`, `executors`, `archive`, `evaluator`: one architecture's results, where they are made, kept
   and looked up.
 - `table`: published tables of networks, searched in place of trainings.

@@ -128,13 +128,15 @@ class Meter:
         prepared: Mapping[K, Prepared],
         on_wait: Callable[[], None] = lambda: None,
         time_limit_s: float = protocol.TIME_LIMIT_S,
+        reference: Prepared | None = None,
     ) -> Iterator[tuple[K, Ratio | Failure]]:
-        """Measure whatever was made ready, relative to the reference network; yields each result as it comes."""
+        """Measure whatever was made ready, relative to the reference network or another; yields each as it comes."""
+        compared = self._reference if reference is None else reference
         for batch in _batches({key: len(made.model) for key, made in prepared.items()}):
             missing = dict.fromkeys(batch)
             candidates = [prepared[key] for key in batch]
             try:
-                for index, ratio in self._device.compare(candidates, self._reference, on_wait, time_limit_s):
+                for index, ratio in self._device.compare(candidates, compared, on_wait, time_limit_s):
                     del missing[batch[index]]
                     yield batch[index], ratio
             except InputError:

@@ -18,6 +18,7 @@ from evomnas.evaluation import Cost, Failure, Training
 from evomnas.latency.runtimes import Prepared, Runtime, open_runtime
 from evomnas.layer_table import Parts
 from evomnas.network import Network, build_network, torch_generator
+from evomnas.surroundings import surround
 from evomnas.training import ProxyTask
 
 PROBE_SEED = 0
@@ -35,15 +36,16 @@ def prepare(
         return _converted(runtime, network, images)
 
 
-def prepare_stages(
+def prepare_parts(
     runtime: Runtime, parts: Parts, classes: int, channels: int, resolution: int, batch: int = 1
 ) -> list[Prepared]:
-    """Some stages of a network converted for the runtime, each with the input that it has in the network."""
+    """Stages of a network in their surroundings, or these alone, converted for the runtime, in the order wanted."""
     prepared = []
     with _probe(parts.architecture, classes, channels, resolution, batch) as (network, value):
         for place, stage in enumerate(network.stages()):
-            if place in parts.places:
-                prepared.append(_converted(runtime, stage.eval(), value))
+            for inside, module in ((True, stage.eval()), (False, nn.Identity())):
+                if (place, inside) in parts.wanted:
+                    prepared.append(_converted(runtime, *surround(module, value, is_first=place == 0)))
             value = stage(value)
     return prepared
 
@@ -85,10 +87,10 @@ class Workbench:
         return self.cost(architecture), prepare(self.runtime, architecture, classes, channels, resolution, batch)
 
     def prepare_parts(self, parts: Parts) -> list[Prepared]:
-        """Stages of a network made ready for the runtime."""
+        """Stages of a network, and surroundings, made ready for the runtime."""
         classes, channels = len(self.task.dataset.classes), self.task.dataset.channels
         resolution, batch = self.definition.latency_resolution, self.definition.latency.batch
-        return prepare_stages(self.runtime, parts, classes, channels, resolution, batch)
+        return prepare_parts(self.runtime, parts, classes, channels, resolution, batch)
 
     def cost(self, architecture: Architecture) -> Cost:
         """Parameters and MACs of an architecture."""

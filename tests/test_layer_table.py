@@ -2,61 +2,106 @@
 
 from __future__ import annotations
 
-import itertools
-
 import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from strategies import points
 
+from evomnas import layer_table
 from evomnas.archive import Archive
 from evomnas.evaluation import Cost, Failure, Measurement
 from evomnas.latency.protocol import Ratio
-from evomnas.layer_table import LayerTable, Parts, check, stage_keys
+from evomnas.latency.runtimes import check_output, open_runtime
+from evomnas.layer_table import CORRECTIONS, LayerTable, Parts, check, fit
 from evomnas.meter import Meter, Setting, prepare_here
-from evomnas.network import build_network
+from evomnas.network import Layer, SqueezeExcite, build_network
 from evomnas.search import search
 from evomnas.space import SearchSpace
-from evomnas.workbench import prepare_stages
+from evomnas.stages import COPIES, stages
+from evomnas.surroundings import surround
+from evomnas.workbench import prepare_parts
 
 SPACE = SearchSpace(filters=(8, 8), layers=(1, 2), strides=(1, 2), stem=8, stem_stride=1, head=16, divisor=4)
 
 
 @given(points())
-def test_there_is_one_key_per_stage_and_equal_keys_are_equal_modules(point):
+def test_a_stage_says_what_its_module_is_and_equal_keys_are_equal_modules(point):
     space, genome = point
     architecture = space.decode(genome)
-    keys = stage_keys(architecture, 3, 16, 5)
-    network = build_network(architecture, 5, 3).eval()
-    stages = network.stages()
-    assert len(keys) == len(stages)
+    modules = build_network(architecture, 5, 3).eval().stages()
+    found = stages(architecture, 3, 16, 5)
+    assert len(found) == len(modules)
     seen: dict[str, tuple] = {}
     value = torch.zeros(1, 3, 16, 16)
-    for key, stage in zip(keys, stages, strict=True):
+    for stage, module in zip(found, modules, strict=True):
         with torch.no_grad():
-            after = stage(value)
-        shapes = tuple((name, tensor.shape) for name, tensor in stage.named_parameters())
-        described = (str(stage), shapes, value.shape, after.shape)
-        assert seen.setdefault(key, described) == described
+            after = module(value)
+        shapes = tuple((name, tensor.shape) for name, tensor in module.named_parameters())
+        described = (str(module), shapes, value.shape, after.shape)
+        assert seen.setdefault(stage.key, described) == described
+        assert stage.around is None or seen.setdefault(stage.around, value.shape) == value.shape
+        parts = list(module.modules())
+        weights = [part.weight.numel() for part in parts if isinstance(part, torch.nn.Conv2d | torch.nn.Linear)]
+        assert stage.weights == sum(weights)
+        assert stage.gates == any(isinstance(part, SqueezeExcite) for part in parts)
+        assert stage.identities == (isinstance(module, Layer) and isinstance(module.skip, torch.nn.Identity))
         value = after
+    assert [stage.around is None for stage in found] == [True] + [False] * (len(found) - 1)
 
 
-def test_stages_are_prepared_with_the_input_that_they_have_in_the_network():
-    from evomnas.latency.runtimes import open_runtime
-
+def test_the_stages_of_a_network_are_prepared_in_their_surroundings_and_these_alone():
     architecture = SPACE.mobilenet_v2()
     runtime = open_runtime("onnxruntime")
-    every = tuple(range(len(stage_keys(architecture, 3, 8, 5))))
-    prepared = prepare_stages(runtime, Parts(architecture, every), 5, 3, 8)
-    for before, after in itertools.pairwise(prepared):
-        np.testing.assert_array_equal(before.logits, after.images)
-    assert prepared[-1].logits.shape == (1, 5)
-    some = prepare_stages(runtime, Parts(architecture, every[1:3]), 5, 3, 8)
-    np.testing.assert_array_equal(some[0].images, prepared[1].images)
+    wanted = ((0, True), (2, True), (2, False), (4, True), (5, True), (5, False))
+    prepared = prepare_parts(runtime, Parts(architecture, wanted), 5, 3, 8)
+    assert [one.images.shape for one in prepared] == [
+        (1, 3, 8, 8),  # the stem's input is the image
+        (1, 1, 8, 8),
+        (1, 1, 8, 8),
+        (1, 1, 4, 4),
+        (1, 1, 4, 4),
+        (1, 1, 4, 4),
+    ]
+    assert [one.logits.shape for one in prepared] == [
+        (1, 8, 1, 1),  # one pixel of the output
+        (1, 8, 1, 1),
+        (1, 8, 1, 1),
+        (1, 16, 1, 1),
+        (1, 5),
+        (1, 16, 1, 1),
+    ]
     for one in prepared:
         output = runtime.load(one.model, one.images, 1)()
-        np.testing.assert_allclose(output, one.logits, rtol=1e-3, atol=1e-5)
+        np.testing.assert_allclose(output, one.logits, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["onnxruntime", "executorch"])
+def test_runtimes_run_a_stage_in_its_surroundings(name):
+    runtime = open_runtime(name)
+    parts = Parts(SPACE.decode([3, 1, 1, 0, 2, 1, 2, 1, 1, 1, 2, 2]), ((1, True), (1, False)))
+    within, alone = prepare_parts(runtime, parts, 5, 3, 8)
+    for one in (within, alone):
+        check_output(name, runtime.load(one.model, one.images, 1)(), one.logits)
+    assert within.logits.shape == (1, 12, 1, 1)  # the layer is there
+    assert alone.logits.shape == (1, 8, 1, 1)
+
+
+def test_surroundings_hold_copies_of_the_stage_and_leave_the_global_generator_alone():
+    network = build_network(SPACE.mobilenet_v2(), 5, 3).eval()
+    before = torch.get_rng_state()
+    value = torch.ones(1, 8, 8, 8)
+    with torch.no_grad():
+        module, images = surround(network.stages()[1], value, is_first=False)
+        branches = list(module.branches)
+        expected = sum(branch[2](branch[1](branch[0](images))) for branch in branches)
+        torch.testing.assert_close(module(images), expected)
+    assert torch.equal(torch.get_rng_state(), before)
+    assert len(branches) == COPIES
+    weights = {branch[1].body[0].weight.data_ptr() for branch in branches}
+    assert len(weights) == COPIES  # each of its own
+    for branch in branches:
+        torch.testing.assert_close(branch[1].body[0].weight, network.stages()[1].body[0].weight)
 
 
 class ArithmeticMeter(Meter):
@@ -75,10 +120,11 @@ class ArithmeticMeter(Meter):
     def _store(self) -> Archive:
         return self.archive
 
-    def compare(self, prepared, on_wait=lambda: None, time_limit_s=0.0):
+    def compare(self, prepared, on_wait=lambda: None, time_limit_s=0.0, reference=None):
+        assert reference == "unit"
         for key in prepared:
             self.compared.append(key)
-            if self.broken and key.startswith(self.broken):
+            if self.broken and self.broken in key:
                 yield key, Failure("error", "this layer is broken")
             else:
                 cost = self.cost(key)
@@ -86,8 +132,10 @@ class ArithmeticMeter(Meter):
 
     def measure(self, prepared, on_wait=lambda: None):
         for architecture in prepared:
-            keys = stage_keys(architecture, 3, 8, 5)
-            ratio = 1.1 * sum(map(self.cost, keys)) - 0.02 * len(keys) + 0.3
+            found = stages(architecture, 3, 8, 5)
+            around = [self.cost(stage.around) for stage in found if stage.around]
+            total = (sum(self.cost(stage.key) for stage in found) - sum(around)) / COPIES
+            ratio = 1.1 * total - 0.02 * len(found) + 3.0
             yield architecture, Measurement(Cost(1, 1, 0), ratio, ratio, ratio, ratio, (ratio,), 0.0)
 
 
@@ -96,7 +144,7 @@ def table(meter: ArithmeticMeter) -> LayerTable:
         return ((one, (Cost(1, 1, 0), None)) for one in architectures)
 
     def prepare_parts(parts):
-        return ((one, [None] * len(one.places)) for one in parts)
+        return ((one, ["unit"] * len(one.wanted)) for one in parts)
 
     return LayerTable(meter, SPACE, prepare, prepare_parts)
 
@@ -109,10 +157,25 @@ def test_the_sum_is_calibrated_and_every_layer_is_measured_once(rng):
     assert dict(made.measure(architectures)) == pytest.approx(expected)
     assert made.error == pytest.approx(0.0, abs=1e-9)
     count = len(meter.compared)
-    assert count == len(set(meter.compared))
+    assert count == 2 * len(set(meter.compared))  # at two times
     again = table(meter)  # from what was kept
     assert dict(again.measure(architectures)) == pytest.approx(expected)
     assert len(meter.compared) == count
+
+
+def test_the_fit_draws_corrections_towards_zero_and_keeps_the_rest(rng):
+    count = 40
+    features = rng.uniform(1, 2, size=(count, 3 + len(CORRECTIONS)))
+    features[:, 2], features[:, 4] = 1.0, 0.0  # and a space without SE
+    plain = features @ [1.1, -0.02, 0.3, 0, 0, 0]
+    np.testing.assert_allclose(fit(features, plain)[0], [1.1, -0.02, 0.3, 0, 0, 0], atol=1e-9)
+    corrected = plain + 0.2 * features[:, 3]
+    (*_, weight, gate, identity), error = fit(features, corrected)
+    assert 0 < weight < 0.2
+    assert gate == 0
+    assert abs(identity) < 0.1
+    residuals = features @ fit(features, corrected)[0] / corrected - 1
+    assert error == pytest.approx(np.sqrt((residuals**2).sum() / (count - 6)))
 
 
 def test_a_layer_that_cannot_be_measured_fails_its_networks_alone(rng):
@@ -142,15 +205,16 @@ def test_a_layer_that_failed_once_is_tried_again():
 def test_a_sum_that_is_not_positive_is_a_failure(monkeypatch):
     meter = ArithmeticMeter()
     made = table(meter)
-    monkeypatch.setattr(made, "_fit", lambda: np.array([-1.0, 0.0, 0.0]))
+    monkeypatch.setattr(made, "_fit", lambda: np.array([-1.0, 0.0, 0.0, 0.0, 0.0, 0.0]))
     [(_, result)] = made.measure([SPACE.mobilenet_v2()])
     assert isinstance(result, Failure)
     assert "measure whole networks" in result.message
 
 
-def test_a_search_may_add_up_its_latencies(tiny_values, tmp_path):
+def test_a_search_may_add_up_its_latencies(tiny_values, tmp_path, monkeypatch):
     from evomnas.definition import validate_definition
 
+    monkeypatch.setattr(layer_table, "FIT_NETWORKS", 10)
     tiny_values["latency"] = {"method": "layers"}
     run = search(validate_definition(tiny_values), budget=4, seed=1, out=tmp_path / "run", workers=0)
     results = run.results()
@@ -162,24 +226,24 @@ def test_a_search_may_add_up_its_latencies(tiny_values, tmp_path):
     assert run.archive.context(run.record.device)["method"] == "layers"
 
 
-def test_both_ways_are_compared_on_real_networks():
+def test_both_ways_are_compared_on_real_networks(monkeypatch):
     """That they agree within a factor of two is all that a test can ask of a busy machine."""
+    monkeypatch.setattr(layer_table, "FIT_NETWORKS", 10)
     setting = Setting("onnxruntime", "local", 1, 1, 3, 8, 5, SPACE.mobilenet_v2())
     meter = Meter(setting, lambda one: prepare_here(setting, one)[1], Archive())
 
     def prepare(architectures):
         return ((one, prepare_here(setting, one)) for one in architectures)
 
-    def prepare_parts(parts):
-        from evomnas.latency.runtimes import open_runtime
+    def ready(parts):
+        return ((one, prepare_parts(open_runtime("onnxruntime"), one, 5, 3, 8)) for one in parts)
 
-        return ((one, prepare_stages(open_runtime("onnxruntime"), one, 5, 3, 8)) for one in parts)
-
-    made = LayerTable(meter, SPACE, prepare, prepare_parts)
+    made = LayerTable(meter, SPACE, prepare, ready)
     networks = [SPACE.decode(genome) for genome in SPACE.sample(6, np.random.default_rng(9))]
     found = check(made, meter, prepare, networks)
     assert found.networks == len(set(networks))
     assert -1 <= found.tau <= 1
+    assert -1 <= found.tau_whole <= 1
     assert found.mean_error <= found.largest_error < 1.0
     [measured] = [made.measurement(Cost(1, 1, 0), ratio) for _, ratio in made.measure(networks[:1])]
     assert measured.latency_ms == pytest.approx(measured.ratio * meter.calibration.latency_ms)

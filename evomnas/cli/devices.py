@@ -93,7 +93,7 @@ def _check_layers(setting: Setting, opened: Run | None, count: int, output: Plai
     from evomnas.layer_table import LayerTable, Parts, check
     from evomnas.meter import Meter, prepare_here
     from evomnas.space import SearchSpace
-    from evomnas.workbench import prepare_stages
+    from evomnas.workbench import prepare_parts as prepare_one
 
     space = SearchSpace() if opened is None else opened.images.space
     space.mobilenet_v2().check_resolution(setting.resolution)
@@ -108,7 +108,7 @@ def _check_layers(setting: Setting, opened: Run | None, count: int, output: Plai
         def prepare_parts(parts: Sequence[Parts]) -> Iterator[tuple[Parts, list[Prepared]]]:
             for number, one in enumerate(parts, start=1):
                 say(f"layers: {number} of {len(parts)} networks")
-                yield one, prepare_stages(runtime, one, *shape, setting.batch)
+                yield one, prepare_one(runtime, one, *shape, setting.batch)
 
         meter = Meter(setting, lambda one: prepare_here(setting, one)[1], Archive())
         try:
@@ -123,7 +123,8 @@ def _check_layers(setting: Setting, opened: Run | None, count: int, output: Plai
     else:
         typer.echo(
             f"{found.networks} networks, whole and by their layers: Kendall tau {found.tau:.3f}, "
-            f"mean error {found.mean_error:.1%}, largest {found.largest_error:.1%}"
+            f"mean error {found.mean_error:.1%}, largest {found.largest_error:.1%}\n"
+            f"whole and whole again: Kendall tau {found.tau_whole:.3f}"
         )
 
 

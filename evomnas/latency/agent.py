@@ -81,7 +81,7 @@ def _serve(requests: BinaryIO, answers: BinaryIO) -> None:
     def on_wait() -> None:
         send(answers, {"waiting": True})
 
-    runs: dict[int, list[protocol.Run]] = {}
+    runs: dict[int, protocol.Copies] = {}
     clock = protocol.WALL
     while True:
         request, blobs = receive(requests)
@@ -90,8 +90,8 @@ def _serve(requests: BinaryIO, answers: BinaryIO) -> None:
                 images = np.frombuffer(blobs[1], dtype=np.float32).reshape(request["shape"])
                 clock = protocol.PROCESSOR if request["threads"] == 1 else protocol.WALL
                 loaded = protocol.load_copies(partial(OnnxRuntime().load, blobs[0], images, request["threads"]))
-                runs[request["id"]] = list(loaded)
-                output = loaded[0]()
+                runs[request["id"]] = loaded
+                output: Any = loaded.runs[0]()
                 send(answers, {"shape": list(output.shape)}, [output.tobytes()])
             elif request["do"] == "drop":
                 runs.pop(request["id"], None)

@@ -7,6 +7,7 @@ norm is folded into the convolution before it, as every runtime for inference do
 
 from __future__ import annotations
 
+import functools
 from typing import Any, cast
 
 import numpy as np
@@ -17,13 +18,14 @@ from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
 from evomnas.network import Layer, Network, PoolSkip, SqueezeExcite
+from evomnas.surroundings import Parallel
 
 OPSET = 17
 IR_VERSION = 8  # of ONNX 1.12: older runtimes on small devices read it
 
 
 def to_onnx(network: nn.Module, images: Tensor) -> bytes:
-    """A network, or a part of one, in evaluation mode, for images of shape (n, c, h, w).
+    """A network, or a part of one and what surrounds it, in evaluation mode, for images of shape (n, c, h, w).
 
     Its input is called `image`, its output `logits`.
     """
@@ -87,6 +89,9 @@ class _Graph:
             return self.node("Gemm", [value, self.constant(module.weight), self.constant(module.bias)], transB=1)
         if isinstance(module, nn.Dropout):
             return value
+        if isinstance(module, Parallel):
+            ends = [self.module(branch, value) for branch in module.branches]
+            return functools.reduce(lambda one, other: self.node("Add", [one, other]), ends)
         raise TypeError(f"no ONNX nodes are known for {type(module).__name__}")
 
     def sequence(self, modules: list[nn.Module], value: str) -> str:

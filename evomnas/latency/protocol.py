@@ -3,19 +3,21 @@
 A busy neighbour, a changing clock or a cold cache move every timing on a machine, by a quarter and more;
 they move the reference network's in the same moment alike. So networks are timed in rounds, in random order,
 each by a short burst between two bursts of the reference network. A round counts by the ratio network /
-reference, the whole by the median of its rounds. Latency is that ratio times the reference's own calibrated
-latency, which is taken once per machine and runtime and then kept.
+reference, the whole by the trimmed mean of its rounds, which varies less between sessions than their median.
+Latency is that ratio times the reference's own calibrated latency, which is taken once per machine and
+runtime and then kept.
 
 Where in memory a network happens to lie moves its latency, too, by several per cent for small ones. So every
-network is loaded several times (`load_copies`), and its bursts go round its copies.
+network is loaded several times (`load_copies`), and its bursts go round its copies. On a busy machine that
+takes as long as timing them, so it counts for the time limit.
 
 Where a runtime works in the calling thread alone, runs are timed by that thread's processor time, which
 stands still while the system lets others run; on a quiet machine it is the wall-clock time. A burst counts by
 its median run. Elsewhere the wall clock is read, and a burst counts by its fastest run, the one that was
 disturbed least.
 
-The interval is a bootstrap confidence interval of the median over rounds; measuring a network ends as soon
-as its half-width is within `PRECISION`, but not before `MIN_SECONDS`, or after `TIME_LIMIT_S`.
+The interval is a bootstrap confidence interval of the trimmed mean; measuring a network ends as soon as its
+half-width is within `PRECISION`, but not before `MIN_SECONDS`, or after `TIME_LIMIT_S`, loading included.
 
 numpy and the standard library only: this file is also sent to other machines, with Python 3.9 or newer.
 """
@@ -29,26 +31,34 @@ import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-VERSION = 5  # of the protocol: latencies of different versions are not put side by side
-MIN_ROUNDS = 12
+VERSION = 6  # of the protocol: latencies of different versions are not put side by side
+MIN_ROUNDS = 8
 PRECISION = 0.01
-MIN_SECONDS, TIME_LIMIT_S = 0.2, 0.4  # per network: the interval does not know of slow changes
+MIN_SECONDS, TIME_LIMIT_S = 0.2, 0.48  # per network: the interval does not know of slow changes
+TRIMMED = 0.2  # of the rounds on either side
 BURST_S = 0.001  # a burst is at least this long
-MIN_BURST, LONG_RUN_S = 3, 0.01  # and at least so many runs, or one where a run is this long
+MIN_BURST, LONG_RUN_S = 3, 0.005  # and at least so many runs, or one where a run is this long
 MAX_BURST = 20
 CALIBRATION_S = 1.0
 CALIBRATION_QUANTILE = 0.1
 CONFIDENCE = 0.95
 RESAMPLES = 400
 COPIES, COPIES_OF_SMALL, SMALL_S = 3, 6, 0.001  # of every network; small ones depend more on where they lie
+LOADING_S, FEWEST_COPIES = 0.15, 2  # no more copies once loading took so long, but so many
 
 Run = Callable[[], object]
-R = TypeVar("R", bound=Run)
+
+
+@dataclass(frozen=True)
+class Copies:
+    """A network as often as it was loaded, and the seconds that this took."""
+
+    runs: Sequence[Run]
+    seconds: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -68,7 +78,7 @@ class Ratio:
     """Latency relative to the reference network.
 
     Attributes:
-        ratio: Median over rounds.
+        ratio: Trimmed mean over rounds.
         low, high: Bootstrap confidence interval (95 %).
         samples: The ratio of every round.
         seconds: Time spent on this network, the reference's bursts included.
@@ -100,25 +110,29 @@ class _Series:
 
     index: int
     burst: Callable[[], float]
+    loading: float
     samples: list[float] = field(default_factory=list)
     seconds: float = 0.0
 
     def result(self, load: Load, time_limit_s: float) -> Ratio | None:
         """The network's ratio, once it is precise or its time is over."""
         count = len(self.samples)
-        if count < MIN_ROUNDS or count % 4 or self.seconds < min(MIN_SECONDS, time_limit_s):
+        if count < MIN_ROUNDS or self.seconds < min(MIN_SECONDS, time_limit_s):
             return None
-        low, high = median_interval(self.samples)
-        middle = float(np.median(self.samples))
+        over = self.loading + self.seconds >= time_limit_s
+        if not over and count % 4:  # resampling takes its time
+            return None
+        low, high = interval(self.samples)
+        middle = float(centre(self.samples))
         precise = high - low <= 2 * PRECISION * middle
-        if not precise and self.seconds < time_limit_s:
+        if not precise and not over:
             return None
         return Ratio(middle, low, high, tuple(self.samples), self.seconds, precise, load())
 
 
 def compare(
-    candidates: Sequence[Sequence[Run]],
-    reference: Sequence[Run],
+    candidates: Sequence[Copies],
+    reference: Copies,
     clock: Clock,
     time_limit_s: float = TIME_LIMIT_S,
     seed: int = 0,
@@ -126,16 +140,16 @@ def compare(
     """Time candidates relative to `reference`, in interleaved rounds; yields (index, ratio) as each ends.
 
     Args:
-        candidates: What is timed; each as the copies of it that were loaded.
-        reference: What each is compared with, its copies.
+        candidates: What is timed.
+        reference: What each is compared with.
         clock: `PROCESSOR` where all work is done in the calling thread, else `WALL`.
-        time_limit_s: For each candidate; all get `MIN_ROUNDS` rounds.
+        time_limit_s: For each candidate, its loading included; all get `MIN_ROUNDS` rounds and `MIN_SECONDS`.
         seed: Of the order within the rounds.
     """
     shuffle = random.Random(seed).shuffle
     load = Load()
     time_reference = _bursts(reference, clock)
-    waiting = [_Series(index, _bursts(copies, clock)) for index, copies in enumerate(candidates)]
+    waiting = [_Series(index, _bursts(copies, clock), copies.seconds) for index, copies in enumerate(candidates)]
     before = time_reference()
     while waiting:
         shuffle(waiting)
@@ -153,7 +167,7 @@ def compare(
                 before = time_reference()  # whoever took the result may have taken his time
 
 
-def calibrate(reference: Sequence[Run], clock: Clock, seconds: float = CALIBRATION_S) -> Calibration:
+def calibrate(reference: Copies, clock: Clock, seconds: float = CALIBRATION_S) -> Calibration:
     """The reference network's latency on a quiet machine: a low quantile over bursts."""
     load = Load()
     burst = _bursts(reference, clock)
@@ -164,14 +178,17 @@ def calibrate(reference: Sequence[Run], clock: Clock, seconds: float = CALIBRATI
     return Calibration(float(np.quantile(samples, CALIBRATION_QUANTILE)), tuple(samples), load())
 
 
-def load_copies(load: Callable[[], R]) -> list[R]:
-    """Load a network as often as its latency needs it."""
-    first = load()
-    first()  # the first run is a cold one
+def load_copies(load: Callable[[], Run]) -> Copies:
+    """Load a network as often as its latency needs it and the time allows."""
+    began = time.perf_counter()
+    runs = [load()]
+    runs[0]()  # the first run is a cold one
     started = time.perf_counter()
-    first()
-    small = time.perf_counter() - started < SMALL_S
-    return [first, *(load() for _ in range((COPIES_OF_SMALL if small else COPIES) - 1))]
+    runs[0]()
+    wanted = COPIES_OF_SMALL if time.perf_counter() - started < SMALL_S else COPIES
+    while len(runs) < wanted and (len(runs) < FEWEST_COPIES or time.perf_counter() - began < LOADING_S):
+        runs.append(load())
+    return Copies(runs, time.perf_counter() - began)
 
 
 class Load:
@@ -199,18 +216,26 @@ class Load:
         return time.perf_counter(), busy, time.process_time()
 
 
-def median_interval(samples: list[float] | tuple[float, ...]) -> tuple[float, float]:
-    """Bootstrap confidence interval of the median; the resampling is seeded, so it is a function."""
+def centre(samples: Sequence[float] | NDArray[np.float64]) -> NDArray[np.float64]:
+    """Mean over the last axis without the largest and the smallest `TRIMMED` of it."""
+    ordered = np.sort(np.asarray(samples), axis=-1)
+    cut = int(TRIMMED * ordered.shape[-1])
+    middle: NDArray[np.float64] = ordered[..., cut : ordered.shape[-1] - cut].mean(axis=-1)
+    return middle
+
+
+def interval(samples: Sequence[float]) -> tuple[float, float]:
+    """Bootstrap confidence interval of the centre; the resampling is seeded, so it is a function."""
     values = np.asarray(samples)
     rng = np.random.default_rng(len(values))
-    medians: NDArray[np.float64] = np.median(values[rng.integers(len(values), size=(RESAMPLES, len(values)))], axis=1)
-    low, high = np.quantile(medians, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
+    centres = centre(values[rng.integers(len(values), size=(RESAMPLES, len(values)))])
+    low, high = np.quantile(centres, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
     return float(low), float(high)
 
 
-def _bursts(copies: Sequence[Run], clock: Clock) -> Callable[[], float]:
+def _bursts(copies: Copies, clock: Clock) -> Callable[[], float]:
     """A function that runs a burst of the next copy, round and round."""
-    following = itertools.cycle([_burst(copy, clock) for copy in copies])
+    following = itertools.cycle([_burst(run, clock) for run in copies.runs])
     return lambda: next(following)()
 
 

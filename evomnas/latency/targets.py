@@ -32,13 +32,13 @@ from evomnas.latency.protocol import (
     TIME_LIMIT_S,
     WALL,
     Calibration,
+    Copies,
     Ratio,
-    Run,
     calibrate,
     compare,
     load_copies,
 )
-from evomnas.latency.runtimes import Prepared, Runtime, check_output, installed_version
+from evomnas.latency.runtimes import Floats, Prepared, Runtime, check_output, installed_version
 from evomnas.machine import describe_machine
 
 LOCAL = "local"
@@ -116,7 +116,7 @@ class LocalDevice:
     def __init__(self, runtime: Runtime, threads: int) -> None:
         self._runtime, self._threads = runtime, threads
         self._clock = PROCESSOR if threads == 1 and runtime.in_caller else WALL
-        self._reference: tuple[Prepared, list[Run]] | None = None
+        self._reference: tuple[Prepared, Copies] | None = None
 
     def describe(self) -> dict[str, str]:
         """`host`, `processor`, and `version` of the runtime."""
@@ -124,12 +124,12 @@ class LocalDevice:
         version = installed_version(self._runtime) or "unknown"
         return {"host": str(machine["host"]), "processor": str(machine["processor"]), "version": version}
 
-    def _load(self, prepared: Prepared) -> list[Run]:
-        runs = load_copies(partial(self._runtime.load, prepared.model, prepared.images, self._threads))
-        check_output(self._runtime.name, runs[0](), prepared.logits)
-        return list(runs)
+    def _load(self, prepared: Prepared) -> Copies:
+        copies = load_copies(partial(self._runtime.load, prepared.model, prepared.images, self._threads))
+        check_output(self._runtime.name, cast(Floats, copies.runs[0]()), prepared.logits)
+        return copies
 
-    def _load_reference(self, reference: Prepared) -> list[Run]:
+    def _load_reference(self, reference: Prepared) -> Copies:
         if self._reference is None or self._reference[0] is not reference:
             self._reference = reference, self._load(reference)
         return self._reference[1]
@@ -148,7 +148,7 @@ class LocalDevice:
         time_limit_s: float = TIME_LIMIT_S,
     ) -> Measured:
         """Time candidates relative to the reference, alone; yields (index, result) as each ends."""
-        runs: dict[int, list[Run]] = {}
+        runs: dict[int, Copies] = {}
         for index, prepared in enumerate(candidates):
             try:
                 runs[index] = self._load(prepared)
