@@ -14,7 +14,7 @@ Where things are:
   and looked up.
 - `table`: published tables of networks, searched in place of trainings.
 - `reward`: the paper's weighted product and its hard formulation, for searches that want one network.
-- `pareto`, `problem`, `algorithms`, `search`: fronts, the pymoo problem, what asks, and the loop.
+- `pareto`, `problem`, `algorithms`, `loop`: fronts, the pymoo problem, what asks, and the loop.
 - `traces`, `significance`, `comparison`, `benchmarking`: several runs side by side, and whole benchmarks of them.
 - `estimate`: what a search will cost.
 - `runs`, `presentation`, `figures`, `report`, `cli`: a run's folder, and how people see it.
@@ -36,13 +36,13 @@ if TYPE_CHECKING:
     from evomnas.cost import count_cost
     from evomnas.definition import ProblemDefinition, load_definition
     from evomnas.errors import InputError
+    from evomnas.loop import resume, search
     from evomnas.meter import measure_latency
     from evomnas.network import build_network
     from evomnas.problem import SearchProblem, load_problem
     from evomnas.report import write_report
     from evomnas.reward import weighted_product
     from evomnas.runs import Run
-    from evomnas.search import resume, search
     from evomnas.space import SearchSpace
     from evomnas.weights import import_weights
     from evomnas.zoo import published
@@ -51,7 +51,7 @@ _HOMES = {
     "Architecture": "architecture", "Block": "architecture", "count_cost": "cost", "ProblemDefinition": "definition",
     "load_definition": "definition", "InputError": "errors", "measure_latency": "meter", "build_network": "network",
     "SearchProblem": "problem", "load_problem": "problem", "write_report": "report", "Run": "runs",
-    "resume": "search", "search": "search", "SearchSpace": "space", "import_weights": "weights", "published": "zoo",
+    "resume": "loop", "search": "loop", "SearchSpace": "space", "import_weights": "weights", "published": "zoo",
     "weighted_product": "reward", "benchmark": "benchmarking", "Comparison": "comparison", "compare": "comparison",
     "write_comparison": "comparison_page",
 }  # fmt: skip

@@ -46,7 +46,8 @@ CREATE TABLE trainings (
     created TEXT NOT NULL, PRIMARY KEY (context, architecture));
 CREATE TABLE runs (
     id TEXT PRIMARY KEY, algorithm TEXT NOT NULL, seed INTEGER NOT NULL, definition TEXT NOT NULL,
-    proxy TEXT NOT NULL, device TEXT NOT NULL, created TEXT NOT NULL, options TEXT NOT NULL DEFAULT '{}');
+    proxy TEXT NOT NULL, device TEXT NOT NULL, created TEXT NOT NULL, options TEXT NOT NULL DEFAULT '{}',
+    candidates TEXT NOT NULL DEFAULT '{}');
 CREATE TABLE lookups (
     context TEXT NOT NULL, architecture TEXT NOT NULL, content TEXT NOT NULL, PRIMARY KEY (context, architecture));
 CREATE TABLE asks (
@@ -63,6 +64,7 @@ CREATE TABLE layers (
 """,
     3: """
 ALTER TABLE runs ADD COLUMN options TEXT NOT NULL DEFAULT '{}';
+ALTER TABLE runs ADD COLUMN candidates TEXT NOT NULL DEFAULT '{}';
 CREATE TABLE lookups (
     context TEXT NOT NULL, architecture TEXT NOT NULL, content TEXT NOT NULL, PRIMARY KEY (context, architecture));
 """,
@@ -74,7 +76,7 @@ class RunRecord:
     """A run's settings.
 
     `proxy` and `device` are the contexts of its trainings and measurements, both a table's on tabular problems;
-    `definition` and the algorithm's `options` are JSON.
+    `definition`, the algorithm's `options` and what `candidates` may take are JSON.
     """
 
     id: str
@@ -85,6 +87,7 @@ class RunRecord:
     device: str
     created: str
     options: str = "{}"
+    candidates: str = "{}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,9 +226,12 @@ class Archive:
 
     # --- evaluations -----------------------------------------------------------------------------------
 
-    def add_measurement(self, device: str, architecture: Architecture, result: Measurement | Failure) -> None:
-        """Keep an architecture's costs and latency on a device, or why it has none."""
-        values: dict[str, Any] = {"context": device, "architecture": str(architecture), "created": _now()}
+    def add_measurement(
+        self, device: str, architecture: Architecture, result: Measurement | Failure, candidates: str = "{}"
+    ) -> None:
+        """Keep an architecture's costs and latency on a device, or why it has none by the limits of `candidates`."""
+        context = _context(device, result, candidates)
+        values: dict[str, Any] = {"context": context, "architecture": str(architecture), "created": _now()}
         if isinstance(result, Failure):
             values["failure"] = json.dumps(asdict(result))
         else:
@@ -234,20 +240,31 @@ class Archive:
             values["samples"] = json.dumps(result.samples)
         self._insert("measurements", values)
 
-    def add_training(self, proxy: str, architecture: Architecture, result: Training | Failure) -> None:
-        """Keep the outcome of an architecture's training on a proxy task."""
-        values: dict[str, Any] = {"context": proxy, "architecture": str(architecture), "created": _now()}
+    def add_training(
+        self, proxy: str, architecture: Architecture, result: Training | Failure, candidates: str = "{}"
+    ) -> None:
+        """Keep the outcome of an architecture's training on a proxy task by the limits of `candidates`."""
+        context = _context(proxy, result, candidates)
+        values: dict[str, Any] = {"context": context, "architecture": str(architecture), "created": _now()}
         if isinstance(result, Failure):
             values["failure"] = json.dumps(asdict(result))
         else:
             values |= {"accuracy": result.accuracy, "losses": json.dumps(result.losses), "seconds": result.seconds}
         self._insert("trainings", values)
 
-    def evaluation(self, proxy: str, device: str, architecture: Architecture) -> Evaluation:
-        """What is known of an architecture; halves that are not there yet are None."""
-        measurement = self._row("measurements", context=device, architecture=str(architecture))
-        training = self._row("trainings", context=proxy, architecture=str(architecture))
+    def evaluation(self, proxy: str, device: str, architecture: Architecture, candidates: str = "{}") -> Evaluation:
+        """What is known of an architecture by the limits of `candidates`; halves that are not there yet are None."""
+        measurement = self._half("measurements", device, architecture, candidates)
+        training = self._half("trainings", proxy, architecture, candidates)
         return Evaluation(architecture, _read_measurement(measurement), _read_training(training))
+
+    def _half(self, table: str, context: str, architecture: Architecture, candidates: str) -> sqlite3.Row | None:
+        """A half's row: a failure by these limits before anything else, since it is what a run was told."""
+        for key in (_limited(context, candidates), context):
+            row = self._row(table, context=key, architecture=str(architecture))
+            if row is not None:
+                return row
+        return None
 
     def add_lookups(self, table: str, results: Iterable[TabularEvaluation]) -> None:
         """Keep what a table says of networks, so that runs can be read without it."""
@@ -293,6 +310,16 @@ def _address(path: Path | str) -> str:
     journal = place.with_name(f"{place.name}-wal")
     frozen = place.is_file() and not os.access(place.parent, os.W_OK) and not journal.exists()
     return place.as_uri() + ("?immutable=1" if frozen else "")
+
+
+def _limited(context: str, candidates: str) -> str:
+    """The context of failures that depend on what a candidate may take: with other limits it may go well."""
+    return f"{context} {candidates}"
+
+
+def _context(context: str, result: Measurement | Training | Failure, candidates: str) -> str:
+    limited = isinstance(result, Failure) and result.kind in ("time-out", "out-of-memory")
+    return _limited(context, candidates) if limited else context
 
 
 def _now() -> str:

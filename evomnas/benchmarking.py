@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,8 +23,8 @@ from evomnas.definition import AnyDefinition, load_definition
 from evomnas.errors import InputError
 from evomnas.evaluator import AnyEvaluator, open_evaluator
 from evomnas.executors import CandidateLimits
+from evomnas.loop import ARCHIVE, Progress, begin, carry_on, check_options, check_settings, settled_options
 from evomnas.runs import MANIFEST, Run, write_atomically
-from evomnas.search import ARCHIVE, Progress, begin, carry_on, check_options, check_settings, settled_options
 from evomnas.traces import differences, facts
 
 ALGORITHMS = ("nsga2", "rl-weighted", "evo-weighted", "random")
@@ -188,14 +188,16 @@ def _check_found(found: Sequence[Run], plan: Sequence[_Planned], evaluator: AnyE
                 "folder with --out DIR"
             )
         if run.folder in planned:
-            _check_settings(run, planned[run.folder])
+            _check_settings(run, planned[run.folder], evaluator.candidates)
 
 
-def _check_settings(run: Run, planned: _Planned) -> None:
+def _check_settings(run: Run, planned: _Planned, candidates: CandidateLimits) -> None:
     """Raise InputError where a folder's run is not the one that belongs there."""
     record = run.record
     old = {"algorithm": record.algorithm, "seed": record.seed} | json.loads(record.options)
-    difference = differences(old, {"algorithm": planned.algorithm, "seed": planned.seed} | planned.options)
+    old |= asdict(CandidateLimits.from_json(record.candidates))
+    new = {"algorithm": planned.algorithm, "seed": planned.seed} | planned.options | asdict(candidates)
+    difference = differences(old, new)
     if difference:
         raise InputError(f"{run.folder} is another run, there and now: {difference}; choose another --out DIR")
     if run.manifest["budget"] > planned.budget:

@@ -28,6 +28,7 @@ from evomnas.table import Table, TabularArchitecture, TabularSpace
 
 Share = Annotated[float, Field(gt=0.0, lt=1.0)]
 Count = Annotated[int, Field(ge=1)]
+MAX_COST = 1e100  # beyond it arithmetic overflows
 
 
 class _Section(BaseModel):
@@ -124,8 +125,8 @@ class Objective(_Section):
 
     Attributes:
         column: The column that holds it.
-        direction: Whether it is to be minimised or maximised. What is maximised must be a share: its loss is
-            1 - value.
+        direction: Whether it is to be minimised or maximised. What is maximised must be a share in [0, 1]: its loss
+            is 1 - value. The first objective must be a share in any case, the second one positive.
         scale: Values are multiplied by this, as percentages by 0.01.
         quantity: What it is, where it is one of these (milliseconds, counts, a share); shown as such.
     """
@@ -218,6 +219,10 @@ class TableDefinition(_Problem):
 
     @model_validator(mode="after")
     def _check(self) -> TableDefinition:
+        columns = [*self.table.genes, *(objective.column for objective in self.table.objectives)]
+        twice = sorted({column for column in columns if columns.count(column) > 1})
+        if twice:
+            raise InputError(f"table: the column {twice[0]} is named twice, as genes or objectives")
         quantities = {objective.quantity for objective in self.table.objectives}
         for name, value in self.constraints.model_dump(exclude_none=True).items():
             if name.removeprefix("max_") not in quantities:
@@ -243,8 +248,19 @@ class TableDefinition(_Problem):
                     f"the column {objective.column} of {section.path} is maximised and spans {low:g} to {high:g}: "
                     "give its objective a scale that brings it into [0, 1], as scale = 0.01 does for percentages"
                 )
-            if objective.direction == "minimize" and low < 0:
-                raise InputError(f"the column {objective.column} of {section.path} is minimised and falls to {low:g}")
+        quality, cost = (
+            objective.scale * table.columns[:, place] for place, objective in enumerate(section.objectives)
+        )
+        if section.objectives[0].direction == "minimize" and not 0 <= np.nanmin(quality) <= np.nanmax(quality) <= 1:
+            raise InputError(
+                f"the first objective, {columns[0]} of {section.path}, must be a share between 0 and 1 and spans "
+                f"{np.nanmin(quality):g} to {np.nanmax(quality):g}: give it a scale"
+            )
+        if section.objectives[1].direction == "minimize" and not 0 < np.nanmin(cost) <= np.nanmax(cost) < MAX_COST:
+            raise InputError(
+                f"the second objective, {columns[1]} of {section.path}, must be positive and below {MAX_COST:g} "
+                f"and spans {np.nanmin(cost):g} to {np.nanmax(cost):g}"
+            )
         return table
 
     @property

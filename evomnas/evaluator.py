@@ -60,6 +60,7 @@ class AnyEvaluator(Protocol):
     """What a search needs of an `Evaluator` or a `TableEvaluator`."""
 
     archive: Archive
+    candidates: CandidateLimits
     on_progress: OnPhase
     spent: Spent
 
@@ -123,7 +124,7 @@ def open_evaluator(
             stack.callback(executor.close)
             dataset = load_dataset(definition.data)
             executor.load(dataset)
-            evaluator = Evaluator(definition, dataset, archive, executor, device)
+            evaluator = Evaluator(definition, dataset, archive, executor, device, candidates)
         stack.callback(evaluator.close)
         yield evaluator
 
@@ -137,6 +138,8 @@ class Evaluator:
         dataset: Its images.
         archive: Where results are kept and looked up.
         executor: Where candidates are prepared and trained; idle while a latency is taken.
+        device: `auto`, `cpu` or `cuda`, for the trainings.
+        candidates: What one of them may take.
         on_progress: Told what is being done.
         spent: Where the time went.
     """
@@ -146,6 +149,7 @@ class Evaluator:
     archive: Archive
     executor: Executor
     device: str = "auto"
+    candidates: CandidateLimits = field(default_factory=CandidateLimits)
     on_progress: OnPhase = field(default=lambda phase: None)
     spent: Spent = field(default_factory=Spent)
 
@@ -186,7 +190,8 @@ class Evaluator:
 
     def known(self, architecture: Architecture) -> Evaluation:
         """What the archive has of an architecture."""
-        found = self.archive.evaluation(self.proxy_key, self.device_key, architecture)
+        limits = self.candidates.to_json()
+        found = self.archive.evaluation(self.proxy_key, self.device_key, architecture, limits)
         return self.limits.apply(found)
 
     def reference_cost(self) -> float:
@@ -217,7 +222,7 @@ class Evaluator:
         if missing:
             with self.spent.on("training"):
                 for architecture, result in self.executor.run("train", missing, lambda: self.on_progress("training")):
-                    self.archive.add_training(self.proxy_key, architecture, result)
+                    self.archive.add_training(self.proxy_key, architecture, result, self.candidates.to_json())
                     self.on_progress("training")
         found = {one: self.known(one) for one in distinct}
         return [found[architecture] for architecture in architectures]
@@ -235,7 +240,7 @@ class Evaluator:
             return
         with self.spent.on("latency"):
             for architecture, measured in self._latencies(missing):
-                self.archive.add_measurement(self.device_key, architecture, measured)
+                self.archive.add_measurement(self.device_key, architecture, measured, self.candidates.to_json())
                 self.on_progress("measuring")
 
     def _latencies(self, architectures: list[Architecture]) -> Iterator[tuple[Architecture, Measurement | Failure]]:
@@ -298,7 +303,7 @@ class TableEvaluator:
     def __init__(self, definition: TableDefinition, archive: Archive) -> None:
         self.definition, self.archive, self.table = definition, archive, definition.read
         self.on_progress: OnPhase = lambda phase: None
-        self.spent = Spent()
+        self.spent, self.candidates = Spent(), CandidateLimits()
         self.limits = Limits(definition.constraints)
         self._objectives = definition.table.objectives
         self._reference = self._losses(self.table.columns[self.table.space.reference_row])
@@ -369,7 +374,8 @@ class TableEvaluator:
         facts |= {"reference": str(table.space.decode(table.space.reference()))}
         if not table.complete:
             return {"data": facts}
-        losses = [self._losses(row) for row in table.columns]
+        evaluations = (self.limits.apply(self.look_up(table.space.decode(row))) for row in table.space.rows)
+        losses = [one.losses for one in evaluations if one.losses is not None]  # what is beyond a limit is on no front
         front = sorted(one for one, kept in zip(losses, non_dominated(losses), strict=True) if kept)
         share = hypervolume([self._relative(one) for one in front], self.definition.hypervolume.reference_point)
         return {"data": facts, "true_front": {"hypervolume": share, "losses": front}}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import concurrent.futures
 import importlib
+import json
 import multiprocessing
 import os
 import resource
@@ -45,6 +46,7 @@ Jobs = Iterator[tuple[Item, Outcome]]
 
 
 TRIES = 2  # of a candidate whose worker was killed, perhaps for no fault of its own
+LEAST_MEMORY_GIB = 1.0  # what a worker needs to import everything
 PATIENCE, LEAST_PATIENCE_S = 10.0, 60.0  # a candidate may take so many times as long as the longest one before it
 
 
@@ -59,6 +61,15 @@ class CandidateLimits:
 
     seconds: float | None = None
     memory_gib: float | None = None
+
+    def to_json(self) -> str:
+        """As the archive keeps it; `from_json` is its inverse."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> CandidateLimits:
+        """The limits that `to_json` wrote."""
+        return cls(**json.loads(text))
 
 
 class Executor(Protocol):
@@ -121,7 +132,7 @@ class PoolExecutor:
         self._longest: dict[str, float] = {}  # seconds, by job
         memory = limits.memory_gib
         if memory is None and choose_device(device) == "cpu":
-            memory = memory_gib() / workers or None
+            memory = max(LEAST_MEMORY_GIB, memory_gib() / workers) if memory_gib() else None
         self._arguments = (definition.model_dump(mode="json"), str(self._folder), device, memory)
         self._context = multiprocessing.get_context(_START_METHOD)
         if _START_METHOD == "forkserver":  # it imports while this process reads the images

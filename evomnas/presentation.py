@@ -156,7 +156,9 @@ def _goal_lines(run: Run, goal: dict[str, Any]) -> list[str]:
     for name, title in (("best", "best found"), ("choice", "controller's own choice")):
         one = goal[name]
         if one is not None and one["losses"] is not None:
-            lines.append(f"  {title}: {one['id']}, {said(run, one['losses'])}, reward {one['score']:.4f}")
+            missed = name == "best" and one["score"] < 0  # of a hard goal
+            shown = "none within the target; closest" if missed else title
+            lines.append(f"  {shown}: {one['id']}, {said(run, one['losses'])}, {goal['measure']} {one['score']:.4f}")
         elif one is not None:
             lines.append(f"  {title}: {one['id']}, which failed: {one['architecture']}")
     return lines

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -58,13 +59,15 @@ def check_target(target: float) -> None:
     """Raise InputError where `target` is not one positive, finite number."""
     if isinstance(target, bool) or not isinstance(target, int | float):
         raise InputError(f"this goal takes one target, got {target}: only rl-weighted takes several")
-    if not (target > 0 and math.isfinite(target)):
-        raise InputError(f"the target must be positive, got {target:g}: for example --target-ms 0.5")
+    if not 1e-100 < target < 1e100:
+        raise InputError(f"the target must be positive and finite, got {target:g}: for example --target-ms 0.5")
 
 
 @dataclass(frozen=True, slots=True)
 class WeightedProduct:
     """Maximise the weighted product; see `weighted_product`."""
+
+    measure: ClassVar[str] = "reward"
 
     target: float
     alpha: float = EXPONENTS["soft"][0]
@@ -95,6 +98,8 @@ class WeightedProduct:
 @dataclass(frozen=True, slots=True)
 class Constrained:
     """Maximise accuracy subject to latency <= target ([1], equation 1); who misses it is ranked by how far."""
+
+    measure: ClassVar[str] = "score"
 
     target: float
 

@@ -9,7 +9,7 @@ import os
 import re
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
@@ -102,12 +102,14 @@ class Run:
             device=evaluator.device_key,
             created=datetime.now(UTC).isoformat(timespec="seconds"),
             options=json.dumps(dict(options)),
+            candidates=evaluator.candidates.to_json(),
         )
         evaluator.archive.add_run(record)
         manifest = {
             "problem": definition.name,
             "algorithm": algorithm,
             "options": dict(options),
+            "candidates": asdict(evaluator.candidates),
             "seed": seed,
             "budget": budget,
             "evaluations": 0,
@@ -188,7 +190,8 @@ class Run:
         if isinstance(architecture, TabularArchitecture):
             found = self.archive.lookup(self.record.proxy, architecture)
             return self._limits.apply(found or TabularEvaluation(architecture, None, None, {}))
-        return self._limits.apply(self.archive.evaluation(self.record.proxy, self.record.device, architecture))
+        record = self.record
+        return self._limits.apply(self.archive.evaluation(record.proxy, record.device, architecture, record.candidates))
 
     @cached_property
     def _limits(self) -> Limits:

@@ -27,6 +27,7 @@ from evomnas.errors import InputError, unknown
 from evomnas.space import Genomes, sample_evenly
 
 MAX_GENE_CHARACTERS = 64
+SEPARATORS = ("-", "_", "/", "|")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,10 +56,16 @@ class TabularSpace:
     """
 
     def __init__(
-        self, choices: Sequence[Sequence[str]], rows: Genomes, reference_row: int, genes_per_block: int = 1
+        self,
+        choices: Sequence[Sequence[str]],
+        rows: Genomes,
+        reference_row: int,
+        genes_per_block: int = 1,
+        separator: str = "-",
     ) -> None:
         self.choices = tuple(tuple(values) for values in choices)
         self.rows, self.reference_row, self.genes_per_block = rows, reference_row, genes_per_block
+        self._separator = separator  # between the values in a network's name
         self.gene_sizes: NDArray[np.int64] = np.array([len(values) for values in self.choices], dtype=np.int64)
 
     @property
@@ -81,7 +88,8 @@ class TabularSpace:
         fitting = genes.shape == self.gene_sizes.shape and bool(np.all((genes >= 0) & (genes < self.gene_sizes)))
         if not fitting or not bool(np.all(genes == np.floor(genes))):
             raise InputError(f"a genome of this table has {len(self.choices)} whole numbers below {self.gene_sizes}")
-        return TabularArchitecture(_name([values[int(gene)] for values, gene in zip(self.choices, genes, strict=True)]))
+        chosen = (values[int(gene)] for values, gene in zip(self.choices, genes, strict=True))
+        return TabularArchitecture(self._separator.join(chosen))
 
     def sample(self, count: int, rng: np.random.Generator) -> Genomes:
         """`count` genomes of shape (count, n_var); see `evomnas.space.sample_evenly`."""
@@ -136,15 +144,11 @@ class Table:
         places = [{value: place for place, value in enumerate(column)} for column in choices]
         genomes = np.array([[p[v] for p, v in zip(places, row, strict=True)] for row in names], dtype=np.int64)
         rows, group = np.unique(genomes, axis=0, return_inverse=True)
-        sums, counts = np.zeros((len(rows), 2)), np.zeros((len(rows), 1))
-        np.add.at(sums, group.reshape(-1), values)
-        np.add.at(counts, group.reshape(-1), 1)
-        self.columns: NDArray[np.float64] = sums / counts
-        row_names = [_name([c[g] for c, g in zip(choices, row, strict=True)]) for row in rows]
+        self.columns: NDArray[np.float64] = _means(values, group.reshape(-1), len(rows))
+        separator = _separator(path, choices)
+        row_names = [separator.join(c[g] for c, g in zip(choices, row, strict=True)) for row in rows]
         self._rows = {name: number for number, name in enumerate(row_names)}
-        if len(self._rows) < len(rows):
-            raise InputError(f"genes of {path} cannot be told apart when they are joined by '-': rename their values")
-        self.space = TabularSpace(choices, rows, self._reference_row(reference), genes_per_block)
+        self.space = TabularSpace(choices, rows, self._reference_row(reference), genes_per_block, separator)
         content = json.dumps([row_names, self.columns.tolist()])
         self.fingerprint = hashlib.blake2b(content.encode(), digest_size=12).hexdigest()
 
@@ -167,8 +171,24 @@ class Table:
         return None if number is None or not np.isfinite(self.columns[number]).all() else self.columns[number]
 
 
-def _name(values: Sequence[str]) -> str:
-    return ("" if all(len(value) == 1 for value in values) else "-").join(values)
+def _means(values: NDArray[np.float64], group: NDArray[np.int64], groups: int) -> NDArray[np.float64]:
+    """Means of the values that there are, shape (groups, 2), over the rows of each group; NaN where there is none."""
+    known = np.isfinite(values)
+    sums, counts = np.zeros((groups, 2)), np.zeros((groups, 2))
+    np.add.at(sums, group, np.where(known, values, 0.0))
+    np.add.at(counts, group, known)
+    return np.where(counts > 0, sums / np.maximum(counts, 1), np.nan)
+
+
+def _separator(path: Path, choices: Sequence[Sequence[str]]) -> str:
+    """What joins genes' values to a network's name, so that no two networks share one; nothing between characters."""
+    values = [value for column in choices for value in column]
+    if all(len(value) == 1 for value in values):
+        return ""
+    for separator in SEPARATORS:
+        if not any(separator in value for value in values):
+            return separator
+    raise InputError(f"values of genes of {path} hold each of {' '.join(SEPARATORS)}, which join them: rename some")
 
 
 def _order(value: str) -> tuple[bool, float, str]:
@@ -222,9 +242,12 @@ def _gene(path: Path, value: object) -> str:
 
 def _csv_rows(path: Path, text: str) -> list[Mapping[str, Any]]:
     try:
-        return [row for row in csv.DictReader(text.splitlines(), strict=True) if any(row.values())]
+        rows = [row for row in csv.DictReader(text.splitlines(), strict=True) if any(row.values())]
     except csv.Error as error:
         raise InputError(f"the table {path} is not valid CSV: {error}") from None
+    if any(None in row for row in rows):
+        raise InputError(f"the table {path} has a row with more cells than columns")
+    return list(rows)
 
 
 def _json_rows(path: Path, text: str) -> tuple[list[str] | None, list[Mapping[str, Any]]]:

@@ -58,8 +58,8 @@ def tiny_dataset(tiny):
 @pytest.fixture(scope="session")
 def finished_run(tiny, tmp_path_factory):
     """A search of 24 networks of the tiny problem, in this process, with its report."""
+    from evomnas.loop import search
     from evomnas.report import write_report
-    from evomnas.search import search
 
     run = search(tiny, budget=24, seed=3, out=tmp_path_factory.mktemp("finished") / "run", workers=0)
     write_report(run)

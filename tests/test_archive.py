@@ -18,8 +18,8 @@ from evomnas.archive import Archive, Ask, RunRecord, context_key
 from evomnas.errors import InputError
 from evomnas.evaluation import Cost, Failure, Measurement, TabularEvaluation, Training
 from evomnas.latency.protocol import Calibration
+from evomnas.loop import resume, search
 from evomnas.runs import Run
-from evomnas.search import resume, search
 from evomnas.table import TabularArchitecture
 
 ARCHITECTURE = Architecture.parse("stem8_s1-conv_k3_s1_f8_n1-head16")

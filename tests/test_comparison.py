@@ -16,8 +16,8 @@ from evomnas.comparison import LIMITS, SHARES, Comparison, Reached, compare
 from evomnas.comparison_text import notes, significance_note, summary_table, verdict
 from evomnas.definition import load_definition
 from evomnas.errors import InputError
+from evomnas.loop import search
 from evomnas.runs import Run
-from evomnas.search import search
 from evomnas.significance import Pair, compare_pairs
 
 

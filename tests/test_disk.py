@@ -11,7 +11,7 @@ import sys
 
 import pytest
 
-from evomnas.search import search
+from evomnas.loop import search
 
 COMMAND = [sys.executable, "-c", "from evomnas.cli import main; main()"]
 

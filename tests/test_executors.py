@@ -14,8 +14,8 @@ from evomnas.architecture import Architecture
 from evomnas.evaluation import Training
 from evomnas.executors import CandidateLimits, PoolExecutor
 from evomnas.latency import lock
+from evomnas.loop import EverythingFailed, resume, search
 from evomnas.runs import Run
-from evomnas.search import EverythingFailed, search
 
 HUGE = Architecture.parse("stem8_s1-conv_k3_s1_f8192_n2-head16")  # a layer of 2.25 GiB
 
@@ -122,9 +122,21 @@ def test_a_candidate_that_wants_too_much_memory_fails_alone(tiny, tiny_dataset):
         executor.close()
 
 
+def test_what_failed_by_small_limits_is_tried_again_with_others_and_stays_for_the_run_that_was_told(tiny, tmp_path):
+    tight = CandidateLimits(seconds=0.05)
+    with pytest.raises(EverythingFailed, match="time-out|given up: it took more than 0.05 s"):
+        search(tiny, budget=2, seed=1, out=tmp_path / "tight", workers=1, candidates=tight)
+    again = search(tiny, budget=2, seed=1, out=tmp_path / "free", workers=1)
+    assert [result.evaluation.status for result in again.results()] == ["ok", "ok"]
+    told = Run.open(tmp_path / "tight").results()
+    assert [result.evaluation.failure.kind for result in told] == ["time-out", "time-out"]
+    with pytest.raises(EverythingFailed, match="given up"):
+        resume(tmp_path / "tight", workers=1)
+
+
 def test_a_search_in_which_every_loss_diverges_ends_early_and_says_so(tiny_file, tmp_path):
     overrides = ["training.learning_rate=1e30"]
-    with pytest.raises(EverythingFailed, match="all 20 candidates failed, most often with: .*loss"):
+    with pytest.raises(EverythingFailed, match=r"all candidates failed \(20\), most often with: .*loss"):
         search(tiny_file, overrides=overrides, budget=60, out=tmp_path / "run", workers=1)
     failures = [result.evaluation.failure for result in Run.open(tmp_path / "run").results()]
     assert {(failure.kind, failure.tries) for failure in failures} == {("diverged", 1)}

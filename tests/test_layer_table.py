@@ -14,9 +14,9 @@ from evomnas.evaluation import Cost, Failure, Measurement
 from evomnas.latency.protocol import Ratio
 from evomnas.latency.runtimes import check_output, open_runtime
 from evomnas.layer_table import CORRECTIONS, LayerTable, Parts, check, fit
+from evomnas.loop import search
 from evomnas.meter import Meter, Setting, prepare_here
 from evomnas.network import Layer, SqueezeExcite, build_network
-from evomnas.search import search
 from evomnas.space import SearchSpace
 from evomnas.stages import COPIES, stages
 from evomnas.surroundings import surround

@@ -35,3 +35,22 @@ def test_nothing_prints_but_the_command():
         calls = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)]
         printing = [call for call in calls if isinstance(call.func, ast.Name) and call.func.id == "print"]
         assert not printing, f"{path} prints"
+
+
+def test_the_library_s_functions_stay_functions_whatever_was_called_before(tabular_file, tmp_path):
+    """A module of a function's name would take its place in the package once it is imported."""
+    code = """
+import sys, evomnas
+problem, out = sys.argv[1:]
+for name in evomnas.__all__:
+    getattr(evomnas, name)
+for seed in (1, 2):
+    evomnas.search(problem, budget=3, seed=seed, out=f"{out}/s{seed}")
+evomnas.benchmark(problem, ["random", "nsga2"], seeds=1, budget=3, out=f"{out}/b")
+evomnas.compare([f"{out}/s1", f"{out}/s2"])
+evomnas.search(problem, budget=3, seed=3, out=f"{out}/s3")
+assert all(callable(getattr(evomnas, name)) for name in evomnas.__all__)
+"""
+    command = [sys.executable, "-c", code, str(tabular_file), str(tmp_path / "out")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

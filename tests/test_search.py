@@ -11,9 +11,9 @@ import pytest
 from evomnas.errors import InputError
 from evomnas.evaluation import Training
 from evomnas.executors import make_executor
+from evomnas.loop import EverythingFailed, resume, search
 from evomnas.presentation import headline, reuse_line
 from evomnas.runs import Run
-from evomnas.search import EverythingFailed, resume, search
 from evomnas.training import ProxyTask
 
 
@@ -166,7 +166,7 @@ def test_resuming_with_other_images_is_refused(tiny_file, tmp_path, rng):
 
 
 def test_a_time_limit_stops_in_the_middle_of_a_generation_and_loses_nothing(tiny, tmp_path, monkeypatch):
-    import evomnas.search as search_module
+    import evomnas.loop as search_module
 
     original = ProxyTask.train
     clock = {"offset": 0.0}
@@ -207,7 +207,7 @@ def test_a_run_in_which_all_fails_stops_with_the_cause(tiny, tmp_path, monkeypat
         raise RuntimeError("the cable is loose")
 
     monkeypatch.setattr(ProxyTask, "train", broken)
-    with pytest.raises(EverythingFailed, match="all 4 candidates failed, most often with: the cable is loose"):
+    with pytest.raises(EverythingFailed, match=r"all candidates failed \(4\), most often with: the cable is loose"):
         search(tiny, budget=4, seed=1, out=tmp_path / "run", workers=0)
 
 

@@ -12,11 +12,11 @@ from evomnas.archive import Archive
 from evomnas.definition import load_definition
 from evomnas.errors import InputError
 from evomnas.evaluator import TableEvaluator
+from evomnas.loop import resume, search
 from evomnas.presentation import goal_lines, headline
 from evomnas.report import write_report
 from evomnas.reward import weighted_product
 from evomnas.runs import Run
-from evomnas.search import resume, search
 from evomnas.table import TabularArchitecture
 
 ALGORITHMS = sorted(registry.available("algorithms"))

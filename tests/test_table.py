@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections import Counter
 
@@ -75,6 +76,21 @@ def test_rows_of_one_network_are_averaged_and_empty_cells_are_missing(tmp_path):
     assert not table.complete
 
 
+def test_each_cell_of_a_network_s_rows_counts_by_itself(tmp_path):
+    path = write_csv(tmp_path / "t.csv", ["a,1,60,1", "a,1,,3", "b,1,50,", "b,1,,8"])
+    table = Table(path, ["op", "width"], ["top1", "ms"])
+    assert table.row(TabularArchitecture("a1")).tolist() == [60.0, 2.0]
+    assert table.row(TabularArchitecture("b1")).tolist() == [50.0, 8.0]
+
+
+def test_no_two_genomes_share_a_name_whether_the_table_has_them_or_not(tmp_path):
+    path = write_csv(tmp_path / "t.csv", ["a,b-c,1,1", "a-b,x,1,1", "y,c,1,1", "a,x,1,1"])
+    space = Table(path, ["op", "width"], ["top1", "ms"]).space
+    names = {str(space.decode(np.array(genome))) for genome in itertools.product(range(3), range(3))}
+    assert len(names) == 9
+    assert "a_b-c" in names
+
+
 def test_draws_are_even_over_the_rows_that_there_are(csv, rng):
     space = Table(csv, ["op", "width"], ["top1", "ms"]).space
     counts = Counter(str(space.decode(space.draw(rng))) for _ in range(3000))
@@ -93,7 +109,8 @@ def test_draws_are_even_over_the_rows_that_there_are(csv, rng):
         ("op,width,top1,ms\nconv,8,high,1\n", "t.csv", "the column top1 of .* holds no number"),
         ("op,width,top1,ms\nconv,8,nan,inf\n", "t.csv", "the column top1 of .* holds no number"),
         ("op,width,top1,ms\nconv,8,,1\nconv,9,1,\n", "t.csv", "no row of .* has both top1 and ms"),
-        ("op,width,top1,ms\na-b,c,1,1\na,b-c,1,1\n", "t.csv", "cannot be told apart"),
+        ("op,width,top1,ms\na-b_c/d|e,c,1,1\n", "t.csv", "hold each of - _ / |"),
+        ("op,width,top1,ms\na,b,1,1,7\n", "t.csv", "a row with more cells than columns"),
         ('op,width,top1,ms\n"conv,8,1,1\n', "t.csv", "is not valid CSV|without a value"),
         ("{", "t.json", "is not valid JSON"),
         ("3", "t.json", "must be a list of objects"),
@@ -176,6 +193,31 @@ def test_wrong_scales_and_directions_are_named(csv):
         _ = definition_of(csv, scale=1).read
     with pytest.raises(InputError, match="ms .* is maximised and spans 0.25 to 4"):
         _ = definition_of(csv, direction="maximize").read
+    csv.write_text(csv.read_text().replace("2.0", "0"))
+    with pytest.raises(InputError, match="second objective, ms of .*, must be positive .* and spans 0 to 4"):
+        _ = definition_of(csv).read
+
+
+def test_a_quality_that_is_minimised_must_be_a_share(csv):
+    definition = definition_of(csv)
+    path = csv.with_name("t.toml")
+    path.write_text(
+        path.read_text().replace('"maximize", scale = 0.01, quantity = "accuracy"', '"minimize", scale = 1.0')
+    )
+    with pytest.raises(
+        InputError, match="first objective, top1 of .*, must be a share between 0 and 1 and spans 40 to 80"
+    ):
+        _ = load_definition(path).read
+    path.write_text(path.read_text().replace("scale = 1.0", "scale = 0.01"))
+    assert load_definition(path).shown((0.4, 2.0)) == (2.0, 0.4)
+    assert definition.shown((0.4, 2.0)) == (2.0, 60.0)
+
+
+def test_a_column_is_named_once(csv):
+    with pytest.raises(InputError, match="the column op is named twice"):
+        definition_of(csv, overrides=['table.genes=["op", "op"]'])
+    with pytest.raises(InputError, match="the column ms is named twice"):
+        definition_of(csv, overrides=['table.genes=["op", "ms"]'])
 
 
 def test_keys_of_tabular_problems_are_checked_like_all_others(csv):

@@ -28,9 +28,9 @@ TRIES = 50  # mutants of one parent before a network is drawn at random
 
 
 class Score(base.Fitness):  # type: ignore[misc]
-    """One number to maximise."""
+    """The excess over the problem's limits, to minimise before all else, and the goal, to maximise."""
 
-    weights = (1.0,)
+    weights = (-1.0, 1.0)
 
 
 class Individual(list[int]):
@@ -72,7 +72,7 @@ class _AgingEvolution(AskAndTell):
             random.setstate(before)
 
     def _breed(self) -> Genomes:
-        if len(self._seen) < self._size:  # the first population
+        if not self._seen:  # the first population
             genomes = self._first()
         else:
             with self._own_random():
@@ -99,11 +99,11 @@ class _AgingEvolution(AskAndTell):
         return draw_new(self.space, self._seen, self._rng)
 
     def _learn(self, genomes: Genomes, losses: Losses, violations: Losses) -> None:
-        scores = np.where(violations > 0, -violations, self.goals[0](losses))  # who exceeds a limit: by how little
-        for genome, score in zip(genomes, scores, strict=True):
-            if np.isfinite(score):
+        scores = np.where(violations > 0, 0.0, self.goals[0](losses))
+        for genome, violation, score in zip(genomes, violations, scores, strict=True):
+            if np.isfinite(violation) and np.isfinite(score):
                 individual = Individual(genome)
-                individual.fitness.values = (float(score),)
+                individual.fitness.values = float(violation), float(score)
                 self._population.append(individual)
 
 

@@ -40,6 +40,8 @@ def show(
     """Print a run's Pareto set, or all its evaluations, or its failures."""
     from evomnas.runs import Run, to_csv
 
+    if failed and everything:
+        raise InputError("--failed and --all exclude each other: --all has the failed ones, too")
     opened = Run.open(folder)
     if failed:
         _show_failures(opened, output)

@@ -23,8 +23,8 @@ if TYPE_CHECKING:  # imported where they are used, so that --help does not wait 
     from rich.progress import TaskID
 
     from evomnas.executors import CandidateLimits
+    from evomnas.loop import Progress
     from evomnas.runs import Run
-    from evomnas.search import Progress
 
 LINE_EVERY_S = 20.0  # where progress goes to a file
 
@@ -114,7 +114,7 @@ def run(
     with _display() as on_progress:
         from evomnas.definition import load_definition
         from evomnas.executors import default_workers
-        from evomnas.search import default_folder, search
+        from evomnas.loop import default_folder, search
 
         definition = load_definition(problem, settings or [])
         workers = default_workers(device) if workers is None else workers
@@ -138,36 +138,31 @@ def resume(
     time_limit: TimeOption = None,
     workers: WorkersOption = None,
     device: DeviceOption = "auto",
-    candidate_time: CandidateTimeOption = None,
-    candidate_memory: CandidateMemoryOption = None,
 ) -> None:
     """Go on with a run that was stopped, or raise its budget."""
     limit = _seconds(time_limit)
     with _display() as on_progress:
         from evomnas.executors import default_workers
-        from evomnas.search import resume as resume_search
+        from evomnas.loop import resume as resume_search
 
         workers = default_workers(device) if workers is None else workers
 
         with _resumable(folder):
             finished = resume_search(
-                folder,
-                budget=budget,
-                time_limit_s=limit,
-                workers=workers,
-                device=device,
-                candidates=candidate_limits(candidate_time, candidate_memory),
-                on_progress=on_progress,
+                folder, budget=budget, time_limit_s=limit, workers=workers, device=device, on_progress=on_progress
             )
             _finish(finished)
 
 
 def candidate_limits(time_limit: str | None, memory: float | None) -> CandidateLimits:
     """What one candidate may take."""
-    from evomnas.executors import CandidateLimits
+    from evomnas.executors import LEAST_MEMORY_GIB, CandidateLimits
 
-    if memory is not None and not 0 < memory < 2**20:
-        raise InputError(f"--candidate-memory must be a positive number of GiB, got {memory:g}")
+    if memory is not None and not LEAST_MEMORY_GIB <= memory < 2**20:
+        raise InputError(
+            f"--candidate-memory must be at least {LEAST_MEMORY_GIB:g} GiB, got {memory:g}: a worker process by itself "
+            "takes most of that"
+        )
     return CandidateLimits(_seconds(time_limit), memory)
 
 
@@ -218,8 +213,8 @@ def estimate(
         from evomnas.definition import load_definition
         from evomnas.estimate import estimate as estimated
         from evomnas.executors import default_workers
+        from evomnas.loop import check_budget
         from evomnas.presentation import estimate_lines
-        from evomnas.search import check_budget
 
         check_budget(budget)
         definition = load_definition(problem, settings or [])
@@ -248,7 +243,7 @@ def _finish(finished: Run) -> None:
         typer.echo(line)
     failed = sum(result.evaluation.failure is not None for result in results)
     if failed:
-        typer.echo(f"{failed} candidates failed; the report says why.")
+        typer.echo(f"{failed} candidate{'s' * (failed > 1)} failed; evomnas show {finished.folder} --failed says why.")
     if finished.manifest["status"] == "out of time":
         typer.echo(f"Out of time after {duration(finished.manifest['seconds']['total'])}.")
     typer.echo(f"\nReport:  {report_path}")

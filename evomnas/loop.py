@@ -155,10 +155,11 @@ def resume(
     time_limit_s: float | None = None,
     workers: int = 0,
     device: str = "auto",
-    candidates: CandidateLimits = CandidateLimits(),
     on_progress: OnProgress = lambda progress: None,
 ) -> Run:
     """Go on with a run that was stopped, or with a larger budget; arguments as for `search`.
+
+    What a candidate may take belongs to the run, as what failed by it was told to the algorithm.
 
     Raises:
         InputError: The folder holds no run, the budget is smaller than before, or the images have changed.
@@ -173,6 +174,7 @@ def resume(
     run.manifest["budget"] = budget
 
     on_progress(Progress("starting", int(run.manifest["evaluations"]), budget))
+    candidates = CandidateLimits.from_json(run.record.candidates)
     with open_evaluator(run.definition, run.archive, workers, device, candidates) as evaluator:
         check_same(run, evaluator)
         return carry_on(run, evaluator, started, time_limit_s, on_progress)
@@ -318,7 +320,8 @@ class _Loop:
             scores = goal(told(found)[0])
             best = _conclusion(goal, found[int(np.argmax(scores))]) if found else None
             choice = _conclusion(goal, chosen[number]) if chosen else None
-            conclusions.append({"goal": str(goal), "target": goal.target, "best": best, "choice": choice})
+            names = {"goal": str(goal), "measure": goal.measure, "target": goal.target}
+            conclusions.append(names | {"best": best, "choice": choice})
         return conclusions
 
     def _evaluate(self, asked: list[AnyArchitecture], new: list[AnyArchitecture]) -> bool:
@@ -358,7 +361,7 @@ class _Loop:
         causes = [one.failure.message for one in self.done.values() if one.failure is not None]
         if causes and len(causes) == self.ended:
             most = max(set(causes), key=causes.count)
-            raise EverythingFailed(f"all {len(causes)} candidates failed, most often with: {most}")
+            raise EverythingFailed(f"all candidates failed ({len(causes)}), most often with: {most}")
 
     def _record(self, asked: list[AnyArchitecture]) -> list[Ask]:
         """Keep what was asked, or check that it is what was asked for before."""
