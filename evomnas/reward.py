@@ -60,7 +60,7 @@ def check_target(target: float) -> None:
     if isinstance(target, bool) or not isinstance(target, int | float):
         raise InputError(f"this goal takes one target, got {target}: only rl-weighted takes several")
     if not 1e-100 < target < 1e100:
-        raise InputError(f"the target must be positive and finite, got {target:g}: for example --target-ms 0.5")
+        raise InputError(f"the target must be positive, got {target:g}: for example --target-ms 0.5")
 
 
 @dataclass(frozen=True, slots=True)
