@@ -53,11 +53,11 @@ def test_interrupted_and_carried_on_it_ends_as_if_nothing_had_happened(stop, tab
     def stopped(self, *arguments):
         calls.append(1)
         if len(calls) == stop:
-            raise KeyboardInterrupt
+            raise KeyboardInterrupt("stop here")
         original(self, *arguments)
 
     monkeypatch.setattr(Archive, "add_lookups", stopped)
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(KeyboardInterrupt, match="stop here"):
         benchmark(tabular_file, TWO, seeds=2, budget=30, out=tmp_path / "bench")
     assert not (tmp_path / "bench" / "comparison.html").exists()
     carried_on = benchmark(tabular_file, TWO, seeds=2, budget=30, out=tmp_path / "bench")

@@ -200,10 +200,10 @@ def test_the_same_search_twice_is_refused(pair, tabular_file, tmp_path):
 
 def test_a_run_without_evaluations_is_refused(pair, tabular_file, tmp_path, monkeypatch):
     def stop(self, *arguments):
-        raise KeyboardInterrupt
+        raise KeyboardInterrupt("stop here")
 
     monkeypatch.setattr(Archive, "add_asks", stop)
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(KeyboardInterrupt, match="stop here"):
         search(tabular_file, "nsga2", seed=2, out=tmp_path / "runs" / "empty")
     with pytest.raises(InputError, match="empty has no evaluation yet: evomnas resume"):
         compare([*pair, tmp_path / "runs" / "empty"])

@@ -44,11 +44,11 @@ def test_a_stopped_run_resumes_to_the_run_that_nobody_disturbed(name, place, tab
         def stopped(self, *args, calls=calls, stop=stop):
             calls.append(1)
             if len(calls) == stop:
-                raise Interrupt
+                raise Interrupt("stop here")
             original(self, *args)
 
         monkeypatch.setattr(Archive, place, stopped)
-        with pytest.raises(Interrupt):
+        with pytest.raises(Interrupt, match="stop here"):
             search(tabular_file, name, budget=60, seed=5, out=folder)
         monkeypatch.undo()
         assert facts(resume(folder)) == facts(undisturbed)

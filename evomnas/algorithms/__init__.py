@@ -14,6 +14,7 @@ group `evomnas.algorithms`; `AskAndTell` is a base that takes turns and checks w
 from __future__ import annotations
 
 import inspect
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any, Protocol, runtime_checkable
 
@@ -63,20 +64,20 @@ class Choosing(GoalSeeking, Protocol):
         ...
 
 
-class AskAndTell:
+class AskAndTell(ABC):
     """Takes turns and checks what is told; a wrong tell changes nothing. Subclasses breed and learn."""
 
     def __init__(self, space: Space) -> None:
         self.space = space
         self._asked: Genomes | None = None
 
+    @abstractmethod
     def _breed(self) -> Genomes:
         """The next genomes, shape (n, n_var)."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _learn(self, genomes: Genomes, losses: Losses, violations: Losses) -> None:
         """Take in what came of them."""
-        raise NotImplementedError
 
     def ask(self) -> Genomes:
         """The next genomes, shape (n, n_var); empty when there is nothing more to ask."""
