@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from operator import attrgetter
 from typing import Any, Protocol, cast
 
@@ -372,13 +373,16 @@ class TableEvaluator:
         table = self.table
         facts = {"rows": len(table.columns), "complete": table.complete, "fingerprint": table.fingerprint}
         facts |= {"reference": str(table.space.decode(table.space.reference()))}
-        if not table.complete:
-            return {"data": facts}
-        evaluations = (self.limits.apply(self.look_up(table.space.decode(row))) for row in table.space.rows)
-        losses = [one.losses for one in evaluations if one.losses is not None]  # what is beyond a limit is on no front
+        return {"data": facts} | ({"true_front": self._true_front} if table.complete else {})
+
+    @cached_property
+    def _true_front(self) -> dict[str, Any]:
+        """Hypervolume and losses of a complete table's front, once for all runs; without what is beyond a limit."""
+        rows = (self.table.space.decode(row) for row in self.table.space.rows)
+        losses = [one.losses for one in map(self.limits.apply, map(self.look_up, rows)) if one.losses is not None]
         front = sorted(one for one, kept in zip(losses, non_dominated(losses), strict=True) if kept)
         share = hypervolume([self._relative(one) for one in front], self.definition.hypervolume.reference_point)
-        return {"data": facts, "true_front": {"hypervolume": share, "losses": front}}
+        return {"hypervolume": share, "losses": front}
 
     def close(self) -> None:
         """Nothing to leave."""
