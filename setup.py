@@ -80,6 +80,7 @@ setup(
         ],
         "evomnas.algorithms": [
             "nsga2 = evomnas.algorithms.nsga2:NSGA2",
+            "nsga2-surrogate = evomnas.algorithms.surrogate:NSGA2Surrogate",
             "rl-weighted = evomnas.algorithms.rl_weighted:RLWeighted",
             "evo-weighted = evomnas.algorithms.evolution:EvoWeighted",
             "evo-constrained = evomnas.algorithms.evolution:EvoConstrained",

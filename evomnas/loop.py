@@ -11,13 +11,13 @@ import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from evomnas.algorithms import Choosing, GoalSeeking, make_algorithm, option_names
+from evomnas.algorithms import Choosing, Explaining, GoalSeeking, Weighing, make_algorithm, option_names
 from evomnas.archive import Archive, Ask
 from evomnas.definition import AnyDefinition, TableDefinition, load_definition
 from evomnas.errors import InputError
@@ -56,6 +56,7 @@ class Progress:
         hypervolume: See `evomnas.pareto.hypervolume`.
         failed: How many of the evaluated ones failed.
         reused: How many the archive knew from other runs.
+        facts: What the algorithm says of this generation (`evomnas.algorithms.Explaining`).
     """
 
     phase: str
@@ -66,6 +67,7 @@ class Progress:
     hypervolume: float = 0.0
     failed: int = 0
     reused: int = 0
+    facts: Mapping[str, float] = field(default_factory=dict)
 
 
 OnProgress = Callable[[Progress], None]
@@ -268,6 +270,7 @@ class _Loop:
         self.asks: dict[AnyArchitecture, Ask] = {}  # the first one of each that is done
         self.batch: list[AnyArchitecture] = []
         self.algorithm_seconds = 0.0
+        self.facts: dict[str, float] = {}
         record = run.record
         with self._algorithm_s_turn():
             self.algorithm = make_algorithm(record.algorithm, self.space, record.seed, json.loads(record.options))
@@ -282,10 +285,12 @@ class _Loop:
     def run(self) -> None:
         fruitless = barren = 0
         while self.room() and fruitless < FRUITLESS_ASKS and barren < BARREN_ASKS:
+            self._weigh()
             with self._algorithm_s_turn():
                 genomes = self.algorithm.ask()
             if len(genomes) == 0:
                 return
+            self._explain()
             asked = [self.space.decode(genome) for genome in genomes]
             new = [one for one in dict.fromkeys(asked) if one not in self.done]
             before = self.room()
@@ -297,6 +302,24 @@ class _Loop:
             fruitless = 0 if new else fruitless + 1
             barren = 0 if self.room() < before else barren + 1
             self.generation += 1
+
+    def _weigh(self) -> None:
+        """Tell an algorithm that wants to know what candidates cost."""
+        if not isinstance(self.algorithm, Weighing):
+            return
+        price = self.evaluator.price(list(self.done.values()))
+        with self._algorithm_s_turn():
+            genomes = self.algorithm.consider(price)
+        costs = self.evaluator.costs([self.space.decode(genome) for genome in genomes])
+        with self._algorithm_s_turn():
+            self.algorithm.weigh(genomes, np.array(costs, dtype=np.float64))
+
+    def _explain(self) -> None:
+        """Keep what the algorithm has to say of this generation; playing a run again brings up the same."""
+        if isinstance(self.algorithm, Explaining):
+            self.facts = {name: round(value, 4) for name, value in self.algorithm.facts.items()}
+            said = self.run_.manifest.setdefault("generations", [])
+            said[self.generation :] = [self.facts]
 
     def room(self) -> int:
         """How many networks the budget still has; those beyond a limit were not trained and count for nothing."""
@@ -393,6 +416,7 @@ class _Loop:
                 hypervolume(points, self.run_.definition.hypervolume.reference_point),
                 sum(one.failure is not None for one in known),
                 self.reused,
+                self.facts,
             )
         )
 
