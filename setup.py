@@ -48,6 +48,7 @@ setup(
         "rich>=13.7",
         "scikit-learn>=1.4",
         "scipy>=1.11",
+        "threadpoolctl>=3.1",
         "torch>=2.4",
         "torchvision>=0.19",
         "typer>=0.12",
@@ -57,6 +58,7 @@ setup(
         "dev": [*TEST, "mypy>=1.10", "ruff>=0.5", "tox>=4.15"],
         "executorch": ["executorch>=1.0"],
         "ray": ["ray>=2.40"],
+        "peers": ["optuna>=4.0", "syne-tune>=0.14"],
     },
     entry_points={
         "console_scripts": ["evomnas = evomnas.cli:main"],

@@ -130,7 +130,7 @@ class Experience:
         good = np.isfinite(self._errors)
         if good.all():
             return
-        self._trees = ExtraTreesClassifier(TREES, min_samples_leaf=2, random_state=0, n_jobs=1)
+        self._trees = ExtraTreesClassifier(TREES, max_features=None, random_state=0, n_jobs=1)
         self._trees.fit(self._told.one_hot[-MOST:], good[-MOST:])
 
     def _likely(self, networks: Described) -> Floats:

@@ -28,7 +28,7 @@ from scipy.stats import kendalltau
 
 Floats = NDArray[np.float64]
 
-TUNED_ON = 256  # networks that weights are fitted to; more of them make a fit slow and its weights hardly better
+TUNED_ON = 128  # networks that weights are fitted to; more of them make a fit slow and its weights hardly better
 STEPS = 8  # of the optimizer, which goes on from the weights before: 25 gave the same searches
 NOISE, NOISE_SD = 1e-2, 1.5  # prior of the noise's share of the variance, lognormal
 WEIGHT_SD = 1.0  # of the weights' logarithms around 1 / (genes and sizes)

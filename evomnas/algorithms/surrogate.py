@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import ThreadpoolController
 
 from evomnas.algorithms import AskAndTell, Losses, check_whole
 from evomnas.algorithms.acquisition import best_batch, expected_gain
@@ -25,6 +26,8 @@ FIRST = 10  # networks before the first prediction: 8 or 20 made searches of syn
 EXPLORED = 1  # networks of each batch that are drawn at random
 LEAST = 4  # results that predictions need
 ENUMERATED = 10_000  # genomes up to which all are candidates
+# Matrices are small, trainings want the cores, and one thread adds up in one order, so that a seed gives one sequence.
+ONE_THREAD = ThreadpoolController()
 MEASURED_SHARE = 0.1  # of what a batch's evaluations take, for costs of candidates that may not be evaluated
 MOST_MEASURED = 64  # candidates per batch
 
@@ -35,7 +38,8 @@ class NSGA2Surrogate(AskAndTell):
     No network is asked for twice. Where nobody says what candidates cost (see `Weighing`), that is predicted, too.
     """
 
-    explored = EXPLORED
+    explored = EXPLORED  # these are left out one by one by benchmarks/search_quality.py
+    spread = True
     predictors: tuple[type[Predictor], ...] = (GaussianProcess, QuadraticRidge)
 
     def __init__(self, space: Space, seed: int, *, batch: int = 8) -> None:
@@ -57,6 +61,7 @@ class NSGA2Surrogate(AskAndTell):
         """See `Explaining`."""
         return self._sources | self._experience.taus
 
+    @ONE_THREAD.wrap(limits=1)
     def consider(self, price: float) -> Genomes:
         """See `Weighing`."""
         self._candidates = candidates = self._propose()
@@ -98,6 +103,7 @@ class NSGA2Surrogate(AskAndTell):
         expected = self._experience.predict(candidates)
         return np.argsort(-expected_gain(self._experience.front(), expected), kind="stable")
 
+    @ONE_THREAD.wrap(limits=1)
     def _breed(self) -> Genomes:
         candidates = self._propose() if self._candidates is None else self._candidates
         self._candidates = None
@@ -114,8 +120,10 @@ class NSGA2Surrogate(AskAndTell):
     def _choose(self, candidates: Described) -> NDArray[np.int64]:
         """Rows of those to evaluate."""
         if self._can_predict:
-            expected = self._experience.predict(candidates)
-            return best_batch(self._batch - self.explored, self._experience.front(), expected)
+            count = self._batch - self.explored
+            if not self.spread:
+                return self._by_gain(candidates)[:count]
+            return best_batch(count, self._experience.front(), self._experience.predict(candidates))
         costs: NDArray[np.float64] | None = self._experience.costs(candidates)
         if np.isnan(costs).any():  # sizes tell much the same, where there are any
             costs = candidates.sizes[:, 0] if candidates.sizes.shape[1] else None
