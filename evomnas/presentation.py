@@ -146,6 +146,27 @@ def failures(results: Sequence[Result]) -> list[dict[str, Any]]:
     ]
 
 
+GENERATION = {
+    "first": "first batch",
+    "predicted": "by prediction",
+    "drawn": "at random",
+    "tau_error": "tau of errors",
+    "tau_cost": "tau of costs",
+}
+
+
+def generation_table(run: Run) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    """What the run's algorithm said of every generation: a header and a row of cells each; empty where it is mute."""
+    said = run.manifest.get("generations", [])
+    names = list(dict.fromkeys(name for facts in said for name in facts))
+    header = ("generation", *(GENERATION.get(name, name) for name in names))
+    rows = [
+        (str(number), *(f"{facts[name]:.3g}" if name in facts else "-" for name in names))
+        for number, facts in enumerate(said)
+    ]
+    return header, rows
+
+
 def goal_lines(run: Run) -> list[str]:
     """Per goal of the run's algorithm: the best network found, beside the algorithm's own choice."""
     return [line for goal in run.manifest.get("goals", []) for line in _goal_lines(run, goal)]

@@ -12,7 +12,7 @@ from markupsafe import Markup
 from evomnas.architecture import Architecture
 from evomnas.definition import TableDefinition
 from evomnas.figures import architecture_figure, hypervolume_figure, pareto_figure, to_svg
-from evomnas.presentation import amount, failures, goal_lines, headline, result_table, said
+from evomnas.presentation import amount, failures, generation_table, goal_lines, headline, result_table, said
 from evomnas.runs import Result, Run, write_atomically
 
 NAME = "report.html"
@@ -44,6 +44,7 @@ def _content(run: Run) -> dict[str, Any]:
         else "Accuracy against measured latency",
         "headline": headline(run, results),
         "goals": goal_lines(run),
+        "generations": generation_table(run),
         "header": header,
         "cells": list(zip(cells, map(str, architectures), strict=True)),
         "front": [result.to_dict() | {"said": said(run, result.evaluation.losses or ())} for result in front],

@@ -249,6 +249,9 @@ def _check_manifest(manifest: dict[str, Any]) -> None:
     for name, kind in kinds.items():
         if not isinstance(manifest[name], kind):
             raise TypeError(f"{name} is {manifest[name]!r}")
+    for facts in manifest.get("generations", []):
+        if not isinstance(facts, dict) or not all(isinstance(value, int | float) for value in facts.values()):
+            raise TypeError("generations must hold numbers by name")
     manifest["seconds"].setdefault("algorithm", 0.0)  # which older runs did not tell apart
     numbers = [manifest["seconds"][name] for name in SECONDS]
     names = ("rows",) if "table" in manifest["definition"] else ("classes", "channels")
