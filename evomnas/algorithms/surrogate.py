@@ -30,6 +30,7 @@ ENUMERATED = 10_000  # genomes up to which all are candidates
 ONE_THREAD = ThreadpoolController()
 MEASURED_SHARE = 0.1  # of what a batch's evaluations take, for costs of candidates that may not be evaluated
 MOST_MEASURED = 64  # candidates per batch
+CHOICE = 2  # as many per network of the batch, or none: the batch is chosen from these alone
 
 
 class NSGA2Surrogate(AskAndTell):
@@ -65,10 +66,14 @@ class NSGA2Surrogate(AskAndTell):
     def consider(self, price: float) -> Genomes:
         """See `Weighing`."""
         self._candidates = candidates = self._propose()
-        unknown = np.flatnonzero(np.isnan(self._experience.costs(candidates)))
+        costs = self._experience.costs(candidates)
+        unknown = np.flatnonzero(np.isnan(costs))
         if price > 0:
             most = min(MOST_MEASURED, int(MEASURED_SHARE * self._batch / price)) if self._can_predict else 0
-            unknown = unknown[self._by_gain(candidates[unknown])[:most]] if most else unknown[:0]
+            if most < CHOICE * self._batch:
+                return candidates.genomes[:0]
+            unknown = unknown[self._by_gain(candidates[unknown])[:most]]
+            self._candidates = candidates[np.append(np.flatnonzero(~np.isnan(costs)), unknown)]
         return candidates.genomes[unknown]
 
     def weigh(self, genomes: Genomes, costs: NDArray[np.float64]) -> None:
