@@ -24,7 +24,7 @@ def first_candidates(describe: Describer, rng: np.random.Generator) -> Described
         genomes[0] = reference
     drawn = describe(genomes)
     if drawn.sizes.shape[1]:
-        effects: NDArray[np.float64] = np.linalg.lstsq(drawn.one_hot, drawn.sizes[:, 0], rcond=None)[0]
+        effects = np.asarray(np.linalg.lstsq(drawn.one_hot, drawn.sizes[:, 0], rcond=None)[0], dtype=np.float64)
         ends = _ends(effects, describe, space.gene_sizes)
         shares = rng.random((DRAWN, 1))
         mixed = np.where(rng.random(genomes.shape) < shares, ends[rng.integers(2, size=DRAWN)], genomes)

@@ -62,9 +62,17 @@ class NSGA2Surrogate(AskAndTell):
         """See `Explaining`."""
         return self._sources | self._experience.taus
 
-    @ONE_THREAD.wrap(limits=1)
+    def ask(self) -> Genomes:
+        """See `Algorithm`."""
+        with ONE_THREAD.limit(limits=1):
+            return super().ask()
+
     def consider(self, price: float) -> Genomes:
         """See `Weighing`."""
+        with ONE_THREAD.limit(limits=1):
+            return self._consider(price)
+
+    def _consider(self, price: float) -> Genomes:
         self._candidates = candidates = self._propose()
         costs = self._experience.costs(candidates)
         unknown = np.flatnonzero(np.isnan(costs))
@@ -108,7 +116,6 @@ class NSGA2Surrogate(AskAndTell):
         expected = self._experience.predict(candidates)
         return np.argsort(-expected_gain(self._experience.front(), expected), kind="stable")
 
-    @ONE_THREAD.wrap(limits=1)
     def _breed(self) -> Genomes:
         candidates = self._propose() if self._candidates is None else self._candidates
         self._candidates = None
@@ -129,8 +136,9 @@ class NSGA2Surrogate(AskAndTell):
             if not self.spread:
                 return self._by_gain(candidates)[:count]
             return best_batch(count, self._experience.front(), self._experience.predict(candidates))
-        costs: NDArray[np.float64] | None = self._experience.costs(candidates)
-        if np.isnan(costs).any():  # sizes tell much the same, where there are any
+        known = self._experience.costs(candidates)
+        costs: NDArray[np.float64] | None = known
+        if np.isnan(known).any():  # sizes tell much the same, where there are any
             costs = candidates.sizes[:, 0] if candidates.sizes.shape[1] else None
         return first_batch(candidates, costs, max(FIRST, self._batch), self._rng)
 
