@@ -1,4 +1,4 @@
-"""Which candidates to evaluate next: a batch with the largest expected gain of hypervolume, one after the other.
+"""Which candidates to evaluate next: those of the largest expected and likely gain of hypervolume, one after the other.
 
 Losses are taken by their logarithms, so that halving an error or a latency counts as much at either end of the front:
 a search that weighs differences spends itself where the networks are worst. The cost of a candidate is taken as known,
@@ -20,7 +20,7 @@ Floats = NDArray[np.float64]
 Front = tuple[Floats, Floats]
 
 MARGIN = 0.1  # beyond the front's ends, of its range: what an end may gain
-KEPT = 300  # candidates whose gain is computed again for every place of the batch
+KEPT = 300  # candidates whose worth is computed again for every place of the batch
 
 
 def staircase(costs: Floats, errors: Floats) -> Front:
@@ -71,15 +71,27 @@ def expected_gain(front: Front, candidates: Predicted) -> Floats:
     return gain
 
 
+def worth(front: Front, candidates: Predicted) -> Floats:
+    """Expected gain times the chance of joining the front at all, shape (n,).
+
+    The gain alone prefers large improvements that hardly ever come to small ones that do: on synthetic tables searches
+    for it needed a tenth more evaluations and found fewer networks of the front.
+    """
+    stairs, heights = front
+    place = np.searchsorted(stairs, candidates.costs, side="right")
+    gaps = (np.append(np.inf, heights)[place] - candidates.means) / candidates.deviations
+    return expected_gain(front, candidates) * np.asarray(ndtr(gaps), dtype=np.float64)
+
+
 def best_batch(count: int, front: Front, candidates: Predicted) -> NDArray[np.int64]:
-    """Rows of up to `count` candidates, one after the other with the largest expected gain.
+    """Rows of up to `count` candidates, one after the other those of the largest `worth`.
 
     Each joins the front with its predicted error before the next is chosen: so the batch spreads over the front.
     """
-    left = np.argsort(-expected_gain(front, candidates), kind="stable")[: max(KEPT, count)]
+    left = np.argsort(-worth(front, candidates), kind="stable")[: max(KEPT, count)]
     chosen: list[int] = []
     while len(chosen) < count and len(left):
-        best = int(np.argmax(expected_gain(front, candidates[left])))
+        best = int(np.argmax(worth(front, candidates[left])))
         row = left[best]
         chosen.append(int(row))
         left = np.delete(left, best)

@@ -2,8 +2,8 @@
 
 Every generation, predictors of error and cost learn from all evaluations; NSGA-II searches their predictions for
 candidates (`proposals`); costs of some of them are asked for where a cost is cheap beside an evaluation; and a batch is
-chosen by expected gain of hypervolume (`acquisition`), but for one network that is drawn at random, so that predictors
-that are wrong cannot trap the search. The first batch covers the space's range of costs.
+chosen by its likely gain of hypervolume (`acquisition`), but for one network that is drawn at random, so that wrong
+predictors cannot trap the search. The first batch covers the space's range of costs.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from threadpoolctl import ThreadpoolController
 
 from evomnas.algorithms import AskAndTell, Losses, check_whole
-from evomnas.algorithms.acquisition import best_batch, expected_gain
+from evomnas.algorithms.acquisition import best_batch, worth
 from evomnas.algorithms.experience import Experience
 from evomnas.algorithms.features import Described, Describer, distinct, joined
 from evomnas.algorithms.first_batch import first_batch, first_candidates
@@ -80,7 +80,7 @@ class NSGA2Surrogate(AskAndTell):
             most = min(MOST_MEASURED, int(MEASURED_SHARE * self._batch / price)) if self._can_predict else 0
             if most < CHOICE * self._batch:
                 return candidates.genomes[:0]
-            unknown = unknown[self._by_gain(candidates[unknown])[:most]]
+            unknown = unknown[self._by_worth(candidates[unknown])[:most]]
             self._candidates = candidates[np.append(np.flatnonzero(~np.isnan(costs)), unknown)]
         return candidates.genomes[unknown]
 
@@ -111,10 +111,10 @@ class NSGA2Surrogate(AskAndTell):
         visit(self.space, start, predict, int(self._rng.integers(2**31)))
         return distinct(joined(*found), self._seen)
 
-    def _by_gain(self, candidates: Described) -> NDArray[np.int64]:
-        """Their rows, those with the largest expected gain first."""
+    def _by_worth(self, candidates: Described) -> NDArray[np.int64]:
+        """Their rows, those of the largest worth first."""
         expected = self._experience.predict(candidates)
-        return np.argsort(-expected_gain(self._experience.front(), expected), kind="stable")
+        return np.argsort(-worth(self._experience.front(), expected), kind="stable")
 
     def _breed(self) -> Genomes:
         candidates = self._propose() if self._candidates is None else self._candidates
@@ -134,7 +134,7 @@ class NSGA2Surrogate(AskAndTell):
         if self._can_predict:
             count = self._batch - self.explored
             if not self.spread:
-                return self._by_gain(candidates)[:count]
+                return self._by_worth(candidates)[:count]
             return best_batch(count, self._experience.front(), self._experience.predict(candidates))
         known = self._experience.costs(candidates)
         costs: NDArray[np.float64] | None = known

@@ -13,7 +13,7 @@ from scipy.optimize import approx_fprime
 from sklearn.kernel_ridge import KernelRidge
 
 from evomnas.algorithms import predictors
-from evomnas.algorithms.acquisition import MARGIN, Predicted, best_batch, expected_gain, staircase
+from evomnas.algorithms.acquisition import MARGIN, Predicted, best_batch, expected_gain, staircase, worth
 from evomnas.algorithms.predictors import Blend, GaussianProcess, Inputs, QuadraticRidge
 from evomnas.pareto import non_dominated
 
@@ -175,14 +175,24 @@ def test_the_expected_gain_is_the_mean_of_sampled_hypervolumes(found, cost, mean
     assert expected_gain(front, candidate)[0] == pytest.approx(gains.mean(), abs=5 * gains.std() / 20 + 1e-6)
 
 
-def test_a_batch_starts_with_the_largest_gain_and_spreads_over_the_front():
+@given(points, st.floats(-1, 10), st.floats(0, 8), st.floats(0.05, 2))
+def test_worth_is_the_gain_times_the_share_of_samples_that_nothing_dominates(found, cost, mean, deviation):
+    front = staircase(*np.array(found, dtype=float).T)
+    errors = np.random.default_rng(0).normal(mean, deviation, 400)
+    joining = [not any(c <= cost and e <= error for c, e in zip(*front, strict=True)) for error in errors]
+    candidate = Predicted(*(np.array([value]) for value in (cost, mean, deviation, 1.0)))
+    gain = expected_gain(front, candidate)[0]
+    assert worth(front, candidate)[0] == pytest.approx(gain * np.mean(joining), abs=0.1 * gain)
+
+
+def test_a_batch_starts_with_the_largest_worth_and_spreads_over_the_front():
     front = np.array([0.0, 1.0, 2.0]), np.array([2.0, 1.0, 0.0])
     # Two candidates side by side that would each gain most, and one elsewhere that gains less.
     costs, means = np.array([0.5, 0.51, 1.5, 2.0]), np.array([1.0, 1.0, 0.6, 3.0])
     candidates = Predicted(costs, means, np.full(4, 1e-3), np.ones(4))
-    gain = expected_gain(front, candidates)
-    assert gain.argmax() == 0
-    assert gain[1] > gain[2]
+    found = worth(front, candidates)
+    assert found.argmax() == 0
+    assert found[1] > found[2]
     assert best_batch(2, front, candidates).tolist() == [0, 2]
     assert sorted(best_batch(9, front, candidates)) == [0, 1, 2, 3]
     unlikely = Predicted(costs, means, np.full(4, 1e-3), np.array([0.0, 1, 1, 1]))
