@@ -7,13 +7,16 @@ seeds: distinct networks until it has 95 and 99 % of the true front's hypervolum
 front's networks found after 50, 100, 200, 300 and 500; how many of its first asks were repeats; its own processor time
 per network. Hypervolume: both objectives scaled by the table's best and the true front's worst value, up to (1.1, 1.1).
 
+`--synthetic N` plays N tables of `synthetic_tables.py` in their place, once each, in one line per search: on those the
+constants of `nsga2-surrogate` were chosen.
+
 `nsga2-surrogate` is shown twice: as `evomnas run` calls it, where costs of candidates (MACs, latency) are known before
 anything is trained; and told of costs with the accuracies only, as every other search here. `--ablation` leaves parts
 of it out instead.
 
     pip install '.[peers]'
     python benchmarks/search_quality.py --macro nas-bench-macro_cifar10.json --accel DIR/accel.csv [--seeds 30]
-        [--budget 500] [--only NAME ...] [--ablation]
+        [--budget 500] [--only NAME ...] [--ablation] [--synthetic N]
 
 Takes about an hour on one core with all searches; most of it is Optuna's TPE and `nsga2-surrogate`.
 """
@@ -25,11 +28,13 @@ import contextlib
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from peers import PEERS, Evaluate, Search
+from synthetic_tables import synthetic_table
 
 from evomnas.algorithms import Algorithm, Weighing
 from evomnas.algorithms.nsga2 import NSGA2
@@ -50,7 +55,7 @@ class Enough(Exception):
     """The budget is spent."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Known:
     """A complete table: what searches see, and what is true, both (error, cost) per row, shape (n, 2)."""
 
@@ -63,15 +68,21 @@ class Known:
         rows: NDArray[np.int64] = np.ravel_multi_index(tuple(genomes.T), tuple(self.space.gene_sizes))
         return rows
 
+    @cached_property
     def on_front(self) -> NDArray[np.bool_]:
         """Which rows are on the true front."""
         return non_dominated(self.true)
 
+    @cached_property
     def scaled(self) -> NDArray[np.float64]:
         """The true losses on the hypervolume's scale."""
-        best, worst = self.true.min(axis=0), self.true[self.on_front()].max(axis=0)
+        best, worst = self.true.min(axis=0), self.true[self.on_front].max(axis=0)
         scaled: NDArray[np.float64] = (self.true - best) / (worst - best)
         return scaled
+
+    def curve(self, rows: Sequence[int] | NDArray[np.bool_]) -> NDArray[np.float64]:
+        """Hypervolume of the first 1, 2, ... of some rows."""
+        return hypervolume_curve(self.scaled[rows], REFERENCE)
 
 
 def read(path: Path, genes: Sequence[str], seen: str, true: str, cost: str, genes_per_block: int = 1) -> Known:
@@ -80,6 +91,14 @@ def read(path: Path, genes: Sequence[str], seen: str, true: str, cost: str, gene
     assert all(table.complete for table in tables)
     losses = [np.column_stack([1 - table.columns[:, 0] / 100, table.columns[:, 1]]) for table in tables]
     return Known(tables[0].space, *losses)
+
+
+def synthetic(seed: int) -> Known:
+    """A table of `synthetic_tables`."""
+    sizes, losses = synthetic_table(seed)
+    genomes = np.array(list(np.ndindex(*sizes)), dtype=np.int64)
+    space = TabularSpace([[str(choice) for choice in range(size)] for size in sizes], genomes, 0)
+    return Known(space, losses, losses)
 
 
 @dataclass
@@ -146,19 +165,35 @@ class NoExploration(NSGA2Surrogate):
     explored = 0
 
 
+class FirstEight(NSGA2Surrogate):
+    """A smaller first batch."""
+
+    first = 8
+
+
+class FirstTwenty(NSGA2Surrogate):
+    """A larger one."""
+
+    first = 20
+
+
 class NoDiversity(NSGA2Surrogate):
     """A batch is the candidates with the largest gain by themselves."""
 
     spread = False
 
 
-ABLATION = {
+ABLATION: dict[str, Callable[[TabularSpace, int], Algorithm]] = {
     "nsga2-surrogate": NSGA2Surrogate,
     "no predictor": RandomSearch,
     "Gaussian process alone": GaussianProcessAlone,
     "quadratic ridge alone": QuadraticRidgeAlone,
     "no exploration": NoExploration,
     "no diversity": NoDiversity,
+    "first batch of 8": FirstEight,
+    "first batch of 20": FirstTwenty,
+    "batches of 4": partial(NSGA2Surrogate, batch=4),
+    "batches of 16": partial(NSGA2Surrogate, batch=16),
 }
 
 
@@ -175,24 +210,21 @@ def searches(table: Known, ablation: bool) -> dict[str, Search]:
     }
 
 
-def row(table: Known, name: str, records: Sequence[Record], budget: int) -> str:
-    """A line of the printed table: medians over seeds."""
-    scaled, front = table.scaled(), table.on_front()
-    whole = hypervolume_curve(scaled[front], REFERENCE)[-1]
-    curves = [hypervolume_curve(scaled[one.rows], REFERENCE) / whole for one in records]
+def row(name: str, played: Sequence[tuple[Known, Record]], budget: int) -> str:
+    """A line of the printed table: medians over seeds, or over tables."""
+    curves = [table.curve(record.rows) / table.curve(table.on_front)[-1] for table, record in played]
     cells = []
     for share in SHARES:
         reached = [next((n for n, value in enumerate(curve, start=1) if value >= share), np.inf) for curve in curves]
         middle = np.median(reached)
         cells.append(f"{middle:.0f}" if np.isfinite(middle) else f"> {budget}")
-    marks = [mark for mark in MARKS if mark <= budget]
-    for mark in marks:
+    for mark in (mark for mark in MARKS if mark <= budget):
         values = np.median([curve[min(mark, len(curve)) - 1] for curve in curves])
-        found = np.median([front[one.rows[:mark]].sum() / front.sum() for one in records])
-        cells.append(f"{values:.1%} ({found:.0%})")
-    cells += [f"{np.median([one.repeats for one in records]):.0f}"]
-    cells += [f"{np.median([1000 * one.seconds / max(len(one.rows), 1) for one in records]):.2g}"]
-    return " | ".join([f"| {name}", *cells]) + f" | {len(records)} |"
+        found = [table.on_front[record.rows[:mark]].sum() / table.on_front.sum() for table, record in played]
+        cells.append(f"{values:.1%} ({np.median(found):.0%})")
+    repeats, seconds = (np.median([getattr(record, of) for _, record in played]) for of in ("repeats", "seconds"))
+    cells += [f"{repeats:.0f}", f"{1000 * seconds / budget:.2g}", str(len(played))]
+    return f"| {' | '.join([name, *cells])} |"
 
 
 def main() -> None:
@@ -203,21 +235,29 @@ def main() -> None:
     parser.add_argument("--budget", type=int, default=500)
     parser.add_argument("--only", nargs="+", help="searches by name")
     parser.add_argument("--ablation", action="store_true")
+    parser.add_argument("--synthetic", type=int, default=0, metavar="N")
     given = parser.parse_args()
-    tables: dict[str, Known] = {}
+    tables: dict[str, list[Known]] = {}
     if given.macro:
-        tables["NAS-Bench-Macro"] = read(given.macro, (), "mean_acc", "mean_acc", "flops")
+        tables["NAS-Bench-Macro"] = [read(given.macro, (), "mean_acc", "mean_acc", "flops")] * given.seeds
     if given.accel:
         genes = [f"stage{stage}_{gene}" for stage in range(3) for gene in ("e", "k", "l", "se")]
-        tables["Accel-NASBench, a model"] = read(given.accel, genes, "top1", "top1_mean", "latency_ms", 4)
-    for title, table in tables.items():
+        accel = read(given.accel, genes, "top1", "top1_mean", "latency_ms", 4)
+        tables["Accel-NASBench, a model"] = [accel] * given.seeds
+    if given.synthetic:
+        tables["synthetic tables"] = [synthetic(seed) for seed in range(given.synthetic)]
+    for title, each in tables.items():
         marks = [f"after {mark}" for mark in MARKS if mark <= given.budget]
         header = [title, "to 95 %", "to 99 %", *marks, "repeats", "ms each", "seeds"]
         print(f"\n| {' | '.join(header)} |\n|{' --- |' * len(header)}", flush=True)
-        for name, search in searches(table, given.ablation).items():
+        chosen = [searches(table, given.ablation) for table in each]
+        for name in chosen[0]:
             if given.only is None or name in given.only:
-                records = [play(table, search, seed, given.budget) for seed in range(1, given.seeds + 1)]
-                print(row(table, name, records, given.budget), flush=True)
+                played = [
+                    (table, play(table, found[name], seed, given.budget))
+                    for seed, (table, found) in enumerate(zip(each, chosen, strict=True), start=1)
+                ]
+                print(row(name, played, given.budget), flush=True)
 
 
 if __name__ == "__main__":
