@@ -69,7 +69,9 @@ def benchmark(
     algos: Annotated[
         list[str] | None,
         typer.Option(
-            "--algo", help="Repeat it [default: nsga2, rl-weighted, evo-weighted, random]", show_default=False
+            "--algo",
+            help="Repeat it [default: nsga2-surrogate, nsga2, rl-weighted, evo-weighted, random]",
+            show_default=False,
         ),
     ] = None,
     seeds: Annotated[int, typer.Option("--seeds", help="Runs of each algorithm, with the seeds 1, 2, ...")] = 5,
