@@ -37,32 +37,44 @@ def optuna_search(make_sampler: Callable[[Any, int], Any]) -> Search:
     return search
 
 
-def pymoo_search(population: int) -> Search:
-    """pymoo's NSGA-II with a `Choice` per gene and the mixed-variable operators of its documentation."""
+def pymoo_search(integers: bool, population: int = 20) -> Search:
+    """pymoo's NSGA-II as its documentation has it: for integers, or with a categorical `Choice` per gene."""
 
     def search(sizes: NDArray[np.int64], seed: int, evaluate: Evaluate) -> None:
         from pymoo.algorithms.moo.nsga2 import NSGA2
         from pymoo.core.mixed import MixedVariableDuplicateElimination, MixedVariableMating, MixedVariableSampling
         from pymoo.core.problem import ElementwiseProblem
         from pymoo.core.variable import Choice
+        from pymoo.operators.crossover.sbx import SBX
+        from pymoo.operators.mutation.pm import PM
+        from pymoo.operators.repair.rounding import RoundingRepair
+        from pymoo.operators.sampling.rnd import IntegerRandomSampling
         from pymoo.optimize import minimize
 
         names = [f"gene{gene}" for gene in range(len(sizes))]
+        choices = {name: Choice(options=range(int(size))) for name, size in zip(names, sizes, strict=True)}
+        bounds = {"n_var": len(sizes), "xl": 0, "xu": sizes - 1, "vtype": int}
+        as_integers = {
+            "sampling": IntegerRandomSampling(),
+            "crossover": SBX(prob=1.0, eta=3.0, vtype=float, repair=RoundingRepair()),
+            "mutation": PM(prob=1.0, eta=3.0, vtype=float, repair=RoundingRepair()),
+            "eliminate_duplicates": True,
+        }
+        as_choices = {
+            "sampling": MixedVariableSampling(),
+            "mating": MixedVariableMating(eliminate_duplicates=MixedVariableDuplicateElimination()),
+            "eliminate_duplicates": MixedVariableDuplicateElimination(),
+        }
 
         class Searched(ElementwiseProblem):  # type: ignore[misc]
             def __init__(self) -> None:
-                choices = {name: Choice(options=range(int(size))) for name, size in zip(names, sizes, strict=True)}
-                super().__init__(vars=choices, n_obj=2)
+                super().__init__(n_obj=2, **(bounds if integers else {"vars": choices}))
 
-            def _evaluate(self, x: dict[str, int], out: dict[str, Any], *args: Any, **kwargs: Any) -> None:
-                out["F"] = evaluate(np.array([[x[name] for name in names]]))[0]
+            def _evaluate(self, x: Any, out: dict[str, Any], *args: Any, **kwargs: Any) -> None:
+                genome = x if integers else [x[name] for name in names]
+                out["F"] = evaluate(np.array([genome], dtype=np.int64))[0]
 
-        algorithm = NSGA2(
-            pop_size=population,
-            sampling=MixedVariableSampling(),
-            mating=MixedVariableMating(eliminate_duplicates=MixedVariableDuplicateElimination()),
-            eliminate_duplicates=MixedVariableDuplicateElimination(),
-        )
+        algorithm = NSGA2(pop_size=population, **(as_integers if integers else as_choices))
         minimize(Searched(), algorithm, ("n_gen", 10_000), seed=seed)
 
     return search
@@ -165,6 +177,6 @@ PEERS: dict[str, Search] = {
     "Optuna TPE, multivariate": optuna_search(lambda samplers, seed: samplers.TPESampler(seed=seed, multivariate=True)),
     "Archai-like evolutionary Pareto": archai_like_search,
     "DEAP NSGA-II": deap_search,
-    "pymoo NSGA-II, population 40": pymoo_search(40),
-    "pymoo NSGA-II, population 20": pymoo_search(20),
+    "pymoo NSGA-II, population 20, choices": pymoo_search(integers=False),
+    "pymoo NSGA-II, population 20, integers": pymoo_search(integers=True),
 }

@@ -34,7 +34,7 @@ NOISE, NOISE_SD = 1e-2, 1.5  # prior of the noise's share of the variance, logno
 WEIGHT_SD = 1.0  # of the weights' logarithms around 1 / (genes and sizes)
 NOISES = (1e-4, 1e-3, 3e-3, 1e-2, 3e-2, 0.1, 0.3)  # the ridge's
 PAIRS = (0.1, 0.3, 0.6, 0.85)  # share of the variance that pairs of choices may explain
-SOFTNESS = 0.05  # a predictor whose tau is lower by this has a weight e times smaller
+SOFTNESS = 0.02  # a predictor whose tau is lower by this has a weight e times smaller
 JITTER = 1e-8
 
 
