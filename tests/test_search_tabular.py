@@ -184,6 +184,16 @@ def test_a_run_says_where_its_networks_came_from_and_how_well_predictors_rank(ta
     assert "how well the predictors ranked" not in write_report(other).read_text()
 
 
+def test_networks_whose_cost_is_beyond_a_limit_are_not_asked_for(tabular_file, tmp_path):
+    limited = load_definition(tabular_file, ["constraints.max_latency_ms=4"])
+    run = search(limited, "nsga2-surrogate", budget=40, out=tmp_path / "run")
+    losses = [result.evaluation.losses for result in run.results()]
+    assert len(losses) == 40
+    assert max(cost for _, cost in losses) <= 4  # none of them is missing, as those beyond the limit would be
+    table = limited.read.columns[:, 1]
+    assert (table > 4).mean() > 0.3
+
+
 def test_costs_that_nobody_can_know_beforehand_are_not_told(tabular_file, tmp_path):
     tabular_file.write_text(tabular_file.read_text().replace(', quantity = "latency_ms"', ""))
     run = search(tabular_file, "nsga2-surrogate", budget=30, out=tmp_path / "run")
