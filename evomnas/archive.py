@@ -313,12 +313,15 @@ def _address(path: Path | str) -> str:
 
 
 def _limited(context: str, candidates: str) -> str:
-    """The context of failures that depend on what a candidate may take: with other limits it may go well."""
+    """The context of failures that may come of what a candidate may take: with other limits it may go well.
+
+    Want of memory has many faces: native code ends its process, or says that it could not make something.
+    """
     return f"{context} {candidates}"
 
 
 def _context(context: str, result: Measurement | Training | Failure, candidates: str) -> str:
-    limited = isinstance(result, Failure) and result.kind in ("time-out", "out-of-memory")
+    limited = isinstance(result, Failure) and result.kind not in ("diverged", "mismatch")
     return _limited(context, candidates) if limited else context
 
 

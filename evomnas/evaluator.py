@@ -182,7 +182,10 @@ class Evaluator:
     def _prepare_reference(self, reference: Architecture) -> Prepared:
         [(_, outcome)] = self.executor.run("prepare", [reference], lambda: None)
         if isinstance(outcome, Failure):
-            raise RuntimeError(f"the reference network cannot be prepared: {outcome.message}")
+            message = f"the reference network cannot be prepared: {outcome.message}"
+            if self.candidates != CandidateLimits():  # the likeliest reason
+                raise InputError(f"{message}; raise --candidate-time or --candidate-memory")
+            raise RuntimeError(message)
         _, prepared = outcome
         return cast(Prepared, prepared)
 

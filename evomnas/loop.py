@@ -28,7 +28,7 @@ from evomnas.executors import CandidateLimits, Workers
 from evomnas.pareto import Front, hypervolume
 from evomnas.problem import told
 from evomnas.reward import Goal
-from evomnas.runs import SECONDS, Result, Run, check_free
+from evomnas.runs import SECONDS, Result, Run, check_free, check_place
 from evomnas.space import Space
 
 ARCHIVE = "evomnas.sqlite"
@@ -123,7 +123,7 @@ def search(
     check_options(definition, algorithm, options)
     folder = Path(out) if out is not None else default_folder(definition, algorithm, seed)
     check_free(folder)
-    path = Path(archive) if archive is not None else folder.resolve().parent / ARCHIVE
+    path = archive_path(archive, folder)
     on_progress(Progress("starting", 0, budget))
     path.parent.mkdir(parents=True, exist_ok=True)
     with open_evaluator(definition, Archive(path.resolve()), workers, device, candidates) as evaluator:
@@ -194,6 +194,21 @@ def check_same(run: Run, evaluator: AnyEvaluator) -> None:
 def default_folder(definition: AnyDefinition, algorithm: str, seed: int) -> Path:
     """Where a run goes that names no folder: `runs/PROBLEM-ALGORITHM-sSEED`."""
     return Path("runs") / f"{definition.name}-{algorithm}-s{seed}"
+
+
+def archive_path(archive: Path | str | None, folder: Path) -> Path:
+    """Where a new run in `folder` keeps its evaluations: `archive`, or else beside the folder.
+
+    Raises:
+        InputError: An archive outlives its runs, so it does not lie within one.
+    """
+    if archive is None:
+        return folder.resolve().parent / ARCHIVE
+    path = Path(archive)
+    check_place(path, "--archive FILE")
+    if folder.resolve() in path.resolve().parents:
+        raise InputError(f"the archive {path} would lie in the run's own folder: name a file beside it with --archive")
+    return path
 
 
 def check_options(definition: AnyDefinition, algorithm: str, options: Mapping[str, Any]) -> None:

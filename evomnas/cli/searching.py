@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from evomnas.cli.app import RunArgument, Terminated, app, debugging, reported
+from evomnas.cli.app import RunArgument, app, debugging, interrupted, reported
 from evomnas.cli.tables import PlainFormat, print_results, working
 from evomnas.errors import InputError, unknown
 
@@ -204,13 +204,8 @@ def _workers(
 
 def candidate_limits(time_limit: str | None, memory: float | None) -> CandidateLimits:
     """What one candidate may take."""
-    from evomnas.executors import LEAST_MEMORY_GIB, CandidateLimits
+    from evomnas.executors import CandidateLimits
 
-    if memory is not None and not LEAST_MEMORY_GIB <= memory < 2**20:
-        raise InputError(
-            f"--candidate-memory must be at least {LEAST_MEMORY_GIB:g} GiB, got {memory:g}: a worker process by itself "
-            "takes most of that"
-        )
     return CandidateLimits(_seconds(time_limit), memory)
 
 
@@ -310,12 +305,11 @@ def _resumable(folder: Path) -> Iterator[None]:
         _stop_display()
         if debugging():
             raise
-        code = 143 if isinstance(error, Terminated) else 130
         if (folder / "run.json").is_file():
             typer.echo(f"Interrupted; every finished evaluation is kept. Go on with: evomnas resume {folder}", err=True)
         else:
             typer.echo("Interrupted before the first evaluation.", err=True)
-        raise typer.Exit(code) from None
+        raise typer.Exit(interrupted(error)) from None
 
 
 _live: Any = None
