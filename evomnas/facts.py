@@ -25,7 +25,7 @@ def counting_says(results: Sequence[Result]) -> str:
     tau = float(kendalltau(macs, latencies).statistic)
     wrong = f"in {(1 - tau) / 2:.0%} of all pairs (Kendall's tau {tau:.2f})"
     ratio = _widest(macs, latencies)
-    alike = f" Among networks whose MACs agree within 5 %, latency differs by up to {ratio:.1f} times." if ratio else ""
+    alike = f" Among networks whose MACs agree within 5%, latency differs by up to {ratio:.1f} times." if ratio else ""
     return f"Of two networks, the one with fewer MACs is the slower one {wrong}.{alike}"
 
 

@@ -94,16 +94,17 @@ def _why(run: Run, results: list[Result]) -> dict[str, Any]:
     found = preferences(run, results)
     if found is None:
         return {"preferences": None}
-    return {"preferences": svg(preferences_figure(found)), "preferred": _preferred(found)}
+    return {"preferences": svg(preferences_figure(found)), "preferred": _preferred(found, len(run.front(results)))}
 
 
-def _preferred(found: Preferences) -> str:
-    """What the front prefers most, in a sentence."""
+def _preferred(found: Preferences, networks: int) -> str:
+    """What a front of so many networks prefers most, in a sentence."""
     parts = [
         f"{gene} {value} in {column} ({front:.0%} of the front, {everywhere:.0%} of all)"
         for column, gene, value, front, everywhere in found.strongest()
     ]
-    return f"Most preferred: {'; '.join(parts)}." if parts else ""
+    who = f"the {networks} networks" if networks > 1 else "the one network"
+    return f"Most preferred by {who} of the front: {'; '.join(parts)}." if parts else ""
 
 
 def _how_it_went(run: Run, results: Sequence[Result]) -> dict[str, Any]:

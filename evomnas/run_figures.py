@@ -8,6 +8,7 @@ from pathlib import Path
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.collections import PatchCollection
 from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
@@ -146,15 +147,16 @@ def preferences_figure(found: Preferences) -> Figure:
 def _heat_map(axes: Axes, shares: NDArray[np.float64], title: str, found: Preferences) -> None:
     """Cells as dark as their share; the page shines through, and the text stays legible on both light and dark."""
     rows, columns = shares.shape
+    cells = []
     for row in range(rows):
         for column in range(columns):
             share = shares[row, column]
             if np.isfinite(share):
-                cell = Rectangle((column - 0.47, row - 0.45), 0.94, 0.9, lw=0)
-                cell.set_facecolor(to_rgba(ACCENT, 0.04 + 0.6 * float(share)))
-                axes.add_patch(cell)
+                colour = to_rgba(ACCENT, 0.04 + 0.6 * float(share))
+                cells.append(Rectangle((column - 0.47, row - 0.45), 0.94, 0.9, lw=0, fc=colour))
                 text = axes.text(column, row, f"{100 * share:.0f}", ha="center", va="center", size=7)
                 text.set_in_layout(False)  # it lies within its cell, and finding its size takes time
+    axes.add_collection(PatchCollection(cells, match_original=True), autolim=False)
     for row in range(1, rows):
         if found.rows[row][0] != found.rows[row - 1][0]:
             axes.axhline(row - 0.5, color=MUTED, lw=0.6)

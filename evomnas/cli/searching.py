@@ -249,9 +249,9 @@ def _finish(finished: Run) -> None:
     from evomnas.presentation import duration, goal_lines, headline, reuse_line
     from evomnas.report import write_report
 
-    report_path = write_report(finished)
-    _stop_display()
     results = finished.results()
+    report_path = write_report(finished, results)
+    _stop_display()
     front = finished.front(results)
     print_results(finished, front)
     typer.echo(headline(finished, results))
