@@ -95,7 +95,10 @@ def search_says(run: Run, past: History) -> list[str]:
 
 
 def _rate(evaluated: int, seconds: float) -> str:
-    return f", {60 * evaluated / seconds:,.3g} evaluations a minute" if evaluated and seconds > 0 else ""
+    if not evaluated or seconds <= 0:
+        return ""
+    rate = 60 * evaluated / seconds
+    return f", {rate:,.0f} evaluations a minute" if rate >= 100 else f", {rate:.3g} evaluations a minute"
 
 
 def generation_rows(run: Run, past: History) -> tuple[list[str], list[list[str]]]:
