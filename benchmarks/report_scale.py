@@ -7,7 +7,7 @@ process. For each it prints the file's size, and how long reading the archive an
 an event to the end of what follows it, the next frame included: the pointer onto points of the plot, and moves of the
 slider; the median and the maximum of 20.
 
-    python benchmarks/report_scale.py [COUNT...]           takes about a minute and a half
+    python benchmarks/report_scale.py [COUNT...]           takes some three minutes
 """
 
 from __future__ import annotations

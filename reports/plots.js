@@ -18,7 +18,7 @@ const hover = (index) => {
 
 const colours = () => {
   const css = getComputedStyle(document.documentElement);
-  return Object.fromEntries(["ink", "soft", "line", "accent", "second"].map((name) => [name, css.getPropertyValue(`--${name}`).trim()]));
+  return Object.fromEntries(["ink", "soft", "line", "panel", "accent", "second"].map((name) => [name, css.getPropertyValue(`--${name}`).trim()]));
 };
 
 // A plot of networks that can be picked from. `at` gives a network's place, `extra` the traces that are no networks.
@@ -63,9 +63,9 @@ class Plot {
       yaxis: { ...axis, title: { text: plain(this.axes[1]) }, rangemode: this.options.fromZero === "both" ? "tozero" : "normal" },
       shapes: this.shapes(), annotations: this.annotations(), paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
       font: { color: c.ink, family: "system-ui, sans-serif", size: 13 }, legend: { orientation: "h", x: 0, y: 1.02, yanchor: "bottom" },
-      margin: { t: 40, r: 16, b: 45, l: 55 }, hovermode: "closest", hoverlabel: { align: "left" },
+      margin: { t: 40, r: 16, b: 45, l: 55 }, hovermode: "closest", hoverlabel: { align: "left", bgcolor: c.panel, bordercolor: c.soft, font: { color: c.ink } },
     };
-    const config = { responsive: true, displaylogo: false, modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"] };
+    const config = { responsive: true, displaylogo: false, modeBarButtons: [["toImage", "zoom2d", "pan2d", "zoomIn2d", "zoomOut2d", "resetScale2d"]] };
     await Plotly.react(this.root, traces, layout, config);
     if (this.layer.parentNode === null) {
       this.root.append(this.layer);
