@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from statistics import median
 from typing import Any
@@ -63,11 +62,6 @@ def noise(run: Run, results: Sequence[Result]) -> dict[str, str]:
         if loads:
             facts["other load meanwhile"] = f"{median(loads):.2f} cores (median), at most {max(loads):.2f}"
     return facts
-
-
-def standard_error(accuracy: float, images: int) -> float:
-    """Of an accuracy that was found on so many images, both as shares: that of a binomial share."""
-    return math.sqrt(accuracy * (1 - accuracy) / images)
 
 
 def search_says(run: Run, past: History) -> list[str]:

@@ -104,7 +104,9 @@ def test_two_networks_stand_side_by_side(visit, path, shown_run, results):
     assert a.architecture != b.architecture
     facts = page.locator("#facts").inner_text()
     for one in (a, b):
-        assert f"{100 * one.quantities['accuracy']:.2f} %" in facts
+        accuracy = one.quantities["accuracy"]
+        error = 100 * (accuracy * (1 - accuracy) / shown_run.manifest["data"]["validation"]) ** 0.5
+        assert f"{100 * accuracy:.2f} % ± {error:.1f}" in facts
         assert f"{one.quantities['params']:,}" in facts
         assert f"{one.quantities['macs']:,}" in facts
         assert str(one.architecture) in facts
