@@ -56,7 +56,8 @@ def noise(run: Run, results: Sequence[Result]) -> dict[str, str]:
         loads = [one.load for one in measured if one.load is not None]
         imprecise = sum(not one.precise for one in measured)
         facts["interval of a latency"] = f"± {median(widths):.1%} (median), at most ± {max(widths):.1%}"
-        facts["rounds per network"] = f"{median(len(one.samples) for one in measured):.0f} (median)"
+        if any(one.samples for one in measured):  # sums of layers have none
+            facts["rounds per network"] = f"{median(len(one.samples) for one in measured):.0f} (median)"
         if imprecise:
             facts["stopped by the time limit"] = f"{imprecise} of {len(measured)} measurements"
         if loads:

@@ -29,6 +29,7 @@ from evomnas.runs import Result, Run
 
 NAME = "report.html"
 SHARE = 0.04  # of a search's time that reports on the way may take
+SMALL_S = 0.8  # that a report of a small run takes
 
 
 def write_report(
@@ -54,7 +55,7 @@ class LiveReport:
     """
 
     def __init__(self) -> None:
-        self._spent = self._longest = 0.0
+        self._spent, self._longest = 0.0, SMALL_S
 
     def __call__(self, run: Run) -> None:
         if self._spent + self._longest > SHARE * run.manifest["seconds"]["total"]:

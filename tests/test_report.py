@@ -5,10 +5,12 @@ from __future__ import annotations
 import copy
 import json
 import re
+import shutil
 import tomllib
 
 import numpy as np
 import pytest
+import typer
 from typer.testing import CliRunner
 
 from evomnas.cli.app import app
@@ -141,6 +143,9 @@ def test_the_report_is_written_on_the_way_within_its_share_of_the_time(shown_run
     run.manifest = shown_run.manifest | {"seconds": {"total": 0.0}, "evaluations": 8, "status": "interrupted"}
     run.manifest["seconds"] = dict.fromkeys(shown_run.manifest["seconds"], 0.0)
     live(run)
+    assert not (tmp_path / "report.html").exists()  # a search of a second has no time for it
+    run.manifest["seconds"]["total"] = 30.0
+    live(run)
     first = (tmp_path / "report.html").read_text()
     assert "The search goes on: 8 of 30 networks" in first
     live(run)  # too soon after the first one
@@ -169,6 +174,34 @@ def test_a_search_tells_after_its_generations(tabular_file, tmp_path, monkeypatc
     again = Run.open(tmp_path / "run").archive.generations(run.record.id)
     assert again[:2] == records
     assert again[2].seconds >= again[1].seconds >= again[0].seconds
+
+
+def test_a_search_keeps_its_report_up_to_date(tabular_file, tmp_path, monkeypatch):
+    from evomnas import loop, report
+
+    monkeypatch.setattr(loop, "WRITE_EVERY_S", 0.0)
+    monkeypatch.setattr(report, "SHARE", float("inf"))
+    live, pages = LiveReport(), []
+
+    def on_generation(run):
+        live(run)
+        pages.append((run.folder / "report.html").read_text())
+
+    loop.search(tabular_file, budget=40, seed=1, out=tmp_path / "run", on_generation=on_generation)
+    assert ["The search goes on: 19 of 40" in pages[0], "The search goes on: 39 of 40" in pages[1]] == [True, True]
+
+
+def test_an_interrupted_search_leaves_no_page_that_waits(shown_run, tmp_path, capsys):
+    from evomnas.cli.searching import _resumable
+
+    shutil.copytree(shown_run.folder.parent, tmp_path / "copy")
+    run = Run.open(tmp_path / "copy" / "run")
+    page = write_report(run, running=True)
+    assert 'id="running"' in page.read_text()
+    with pytest.raises(typer.Exit), _resumable(run.folder):
+        raise KeyboardInterrupt
+    assert 'id="running"' not in page.read_text()
+    assert "every finished evaluation is kept" in capsys.readouterr().err
 
 
 def test_the_controller_s_reward_and_entropy_are_kept(tabular_file, tmp_path):
