@@ -126,6 +126,7 @@ def _trust(run: Run, results: Sequence[Result]) -> dict[str, Any]:
     hidden = ("processor", "host", "classes", "reference")
     return {
         "settings": facts.search_settings(run),
+        "source": run.manifest["data"] if run.tabular else {"data set": run.images.data.dataset} | run.manifest["data"],
         "device": [(name, facts.plain(value)) for name, value in device.items() if name not in hidden],
         "noise": facts.noise(run, results),
         "again": run_command(run),
