@@ -3,7 +3,7 @@
 Random candidates of a problem are trained by its recipe in two ways, a few at a time in turn, so that a change of the
 machine's speed meets both:
 
-- plain: a DataLoader that turns and normalises image by image, PyTorch's default memory layout, one process, all threads;
+- plain: a DataLoader that normalises image by image, PyTorch's default memory layout, one process, all threads;
 - evomnas: as a search does it, in worker processes.
 
 Prints candidates per hour and training images per second of both, the ratio, and which share of the arithmetic that a
