@@ -4,7 +4,15 @@ from pathlib import Path
 
 from setuptools import find_packages, setup
 
-TEST = ["pytest>=8", "hypothesis>=6.100", "playwright>=1.40", "timm>=1.0", "executorch>=1.0", "ray>=2.40"]
+TEST = [
+    "axe-playwright-python>=0.1.4",
+    "executorch>=1.0",
+    "hypothesis>=6.100",
+    "playwright>=1.40",
+    "pytest>=8",
+    "ray>=2.40",
+    "timm>=1.0",
+]
 
 setup(
     name="evomnas",
@@ -29,7 +37,7 @@ setup(
     package_data={
         "evomnas": ["py.typed"],
         "evomnas.problems": ["*.toml"],
-        "evomnas.reports": ["*.html", "*.css", "*.js"],
+        "evomnas.reports": ["*.html", "*.css", "*.js", "README.md"],
     },
     install_requires=[
         "deap>=1.4",

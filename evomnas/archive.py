@@ -27,7 +27,7 @@ from evomnas.latency.protocol import Calibration
 from evomnas.table import TabularArchitecture
 
 APPLICATION_ID = 0x45564F4D  # "EVOM"
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 BUSY_TIMEOUT_S = 60.0
 FULL_DISK_BYTES = 128 * 1024  # SQLite needs some room beside a database to open it
 _SCHEMA = """
@@ -53,6 +53,9 @@ CREATE TABLE lookups (
 CREATE TABLE asks (
     run TEXT NOT NULL, position INTEGER NOT NULL, generation INTEGER NOT NULL, architecture TEXT NOT NULL,
     PRIMARY KEY (run, position));
+CREATE TABLE generations (
+    run TEXT NOT NULL, generation INTEGER NOT NULL, seconds REAL NOT NULL, metrics TEXT NOT NULL,
+    PRIMARY KEY (run, generation));
 """
 _MIGRATIONS = {  # from the version before to this one
     2: """
@@ -67,6 +70,11 @@ ALTER TABLE runs ADD COLUMN options TEXT NOT NULL DEFAULT '{}';
 ALTER TABLE runs ADD COLUMN candidates TEXT NOT NULL DEFAULT '{}';
 CREATE TABLE lookups (
     context TEXT NOT NULL, architecture TEXT NOT NULL, content TEXT NOT NULL, PRIMARY KEY (context, architecture));
+""",
+    4: """
+CREATE TABLE generations (
+    run TEXT NOT NULL, generation INTEGER NOT NULL, seconds REAL NOT NULL, metrics TEXT NOT NULL,
+    PRIMARY KEY (run, generation));
 """,
 }
 
@@ -97,6 +105,18 @@ class Ask:
     position: int
     generation: int
     architecture: str
+
+
+@dataclass(frozen=True, slots=True)
+class GenerationRecord:
+    """What is kept of a generation that was told: the run's `seconds` by then, and what its algorithm says of itself.
+
+    `metrics` are figures by name, such as `reward`; see `evomnas.algorithms.Introspective`.
+    """
+
+    generation: int
+    seconds: float
+    metrics: dict[str, float]
 
 
 def context_key(content: Mapping[str, Any]) -> str:
@@ -300,6 +320,16 @@ class Archive:
         """All that a run's algorithm asked for, in order."""
         rows = self._connection.execute("SELECT * FROM asks WHERE run = ? ORDER BY position", (run,))
         return [Ask(row["position"], row["generation"], row["architecture"]) for row in rows]
+
+    def add_generations(self, run: str, records: Iterable[GenerationRecord]) -> None:
+        """Keep that generations were told; one that a resumed run tells again stays as it was."""
+        rows = (asdict(record) | {"metrics": json.dumps(record.metrics)} for record in records)
+        self._insert("generations", *({"run": run, **row} for row in rows))
+
+    def generations(self, run: str) -> list[GenerationRecord]:
+        """All generations that a run has told, in order; runs of older versions kept none."""
+        rows = self._connection.execute("SELECT * FROM generations WHERE run = ? ORDER BY generation", (run,))
+        return [GenerationRecord(row["generation"], row["seconds"], json.loads(row["metrics"])) for row in rows]
 
 
 def _address(path: Path | str) -> str:

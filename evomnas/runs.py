@@ -151,6 +151,16 @@ class Run:
         return cls(folder, archive, archive.run(identity), manifest)
 
     @property
+    def tabular(self) -> bool:
+        """Whether its networks were looked up in a table."""
+        return isinstance(self.definition, TableDefinition)
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The algorithm's options, all settled."""
+        return dict(json.loads(self.record.options))
+
+    @cached_property
     def shape(self) -> dict[str, int]:
         """Classes, channels and resolution of the networks that were measured."""
         data, resolution = self.manifest["data"], self.images.latency_resolution

@@ -64,6 +64,19 @@ class Choosing(GoalSeeking, Protocol):
         ...
 
 
+@runtime_checkable
+class Introspective(Protocol):
+    """An algorithm that can say how it is doing; the report draws each figure over the generations."""
+
+    def metrics(self) -> Mapping[str, float]:
+        """What it learned from what it was told last, by names that people read, such as `reward`.
+
+        Figures of one name with different ends in parentheses, `reward (0.5)` and `reward (1)`, share a plot. What
+        does not apply to this generation is left out.
+        """
+        ...
+
+
 class AskAndTell(ABC):
     """Takes turns and checks what is told; a wrong tell changes nothing. Subclasses breed and learn."""
 

@@ -152,6 +152,7 @@ def run(
                 definition, algo, options=options, budget=budget, seed=seed, out=folder, archive=archive,
                 time_limit_s=limit, workers=where, device=device,
                 candidates=candidate_limits(candidate_time, candidate_memory), on_progress=on_progress,
+                on_generation=_live_report(),
             )  # fmt: skip
             _finish(finished)
 
@@ -179,8 +180,9 @@ def resume(
         where = _workers(executor, workers, device, ray_address, candidate_cpus, candidate_gpus)
         with _resumable(folder):
             finished = resume_search(
-                folder, budget=budget, time_limit_s=limit, workers=where, device=device, on_progress=on_progress
-            )
+                folder, budget=budget, time_limit_s=limit, workers=where, device=device, on_progress=on_progress,
+                on_generation=_live_report(),
+            )  # fmt: skip
             _finish(finished)
 
 
@@ -270,15 +272,29 @@ def estimate(
         typer.echo(line)
 
 
+def _live_report() -> Callable[[Run], None]:
+    """Keeps the report up to date after generations; what it is drawn with is imported when the first one is over."""
+    reports: list[Callable[[Run], None]] = []
+
+    def on_generation(run: Run) -> None:
+        from evomnas.report import LiveReport
+
+        if not reports:
+            reports.append(LiveReport())
+        reports[0](run)
+
+    return on_generation
+
+
 def _finish(finished: Run) -> None:
     """Write the report; say what came out, where it is and what to do next."""
     from evomnas.definition import TableDefinition
     from evomnas.presentation import duration, goal_lines, headline, reuse_line
     from evomnas.report import write_report
 
-    report_path = write_report(finished)
-    _stop_display()
     results = finished.results()
+    report_path = write_report(finished, results)
+    _stop_display()
     front = finished.front(results)
     print_results(finished, front)
     typer.echo(headline(finished, results))
@@ -307,9 +323,19 @@ def _resumable(folder: Path) -> Iterator[None]:
             raise
         if (folder / "run.json").is_file():
             typer.echo(f"Interrupted; every finished evaluation is kept. Go on with: evomnas resume {folder}", err=True)
+            _close_report(folder)
         else:
             typer.echo("Interrupted before the first evaluation.", err=True)
         raise typer.Exit(interrupted(error)) from None
+
+
+def _close_report(folder: Path) -> None:
+    """Bring a report that was written on the way up to date: its page waits for nothing more."""
+    from evomnas.report import NAME, write_report
+    from evomnas.runs import Run
+
+    if (folder / NAME).is_file():
+        write_report(Run.open(folder))
 
 
 _live: Any = None
