@@ -56,6 +56,7 @@ setup(
         "rich>=13.7",
         "scikit-learn>=1.4",
         "scipy>=1.11",
+        "threadpoolctl>=3.1",
         "torch>=2.4",
         "torchvision>=0.19",
         "typer>=0.12",
@@ -65,6 +66,7 @@ setup(
         "dev": [*TEST, "mypy>=1.10", "ruff>=0.5", "tox>=4.15"],
         "executorch": ["executorch>=1.0"],
         "ray": ["ray>=2.40"],
+        "peers": ["optuna>=4.0", "syne-tune>=0.14"],
     },
     entry_points={
         "console_scripts": ["evomnas = evomnas.cli:main"],
@@ -88,6 +90,7 @@ setup(
         ],
         "evomnas.algorithms": [
             "nsga2 = evomnas.algorithms.nsga2:NSGA2",
+            "nsga2-surrogate = evomnas.algorithms.surrogate:NSGA2Surrogate",
             "rl-weighted = evomnas.algorithms.rl_weighted:RLWeighted",
             "evo-weighted = evomnas.algorithms.evolution:EvoWeighted",
             "evo-constrained = evomnas.algorithms.evolution:EvoConstrained",

@@ -9,6 +9,7 @@ import os
 
 import pytest
 
+from evomnas.archive import Archive
 from evomnas.errors import InputError
 from evomnas.evaluation import Training
 from evomnas.executors import make_executor
@@ -138,6 +139,34 @@ def test_an_interrupted_run_resumes_to_the_run_that_nobody_disturbed(job, tiny, 
         r.evaluation.training.accuracy for r in finished_run.results()[:8]
     ]
     assert run.manifest["status"] == "finished"
+
+
+def test_candidates_are_measured_before_training_and_a_stopped_run_measures_none_again(tiny, tmp_path, monkeypatch):
+    from evomnas.algorithms import surrogate
+
+    monkeypatch.setattr(surrogate, "MEASURED_SHARE", 2.0)  # these trainings take no longer than a measurement
+    settings = {"options": {"batch": 2}, "budget": 12, "seed": 1, "workers": 0}
+    added, original = [], Archive.add_measurement
+
+    def stopped(self, device, architecture, *rest):
+        added.append(architecture)
+        if len(added) == 13:  # ten in the first batch, the others among candidates
+            raise Interrupt("stop here")
+        original(self, device, architecture, *rest)
+
+    monkeypatch.setattr(Archive, "add_measurement", stopped)
+    with pytest.raises(Interrupt, match="stop here"):
+        search(tiny, "nsga2-surrogate", out=tmp_path / "run", **settings)
+    run = resume(tmp_path / "run", workers=0)
+    assert len(added) == len(set(added)) + 1  # but for the one that was stopped
+    trained = {result.evaluation.architecture for result in run.results()}
+    assert len(trained) == 12 < len(set(added))
+    assert trained <= set(added)
+    known = len(added)
+    again = search(tiny, "nsga2-surrogate", out=tmp_path / "again", **settings)
+    assert sequence(again) == sequence(run)
+    assert again.manifest["generations"] == run.manifest["generations"]
+    assert len(added) == known  # nothing was measured for it
 
 
 def test_resuming_with_a_larger_budget_goes_on_where_the_run_ended(tiny, tmp_path):
