@@ -33,6 +33,7 @@ TINY = {
     },
     "data": {"dataset": "digits", "resolution": 8, "validation": 0.5, "train_images": 200},
     "training": {"epochs": 1, "batch": 50},
+    "full": {"epochs": 4, "batch": 128, "learning_rate": 0.016, "bn_momentum": 0.1},
 }  # fmt: skip
 
 
@@ -71,7 +72,7 @@ def tiny_file(tmp_path) -> Path:
     """The tiny problem as a TOML file."""
     path = tmp_path / "tiny.toml"
     lines = [f'name = "{TINY["name"]}"']
-    for section in ("space", "data", "training"):
+    for section in ("space", "data", "training", "full"):
         lines.append(f"[{section}]")
         lines += [f"{key} = {_toml(value)}" for key, value in TINY[section].items()]
     path.write_text("\n".join(lines) + "\n")
