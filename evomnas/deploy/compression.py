@@ -24,8 +24,8 @@ from torch.nn.utils import prune
 from evomnas.deploy.full import FullTask
 from evomnas.network import Network
 
-FINE_TUNING = 0.2  # of the full training's epochs,
-FINE_TUNING_RATE = 0.1  # from this share of its learning rate down to 0
+FINE_TUNING = 0.3  # of the full training's epochs,
+FINE_TUNING_RATE = 0.25  # from this share of its learning rate down to 0
 CODE_LENGTHS_BYTES = 256  # a canonical Huffman code is known by the length of every value's code
 
 

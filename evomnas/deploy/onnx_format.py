@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from evomnas.classifier import Classifier
 from evomnas.latency.onnx_graph import to_onnx
 from evomnas.latency.runtimes import Floats
+from evomnas.quiet import silence
 
 
 class OnnxFormat:
@@ -43,7 +44,7 @@ class OnnxFormat:
                 image = next(self.rest, None)
                 return None if image is None else {"image": image}
 
-        with tempfile.TemporaryDirectory(prefix="evomnas-") as folder:
+        with silence(), tempfile.TemporaryDirectory(prefix="evomnas-") as folder:
             path = Path(folder) / "int8.onnx"
             quantize_static(
                 onnx.load_from_string(to_onnx(classifier, _image(classifier))), path, Images(),

@@ -10,16 +10,15 @@ from __future__ import annotations
 import contextlib
 import copy
 import hashlib
-import logging
 import os
 import sys
-import warnings
 from collections.abc import Callable, Iterator, Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from evomnas.machine import user_folder
+from evomnas.quiet import silence
 
 if TYPE_CHECKING:
     import torch
@@ -134,16 +133,3 @@ def _no_messages() -> Iterator[None]:
     finally:
         os.dup2(kept, 2)
         os.close(kept)
-
-
-@contextlib.contextmanager
-def silence() -> Iterator[None]:
-    """Without the warnings and log lines of libraries below, which no user can act on."""
-    disabled = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(disabled)

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import functools
 import io
-import warnings
 from typing import Any, cast
 
 import numpy as np
@@ -22,6 +21,7 @@ from torch import Tensor, nn
 
 from evomnas.classifier import Classifier, Normalise
 from evomnas.network import Layer, Network, PoolSkip, SqueezeExcite
+from evomnas.quiet import silence
 from evomnas.surroundings import Parallel
 
 OPSET = 17
@@ -46,8 +46,7 @@ def to_onnx(network: nn.Module, images: Tensor) -> bytes:
 def _traced(network: nn.Module, images: Tensor) -> bytes:
     """By PyTorch's exporter: the older one, which takes half a second and no further package."""
     buffer = io.BytesIO()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # that it is the older one
+    with silence():  # it says that it is the older one
         names: dict[str, Any] = {"input_names": ["image"], "output_names": ["logits"]}
         torch.onnx.export(network, (images,), cast(Any, buffer), dynamo=False, opset_version=OPSET, **names)
     return buffer.getvalue()
