@@ -17,8 +17,8 @@ import numpy as np
 import torch
 
 from evomnas.definition import load_definition
-from evomnas.network import build_network
 from evomnas.fitting import use_matrix_products
+from evomnas.network import build_network
 
 STEPS = 8
 WARM_UP = 2
