@@ -1,8 +1,9 @@
 """Does a latency come out the same when it is taken again, with neighbours at work?
 
-Fifteen networks from about 0.1 to 5 ms, measured in several sessions with 0, 1 and as many busy neighbours as
-there are cores, four ways in turn within every session: one cold run, the mean and the median of 60 runs in a
-row, and evomnas' protocol. A session loads every network anew. Printed per way and number of neighbours:
+Fifteen networks from 0.07 to 7 ms: five of each of three built-in search spaces, from the fewest MACs to the most, each
+compared with its space's own MobileNetV2, as a search does. They are measured in several sessions with 0, 1 and as many
+busy neighbours as there are cores, four ways in turn within every session: one cold run, the mean and the median of 60
+runs in a row, and evomnas' protocol. A session loads every network anew. Printed per way and number of neighbours:
 
 - variation: standard deviation over the sessions relative to the mean, averaged over the networks;
 - worst: the same of the network where it is largest;
@@ -20,26 +21,45 @@ import itertools
 import multiprocessing
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 from scipy.stats import kendalltau
 
+from evomnas.counting import count
+from evomnas.definition import load_definition
 from evomnas.latency.protocol import PROCESSOR, Copies, calibrate, compare, load_copies
 from evomnas.latency.runtimes import Prepared, open_runtime
 from evomnas.machine import processor, usable_cores
 from evomnas.workbench import prepare
-from evomnas.zoo import published
 
-NETWORKS = [
-    ("mnasnet-small@0.35", 64), ("mnasnet-small@0.5", 96), ("mnasnet-small", 96), ("mnasnet-b1@0.35", 96),
-    ("mobilenet-v2@0.35", 128), ("mnasnet-small", 160), ("mnasnet-a1@0.5", 128), ("mnasnet-small", 224),
-    ("mnasnet-b1@0.5", 192), ("mobilenet-v2@0.75", 160), ("mnasnet-a1@0.75", 192), ("mnasnet-b1@0.75", 224),
-    ("mobilenet-v2", 224), ("mnasnet-a1", 224), ("mnasnet-b1@1.3", 224),
-]  # fmt: skip
-REFERENCE = ("mobilenet-v2@0.5", 128)
+SPACES = {"digits": 8, "cifar10": 32, "images": 224}  # problems, and the images' height and width in pixels
+PER_SPACE, DRAWN = 5, 200
+CLASSES = 10
 IN_A_ROW = 60
 
-Way = Callable[[list[Prepared], Prepared], list[float]]
+
+@dataclass(frozen=True)
+class Group:
+    """Networks of one search space, its reference network, and what that one was calibrated to."""
+
+    networks: list[Prepared]
+    reference: Prepared
+    scale_ms: float
+
+
+Way = Callable[[Group], list[float]]
+
+
+def group_of(problem: str, resolution: int) -> Group:
+    space = load_definition(problem).space
+    shape = {"classes": CLASSES, "channels": 1 if problem == "digits" else 3, "resolution": resolution}
+    rng = np.random.default_rng(0)
+    drawn = sorted({space.decode(space.draw(rng)) for _ in range(DRAWN)}, key=lambda one: count(one, **shape).macs)
+    chosen = [drawn[round(place)] for place in np.linspace(0, len(drawn) - 1, PER_SPACE)]
+    runtime = open_runtime("onnxruntime")
+    *networks, reference = [prepare(runtime, one, **shape) for one in (*chosen, space.mobilenet_v2())]
+    return Group(networks, reference, calibrate(copies(reference), PROCESSOR).latency_ms)
 
 
 def load(prepared: Prepared) -> Callable[[], object]:
@@ -56,14 +76,14 @@ def timed(run: Callable[[], object]) -> float:
     return (time.perf_counter() - started) * 1e3
 
 
-def one_cold_run(networks: list[Prepared], reference: Prepared) -> list[float]:
-    return [timed(load(one)) for one in networks]
+def one_cold_run(group: Group) -> list[float]:
+    return [timed(load(one)) for one in group.networks]
 
 
 def in_a_row(summary: Callable[[list[float]], float]) -> Way:
-    def way(networks: list[Prepared], reference: Prepared) -> list[float]:
+    def way(group: Group) -> list[float]:
         results = []
-        for one in networks:
+        for one in group.networks:
             run = load(one)
             for _ in range(3):
                 run()
@@ -73,12 +93,9 @@ def in_a_row(summary: Callable[[list[float]], float]) -> Way:
     return way
 
 
-def ours(scale_ms: float) -> Way:
-    def way(networks: list[Prepared], reference: Prepared) -> list[float]:
-        ratios = dict(compare([copies(one) for one in networks], copies(reference), PROCESSOR))
-        return [ratios[index].ratio * scale_ms for index in range(len(networks))]
-
-    return way
+def ours(group: Group) -> list[float]:
+    ratios = dict(compare([copies(one) for one in group.networks], copies(group.reference), PROCESSOR))
+    return [ratios[index].ratio * group.scale_ms for index in range(len(group.networks))]
 
 
 def neighbour() -> None:
@@ -93,17 +110,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--sessions", type=int, default=4)
     sessions = parser.parse_args().sessions
-    runtime = open_runtime("onnxruntime")
-    networks = [prepare(runtime, published(name), 1000, 3, resolution) for name, resolution in NETWORKS]
-    reference = prepare(runtime, published(REFERENCE[0]), 1000, 3, REFERENCE[1])
-    scale = calibrate(copies(reference), PROCESSOR).latency_ms
+    groups = list(itertools.starmap(group_of, SPACES.items()))
     ways: dict[str, Way] = {
         "one cold run": one_cold_run,
         f"mean of {IN_A_ROW}": in_a_row(np.mean),
         f"median of {IN_A_ROW}": in_a_row(np.median),
-        "evomnas": ours(scale),
+        "evomnas": ours,
     }
-    print(f"{processor()}, {usable_cores()} cores; reference {scale:.3f} ms; {sessions} sessions")
+    print(f"{processor()}, {usable_cores()} cores; {sessions} sessions")
+    for problem, one in zip(SPACES, groups, strict=True):
+        print(f"{problem}: its MobileNetV2 takes {one.scale_ms:.3f} ms")
     quiet: dict[str, np.ndarray] = {}
     context = multiprocessing.get_context("spawn")
     for neighbours in sorted({0, 1, usable_cores()}):
@@ -116,7 +132,7 @@ def main() -> None:
         for _ in range(sessions):
             for name, way in ways.items():
                 started = time.perf_counter()
-                found[name].append(way(networks, reference))
+                found[name].append([latency for one in groups for latency in way(one)])
                 spent[name] += time.perf_counter() - started
         for process in busy:
             process.terminate()
@@ -129,10 +145,10 @@ def main() -> None:
             bias = np.mean(table / quiet[name]) - 1
             print(
                 f"{neighbours} neighbours  {name:13}  variation {variation.mean():6.1%}  worst {variation.max():6.1%}  "
-                f"tau {tau:.3f}  bias {bias:+6.1%}  {spent[name] / sessions / len(networks):.2f} s per network"
+                f"tau {tau:.3f}  bias {bias:+6.1%}  {spent[name] / sessions / table.shape[1]:.2f} s per network"
             )
         if neighbours == 0:
-            print("latencies (ms):", " ".join(f"{value:.2f}" for value in quiet["evomnas"]))
+            print("latencies (ms):", " ".join(f"{value:.3f}" for value in quiet["evomnas"]))
 
 
 if __name__ == "__main__":

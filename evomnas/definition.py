@@ -9,15 +9,16 @@ name the place and what is allowed.
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 from collections.abc import Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
 from evomnas import registry
@@ -30,6 +31,10 @@ Share = Annotated[float, Field(gt=0.0, lt=1.0)]
 Count = Annotated[int, Field(ge=1)]
 Augmentation = Literal["shift", "flip", "crop"]
 MAX_COST = 1e100  # beyond it arithmetic overflows
+
+
+def _registered(group: str) -> AfterValidator:
+    return AfterValidator(partial(registry.check, group))
 
 
 class _Section(BaseModel):
@@ -48,7 +53,7 @@ class DataSection(_Section):
         augment: Random changes of the training images, in this order.
     """
 
-    dataset: str
+    dataset: Annotated[str, _registered("datasets")]
     path: Path | None = None
     resolution: Annotated[int, Field(ge=1, le=4096)]
     validation: Share = 0.2
@@ -139,7 +144,7 @@ class LatencySection(_Section):
         resolution: Height and width in pixels; those of the data if absent.
     """
 
-    runtime: str = "onnxruntime"
+    runtime: Annotated[str, _registered("runtimes")] = "onnxruntime"
     target: str = "local"
     method: Literal["network", "layers"] = "network"
     threads: Count = 1
@@ -222,8 +227,6 @@ class ProblemDefinition(_Problem):
 
     @model_validator(mode="after")
     def _check(self) -> ProblemDefinition:
-        registry.check("datasets", self.data.dataset)
-        registry.check("runtimes", self.latency.runtime)
         reference = self.space.mobilenet_v2()
         for resolution in {self.data.resolution, self.latency_resolution}:
             reference.check_resolution(resolution)
@@ -417,6 +420,8 @@ def _describe(fault: ErrorDetails, model: type[BaseModel]) -> str:
         return str(unknown("key", place, _known_keys(fault["loc"], model)))
     if fault["type"] == "missing":
         return f"{place} is missing"
+    if fault["type"] == "literal_error":
+        return str(unknown(place, str(fault["input"])[:80], re.findall("'([^']*)'", fault["ctx"]["expected"])))
     message = fault["msg"].removeprefix("Value error, ").removeprefix("Assertion failed, ")
     message = message if message[:2].isupper() else message[:1].lower() + message[1:]
     shown = "" if isinstance(fault["input"], dict | BaseModel) else f", got {str(fault['input'])[:80]!r}"

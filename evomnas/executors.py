@@ -14,7 +14,6 @@ import os
 import resource
 import shutil
 import signal
-import tempfile
 import threading
 import time
 from collections import deque
@@ -33,6 +32,7 @@ from evomnas.device import choose_device
 from evomnas.evaluation import Failure
 from evomnas.latency import lock
 from evomnas.machine import memory_gib, usable_cores
+from evomnas.scratch import Scratch
 
 if TYPE_CHECKING:  # workers import torch while the main process reads the images
     from pebble import ProcessPool
@@ -126,7 +126,8 @@ class PoolExecutor:
         device: str = "auto",
         limits: CandidateLimits = CandidateLimits(),
     ) -> None:
-        self._folder = Path(tempfile.mkdtemp(prefix="evomnas-"))
+        self._scratch = Scratch()
+        self._folder = self._scratch.path
         self._pool: ProcessPool | None = None
         self._workers, self._limits = workers, limits
         self._longest: dict[str, float] = {}  # seconds, by job
@@ -207,7 +208,7 @@ class PoolExecutor:
             self._wait_for_workers()
             self._pool.stop()  # type: ignore[no-untyped-call]
             self._pool.join()
-        shutil.rmtree(self._folder, ignore_errors=True)
+        self._scratch.remove()
 
 
 @contextmanager

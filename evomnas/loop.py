@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -24,14 +25,15 @@ from evomnas.errors import InputError
 from evomnas.evaluation import AnyArchitecture, AnyEvaluation
 from evomnas.evaluator import AnyEvaluator, open_evaluator
 from evomnas.executors import CandidateLimits
-from evomnas.pareto import hypervolume
+from evomnas.pareto import Front, hypervolume
 from evomnas.problem import told
 from evomnas.reward import Goal
-from evomnas.runs import SECONDS, Run, check_free, judge
+from evomnas.runs import SECONDS, Result, Run, check_free
 from evomnas.space import Space
 
 ARCHIVE = "evomnas.sqlite"
 FRUITLESS_ASKS = 50  # generations without a new network after which a space counts as searched through
+WRITE_EVERY_S = 1.0  # the run's files, at the end of a generation; the archive has everything at once
 BARREN_ASKS = 1000  # the same for generations without a network that could be trained, all beyond a limit
 
 
@@ -251,7 +253,8 @@ def carry_on(
         seconds["algorithm"] = loop.algorithm_seconds
         seconds["other"] = 2 * seconds["total"] - sum(seconds.values())
         run.manifest["seconds"] = {name: round(before[name] + seconds[name], 3) for name in SECONDS}
-        run.write()
+        results = run.results()  # with what ended in a generation that did not
+        run.write(sum(result.evaluation.ended for result in results), run.front(results))
     return run
 
 
@@ -260,14 +263,16 @@ class _Loop:
 
     def __init__(self, run: Run, evaluator: AnyEvaluator, deadline: float | None, on_progress: OnProgress) -> None:
         self.run_, self.evaluator, self.deadline, self.on_progress = run, evaluator, deadline, on_progress
-        self.space: Space = run.definition.space
+        self.space: Space = evaluator.definition.space
         self.budget = int(run.manifest["budget"])
         self.recorded = run.asks
-        self.position, self.generation, self.reused, self.ended = 0, 0, 0, 0
+        self.position, self.generation, self.reused = 0, 0, 0
         self.done: dict[AnyArchitecture, AnyEvaluation] = {}
-        self.asks: dict[AnyArchitecture, Ask] = {}  # the first one of each that is done
+        self.ended, self.failed, self.best_accuracy = 0, 0, -math.inf  # of those done
+        self.front: Front[Result] = Front()
         self.batch: list[AnyArchitecture] = []
         self.algorithm_seconds = 0.0
+        self.written = -math.inf
         record = run.record
         with self._algorithm_s_turn():
             self.algorithm = make_algorithm(record.algorithm, self.space, record.seed, json.loads(record.options))
@@ -330,21 +335,34 @@ class _Loop:
         asks: list[Ask] = []
         while self.room() and len(asks) < len(asked):
             self.batch, new = new[: self.room()], new[self.room() :]
-            allowed = self.done.keys() | set(self.batch)
-            asks = self._record(list(itertools.takewhile(lambda one: one in allowed, asked)))  # noqa: B023
+            batch = set(self.batch)
+            asks = self._record(list(itertools.takewhile(lambda one: one in self.done or one in batch, asked)))  # noqa: B023
             if fresh:
                 self._count_reused()
-            evaluations = self.evaluator.evaluate(self.batch)
-            self.ended += sum(one.ended for one in evaluations)
-            self.done |= dict(zip(self.batch, evaluations, strict=True))
+            first = {ask.architecture: ask for ask in reversed(asks)}
+            for architecture, evaluation in zip(self.batch, self.evaluator.evaluate(self.batch), strict=True):
+                self._keep(first[str(architecture)], evaluation)
             self.batch = []
-        for ask, architecture in zip(asks, asked, strict=False):
-            self.asks.setdefault(architecture, ask)
         self.position += len(asks)
         self._tick("training")
-        self.run_.write(judge([(self.asks[one], evaluation) for one, evaluation in self.done.items()]))
+        if time.perf_counter() - self.written >= WRITE_EVERY_S:
+            self.write()
         self._check_failures()
         return len(asks) == len(asked)
+
+    def _keep(self, ask: Ask, evaluation: AnyEvaluation) -> None:
+        """Count an architecture as done, first asked for by `ask`."""
+        self.done[evaluation.architecture] = evaluation
+        self.ended += evaluation.ended
+        self.failed += evaluation.failure is not None
+        if evaluation.losses is not None:
+            self.best_accuracy = max(self.best_accuracy, 1 - evaluation.losses[0])
+            self.front.add(evaluation.losses, Result(ask.position, ask.generation, evaluation, on_front=True))
+
+    def write(self) -> None:
+        """Bring the run's files up to date."""
+        self.run_.write(self.ended, self.front.items)
+        self.written = time.perf_counter()
 
     def _count_reused(self) -> None:
         """Note what the archive has of this batch from other runs, and what that would have taken."""
@@ -358,8 +376,8 @@ class _Loop:
         }
 
     def _check_failures(self) -> None:
-        causes = [one.failure.message for one in self.done.values() if one.failure is not None]
-        if causes and len(causes) == self.ended:
+        if self.failed and self.failed == self.ended:
+            causes = [one.failure.message for one in self.done.values() if one.failure is not None]
             most = max(set(causes), key=causes.count)
             raise EverythingFailed(f"all candidates failed ({len(causes)}), most often with: {most}")
 
@@ -380,18 +398,19 @@ class _Loop:
     def _tick(self, phase: str) -> None:
         if self.deadline is not None and time.perf_counter() >= self.deadline:
             raise _TimeUp
-        known = [*self.done.values(), *(self.evaluator.known(one) for one in self.batch)]
-        losses = [one.losses for one in known if one.losses is not None]
-        points = [one.relative_losses for one in known if one.relative_losses is not None]
+        batch = [self.evaluator.known(one) for one in self.batch]
+        accuracies = [1 - one.losses[0] for one in batch if one.losses is not None]
+        points = [one.relative_losses for one in (*(result.evaluation for result in self.front.items), *batch)]
+        best = max([self.best_accuracy, *accuracies])
         self.on_progress(
             Progress(
                 phase,
-                sum(one.ended for one in known),
+                self.ended + sum(one.ended for one in batch),
                 self.budget,
                 self.generation,
-                max((1 - error for error, _ in losses), default=None),
-                hypervolume(points, self.run_.definition.hypervolume.reference_point),
-                sum(one.failure is not None for one in known),
+                best if best > -math.inf else None,
+                hypervolume([p for p in points if p is not None], self.run_.definition.hypervolume.reference_point),
+                self.failed + sum(one.failure is not None for one in batch),
                 self.reused,
             )
         )

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
+from typing import Generic, TypeVar
 
 import moocore
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+
+T = TypeVar("T")
 
 
 def non_dominated(losses: ArrayLike) -> NDArray[np.bool_]:
@@ -51,26 +54,49 @@ def hypervolume_curve(losses: ArrayLike, reference_point: ArrayLike) -> NDArray[
     reference = np.asarray(reference_point, dtype=np.float64)
     points = np.asarray(losses, dtype=np.float64).reshape(-1, 2)
     curve = np.zeros(len(points))
-    front: tuple[list[float], list[float]] = [], []
+    front: Front[None] = Front()
     value = 0.0
     for index, (x, y) in enumerate(points.tolist()):
-        if x < reference[0] and y < reference[1] and _extend(front, x, y):
-            value = hypervolume(np.column_stack(front), reference)
+        if x < reference[0] and y < reference[1] and front.add((x, y), None):
+            value = hypervolume(front.points, reference)
         curve[index] = value
     return curve
 
 
-def _extend(front: tuple[list[float], list[float]], x: float, y: float) -> bool:
-    """Add a point to a front, whose xs rise and ys fall, unless one there is as good; drop what it dominates."""
-    xs, ys = front
-    before = bisect_right(xs, x)
-    if before and ys[before - 1] <= y:
-        return False
-    start = end = bisect_left(xs, x)
-    while end < len(ys) and ys[end] >= y:
-        end += 1
-    xs[start:end], ys[start:end] = [x], [y]
-    return True
+class Front(Generic[T]):
+    """The non-dominated ones of what was added so far, each with two losses; equal losses are all kept.
+
+    Adding takes a bisection, so that a search of any length knows its front at any time.
+    """
+
+    def __init__(self) -> None:
+        self._xs: list[float] = []  # they rise, and the ys fall
+        self._ys: list[float] = []
+        self._items: list[list[T]] = []
+
+    @property
+    def points(self) -> list[tuple[float, float]]:
+        """The distinct losses, the first one rising."""
+        return list(zip(self._xs, self._ys, strict=True))
+
+    @property
+    def items(self) -> list[T]:
+        """What is on the front, the first loss rising."""
+        return [item for items in self._items for item in items]
+
+    def add(self, losses: tuple[float, float], item: T) -> bool:
+        """Add an item, and drop what it dominates; False where the front's points stay as they are."""
+        x, y = losses
+        before = bisect_right(self._xs, x)
+        if before and self._ys[before - 1] <= y:
+            if (self._xs[before - 1], self._ys[before - 1]) == (x, y):
+                self._items[before - 1].append(item)
+            return False
+        start = end = bisect_left(self._xs, x)
+        while end < len(self._ys) and self._ys[end] >= y:
+            end += 1
+        self._xs[start:end], self._ys[start:end], self._items[start:end] = [x], [y], [[item]]
+        return True
 
 
 def attainment(fronts: Sequence[ArrayLike], level: int) -> NDArray[np.float64]:

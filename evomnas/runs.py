@@ -125,7 +125,7 @@ class Run:
         }
         folder.mkdir(parents=True, exist_ok=True)
         run = cls(folder, evaluator.archive, record, manifest)
-        run.write()
+        run.write(0, [])
         return run
 
     @classmethod
@@ -220,13 +220,12 @@ class Run:
         true = self.manifest.get("true_front")
         return self.manifest["hypervolume"] / true["hypervolume"] if true and true["hypervolume"] > 0 else None
 
-    def write(self, results: list[Result] | None = None) -> None:
-        """Bring run.json and front.csv up to date, with `results` if they are at hand; no reader sees half a file."""
-        results = self.results() if results is None else results
-        self.manifest["evaluations"] = sum(result.evaluation.ended for result in results)
-        self.manifest["hypervolume"] = self.hypervolume(results)
+    def write(self, evaluations: int, front: list[Result]) -> None:
+        """Bring run.json and front.csv up to date; no reader sees half a file."""
+        self.manifest["evaluations"] = evaluations
+        self.manifest["hypervolume"] = self.hypervolume(front)
         write_atomically(self.folder / MANIFEST, json.dumps(self.manifest, indent=2) + "\n")
-        write_atomically(self.folder / "front.csv", to_csv([result.to_dict() for result in self.front(results)]))
+        write_atomically(self.folder / "front.csv", to_csv([result.to_dict() for result in self.front(front)]))
 
 
 def judge(evaluated: Sequence[tuple[Ask, AnyEvaluation]]) -> list[Result]:

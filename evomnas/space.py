@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Protocol
@@ -89,6 +89,16 @@ def round_filters(filters: float, divisor: int) -> int:
     return rounded if rounded >= 0.9 * filters else rounded + divisor
 
 
+def _refusals(values: Iterable[dict[str, Any]]) -> Iterator[str]:
+    """Why a block refuses some of its values, tried one after another."""
+    plain: dict[str, Any] = {"op": "conv", "kernel": 3, "stride": 1, "filters": 1, "layers": 1}
+    for given in values:
+        try:
+            Block(**plain | given)
+        except InputError as error:
+            yield str(error)
+
+
 @dataclass(frozen=True)
 class SearchSpace:
     """The choices of every block and the base network that filters and layers refer to.
@@ -128,38 +138,35 @@ class SearchSpace:
     __pydantic_config__ = {"extra": "forbid"}  # a problem file's [space] section is checked against these fields
 
     def __post_init__(self) -> None:
+        faults = list(self._faults()) or list(self._faults_of_blocks())
+        if faults:
+            raise InputError("; ".join(dict.fromkeys(faults)))
+
+    def _faults(self) -> Iterator[str]:
         lengths = {len(self.filters), len(self.layers), len(self.strides)}
         if len(lengths) > 1 or not 1 <= len(self.filters) <= MAX_BLOCKS:
-            raise InputError(f"filters, layers and strides need one value per block each, for 1 to {MAX_BLOCKS} blocks")
-        if min(*self.layers, *self.strides, *self.filters, self.stem, self.stem_stride, self.head) < 1:
-            raise InputError("filters, layers, strides, stem and head must be at least 1")
-        if max(*self.filters, self.stem, self.head) > MAX_FILTERS or max(self.layers) > MAX_LAYERS:
-            raise InputError(f"filters, stem and head may be at most {MAX_FILTERS}, layers at most {MAX_LAYERS}")
+            yield f"filters, layers and strides need one value per block each, for 1 to {MAX_BLOCKS} blocks"
+        elif min(*self.layers, *self.strides, *self.filters, self.stem, self.stem_stride, self.head) < 1:
+            yield "filters, layers, strides, stem and head must be at least 1"
+        elif max(*self.filters, self.stem, self.head) > MAX_FILTERS or max(self.layers) > MAX_LAYERS:
+            yield f"filters, stem and head may be at most {MAX_FILTERS}, layers at most {MAX_LAYERS}"
         if (
             not 0 < self.width <= 100
             or not 1 <= self.divisor <= MAX_FILTERS
             or not all(0 < multiplier <= 100 for multiplier in self.filter_multipliers)
         ):
-            raise InputError(
-                "width, divisor and filter_multipliers must be positive (width and multipliers at most 100)"
-            )
+            yield "width, divisor and filter_multipliers must be positive (width and multipliers at most 100)"
         for name in ("ops", "kernels", "se_ratios", "skips", "filter_multipliers", "layer_offsets"):
             choices = getattr(self, name)
             if not choices or len(set(choices)) != len(choices):
-                raise InputError(f"{name} must list at least one choice and none twice, got {list(choices)}")
-        for op in self.ops:  # a Block checks each value
-            Block(op, 3, 1, 1, 1)
-        for kernel in self.kernels:
-            Block("conv", kernel, 1, 1, 1)
-        for se in self.se_ratios:
-            Block("conv", 3, 1, 1, 1, se=se)
-        for skip in self.skips:
-            Block("conv", 3, 1, 1, 1, skip=skip)
+                yield f"{name} must list at least one choice and none twice, got {list(choices)}"
+        for name, values in (("op", self.ops), ("kernel", self.kernels), ("se", self.se_ratios), ("skip", self.skips)):
+            yield from _refusals({name: value} for value in values)
+
+    def _faults_of_blocks(self) -> Iterator[str]:
         for number, stride in enumerate(self.strides):
-            for filters in self.filter_choices(number):
-                Block("conv", 3, stride, filters, 1)
-            for layers in self.layer_choices(number):
-                Block("conv", 3, stride, 1, layers)
+            yield from _refusals({"stride": stride, "filters": filters} for filters in self.filter_choices(number))
+            yield from _refusals({"stride": stride, "layers": layers} for layers in self.layer_choices(number))
 
     @property
     def blocks(self) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import os
@@ -10,10 +11,13 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 from evomnas.definition import load_definition
+from evomnas.runs import Run
 from evomnas.space import GENES
 
 COMMAND = [sys.executable, "-c", "from evomnas.cli import main; main()"]
@@ -264,24 +268,45 @@ def test_debug_shows_a_traceback(tmp_path):
     assert "Traceback" in result.stderr
 
 
-def children(pid: int) -> set[int]:
-    found = subprocess.run(["pgrep", "-g", str(pid)], capture_output=True, text=True, check=False)
-    return {int(line) for line in found.stdout.split()}
+def children(pid: int) -> list[str]:
+    return subprocess.run(["pgrep", "-g", str(pid)], capture_output=True, text=True, check=False).stdout.split()
+
+
+@pytest.fixture
+def started(tiny_file, tmp_path):
+    """A search whose trainings are long, in a process group of its own, once two networks are evaluated."""
+    tiny_file.write_text(tiny_file.read_text().replace("epochs = 1", "epochs = 30"))
+    process = subprocess.Popen(
+        [*COMMAND, "run", str(tiny_file), "--budget", "40"], cwd=tmp_path, start_new_session=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ | {"TMPDIR": str(tmp_path)},
+    )  # fmt: skip
+    folder = tmp_path / "runs" / "tiny-nsga2-s1"
+    wait_until(lambda: (folder / "run.json").exists() and evaluated(folder) >= 2, 60)
+    yield process, folder
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+
+
+def evaluated(folder: Path) -> int:
+    return sum(result.evaluation.status == "ok" for result in Run.open(folder).results())
+
+
+def wait_until(condition: Callable[[], bool], seconds: float) -> None:
+    for _ in range(int(10 * seconds)):
+        if condition():
+            return
+        time.sleep(0.1)
+    raise AssertionError(f"not within {seconds} s")
+
+
+def left_behind(process: subprocess.Popen, tmp_path: Path) -> list[str]:
+    """Processes of its group, and the folders of its workers."""
+    return children(process.pid) + [str(path) for path in tmp_path.glob("evomnas-*/*.npy")]
 
 
 @pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_an_interrupted_run_keeps_everything_and_says_how_to_go_on(sent, code, tiny_file, tmp_path):
-    tiny_file.write_text(tiny_file.read_text().replace("epochs = 1", "epochs = 60"))
-    process = subprocess.Popen(
-        [*COMMAND, "run", str(tiny_file), "--budget", "40"], cwd=tmp_path, start_new_session=True,
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    folder = tmp_path / "runs" / "tiny-nsga2-s1"
-    for _ in range(600):
-        time.sleep(0.1)
-        shown = evomnas("show", folder, "--all", "--format", "json") if (folder / "run.json").exists() else None
-        if shown and sum(row["status"] == "ok" for row in json.loads(shown.stdout)) >= 2:
-            break
+def test_an_interrupted_run_keeps_everything_and_says_how_to_go_on(sent, code, started, tmp_path):
+    process, folder = started
     if sent == signal.SIGINT:
         os.killpg(process.pid, sent)  # as a terminal does: to all processes
     else:
@@ -290,13 +315,22 @@ def test_an_interrupted_run_keeps_everything_and_says_how_to_go_on(sent, code, t
     assert process.returncode == code
     assert f"Go on with: evomnas resume {folder.relative_to(tmp_path)}" in errors
     assert "Traceback" not in errors
-    rows = json.loads(evomnas("show", folder, "--all", "--format", "json").stdout)
-    assert sum(row["status"] == "ok" for row in rows) >= 2
-    for _ in range(50):
-        if not children(process.pid):
-            break
-        time.sleep(0.1)
-    assert not children(process.pid)
+    assert evaluated(folder) >= 2
+    wait_until(lambda: not left_behind(process, tmp_path), 10)
+
+
+def test_who_interrupts_again_is_let_go_at_once(started, tmp_path):
+    process, folder = started
+    os.killpg(process.pid, signal.SIGSTOP)  # so that the second one arrives before the first is dealt with
+    os.killpg(process.pid, signal.SIGINT)
+    os.kill(process.pid, signal.SIGTERM)
+    os.killpg(process.pid, signal.SIGCONT)
+    _, errors = process.communicate(timeout=20)
+    assert process.returncode in (130, 143)
+    assert "left at once; every finished evaluation is kept" in errors
+    assert "Traceback" not in errors
+    assert evaluated(folder) >= 2
+    wait_until(lambda: not left_behind(process, tmp_path), 20)
 
 
 def test_output_that_nobody_reads_is_no_error(finished_run):

@@ -57,6 +57,20 @@ def test_paths_are_relative_to_the_file_or_to_where_the_override_was_typed(tiny_
         ("~nobody/x.toml", [], "cannot read the problem file"),
         ("digits", ["name='../x'"], "name: string should match pattern"),
         ("digits", ["training.epochs=-1", "training.batch=1"], "training.epochs.*; training.batch"),
+        (
+            "digits",
+            [
+                "data.dataset=digit",
+                "latency.runtime=onyx",
+                "training.optimizer=sdg",
+                "space.ops=['convv']",
+                "space.kernels=[4]",
+                "training.epoch=2",
+            ],
+            "(?=.*space: unknown op 'convv')(?=.*kernel size 4)(?=.*did you mean digits)(?=.*unknown runtime 'onyx')"
+            "(?=.*unknown training.optimizer 'sdg': there are adamw, rmsprop, sgd; did you mean sgd)"
+            "(?=.*unknown key 'training.epoch')",
+        ),
         ("digits", ["training.learning_rate=nan"], "training.learning_rate: input should be a finite number"),
     ],
 )

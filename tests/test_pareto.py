@@ -7,7 +7,7 @@ from deap import base, creator, tools
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evomnas.pareto import attainment, hypervolume, hypervolume_curve, non_dominated
+from evomnas.pareto import Front, attainment, hypervolume, hypervolume_curve, non_dominated
 
 points = st.lists(st.tuples(st.integers(0, 6), st.integers(0, 6)), max_size=12)
 if not hasattr(creator, "Losses"):
@@ -25,6 +25,17 @@ def test_the_front_agrees_with_deap_s(losses):
     front = tools.sortNondominated(individuals, len(individuals), first_front_only=True)[0] if individuals else []
     kept = {id(individual) for individual in front}
     assert non_dominated(losses).tolist() == [id(individual) in kept for individual in individuals]
+
+
+@given(points)
+def test_a_growing_front_is_the_front_of_all_that_was_added(losses):
+    front = Front()
+    for index, loss in enumerate(losses):
+        before = front.points
+        assert front.add(loss, index) == (front.points != before)
+    kept = np.flatnonzero(non_dominated(losses)).tolist()
+    assert sorted(front.items) == kept
+    assert front.points == sorted({losses[index] for index in kept})
 
 
 @given(points)

@@ -35,13 +35,23 @@ class Terminated(KeyboardInterrupt):
 
 def main() -> None:
     """Entry point of the command."""
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs start with it ignored
-    signal.signal(signal.SIGTERM, _terminate)
+    signal.signal(signal.SIGINT, _interrupt)  # a shell's background jobs start with it ignored
+    signal.signal(signal.SIGTERM, _interrupt)
     app(prog_name="evomnas")
 
 
-def _terminate(signum: int, frame: object) -> NoReturn:
-    raise Terminated
+def _interrupt(signum: int, frame: object) -> NoReturn:
+    """Give up what is running, in order; who does not want to wait for it interrupts again."""
+    signal.signal(signal.SIGINT, _leave)
+    signal.signal(signal.SIGTERM, _leave)
+    raise Terminated if signum == signal.SIGTERM else KeyboardInterrupt
+
+
+def _leave(signum: int, frame: object) -> NoReturn:
+    """Leave at once; workers end as soon as they see that nobody is left to work for."""
+    show_cursor = b"\x1b[?25h" if os.isatty(sys.stderr.fileno()) else b""  # a progress line hides it
+    os.write(sys.stderr.fileno(), show_cursor + b"evomnas: left at once; every finished evaluation is kept\n")
+    os._exit(128 + signum)
 
 
 def reported(command: Callable[P, T]) -> Callable[P, T]:
