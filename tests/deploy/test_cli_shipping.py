@@ -113,6 +113,12 @@ def test_image_folders_go_through_search_training_and_export(photographs, tmp_pa
     exported = {one["variant"]: one for one in json.loads(done.stdout)}
     assert exported["float"]["agreement"] == 1.0
     assert exported["int8"]["images"] == 6
+    photographs.rename(tmp_path / "elsewhere")
+    before = sorted(folder.rglob("*"))
+    done = evomnas("export", folder, row["id"], "--quantize", "int8", "--huffman")
+    assert (done.exit_code, done.stderr.count("\n")) == (2, 1)
+    assert f"data.path {photographs} does not exist" in done.stderr
+    assert sorted(folder.rglob("*")) == before
 
 
 def test_an_interrupted_training_says_how_to_go_on_and_goes_on(finished_run, trained, tmp_path):
