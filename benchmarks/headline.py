@@ -4,8 +4,8 @@ That is the question of the MnasNet paper (section 6).
 
 A search on a problem's proxy task picks, by validation accuracy and measured latency alone, two networks of its front:
 the fastest that validates at least as well as MobileNetV2, and the most accurate that is at least as fast. These two,
-MobileNetV2 and MnasNet-A1, all at the problem's width and strides, are then trained in full with several seeds by the
-same recipe and scored on the test images, and measured again in one session. For every seed the gain is the ratio of
+MobileNetV2 and MnasNet-A1 (at the same width, strides fitted to the images) are then trained with several seeds by the
+same full recipe, scored on the test images, and measured again in one session. For every seed the gain is the ratio of
 latencies and the difference of test accuracies; printed are the mean over the seeds and its 95 % interval (Student's
 t), beside the paper's 1.8x and +0.5 points (MnasNet-A1 against MobileNetV2 1.4 on ImageNet and a Pixel 1).
 
