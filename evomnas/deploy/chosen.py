@@ -14,10 +14,9 @@ from typing import Any
 
 from evomnas.architecture import Architecture
 from evomnas.archive import Archive, context_key
-from evomnas.classifier import Classifier
 from evomnas.definition import ProblemDefinition
 from evomnas.deploy.card import model_card
-from evomnas.deploy.full import FullTask
+from evomnas.deploy.full import FullTask, Teacher
 from evomnas.deploy.saving import CARD, FACTS, WEIGHTS, load_network, read_facts, save_network
 from evomnas.errors import InputError
 from evomnas.evaluation import Failure, FullTraining, Measurement, TrainingDiverged
@@ -120,11 +119,11 @@ def train_chosen(
         yield first
         if isinstance(first.result, Failure):
             return
-        teacher = load_network(folder)
+        teacher = Teacher(taught_by, load_network(folder))
     for architecture in dict.fromkeys(architectures):
         folder = network_folder(run, architecture, distil)
         origin = _origin(run, results.get(str(architecture)))
-        yield keeper.train(architecture, folder, origin, teacher, taught_by, on_progress)
+        yield keeper.train(architecture, folder, origin, teacher, on_progress)
 
 
 def check_classes(run: Run, task: FullTask) -> None:
@@ -169,12 +168,11 @@ class Keeper:
         network: AnyNetwork,
         folder: Path,
         origin: dict[str, Any],
-        teacher: Classifier | None = None,
-        taught_by: AnyNetwork | None = None,
+        teacher: Teacher | None = None,
         on_progress: OnProgress = lambda name, epoch, epochs, loss: None,
     ) -> Trained:
         """Train a network in full and score it, unless that was done; its files are in `folder` afterwards."""
-        key = self.key if taught_by is None else self.archive.add_context(self.task.context(taught_by))
+        key = self.key if teacher is None else self.archive.add_context(self.task.context(teacher))
         known = self.archive.full_training(key, network)
         measured = self.archive.measurement(self._device, network)
         measurement = measured if isinstance(measured, Measurement) else None
@@ -184,7 +182,7 @@ class Keeper:
         checkpoint = folder / CHECKPOINT
         try:
             classifier, losses, seconds = self.task.train(
-                network, checkpoint, teacher, taught_by,
+                network, checkpoint, teacher,
                 lambda epoch, epochs, loss: on_progress(network.id, epoch, epochs, loss),
             )  # fmt: skip
             result: FullTraining | Failure = FullTraining(
@@ -194,7 +192,7 @@ class Keeper:
             result = Failure.of(error)
         self.archive.add_full_training(key, network, result)
         if isinstance(result, FullTraining):
-            facts = self._facts(network, folder, key, result, measurement, origin, taught_by)
+            facts = self._facts(network, folder, key, result, measurement, origin, teacher)
             save_network(folder, classifier, network, facts, model_card(facts, classifier.classes))
         checkpoint.unlink(missing_ok=True)
         return Trained(network, folder, result, measurement, origin.get("accuracy"))
@@ -220,10 +218,10 @@ class Keeper:
         result: FullTraining,
         measurement: Measurement | None,
         origin: dict[str, Any],
-        taught_by: AnyNetwork | None,
+        teacher: Teacher | None,
     ) -> dict[str, Any]:
         task, score = self.task, result.score
-        definition, recipe, size = task.definition, task.context(taught_by)["recipe"], task.definition.data.resolution
+        definition, recipe, size = task.definition, task.context(teacher)["recipe"], task.definition.data.resolution
         counted = cost(network, len(task.training.classes), task.training.channels, size)
         latency = None if measurement is None else _latency(measurement, self._device_content)
         return {
@@ -246,7 +244,7 @@ class Keeper:
             "recipe": recipe,
             "recipe_said": f"{recipe['optimizer']}, batch {recipe['batch']}, learning rate "
             f"{recipe['learning_rate']:g}, label smoothing {recipe['label_smoothing']:g}, an average of the weights",
-            "teacher": None if taught_by is None else str(taught_by),
+            "teacher": None if teacher is None else str(teacher.network),
             "losses": list(result.losses),
             "seconds": round(result.seconds, 1),
             "versions": describe_versions(),

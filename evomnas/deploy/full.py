@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
@@ -48,6 +49,14 @@ TEACHING = ("temperature", "teaching")  # of the recipe, what matters where ther
 OnEpoch = Callable[[int, int, float], None]
 
 
+@dataclass(frozen=True)
+class Teacher:
+    """A finally trained network whose answers are part of another one's loss, and which network it is."""
+
+    network: AnyNetwork
+    classifier: Classifier
+
+
 class FullTask:
     """A problem's training and test images, and the recipe by which chosen networks are trained in full.
 
@@ -71,7 +80,7 @@ class FullTask:
         self.material = Material(self.training.images, self.training.labels, augment, self.device)
         self._augment = list(augment)
 
-    def context(self, teacher: AnyNetwork | None = None) -> dict[str, Any]:
+    def context(self, teacher: Teacher | None = None) -> dict[str, Any]:
         """All that a test score depends on beside the network."""
         recipe = self.recipe.model_dump(mode="json", exclude={"augment"})
         return {
@@ -80,15 +89,14 @@ class FullTask:
             "augment": self._augment,
             "recipe": {name: value for name, value in recipe.items() if teacher is not None or name not in TEACHING},
             "device": self.device.type,
-            "teacher": None if teacher is None else str(teacher),
+            "teacher": None if teacher is None else str(teacher.network),
         }
 
     def train(
         self,
         network: AnyNetwork,
         checkpoint: Path,
-        teacher: Classifier | None = None,
-        taught_by: AnyNetwork | None = None,
+        teacher: Teacher | None = None,
         on_epoch: OnEpoch = lambda epoch, epochs, loss: None,
     ) -> tuple[Classifier, tuple[float, ...], float]:
         """Train a network, or go on with it; returns it, the mean loss of every epoch, and seconds.
@@ -96,7 +104,7 @@ class FullTask:
         Args:
             network: What is built and trained.
             checkpoint: A file to go on from; it is written every `CHECKPOINT_S` and stays.
-            teacher: Whose answers are part of the loss; `taught_by` says which network it is.
+            teacher: Whose answers are part of the loss.
             on_epoch: Told the epochs done, all epochs, and the mean loss of the last one.
 
         Raises:
@@ -106,7 +114,7 @@ class FullTask:
         weights, order, dropped = np.random.SeedSequence(recipe.seed).spawn(3)
         with training_mode(self.device, dropped):
             module = self._build(network, weights)
-            loss = None if teacher is None else _distilled(recipe, self._ready(teacher.network).eval())
+            loss = None if teacher is None else _distilled(recipe, self._ready(teacher.classifier.network).eval())
             steps = recipe.epochs * max(1, len(self.training.labels) // recipe.batch)
             decay = max(0.0, 1 - 1 / (recipe.averaging * steps))
             averaging = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
@@ -114,7 +122,7 @@ class FullTask:
             schedule = partial(exponential, recipe.warmup, recipe.final_rate)
             trainer = Trainer(module, self.material, recipe, schedule, torch_generator(order), loss, average)
             saved = _Checkpoint(
-                checkpoint, context_key(self.context(taught_by) | {"network": str(network)}), trainer, average
+                checkpoint, context_key(self.context(teacher) | {"network": str(network)}), trainer, average
             )
             seconds = saved.restore()
             while len(trainer.losses) < recipe.epochs:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -24,6 +25,12 @@ def evomnas(*arguments: object):
     return CliRunner().invoke(app, [str(one) for one in arguments])
 
 
+@pytest.fixture
+def copied(finished_run, trained, exports, tmp_path):
+    """A copy of the finished run, its archive, and what was trained and exported."""
+    return shutil.copytree(finished_run.folder.parent, tmp_path / "copy") / finished_run.folder.name
+
+
 def test_train_says_scores_and_the_next_command(finished_run, trained, exports):
     """What was trained and exported before is shown again."""
     result = evomnas("train", finished_run.folder, trained.network.id)
@@ -36,8 +43,8 @@ def test_train_says_scores_and_the_next_command(finished_run, trained, exports):
     assert (row["test_accuracy"], row["test_images"]) == (score.accuracy, score.images)
 
 
-def test_export_prints_one_table_of_all_exports(finished_run, trained, exports):
-    result = evomnas("export", finished_run.folder, trained.network.id)
+def test_export_prints_one_table_of_all_exports(copied, trained, exports):
+    result = evomnas("export", copied, trained.network.id)
     assert result.exit_code == 0, result.stderr
     rows = result.stdout.splitlines()
     assert rows[0].split()[:2] == ["format", "variant"]
@@ -121,17 +128,10 @@ def test_image_folders_go_through_search_training_and_export(photographs, tmp_pa
     assert sorted(folder.rglob("*")) == before
 
 
-def test_an_interrupted_training_says_how_to_go_on_and_goes_on(finished_run, trained, tmp_path):
-    import shutil
-
-    from evomnas.deploy.chosen import most_accurate
-
-    copied = shutil.copytree(finished_run.folder.parent, tmp_path / "copy")
-    for part in (copied / finished_run.folder.name / "networks").glob("*"):
-        shutil.rmtree(part)
+def test_an_interrupted_training_says_how_to_go_on_and_goes_on(finished_run, trained, copied):
+    shutil.rmtree(copied / "networks")
     student = next(one.evaluation.architecture for one in finished_run.results() if not one.on_front)
-    folder = copied / finished_run.folder.name
-    command = [*COMMAND, "train", str(folder), student.id, most_accurate(finished_run).id]
+    command = [*COMMAND, "train", str(copied), student.id, trained.network.id]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     while not (first := process.stderr.readline()).startswith(student.id):
         assert first
@@ -139,8 +139,8 @@ def test_an_interrupted_training_says_how_to_go_on_and_goes_on(finished_run, tra
     os.kill(process.pid, signal.SIGINT)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert f"Go on with the same command: evomnas train {folder} ..." in errors
+    assert f"Go on with the same command: evomnas train {copied} ..." in errors
     assert "Traceback" not in errors
-    done = evomnas("train", folder, *command[5:])
+    done = evomnas(*command[3:])
     assert done.exit_code == 0, done.stderr
-    assert {one.name for one in (folder / "networks").iterdir()} == {student.id, most_accurate(finished_run).id}
+    assert {one.name for one in (copied / "networks").iterdir()} == {student.id, trained.network.id}

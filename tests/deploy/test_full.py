@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from evomnas.classifier import Classifier
 from evomnas.deploy import full
-from evomnas.deploy.full import FullTask, _distilled
+from evomnas.deploy.full import FullTask, Teacher, _distilled
 from evomnas.evaluation import Score, TrainingDiverged
 from evomnas.fitting import exponential
 from evomnas.shelf import ShelfNetwork
@@ -114,16 +114,18 @@ def test_what_a_teacher_says_changes_the_student_and_the_context(task, tiny, tmp
 
     student = tiny.space.mobilenet_v2()
     alone, *_ = task.train(student, tmp_path / "a.pt")
-    taught, *_ = task.train(student, tmp_path / "b.pt", load_network(trained.folder), trained.network)
+    teacher = Teacher(trained.network, load_network(trained.folder))
+    taught, *_ = task.train(student, tmp_path / "b.pt", teacher)
     assert not torch.equal(weights(alone)["stem.0.weight"], weights(taught)["stem.0.weight"])
-    assert task.context() != task.context(trained.network)
+    assert task.context() != task.context(teacher)
 
 
 def test_a_context_has_what_matters_and_nothing_else(task, tiny):
     other = {"temperature": 9.0, "teaching": 0.1}
     same = FullTask(tiny.model_copy(update={"full": tiny.full.model_copy(update=other)}), "cpu")
     assert same.context() == task.context()
-    assert same.context(tiny.space.mobilenet_v2()) != task.context(tiny.space.mobilenet_v2())
+    teacher = Teacher(tiny.space.mobilenet_v2(), task.classifier(torch.nn.Identity()))
+    assert same.context(teacher) != task.context(teacher)
     search = {"training": tiny.training.model_copy(update={"epochs": 9})}
     assert FullTask(tiny.model_copy(update=search), "cpu").context() == task.context()
     augmented = {"full": tiny.full.model_copy(update={"augment": ("shift",)})}
