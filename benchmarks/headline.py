@@ -12,8 +12,8 @@ t), beside the paper's 1.8x and +0.5 points (MnasNet-A1 against MobileNetV2 1.4 
     python benchmarks/headline.py [--problem fashion-mnist] [--set KEY=VALUE] [--budget 64] [--seeds 3] [--out DIR]
 
 What was done is in the archive in `--out`: the same command goes on where it was stopped, and prints at once what is
-complete; a larger budget searches on. `--set full.epochs=3 --budget 12 --seeds 1` runs it short. With the defaults it trains 240 epochs of 60,000
-images beside the search: hours. On digits it takes a quarter of an hour.
+complete; a larger budget searches on. `--set full.epochs=3 --budget 12 --seeds 1` runs it short. With the defaults it
+trains 240 epochs of 60,000 images beside the search: hours. On digits it takes a quarter of an hour.
 """
 
 from __future__ import annotations
