@@ -52,7 +52,8 @@ class Material:
         self.mean = pixels.mean(axes, dtype=np.float64).astype(np.float32)
         self.std = np.maximum(pixels.std(axes, dtype=np.float64), 1e-3).astype(np.float32)
         self._mean, self._std = (self.on_device(one).view(1, -1, 1, 1) for one in (self.mean, self.std))
-        self.images, self.labels = self.on_device(images), self.on_device(labels)
+        self.images = self.on_device(images) if _fits(images, device) else torch.from_numpy(images)
+        self.labels = self.on_device(labels)
 
     def on_device(self, array: NDArray[np.generic]) -> Tensor:
         """An array as a tensor on the device."""
@@ -64,10 +65,15 @@ class Material:
 
     def batch(self, chosen: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """Augmented, normalised images and the labels of some indices."""
-        images = self.images[chosen].float()
+        images = self.images[chosen.to(self.images.device)].to(self.device).float()
         for augment in self._augmentations:
             images = augment(images, generator)
         return self.normalised(images), self.labels[chosen]
+
+
+def _fits(images: Images, device: torch.device) -> bool:
+    """Whether a device has room for images beside a training; from elsewhere they come batch by batch."""
+    return device.type == "cpu" or images.nbytes < torch.cuda.mem_get_info(device)[0] / 2
 
 
 class Trainer:

@@ -107,6 +107,13 @@ def test_the_proxy_task_normalises_by_the_training_images(tiny):
     assert float(images.std()) == pytest.approx(1, abs=1e-3)
 
 
+def test_images_that_do_not_fit_on_the_device_come_batch_by_batch(tiny, tiny_dataset, monkeypatch):
+    expected = ProxyTask(tiny_dataset, tiny.data, tiny.training).train(tiny.space.mobilenet_v2())
+    monkeypatch.setattr("evomnas.fitting._fits", lambda images, device: False)
+    found = ProxyTask(tiny_dataset, tiny.data, tiny.training).train(tiny.space.mobilenet_v2())
+    assert found.losses == expected.losses
+
+
 def test_a_few_large_images_are_normalised_too(tiny, rng):
     """More than ten million pixels in fewer than a thousand images."""
     from evomnas.data import Dataset
