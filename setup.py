@@ -4,7 +4,7 @@ from pathlib import Path
 
 from setuptools import find_packages, setup
 
-TEST = ["pytest>=8", "hypothesis>=6.100", "playwright>=1.40", "timm>=1.0", "executorch>=1.0"]
+TEST = ["pytest>=8", "hypothesis>=6.100", "playwright>=1.40", "timm>=1.0", "executorch>=1.0", "ray>=2.40"]
 
 setup(
     name="evomnas",

@@ -18,10 +18,9 @@ from evomnas.archive import Archive
 from evomnas.counting import count, smallest
 from evomnas.data import Dataset, load_dataset
 from evomnas.definition import AnyDefinition, Objective, ProblemDefinition, TableDefinition
-from evomnas.device import choose_device
 from evomnas.errors import InputError
 from evomnas.evaluation import AnyEvaluation, Cost, Evaluation, Failure, Measurement, TabularEvaluation
-from evomnas.executors import CandidateLimits, Executor, make_executor
+from evomnas.executors import CandidateLimits, Executor, Workers, make_executor
 from evomnas.latency.runtimes import Prepared
 from evomnas.layer_table import LayerTable, Parts
 from evomnas.limits import Limits
@@ -109,7 +108,7 @@ class AnyEvaluator(Protocol):
 def open_evaluator(
     definition: AnyDefinition,
     archive: Archive,
-    workers: int = 0,
+    workers: Workers = 0,
     device: str = "auto",
     candidates: CandidateLimits = CandidateLimits(),
 ) -> Iterator[AnyEvaluator]:
@@ -125,7 +124,7 @@ def open_evaluator(
             stack.callback(executor.close)
             dataset = load_dataset(definition.data)
             executor.load(dataset)
-            evaluator = Evaluator(definition, dataset, archive, executor, device, candidates)
+            evaluator = Evaluator(definition, dataset, archive, executor, candidates)
         stack.callback(evaluator.close)
         yield evaluator
 
@@ -139,7 +138,6 @@ class Evaluator:
         dataset: Its images.
         archive: Where results are kept and looked up.
         executor: Where candidates are prepared and trained; idle while a latency is taken.
-        device: `auto`, `cpu` or `cuda`, for the trainings.
         candidates: What one of them may take.
         on_progress: Told what is being done.
         spent: Where the time went.
@@ -149,7 +147,6 @@ class Evaluator:
     dataset: Dataset
     archive: Archive
     executor: Executor
-    device: str = "auto"
     candidates: CandidateLimits = field(default_factory=CandidateLimits)
     on_progress: OnPhase = field(default=lambda phase: None)
     spent: Spent = field(default_factory=Spent)
@@ -168,7 +165,7 @@ class Evaluator:
             "data": self.dataset.fingerprint,
             "augment": list(self.definition.data.augment),
             "training": self.definition.training.model_dump(mode="json"),
-            "device": choose_device(self.device),
+            "device": self.executor.device,
         }
 
     def _prepare_reference(self, reference: Architecture) -> Prepared:

@@ -1,4 +1,4 @@
-"""Where candidates are prepared and trained: in this process, or in worker processes (pebble).
+"""Where candidates are prepared and trained: in this process, in worker processes (pebble), or on a cluster.
 
 Both give the same results, whatever their number of workers: a training uses one thread and is a function
 of problem and architecture.
@@ -19,7 +19,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from multiprocessing import connection, forkserver, resource_tracker
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
@@ -29,6 +29,7 @@ import numpy as np
 from evomnas.data import Dataset
 from evomnas.definition import ProblemDefinition
 from evomnas.device import choose_device
+from evomnas.errors import InputError
 from evomnas.evaluation import Failure
 from evomnas.latency import lock
 from evomnas.machine import memory_gib, usable_cores
@@ -72,8 +73,63 @@ class CandidateLimits:
         return cls(**json.loads(text))
 
 
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """A Ray cluster that trains the candidates, in place of processes of this machine.
+
+    Attributes:
+        address: Its head, `host:port`, or `auto` for the one that this machine belongs to; without it one is started
+            here.
+        cpus: CPUs that Ray sets aside for a candidate; a training uses one.
+        gpus: GPUs, or a share of one; 0 trains on the CPU.
+    """
+
+    address: str | None = None
+    cpus: float = 1.0
+    gpus: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not 0 < self.cpus <= 4096 or not 0 <= self.gpus <= 4096 or (self.gpus > 1 and self.gpus % 1):
+            raise InputError(
+                f"a candidate can have more than 0 CPUs and a share of a GPU or whole ones, not {self.cpus:g} CPUs and "
+                f"{self.gpus:g} GPUs: for example --candidate-cpus 1 --candidate-gpus 0.5"
+            )
+
+
+Workers = int | Cluster
+
+
+@dataclass
+class Patience:
+    """When a candidate's job counts as hanging: by its limits, or by the longest one before it."""
+
+    limits: CandidateLimits
+    longest: dict[str, float] = field(default_factory=dict)  # seconds, by job
+
+    def seconds(self, job: str) -> float | None:
+        """After how many seconds a job is given up; None where that cannot be said yet."""
+        if self.limits.seconds is not None or job not in self.longest:
+            return self.limits.seconds
+        return max(LEAST_PATIENCE_S, PATIENCE * self.longest[job])
+
+    def learn(self, job: str, seconds: float) -> None:
+        """Note how long one took."""
+        self.longest[job] = max(seconds, self.longest.get(job, 0.0))
+
+    def failure(self) -> Failure:
+        """Of a candidate that was given up."""
+        limit = self.limits.seconds
+        why = f"{PATIENCE:g} times as long as any before it" if limit is None else f"more than {limit:g} s"
+        return Failure("time-out", f"given up: it took {why}")
+
+
 class Executor(Protocol):
     """Prepares and trains candidates; `load` comes first, `close` last."""
+
+    @property
+    def device(self) -> str:
+        """What trains: `cpu` or `cuda`."""
+        ...
 
     def load(self, dataset: Dataset) -> None:
         """Give it the images."""
@@ -92,19 +148,19 @@ class InProcessExecutor:
     """One candidate after another, here."""
 
     def __init__(self, definition: ProblemDefinition, device: str = "auto") -> None:
-        self._definition, self._device = definition, device
+        self._definition, self.device = definition, choose_device(device)
 
     def load(self, dataset: Dataset) -> None:
         """Give it the images."""
         from evomnas.workbench import Workbench
 
-        self._bench = Workbench(self._definition, dataset, self._device)
+        self._bench = Workbench(self._definition, dataset, self.device)
 
     def run(self, job: str, items: Iterable[Item], on_wait: Callable[[], None]) -> Jobs[Item]:
         """Do a job for each, in order."""
         for item in items:
             on_wait()
-            with _room_for(job):
+            with room_for(job):
                 outcome = self._bench.attempt(job, item)
             yield item, outcome
 
@@ -129,12 +185,12 @@ class PoolExecutor:
         self._scratch = Scratch()
         self._folder = self._scratch.path
         self._pool: ProcessPool | None = None
-        self._workers, self._limits = workers, limits
-        self._longest: dict[str, float] = {}  # seconds, by job
+        self._workers, self._patience = workers, Patience(limits)
+        self.device = choose_device(device)
         memory = limits.memory_gib
-        if memory is None and choose_device(device) == "cpu":
-            memory = max(LEAST_MEMORY_GIB, memory_gib() / workers) if memory_gib() else None
-        self._arguments = (definition.model_dump(mode="json"), str(self._folder), device, memory)
+        if memory is None and self.device == "cpu":
+            memory = share_of_memory(workers)
+        self._arguments = (definition.model_dump(mode="json"), str(self._folder), self.device, memory)
         self._context = multiprocessing.get_context(_START_METHOD)
         if _START_METHOD == "forkserver":  # it imports while this process reads the images
             self._context.set_forkserver_preload(["evomnas.workbench"])
@@ -163,7 +219,7 @@ class PoolExecutor:
         while queue or running:
             while queue and len(running) <= self._workers:  # one more than work, so that nobody waits
                 item, tries = queue.popleft()
-                running[self._pool.schedule(_work, args=(job, item, self._patience(job)))] = item, tries
+                running[self._pool.schedule(_work, args=(job, item, self._patience.seconds(job)))] = item, tries
             done, _ = concurrent.futures.wait(running, timeout=0.2, return_when=concurrent.futures.FIRST_COMPLETED)
             on_wait()
             for future in done:
@@ -176,12 +232,6 @@ class PoolExecutor:
                 else:
                     yield item, replace(outcome, tries=tries)
 
-    def _patience(self, job: str) -> float | None:
-        """After how many seconds a candidate's job counts as hanging."""
-        if self._limits.seconds is not None or job not in self._longest:
-            return self._limits.seconds
-        return max(LEAST_PATIENCE_S, PATIENCE * self._longest[job])
-
     def _outcome(self, job: str, future: concurrent.futures.Future[Any]) -> Outcome:
         from pebble import ProcessExpired
 
@@ -189,11 +239,9 @@ class PoolExecutor:
             seconds, outcome = future.result()
         except ProcessExpired as error:
             if error.exitcode == -signal.SIGALRM:
-                limit = self._limits.seconds
-                why = f"{PATIENCE:g} times as long as any before it" if limit is None else f"more than {limit:g} s"
-                return Failure("time-out", f"given up: it took {why}")
+                return self._patience.failure()
             return Failure("killed", f"the worker process ended with exit code {error.exitcode} while it was at work")
-        self._longest[job] = max(seconds, self._longest.get(job, 0.0))
+        self._patience.learn(job, seconds)
         return outcome
 
     def _wait_for_workers(self) -> None:
@@ -227,7 +275,7 @@ def _interrupts_blocked() -> Iterator[None]:
 
 
 @contextmanager
-def _room_for(job: str) -> Iterator[None]:
+def room_for(job: str) -> Iterator[None]:
     """Nothing is trained while a latency is taken; the wait is no part of a candidate's time."""
     with lock.training() if job == "train" else nullcontext():
         yield
@@ -238,10 +286,22 @@ def default_workers(device: str = "auto") -> int:
     return usable_cores() if choose_device(device) == "cpu" else 1
 
 
+def share_of_memory(workers: float) -> float | None:
+    """GiB for one of so many workers of this machine; None where the system does not tell."""
+    return max(LEAST_MEMORY_GIB, memory_gib() / workers) if memory_gib() else None
+
+
 def make_executor(
-    definition: ProblemDefinition, workers: int, device: str = "auto", limits: CandidateLimits = CandidateLimits()
+    definition: ProblemDefinition,
+    workers: Workers,
+    device: str = "auto",
+    limits: CandidateLimits = CandidateLimits(),
 ) -> Executor:
-    """Worker processes, or this process where `workers` is 0; it has no limits."""
+    """A cluster, worker processes, or this process where `workers` is 0; it has no limits."""
+    if isinstance(workers, Cluster):
+        from evomnas.cluster import RayExecutor
+
+        return RayExecutor(definition, workers, limits)
     return PoolExecutor(definition, workers, device, limits) if workers else InProcessExecutor(definition, device)
 
 
@@ -256,12 +316,17 @@ _bench: Workbench | None = None
 def _start_worker(definition: dict[str, Any], folder: str, device: str, memory: float | None) -> None:
     global _definition, _files, _device
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    if memory is not None:  # what it writes to, not what it maps: libraries map far more than they use
-        resource.setrlimit(resource.RLIMIT_DATA, (int(memory * 2**30), resource.RLIM_INFINITY))
+    limit_memory(memory)
     _definition, _files, _device = ProblemDefinition.model_validate(definition), Path(folder), device
     (_files / f"worker-{os.getpid()}").touch()
     threading.Thread(target=_end_with_parent, daemon=True).start()
     importlib.import_module("evomnas.workbench")  # torch takes seconds: now, not with the first candidate
+
+
+def limit_memory(gib: float | None) -> None:
+    """Give this process so much; what it writes to, not what it maps: libraries map far more than they use."""
+    if gib is not None:
+        resource.setrlimit(resource.RLIMIT_DATA, (int(gib * 2**30), resource.RLIM_INFINITY))
 
 
 def _end_with_parent() -> None:
@@ -285,7 +350,7 @@ def _work(job: str, item: Any, patience: float | None) -> tuple[float, Outcome]:
         arrays = {path.stem: np.load(path, mmap_mode="c") for path in _files.glob("*.npy")}
         arrays["classes"] = tuple(map(str, arrays["classes"]))
         _bench = Workbench(_definition, Dataset(**arrays), _device)
-    with _room_for(job):
+    with room_for(job):
         started = time.perf_counter()
         signal.setitimer(signal.ITIMER_REAL, patience or 0.0)  # its signal ends a process in native code as well
         outcome = _bench.attempt(job, item)

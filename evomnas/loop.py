@@ -24,7 +24,7 @@ from evomnas.definition import AnyDefinition, TableDefinition, load_definition
 from evomnas.errors import InputError
 from evomnas.evaluation import AnyArchitecture, AnyEvaluation
 from evomnas.evaluator import AnyEvaluator, open_evaluator
-from evomnas.executors import CandidateLimits
+from evomnas.executors import CandidateLimits, Workers
 from evomnas.pareto import Front, hypervolume
 from evomnas.problem import told
 from evomnas.reward import Goal
@@ -84,7 +84,7 @@ def search(
     out: Path | str | None = None,
     archive: Path | str | None = None,
     time_limit_s: float | None = None,
-    workers: int = 0,
+    workers: Workers = 0,
     device: str = "auto",
     candidates: CandidateLimits = CandidateLimits(),
     on_progress: OnProgress = lambda progress: None,
@@ -102,7 +102,7 @@ def search(
         out: The run's folder; `runs/PROBLEM-ALGORITHM-sSEED` by default.
         archive: The archive file; `evomnas.sqlite` beside the run's folder by default.
         time_limit_s: Stop after so many seconds.
-        workers: Worker processes for the trainings; 0 trains in this process. The command starts
+        workers: Worker processes for the trainings, or a `Cluster`; 0 trains in this process. The command starts
             `default_workers()`. With workers, a script needs the usual `if __name__ == "__main__":` around
             its body, since they import it.
         device: `auto`, `cpu` or `cuda`.
@@ -155,7 +155,7 @@ def resume(
     *,
     budget: int | None = None,
     time_limit_s: float | None = None,
-    workers: int = 0,
+    workers: Workers = 0,
     device: str = "auto",
     on_progress: OnProgress = lambda progress: None,
 ) -> Run:
@@ -209,14 +209,14 @@ def check_budget(budget: int) -> None:
         raise InputError(f"the budget must be at least 1 evaluation, got {budget}: for example --budget 64")
 
 
-def check_settings(budget: int, seed: int, time_limit_s: float | None, workers: int) -> None:
+def check_settings(budget: int, seed: int, time_limit_s: float | None, workers: Workers) -> None:
     """Raise InputError where one of them is out of range."""
     check_budget(budget)
     if not 0 <= seed < 2**63:
         raise InputError(f"the seed must be 0 or more and below 2^63, got {seed}: for example --seed 1")
     if time_limit_s is not None and not time_limit_s > 0:
         raise InputError(f"the time limit must be positive, got {time_limit_s}: for example --time 10m")
-    if not 0 <= workers <= 1024:
+    if isinstance(workers, int) and not 0 <= workers <= 1024:
         raise InputError(f"workers must lie between 0 and 1024, got {workers}: for example --workers 2")
 
 

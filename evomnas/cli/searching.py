@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
+from enum import StrEnum
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -22,9 +23,17 @@ from evomnas.errors import InputError, unknown
 if TYPE_CHECKING:  # imported where they are used, so that --help does not wait for torch
     from rich.progress import TaskID
 
-    from evomnas.executors import CandidateLimits
+    from evomnas.executors import CandidateLimits, Workers
     from evomnas.loop import Progress
     from evomnas.runs import Run
+
+
+class ExecutorKind(StrEnum):
+    """Where candidates are trained."""
+
+    LOCAL = "local"
+    RAY = "ray"
+
 
 LINE_EVERY_S = 20.0  # where progress goes to a file
 
@@ -52,6 +61,22 @@ CandidateMemoryOption = Annotated[
         help="Memory that one candidate may take [default: an even share of the machine's].",
     ),
 ]  # fmt: skip
+ExecutorOption = Annotated[
+    ExecutorKind, typer.Option("--executor", help="Where candidates are trained: on this machine, or on a Ray cluster.")
+]
+RayAddressOption = Annotated[
+    str | None,
+    typer.Option(
+        "--ray-address", metavar="HOST:PORT", show_default=False,
+        help="The cluster's head, or auto for the one this machine belongs to [default: one is started here].",
+    ),
+]  # fmt: skip
+CandidateCpusOption = Annotated[
+    float, typer.Option("--candidate-cpus", help="CPUs of the cluster for each candidate; a training uses one.")
+]
+CandidateGpusOption = Annotated[
+    float, typer.Option("--candidate-gpus", help="GPUs of the cluster, or a share of one, for each candidate.")
+]
 TargetsOption = Annotated[
     str | None,
     typer.Option(
@@ -107,22 +132,25 @@ def run(
     tournament: TournamentOption = None,
     candidate_time: CandidateTimeOption = None,
     candidate_memory: CandidateMemoryOption = None,
+    executor: ExecutorOption = ExecutorKind.LOCAL,
+    ray_address: RayAddressOption = None,
+    candidate_cpus: CandidateCpusOption = 1.0,
+    candidate_gpus: CandidateGpusOption = 0.0,
 ) -> None:
     """Search a problem for its Pareto set of accuracy and measured latency."""
     options = algorithm_options(target, reward, alpha, beta, population, tournament)
     limit = _seconds(time_limit)
     with _display() as on_progress:
         from evomnas.definition import load_definition
-        from evomnas.executors import default_workers
         from evomnas.loop import default_folder, search
 
         definition = load_definition(problem, settings or [])
-        workers = default_workers(device) if workers is None else workers
+        where = _workers(executor, workers, device, ray_address, candidate_cpus, candidate_gpus)
         folder = out or default_folder(definition, algo, seed)
         with _resumable(folder):
             finished = search(
                 definition, algo, options=options, budget=budget, seed=seed, out=folder, archive=archive,
-                time_limit_s=limit, workers=workers, device=device,
+                time_limit_s=limit, workers=where, device=device,
                 candidates=candidate_limits(candidate_time, candidate_memory), on_progress=on_progress,
             )  # fmt: skip
             _finish(finished)
@@ -138,20 +166,40 @@ def resume(
     time_limit: TimeOption = None,
     workers: WorkersOption = None,
     device: DeviceOption = "auto",
+    executor: ExecutorOption = ExecutorKind.LOCAL,
+    ray_address: RayAddressOption = None,
+    candidate_cpus: CandidateCpusOption = 1.0,
+    candidate_gpus: CandidateGpusOption = 0.0,
 ) -> None:
     """Go on with a run that was stopped, or raise its budget."""
     limit = _seconds(time_limit)
     with _display() as on_progress:
-        from evomnas.executors import default_workers
         from evomnas.loop import resume as resume_search
 
-        workers = default_workers(device) if workers is None else workers
-
+        where = _workers(executor, workers, device, ray_address, candidate_cpus, candidate_gpus)
         with _resumable(folder):
             finished = resume_search(
-                folder, budget=budget, time_limit_s=limit, workers=workers, device=device, on_progress=on_progress
+                folder, budget=budget, time_limit_s=limit, workers=where, device=device, on_progress=on_progress
             )
             _finish(finished)
+
+
+def _workers(
+    executor: ExecutorKind, workers: int | None, device: str, address: str | None, cpus: float, gpus: float
+) -> Workers:
+    """Worker processes here, or a cluster."""
+    from evomnas.executors import Cluster, default_workers
+
+    if executor is ExecutorKind.LOCAL:
+        if address is not None or (cpus, gpus) != (1.0, 0.0):
+            raise InputError("--ray-address, --candidate-cpus and --candidate-gpus are a cluster's: add --executor ray")
+        return default_workers(device) if workers is None else workers
+    if workers is not None or device != "auto":
+        raise InputError(
+            "--workers and --device are this machine's: a cluster trains as many candidates as it has room for, on "
+            "GPUs with --candidate-gpus 1"
+        )
+    return Cluster(address, cpus, gpus)
 
 
 def candidate_limits(time_limit: str | None, memory: float | None) -> CandidateLimits:

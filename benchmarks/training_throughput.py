@@ -1,0 +1,122 @@
+"""How fast are candidates trained, against the loop that one would write, and against what the processor can do?
+
+Random candidates of a problem are trained by its recipe in two ways, a few at a time in turn, so that a change of the
+machine's speed meets both:
+
+- plain: a DataLoader that normalises image by image, PyTorch's default memory layout, one process, all threads;
+- evomnas: as a search does it, in worker processes.
+
+Prints candidates per hour and training images per second of both, the ratio, and which share of the arithmetic that a
+float32 matrix product reaches on all cores each of them uses (three times a network's MACs per training image).
+
+    python benchmarks/training_throughput.py [digits] [--networks 20] [--set data.path=FOLDER]
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+
+import numpy as np
+import torch
+from torch import nn
+from torch.utils.data import DataLoader, Dataset
+from torchvision import transforms
+
+from evomnas.architecture import Architecture
+from evomnas.counting import count
+from evomnas.data import Dataset as Splits
+from evomnas.data import load_dataset
+from evomnas.definition import ProblemDefinition, load_definition
+from evomnas.executors import default_workers, make_executor
+from evomnas.machine import processor, usable_cores
+from evomnas.network import build_network
+
+AT_A_TIME = 5
+
+
+class Images(Dataset):
+    """Training images as most loops read them: one at a time."""
+
+    def __init__(self, splits: Splits) -> None:
+        self.images, self.labels = splits.train_images.transpose(0, 2, 3, 1), splits.train_labels
+        mean, std = self.images.mean((0, 1, 2)) / 255, self.images.std((0, 1, 2)) / 255
+        self.transform = transforms.Compose([transforms.ToTensor(), transforms.Normalize(mean, std)])
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, index: int) -> tuple[torch.Tensor, int]:
+        return self.transform(self.images[index]), int(self.labels[index])
+
+
+def plain(definition: ProblemDefinition, splits: Splits, architectures: list[Architecture]) -> None:
+    recipe = definition.training
+    for architecture in architectures:
+        network = build_network(architecture, len(splits.classes), splits.channels, bn_momentum=recipe.bn_momentum)
+        loader = DataLoader(Images(splits), recipe.batch, shuffle=True, drop_last=True)
+        optimizer = torch.optim.SGD(
+            network.parameters(), recipe.learning_rate, recipe.momentum, weight_decay=recipe.weight_decay, nesterov=True
+        )
+        schedule = torch.optim.lr_scheduler.OneCycleLR(
+            optimizer, recipe.learning_rate, recipe.epochs * len(loader), pct_start=recipe.warmup
+        )
+        loss_function = nn.CrossEntropyLoss(label_smoothing=recipe.label_smoothing)
+        for _ in range(recipe.epochs):
+            for images, labels in loader:
+                optimizer.zero_grad()
+                loss_function(network(images), labels).backward()
+                optimizer.step()
+                schedule.step()
+
+
+def matrix_product_macs_per_s() -> float:
+    """What a float32 matrix product reaches on all cores, the best of ten."""
+    torch.set_num_threads(usable_cores())
+    values, best = torch.randn(1024, 1024), 0.0
+    for _ in range(10):
+        started = time.perf_counter()
+        values @ values
+        best = max(best, 1024**3 / (time.perf_counter() - started))
+    return best
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("problem", nargs="?", default="digits")
+    parser.add_argument("--networks", type=int, default=20)
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
+    options = parser.parse_args()
+    definition = load_definition(options.problem, options.set)
+    splits = load_dataset(definition.data)
+    shape = {"classes": len(splits.classes), "channels": splits.channels, "resolution": definition.data.resolution}
+    rng = np.random.default_rng(0)
+    architectures = [definition.space.decode(definition.space.draw(rng)) for _ in range(options.networks)]
+    images = definition.training.epochs * len(splits.train_labels) * len(architectures)
+    macs = images / len(architectures) * 3 * sum(count(one, **shape).macs for one in architectures)
+    most = matrix_product_macs_per_s()
+    seconds = {"plain": 0.0, "evomnas": 0.0}
+    executor = make_executor(definition, default_workers("cpu"), "cpu")
+    try:
+        executor.load(splits)
+        list(executor.run("cost", architectures[:2], lambda: None))  # the workers have imported everything
+        for start in range(0, len(architectures), AT_A_TIME):
+            some = architectures[start : start + AT_A_TIME]
+            for way in seconds:
+                started = time.perf_counter()
+                if way == "plain":
+                    plain(definition, splits, some)
+                else:
+                    list(executor.run("train", some, lambda: None))
+                seconds[way] += time.perf_counter() - started
+    finally:
+        executor.close()
+    print(f"{processor()}, {usable_cores()} cores; {len(architectures)} candidates of {definition.name}")
+    for way, taken in seconds.items():
+        print(f"{way:8} {3600 * len(architectures) / taken:7.0f} candidates per hour, {images / taken:8.0f} images/s, "
+              f"{macs / taken / most:5.1%} of a matrix product")  # fmt: skip
+    print(f"ratio    {seconds['plain'] / seconds['evomnas']:.2f}")
+
+
+if __name__ == "__main__":
+    main()

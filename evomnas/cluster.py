@@ -1,0 +1,202 @@
+"""Where candidates are trained on many machines: a Ray cluster.
+
+The images travel once to every node, which keeps them in memory that its workers share. Latencies are taken where the
+search runs, or on the problem's `latency.target`; a training on that machine waits meanwhile, those on other nodes go
+on. The search alone writes the archive, and a candidate whose worker or node is lost is tried elsewhere.
+"""
+
+from __future__ import annotations
+
+import logging
+import signal
+import socket
+import time
+import uuid
+import warnings
+from collections import deque
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from evomnas.data import Dataset
+from evomnas.definition import ProblemDefinition
+from evomnas.errors import InputError
+from evomnas.evaluation import Failure
+from evomnas.executors import (
+    CandidateLimits,
+    Cluster,
+    Item,
+    Jobs,
+    Outcome,
+    Patience,
+    limit_memory,
+    room_for,
+    share_of_memory,
+)
+from evomnas.machine import usable_cores
+
+if TYPE_CHECKING:
+    from evomnas.workbench import Workbench
+
+TRIES = 4  # of a candidate whose worker or node was lost
+ANSWER_S = 10.0  # a cluster's head that does not answer within it is not there
+
+
+class RayExecutor:
+    """Candidates as tasks of a Ray cluster, so many at a time as its CPUs and GPUs have room for."""
+
+    def __init__(
+        self, definition: ProblemDefinition, cluster: Cluster, limits: CandidateLimits = CandidateLimits()
+    ) -> None:
+        try:
+            import ray
+        except ImportError:
+            raise InputError("a cluster needs Ray, which is not installed: pip install 'evomnas[ray]'") from None
+        self._ray: Any = ray
+        self._cluster, self._patience = cluster, Patience(limits)
+        self.device = "cuda" if cluster.gpus else "cpu"
+        self._is_ours = not ray.is_initialized()
+        if self._is_ours:
+            _connect(ray, cluster.address)
+        self._settings = (uuid.uuid4().hex, definition.model_dump(mode="json"), self.device, cluster.cpus, limits)
+        options = {"num_cpus": cluster.cpus, "num_gpus": cluster.gpus, "max_retries": TRIES - 1}
+        self._work = self._ray.remote(**options)(_work)
+
+    def load(self, dataset: Dataset) -> None:
+        """Give the cluster the images, and wait until a first worker has imported everything.
+
+        Raises:
+            InputError: The nodes lack evomnas, or none of them has what a candidate needs.
+        """
+        wanted = {"CPU": self._cluster.cpus, "GPU": self._cluster.gpus}
+        nodes = [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
+        if not any(all(node.get(name, 0) >= amount for name, amount in wanted.items()) for node in nodes):
+            most = ", ".join(f"{max(node.get(name, 0) for node in nodes):g} {name}s" for name in wanted)
+            raise InputError(
+                f"no node of the cluster has the {self._cluster.cpus:g} CPUs and {self._cluster.gpus:g} GPUs that a "
+                f"candidate is to have, at most {most}: change --candidate-cpus or --candidate-gpus"
+            )
+        self._dataset = self._ray.put(dataset)
+        try:
+            self._ray.get(self._submit("nothing", None))
+        except self._ray.exceptions.RayTaskError as error:
+            reason = str(error.cause).strip().splitlines()[-1:] or [repr(error.cause)]
+            raise InputError(f"a node of the cluster cannot work: {reason[0]}; all need the same evomnas") from None
+
+    def _submit(self, job: str, item: Any) -> Any:
+        return self._work.remote(self._settings, self._dataset, job, item, self._patience.seconds(job))
+
+    def run(self, job: str, items: Iterable[Item], on_wait: Callable[[], None]) -> Jobs[Item]:
+        """Do a job for each; yields results as they end."""
+        queue = deque(items)
+        running: dict[Any, Item] = {}
+        try:
+            while queue or running:
+                while queue and len(running) <= self._room():  # one more than work, so that nobody waits
+                    item = queue.popleft()
+                    running[self._submit(job, item)] = item
+                done, _ = self._ray.wait(list(running), num_returns=1, timeout=0.2)
+                on_wait()
+                for reference in done:
+                    yield running.pop(reference), self._outcome(job, reference)
+        finally:
+            for reference in running:
+                self._ray.cancel(reference, force=True)
+
+    def _room(self) -> float:
+        """How many candidates the cluster has room for now; nodes come and go."""
+        found = self._ray.cluster_resources()
+        wanted = {"CPU": self._cluster.cpus, "GPU": self._cluster.gpus}
+        return min(float(found.get(name, 0.0)) / amount for name, amount in wanted.items() if amount)
+
+    def _outcome(self, job: str, reference: Any) -> Outcome:
+        errors = self._ray.exceptions
+        try:
+            seconds, outcome = self._ray.get(reference)
+        except errors.RayTaskError as error:
+            raise error.cause from None  # wrong input: all else becomes a Failure where it happens
+        except errors.OutOfMemoryError:
+            return Failure("out-of-memory", "its node ran out of memory", tries=TRIES)
+        except errors.RayError as error:
+            reason = str(error).strip().splitlines()[:1] or [type(error).__name__]
+            return Failure("killed", f"its worker or node was lost: {reason[0]}", tries=TRIES)
+        if outcome is None:
+            return self._patience.failure()
+        self._patience.learn(job, seconds)
+        return outcome
+
+    def close(self) -> None:
+        """Leave the cluster; one that was started here ends."""
+        if self._is_ours:
+            self._ray.shutdown()
+
+
+def _connect(ray: Any, address: str | None) -> None:
+    """Start a cluster here or join one; Ray's own handler of SIGTERM would take ours away."""
+    handler = signal.getsignal(signal.SIGTERM)
+    try:
+        if address not in (None, "auto"):  # Ray itself tries for minutes
+            host, _, port = str(address).rpartition(":")
+            socket.create_connection((host, int(port)), ANSWER_S).close()
+        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+    except (OSError, ValueError, RuntimeError) as error:
+        raise InputError(
+            f"no Ray cluster answers at {address}: {str(error).splitlines()[0]}; start one with `ray start --head` and "
+            "name its HOST:PORT, or leave --ray-address out"
+        ) from None
+    finally:
+        signal.signal(signal.SIGTERM, handler)
+
+
+# --- on a node -------------------------------------------------------------------------------------------
+
+_bench: tuple[str, Workbench] | None = None
+
+
+class _GivenUp(BaseException):
+    """The candidate's time is over."""
+
+
+def _work(
+    settings: tuple[str, dict[str, Any], str, float, CandidateLimits],
+    dataset: Dataset,
+    job: str,
+    item: Any,
+    patience: float | None,
+) -> tuple[float, Outcome | None]:
+    """How long a job took, and what came of it; nothing where it was given up."""
+    global _bench
+    identity, definition, device, cpus, limits = settings
+    if _bench is None or _bench[0] != identity:
+        from evomnas.workbench import Workbench
+
+        if limits.memory_gib is not None or device == "cpu":
+            limit_memory(limits.memory_gib or share_of_memory(max(1.0, usable_cores() / cpus)))
+        warnings.filterwarnings("ignore", "The given NumPy array is not writable")  # all workers of a node share it
+        _bench = identity, Workbench(ProblemDefinition.model_validate(definition), dataset, device)
+    if job == "nothing":
+        return 0.0, True
+    with room_for(job):
+        started = time.perf_counter()
+        outcome = _within(patience, _bench[1].attempt, job, item)
+        return time.perf_counter() - started, outcome
+
+
+def _within(seconds: float | None, work: Callable[..., Outcome], *arguments: Any) -> Outcome | None:
+    """What `work` returns; None where it takes longer."""
+    late = False
+
+    def give_up(signum: int, frame: object) -> NoReturn:
+        nonlocal late
+        late = True
+        raise _GivenUp
+
+    before = signal.signal(signal.SIGALRM, give_up)
+    signal.setitimer(signal.ITIMER_REAL, seconds or 0.0)
+    try:
+        outcome = work(*arguments)
+    except _GivenUp:
+        outcome = None
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0.0)
+        signal.signal(signal.SIGALRM, before)
+    return None if late else outcome  # native code makes errors of its own of what is raised within it

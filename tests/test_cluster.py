@@ -1,0 +1,97 @@
+"""Candidates on a real Ray cluster of several nodes on this machine, one of which is lost in the middle."""
+
+from __future__ import annotations
+
+import sqlite3
+
+import numpy as np
+import pytest
+import ray
+
+from evomnas.architecture import Architecture
+from evomnas.errors import InputError
+from evomnas.executors import CandidateLimits, Cluster, InProcessExecutor, make_executor
+from evomnas.loop import search
+
+SMALL = Architecture.parse("stem8_s1-conv_k3_s1_f8_n1-head16")
+HUGE = Architecture.parse("stem8_s1-conv_k3_s1_f8192_n2-head16")  # a layer of 2.25 GiB
+
+
+@pytest.fixture(scope="module")
+def nodes():
+    """A head without CPUs, and one node that trains one candidate at a time."""
+    from ray.cluster_utils import Cluster as Nodes
+
+    nodes = Nodes(initialize_head=True, head_node_args={"num_cpus": 0, "object_store_memory": 100 * 2**20})
+    nodes.add_node(num_cpus=1, object_store_memory=100 * 2**20)
+    nodes.wait_for_nodes()
+    yield nodes
+    ray.shutdown()
+    nodes.shutdown()
+
+
+@pytest.fixture
+def executor(nodes, tiny, tiny_dataset):
+    executor = make_executor(tiny, Cluster(nodes.address))
+    executor.load(tiny_dataset)
+    yield executor
+    executor.close()
+
+
+def test_candidates_of_a_lost_node_are_tried_elsewhere_and_come_out_as_in_this_process(
+    nodes, executor, tiny, tiny_dataset
+):
+    architectures = [tiny.space.decode(genome) for genome in tiny.space.sample(5, np.random.default_rng(1))]
+    here = InProcessExecutor(tiny)
+    here.load(tiny_dataset)
+    expected = {one: result.accuracy for one, result in here.run("train", architectures, lambda: None)}
+    lost = next(node for node in nodes.worker_nodes)
+    found = {}
+    for architecture, result in executor.run("train", architectures, lambda: None):
+        found[architecture] = result.accuracy
+        if len(found) == 1:
+            nodes.add_node(num_cpus=1, object_store_memory=100 * 2**20)
+            nodes.remove_node(lost, allow_graceful=False)
+    assert found == expected
+
+
+def test_a_search_on_a_cluster_is_the_search_on_this_machine(nodes, tiny, finished_run, tmp_path):
+    with sqlite3.connect(tmp_path / "evomnas.sqlite") as archive, sqlite3.connect(finished_run.archive.path) as known:
+        known.backup(archive)
+        archive.execute("DELETE FROM trainings WHERE rowid % 4 = 0")  # not latencies: those never come out alike
+    run = search(tiny, budget=24, seed=3, out=tmp_path / "run", workers=Cluster(nodes.address))
+    assert [result.to_dict() for result in run.results()] == [result.to_dict() for result in finished_run.results()]
+
+
+@pytest.mark.parametrize(
+    ("architecture", "limits", "kind"),
+    [
+        (SMALL, CandidateLimits(seconds=5.0), "time-out"),
+        (HUGE, CandidateLimits(memory_gib=1.5), "out-of-memory"),
+    ],
+)
+def test_a_candidate_that_hangs_or_wants_too_much_memory_fails_alone(
+    architecture, limits, kind, nodes, tiny, tiny_dataset
+):
+    slow = tiny.model_copy(update={"training": tiny.training.model_copy(update={"epochs": 1_000_000})})
+    executor = make_executor(slow, Cluster(nodes.address), limits=limits)
+    try:
+        executor.load(tiny_dataset)
+        [(_, failure)] = executor.run("train", [architecture], lambda: None)
+        assert failure.kind == kind, failure
+        [(_, outcome)] = executor.run("prepare", [SMALL], lambda: None)
+        assert outcome[0].params > 0
+    finally:
+        executor.close()
+
+
+def test_what_no_node_has_and_a_cluster_that_is_not_there_are_said_in_one_line(nodes, tiny, tiny_dataset):
+    executor = make_executor(tiny, Cluster(nodes.address, gpus=1.0))
+    with pytest.raises(InputError, match="at most 1 CPUs, 0 GPUs: change --candidate-cpus or --candidate-gpus"):
+        executor.load(tiny_dataset)
+    executor.close()
+    ray.shutdown()
+    with pytest.raises(InputError, match="no Ray cluster answers at 127.0.0.1:1"):
+        make_executor(tiny, Cluster("127.0.0.1:1"))
+    with pytest.raises(InputError, match="for example --candidate-cpus 1"):
+        Cluster(cpus=0)
