@@ -28,7 +28,7 @@ from evomnas.latency.runtimes import Prepared
 from evomnas.layer_table import LayerTable, Parts
 from evomnas.limits import Limits
 from evomnas.machine import describe_machine, describe_versions
-from evomnas.meter import Meter, Setting
+from evomnas.meter import Meter, problem_setting
 from evomnas.pareto import hypervolume, non_dominated
 from evomnas.table import TabularArchitecture
 
@@ -168,18 +168,7 @@ class Evaluator:
     spent: Spent = field(default_factory=Spent)
 
     def __post_init__(self) -> None:
-        latency = self.definition.latency
-        setting = Setting(
-            runtime=latency.runtime,
-            target=latency.target,
-            threads=latency.threads,
-            batch=latency.batch,
-            channels=self.dataset.channels,
-            resolution=self.definition.latency_resolution,
-            classes=len(self.dataset.classes),
-            reference=self.definition.space.mobilenet_v2(),
-            method=latency.method,
-        )
+        setting = problem_setting(self.definition, len(self.dataset.classes), self.dataset.channels)
         self.meter = Meter(setting, self._prepare_reference, self.archive)
         self._table = LayerTable(self.meter, self.definition.space, self._prepare, self._prepare_parts)
         self.device_key = self.meter.key

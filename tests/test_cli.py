@@ -43,6 +43,9 @@ def test_help_does_not_import_torch():
     [
         "run",
         "resume",
+        "train",
+        "baselines",
+        "export",
         "show",
         "report",
         "estimate",
@@ -64,7 +67,9 @@ def test_every_command_has_help_and_stands_in_the_readme(command):
 
 def test_problems_lists_the_built_in_ones():
     lines = evomnas("problems").stdout.splitlines()
-    assert [line.split()[0] for line in lines] == ["cifar10", "digits", "fashion-mnist", "images", "nas-bench-macro"]
+    assert [line.split()[0] for line in lines] == [
+        "cifar10", "digits", "fashion-mnist", "imagenet", "images", "nas-bench-macro",
+    ]  # fmt: skip
 
 
 def test_describe_gives_the_published_totals():

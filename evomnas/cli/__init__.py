@@ -5,6 +5,7 @@
 - `comparing`: compare and benchmark.
 - `results`: show, report, problems, describe.
 - `devices`: measure, runtimes, doctor.
+- `shipping`: train, baselines, export.
 - `tables`: plain columns.
 """
 
@@ -16,7 +17,7 @@ import sys
 def main() -> None:
     """Entry point of the command."""
     try:
-        from evomnas.cli import comparing, devices, results, searching  # noqa: F401 they register themselves
+        from evomnas.cli import comparing, devices, results, searching, shipping  # noqa: F401 they register themselves
         from evomnas.cli.app import run
     except KeyboardInterrupt:  # nothing is set up yet
         sys.stderr.write("evomnas: interrupted\n")
