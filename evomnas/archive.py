@@ -2,7 +2,8 @@
 
 Trainings and measurements are keyed by the architecture and by a context: a hash of everything that their
 result depends on (`context_key`), and of nothing else. They are added once and never changed, so that
-runs can share them. A run is its settings and the sequence of architectures that its algorithm asked for.
+runs can share them. So are full trainings, of whatever network, on all images and scored on the test split.
+A run is its settings and the sequence of architectures that its algorithm asked for.
 """
 
 from __future__ import annotations
@@ -22,7 +23,16 @@ from typing import Any
 
 from evomnas.architecture import Architecture
 from evomnas.errors import InputError
-from evomnas.evaluation import Cost, Evaluation, Failure, Measurement, TabularEvaluation, Training
+from evomnas.evaluation import (
+    Cost,
+    Evaluation,
+    Failure,
+    FullTraining,
+    Measurement,
+    Score,
+    TabularEvaluation,
+    Training,
+)
 from evomnas.latency.protocol import Calibration
 from evomnas.table import TabularArchitecture
 
@@ -56,6 +66,10 @@ CREATE TABLE asks (
 CREATE TABLE generations (
     run TEXT NOT NULL, generation INTEGER NOT NULL, seconds REAL NOT NULL, metrics TEXT NOT NULL,
     PRIMARY KEY (run, generation));
+CREATE TABLE full_trainings (
+    context TEXT NOT NULL, network TEXT NOT NULL, correct INTEGER, images INTEGER, losses TEXT, seconds REAL,
+    failure TEXT, created TEXT NOT NULL, PRIMARY KEY (context, network));
+CREATE TABLE aliases (alias TEXT NOT NULL, context TEXT NOT NULL, PRIMARY KEY (alias, context));
 """
 _MIGRATIONS = {  # from the version before to this one
     2: """
@@ -75,6 +89,10 @@ CREATE TABLE lookups (
 CREATE TABLE generations (
     run TEXT NOT NULL, generation INTEGER NOT NULL, seconds REAL NOT NULL, metrics TEXT NOT NULL,
     PRIMARY KEY (run, generation));
+CREATE TABLE full_trainings (
+    context TEXT NOT NULL, network TEXT NOT NULL, correct INTEGER, images INTEGER, losses TEXT, seconds REAL,
+    failure TEXT, created TEXT NOT NULL, PRIMARY KEY (context, network));
+CREATE TABLE aliases (alias TEXT NOT NULL, context TEXT NOT NULL, PRIMARY KEY (alias, context));
 """,
 }
 
@@ -244,12 +262,21 @@ class Archive:
         """Keep a layer's latency relative to the reference network."""
         self._insert("layers", {"context": device, "layer": layer, "ratio": ratio})
 
+    def add_alias(self, alias: str, context: str) -> None:
+        """Keep by which key those know a context who have not read the images that it depends on."""
+        self._insert("aliases", {"alias": alias, "context": context})
+
+    def aliased(self, alias: str) -> list[str]:
+        """The contexts of an alias."""
+        rows = self._connection.execute("SELECT context FROM aliases WHERE alias = ? ORDER BY context", (alias,))
+        return [row["context"] for row in rows]
+
     # --- evaluations -----------------------------------------------------------------------------------
 
     def add_measurement(
-        self, device: str, architecture: Architecture, result: Measurement | Failure, candidates: str = "{}"
+        self, device: str, architecture: object, result: Measurement | Failure, candidates: str = "{}"
     ) -> None:
-        """Keep an architecture's costs and latency on a device, or why it has none by the limits of `candidates`."""
+        """Keep a network's costs and latency on a device, or why it has none by the limits of `candidates`."""
         context = _context(device, result, candidates)
         values: dict[str, Any] = {"context": context, "architecture": str(architecture), "created": _now()}
         if isinstance(result, Failure):
@@ -285,6 +312,29 @@ class Archive:
             if row is not None:
                 return row
         return None
+
+    def add_full_training(self, context: str, network: object, result: FullTraining | Failure) -> None:
+        """Keep the outcome of the full training of an architecture, or of another network by its notation."""
+        values: dict[str, Any] = {"context": context, "network": str(network), "created": _now()}
+        if isinstance(result, Failure):
+            values["failure"] = json.dumps(asdict(result))
+        else:
+            values |= asdict(result.score) | {"losses": json.dumps(result.losses), "seconds": result.seconds}
+        self._insert("full_trainings", values)
+
+    def full_training(self, context: str, network: object) -> FullTraining | Failure | None:
+        """The outcome of a network's full training; None where there was none."""
+        row = self._row("full_trainings", context=context, network=str(network))
+        return None if row is None else _read_full_training(row)
+
+    def full_trainings(self, context: str) -> dict[str, FullTraining | Failure]:
+        """The outcomes of all full trainings of a context, by the networks' notations."""
+        rows = self._connection.execute("SELECT * FROM full_trainings WHERE context = ? ORDER BY created", (context,))
+        return {row["network"]: _read_full_training(row) for row in rows}
+
+    def measurement(self, device: str, network: object) -> Measurement | Failure | None:
+        """A network's costs and latency on a device, whatever a candidate may take."""
+        return _read_measurement(self._row("measurements", context=device, architecture=str(network)))
 
     def add_lookups(self, table: str, results: Iterable[TabularEvaluation]) -> None:
         """Keep what a table says of networks, so that runs can be read without it."""
@@ -343,12 +393,15 @@ def _address(path: Path | str) -> str:
 
 
 def _limited(context: str, candidates: str) -> str:
-    """The context of failures that depend on what a candidate may take: with other limits it may go well."""
+    """The context of failures that may come of what a candidate may take: with other limits it may go well.
+
+    Want of memory has many faces: native code ends its process, or says that it could not make something.
+    """
     return f"{context} {candidates}"
 
 
 def _context(context: str, result: Measurement | Training | Failure, candidates: str) -> str:
-    limited = isinstance(result, Failure) and result.kind in ("time-out", "out-of-memory")
+    limited = isinstance(result, Failure) and result.kind not in ("diverged", "mismatch")
     return _limited(context, candidates) if limited else context
 
 
@@ -388,3 +441,9 @@ def _read_training(row: sqlite3.Row | None) -> Training | Failure | None:
     if row["failure"]:
         return Failure(**json.loads(row["failure"]))
     return Training(row["accuracy"], tuple(json.loads(row["losses"])), row["seconds"])
+
+
+def _read_full_training(row: sqlite3.Row) -> FullTraining | Failure:
+    if row["failure"]:
+        return Failure(**json.loads(row["failure"]))
+    return FullTraining(Score(row["correct"], row["images"]), tuple(json.loads(row["losses"])), row["seconds"])

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -47,6 +48,7 @@ def _layer(block: Block, inputs: int, side: int, after: int) -> Counts:
     return gate + expand + depthwise + _convolution(wide, block.filters, 1, after)
 
 
+@lru_cache(maxsize=100_000)  # a search counts thousands of networks of the same blocks
 def _block(block: Block, inputs: int, side: int) -> Counts:
     """All layers of a block that is given `side` pixels."""
     after = -(-side // block.stride)

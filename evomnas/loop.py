@@ -11,13 +11,13 @@ import json
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from evomnas.algorithms import Choosing, GoalSeeking, Introspective, make_algorithm, option_names
+from evomnas.algorithms import Choosing, GoalSeeking, Introspective, Weighing, make_algorithm, option_names
 from evomnas.archive import Archive, Ask, GenerationRecord
 from evomnas.clock import Clock
 from evomnas.definition import AnyDefinition, TableDefinition, load_definition
@@ -28,7 +28,7 @@ from evomnas.executors import CandidateLimits, Workers
 from evomnas.pareto import Front, hypervolume
 from evomnas.problem import told
 from evomnas.reward import Goal
-from evomnas.runs import Result, Run, check_free
+from evomnas.runs import Result, Run, check_free, check_place
 from evomnas.space import Space
 
 ARCHIVE = "evomnas.sqlite"
@@ -58,6 +58,7 @@ class Progress:
         hypervolume: See `evomnas.pareto.hypervolume`.
         failed: How many of the evaluated ones failed.
         reused: How many the archive knew from other runs.
+        metrics: What the algorithm said of itself after the last generation.
     """
 
     phase: str
@@ -68,6 +69,7 @@ class Progress:
     hypervolume: float = 0.0
     failed: int = 0
     reused: int = 0
+    metrics: Mapping[str, float] = field(default_factory=dict)
 
 
 OnProgress = Callable[[Progress], None]
@@ -126,7 +128,7 @@ def search(
     check_options(definition, algorithm, options)
     folder = Path(out) if out is not None else default_folder(definition, algorithm, seed)
     check_free(folder)
-    path = Path(archive) if archive is not None else folder.resolve().parent / ARCHIVE
+    path = archive_path(archive, folder)
     on_progress(Progress("starting", 0, budget))
     path.parent.mkdir(parents=True, exist_ok=True)
     with open_evaluator(definition, Archive(path.resolve()), workers, device, candidates) as evaluator:
@@ -198,6 +200,21 @@ def check_same(run: Run, evaluator: AnyEvaluator) -> None:
 def default_folder(definition: AnyDefinition, algorithm: str, seed: int) -> Path:
     """Where a run goes that names no folder: `runs/PROBLEM-ALGORITHM-sSEED`."""
     return Path("runs") / f"{definition.name}-{algorithm}-s{seed}"
+
+
+def archive_path(archive: Path | str | None, folder: Path) -> Path:
+    """Where a new run in `folder` keeps its evaluations: `archive`, or else beside the folder.
+
+    Raises:
+        InputError: An archive outlives its runs, so it does not lie within one.
+    """
+    if archive is None:
+        return folder.resolve().parent / ARCHIVE
+    path = Path(archive)
+    check_place(path, "--archive FILE")
+    if folder.resolve() in path.resolve().parents:
+        raise InputError(f"the archive {path} would lie in the run's own folder: name a file beside it with --archive")
+    return path
 
 
 def check_options(definition: AnyDefinition, algorithm: str, options: Mapping[str, Any]) -> None:
@@ -277,6 +294,7 @@ class _Loop:
         self.front: Front[Result] = Front()
         self.batch: list[AnyArchitecture] = []
         self.ended_generations: list[GenerationRecord] = []  # that the archive does not have yet
+        self.metrics: dict[str, float] = {}  # of the last generation
         self.written = -math.inf
         record = run.record
         with self.clock.algorithm_s_turn():
@@ -286,6 +304,7 @@ class _Loop:
     def run(self) -> None:
         fruitless = barren = 0
         while self.room() and fruitless < FRUITLESS_ASKS and barren < BARREN_ASKS:
+            self._weigh()
             with self.clock.algorithm_s_turn():
                 genomes = self.algorithm.ask()
             if len(genomes) == 0:
@@ -302,6 +321,17 @@ class _Loop:
             fruitless = 0 if new else fruitless + 1
             barren = 0 if self.room() < before else barren + 1
             self.generation += 1
+
+    def _weigh(self) -> None:
+        """Tell an algorithm that wants to know what candidates cost."""
+        if not isinstance(self.algorithm, Weighing):
+            return
+        price = self.evaluator.price(list(self.done.values()))
+        with self.clock.algorithm_s_turn():
+            genomes = self.algorithm.consider(price)
+        costs = self.evaluator.costs([self.space.decode(genome) for genome in genomes])
+        with self.clock.algorithm_s_turn():
+            self.algorithm.weigh(genomes, np.array(costs, dtype=np.float64))
 
     def room(self) -> int:
         """How many networks the budget still has; those beyond a limit were not trained and count for nothing."""
@@ -351,8 +381,8 @@ class _Loop:
     def _end_generation(self, fresh: bool) -> None:
         """Note when the generation ended and what the algorithm says of itself; now and then, write."""
         found = self.algorithm.metrics() if isinstance(self.algorithm, Introspective) else {}
-        metrics = {name: float(value) for name, value in found.items() if np.isfinite(value)}
-        self.ended_generations.append(GenerationRecord(self.generation, self.clock.note(), metrics))
+        self.metrics = {name: float(value) for name, value in found.items() if np.isfinite(value)}
+        self.ended_generations.append(GenerationRecord(self.generation, self.clock.note(), self.metrics))
         if time.perf_counter() - self.written >= WRITE_EVERY_S:
             self.keep_generations()
             self.run_.write(self.ended, self.front.items)
@@ -422,6 +452,7 @@ class _Loop:
                 hypervolume([p for p in points if p is not None], self.run_.definition.hypervolume.reference_point),
                 self.failed + sum(one.failure is not None for one in batch),
                 self.reused,
+                self.metrics,
             )
         )
 

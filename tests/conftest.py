@@ -34,6 +34,7 @@ TINY = {
     },
     "data": {"dataset": "digits", "resolution": 8, "validation": 0.5, "train_images": 200},
     "training": {"epochs": 1, "batch": 50},
+    "full": {"epochs": 4, "batch": 128, "learning_rate": 0.016, "bn_momentum": 0.1},
 }  # fmt: skip
 
 
@@ -128,7 +129,7 @@ def tiny_file(tmp_path) -> Path:
     """The tiny problem as a TOML file."""
     path = tmp_path / "tiny.toml"
     lines = [f'name = "{TINY["name"]}"']
-    for section in ("space", "data", "training"):
+    for section in ("space", "data", "training", "full"):
         lines.append(f"[{section}]")
         lines += [f"{key} = {_toml(value)}" for key, value in TINY[section].items()]
     path.write_text("\n".join(lines) + "\n")
@@ -217,6 +218,20 @@ def visit(browser):
         context.close()
     assert complaints == []
     assert [url for url in requests if not url.startswith(("file:", "data:", "blob:"))] == []
+
+
+@pytest.fixture
+def fashion_mnist(tmp_path, rng) -> Path:
+    """A folder with Fashion-MNIST's own files, tiny: 40 images to train on and 5 test images."""
+    raw = tmp_path / "FashionMNIST" / "raw"
+    raw.mkdir(parents=True)
+    for part, count in (("train", 40), ("t10k", 5)):
+        images = rng.integers(0, 256, (count, 28, 28), dtype=np.uint8)
+        header = np.array([0x803, count, 28, 28], dtype=">i4").tobytes()
+        (raw / f"{part}-images-idx3-ubyte").write_bytes(header + images.tobytes())
+        header = np.array([0x801, count], dtype=">i4").tobytes()
+        (raw / f"{part}-labels-idx1-ubyte").write_bytes(header + (np.arange(count, dtype=np.uint8) % 10).tobytes())
+    return tmp_path
 
 
 @pytest.fixture

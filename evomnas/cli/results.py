@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import re
 from decimal import Decimal
 from enum import StrEnum
@@ -181,7 +182,7 @@ def describe(
         _describe_space(str(space), output)
         return
     if figure is not None:
-        figure = figure.expanduser()
+        figure = Path(os.path.expanduser(figure))
         if figure.suffix.lower() not in (".svg", ".pdf", ".png"):
             raise InputError(f"--figure takes a name that ends in .svg, .pdf or .png, not {figure.name!r}")
         if not figure.parent.is_dir():

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from evomnas.cli.app import RunArgument, Terminated, app, debugging, reported
+from evomnas.cli.app import RunArgument, app, debugging, interrupted, reported
 from evomnas.cli.tables import PlainFormat, print_results, working
 from evomnas.errors import InputError, unknown
 
@@ -104,6 +104,10 @@ TournamentOption = Annotated[
     int | None, typer.Option("--tournament", help="Of the evo algorithms [default: 5].", show_default=False)
 ]
 
+BatchOption = Annotated[
+    int | None, typer.Option("--batch", help="Networks that nsga2-surrogate asks for [default: 8].", show_default=False)
+]
+
 
 @app.command()
 @reported
@@ -130,6 +134,7 @@ def run(
     beta: BetaOption = None,
     population: PopulationOption = None,
     tournament: TournamentOption = None,
+    batch: BatchOption = None,
     candidate_time: CandidateTimeOption = None,
     candidate_memory: CandidateMemoryOption = None,
     executor: ExecutorOption = ExecutorKind.LOCAL,
@@ -138,7 +143,7 @@ def run(
     candidate_gpus: CandidateGpusOption = 0.0,
 ) -> None:
     """Search a problem for its Pareto set of accuracy and measured latency."""
-    options = algorithm_options(target, reward, alpha, beta, population, tournament)
+    options = algorithm_options(target, reward, alpha, beta, population, tournament, batch)
     limit = _seconds(time_limit)
     with _display() as on_progress:
         from evomnas.definition import load_definition
@@ -206,13 +211,8 @@ def _workers(
 
 def candidate_limits(time_limit: str | None, memory: float | None) -> CandidateLimits:
     """What one candidate may take."""
-    from evomnas.executors import LEAST_MEMORY_GIB, CandidateLimits
+    from evomnas.executors import CandidateLimits
 
-    if memory is not None and not LEAST_MEMORY_GIB <= memory < 2**20:
-        raise InputError(
-            f"--candidate-memory must be at least {LEAST_MEMORY_GIB:g} GiB, got {memory:g}: a worker process by itself "
-            "takes most of that"
-        )
     return CandidateLimits(_seconds(time_limit), memory)
 
 
@@ -223,6 +223,7 @@ def algorithm_options(
     beta: float | None,
     population: int | None,
     tournament: int | None,
+    batch: int | None,
 ) -> dict[str, Any]:
     """What was given of the algorithms' options."""
     from evomnas.reward import EXPONENTS
@@ -234,7 +235,7 @@ def algorithm_options(
         if alpha is not None or beta is not None:
             raise InputError(f"--reward {reward} stands for exponents of its own: drop --alpha and --beta, or --reward")
         alpha, beta = EXPONENTS[reward]
-    given |= {"alpha": alpha, "beta": beta, "population": population, "tournament": tournament}
+    given |= {"alpha": alpha, "beta": beta, "population": population, "tournament": tournament, "batch": batch}
     return {name: value for name, value in given.items() if value is not None}
 
 
@@ -326,13 +327,12 @@ def _resumable(folder: Path) -> Iterator[None]:
         _stop_display()
         if debugging():
             raise
-        code = 143 if isinstance(error, Terminated) else 130
         if (folder / "run.json").is_file():
             typer.echo(f"Interrupted; every finished evaluation is kept. Go on with: evomnas resume {folder}", err=True)
             _close_report(folder)
         else:
             typer.echo("Interrupted before the first evaluation.", err=True)
-        raise typer.Exit(code) from None
+        raise typer.Exit(interrupted(error)) from None
 
 
 def _close_report(folder: Path) -> None:
@@ -409,8 +409,10 @@ def _facts(progress: Progress, elapsed: float, evaluated: int) -> str:
     left = elapsed / evaluated * (progress.budget - progress.evaluated) if evaluated > 0 else None
     failed = f", {progress.failed} failed" if progress.failed else ""
     reused = f", {progress.reused} from the archive" if progress.reused else ""
+    tau = progress.metrics.get("tau (error)")
+    ranked = "" if tau is None else f", predictors' tau {tau:.2f}"
     remaining = "" if left is None else f", {_clock(left)} left"
-    return f"{best}hypervolume {progress.hypervolume:.3f}{failed}{reused}, {_clock(elapsed)}{remaining}"
+    return f"{best}hypervolume {progress.hypervolume:.3f}{ranked}{failed}{reused}, {_clock(elapsed)}{remaining}"
 
 
 def _clock(seconds: float) -> str:
