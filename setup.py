@@ -4,7 +4,15 @@ from pathlib import Path
 
 from setuptools import find_packages, setup
 
-TEST = ["pytest>=8", "hypothesis>=6.100", "playwright>=1.40", "timm>=1.0", "executorch>=1.0", "ray>=2.40"]
+TEST = [
+    "axe-playwright-python>=0.1.4",
+    "executorch>=1.0",
+    "hypothesis>=6.100",
+    "playwright>=1.40",
+    "pytest>=8",
+    "ray>=2.40",
+    "timm>=1.0",
+]
 
 setup(
     name="evomnas",
@@ -29,7 +37,7 @@ setup(
     package_data={
         "evomnas": ["py.typed"],
         "evomnas.problems": ["*.toml"],
-        "evomnas.reports": ["*.html", "*.css", "*.js"],
+        "evomnas.reports": ["*.html", "*.css", "*.js", "README.md"],
     },
     install_requires=[
         "deap>=1.4",
@@ -46,6 +54,7 @@ setup(
         "pydantic>=2.6",
         "pymoo>=0.6.1.5",
         "rich>=13.7",
+        "safetensors>=0.4",
         "scikit-learn>=1.4",
         "scipy>=1.11",
         "threadpoolctl>=3.1",
@@ -74,6 +83,19 @@ setup(
             "svhn = evomnas.data:torchvision_dataset",
             "flowers102 = evomnas.data:torchvision_dataset",
             "food101 = evomnas.data:torchvision_dataset",
+        ],
+        "evomnas.testsplits": [
+            "digits = evomnas.testsplit:digits",
+            "image-folder = evomnas.testsplit:image_folder",
+            "npz = evomnas.testsplit:npz",
+            "mnist = evomnas.testsplit:torchvision_dataset",
+            "fashion-mnist = evomnas.testsplit:torchvision_dataset",
+            "kmnist = evomnas.testsplit:torchvision_dataset",
+            "cifar10 = evomnas.testsplit:torchvision_dataset",
+            "cifar100 = evomnas.testsplit:torchvision_dataset",
+            "svhn = evomnas.testsplit:torchvision_dataset",
+            "flowers102 = evomnas.testsplit:torchvision_dataset",
+            "food101 = evomnas.testsplit:torchvision_dataset",
         ],
         "evomnas.runtimes": [
             "onnxruntime = evomnas.latency.onnxruntime:OnnxRuntime",

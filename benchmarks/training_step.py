@@ -2,7 +2,7 @@
 
 Random networks of a problem take the same steps in three ways, in turn, so that a change of the machine's
 speed meets all of them: the default memory layout, channels-last, and channels-last with 1x1 convolutions
-as matrix products (what `evomnas.training` does). One thread. Prints the median time of a step and its
+as matrix products (what `evomnas.fitting` does). One thread. Prints the median time of a step and its
 ratio to the default layout's, per batch size, as JSON. `--networks 2` runs it short. About a minute.
 """
 
@@ -17,8 +17,8 @@ import numpy as np
 import torch
 
 from evomnas.definition import load_definition
+from evomnas.fitting import use_matrix_products
 from evomnas.network import build_network
-from evomnas.training import _use_matrix_products
 
 STEPS = 8
 WARM_UP = 2
@@ -42,7 +42,7 @@ def main() -> None:
             networks = {way: build_network(definition.space.decode(genome), 10, 1) for way in times}
             for way in ("channels_last", "matrix_products"):
                 networks[way] = networks[way].to(memory_format=torch.channels_last)
-            _use_matrix_products(networks["matrix_products"])
+            use_matrix_products(networks["matrix_products"])
             for step in range(WARM_UP + STEPS):
                 for way, network in networks.items():
                     layout = torch.contiguous_format if way == "default" else torch.channels_last

@@ -17,7 +17,13 @@ Where things are:
 - `pareto`, `problem`, `algorithms`, `loop`: fronts, the pymoo problem, what asks, and the loop.
 - `traces`, `significance`, `comparison`, `benchmarking`: several runs side by side, and whole benchmarks of them.
 - `estimate`: what a search will cost.
-- `runs`, `presentation`, `figures`, `report`, `cli`: a run's folder, and how people see it.
+- `fitting`, `classifier`, `shelf`, `testsplit`, `deploy`, `finished`: full trainings, test scores, the
+  networks from the shelf, exports.
+- `runs`, `clock`: a run's folder, and where its time goes.
+- `history`, `preferences`, `references`, `breakdown`: how a search went, what its front prefers, what to compare with,
+  where a network's milliseconds go.
+- `presentation`, `facts`, `reproduce`, `figures`, `run_figures`, `pages`, `report_data`, `report`, `cli`: what people
+  see.
 
 Names below are imported when they are first used: `import evomnas` does not import torch.
 """
@@ -35,6 +41,7 @@ if TYPE_CHECKING:
     from evomnas.comparison_page import write_comparison
     from evomnas.cost import count_cost
     from evomnas.definition import ProblemDefinition, load_definition
+    from evomnas.deploy.saving import load_network
     from evomnas.errors import InputError
     from evomnas.loop import resume, search
     from evomnas.meter import measure_latency
@@ -53,13 +60,14 @@ _HOMES = {
     "SearchProblem": "problem", "load_problem": "problem", "write_report": "report", "Run": "runs",
     "resume": "loop", "search": "loop", "SearchSpace": "space", "import_weights": "weights", "published": "zoo",
     "weighted_product": "reward", "benchmark": "benchmarking", "Comparison": "comparison", "compare": "comparison",
-    "write_comparison": "comparison_page",
+    "write_comparison": "comparison_page", "load_network": "deploy.saving",
 }  # fmt: skip
 
 __all__ = [
     "Architecture", "Block", "Comparison", "InputError", "ProblemDefinition", "Run", "SearchProblem", "SearchSpace",
-    "benchmark", "build_network", "compare", "count_cost", "import_weights", "load_definition", "load_problem",
-    "measure_latency", "published", "resume", "search", "weighted_product", "write_comparison", "write_report",
+    "benchmark", "build_network", "compare", "count_cost", "import_weights", "load_definition", "load_network",
+    "load_problem", "measure_latency", "published", "resume", "search", "weighted_product", "write_comparison",
+    "write_report",
 ]  # fmt: skip
 
 

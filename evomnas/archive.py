@@ -2,7 +2,8 @@
 
 Trainings and measurements are keyed by the architecture and by a context: a hash of everything that their
 result depends on (`context_key`), and of nothing else. They are added once and never changed, so that
-runs can share them. A run is its settings and the sequence of architectures that its algorithm asked for.
+runs can share them. So are full trainings, of whatever network, on all images and scored on the test split.
+A run is its settings and the sequence of architectures that its algorithm asked for.
 """
 
 from __future__ import annotations
@@ -22,12 +23,21 @@ from typing import Any
 
 from evomnas.architecture import Architecture
 from evomnas.errors import InputError
-from evomnas.evaluation import Cost, Evaluation, Failure, Measurement, TabularEvaluation, Training
+from evomnas.evaluation import (
+    Cost,
+    Evaluation,
+    Failure,
+    FullTraining,
+    Measurement,
+    Score,
+    TabularEvaluation,
+    Training,
+)
 from evomnas.latency.protocol import Calibration
 from evomnas.table import TabularArchitecture
 
 APPLICATION_ID = 0x45564F4D  # "EVOM"
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 BUSY_TIMEOUT_S = 60.0
 FULL_DISK_BYTES = 128 * 1024  # SQLite needs some room beside a database to open it
 _SCHEMA = """
@@ -53,6 +63,13 @@ CREATE TABLE lookups (
 CREATE TABLE asks (
     run TEXT NOT NULL, position INTEGER NOT NULL, generation INTEGER NOT NULL, architecture TEXT NOT NULL,
     PRIMARY KEY (run, position));
+CREATE TABLE generations (
+    run TEXT NOT NULL, generation INTEGER NOT NULL, seconds REAL NOT NULL, metrics TEXT NOT NULL,
+    PRIMARY KEY (run, generation));
+CREATE TABLE full_trainings (
+    context TEXT NOT NULL, network TEXT NOT NULL, correct INTEGER, images INTEGER, losses TEXT, seconds REAL,
+    failure TEXT, created TEXT NOT NULL, PRIMARY KEY (context, network));
+CREATE TABLE aliases (alias TEXT NOT NULL, context TEXT NOT NULL, PRIMARY KEY (alias, context));
 """
 _MIGRATIONS = {  # from the version before to this one
     2: """
@@ -67,6 +84,15 @@ ALTER TABLE runs ADD COLUMN options TEXT NOT NULL DEFAULT '{}';
 ALTER TABLE runs ADD COLUMN candidates TEXT NOT NULL DEFAULT '{}';
 CREATE TABLE lookups (
     context TEXT NOT NULL, architecture TEXT NOT NULL, content TEXT NOT NULL, PRIMARY KEY (context, architecture));
+""",
+    4: """
+CREATE TABLE generations (
+    run TEXT NOT NULL, generation INTEGER NOT NULL, seconds REAL NOT NULL, metrics TEXT NOT NULL,
+    PRIMARY KEY (run, generation));
+CREATE TABLE full_trainings (
+    context TEXT NOT NULL, network TEXT NOT NULL, correct INTEGER, images INTEGER, losses TEXT, seconds REAL,
+    failure TEXT, created TEXT NOT NULL, PRIMARY KEY (context, network));
+CREATE TABLE aliases (alias TEXT NOT NULL, context TEXT NOT NULL, PRIMARY KEY (alias, context));
 """,
 }
 
@@ -97,6 +123,18 @@ class Ask:
     position: int
     generation: int
     architecture: str
+
+
+@dataclass(frozen=True, slots=True)
+class GenerationRecord:
+    """What is kept of a generation that was told: the run's `seconds` by then, and what its algorithm says of itself.
+
+    `metrics` are figures by name, such as `reward`; see `evomnas.algorithms.Introspective`.
+    """
+
+    generation: int
+    seconds: float
+    metrics: dict[str, float]
 
 
 def context_key(content: Mapping[str, Any]) -> str:
@@ -224,12 +262,21 @@ class Archive:
         """Keep a layer's latency relative to the reference network."""
         self._insert("layers", {"context": device, "layer": layer, "ratio": ratio})
 
+    def add_alias(self, alias: str, context: str) -> None:
+        """Keep by which key those know a context who have not read the images that it depends on."""
+        self._insert("aliases", {"alias": alias, "context": context})
+
+    def aliased(self, alias: str) -> list[str]:
+        """The contexts of an alias."""
+        rows = self._connection.execute("SELECT context FROM aliases WHERE alias = ? ORDER BY context", (alias,))
+        return [row["context"] for row in rows]
+
     # --- evaluations -----------------------------------------------------------------------------------
 
     def add_measurement(
-        self, device: str, architecture: Architecture, result: Measurement | Failure, candidates: str = "{}"
+        self, device: str, architecture: object, result: Measurement | Failure, candidates: str = "{}"
     ) -> None:
-        """Keep an architecture's costs and latency on a device, or why it has none by the limits of `candidates`."""
+        """Keep a network's costs and latency on a device, or why it has none by the limits of `candidates`."""
         context = _context(device, result, candidates)
         values: dict[str, Any] = {"context": context, "architecture": str(architecture), "created": _now()}
         if isinstance(result, Failure):
@@ -266,6 +313,29 @@ class Archive:
                 return row
         return None
 
+    def add_full_training(self, context: str, network: object, result: FullTraining | Failure) -> None:
+        """Keep the outcome of the full training of an architecture, or of another network by its notation."""
+        values: dict[str, Any] = {"context": context, "network": str(network), "created": _now()}
+        if isinstance(result, Failure):
+            values["failure"] = json.dumps(asdict(result))
+        else:
+            values |= asdict(result.score) | {"losses": json.dumps(result.losses), "seconds": result.seconds}
+        self._insert("full_trainings", values)
+
+    def full_training(self, context: str, network: object) -> FullTraining | Failure | None:
+        """The outcome of a network's full training; None where there was none."""
+        row = self._row("full_trainings", context=context, network=str(network))
+        return None if row is None else _read_full_training(row)
+
+    def full_trainings(self, context: str) -> dict[str, FullTraining | Failure]:
+        """The outcomes of all full trainings of a context, by the networks' notations."""
+        rows = self._connection.execute("SELECT * FROM full_trainings WHERE context = ? ORDER BY created", (context,))
+        return {row["network"]: _read_full_training(row) for row in rows}
+
+    def measurement(self, device: str, network: object) -> Measurement | Failure | None:
+        """A network's costs and latency on a device, whatever a candidate may take."""
+        return _read_measurement(self._row("measurements", context=device, architecture=str(network)))
+
     def add_lookups(self, table: str, results: Iterable[TabularEvaluation]) -> None:
         """Keep what a table says of networks, so that runs can be read without it."""
         self._insert("lookups", *(_lookup_row(table, one) for one in results))
@@ -301,6 +371,16 @@ class Archive:
         rows = self._connection.execute("SELECT * FROM asks WHERE run = ? ORDER BY position", (run,))
         return [Ask(row["position"], row["generation"], row["architecture"]) for row in rows]
 
+    def add_generations(self, run: str, records: Iterable[GenerationRecord]) -> None:
+        """Keep that generations were told; one that a resumed run tells again stays as it was."""
+        rows = (asdict(record) | {"metrics": json.dumps(record.metrics)} for record in records)
+        self._insert("generations", *({"run": run, **row} for row in rows))
+
+    def generations(self, run: str) -> list[GenerationRecord]:
+        """All generations that a run has told, in order; runs of older versions kept none."""
+        rows = self._connection.execute("SELECT * FROM generations WHERE run = ? ORDER BY generation", (run,))
+        return [GenerationRecord(row["generation"], row["seconds"], json.loads(row["metrics"])) for row in rows]
+
 
 def _address(path: Path | str) -> str:
     """An archive as a URI. On a read-only disk nobody writes, and SQLite must not look for a journal to share."""
@@ -313,12 +393,15 @@ def _address(path: Path | str) -> str:
 
 
 def _limited(context: str, candidates: str) -> str:
-    """The context of failures that depend on what a candidate may take: with other limits it may go well."""
+    """The context of failures that may come of what a candidate may take: with other limits it may go well.
+
+    Want of memory has many faces: native code ends its process, or says that it could not make something.
+    """
     return f"{context} {candidates}"
 
 
 def _context(context: str, result: Measurement | Training | Failure, candidates: str) -> str:
-    limited = isinstance(result, Failure) and result.kind in ("time-out", "out-of-memory")
+    limited = isinstance(result, Failure) and result.kind not in ("diverged", "mismatch")
     return _limited(context, candidates) if limited else context
 
 
@@ -358,3 +441,9 @@ def _read_training(row: sqlite3.Row | None) -> Training | Failure | None:
     if row["failure"]:
         return Failure(**json.loads(row["failure"]))
     return Training(row["accuracy"], tuple(json.loads(row["losses"])), row["seconds"])
+
+
+def _read_full_training(row: sqlite3.Row) -> FullTraining | Failure:
+    if row["failure"]:
+        return Failure(**json.loads(row["failure"]))
+    return FullTraining(Score(row["correct"], row["images"]), tuple(json.loads(row["losses"])), row["seconds"])

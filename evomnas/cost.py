@@ -40,6 +40,14 @@ def count_cost(architecture: Architecture, classes: int = 1000, channels: int = 
     return _count(network, (channels, resolution, resolution))
 
 
+def module_cost(module: nn.Module, channels: int, resolution: int) -> Cost:
+    """Parameters and MACs of a network that was built without numbers, on the device `meta`; it is spent afterwards.
+
+    Squeeze-and-excite is counted apart in networks of `build_network` alone.
+    """
+    return _count(module.eval(), (channels, resolution, resolution))
+
+
 def layer_costs(
     architecture: Architecture, classes: int = 1000, channels: int = 3, resolution: int = 224
 ) -> list[LayerCost]:

@@ -2,7 +2,8 @@
 
 A data set is a function that takes a `DataSection` and returns `TrainingImages`: what may be trained on,
 before the validation split. None of them reads the test split, so that nothing in a search can: data sets
-with an official test split leave it on disk, the others keep a fifth of every class aside.
+with an official test split leave it on disk, the others keep a fifth of every class aside. What reads the
+same data set's test images is another function, in `evomnas.testsplit`, which no search imports.
 
 Images are uint8, shape (n, channels, height, width), brought to `resolution` once, here. Register another
 data set as an entry point of the group `evomnas.datasets`.
@@ -13,11 +14,11 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from evomnas import registry
 from evomnas.definition import DataSection
@@ -28,6 +29,7 @@ SPLIT_SEED = 0  # splits belong to the data set, never to a run
 
 Images = NDArray[np.uint8]
 Labels = NDArray[np.int64]
+Part = Literal["train", "test"]
 
 
 @dataclass(frozen=True)
@@ -57,11 +59,41 @@ class Dataset:
     @property
     def fingerprint(self) -> str:
         """A hash of everything in it: equal content, equal fingerprint, wherever it was read from."""
-        digest = hashlib.blake2b(repr(self.classes).encode(), digest_size=8)
-        for array in (self.train_images, self.train_labels, self.validation_images, self.validation_labels):
-            digest.update(repr(array.shape).encode())
-            digest.update(np.ascontiguousarray(array).data)
-        return digest.hexdigest()
+        return _fingerprint(
+            self.classes, self.train_images, self.train_labels, self.validation_images, self.validation_labels
+        )
+
+
+@dataclass(frozen=True)
+class LabelledImages:
+    """Images of one split at the resolution: (n, c, h, w) uint8, labels (n,) int64."""
+
+    images: Images
+    labels: Labels
+    classes: tuple[str, ...]
+
+    @property
+    def channels(self) -> int:
+        """1 for grey images, 3 for colour."""
+        return int(self.images.shape[1])
+
+    @property
+    def fingerprint(self) -> str:
+        """A hash of everything in it, as of `Dataset`."""
+        return _fingerprint(self.classes, self.images, self.labels)
+
+    @classmethod
+    def of(cls, source: TrainingImages, resolution: int) -> LabelledImages:
+        """All images of a source, brought to `resolution`."""
+        return cls(_resize(_to_channels_first(source.images), resolution), source.labels, source.classes)
+
+
+def _fingerprint(classes: tuple[str, ...], *arrays: NDArray[Any]) -> str:
+    digest = hashlib.blake2b(repr(classes).encode(), digest_size=8)
+    for array in arrays:
+        digest.update(repr(array.shape).encode())
+        digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()
 
 
 def load_dataset(section: DataSection) -> Dataset:
@@ -70,7 +102,7 @@ def load_dataset(section: DataSection) -> Dataset:
     Raises:
         InputError: The data set is unknown, missing, unreadable or too small to be split.
     """
-    source = registry.load("datasets", section.dataset)(section)
+    source = _training_images(section)
     counts = np.bincount(source.labels, minlength=len(source.classes))
     fewest = int(counts.min()) if len(counts) else 0
     if len(source.classes) < 2 or fewest < 2:
@@ -93,6 +125,20 @@ def load_dataset(section: DataSection) -> Dataset:
         source.labels[validation],
         source.classes,
     )
+
+
+def load_training_images(section: DataSection) -> LabelledImages:
+    """All that may be trained on, validation images included, for the full training of a chosen network.
+
+    Raises:
+        InputError: The data set is unknown, missing or unreadable.
+    """
+    return LabelledImages.of(_training_images(section), section.resolution)
+
+
+def _training_images(section: DataSection) -> TrainingImages:
+    source: TrainingImages = registry.load("datasets", section.dataset)(section)
+    return source
 
 
 def _split(labels: Labels, share: float) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -136,33 +182,50 @@ def _resize(images: Images, resolution: int) -> Images:
 
 def digits(section: DataSection) -> TrainingImages:
     """scikit-learn's scanned digits: 1,797 grey images of 8x8 pixels with values 0 to 16."""
+    return read_digits("train")
+
+
+def read_digits(part: Part) -> TrainingImages:
+    """One part of the digits: a fifth of every class is the test split."""
     from sklearn.datasets import load_digits
 
     bunch = load_digits()
-    keep, _ = _split(bunch.target.astype(np.int64), TEST_SHARE)
+    train, test = _split(bunch.target.astype(np.int64), TEST_SHARE)
+    chosen = train if part == "train" else test
     images = np.round(bunch.images * (255 / 16)).astype(np.uint8)
-    return TrainingImages(images[keep], bunch.target[keep].astype(np.int64), tuple("0123456789"))
+    return TrainingImages(images[chosen], bunch.target[chosen].astype(np.int64), tuple("0123456789"))
 
 
 def npz(section: DataSection) -> TrainingImages:
     """An npz file with x_train, y_train, x_test and y_test; x_test and y_test are not read."""
+    return read_npz(section, "train")
+
+
+def read_npz(section: DataSection, part: Part) -> TrainingImages:
+    """One part of an npz file."""
     path = _required_path(section, "file.npz")
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        archive = np.load(path, allow_pickle=False)
+        if isinstance(archive, np.ndarray):
+            raise ValueError("it holds one array, not several with names")
+        with archive:
             missing = [name for name in ("x_train", "y_train", "x_test", "y_test") if name not in archive.files]
             if missing:
                 raise InputError(
                     f"{path} lacks {', '.join(missing)}: an npz data set needs x_train, y_train, x_test and y_test"
                 )
-            images, labels = archive["x_train"], archive["y_train"]
+            images, labels = archive[f"x_{part}"], archive[f"y_{part}"]
     except InputError:
         raise
     except Exception as error:  # numpy and zipfile raise many kinds for a broken file
-        raise InputError(f"cannot read the npz file {path}: {error}") from None
+        reason = "it holds objects or is no npz file" if "pickle" in str(error) else error
+        raise InputError(f"cannot read the npz file {path}: {reason}") from None
+    if images.ndim == 0 or labels.ndim == 0:
+        raise InputError(f"{path}: x_train and y_train must be arrays, one entry per image")
     labels = labels.squeeze(-1) if labels.ndim == 2 and labels.shape[1] == 1 else labels
     if labels.shape != images.shape[:1] or not np.issubdtype(labels.dtype, np.integer) or (labels < 0).any():
         raise InputError(
-            f"{path}: y_train must hold one non-negative integer per image of x_train {images.shape}, "
+            f"{path}: y_{part} must hold one non-negative integer per image of x_{part} {images.shape}, "
             f"got {labels.dtype} of {labels.shape}"
         )
     count = int(labels.max()) + 1 if labels.size else 0
@@ -176,15 +239,19 @@ def image_folder(section: DataSection) -> TrainingImages:
 
     Images become RGB; their shorter side is brought to the resolution and the middle is cut out.
     """
+    return read_folder(section, "train")
+
+
+def read_folder(section: DataSection, part: Part) -> TrainingImages:
+    """One part of an image folder: `train`, `test` or `val`; without them a fifth of every class is the test split."""
     from torchvision.datasets.folder import IMG_EXTENSIONS
 
     root = _required_path(section, "FOLDER")
     if not root.is_dir():
         raise InputError(f"data.path {root} is not a folder")
     has_train = (root / "train").is_dir()
-    folders = sorted(
-        path for path in (root / "train" if has_train else root).iterdir() if _visible(path) and path.is_dir()
-    )
+    place = root / "train" if part == "train" and has_train else _test_folder(root) if has_train else root
+    folders = sorted(path for path in place.iterdir() if _visible(path) and path.is_dir())
     files = [
         (path, label)
         for label, folder in enumerate(folders)
@@ -193,14 +260,22 @@ def image_folder(section: DataSection) -> TrainingImages:
     ]
     if not files:
         raise InputError(
-            f"no images in {root}: expected one sub-folder of images per class ({', '.join(IMG_EXTENSIONS)})"
+            f"no images in {place}: expected one sub-folder of images per class ({', '.join(IMG_EXTENSIONS)})"
         )
     labels = np.array([label for _, label in files], dtype=np.int64)
     if not has_train and np.bincount(labels, minlength=len(folders)).min() > 1:
-        keep, _ = _split(labels, TEST_SHARE)
-        files, labels = [files[index] for index in keep], labels[keep]
+        train, test = _split(labels, TEST_SHARE)
+        chosen = train if part == "train" else test
+        files, labels = [files[index] for index in chosen], labels[chosen]
     images = np.stack([_read_image(path, section.resolution) for path, _ in files])
     return TrainingImages(images, labels, tuple(folder.name for folder in folders))
+
+
+def _test_folder(root: Path) -> Path:
+    found = next((root / name for name in ("test", "val") if (root / name).is_dir()), None)
+    if found is None:
+        raise InputError(f"{root} has a folder train and none called test or val: put the test images there")
+    return found
 
 
 def _visible(path: Path) -> bool:
@@ -221,7 +296,7 @@ def _read_image(path: Path, resolution: int) -> Images:
     try:
         with Image.open(path) as opened:
             image = _to_rgb(opened)
-    except (OSError, UnidentifiedImageError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except Exception as error:  # every format has its own
         raise InputError(f"cannot read the image {path}: {error}; remove or replace it") from None
     side = min(image.size)
     left, top = (image.width - side) // 2, (image.height - side) // 2
@@ -230,23 +305,29 @@ def _read_image(path: Path, resolution: int) -> Images:
     return np.asarray(resized, dtype=np.uint8)
 
 
-_TORCHVISION: dict[str, tuple[str, dict[str, Any]]] = {
-    "mnist": ("MNIST", {"train": True}),
-    "fashion-mnist": ("FashionMNIST", {"train": True}),
-    "kmnist": ("KMNIST", {"train": True}),
-    "cifar10": ("CIFAR10", {"train": True}),
-    "cifar100": ("CIFAR100", {"train": True}),
-    "svhn": ("SVHN", {"split": "train"}),
-    "flowers102": ("Flowers102", {"split": "train"}),
-    "food101": ("Food101", {"split": "train"}),
+_TORCHVISION = {  # the class, and what chooses a split: a flag or a name
+    "mnist": ("MNIST", "train"),
+    "fashion-mnist": ("FashionMNIST", "train"),
+    "kmnist": ("KMNIST", "train"),
+    "cifar10": ("CIFAR10", "train"),
+    "cifar100": ("CIFAR100", "train"),
+    "svhn": ("SVHN", "split"),
+    "flowers102": ("Flowers102", "split"),
+    "food101": ("Food101", "split"),
 }
 
 
 def torchvision_dataset(section: DataSection) -> TrainingImages:
     """The training split of a torchvision data set, downloaded into `data.path` (default: data/)."""
+    return read_torchvision(section, "train")
+
+
+def read_torchvision(section: DataSection, part: Part) -> TrainingImages:
+    """One split of a torchvision data set."""
     import torchvision
 
-    name, options = _TORCHVISION[section.dataset]
+    name, option = _TORCHVISION[section.dataset]
+    options: dict[str, Any] = {option: part == "train" if option == "train" else part}
     root = section.path or Path("data").resolve()
     try:
         source = getattr(torchvision.datasets, name)(root, download=True, **options)

@@ -8,6 +8,7 @@ name the place and what is allowed.
 
 from __future__ import annotations
 
+import copy
 import os
 import re
 import tomllib
@@ -15,7 +16,7 @@ from collections.abc import Sequence
 from functools import cached_property, partial
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -29,6 +30,7 @@ from evomnas.table import Table, TabularArchitecture, TabularSpace
 
 Share = Annotated[float, Field(gt=0.0, lt=1.0)]
 Count = Annotated[int, Field(ge=1)]
+Augmentation = Literal["shift", "flip", "crop"]
 MAX_COST = 1e100  # beyond it arithmetic overflows
 
 
@@ -57,17 +59,17 @@ class DataSection(_Section):
     resolution: Annotated[int, Field(ge=1, le=4096)]
     validation: Share = 0.2
     train_images: Count | None = None
-    augment: tuple[Literal["shift", "flip", "crop"], ...] = ()
+    augment: tuple[Augmentation, ...] = ()
 
 
-class TrainingSection(_Section):
-    """The proxy task: a short training, scored on the validation split (paper section 3).
+class Recipe(_Section):
+    """What the proxy task and the full training have in common.
 
     Attributes:
         epochs: Passes over the training images.
         batch: Images per step.
         optimizer: `sgd` (Nesterov), `rmsprop` (the paper's) or `adamw`.
-        learning_rate: Its peak; it rises linearly over `warmup` and falls to 0 along a cosine.
+        learning_rate: Its peak; it rises linearly over `warmup` of the steps.
         warmup: Share of the steps for the rise.
         momentum: Of `sgd` and `rmsprop`.
         weight_decay: L2 penalty (decoupled in `adamw`).
@@ -77,6 +79,8 @@ class TrainingSection(_Section):
         seed: Of weights, order and augmentation: it belongs to the problem, not to the run, so that a
             network has one accuracy in all runs.
     """
+
+    rmsprop_epsilon: ClassVar[float] = 1e-3
 
     epochs: Count
     batch: Annotated[int, Field(ge=2)] = 64
@@ -89,6 +93,44 @@ class TrainingSection(_Section):
     bn_momentum: Annotated[float, Field(gt=0, le=1)] = 0.1
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
+
+
+class TrainingSection(Recipe):
+    """The proxy task: a short training, scored on the validation split (paper section 3); see `Recipe`.
+
+    The learning rate falls from its peak to 0 along a cosine.
+    """
+
+
+class FullSection(Recipe):
+    """The full training of a chosen network: the paper's recipe, its lengths as shares of the training.
+
+    The paper trains 350 epochs at batch 4096; what it says in epochs and steps is scaled by that. The learning rate is
+    its 0.016 per 256 images. TensorFlow's RMSProp adds epsilon, 0.001, under the root and PyTorch's behind it, so here
+    it is that number's root.
+
+    Attributes:
+        final_rate: The learning rate at the end relative to its peak; it falls evenly, by the same share every step.
+        averaging: The weight average looks back over this share of the steps.
+        augment: Random changes of the training images; those of the data section if absent.
+        temperature: By which a teacher's and the student's logits are divided (Hinton et al. 2015).
+        teaching: Weight of the teacher's answers in the loss; the labels have the rest.
+    """
+
+    rmsprop_epsilon: ClassVar[float] = 0.0316
+
+    epochs: Count = 60
+    optimizer: Literal["sgd", "rmsprop", "adamw"] = "rmsprop"
+    learning_rate: Annotated[float, Field(gt=0)] = 0.004
+    warmup: Annotated[float, Field(ge=0, lt=1)] = 0.05
+    weight_decay: Annotated[float, Field(ge=0)] = 1e-5
+    bn_momentum: Annotated[float, Field(gt=0, le=1)] = 0.01
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.2
+    final_rate: Annotated[float, Field(gt=0, le=1)] = 0.012  # 0.97 every 2.4 of 350 epochs
+    averaging: Annotated[float, Field(gt=0, lt=1)] = 0.09  # 10,000 of the paper's 109,000 steps: 0.9999
+    augment: tuple[Augmentation, ...] | None = None
+    temperature: Annotated[float, Field(gt=0)] = 4.0
+    teaching: Annotated[float, Field(ge=0, le=1)] = 0.5
 
 
 class LatencySection(_Section):
@@ -181,6 +223,7 @@ class ProblemDefinition(_Problem):
     space: SearchSpace = SearchSpace()
     data: DataSection
     training: TrainingSection
+    full: FullSection = FullSection()
     latency: LatencySection = LatencySection()
 
     @model_validator(mode="after")
@@ -335,7 +378,34 @@ def validate_definition(values: dict[str, Any]) -> AnyDefinition:
     try:
         return model.model_validate(values)
     except ValidationError as error:
-        raise InputError("; ".join(_describe(fault, model) for fault in error.errors())) from None
+        raise InputError("; ".join(_describe(fault, model) for fault in _all_faults(error, values, model))) from None
+
+
+def _all_faults(error: ValidationError, values: dict[str, Any], model: type[BaseModel]) -> list[ErrorDetails]:
+    """The faults of an error, and those that hide behind them.
+
+    A section is checked as a whole when its values are right. So what is wrong is taken away, until nothing is left to
+    find or to take.
+    """
+    values = copy.deepcopy(values)
+    faults = error.errors()
+    new = faults
+    while sum(_take(values, fault["loc"]) for fault in new if fault["type"] != "missing"):
+        try:
+            model.model_validate(values)
+            break
+        except ValidationError as further:
+            known = {fault["loc"] for fault in faults}
+            new = [one for one in further.errors() if one["loc"] not in known and one["type"] != "missing"]
+            faults += new
+    return faults
+
+
+def _take(values: Any, location: tuple[int | str, ...]) -> bool:
+    """Remove the value at a place; False where there is none."""
+    for part in location[:-1]:
+        values = values.get(part) if isinstance(values, dict) else None
+    return isinstance(values, dict) and bool(location) and values.pop(location[-1], location) is not location
 
 
 def _read(problem: str | Path) -> tuple[dict[str, Any], Path]:
@@ -372,6 +442,14 @@ def _apply(values: dict[str, Any], override: str) -> None:
     section[names[-1]] = value
 
 
+_EXPECTED = {
+    "tuple_type": "a list",
+    "model_type": "a section of keys and values",
+    "dataclass_type": "a section of keys and values",
+    "path_type": "a path in quotes",
+}
+
+
 def _describe(fault: ErrorDetails, model: type[BaseModel]) -> str:
     place = ".".join(str(part) for part in fault["loc"])
     if fault["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
@@ -380,6 +458,8 @@ def _describe(fault: ErrorDetails, model: type[BaseModel]) -> str:
         return f"{place} is missing"
     if fault["type"] == "literal_error":
         return str(unknown(place, str(fault["input"])[:80], re.findall("'([^']*)'", fault["ctx"]["expected"])))
+    if fault["type"] in _EXPECTED:
+        return f"{place}: input should be {_EXPECTED[fault['type']]}, got {str(fault['input'])[:80]!r}"
     message = fault["msg"].removeprefix("Value error, ").removeprefix("Assertion failed, ")
     message = message if message[:2].isupper() else message[:1].lower() + message[1:]
     shown = "" if isinstance(fault["input"], dict | BaseModel) else f", got {str(fault['input'])[:80]!r}"

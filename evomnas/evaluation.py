@@ -47,6 +47,42 @@ class Training:
     seconds: float
 
 
+@dataclass(frozen=True, slots=True)
+class Score:
+    """How many of the test images a finally trained network classified correctly."""
+
+    correct: int
+    images: int
+
+    @property
+    def accuracy(self) -> float:
+        """Their share."""
+        return self.correct / self.images
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """The accuracy's 95 % confidence interval: Wilson's score interval (1927) of a binomial share."""
+        from scipy.stats import binomtest
+
+        found = binomtest(self.correct, self.images).proportion_ci(0.95, method="wilson")
+        return float(found.low), float(found.high)
+
+
+@dataclass(frozen=True, slots=True)
+class FullTraining:
+    """What a full training gave.
+
+    Attributes:
+        score: On the test images.
+        losses: Mean training loss per epoch.
+        seconds: How long it took.
+    """
+
+    score: Score
+    losses: tuple[float, ...]
+    seconds: float
+
+
 _NO_MEMORY = ("out of memory", "not enough memory", "can't allocate memory", "cannot allocate memory", "bad_alloc")
 
 

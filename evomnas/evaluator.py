@@ -28,7 +28,7 @@ from evomnas.latency.runtimes import Prepared
 from evomnas.layer_table import LayerTable, Parts
 from evomnas.limits import Limits
 from evomnas.machine import describe_machine, describe_versions
-from evomnas.meter import Meter, Setting
+from evomnas.meter import Meter, problem_setting
 from evomnas.pareto import hypervolume, non_dominated
 from evomnas.table import TabularArchitecture
 
@@ -168,18 +168,7 @@ class Evaluator:
     spent: Spent = field(default_factory=Spent)
 
     def __post_init__(self) -> None:
-        latency = self.definition.latency
-        setting = Setting(
-            runtime=latency.runtime,
-            target=latency.target,
-            threads=latency.threads,
-            batch=latency.batch,
-            channels=self.dataset.channels,
-            resolution=self.definition.latency_resolution,
-            classes=len(self.dataset.classes),
-            reference=self.definition.space.mobilenet_v2(),
-            method=latency.method,
-        )
+        setting = problem_setting(self.definition, len(self.dataset.classes), self.dataset.channels)
         self.meter = Meter(setting, self._prepare_reference, self.archive)
         self._table = LayerTable(self.meter, self.definition.space, self._prepare, self._prepare_parts)
         self.device_key = self.meter.key
@@ -198,7 +187,10 @@ class Evaluator:
     def _prepare_reference(self, reference: Architecture) -> Prepared:
         [(_, outcome)] = self.executor.run("prepare", [reference], lambda: None)
         if isinstance(outcome, Failure):
-            raise RuntimeError(f"the reference network cannot be prepared: {outcome.message}")
+            message = f"the reference network cannot be prepared: {outcome.message}"
+            if self.candidates != CandidateLimits():  # the likeliest reason
+                raise InputError(f"{message}; raise --candidate-time or --candidate-memory")
+            raise RuntimeError(message)
         _, prepared = outcome
         return cast(Prepared, prepared)
 

@@ -12,10 +12,11 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from evomnas.architecture import Architecture
 from evomnas.archive import Archive
+from evomnas.definition import ProblemDefinition
 from evomnas.errors import InputError
 from evomnas.evaluation import Cost, Failure, Measurement
 from evomnas.latency import protocol
@@ -24,6 +25,9 @@ from evomnas.latency.runtimes import Prepared, open_runtime
 from evomnas.latency.targets import LOCAL, open_device, parse_target
 from evomnas.machine import user_folder
 from evomnas.zoo import fitted, published
+
+if TYPE_CHECKING:  # it imports torch
+    from evomnas.shelf import AnyNetwork
 
 K = TypeVar("K")
 
@@ -61,6 +65,22 @@ class Setting:
             raise InputError(f"on {self.target} only the runtime onnxruntime can measure, not {self.runtime}")
         if self.method == "layers" and self.runtime == "torch":
             raise InputError("the runtime torch runs whole networks alone: latency.method = 'layers' needs another")
+
+
+def problem_setting(definition: ProblemDefinition, classes: int, channels: int) -> Setting:
+    """What a problem measures its candidates with."""
+    latency = definition.latency
+    return Setting(
+        runtime=latency.runtime,
+        target=latency.target,
+        threads=latency.threads,
+        batch=latency.batch,
+        channels=channels,
+        resolution=definition.latency_resolution,
+        classes=classes,
+        reference=definition.space.mobilenet_v2(),
+        method=latency.method,
+    )
 
 
 class Meter:
@@ -107,13 +127,13 @@ class Meter:
 
     def measure(
         self,
-        prepared: Mapping[Architecture, tuple[Cost, Prepared]],
+        prepared: Mapping[K, tuple[Cost, Prepared]],
         on_wait: Callable[[], None] = lambda: None,
-    ) -> Iterator[tuple[Architecture, Measurement | Failure]]:
+    ) -> Iterator[tuple[K, Measurement | Failure]]:
         """Measure networks, alone on the machine; yields each result as it comes.
 
         Args:
-            prepared: Costs and the network in the runtime's format, by architecture.
+            prepared: Costs and the network in the runtime's format, by architecture or whatever names it.
             on_wait: Called where another process measures or trains at the moment.
         """
         scale = self.calibration.latency_ms
@@ -213,15 +233,16 @@ def default_reference(resolution: int) -> Architecture:
     return fitted(published("mobilenet-v2"), resolution)
 
 
-def prepare_here(setting: Setting, architecture: Architecture) -> tuple[Cost, Prepared]:
-    """Costs of an architecture and its network in the setting's runtime, made in this process."""
-    from evomnas.cost import count_cost
+def prepare_here(setting: Setting, network: AnyNetwork) -> tuple[Cost, Prepared]:
+    """Costs of a network and itself in the setting's runtime, made in this process."""
+    from evomnas.shelf import cost
     from evomnas.workbench import prepare
 
-    architecture.check_resolution(setting.resolution)
+    if isinstance(network, Architecture):
+        network.check_resolution(setting.resolution)
     shape = setting.classes, setting.channels, setting.resolution
     runtime = open_runtime(setting.runtime)
-    return count_cost(architecture, *shape), prepare(runtime, architecture, *shape, setting.batch)
+    return cost(network, *shape), prepare(runtime, network, *shape, setting.batch)
 
 
 def measure_latency(

@@ -90,7 +90,7 @@ def headline(run: Run, results: Sequence[Result]) -> str:
         return f"No network on the front yet: {work}."
     first, last = (result.evaluation.losses or () for result in (front[0], front[-1]))
     names = ("cheapest", "best") if isinstance(run.definition, TableDefinition) else ("fastest", "most accurate")
-    text = f"{len(front)} networks on the Pareto front; the {names[0]} has {said(run, first)}, "
+    text = f"{len(front)} network{'s' * (len(front) != 1)} on the Pareto front; the {names[0]} has {said(run, first)}, "
     text += f"the {names[1]} {said(run, last)}; {_gain(run, results, front)}"
     share = run.true_share()
     of_true = "" if share is None else f", {share:.1%} of the true front's"
@@ -144,27 +144,6 @@ def failures(results: Sequence[Result]) -> list[dict[str, Any]]:
         for architecture, failure in failed
         if failure is not None
     ]
-
-
-GENERATION = {
-    "first": "first batch",
-    "predicted": "by prediction",
-    "drawn": "at random",
-    "tau_error": "tau of errors",
-    "tau_cost": "tau of costs",
-}
-
-
-def generation_table(run: Run) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
-    """What the run's algorithm said of every generation: a header and a row of cells each; empty where it is mute."""
-    said = run.manifest.get("generations", [])
-    names = list(dict.fromkeys(name for facts in said for name in facts))
-    header = ("generation", *(GENERATION.get(name, name) for name in names))
-    rows = [
-        (str(number), *(f"{facts[name]:.3g}" if name in facts else "-" for name in names))
-        for number, facts in enumerate(said)
-    ]
-    return header, rows
 
 
 def goal_lines(run: Run) -> list[str]:

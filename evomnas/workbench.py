@@ -17,7 +17,8 @@ from evomnas.errors import InputError
 from evomnas.evaluation import Cost, Failure, Training
 from evomnas.latency.runtimes import Prepared, Runtime, open_runtime
 from evomnas.layer_table import Parts
-from evomnas.network import Network, build_network, torch_generator
+from evomnas.network import build_network, torch_generator
+from evomnas.shelf import AnyNetwork, build
 from evomnas.surroundings import surround
 from evomnas.training import ProxyTask
 
@@ -25,15 +26,16 @@ PROBE_SEED = 0
 
 
 def prepare(
-    runtime: Runtime, architecture: Architecture, classes: int, channels: int, resolution: int, batch: int = 1
+    runtime: Runtime, network: AnyNetwork, classes: int, channels: int, resolution: int, batch: int = 1
 ) -> Prepared:
     """Build the network with random weights and convert it for the runtime.
 
     Its batch statistics are taken from random images first: without them the signal of a deep untrained
     network dies out, its logits say nothing and denormal numbers slow it down.
     """
-    with _probe(architecture, classes, channels, resolution, batch) as (network, images):
-        return _converted(runtime, network, images)
+    module = build(network, classes, channels, dropout=0.0, bn_momentum=1.0, seed=PROBE_SEED)
+    with _probe(module, channels, resolution, batch) as images:
+        return _converted(runtime, module, images)
 
 
 def prepare_parts(
@@ -41,7 +43,8 @@ def prepare_parts(
 ) -> list[Prepared]:
     """Stages of a network in their surroundings, or these alone, converted for the runtime, in the order wanted."""
     prepared = []
-    with _probe(parts.architecture, classes, channels, resolution, batch) as (network, value):
+    network = build_network(parts.architecture, classes, channels, bn_momentum=1.0, seed=PROBE_SEED)
+    with _probe(network, channels, resolution, batch) as value:
         for place, stage in enumerate(network.stages()):
             for inside, module in ((True, stage.eval()), (False, nn.Identity())):
                 if (place, inside) in parts.wanted:
@@ -55,19 +58,20 @@ def _converted(runtime: Runtime, module: nn.Module, images: torch.Tensor) -> Pre
 
 
 @contextmanager
-def _probe(
-    architecture: Architecture, classes: int, channels: int, resolution: int, batch: int
-) -> Iterator[tuple[Network, torch.Tensor]]:
-    """A network with random weights, ready for inference, and images for it; in one thread."""
+def _probe(network: nn.Module, channels: int, resolution: int, batch: int) -> Iterator[torch.Tensor]:
+    """Images for a network with random weights, which is made ready for inference; in one thread."""
     generator = torch_generator(PROBE_SEED)
-    network = build_network(architecture, classes, channels, bn_momentum=1.0, seed=PROBE_SEED)
+    for norm in network.modules():
+        if isinstance(norm, nn.BatchNorm2d):
+            norm.momentum = 1.0  # of torchvision's networks, too
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
         with torch.no_grad():
             count = max(8, 256 // resolution)
             network.train()(torch.randn(count, channels, resolution, resolution, generator=generator))
-            yield network.eval(), torch.randn(batch, channels, resolution, resolution, generator=generator)
+            network.eval()
+            yield torch.randn(batch, channels, resolution, resolution, generator=generator)
     finally:
         torch.set_num_threads(threads)
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from evomnas.architecture import Architecture
 from evomnas.archive import Archive, Ask, RunRecord, context_key
 from evomnas.errors import InputError
-from evomnas.evaluation import Cost, Failure, Measurement, TabularEvaluation, Training
+from evomnas.evaluation import Cost, Failure, FullTraining, Measurement, Score, TabularEvaluation, Training
 from evomnas.latency.protocol import Calibration
 from evomnas.loop import resume, search
 from evomnas.runs import Run
@@ -170,14 +170,15 @@ def test_an_archive_of_another_version_is_refused(tmp_path):
     Archive(path).close()
     with sqlite3.connect(path) as connection:
         connection.execute("PRAGMA user_version = 99")
-    with pytest.raises(InputError, match="has version 99, this evomnas reads up to 3: update evomnas"):
+    with pytest.raises(InputError, match="has version 99, this evomnas reads up to 4: update evomnas"):
         Archive(path)
 
 
-def test_an_older_archive_is_brought_up_to_date_and_loses_nothing(tmp_path):
+@pytest.mark.parametrize("version", [1, 3])
+def test_an_older_archive_is_brought_up_to_date_and_loses_nothing(tmp_path, version):
     path = tmp_path / "old.sqlite"
     with sqlite3.connect(path) as connection:
-        connection.executescript((Path(__file__).parent / "data" / "archive-v1.sql").read_text())
+        connection.executescript((Path(__file__).parent / "data" / f"archive-v{version}.sql").read_text())
     for _ in range(2):  # and opening it again finds it as it is
         archive = Archive(path)
         architecture = Architecture.parse("stem8_s1-conv_k3_s1_f8_n1-head8")
@@ -191,6 +192,10 @@ def test_an_older_archive_is_brought_up_to_date_and_loses_nothing(tmp_path):
         assert archive.run("r").options == "{}"
         archive.add_layer("device", "layer", 0.5)
         assert archive.layer("device", "layer") == 0.5
+        archive.add_full_training("full", architecture, FullTraining(Score(9, 10), (1.0,), 2.0))
+        archive.add_alias("problem", "full")
+        assert archive.full_trainings("full") == {str(architecture): FullTraining(Score(9, 10), (1.0,), 2.0)}
+        assert archive.aliased("problem") == ["full"]
         archive.close()
 
 

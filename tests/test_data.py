@@ -92,7 +92,8 @@ def test_npz_reads_the_training_part_alone(npz_file):
         ({"y_train": np.zeros(40)}, "one non-negative integer per image"),
         ({"y_train": np.zeros(40, dtype=int)}, "at least 2 classes"),
         ({"y_train": np.arange(40) % 4 * 1000}, "labels must number the classes from 0"),
-        ({"y_train": np.array([object()] * 40)}, "cannot read the npz file"),
+        ({"y_train": np.array([object()] * 40)}, "cannot read the npz file .*: it holds objects"),
+        ({"x_train": np.array(3), "y_train": np.array(3)}, "must be arrays, one entry per image"),
     ],
 )
 def test_a_wrong_npz_file_says_what_is_wrong(npz_file, changes, message):
@@ -104,6 +105,13 @@ def test_an_npz_file_that_is_none_says_so(tmp_path):
     path = tmp_path / "broken.npz"
     path.write_bytes(b"PK\x03\x04 not a zip")
     with pytest.raises(InputError, match="cannot read the npz file"):
+        load_dataset(section(dataset="npz", path=path))
+    path.write_text("text")
+    with pytest.raises(InputError, match="is no npz file"):
+        load_dataset(section(dataset="npz", path=path))
+    with path.open("wb") as file:
+        np.save(file, np.zeros(3))
+    with pytest.raises(InputError, match="it holds one array"):
         load_dataset(section(dataset="npz", path=path))
 
 
@@ -156,6 +164,13 @@ def test_an_image_that_cannot_be_read_is_named(photos):
         load_dataset(section(dataset="image-folder", path=photos))
 
 
+def test_an_image_whose_format_has_errors_of_its_own_is_named(photos):
+    for broken in (photos / "dogs").iterdir():
+        broken.write_bytes(b"BLP2" + bytes(200))
+    with pytest.raises(InputError, match=r"cannot read the image .*dogs.*remove or replace it"):
+        load_dataset(section(dataset="image-folder", path=photos))
+
+
 @pytest.mark.parametrize("dataset", ["npz", "image-folder"])
 def test_a_missing_path_says_what_to_type(dataset, tmp_path):
     with pytest.raises(InputError, match=r"needs a path: --set data.path="):
@@ -180,16 +195,9 @@ def test_torchvision_data_that_cannot_be_had_is_one_line(tmp_path):
         load_dataset(section(dataset="fashion-mnist", path=blocked, resolution=28))
 
 
-def test_torchvision_data_sets_are_read_from_their_files(tmp_path, rng):
+def test_torchvision_data_sets_are_read_from_their_files(fashion_mnist):
     """Fashion-MNIST's own file format, tiny: torchvision finds it and downloads nothing."""
-    raw = tmp_path / "FashionMNIST" / "raw"
-    raw.mkdir(parents=True)
-    for part, count in (("train", 40), ("t10k", 4)):
-        images = rng.integers(0, 256, (count, 28, 28), dtype=np.uint8)
-        header = np.array([0x803, count, 28, 28], dtype=">i4").tobytes()
-        (raw / f"{part}-images-idx3-ubyte").write_bytes(header + images.tobytes())
-        header = np.array([0x801, count], dtype=">i4").tobytes()
-        (raw / f"{part}-labels-idx1-ubyte").write_bytes(header + (np.arange(count, dtype=np.uint8) % 10).tobytes())
-    dataset = load_dataset(section(dataset="fashion-mnist", path=tmp_path, resolution=28))
+    dataset = load_dataset(section(dataset="fashion-mnist", path=fashion_mnist, resolution=28))
     assert dataset.train_images.shape[1:] == (1, 28, 28)
     assert dataset.classes[9] == "Ankle boot"
+    assert len(dataset.train_labels) + len(dataset.validation_labels) == 40

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 import os
 
 import pytest
@@ -240,6 +241,14 @@ def test_a_run_in_which_all_fails_stops_with_the_cause(tiny, tmp_path, monkeypat
         search(tiny, budget=4, seed=1, out=tmp_path / "run", workers=0)
 
 
+def test_a_run_under_a_symbolic_link_is_found_again(tabular_file, tmp_path):
+    (tmp_path / "deep" / "er" / "real").mkdir(parents=True)
+    (tmp_path / "link").symlink_to(tmp_path / "deep" / "er" / "real")
+    run = search(tabular_file, budget=10, out=tmp_path / "link" / "run")
+    assert len(Run.open(tmp_path / "link" / "run").results()) == len(run.results())
+    assert len(resume(tmp_path / "link" / "run", budget=20).results()) > 10
+
+
 def test_a_folder_in_use_is_never_written_over(finished_run, tiny, tmp_path):
     before = (finished_run.folder / "run.json").read_bytes()
     with pytest.raises(InputError, match="holds a run already: go on with it .evomnas resume"):
@@ -272,6 +281,10 @@ def test_what_a_killed_process_left_of_a_file_is_no_content_and_goes(tiny, tabul
         {"data": []},
         {"run": []},
         {"machine": 1},
+        {"budget": -1},
+        {"goals": 5},
+        {"true_front": 3},
+        {"seconds": dict.fromkeys(("total", "training", "latency", "algorithm", "other"), math.nan)},
     ],
 )
 def test_a_damaged_manifest_is_named(damage, finished_run, tmp_path):

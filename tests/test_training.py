@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from evomnas.augmentation import crop, flip, shift
 from evomnas.data import load_dataset
 from evomnas.evaluation import Failure, TrainingDiverged
+from evomnas.fitting import cosine, use_matrix_products
 from evomnas.network import build_network, torch_generator
-from evomnas.training import ProxyTask, _cosine, _use_matrix_products
+from evomnas.training import ProxyTask
 
 
 def test_a_short_training_learns_and_comes_out_the_same_again(tiny, tiny_dataset):
@@ -61,12 +62,12 @@ def test_matrix_products_give_what_convolutions_give(tiny):
     network = build_network(tiny.space.mobilenet_v2(), 10, 1, seed=2).to(memory_format=torch.channels_last).eval()
     images = torch.randn(4, 1, 8, 8).contiguous(memory_format=torch.channels_last)
     expected = network(images)
-    _use_matrix_products(network)
+    use_matrix_products(network)
     torch.testing.assert_close(network(images), expected)
 
 
 def test_the_learning_rate_rises_to_its_peak_and_falls_to_zero():
-    rates = [_cosine(0.2, 50)(step) for step in range(51)]
+    rates = [cosine(0.2, 50)(step) for step in range(51)]
     assert max(rates) == rates[10] == 1.0
     assert sorted(rates[:11]) == rates[:11]
     assert sorted(rates[10:], reverse=True) == rates[10:]
@@ -101,9 +102,16 @@ def test_flip_mirrors_about_half_of_the_images():
 
 def test_the_proxy_task_normalises_by_the_training_images(tiny):
     dataset = load_dataset(tiny.data)
-    images = ProxyTask(dataset, tiny.data, tiny.training)._normalised(torch.from_numpy(dataset.train_images))
+    images = ProxyTask(dataset, tiny.data, tiny.training).material.normalised(torch.from_numpy(dataset.train_images))
     assert abs(float(images.mean())) < 1e-4
     assert float(images.std()) == pytest.approx(1, abs=1e-3)
+
+
+def test_images_that_do_not_fit_on_the_device_come_batch_by_batch(tiny, tiny_dataset, monkeypatch):
+    expected = ProxyTask(tiny_dataset, tiny.data, tiny.training).train(tiny.space.mobilenet_v2())
+    monkeypatch.setattr("evomnas.fitting._fits", lambda images, device: False)
+    found = ProxyTask(tiny_dataset, tiny.data, tiny.training).train(tiny.space.mobilenet_v2())
+    assert found.losses == expected.losses
 
 
 def test_a_few_large_images_are_normalised_too(tiny, rng):
@@ -113,4 +121,4 @@ def test_a_few_large_images_are_normalised_too(tiny, rng):
     images = rng.integers(0, 256, (400, 3, 96, 96), dtype=np.uint8)
     labels = np.arange(400, dtype=np.int64) % 2
     task = ProxyTask(Dataset(images, labels, images[:4], labels[:4], ("a", "b")), tiny.data, tiny.training)
-    assert abs(float(task._normalised(torch.from_numpy(images[:50])).mean())) < 0.05
+    assert abs(float(task.material.normalised(torch.from_numpy(images[:50])).mean())) < 0.05

@@ -67,6 +67,19 @@ class Choosing(GoalSeeking, Protocol):
 
 
 @runtime_checkable
+class Introspective(Protocol):
+    """An algorithm that can say how it is doing; the report draws each figure over the generations."""
+
+    def metrics(self) -> Mapping[str, float]:
+        """What it learned from what it was told last, by names that people read, such as `reward`.
+
+        Figures of one name with different ends in parentheses, `reward (0.5)` and `reward (1)`, share a plot. What
+        does not apply to this generation is left out.
+        """
+        ...
+
+
+@runtime_checkable
 class Weighing(Protocol):
     """An algorithm that wants to know what candidates cost before it asks for evaluations.
 
@@ -84,16 +97,6 @@ class Weighing(Protocol):
 
     def weigh(self, genomes: Genomes, costs: NDArray[np.float64]) -> None:
         """Costs of those, shape (n,), the second loss of each; infinite where it fails or is beyond a limit."""
-        ...
-
-
-@runtime_checkable
-class Explaining(Protocol):
-    """An algorithm that has something to say of the genomes that it asked for last."""
-
-    @property
-    def facts(self) -> dict[str, float]:
-        """Numbers by name."""
         ...
 
 

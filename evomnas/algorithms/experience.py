@@ -42,7 +42,7 @@ class Experience:
     @property
     def taus(self) -> dict[str, float]:
         """How well the predictors ranked errors and costs that they were not shown; only what is known."""
-        found = {"tau_error": self._error.tau, "tau_cost": self._cost.tau}
+        found = {"tau (error)": self._error.tau, "tau (cost)": self._cost.tau}
         return {name: tau for name, tau in found.items() if tau is not None}
 
     def learn(self, networks: Described, losses: Floats, violations: Floats) -> None:

@@ -58,10 +58,10 @@ class NSGA2Surrogate(AskAndTell):
             self._all = distinct(self._describe(everything))
         self._sources = {"first": 0, "predicted": 0, "drawn": 0}
 
-    @property
-    def facts(self) -> dict[str, float]:
-        """See `Explaining`."""
-        return self._sources | self._experience.taus
+    def metrics(self) -> dict[str, float]:
+        """See `Introspective`: where the last batch came from, and how well the predictors ranked."""
+        sources = {f"batch ({name})": float(count) for name, count in self._sources.items()}
+        return sources | self._experience.taus
 
     def ask(self) -> Genomes:
         """See `Algorithm`."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import sys
 import time
@@ -119,7 +120,7 @@ def benchmark(
 
 def _page(first: Path, out: Path | None) -> Path:
     """Where the page goes, as far as can be told before the work."""
-    page = (first.resolve().parent / "comparison.html") if out is None else out.expanduser()
+    page = (first.resolve().parent / "comparison.html") if out is None else Path(os.path.expanduser(out))
     if out is not None and page.suffix.lower() not in (".html", ".htm"):
         raise InputError(f"--out takes a name that ends in .html, not {page.name!r}")
     if page.is_dir() or (out is not None and not page.parent.is_dir()):

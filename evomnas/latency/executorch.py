@@ -10,16 +10,15 @@ from __future__ import annotations
 import contextlib
 import copy
 import hashlib
-import logging
 import os
 import sys
-import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from evomnas.machine import user_folder
+from evomnas.quiet import silence
 
 if TYPE_CHECKING:
     import torch
@@ -44,7 +43,7 @@ class ExecuTorchRuntime:
             program = path.read_bytes()
             os.utime(path)
             return program
-        program = _lower(network, images)
+        program = lower(network, images)
         with contextlib.suppress(OSError):  # a full disk costs time, not the measurement
             _keep(path, program)
         return program
@@ -53,7 +52,7 @@ class ExecuTorchRuntime:
         """The program's forward method; the whole process has one number of threads."""
         import torch
 
-        with _silence(), _no_messages():
+        with silence(), _no_messages():
             from executorch.extension.pybindings import portable_lib
             from executorch.runtime import Runtime
 
@@ -93,31 +92,33 @@ def _keep(path: Path, program: bytes) -> None:
         kept.pop(0).unlink(missing_ok=True)
 
 
-def _lower(network: nn.Module, images: torch.Tensor) -> bytes:
+def lower(network: nn.Module, images: torch.Tensor, facts: Mapping[str, str] | None = None) -> bytes:
+    """A network, or a graph of one that was quantized, as a program; `facts` become methods that return them."""
     import torch
 
-    with _silence(), torch.no_grad():
+    with silence(), torch.no_grad():
         from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
         from executorch.exir import to_edge_transform_and_lower
 
-        exported = torch.export.export(_folded(network), (images,))
-        lowered = to_edge_transform_and_lower(exported, partitioner=[XnnpackPartitioner()])
+        exported = torch.export.export(folded(network), (images,))
+        constants = None if facts is None else dict(facts)
+        lowered = to_edge_transform_and_lower(exported, partitioner=[XnnpackPartitioner()], constant_methods=constants)
         return bytes(lowered.to_executorch().buffer)
 
 
-def _folded(network: nn.Module) -> nn.Module:
+def folded(network: nn.Module) -> nn.Module:
     """A copy in which batch norm is folded into the convolution before it."""
     from torch import nn
     from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-    folded = copy.deepcopy(network)
-    for sequence in folded.modules():
+    made = copy.deepcopy(network)
+    for sequence in made.modules():
         if isinstance(sequence, nn.Sequential):
             for index in range(len(sequence) - 1):
                 conv, norm = sequence[index], sequence[index + 1]
                 if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
                     sequence[index], sequence[index + 1] = fuse_conv_bn_eval(conv, norm), nn.Identity()
-    return folded
+    return made
 
 
 @contextlib.contextmanager
@@ -132,16 +133,3 @@ def _no_messages() -> Iterator[None]:
     finally:
         os.dup2(kept, 2)
         os.close(kept)
-
-
-@contextlib.contextmanager
-def _silence() -> Iterator[None]:
-    """Without the warnings and log lines of libraries below, which no user can act on."""
-    disabled = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(disabled)

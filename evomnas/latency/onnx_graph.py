@@ -2,12 +2,14 @@
 
 PyTorch's exporters trace a module and take 0.2 to 7 s a network; a search needs hundreds of networks, all
 made of the dozen modules of `evomnas.network`, so writing their nodes down takes some milliseconds. Batch
-norm is folded into the convolution before it, as every runtime for inference does.
+norm is folded into the convolution before it, as every runtime for inference does. Networks of other
+libraries are traced.
 """
 
 from __future__ import annotations
 
 import functools
+import io
 from typing import Any, cast
 
 import numpy as np
@@ -17,11 +19,17 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
+from evomnas.classifier import Classifier, Normalise
 from evomnas.network import Layer, Network, PoolSkip, SqueezeExcite
+from evomnas.quiet import silence
 from evomnas.surroundings import Parallel
 
 OPSET = 17
 IR_VERSION = 8  # of ONNX 1.12: older runtimes on small devices read it
+
+
+class _UnknownModule(TypeError):
+    """A module of another library."""
 
 
 def to_onnx(network: nn.Module, images: Tensor) -> bytes:
@@ -29,6 +37,22 @@ def to_onnx(network: nn.Module, images: Tensor) -> bytes:
 
     Its input is called `image`, its output `logits`.
     """
+    try:
+        return _written(network, images)
+    except _UnknownModule:
+        return _traced(network, images)
+
+
+def _traced(network: nn.Module, images: Tensor) -> bytes:
+    """By PyTorch's exporter: the older one, which takes half a second and no further package."""
+    buffer = io.BytesIO()
+    with silence():  # it says that it is the older one
+        names: dict[str, Any] = {"input_names": ["image"], "output_names": ["logits"]}
+        torch.onnx.export(network, (images,), cast(Any, buffer), dynamo=False, opset_version=OPSET, **names)
+    return buffer.getvalue()
+
+
+def _written(network: nn.Module, images: Tensor) -> bytes:
     graph = _Graph()
     with torch.no_grad():
         if isinstance(network, Network):  # its output's shape is known without another run
@@ -68,10 +92,13 @@ class _Graph:
 
     def module(self, module: nn.Module, value: str) -> str:
         """The nodes of a module; dropout has none."""
-        if isinstance(module, Network | nn.Sequential):
+        if isinstance(module, Classifier | Network | nn.Sequential):
             return self.sequence(list(module.children()), value)
         if isinstance(module, Layer):
             return self.layer(module, value)
+        if isinstance(module, Normalise):
+            centred = self.node("Sub", [value, self.constant(module.mean)])
+            return self.node("Div", [centred, self.constant(module.std)])
         if isinstance(module, nn.Conv2d):
             return self.convolution(module, None, value)
         if isinstance(module, nn.ReLU6):
@@ -86,13 +113,14 @@ class _Graph:
         if isinstance(module, nn.Flatten):
             return self.node("Flatten", [value], axis=1)
         if isinstance(module, nn.Linear):
-            return self.node("Gemm", [value, self.constant(module.weight), self.constant(module.bias)], transB=1)
+            bias = [] if module.bias is None else [self.constant(module.bias)]
+            return self.node("Gemm", [value, self.constant(module.weight), *bias], transB=1)
         if isinstance(module, nn.Dropout):
             return value
         if isinstance(module, Parallel):
             ends = [self.module(branch, value) for branch in module.branches]
             return functools.reduce(lambda one, other: self.node("Add", [one, other]), ends)
-        raise TypeError(f"no ONNX nodes are known for {type(module).__name__}")
+        raise _UnknownModule(f"no ONNX nodes are known for {type(module).__name__}")
 
     def sequence(self, modules: list[nn.Module], value: str) -> str:
         """One module after another; batch norm goes into the convolution before it."""

@@ -57,7 +57,7 @@ class Runtime(Protocol):
         ...
 
     def load(self, model: bytes, images: Floats, threads: int) -> Callable[[], Floats]:
-        """A function that runs the model once on `images` (n, c, h, w) and returns its output."""
+        """A function that runs the model once on `images` (n, c, h, w), as they are then, and returns its output."""
         ...
 
 

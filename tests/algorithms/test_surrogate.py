@@ -129,15 +129,16 @@ def test_a_wrong_predictor_cannot_trap_the_search():
     assert share(found) > share(drawn) - 0.02
 
 
-def test_facts_say_where_a_batch_came_from_and_how_well_predictors_rank():
+def test_metrics_say_where_a_batch_came_from_and_how_well_predictors_rank():
     searcher = NSGA2Surrogate(SPACE, 5, batch=6)
     play(searcher, 1, space_losses)
-    assert searcher.facts == {"first": 10, "predicted": 0, "drawn": 0}
+    found = searcher.metrics()
+    assert [found[f"batch ({name})"] for name in ("first", "predicted", "drawn")] == [10, 0, 0]
     play(searcher, 6, space_losses)
-    facts = searcher.facts
-    assert (facts["first"], facts["predicted"], facts["drawn"]) == (0, 5, 1)
-    assert 0.6 < facts["tau_error"] <= 1
-    assert 0.6 < facts["tau_cost"] <= 1
+    found = searcher.metrics()
+    assert [found[f"batch ({name})"] for name in ("first", "predicted", "drawn")] == [0, 5, 1]
+    assert 0.6 < found["tau (error)"] <= 1
+    assert 0.6 < found["tau (cost)"] <= 1
 
 
 def test_a_search_among_failures_alone_goes_on_with_other_first_batches():

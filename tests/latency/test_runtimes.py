@@ -91,7 +91,7 @@ def test_executorch_programs_are_kept_on_disk_and_belong_to_their_weights(monkey
 
     runtime = open_runtime("executorch")
     first = prepare(runtime, SPACE.mobilenet_v2(), 4, 1, 8)
-    monkeypatch.setattr(executorch, "_lower", lambda network, images: b"lowered again")
+    monkeypatch.setattr(executorch, "lower", lambda network, images: b"lowered again")
     assert prepare(runtime, SPACE.mobilenet_v2(), 4, 1, 8).model == first.model
     assert prepare(runtime, SPACE.mobilenet_v2(), 5, 1, 8).model == b"lowered again"
     monkeypatch.setattr(executorch, "KEPT_BYTES", 1)

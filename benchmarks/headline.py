@@ -1,0 +1,135 @@
+"""How much faster than MobileNetV2 at its test accuracy, and how much more accurate at its latency?
+
+That is the question of the MnasNet paper (section 6).
+
+A search on a problem's proxy task picks, by validation accuracy and measured latency alone, two networks of its front:
+the fastest that validates at least as well as MobileNetV2, and the most accurate that is at least as fast. These two,
+MobileNetV2 and MnasNet-A1 (at the same width, strides fitted to the images) are then trained with several seeds by the
+same full recipe, scored on the test images, and measured again in one session. For every seed the gain is the ratio of
+latencies and the difference of test accuracies; printed are the mean over the seeds and its 95 % interval (Student's
+t), beside the paper's 1.8x and +0.5 points (MnasNet-A1 against MobileNetV2 1.4 on ImageNet and a Pixel 1).
+
+    python benchmarks/headline.py [--problem fashion-mnist] [--set KEY=VALUE] [--budget 64] [--seeds 3] [--out DIR]
+
+What was done is in the archive in `--out`: the same command goes on where it was stopped, and prints at once what is
+complete; a larger budget searches on. `--set full.epochs=3 --budget 12 --seeds 1` runs it short. With the defaults it
+trains 240 epochs of 60,000 images beside the search: hours. On digits it takes a quarter of an hour.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+from scipy import stats
+
+from evomnas.architecture import Architecture
+from evomnas.archive import Archive
+from evomnas.definition import ProblemDefinition, load_definition
+from evomnas.deploy.chosen import Keeper
+from evomnas.deploy.full import FullTask
+from evomnas.evaluation import FullTraining, Measurement
+from evomnas.loop import resume, search
+from evomnas.meter import Meter, prepare_here, problem_setting
+from evomnas.runs import Run
+from evomnas.zoo import fitted, published
+
+PAPER = {"faster": 1.8, "points": 0.5}
+
+
+def rivals(definition: ProblemDefinition) -> dict[str, Architecture]:
+    """MobileNetV2's point of the space, and MnasNet-A1 at the same width, fitted to the images."""
+    a1 = published(f"mnasnet-a1@{definition.space.width:g}")
+    return {
+        "MobileNetV2": definition.space.mobilenet_v2(),
+        "MnasNet-A1": fitted(a1, definition.data.resolution),
+    }
+
+
+def picked(run: Run) -> dict[str, Architecture]:
+    """The front's two answers to MobileNetV2, by validation alone."""
+    results = [one for one in run.results() if one.evaluation.losses is not None]
+    error, latency = next(
+        one.evaluation.losses for one in results if one.evaluation.architecture.id == run.reference_id
+    )
+    as_good = [one for one in run.front(results) if one.evaluation.losses[0] <= error]
+    as_fast = [one for one in run.front(results) if one.evaluation.losses[1] <= latency]
+    return {
+        "found, as accurate": as_good[0].evaluation.architecture,
+        "found, as fast": as_fast[-1].evaluation.architecture,
+    }
+
+
+def latencies(definition: ProblemDefinition, task: FullTask, networks: dict[str, Architecture]) -> dict[str, float]:
+    """Milliseconds of all networks, measured anew in one session."""
+    setting = problem_setting(definition, len(task.training.classes), task.training.channels)
+    meter = Meter(setting, lambda one: prepare_here(setting, one)[1], Archive())
+    try:
+        prepared = {name: prepare_here(setting, one) for name, one in networks.items()}
+        found = dict(meter.measure(prepared))
+    finally:
+        meter.close()
+    return {name: one.latency_ms for name, one in found.items() if isinstance(one, Measurement)}
+
+
+def interval(values: list[float]) -> tuple[float, float]:
+    """Mean and half the width of its 95 % interval; infinite with one value."""
+    spread = stats.sem(values) * stats.t.ppf(0.975, len(values) - 1) if len(values) > 1 else float("inf")
+    return float(np.mean(values)), float(spread)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--problem", default="fashion-mnist")
+    parser.add_argument("--set", dest="settings", action="append", default=[], metavar="KEY=VALUE")
+    parser.add_argument("--budget", type=int, default=64)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--out", type=Path, default=Path("headline"))
+    given = parser.parse_args()
+    definition = load_definition(given.problem, given.settings)
+    folder = given.out / "search"
+    if (folder / "run.json").is_file():
+        run = resume(folder, budget=given.budget, workers=given.workers)
+    else:
+        run = search(definition, budget=given.budget, out=folder, workers=given.workers)
+    networks = rivals(definition) | picked(run)
+    scores: dict[str, list[float]] = {name: [] for name in networks}
+    for seed in range(1, given.seeds + 1):
+        recipe = definition.full.model_copy(update={"seed": seed})
+        task = FullTask(definition.model_copy(update={"full": recipe}))
+        keeper = Keeper(task, run.archive, (run.record.device, run.archive.context(run.record.device)))
+        for name, network in networks.items():
+            result = keeper.train(network, given.out / f"seed{seed}" / network.id, {}, on_progress=say).result
+            if not isinstance(result, FullTraining):
+                sys.exit(f"{name} has no score with seed {seed}: {result.message}")
+            scores[name].append(result.score.accuracy)
+    measured = latencies(definition, task, networks)
+    print(f"{'':20} latency ms  test accuracy, seeds 1 to {given.seeds}")
+    for name in networks:
+        shown = " ".join(f"{100 * one:.2f}" for one in scores[name])
+        print(f"{name:20} {measured[name]:10.4f}  {shown}  {networks[name].id}")
+    summary = {}
+    for rival in ("MobileNetV2", "MnasNet-A1"):
+        for name in ("found, as accurate", "found, as fast"):
+            gains = [100 * (one - other) for one, other in zip(scores[name], scores[rival], strict=True)]
+            points, half = interval(gains)
+            faster = measured[rival] / measured[name]
+            summary[f"{name}, against {rival}"] = {"faster": faster, "points": points, "half": half}
+            print(f"{name}, against {rival}: {faster:.2f}x as fast, {points:+.2f} ± {half:.2f} points of test accuracy")
+    print(f"The paper, on ImageNet: {PAPER['faster']}x as fast as MobileNetV2 and {PAPER['points']:+} points.")
+    (given.out / "headline.json").write_text(
+        json.dumps({"scores": scores, "latency_ms": measured, "gains": summary}, indent=2)
+    )
+
+
+def say(name: str, epoch: int, epochs: int, loss: float) -> None:
+    """A line per epoch, on standard error."""
+    print(f"{name}: epoch {epoch} of {epochs}, loss {loss:.3f}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,265 @@
+"""Train a chosen network in full: the paper's recipe on all training images, scored on the test images.
+
+The paper's recipe (section 5 and its released code): RMSProp, a linear warm-up, an exponential decay, label smoothing,
+dropout and an average of the weights that follows them; `FullSection` says how its lengths are scaled to a data set.
+A training that was interrupted goes on from its checkpoint, and on the CPU ends as it would have without.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from evomnas.archive import context_key
+from evomnas.classifier import Classifier
+from evomnas.data import load_training_images
+from evomnas.definition import FullSection, ProblemDefinition
+from evomnas.device import choose_device
+from evomnas.evaluation import Score, TrainingDiverged
+from evomnas.fitting import (
+    LossFunction,
+    Material,
+    Trainer,
+    cosine,
+    cross_entropy,
+    exponential,
+    training_mode,
+    use_matrix_products,
+)
+from evomnas.latency import lock
+from evomnas.network import torch_generator
+from evomnas.shelf import AnyNetwork, build
+from evomnas.testsplit import load_test_images
+
+CHECKPOINT_S = 20.0  # an interruption loses at most so much, and an epoch
+SCORING_BATCH = 512
+TEACHING = ("temperature", "teaching")  # of the recipe, what matters where there is a teacher
+OnEpoch = Callable[[int, int, float], None]
+
+
+@dataclass(frozen=True)
+class Teacher:
+    """A finally trained network whose answers are part of another one's loss, and which network it is."""
+
+    network: AnyNetwork
+    classifier: Classifier
+
+
+class FullTask:
+    """A problem's training and test images, and the recipe by which chosen networks are trained in full.
+
+    Attributes:
+        definition: The problem.
+        training: All images that may be trained on, those that validated the search included.
+        test: The test images.
+    """
+
+    def __init__(self, definition: ProblemDefinition, device: str = "auto") -> None:
+        """Read the images.
+
+        Raises:
+            InputError: They cannot be read, or there is no test split.
+        """
+        self.definition, self.recipe = definition, definition.full
+        self.training = load_training_images(definition.data)
+        self.test = load_test_images(definition.data, self.training)
+        self.device = torch.device(choose_device(device))
+        augment = definition.data.augment if self.recipe.augment is None else self.recipe.augment
+        self.material = Material(self.training.images, self.training.labels, augment, self.device)
+        self._augment = list(augment)
+
+    def context(self, teacher: Teacher | None = None) -> dict[str, Any]:
+        """All that a test score depends on beside the network."""
+        recipe = self.recipe.model_dump(mode="json", exclude={"augment"})
+        return {
+            "train": self.training.fingerprint,
+            "test": self.test.fingerprint,
+            "augment": self._augment,
+            "recipe": {name: value for name, value in recipe.items() if teacher is not None or name not in TEACHING},
+            "device": self.device.type,
+            "teacher": None if teacher is None else str(teacher.network),
+        }
+
+    def train(
+        self,
+        network: AnyNetwork,
+        checkpoint: Path,
+        teacher: Teacher | None = None,
+        on_epoch: OnEpoch = lambda epoch, epochs, loss: None,
+    ) -> tuple[Classifier, tuple[float, ...], float]:
+        """Train a network, or go on with it; returns it, the mean loss of every epoch, and seconds.
+
+        Args:
+            network: What is built and trained.
+            checkpoint: A file to go on from; it is written every `CHECKPOINT_S` and stays.
+            teacher: Whose answers are part of the loss.
+            on_epoch: Told the epochs done, all epochs, and the mean loss of the last one.
+
+        Raises:
+            TrainingDiverged: The loss became infinite or not a number.
+        """
+        recipe = self.recipe
+        weights, order, dropped = np.random.SeedSequence(recipe.seed).spawn(3)
+        with training_mode(self.device, dropped):
+            module = self._build(network, weights)
+            loss = None if teacher is None else _distilled(recipe, self._ready(teacher.classifier.network).eval())
+            steps = recipe.epochs * max(1, len(self.training.labels) // recipe.batch)
+            decay = max(0.0, 1 - 1 / (recipe.averaging * steps))
+            averaging = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
+            average = AveragedModel(module, multi_avg_fn=averaging, use_buffers=True)
+            schedule = partial(exponential, recipe.warmup, recipe.final_rate)
+            trainer = Trainer(module, self.material, recipe, schedule, torch_generator(order), loss, average)
+            saved = _Checkpoint(
+                checkpoint, context_key(self.context(teacher) | {"network": str(network)}), trainer, average
+            )
+            seconds = saved.restore()
+            while len(trainer.losses) < recipe.epochs:
+                with lock.training():
+                    started = time.perf_counter()
+                    last = trainer.epoch()
+                    seconds += time.perf_counter() - started
+                saved.save(seconds, force=len(trainer.losses) == recipe.epochs)
+                on_epoch(len(trainer.losses), recipe.epochs, last)
+            final = self._build(network, weights, fast=False)
+            final.load_state_dict(average.module.state_dict())
+        return self.classifier(final), tuple(trainer.losses), seconds
+
+    def _build(self, network: AnyNetwork, seed: np.random.SeedSequence, fast: bool = True) -> nn.Module:
+        recipe, shape = self.recipe, (len(self.training.classes), self.training.channels)
+        module = build(network, *shape, dropout=recipe.dropout, bn_momentum=recipe.bn_momentum, seed=seed)
+        return self._ready(module) if fast else module.to(self.device)
+
+    def _ready(self, module: nn.Module) -> nn.Module:
+        """A module on the device and in the layout that is fastest there."""
+        module = module.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        if self.device.type == "cpu":
+            use_matrix_products(module)
+        return module
+
+    def classifier(self, network: nn.Module) -> Classifier:
+        """A network of normalised images as one of pixels, ready for inference."""
+        mean, std = self.material.mean.tolist(), self.material.std.tolist()
+        resolution = self.definition.data.resolution
+        return Classifier(network, mean, std, self.training.classes, resolution).to(self.device).eval()
+
+    def fine_tune(self, network: nn.Module, epochs: int, rate: float) -> None:
+        """Train a network on for some epochs, in place, from `rate` of the recipe's learning rate down to 0.
+
+        Raises:
+            TrainingDiverged: The loss became infinite or not a number.
+        """
+        recipe = self.recipe.model_copy(update={"epochs": epochs, "learning_rate": rate * self.recipe.learning_rate})
+        order, dropped = np.random.SeedSequence(recipe.seed).spawn(5)[3:]
+        with training_mode(self.device, dropped):
+            trainer = Trainer(
+                network.to(self.device), self.material, recipe, partial(cosine, recipe.warmup), torch_generator(order)
+            )
+            for _ in range(epochs):
+                with lock.training():
+                    trainer.epoch()
+        network.eval()
+
+    @torch.inference_mode()
+    def predictions(self, classifier: Classifier) -> NDArray[np.int64]:
+        """The classes of the test images by a classifier, shape (n,).
+
+        Raises:
+            TrainingDiverged: Its logits are not finite.
+        """
+        found = []
+        with training_mode(self.device, None):
+            for start in range(0, len(self.test.labels), SCORING_BATCH):
+                images = torch.from_numpy(self.test.images[start : start + SCORING_BATCH]).to(self.device)
+                logits = classifier(images)
+                if not torch.isfinite(logits).all():
+                    raise TrainingDiverged("the trained network's logits are not finite")
+                found.append(logits.argmax(1).cpu().numpy())
+        return cast("NDArray[np.int64]", np.concatenate(found))
+
+    def score(self, predictions: NDArray[np.int64]) -> Score:
+        """How many of the test images are classified correctly."""
+        return Score(int((predictions == self.test.labels).sum()), len(self.test.labels))
+
+
+def _distilled(recipe: FullSection, teacher: nn.Module) -> LossFunction:
+    """Cross-entropy with the labels and, at a temperature, with the teacher's answers (Hinton et al. 2015, section 2).
+
+    The teacher's part is multiplied by the temperature's square, which keeps its gradients' size.
+    """
+    with_labels, temperature = cross_entropy(recipe), recipe.temperature
+
+    def loss(images: Tensor, logits: Tensor, labels: Tensor) -> Tensor:
+        with torch.no_grad():
+            answers = F.log_softmax(teacher(images) / temperature, 1)
+        own = F.log_softmax(logits / temperature, 1)
+        taught = F.kl_div(own, answers, log_target=True, reduction="batchmean") * temperature**2
+        return recipe.teaching * taught + (1 - recipe.teaching) * with_labels(images, logits, labels)
+
+    return loss
+
+
+class _Checkpoint:
+    """The state of a training in a file, replaced in one step; another training's is not read."""
+
+    def __init__(self, path: Path, key: str, trainer: Trainer, average: AveragedModel) -> None:
+        self.path, self.key, self.trainer, self.average = path, key, trainer, average
+        self._last = time.monotonic()
+
+    def save(self, seconds: float, force: bool = False) -> None:
+        """Keep the state, if it is time; `seconds` is what was spent so far."""
+        if not force and time.monotonic() - self._last < CHECKPOINT_S:
+            return
+        trainer = self.trainer
+        state = {
+            "key": self.key,
+            "seconds": seconds,
+            "losses": trainer.losses,
+            "network": trainer.network.state_dict(),
+            "average": self.average.state_dict(),
+            "optimizer": trainer.optimizer.state_dict(),
+            "schedule": trainer.schedule.state_dict(),
+            "order": trainer.generator.get_state(),
+            "dropout": torch.get_rng_state(),
+        }
+        if torch.cuda.is_available():
+            state["dropout-cuda"] = torch.cuda.get_rng_state()
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        partial_path = self.path.with_name(f".{self.path.name}.{os.getpid()}.part")
+        try:
+            torch.save(state, partial_path)
+            partial_path.replace(self.path)
+        finally:
+            partial_path.unlink(missing_ok=True)
+        self._last = time.monotonic()
+
+    def restore(self) -> float:
+        """Go on from the file, if there is one of this training; returns the seconds that were spent."""
+        try:
+            state = torch.load(self.path, map_location="cpu", weights_only=True)
+        except Exception:  # there is none, or whatever a torn or foreign file makes torch raise
+            return 0.0
+        if not isinstance(state, dict) or state.get("key") != self.key:
+            return 0.0
+        trainer = self.trainer
+        trainer.network.load_state_dict(state["network"])
+        self.average.load_state_dict(state["average"])
+        trainer.optimizer.load_state_dict(state["optimizer"])
+        trainer.schedule.load_state_dict(state["schedule"])
+        trainer.losses[:] = state["losses"]
+        trainer.generator.set_state(state["order"])
+        torch.set_rng_state(state["dropout"])
+        if "dropout-cuda" in state and torch.cuda.is_available():
+            torch.cuda.set_rng_state(state["dropout-cuda"])
+        return float(state["seconds"])

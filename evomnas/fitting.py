@@ -1,0 +1,211 @@
+"""What all trainings share: images on a device, the optimizer, and one epoch after another.
+
+On the CPU a training uses one thread, channels-last memory, flushed denormals and fused optimizer steps;
+it is a function of its arguments alone, so that its result does not depend on what else runs or in which order.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from evomnas.augmentation import AUGMENTATIONS
+from evomnas.data import Images, Labels
+from evomnas.definition import Recipe
+from evomnas.evaluation import TrainingDiverged
+from evomnas.network import torch_generator
+
+STATISTICS_IMAGES = 2000  # about so many give the mean and deviation that images are normalised by
+LossFunction = Callable[[Tensor, Tensor, Tensor], Tensor]  # of normalised images, logits and labels
+
+
+class _PointwiseConv2d(nn.Conv2d):
+    """A 1x1 convolution as the matrix product that it is, for channels-last images on the CPU.
+
+    On small images a convolution call costs more than its arithmetic; benchmarks/training_step.py says how
+    much that is.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.linear(x.permute(0, 2, 3, 1), self.weight.flatten(1), self.bias).permute(0, 3, 1, 2)
+
+
+class Material:
+    """Images and labels on a device, normalised by the images' own mean and deviation, and augmented.
+
+    Attributes:
+        mean, std: Of every channel, in pixel values from 0 to 255, shape (channels,).
+    """
+
+    def __init__(self, images: Images, labels: Labels, augment: Sequence[str], device: torch.device) -> None:
+        self.device = device
+        self._augmentations = [AUGMENTATIONS[name] for name in augment]
+        pixels = images[:: max(1, len(images) // STATISTICS_IMAGES)]
+        axes = (0, 2, 3)
+        self.mean = pixels.mean(axes, dtype=np.float64).astype(np.float32)
+        self.std = np.maximum(pixels.std(axes, dtype=np.float64), 1e-3).astype(np.float32)
+        self._mean, self._std = (self.on_device(one).view(1, -1, 1, 1) for one in (self.mean, self.std))
+        self.images = self.on_device(images) if _fits(images, device) else torch.from_numpy(images)
+        self.labels = self.on_device(labels)
+
+    def on_device(self, array: NDArray[np.generic]) -> Tensor:
+        """An array as a tensor on the device."""
+        return torch.from_numpy(array).to(self.device)
+
+    def normalised(self, images: Tensor) -> Tensor:
+        """Images of pixel values, (n, c, h, w), as networks are trained on them."""
+        return ((images.float() - self._mean) / self._std).contiguous(memory_format=torch.channels_last)
+
+    def batch(self, chosen: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Augmented, normalised images and the labels of some indices."""
+        images = self.images[chosen.to(self.images.device)].to(self.device).float()
+        for augment in self._augmentations:
+            images = augment(images, generator)
+        return self.normalised(images), self.labels[chosen]
+
+
+def _fits(images: Images, device: torch.device) -> bool:
+    """Whether a device has room for images beside a training; from elsewhere they come batch by batch."""
+    return device.type == "cpu" or images.nbytes < torch.cuda.mem_get_info(device)[0] / 2
+
+
+class Trainer:
+    """A training under way.
+
+    Attributes:
+        steps: Of an epoch.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        material: Material,
+        recipe: Recipe,
+        schedule: Callable[[int], Callable[[int], float]],
+        generator: torch.Generator,
+        loss: LossFunction | None = None,
+        average: torch.optim.swa_utils.AveragedModel | None = None,
+    ) -> None:
+        """Set it up.
+
+        Args:
+            network: What is trained, on the material's device; it stays in training mode.
+            material: The images.
+            recipe: Batch, optimizer and label smoothing.
+            schedule: Takes the number of all steps and returns the learning rate over its peak, by the step.
+            generator: Of the order and of augmentations.
+            loss: In place of cross-entropy.
+            average: Follows the network step by step.
+        """
+        self.network, self.material, self.generator = network.train(), material, generator
+        self.batch = min(recipe.batch, len(material.labels))
+        self.steps = len(material.labels) // self.batch
+        self.optimizer = _optimizer(network, recipe)
+        self.schedule = torch.optim.lr_scheduler.LambdaLR(self.optimizer, schedule(recipe.epochs * self.steps))
+        self.losses: list[float] = []
+        self._loss = loss or cross_entropy(recipe)
+        self._average = average
+
+    def epoch(self) -> float:
+        """One pass over the images; returns its mean loss, which is added to `losses`.
+
+        Raises:
+            TrainingDiverged: It is infinite or not a number.
+        """
+        device = self.material.device
+        total = torch.zeros((), device=device)
+        order = torch.randperm(len(self.material.labels), generator=self.generator).to(device)
+        for step in range(self.steps):
+            images, labels = self.material.batch(order[step * self.batch : (step + 1) * self.batch], self.generator)
+            with torch.autocast("cuda", torch.bfloat16, enabled=device.type == "cuda"):  # needs no loss scaling
+                loss = self._loss(images, self.network(images), labels)
+            self.optimizer.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            self.optimizer.step()
+            self.schedule.step()
+            if self._average is not None:
+                self._average.update_parameters(self.network)
+            total += loss.detach()
+        self.losses.append(float(total) / self.steps)
+        if not math.isfinite(self.losses[-1]):
+            raise TrainingDiverged(f"the training loss became {self.losses[-1]} in epoch {len(self.losses)}")
+        return self.losses[-1]
+
+
+def cross_entropy(recipe: Recipe) -> LossFunction:
+    """The usual loss, with the recipe's label smoothing."""
+    function = nn.CrossEntropyLoss(label_smoothing=recipe.label_smoothing)
+    return lambda images, logits, labels: function(logits, labels)
+
+
+@contextmanager
+def training_mode(device: torch.device, dropped: np.random.SeedSequence | None) -> Iterator[None]:
+    """One thread and flushed denormals on the CPU, and a generator for dropout; what the caller had set is restored.
+
+    Dropout knows torch's global generator alone, so it is lent one that follows from `dropped`.
+    """
+    threads = torch.get_num_threads()
+    if device.type == "cpu":
+        torch.set_num_threads(1)
+        torch.set_flush_denormal(True)
+    try:
+        with torch.random.fork_rng(enabled=dropped is not None):
+            if dropped is not None:
+                torch.manual_seed(torch_generator(dropped).initial_seed())
+            yield
+    finally:
+        torch.set_num_threads(threads)
+        torch.set_flush_denormal(False)
+
+
+def use_matrix_products(network: nn.Module) -> None:
+    """Make 1x1 convolutions matrix products, in place: the same function, faster on the CPU."""
+    for module in network.modules():
+        if type(module) is nn.Conv2d and (module.kernel_size, module.stride, module.groups) == ((1, 1), (1, 1), 1):
+            module.__class__ = _PointwiseConv2d
+
+
+def _optimizer(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
+    rate, decay = recipe.learning_rate, recipe.weight_decay
+    parameters = list(network.parameters())
+    if recipe.optimizer == "adamw":
+        return torch.optim.AdamW(parameters, rate, weight_decay=decay, fused=True)
+    if recipe.optimizer == "rmsprop":  # decay of the published training code
+        return torch.optim.RMSprop(
+            parameters, rate, alpha=0.9, eps=recipe.rmsprop_epsilon, momentum=recipe.momentum, weight_decay=decay,
+            foreach=True,
+        )  # fmt: skip
+    return torch.optim.SGD(
+        parameters, rate, momentum=recipe.momentum, nesterov=recipe.momentum > 0, weight_decay=decay, fused=True
+    )
+
+
+class cosine:
+    """Learning rate over its peak: a linear rise over `warmup` of the steps, then half a cosine to 0."""
+
+    def __init__(self, warmup: float, steps: int) -> None:
+        self.rise, self.steps = warmup * steps, steps
+
+    def __call__(self, step: int) -> float:
+        if step < self.rise:
+            return (step + 1) / (self.rise + 1)
+        return 0.5 * (1 + math.cos(math.pi * (step - self.rise) / max(1.0, self.steps - self.rise)))
+
+
+class exponential:
+    """Learning rate over its peak: a linear rise over `warmup` of the steps, then an even decline to `end`."""
+
+    def __init__(self, warmup: float, end: float, steps: int) -> None:
+        self.rise, self.end, self.steps = warmup * steps, end, steps
+
+    def __call__(self, step: int) -> float:
+        if step < self.rise:
+            return (step + 1) / (self.rise + 1)
+        return float(self.end ** ((step - self.rise) / max(1.0, self.steps - self.rise)))

@@ -1,0 +1,119 @@
+"""Networks from the shelf: torchvision's own, at the problem's size, beside the front."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import torch
+import torchvision
+
+from evomnas import registry
+from evomnas.deploy.baselines import to_dict, train_baselines
+from evomnas.errors import InputError
+from evomnas.evaluation import FullTraining, Measurement
+from evomnas.finished import finished
+from evomnas.report import write_report
+from evomnas.shelf import TORCHVISION, ShelfNetwork, build, cost, from_shelf, parse_network, reason_against
+from evomnas.workbench import prepare
+from evomnas.zoo import NETWORKS
+
+NAMES = ["mobilenet-v2@0.1", "mobilenet_v3_small", "squeezenet1_1"]
+
+
+@pytest.fixture(scope="module")
+def shelf(finished_run, tmp_path_factory):
+    """Three networks from the shelf on the finished run's problem; one cannot take eight pixels."""
+    folder = tmp_path_factory.mktemp("shelf")
+    found = train_baselines(finished_run.definition, NAMES, finished_run.archive, folder, device="cpu")
+    return folder, {one.name: one for one in found}
+
+
+def test_they_are_trained_measured_and_saved(shelf, finished_run):
+    folder, found = shelf
+    assert list(found) == NAMES
+    for name in NAMES[:2]:
+        one = found[name]
+        assert isinstance(one.result, FullTraining)
+        assert isinstance(one.measurement, Measurement)
+        assert json.loads((folder / name / "model.json").read_text())["network"] == str(one.network)
+        assert (finished_run.archive.full_training(_key(finished_run), one.network)) == one.result
+        row = to_dict(one)
+        assert row["reason"] is None
+        assert row["latency_ci"][0] <= row["latency_ms"] <= row["latency_ci"][1]
+        assert row["test_images"] == 359
+
+
+def _key(run) -> str:
+    from evomnas.deploy.chosen import alias
+
+    [key] = run.archive.aliased(alias(run.definition))
+    return key
+
+
+def test_one_that_cannot_take_the_resolution_says_why(shelf):
+    one = shelf[1]["squeezenet1_1"]
+    assert (one.result, one.measurement) == (None, None)
+    assert to_dict(one)["reason"].startswith("it cannot take images of 8 pixels: ")
+
+
+def test_nothing_is_done_twice(shelf, finished_run, monkeypatch):
+    monkeypatch.setattr("evomnas.deploy.full.FullTask.train", lambda *_, **__: pytest.fail("was trained again"))
+    monkeypatch.setattr("evomnas.deploy.baselines.prepare_here", lambda *_: pytest.fail("was measured again"))
+    again = train_baselines(finished_run.definition, NAMES, finished_run.archive, shelf[0], device="cpu")
+    assert {one.name: one for one in again} == shelf[1]
+
+
+def test_a_report_gets_them_from_the_archive_without_reading_images(shelf, finished_run, trained, monkeypatch):
+    monkeypatch.setattr("evomnas.deploy.full.load_training_images", lambda *_: pytest.fail("read the images"))
+    found = {one.notation: one for one in finished(finished_run)}
+    for name in NAMES[:2]:
+        mine = found[str(shelf[1][name].network)]
+        assert (mine.result, mine.measurement) == (shelf[1][name].result, shelf[1][name].measurement)
+    assert found["torchvision:mobilenet_v3_small"].name == "mobilenet_v3_small"
+    assert found[str(trained.network)].result == trained.result
+    accuracies = [one.result.score.accuracy for one in finished(finished_run)]
+    assert accuracies == sorted(accuracies, reverse=True)
+    page = write_report(finished_run).read_text()
+    assert "Trained in full" in page
+    assert f">{accuracies[0]:.2%}</td>" in page
+
+
+@pytest.mark.parametrize("name", ["mobilenet_v3_small", "googlenet"])
+def test_networks_of_torchvision_s_are_its_own_with_other_ends(name):
+    """The same number of parameters, but for the first convolution and the classes."""
+    counted = cost(ShelfNetwork(name), 1000, 3, 64)
+    options = {} if name != "googlenet" else {"aux_logits": False, "init_weights": False}
+    whole = getattr(torchvision.models, name)(weights=None, **options)
+    assert counted.params == sum(one.numel() for one in whole.parameters())
+    made = build(ShelfNetwork(name), 7, 1, dropout=0.2, bn_momentum=0.1, seed=0).eval()
+    assert made(torch.zeros(2, 1, 64, 64)).shape == (2, 7)
+
+
+def test_torchvision_s_published_macs_are_counted():
+    """ResNet-18: 1.814 GFLOPS by torchvision's own table, which counts a multiply-add as one."""
+    published = torchvision.models.ResNet18_Weights.IMAGENET1K_V1.meta["_ops"]
+    assert cost(ShelfNetwork("resnet18"), 1000, 3, 224).macs / 1e9 == pytest.approx(published, rel=0.002)
+
+
+def test_a_runtime_computes_a_shelf_network_s_logits():
+    runtime = registry.load("runtimes", "onnxruntime")()
+    prepared = prepare(runtime, ShelfNetwork("mobilenet_v3_small"), 5, 1, 28)
+    found = runtime.load(prepared.model, prepared.images, 1)()
+    assert np.abs(prepared.logits).max() > 1e-3
+    np.testing.assert_allclose(found, prepared.logits, rtol=1e-3, atol=1e-4)
+
+
+def test_all_of_the_shelf_take_photographs_of_32_pixels():
+    for name in [*NETWORKS, *TORCHVISION]:
+        assert reason_against(from_shelf(name, 32), 3, 32) is None
+
+
+def test_names_and_notations_that_nobody_knows_are_one_line():
+    with pytest.raises(InputError, match="unknown reference network 'resnet19'.*did you mean resnet18"):
+        from_shelf("resnet19", 32)
+    with pytest.raises(InputError, match="unknown network of torchvision 'resnet19'"):
+        parse_network("torchvision:resnet19")
+    assert parse_network(str(ShelfNetwork("resnet18"))) == ShelfNetwork("resnet18")
+    assert parse_network(str(from_shelf("mnasnet-a1", 32))) == from_shelf("mnasnet-a1", 32)

@@ -1,0 +1,103 @@
+"""Which networks of a run are trained, and that nothing is trained twice."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from evomnas.archive import Archive
+from evomnas.deploy.chosen import front_networks, knee_network, most_accurate, train_chosen
+from evomnas.deploy.full import FullTask
+from evomnas.errors import InputError
+from evomnas.evaluation import Failure, FullTraining
+from evomnas.pareto import knee
+from evomnas.runs import Run
+
+
+def test_the_front_is_fastest_first_and_its_last_is_the_most_accurate(finished_run):
+    front = front_networks(finished_run)
+    losses = {one.evaluation.architecture: one.evaluation.losses for one in finished_run.results()}
+    assert set(front) == {one.evaluation.architecture for one in finished_run.results() if one.on_front}
+    assert [losses[one][1] for one in front] == sorted(losses[one][1] for one in front)
+    assert losses[most_accurate(finished_run)][0] == min(one[0] for one in losses.values() if one)
+    assert knee_network(finished_run) in front
+
+
+def test_the_knee_is_farthest_below_the_line_between_the_ends():
+    assert knee([(0.0, 10.0), (1.0, 2.0), (5.0, 1.0), (9.0, 0.0)]) == 1
+    assert knee([(0.5, 3.0)]) == 0
+    assert knee([(0.5, 3.0), (0.2, 4.0)]) == 0
+
+
+@given(st.lists(st.tuples(st.integers(0, 99), st.integers(0, 99)), min_size=3, max_size=12, unique_by=lambda p: p[0]))
+def test_the_knee_s_distance_is_the_largest(points):
+    """Against the distance from a line by its cross product."""
+    xs, ys = sorted(x for x, _ in points), sorted((y for _, y in points), reverse=True)
+    front = np.array(list(zip(xs, ys, strict=True)), dtype=float)
+    if ys[0] == ys[-1]:
+        return
+    scaled = (front - front.min(0)) / np.ptp(front, axis=0)
+    (x1, y1), (x2, y2) = scaled[0], scaled[-1]
+    below = [(x2 - x1) * (y1 - y) - (x1 - x) * (y2 - y1) for x, y in scaled]
+    assert below[knee(front)] == pytest.approx(max(below))
+
+
+def test_a_trained_network_is_not_trained_again(finished_run, trained, monkeypatch):
+    monkeypatch.setattr(FullTask, "train", lambda *_, **__: pytest.fail("was trained again"))
+    [again] = train_chosen(finished_run, [trained.network], device="cpu")
+    assert again.result == trained.result
+    assert isinstance(again.result, FullTraining)
+
+
+def test_another_run_of_the_archive_takes_the_network_over(finished_run, trained, tmp_path, monkeypatch):
+    monkeypatch.setattr(FullTask, "train", lambda *_, **__: pytest.fail("was trained again"))
+    beside = finished_run.folder.parent / "beside"
+    other = Run(beside, finished_run.archive, replace(finished_run.record), dict(finished_run.manifest))
+    [taken] = train_chosen(other, [trained.network], device="cpu")
+    assert taken.folder == beside / "networks" / trained.network.id
+    assert (taken.folder / "weights.safetensors").read_bytes() == (trained.folder / "weights.safetensors").read_bytes()
+    shutil.rmtree(beside)
+
+
+def test_a_teacher_is_trained_first_and_teaches(finished_run, trained):
+    student = next(one.evaluation.architecture for one in finished_run.results() if not one.on_front)
+    teacher, taught = train_chosen(finished_run, [student], distil=True, device="cpu")
+    assert teacher.network == trained.network
+    assert taught.folder.name == f"{student.id}-distilled"
+    with pytest.raises(InputError, match="is the front's most accurate network, the teacher"):
+        list(train_chosen(finished_run, [trained.network], distil=True, device="cpu"))
+
+
+def test_a_training_that_diverges_is_a_record_and_leaves_no_files(finished_run, tmp_path):
+    recipe = finished_run.definition.full.model_copy(update={"learning_rate": 1e30, "warmup": 0.0})
+    run = Run(tmp_path / "run", finished_run.archive, finished_run.record, dict(finished_run.manifest))
+    run.definition = finished_run.definition.model_copy(update={"full": recipe})
+    [one] = train_chosen(run, [front_networks(finished_run)[0]], device="cpu")
+    assert isinstance(one.result, Failure)
+    assert one.result.kind == "diverged"
+    assert not list(one.folder.glob("*"))
+
+
+def test_images_with_other_classes_than_the_search_s_are_refused(finished_run):
+    manifest = dict(finished_run.manifest) | {"data": finished_run.manifest["data"] | {"classes": 7}}
+    run = Run(finished_run.folder, finished_run.archive, finished_run.record, manifest)
+    with pytest.raises(InputError, match="searched images with 7 classes, its data now have 10"):
+        list(train_chosen(run, [front_networks(finished_run)[0]], device="cpu"))
+
+
+def test_full_trainings_come_back_as_they_were_added(tmp_path, trained):
+    archive = Archive(tmp_path / "a.sqlite")
+    archive.add_full_training("c", trained.network, trained.result)
+    archive.add_full_training("c", "torchvision:resnet18", Failure("diverged", "NaN"))
+    archive.add_full_training("c", trained.network, Failure("diverged", "too late"))
+    assert archive.full_training("c", trained.network) == trained.result
+    assert archive.full_training("d", trained.network) is None
+    assert list(archive.full_trainings("c")) == [str(trained.network), "torchvision:resnet18"]
+    archive.add_alias("problem", "c")
+    archive.add_alias("problem", "c")
+    assert archive.aliased("problem") == ["c"]

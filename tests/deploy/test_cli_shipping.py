@@ -1,0 +1,146 @@
+"""train, baselines and export as their users run them, in this process where no signal is sent."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from evomnas.cli.app import app
+
+COMMAND = [sys.executable, "-c", "from evomnas.cli import main; main()"]
+
+
+def evomnas(*arguments: object):
+    return CliRunner().invoke(app, [str(one) for one in arguments])
+
+
+@pytest.fixture
+def copied(finished_run, trained, exports, tmp_path):
+    """A copy of the finished run, its archive, and what was trained and exported."""
+    return shutil.copytree(finished_run.folder.parent, tmp_path / "copy") / finished_run.folder.name
+
+
+def test_train_says_scores_and_the_next_command(finished_run, trained, exports):
+    """What was trained and exported before is shown again."""
+    result = evomnas("train", finished_run.folder, trained.network.id)
+    assert result.exit_code == 0, result.stderr
+    score = trained.result.score
+    assert f"{score.accuracy:.2%}  {score.interval[0]:.2%} to {score.interval[1]:.2%}" in result.stdout
+    following = re.search(r"^Export: +evomnas (.*)$", result.stdout, re.MULTILINE)
+    assert following[1].split()[1:3] == [str(finished_run.folder), trained.network.id]
+    [row] = json.loads(evomnas("train", finished_run.folder, trained.network.id, "--format", "json").stdout)
+    assert (row["test_accuracy"], row["test_images"]) == (score.accuracy, score.images)
+
+
+def test_export_prints_one_table_of_all_exports(copied, trained, exports):
+    result = evomnas("export", copied, trained.network.id)
+    assert result.exit_code == 0, result.stderr
+    rows = result.stdout.splitlines()
+    assert rows[0].split()[:2] == ["format", "variant"]
+    assert sum(row.startswith("onnx ") for row in rows) == len(exports)
+    assert f"In PyTorch: {trained.result.score.accuracy:.2%}" in result.stdout
+    assert "WARNING" not in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["train", "RUN"], "train takes networks, as evomnas train"),
+        (["train", "RUN", "0123abcd"], "has no network '0123abcd': evomnas show"),
+        (["train", "RUN", "--front", "--knee"], "or one of --front and --knee"),
+        (["train", "RUN", "mnasnet-a1"], "more than the image's 8 pixels"),
+        (["train", "nowhere", "--knee"], "holds no run"),
+        (["export", "RUN", "ID", "--quantize", "int4"], "--quantize knows int8 alone, not 'int4'"),
+        (["export", "RUN", "ID", "--to", "onnxx"], "unknown export format 'onnxx'"),
+        (["export", "RUN", "ID", "--prune", "2"], "--prune takes a share between 0 and 1, as 0.5, got 2"),
+        (["export", "RUN", "mobilenet-v2"], "is not trained yet: evomnas train"),
+        (["baselines", "digits", "resnet19"], "unknown reference network 'resnet19'"),
+        (["baselines", "nas-bench-macro"], "is a table: there are no images"),
+        (["baselines", "images"], "needs a path: --set data.path=FOLDER"),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_code_2(arguments, message, finished_run, trained, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    names = {"RUN": str(finished_run.folder), "ID": trained.network.id}
+    before = sorted(finished_run.folder.rglob("*"))
+    result = evomnas(*(names.get(one, one) for one in arguments))
+    assert result.exit_code == 2, result.stderr
+    assert message in result.stderr
+    assert result.stderr.count("\n") == 1
+    assert result.stdout == ""
+    assert sorted(finished_run.folder.rglob("*")) == before
+
+
+@pytest.fixture
+def photographs(tmp_path):
+    """Colour photographs of two kinds, in ImageNet's form; a fifth is the kind's own, the rest is noise."""
+    rng = np.random.default_rng(3)
+    for part, count in (("train", 12), ("val", 3)):
+        for label, name in enumerate(("n01 ants", "n02 bees")):
+            (tmp_path / "photos" / part / name).mkdir(parents=True)
+            for index in range(count):
+                pixels = rng.integers(0, 200, (40, 48, 3), dtype=np.uint8)
+                pixels[:, :, label] += 55
+                Image.fromarray(pixels).save(tmp_path / "photos" / part / name / f"{index}.jpeg")
+    return tmp_path / "photos"
+
+
+def test_image_folders_go_through_search_training_and_export(photographs, tmp_path, monkeypatch):
+    """The imagenet problem from end to end, in small: its form, space, recipe and augmentations."""
+    monkeypatch.chdir(tmp_path)
+    small = [
+        "data.resolution=32", "data.validation=0.25", "space.width=0.1", "space.head=32", "space.divisor=4",
+        "space.filters=[16,24,32]", "space.layers=[1,1,1]", "space.strides=[1,2,2]", "training.batch=8",
+        "training.epochs=1", "full.epochs=2", "full.batch=8", f"data.path={photographs}",
+    ]  # fmt: skip
+    settings = [part for one in small for part in ("--set", one)]
+    done = evomnas("run", "imagenet", *settings, "--budget", 2, "--workers", 0, "--device", "cpu")
+    assert done.exit_code == 0, done.stderr
+    folder = tmp_path / "runs" / "imagenet-nsga2-s1"
+    done = evomnas("train", folder, "--knee", "--format", "json", "--device", "cpu")
+    assert done.exit_code == 0, done.stderr
+    [row] = json.loads(done.stdout)
+    assert row["test_images"] == 6
+    facts = json.loads((tmp_path / row["folder"] / "model.json").read_text())
+    assert (facts["classes"], facts["trained_on"]) == (["n01 ants", "n02 bees"], 24)
+    assert (facts["recipe"]["optimizer"], facts["channels"], facts["resolution"]) == ("rmsprop", 3, 32)
+    done = evomnas("export", folder, row["id"], "--quantize", "int8", "--format", "json")
+    assert done.exit_code == 0, done.stderr
+    exported = {one["variant"]: one for one in json.loads(done.stdout)}
+    assert exported["float"]["agreement"] == 1.0
+    assert exported["int8"]["images"] == 6
+    photographs.rename(tmp_path / "elsewhere")
+    before = sorted(folder.rglob("*"))
+    done = evomnas("export", folder, row["id"], "--quantize", "int8", "--huffman")
+    assert (done.exit_code, done.stderr.count("\n")) == (2, 1)
+    assert f"data.path {photographs} does not exist" in done.stderr
+    assert sorted(folder.rglob("*")) == before
+
+
+def test_an_interrupted_training_says_how_to_go_on_and_goes_on(finished_run, trained, copied):
+    shutil.rmtree(copied / "networks")
+    student = next(one.evaluation.architecture for one in finished_run.results() if not one.on_front)
+    command = [*COMMAND, "train", str(copied), student.id, trained.network.id]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    while not (first := process.stderr.readline()).startswith(student.id):
+        assert first
+        time.sleep(0.01)
+    os.kill(process.pid, signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert f"Go on with the same command: evomnas train {copied} ..." in errors
+    assert "Traceback" not in errors
+    done = evomnas(*command[3:])
+    assert done.exit_code == 0, done.stderr
+    assert {one.name for one in (copied / "networks").iterdir()} == {student.id, trained.network.id}

@@ -1,0 +1,70 @@
+"""Pruning, factors and codes, against what theory says of them."""
+
+from __future__ import annotations
+
+import heapq
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import nn
+
+from evomnas.deploy.compression import CODE_LENGTHS_BYTES, _factors, code_lengths, factorized, huffman_bytes, pruned
+from evomnas.deploy.saving import load_network
+
+
+def test_pruning_leaves_the_largest_weights_and_they_stay_zero_through_fine_tuning(trained, task):
+    network = load_network(trained.folder).network
+    before = [one.weight.detach().clone() for one in network.modules() if isinstance(one, nn.Conv2d | nn.Linear)]
+    made = pruned(network, 0.5, task)
+    after = [one.weight.detach() for one in made.modules() if isinstance(one, nn.Conv2d | nn.Linear)]
+    old, new = (torch.cat([one.flatten() for one in weights]) for weights in (before, after))
+    assert float((new == 0).float().mean()) == pytest.approx(0.5, abs=1e-3)
+    assert old[new == 0].abs().max() <= old[new != 0].abs().min()
+    assert not torch.equal(old[new != 0], new[new != 0])  # the rest was trained on
+    assert all(torch.equal(one, two) for one, two in zip(
+        before, [m.weight for m in network.modules() if isinstance(m, nn.Conv2d | nn.Linear)], strict=True
+    ))  # fmt: skip
+
+
+def test_factors_are_the_best_of_their_rank():
+    generator = torch.Generator().manual_seed(1)
+    weight = torch.randn(12, 20, generator=generator)
+    left, right = _factors(weight, 0.5)
+    rank = left.shape[1]
+    assert rank == int(0.5 * 240 / 32)
+    values = torch.linalg.svdvals(weight)
+    error = torch.linalg.matrix_norm(weight - left @ right)
+    assert float(error) == pytest.approx(float(values[rank:].square().sum().sqrt()), rel=1e-4)  # Eckart and Young
+    assert _factors(torch.ones(1, 9), 0.5) is None
+
+
+def test_a_factorized_network_has_fewer_weights_and_other_shapes(trained, task):
+    network = load_network(trained.folder).network
+    made = factorized(network, 0.8, task)
+    assert sum(one.numel() for one in made.parameters()) < sum(one.numel() for one in network.parameters())
+    assert len(made.head) == len(network.head) + 1
+    images = torch.zeros(2, 1, 8, 8)
+    assert made(images).shape == network(images).shape
+
+
+@given(st.lists(st.integers(1, 1000), min_size=2, max_size=40))
+def test_codes_can_be_decoded_and_cost_what_the_tree_costs(counts):
+    lengths = code_lengths(counts)
+    assert sum(2.0**-length for length in lengths) == 1.0  # Kraft: a full prefix code
+    cost, heap = 0, sorted(counts)
+    while len(heap) > 1:  # the sum of all inner nodes
+        merged = heapq.heappop(heap) + heapq.heappop(heap)
+        cost += merged
+        heapq.heappush(heap, merged)
+    assert sum(count * length for count, length in zip(counts, lengths, strict=True)) == cost
+
+
+def test_a_huffman_code_comes_within_a_bit_of_the_entropy(rng):
+    weights = [rng.normal(0, 10, (50, 40)).round().clip(-127, 127).astype(np.int8) for _ in range(2)]
+    share = np.unique(np.concatenate(weights), return_counts=True)[1] / 4000
+    entropy = -(share * np.log2(share)).sum() * 4000 / 8
+    assert entropy <= huffman_bytes(weights) - CODE_LENGTHS_BYTES <= entropy + 4000 / 8
+    assert huffman_bytes([np.zeros(80, np.int8)]) == CODE_LENGTHS_BYTES + 10

@@ -1,0 +1,150 @@
+"""Exports: real files in real runtimes, which give the trained network's answers."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+import zlib
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+from PIL import Image
+
+from evomnas.deploy.exporting import EXPORTS, Request, export_network, read_exports
+from evomnas.deploy.saving import load_network
+from evomnas.errors import InputError
+from evomnas.latency import runtimes
+
+SMALLER = "factorized 90 %, pruned 50 %"
+
+
+def logits(path: Path, images) -> np.ndarray:
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    return np.concatenate([session.run(None, {"image": one[None].astype(np.float32)})[0] for one in images])
+
+
+def test_an_onnx_file_takes_pixels_and_knows_its_classes(trained, exports, task):
+    path = trained.folder / exports["float"].file
+    model = onnx.load(path)
+    onnx.checker.check_model(model, full_check=True)
+    metadata = {one.key: one.value for one in model.metadata_props}
+    assert json.loads(metadata["classes"]) == list("0123456789")
+    assert metadata["network"] == str(trained.network)
+    images = task.test.images[:40]
+    with torch.no_grad():
+        expected = load_network(trained.folder)(torch.from_numpy(images)).numpy()
+    np.testing.assert_allclose(logits(path, images), expected, rtol=1e-3, atol=1e-4)
+
+
+def test_every_variant_is_scored_in_its_runtime(trained, exports, task):
+    assert list(exports) == ["float", "int8", SMALLER, f"{SMALLER}, int8"]
+    with torch.no_grad():
+        answers = load_network(trained.folder)(torch.from_numpy(task.test.images)).argmax(1).numpy()
+    for export in exports.values():
+        content = (trained.folder / export.file).read_bytes()
+        found = logits(trained.folder / export.file, task.test.images).argmax(1)
+        assert (export.correct, export.images) == (int((found == task.test.labels).sum()), len(task.test.labels))
+        assert export.agreement == pytest.approx(float((found == answers).mean()))
+        assert (export.bytes, export.packed_bytes) == (len(content), len(zlib.compress(content, 9)))
+        assert export.low_ms <= export.latency_ms <= export.high_ms
+    assert exports["float"].agreement == 1.0
+    assert exports["int8"].agreement > 0.9
+
+
+def test_int8_files_hold_int8_weights_and_the_same_metadata(trained, exports):
+    for variant in ("int8", f"{SMALLER}, int8"):
+        model = onnx.load(trained.folder / exports[variant].file)
+        weights = [one for one in map(onnx.numpy_helper.to_array, model.graph.initializer) if one.dtype == np.int8]
+        assert sum(one.size for one in weights if one.ndim > 1) > 500
+        assert "classes" in {one.key for one in model.metadata_props}
+        assert exports[variant].huffman_bytes < exports[variant].bytes + 256
+    assert exports["float"].huffman_bytes is None
+    zeros = np.concatenate([one.ravel() for one in weights if one.ndim > 1]) == 0
+    assert zeros.mean() >= 0.5  # what was pruned is 0 in int8, too
+
+
+def test_exports_are_kept_in_one_table(trained, exports):
+    kept = [one for one in read_exports(trained.folder) if one.format == "onnx"]
+    assert {one.variant: one for one in kept} == exports
+    assert not list(trained.folder.glob(".*.part"))
+
+
+def test_executorch_programs_know_their_classes_and_give_the_same_answers(finished_run, trained, exports, task):
+    pytest.importorskip("executorch")
+    from executorch.runtime import Runtime
+
+    request = Request(("executorch",), quantize=True)
+    folder, _, exported = export_network(finished_run, trained.network, request, device="cpu")
+    assert [(one.format, one.variant) for one in exported[-2:]] == [("executorch", "float"), ("executorch", "int8")]
+    assert len(exported) == len(exports) + 2
+    program, int8 = exported[-2:]
+    assert (program.agreement, program.correct) == (1.0, exports["float"].correct)
+    assert int8.agreement > 0.9
+    for one in (program, int8):
+        loaded = Runtime.get().load_program((folder / one.file).read_bytes())
+        assert json.loads(loaded.load_method("classes").execute([])[0]) == list("0123456789")
+
+
+def test_a_runtime_reads_its_images_at_every_run(trained, exports, task):
+    """Which the test split's run relies on."""
+    runtime = runtimes.open_runtime("onnxruntime")
+    image = np.zeros((1, 1, 8, 8), np.float32)
+    run = runtime.load((trained.folder / exports["float"].file).read_bytes(), image, 1)
+    first = run().copy()
+    image[0] = task.test.images[0]
+    assert not np.array_equal(first, run())
+
+
+@pytest.mark.parametrize(
+    ("request_", "message"),
+    [
+        (Request(("tflite",)), "unknown export format 'tflite': there are executorch, onnx"),
+        (Request(prune=1.0), "--prune takes a share between 0 and 1, as 0.5, got 1"),
+        (Request(factorize=-0.5), "--factorize takes a share between 0 and 1"),
+        (Request(huffman=True), "--huffman codes int8 weights: add --quantize int8"),
+    ],
+)
+def test_wrong_requests_are_one_line(finished_run, trained, request_, message):
+    with pytest.raises(InputError, match=message):
+        export_network(finished_run, trained.network, request_)
+
+
+def test_a_runtime_that_is_not_installed_is_one_line(finished_run, trained, monkeypatch):
+    monkeypatch.setattr(runtimes, "installed_version", lambda runtime: None)
+    before = sorted(trained.folder.iterdir())
+    with pytest.raises(InputError, match="the runtime executorch is not installed: pip install executorch"):
+        export_network(finished_run, trained.network, Request(("executorch",)))
+    assert sorted(trained.folder.iterdir()) == before
+
+
+def test_a_network_that_was_not_trained_is_told_how(finished_run, trained):
+    other = next(one.evaluation.architecture for one in finished_run.results() if not one.on_front)
+    with pytest.raises(InputError, match=f"{other.id} is not trained yet: evomnas train .* {other.id}"):
+        export_network(finished_run, other, Request())
+
+
+def test_a_torn_table_of_exports_is_one_line(tmp_path):
+    (tmp_path / EXPORTS).write_text("[{")
+    with pytest.raises(InputError, match="cannot read .*exports.json.*remove it, and export again"):
+        read_exports(tmp_path)
+
+
+def test_the_readme_s_lines_classify_an_image(trained, exports, task, tmp_path):
+    """In PyTorch, and in ONNX Runtime where there is no evomnas."""
+    readme = (Path(__file__).parents[2] / "README.md").read_text()
+    blocks = re.findall(r"```python\n(.*?)```", readme[readme.index("## Ship it") :], re.DOTALL)[:2]
+    Image.fromarray(task.test.images[0, 0]).save(tmp_path / "digit.png")
+    expected = load_network(trained.folder)(torch.from_numpy(task.test.images[:1])).argmax().item()
+    for code, blocked in zip(blocks, ("", "import sys; sys.modules['evomnas'] = None\n"), strict=True):
+        code = re.sub(r'"runs/[^"]*networks/[0-9a-f]{8}', f'"{trained.folder}', code)
+        assert str(trained.folder) in code
+        done = subprocess.run(
+            [sys.executable, "-c", blocked + code], cwd=tmp_path, capture_output=True, text=True, check=False
+        )
+        assert done.stdout.strip() == str(expected), done.stderr

@@ -1,0 +1,157 @@
+"""Full trainings: they learn, go on where they stopped, and are scored by an interval of the textbook's."""
+
+from __future__ import annotations
+
+import math
+from functools import partial
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch.nn import functional as F
+
+from evomnas.classifier import Classifier
+from evomnas.deploy import full
+from evomnas.deploy.full import FullTask, Teacher, _distilled
+from evomnas.evaluation import Score, TrainingDiverged
+from evomnas.fitting import exponential
+from evomnas.shelf import ShelfNetwork
+
+
+def weights(classifier: Classifier) -> dict[str, torch.Tensor]:
+    return classifier.network.state_dict()
+
+
+def test_a_full_training_learns_and_takes_pixels(task, tiny, tmp_path):
+    classifier, losses, seconds = task.train(tiny.space.mobilenet_v2(), tmp_path / "checkpoint.pt")
+    assert len(losses) == tiny.full.epochs
+    assert losses[-1] < losses[0]
+    assert seconds > 0
+    score = task.score(task.predictions(classifier))
+    assert score.accuracy > 0.3  # chance is 0.1
+    images = torch.from_numpy(task.test.images[:50])
+    by_hand = (images.double() - task.training.images.mean()) / task.training.images.std()
+    torch.testing.assert_close(classifier(images), classifier.network(by_hand.float()), rtol=1e-3, atol=1e-3)
+
+
+class Stopped(Exception):
+    pass
+
+
+def test_an_interrupted_training_ends_as_it_would_have_without(task, tiny, tmp_path, monkeypatch):
+    monkeypatch.setattr(full, "CHECKPOINT_S", 0.0)
+    network = tiny.space.mobilenet_v2()
+    whole, losses, _ = task.train(network, tmp_path / "whole.pt")
+
+    def stop(epoch, epochs, loss):
+        if epoch == 2:
+            raise Stopped
+
+    with pytest.raises(Stopped):
+        task.train(network, tmp_path / "parts.pt", on_epoch=stop)
+    done = []
+    parts, losses_of_parts, _ = task.train(
+        network, tmp_path / "parts.pt", on_epoch=lambda epoch, *_: done.append(epoch)
+    )
+    assert done == [3, 4]
+    assert losses_of_parts == losses
+    assert all(torch.equal(one, weights(parts)[name]) for name, one in weights(whole).items())
+
+
+def test_a_checkpoint_of_another_training_or_a_torn_one_is_not_used(task, tiny, tmp_path):
+    network = tiny.space.mobilenet_v2()
+    path = tmp_path / "checkpoint.pt"
+    longer = FullTask(tiny.model_copy(update={"full": tiny.full.model_copy(update={"epochs": 1})}), "cpu")
+    longer.train(network, path)
+    done = []
+    task.train(network, path, on_epoch=lambda epoch, *_: done.append(epoch))
+    assert done == [1, 2, 3, 4]
+    path.write_bytes(path.read_bytes()[:1000])
+    assert len(task.train(network, path)[1]) == 4
+
+
+def test_the_weights_that_ship_are_the_average(task, tiny, tmp_path):
+    """Without looking back the average is the last step's weights, and the network is another one."""
+    network = tiny.space.mobilenet_v2()
+    averaged, losses, _ = task.train(network, tmp_path / "a.pt")
+    recipe = tiny.full.model_copy(update={"averaging": 1e-9})
+    last, same_losses, _ = FullTask(tiny.model_copy(update={"full": recipe}), "cpu").train(network, tmp_path / "b.pt")
+    assert losses == same_losses
+    assert not torch.equal(weights(averaged)["stem.0.weight"], weights(last)["stem.0.weight"])
+
+
+def test_a_loss_that_is_not_finite_ends_a_full_training(tiny, tmp_path):
+    recipe = tiny.full.model_copy(update={"learning_rate": 1e30, "warmup": 0.0})
+    task = FullTask(tiny.model_copy(update={"full": recipe}), "cpu")
+    with pytest.raises(TrainingDiverged, match="not finite|became"):
+        task.predictions(task.train(tiny.space.mobilenet_v2(), tmp_path / "c.pt")[0])
+
+
+def test_the_rate_rises_and_then_falls_by_the_same_share_every_step():
+    rates = [exponential(0.1, 0.012, 100)(step) for step in range(101)]
+    assert max(rates) == rates[10] == 1.0
+    shares = np.diff(np.log(rates[10:]))
+    assert np.allclose(shares, shares[0])
+    assert rates[100] == pytest.approx(0.012)
+    assert pytest.approx(0.012, rel=0.02) == 0.97 ** (350 / 2.4)  # what the paper's staircase comes to
+
+
+def test_a_teacher_s_part_of_the_loss_is_hinton_s(tiny, rng):
+    recipe = tiny.full.model_copy(update={"temperature": 3.0, "teaching": 0.25, "label_smoothing": 0.0})
+    answers, logits = (torch.from_numpy(rng.normal(size=(5, 4))) for _ in range(2))
+    labels = torch.tensor([0, 1, 2, 3, 0])
+    found = _distilled(recipe, lambda images: answers)(torch.zeros(5), logits, labels)
+    p, q = F.softmax(answers / 3, 1), F.softmax(logits / 3, 1)
+    divergence = (p * (p / q).log()).sum(1).mean()
+    own = -F.softmax(logits, 1)[torch.arange(5), labels].log().mean()
+    assert float(found) == pytest.approx(float(0.25 * 9 * divergence + 0.75 * own))
+
+
+def test_what_a_teacher_says_changes_the_student_and_the_context(task, tiny, tmp_path, trained):
+    from evomnas.deploy.saving import load_network
+
+    student = tiny.space.mobilenet_v2()
+    alone, *_ = task.train(student, tmp_path / "a.pt")
+    teacher = Teacher(trained.network, load_network(trained.folder))
+    taught, *_ = task.train(student, tmp_path / "b.pt", teacher)
+    assert not torch.equal(weights(alone)["stem.0.weight"], weights(taught)["stem.0.weight"])
+    assert task.context() != task.context(teacher)
+
+
+def test_a_context_has_what_matters_and_nothing_else(task, tiny):
+    other = {"temperature": 9.0, "teaching": 0.1}
+    same = FullTask(tiny.model_copy(update={"full": tiny.full.model_copy(update=other)}), "cpu")
+    assert same.context() == task.context()
+    teacher = Teacher(tiny.space.mobilenet_v2(), task.classifier(torch.nn.Identity()))
+    assert same.context(teacher) != task.context(teacher)
+    search = {"training": tiny.training.model_copy(update={"epochs": 9})}
+    assert FullTask(tiny.model_copy(update=search), "cpu").context() == task.context()
+    augmented = {"full": tiny.full.model_copy(update={"augment": ("shift",)})}
+    assert FullTask(tiny.model_copy(update=augmented), "cpu").context() != task.context()
+
+
+def test_a_network_from_the_shelf_trains_by_the_same_recipe(tiny, tmp_path):
+    recipe = tiny.full.model_copy(update={"epochs": 1, "batch": 400})
+    task = FullTask(tiny.model_copy(update={"full": recipe}), "cpu")
+    state = torch.get_rng_state()
+    first, losses, _ = task.train(ShelfNetwork("mobilenet_v3_small"), tmp_path / "a.pt")
+    again, same, _ = task.train(ShelfNetwork("mobilenet_v3_small"), tmp_path / "b.pt")
+    assert torch.equal(torch.get_rng_state(), state)
+    assert losses == same
+    assert all(torch.equal(one, weights(again)[name]) for name, one in weights(first).items())
+
+
+@given(images=st.integers(1, 10_000), data=st.data())
+def test_the_interval_is_wilson_s(images, data):
+    correct = data.draw(st.integers(0, images))
+    z, p = 1.959963984540054, correct / images
+    middle = (p + z * z / (2 * images)) / (1 + z * z / images)
+    half = z / (1 + z * z / images) * math.sqrt(p * (1 - p) / images + z * z / (4 * images * images))
+    assert Score(correct, images).interval == pytest.approx((middle - half, middle + half), abs=1e-9)
+
+
+def test_schedules_are_objects_that_a_checkpoint_can_keep():
+    """A closure's state would be lost."""
+    assert vars(partial(exponential, 0.1, 0.5)(10)) == {"rise": 1.0, "end": 0.5, "steps": 10}

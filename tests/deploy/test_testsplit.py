@@ -1,0 +1,119 @@
+"""Test splits: they share no image with what may be trained on, and no search reads them."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from evomnas import registry
+from evomnas.data import load_dataset, load_training_images
+from evomnas.definition import DataSection
+from evomnas.errors import InputError
+from evomnas.testsplit import load_test_images
+
+
+def section(**values) -> DataSection:
+    return DataSection(**({"dataset": "digits", "resolution": 8} | values))
+
+
+def both(one: DataSection):
+    training = load_training_images(one)
+    return training, load_test_images(one, training)
+
+
+def write_photos(folder, classes, count, rng):
+    for name in classes:
+        (folder / name).mkdir(parents=True)
+        for index in range(count):
+            pixels = rng.integers(0, 256, (12, 20, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(folder / name / f"{index}.png")
+
+
+def test_every_data_set_of_this_package_has_a_test_split():
+    assert registry.available("testsplits").keys() == registry.available("datasets").keys()
+
+
+def test_digits_are_all_either_trained_on_or_test_images():
+    from sklearn.datasets import load_digits
+
+    training, test = both(section())
+    everything = load_digits()
+    assert (np.bincount(training.labels) + np.bincount(test.labels) == np.bincount(everything.target)).all()
+    seen = sorted(np.concatenate([training.images, test.images]).reshape(-1, 64).sum(1).tolist())
+    expected = np.round(everything.images * (255 / 16)).astype(np.uint8).reshape(-1, 64).sum(1)
+    assert seen == sorted(expected.tolist())
+
+
+def test_a_search_s_images_are_what_full_trainings_train_on():
+    training, dataset = load_training_images(section()), load_dataset(section(validation=0.3))
+    assert len(training.labels) == len(dataset.train_labels) + len(dataset.validation_labels)
+    of_search = {one.tobytes() for one in (*dataset.train_images, *dataset.validation_images)}
+    assert of_search == {one.tobytes() for one in training.images}
+    assert len(load_training_images(section(train_images=100)).labels) == len(training.labels)
+
+
+def test_a_search_does_not_import_what_reads_test_images():
+    code = "import sys, evomnas.loop, evomnas.workbench, evomnas.report; print('evomnas.testsplit' in sys.modules)"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout == "False\n"
+
+
+def test_npz_files_have_their_test_images_in_x_test(tmp_path, rng):
+    arrays = {
+        "x_train": rng.integers(0, 256, (8, 6, 6), dtype=np.uint8),
+        "y_train": np.arange(8) % 4,
+        "x_test": rng.integers(0, 256, (3, 6, 6), dtype=np.uint8),
+        "y_test": np.array([2, 0, 2]),
+    }
+    np.savez(tmp_path / "a.npz", **arrays)
+    _, test = both(section(dataset="npz", path=tmp_path / "a.npz", resolution=6))
+    assert np.array_equal(test.images[:, 0], arrays["x_test"])
+    assert test.labels.tolist() == [2, 0, 2]
+    np.savez(tmp_path / "b.npz", **arrays | {"y_test": np.array([0, 1, 7])})
+    with pytest.raises(InputError, match="classes that the training images lack: 4, 5, 6, 7"):
+        both(section(dataset="npz", path=tmp_path / "b.npz", resolution=6))
+    np.savez(tmp_path / "c.npz", **arrays | {"x_test": np.zeros((3, 6, 6, 3), np.uint8)})
+    with pytest.raises(InputError, match="have 3 channels, those to train on 1"):
+        both(section(dataset="npz", path=tmp_path / "c.npz", resolution=6))
+
+
+@pytest.mark.parametrize("name", ["test", "val"])
+def test_image_folders_name_their_test_images(tmp_path, rng, name):
+    write_photos(tmp_path / "train", ["ants", "bees", "cats"], 3, rng)
+    write_photos(tmp_path / name, ["bees", "cats"], 2, rng)
+    training, test = both(section(dataset="image-folder", path=tmp_path))
+    assert (len(training.labels), training.classes) == (9, test.classes)
+    assert test.labels.tolist() == [1, 1, 2, 2]  # by name, not by place
+
+
+def test_image_folders_without_a_split_keep_a_fifth_aside(tmp_path, rng):
+    write_photos(tmp_path, ["ants", "bees"], 10, rng)
+    training, test = both(section(dataset="image-folder", path=tmp_path))
+    assert (len(training.labels), len(test.labels)) == (16, 4)
+    images = {one.tobytes() for one in (*training.images, *test.images)}
+    assert len(images) == 20
+
+
+def test_a_training_folder_alone_is_one_line(tmp_path, rng):
+    write_photos(tmp_path / "train", ["ants", "bees"], 2, rng)
+    with pytest.raises(InputError, match="a folder train and none called test or val"):
+        both(section(dataset="image-folder", path=tmp_path))
+
+
+def test_a_plug_in_without_a_test_split_is_told_what_to_register(monkeypatch):
+    training = load_training_images(section())
+    available = registry.available
+    monkeypatch.setattr(registry, "available", lambda group: {} if group == "testsplits" else available(group))
+    with pytest.raises(InputError, match="digits has no test split: register a function of that name in the group"):
+        load_test_images(section(), training)
+
+
+def test_torchvision_data_sets_have_their_own_test_split(fashion_mnist):
+    training, test = both(section(dataset="fashion-mnist", path=fashion_mnist, resolution=28))
+    assert (len(training.labels), test.labels.tolist(), test.classes[9]) == (40, [0, 1, 2, 3, 4], "Ankle boot")
+    raw = (fashion_mnist / "FashionMNIST" / "raw" / "t10k-images-idx3-ubyte").read_bytes()
+    assert test.images.tobytes() == raw[-test.images.size :]
