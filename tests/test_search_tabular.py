@@ -29,7 +29,7 @@ class Interrupt(KeyboardInterrupt):
 def facts(run: Run) -> tuple:
     """All that two runs must have in common to be the same."""
     manifest = run.manifest
-    said = manifest.get("generations")
+    said = [(one.generation, one.metrics) for one in run.archive.generations(run.record.id)]
     return run.asks, [r.to_dict() for r in run.results()], manifest["hypervolume"], manifest["goals"], said
 
 
