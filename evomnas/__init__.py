@@ -17,7 +17,8 @@ Where things are:
 - `pareto`, `problem`, `algorithms`, `loop`: fronts, the pymoo problem, what asks, and the loop.
 - `traces`, `significance`, `comparison`, `benchmarking`: several runs side by side, and whole benchmarks of them.
 - `estimate`: what a search will cost.
-- `fitting`, `classifier`, `shelf`, `testsplit`, `deploy`: full trainings, test scores, the shelf's networks, exports.
+- `fitting`, `classifier`, `shelf`, `testsplit`, `deploy`, `finished`: full trainings, test scores, the
+  networks from the shelf, exports.
 - `runs`, `clock`: a run's folder, and where its time goes.
 - `history`, `preferences`, `references`, `breakdown`: how a search went, what its front prefers, what to compare with,
   where a network's milliseconds go.

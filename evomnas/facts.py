@@ -9,6 +9,7 @@ from typing import Any
 from scipy.stats import kendalltau
 
 from evomnas.evaluation import Evaluation, Measurement
+from evomnas.finished import finished
 from evomnas.history import History
 from evomnas.presentation import duration, quality_said
 from evomnas.runs import Result, Run
@@ -111,6 +112,22 @@ def generation_rows(run: Run, past: History) -> tuple[list[str], list[list[str]]
         for one in past.generations
     ]  # fmt: skip
     return header, rows
+
+
+def finished_rows(run: Run) -> tuple[list[str], list[list[str]]] | None:
+    """A header and a row of cells per network that was trained in full; None where none was."""
+    if run.tabular:
+        return None
+    rows = []
+    for one in finished(run):
+        low, high = one.result.score.interval
+        cells = [one.name, f"{one.result.score.accuracy:.2%}", f"{low:.2%} to {high:.2%}"]
+        if isinstance(one.measurement, Measurement):
+            cost = one.measurement.cost
+            cells += [f"{one.measurement.latency_ms:.4f}", f"{cost.params:,}", f"{cost.macs:,}"]
+        rows.append(cells + ["-"] * (6 - len(cells)))
+    header = ["network", "test accuracy", "95 % interval", "latency ms", "parameters", "MACs"]
+    return (header, rows) if rows else None
 
 
 def search_settings(run: Run) -> list[tuple[str, str]]:

@@ -143,8 +143,8 @@ class BlockCrossover(Crossover):  # type: ignore[misc]
 class GeneMutation(Mutation):  # type: ignore[misc]
     """Every gene changes with probability `rate` to another of its choices, each with equal chance.
 
-    The rate is 0.5 / n_var by default, half a gene per child on average, as crossover changed most children before:
-    on two complete tables this took a fifth fewer evaluations than 1 / n_var (docs/algorithms.md).
+    The rate is 0.5 / n_var by default, half a gene per child on average, as crossover has changed most children by
+    then: on two complete tables this took a fifth fewer evaluations than 1 / n_var (docs/algorithms.md).
     """
 
     def __init__(self, rate: float | None = None) -> None:

@@ -83,6 +83,7 @@ def _content(run: Run, results: list[Result], running: bool) -> dict[str, Any]:
         "drawn": any(isinstance(one, Architecture) for one in architectures),
         "pareto": svg(pareto_figure(run, results)),
         "counting": facts.counting_says(results),
+        "finished": facts.finished_rows(run),
         "data": page_data(run, results),
         "plotly": Markup(resources.files("plotly").joinpath("package_data/plotly.min.js").read_text("utf-8")),
         **_why(run, results),

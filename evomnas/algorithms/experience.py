@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.ensemble import ExtraTreesClassifier
+from sklearn.linear_model import LogisticRegression
 
 from evomnas.algorithms.acquisition import Front, Predicted, staircase
 from evomnas.algorithms.features import Described, Describer, joined
@@ -29,7 +31,7 @@ class Experience:
         self._told = self._costed = describe(np.zeros((0, len(describe.space.gene_sizes)), dtype=np.int64))
         self._errors, self._log_costs = np.zeros(0), np.zeros(0)  # infinite where there is no result; of the costed
         self._known: dict[object, float] = {}  # logarithms of costs by network; infinite where it is ruled out
-        self._trees: ExtraTreesClassifier | None = None
+        self._classifiers: list[Any] = []  # of networks with and without a result, as soon as there are both
         self._error_is_fresh = self._cost_is_fresh = False  # whether the predictors have learnt from all
 
     @property
@@ -127,17 +129,23 @@ class Experience:
         return lesson
 
     def _learn_failures(self) -> None:
-        good = np.isfinite(self._errors)
-        if good.all():
+        """Trees find the one choice that fails; a linear model the sum of many that is beyond a limit."""
+        good = np.isfinite(self._errors[-MOST:])
+        if good.all() or not good.any():
+            self._classifiers = []
             return
-        self._trees = ExtraTreesClassifier(TREES, max_features=None, random_state=0, n_jobs=1)
-        self._trees.fit(self._told.one_hot[-MOST:], good[-MOST:])
+        self._classifiers = [
+            ExtraTreesClassifier(TREES, max_features=None, random_state=0, n_jobs=1),
+            LogisticRegression(C=10.0, max_iter=500),
+        ]
+        for one in self._classifiers:
+            one.fit(self._told.one_hot[-MOST:], good)
 
     def _likely(self, networks: Described) -> Floats:
-        """The chance of each to give a result."""
+        """The chance of each to give a result: the lower one of those that the classifiers give it."""
         likely = np.ones(len(networks))
-        if self._trees is not None and len(self._trees.classes_) == 2 and len(networks):
-            likely = self._trees.predict_proba(networks.one_hot)[:, 1]
+        for one in self._classifiers if len(networks) else ():
+            likely = np.minimum(likely, one.predict_proba(networks.one_hot)[:, 1])
         likely[np.isinf(self.costs(networks))] = 0.0
         return likely
 
