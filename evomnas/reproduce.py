@@ -75,5 +75,7 @@ def network_commands(run: Run) -> list[dict[str, str]]:
     return [
         {"title": "Its layers, and a drawing", "text": f"evomnas describe {ID} --run {folder} --figure {ID}.pdf"},
         {"title": "Its latency, measured again", "text": f"evomnas measure {ID} --run {folder}"},
-        {"title": "The network in PyTorch, to train it", "text": build},
+        {"title": "Train it in full, and score it on the test images", "text": f"evomnas train {folder} {ID}"},
+        {"title": "Export it once it is trained", "text": f"evomnas export {folder} {ID} --to onnx"},
+        {"title": "The network in PyTorch, untrained", "text": build},
     ]

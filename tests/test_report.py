@@ -13,7 +13,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from evomnas.cli.app import app
+from evomnas.cli.results import app
 from evomnas.definition import validate_definition
 from evomnas.errors import InputError
 from evomnas.presentation import duration
