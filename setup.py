@@ -4,7 +4,15 @@ from pathlib import Path
 
 from setuptools import find_packages, setup
 
-TEST = ["pytest>=8", "hypothesis>=6.100", "playwright>=1.40", "timm>=1.0", "executorch>=1.0", "ray>=2.40"]
+TEST = [
+    "axe-playwright-python>=0.1.4",
+    "executorch>=1.0",
+    "hypothesis>=6.100",
+    "playwright>=1.40",
+    "pytest>=8",
+    "ray>=2.40",
+    "timm>=1.0",
+]
 
 setup(
     name="evomnas",
@@ -29,7 +37,7 @@ setup(
     package_data={
         "evomnas": ["py.typed"],
         "evomnas.problems": ["*.toml"],
-        "evomnas.reports": ["*.html", "*.css", "*.js"],
+        "evomnas.reports": ["*.html", "*.css", "*.js", "README.md"],
     },
     install_requires=[
         "deap>=1.4",
@@ -49,6 +57,7 @@ setup(
         "safetensors>=0.4",
         "scikit-learn>=1.4",
         "scipy>=1.11",
+        "threadpoolctl>=3.1",
         "torch>=2.4",
         "torchvision>=0.19",
         "typer>=0.12",
@@ -58,6 +67,7 @@ setup(
         "dev": [*TEST, "mypy>=1.10", "ruff>=0.5", "tox>=4.15"],
         "executorch": ["executorch>=1.0"],
         "ray": ["ray>=2.40"],
+        "peers": ["optuna>=4.0", "syne-tune>=0.14"],
     },
     entry_points={
         "console_scripts": ["evomnas = evomnas.cli:main"],
@@ -94,6 +104,7 @@ setup(
         ],
         "evomnas.algorithms": [
             "nsga2 = evomnas.algorithms.nsga2:NSGA2",
+            "nsga2-surrogate = evomnas.algorithms.surrogate:NSGA2Surrogate",
             "rl-weighted = evomnas.algorithms.rl_weighted:RLWeighted",
             "evo-weighted = evomnas.algorithms.evolution:EvoWeighted",
             "evo-constrained = evomnas.algorithms.evolution:EvoConstrained",

@@ -17,8 +17,13 @@ Where things are:
 - `pareto`, `problem`, `algorithms`, `loop`: fronts, the pymoo problem, what asks, and the loop.
 - `traces`, `significance`, `comparison`, `benchmarking`: several runs side by side, and whole benchmarks of them.
 - `estimate`: what a search will cost.
-- `fitting`, `classifier`, `shelf`, `testsplit`, `deploy`: full trainings, test scores, the shelf's networks, exports.
-- `runs`, `presentation`, `figures`, `report`, `cli`: a run's folder, and how people see it.
+- `fitting`, `classifier`, `shelf`, `testsplit`, `deploy`, `finished`: full trainings, test scores, the
+  networks from the shelf, exports.
+- `runs`, `clock`: a run's folder, and where its time goes.
+- `history`, `preferences`, `references`, `breakdown`: how a search went, what its front prefers, what to compare with,
+  where a network's milliseconds go.
+- `presentation`, `facts`, `reproduce`, `figures`, `run_figures`, `pages`, `report_data`, `report`, `cli`: what people
+  see.
 
 Names below are imported when they are first used: `import evomnas` does not import torch.
 """

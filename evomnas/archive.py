@@ -63,6 +63,9 @@ CREATE TABLE lookups (
 CREATE TABLE asks (
     run TEXT NOT NULL, position INTEGER NOT NULL, generation INTEGER NOT NULL, architecture TEXT NOT NULL,
     PRIMARY KEY (run, position));
+CREATE TABLE generations (
+    run TEXT NOT NULL, generation INTEGER NOT NULL, seconds REAL NOT NULL, metrics TEXT NOT NULL,
+    PRIMARY KEY (run, generation));
 CREATE TABLE full_trainings (
     context TEXT NOT NULL, network TEXT NOT NULL, correct INTEGER, images INTEGER, losses TEXT, seconds REAL,
     failure TEXT, created TEXT NOT NULL, PRIMARY KEY (context, network));
@@ -83,6 +86,9 @@ CREATE TABLE lookups (
     context TEXT NOT NULL, architecture TEXT NOT NULL, content TEXT NOT NULL, PRIMARY KEY (context, architecture));
 """,
     4: """
+CREATE TABLE generations (
+    run TEXT NOT NULL, generation INTEGER NOT NULL, seconds REAL NOT NULL, metrics TEXT NOT NULL,
+    PRIMARY KEY (run, generation));
 CREATE TABLE full_trainings (
     context TEXT NOT NULL, network TEXT NOT NULL, correct INTEGER, images INTEGER, losses TEXT, seconds REAL,
     failure TEXT, created TEXT NOT NULL, PRIMARY KEY (context, network));
@@ -117,6 +123,18 @@ class Ask:
     position: int
     generation: int
     architecture: str
+
+
+@dataclass(frozen=True, slots=True)
+class GenerationRecord:
+    """What is kept of a generation that was told: the run's `seconds` by then, and what its algorithm says of itself.
+
+    `metrics` are figures by name, such as `reward`; see `evomnas.algorithms.Introspective`.
+    """
+
+    generation: int
+    seconds: float
+    metrics: dict[str, float]
 
 
 def context_key(content: Mapping[str, Any]) -> str:
@@ -353,6 +371,16 @@ class Archive:
         rows = self._connection.execute("SELECT * FROM asks WHERE run = ? ORDER BY position", (run,))
         return [Ask(row["position"], row["generation"], row["architecture"]) for row in rows]
 
+    def add_generations(self, run: str, records: Iterable[GenerationRecord]) -> None:
+        """Keep that generations were told; one that a resumed run tells again stays as it was."""
+        rows = (asdict(record) | {"metrics": json.dumps(record.metrics)} for record in records)
+        self._insert("generations", *({"run": run, **row} for row in rows))
+
+    def generations(self, run: str) -> list[GenerationRecord]:
+        """All generations that a run has told, in order; runs of older versions kept none."""
+        rows = self._connection.execute("SELECT * FROM generations WHERE run = ? ORDER BY generation", (run,))
+        return [GenerationRecord(row["generation"], row["seconds"], json.loads(row["metrics"])) for row in rows]
+
 
 def _address(path: Path | str) -> str:
     """An archive as a URI. On a read-only disk nobody writes, and SQLite must not look for a journal to share."""
@@ -365,12 +393,15 @@ def _address(path: Path | str) -> str:
 
 
 def _limited(context: str, candidates: str) -> str:
-    """The context of failures that depend on what a candidate may take: with other limits it may go well."""
+    """The context of failures that may come of what a candidate may take: with other limits it may go well.
+
+    Want of memory has many faces: native code ends its process, or says that it could not make something.
+    """
     return f"{context} {candidates}"
 
 
 def _context(context: str, result: Measurement | Training | Failure, candidates: str) -> str:
-    limited = isinstance(result, Failure) and result.kind in ("time-out", "out-of-memory")
+    limited = isinstance(result, Failure) and result.kind not in ("diverged", "mismatch")
     return _limited(context, candidates) if limited else context
 
 

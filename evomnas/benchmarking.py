@@ -27,7 +27,7 @@ from evomnas.loop import ARCHIVE, Progress, begin, carry_on, check_options, chec
 from evomnas.runs import MANIFEST, Run, write_atomically
 from evomnas.traces import differences, facts
 
-ALGORITHMS = ("nsga2", "rl-weighted", "evo-weighted", "random")
+ALGORITHMS = ("nsga2-surrogate", "nsga2", "rl-weighted", "evo-weighted", "random")
 MOST_SEEDS = 1000
 
 

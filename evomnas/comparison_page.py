@@ -5,27 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader
-from markupsafe import Markup
-from matplotlib.figure import Figure
-
 from evomnas import comparison_figures as figures
 from evomnas import comparison_text as text
 from evomnas.comparison import SHARES, Comparison
 from evomnas.definition import TableDefinition
-from evomnas.figures import to_svg
-from evomnas.report import resource
-from evomnas.runs import write_atomically
+from evomnas.pages import svg, write_page
 
 NAME = "comparison.html"
 
 
 def write_comparison(comparison: Comparison, path: Path | str) -> Path:
     """Write a comparison as an HTML page, in one step; returns its path."""
-    environment = Environment(loader=PackageLoader("evomnas.reports", "."), autoescape=True)
-    target = Path(path)
-    write_atomically(target, environment.get_template("comparison.html").render(_content(comparison)))
-    return target
+    return write_page(Path(path), "comparison.html", _content(comparison))
 
 
 def _content(comparison: Comparison) -> dict[str, Any]:
@@ -45,14 +36,9 @@ def _content(comparison: Comparison) -> dict[str, Any]:
         "runs": text.runs_table(comparison),
         "attainment_note": text.attainment_note(comparison),
         "time_note": text.time_note(comparison),
-        "over_evaluations": _svg(figures.hypervolume_over_evaluations(comparison)),
-        "over_time": None if over_time is None else _svg(over_time),
-        "fronts": _svg(figures.fronts(comparison, "best")),
-        "medians": _svg(figures.fronts(comparison, "median")) if several else None,
-        "panels": [(one.name, _svg(figures.attainment_panel(comparison, one))) for one in comparison.groups],
-        "style": Markup(resource("style.css")),
+        "over_evaluations": svg(figures.hypervolume_over_evaluations(comparison)),
+        "over_time": None if over_time is None else svg(over_time),
+        "fronts": svg(figures.fronts(comparison, "best")),
+        "medians": svg(figures.fronts(comparison, "median")) if several else None,
+        "panels": [(one.name, svg(figures.attainment_panel(comparison, one))) for one in comparison.groups],
     }
-
-
-def _svg(figure: Figure) -> Markup:
-    return Markup(to_svg(figure))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -18,19 +19,21 @@ from evomnas.space import SearchSpace
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """Trainable parameters, and MACs without squeeze-and-excite, for one image."""
+    """Trainable parameters, and MACs without squeeze-and-excite, for one image; `depthwise` are some of them."""
 
     params: int
     macs: int
+    depthwise: int = 0
 
     def __add__(self, other: Counts) -> Counts:
-        return Counts(self.params + other.params, self.macs + other.macs)
+        return Counts(self.params + other.params, self.macs + other.macs, self.depthwise + other.depthwise)
 
 
 def _convolution(inputs: int, filters: int, kernel: int, side: int, groups: int = 1) -> Counts:
     """A convolution without bias whose output has `side` pixels, and its batch norm."""
     weights = inputs // groups * filters * kernel * kernel
-    return Counts(weights + 2 * filters, weights * side * side)
+    macs = weights * side * side
+    return Counts(weights + 2 * filters, macs, macs if groups > 1 else 0)
 
 
 def _layer(block: Block, inputs: int, side: int, after: int) -> Counts:
@@ -45,6 +48,7 @@ def _layer(block: Block, inputs: int, side: int, after: int) -> Counts:
     return gate + expand + depthwise + _convolution(wide, block.filters, 1, after)
 
 
+@lru_cache(maxsize=100_000)  # a search counts thousands of networks of the same blocks
 def _block(block: Block, inputs: int, side: int) -> Counts:
     """All layers of a block that is given `side` pixels."""
     after = -(-side // block.stride)
@@ -54,20 +58,24 @@ def _block(block: Block, inputs: int, side: int) -> Counts:
     return total
 
 
-def _ends(stem: int, last: int, head: int, classes: int, channels: int, side: int, final: int) -> Counts:
-    """Stem, head and classifier."""
-    linear = Counts(head * classes + classes, head * classes)
-    return _convolution(channels, stem, 3, side) + _convolution(last, head, 1, final) + linear
+def _tail(last: int, head: int, classes: int, final: int) -> Counts:
+    """Head and classifier."""
+    return _convolution(last, head, 1, final) + Counts(head * classes + classes, head * classes)
+
+
+def count_parts(architecture: Architecture, classes: int, channels: int, resolution: int) -> list[Counts]:
+    """What each part of a network has: the stem, each block, head and classifier together."""
+    side = -(-resolution // architecture.stem_stride)
+    inputs, parts = architecture.stem, [_convolution(channels, architecture.stem, 3, side)]
+    for block in architecture.blocks:
+        parts.append(_block(block, inputs, side))
+        inputs, side = block.filters, -(-side // block.stride)
+    return [*parts, _tail(inputs, architecture.head, classes, side)]
 
 
 def count(architecture: Architecture, classes: int, channels: int, resolution: int) -> Counts:
     """Parameters and MACs for one image of `resolution` pixels squared."""
-    side = first = -(-resolution // architecture.stem_stride)
-    inputs, total = architecture.stem, Counts(0, 0)
-    for block in architecture.blocks:
-        total += _block(block, inputs, side)
-        inputs, side = block.filters, -(-side // block.stride)
-    return total + _ends(architecture.stem, inputs, architecture.head, classes, channels, first, side)
+    return sum(count_parts(architecture, classes, channels, resolution), Counts(0, 0))
 
 
 def smallest(
@@ -91,6 +99,7 @@ def smallest(
         best, side = after, -(-side // stride)
 
     def whole(last: int) -> int:
-        return best[last][0] + quantity(_ends(stem, last, space.head, classes, channels, first, side))
+        ends = _convolution(channels, stem, 3, first) + _tail(last, space.head, classes, side)
+        return best[last][0] + quantity(ends)
 
     return space.decode(np.array(best[min(best, key=whole)][1]))

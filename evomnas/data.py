@@ -18,7 +18,7 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from evomnas import registry
 from evomnas.definition import DataSection
@@ -205,7 +205,10 @@ def read_npz(section: DataSection, part: Part) -> TrainingImages:
     """One part of an npz file."""
     path = _required_path(section, "file.npz")
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        archive = np.load(path, allow_pickle=False)
+        if isinstance(archive, np.ndarray):
+            raise ValueError("it holds one array, not several with names")
+        with archive:
             missing = [name for name in ("x_train", "y_train", "x_test", "y_test") if name not in archive.files]
             if missing:
                 raise InputError(
@@ -215,7 +218,10 @@ def read_npz(section: DataSection, part: Part) -> TrainingImages:
     except InputError:
         raise
     except Exception as error:  # numpy and zipfile raise many kinds for a broken file
-        raise InputError(f"cannot read the npz file {path}: {error}") from None
+        reason = "it holds objects or is no npz file" if "pickle" in str(error) else error
+        raise InputError(f"cannot read the npz file {path}: {reason}") from None
+    if images.ndim == 0 or labels.ndim == 0:
+        raise InputError(f"{path}: x_train and y_train must be arrays, one entry per image")
     labels = labels.squeeze(-1) if labels.ndim == 2 and labels.shape[1] == 1 else labels
     if labels.shape != images.shape[:1] or not np.issubdtype(labels.dtype, np.integer) or (labels < 0).any():
         raise InputError(
@@ -290,7 +296,7 @@ def _read_image(path: Path, resolution: int) -> Images:
     try:
         with Image.open(path) as opened:
             image = _to_rgb(opened)
-    except (OSError, UnidentifiedImageError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except Exception as error:  # every format has its own
         raise InputError(f"cannot read the image {path}: {error}; remove or replace it") from None
     side = min(image.size)
     left, top = (image.width - side) // 2, (image.height - side) // 2

@@ -8,6 +8,7 @@ name the place and what is allowed.
 
 from __future__ import annotations
 
+import copy
 import os
 import re
 import tomllib
@@ -377,7 +378,34 @@ def validate_definition(values: dict[str, Any]) -> AnyDefinition:
     try:
         return model.model_validate(values)
     except ValidationError as error:
-        raise InputError("; ".join(_describe(fault, model) for fault in error.errors())) from None
+        raise InputError("; ".join(_describe(fault, model) for fault in _all_faults(error, values, model))) from None
+
+
+def _all_faults(error: ValidationError, values: dict[str, Any], model: type[BaseModel]) -> list[ErrorDetails]:
+    """The faults of an error, and those that hide behind them.
+
+    A section is checked as a whole when its values are right. So what is wrong is taken away, until nothing is left to
+    find or to take.
+    """
+    values = copy.deepcopy(values)
+    faults = error.errors()
+    new = faults
+    while sum(_take(values, fault["loc"]) for fault in new if fault["type"] != "missing"):
+        try:
+            model.model_validate(values)
+            break
+        except ValidationError as further:
+            known = {fault["loc"] for fault in faults}
+            new = [one for one in further.errors() if one["loc"] not in known and one["type"] != "missing"]
+            faults += new
+    return faults
+
+
+def _take(values: Any, location: tuple[int | str, ...]) -> bool:
+    """Remove the value at a place; False where there is none."""
+    for part in location[:-1]:
+        values = values.get(part) if isinstance(values, dict) else None
+    return isinstance(values, dict) and bool(location) and values.pop(location[-1], location) is not location
 
 
 def _read(problem: str | Path) -> tuple[dict[str, Any], Path]:
@@ -414,6 +442,14 @@ def _apply(values: dict[str, Any], override: str) -> None:
     section[names[-1]] = value
 
 
+_EXPECTED = {
+    "tuple_type": "a list",
+    "model_type": "a section of keys and values",
+    "dataclass_type": "a section of keys and values",
+    "path_type": "a path in quotes",
+}
+
+
 def _describe(fault: ErrorDetails, model: type[BaseModel]) -> str:
     place = ".".join(str(part) for part in fault["loc"])
     if fault["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
@@ -422,6 +458,8 @@ def _describe(fault: ErrorDetails, model: type[BaseModel]) -> str:
         return f"{place} is missing"
     if fault["type"] == "literal_error":
         return str(unknown(place, str(fault["input"])[:80], re.findall("'([^']*)'", fault["ctx"]["expected"])))
+    if fault["type"] in _EXPECTED:
+        return f"{place}: input should be {_EXPECTED[fault['type']]}, got {str(fault['input'])[:80]!r}"
     message = fault["msg"].removeprefix("Value error, ").removeprefix("Assertion failed, ")
     message = message if message[:2].isupper() else message[:1].lower() + message[1:]
     shown = "" if isinstance(fault["input"], dict | BaseModel) else f", got {str(fault['input'])[:80]!r}"

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -13,13 +14,15 @@ from functools import cached_property
 from operator import attrgetter
 from typing import Any, Protocol, cast
 
+import numpy as np
+
 from evomnas.architecture import Architecture
 from evomnas.archive import Archive
 from evomnas.counting import count, smallest
 from evomnas.data import Dataset, load_dataset
 from evomnas.definition import AnyDefinition, Objective, ProblemDefinition, TableDefinition
 from evomnas.errors import InputError
-from evomnas.evaluation import AnyEvaluation, Cost, Evaluation, Failure, Measurement, TabularEvaluation
+from evomnas.evaluation import AnyEvaluation, Cost, Evaluation, Failure, Measurement, TabularEvaluation, Training
 from evomnas.executors import CandidateLimits, Executor, Workers, make_executor
 from evomnas.latency.runtimes import Prepared
 from evomnas.layer_table import LayerTable, Parts
@@ -29,6 +32,8 @@ from evomnas.meter import Meter, problem_setting
 from evomnas.pareto import hypervolume, non_dominated
 from evomnas.table import TabularArchitecture
 
+KNOWN_UNTRAINED = ("latency_ms", "params", "macs")  # quantities of a table that take no training to know
+PREPARING_S = 0.4  # to build, export and check a network, which the archive does not keep: 0.2 to 0.5 s
 NEIGHBOURS = 18  # networks that are measured before a latency limit counts as out of reach
 
 
@@ -85,6 +90,17 @@ class AnyEvaluator(Protocol):
 
     def evaluate(self, architectures: Sequence[Any]) -> list[AnyEvaluation]:
         """Evaluate what is not known yet; returns one evaluation per architecture, in their order."""
+        ...
+
+    def price(self, evaluations: Sequence[Any]) -> float:
+        """What knowing a network's cost takes, relative to a whole evaluation, as these evaluations say.
+
+        0 where it is free, infinite where it cannot be known or nothing was evaluated yet.
+        """
+        ...
+
+    def costs(self, architectures: Sequence[Any]) -> list[float]:
+        """Second losses without the first ones; infinite where a network fails or is beyond a limit."""
         ...
 
     def reference_cost(self) -> float:
@@ -171,7 +187,10 @@ class Evaluator:
     def _prepare_reference(self, reference: Architecture) -> Prepared:
         [(_, outcome)] = self.executor.run("prepare", [reference], lambda: None)
         if isinstance(outcome, Failure):
-            raise RuntimeError(f"the reference network cannot be prepared: {outcome.message}")
+            message = f"the reference network cannot be prepared: {outcome.message}"
+            if self.candidates != CandidateLimits():  # the likeliest reason
+                raise InputError(f"{message}; raise --candidate-time or --candidate-memory")
+            raise RuntimeError(message)
         _, prepared = outcome
         return cast(Prepared, prepared)
 
@@ -213,6 +232,28 @@ class Evaluator:
                     self.on_progress("training")
         found = {one: self.known(one) for one in distinct}
         return [found[architecture] for architecture in architectures]
+
+    def price(self, evaluations: Sequence[AnyEvaluation]) -> float:
+        """Seconds of a measurement relative to a whole evaluation's.
+
+        They are the archive's and no clock's: a run that is played again must ask for the same.
+        """
+        pairs = [(one.measurement, one.training) for one in evaluations if isinstance(one, Evaluation)]
+        both = [(m.seconds, t.seconds) for m, t in pairs if isinstance(m, Measurement) and isinstance(t, Training)]
+        if not both:
+            return math.inf
+        measuring, training = (float(np.mean(seconds)) for seconds in zip(*both, strict=True))
+        return (PREPARING_S + measuring) / (PREPARING_S + measuring + training)
+
+    def costs(self, architectures: Sequence[Architecture]) -> list[float]:
+        """Latencies, measured now if need be; infinite for a network that fails or is beyond a limit."""
+        self._measure([one for one in dict.fromkeys(architectures) if self.known(one).status == "stopped"])
+        return [self._cost(self.known(one)) for one in architectures]
+
+    @staticmethod
+    def _cost(known: Evaluation) -> float:
+        measured = known.measurement
+        return measured.latency_ms if isinstance(measured, Measurement) and known.violation <= 0 else math.inf
 
     def _prepare(self, architectures: Sequence[Architecture]) -> Iterator[tuple[Architecture, Any]]:
         return self.executor.run("prepare", architectures, lambda: self.on_progress("preparing"))
@@ -349,6 +390,15 @@ class TableEvaluator:
         found = [self.look_up(architecture) for architecture in architectures]
         self.archive.add_lookups(self.proxy_key, found)
         return [self.limits.apply(one) for one in found]
+
+    def price(self, evaluations: Sequence[AnyEvaluation]) -> float:
+        """Free where the cost is a count or a latency, which nobody trains a network for; else it cannot be known."""
+        return 0.0 if self._objectives[1].quantity in KNOWN_UNTRAINED else math.inf
+
+    def costs(self, architectures: Sequence[TabularArchitecture]) -> list[float]:
+        """Second losses; infinite for a network that is not in the table or is beyond a limit of what costs."""
+        found = [self.limits.apply(self.look_up(one)) for one in architectures]
+        return [math.inf if one.losses is None else one.losses[1] for one in found]
 
     def reference_cost(self) -> float:
         """The reference network's second loss."""

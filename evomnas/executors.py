@@ -47,7 +47,8 @@ Jobs = Iterator[tuple[Item, Outcome]]
 
 
 TRIES = 2  # of a candidate whose worker was killed, perhaps for no fault of its own
-LEAST_MEMORY_GIB = 1.0  # what a worker needs to import everything
+LEAST_MEMORY_GIB = 1.5  # what a worker needs to import everything, and some more
+MOST_SECONDS = 3.6e7  # ten thousand hours: a limit beyond it means nothing
 PATIENCE, LEAST_PATIENCE_S = 10.0, 60.0  # a candidate may take so many times as long as the longest one before it
 
 
@@ -62,6 +63,17 @@ class CandidateLimits:
 
     seconds: float | None = None
     memory_gib: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.seconds is not None and not 0 < self.seconds <= MOST_SECONDS:
+            raise InputError(
+                f"a candidate's time must be positive and at most {MOST_SECONDS / 3600:g}h: for example 10m"
+            )
+        if self.memory_gib is not None and not LEAST_MEMORY_GIB <= self.memory_gib < 2**20:
+            raise InputError(
+                f"a candidate's memory must be at least {LEAST_MEMORY_GIB:g} GiB, got {self.memory_gib:g}: a worker "
+                "process by itself takes most of that"
+            )
 
     def to_json(self) -> str:
         """As the archive keeps it; `from_json` is its inverse."""
@@ -201,8 +213,11 @@ class PoolExecutor:
         """Give the workers the images, and wait until the first of them has started."""
         import pebble
 
-        for name, value in asdict(dataset).items():
-            np.save(self._folder / f"{name}.npy", np.asarray(value))
+        try:
+            for name, value in asdict(dataset).items():
+                np.save(self._folder / f"{name}.npy", np.asarray(value))
+        except OSError as error:  # numpy does not say where there was no room
+            raise OSError(f"no room for the workers' images in {self._folder.parent}: {error}") from None
         self._pool = pebble.ProcessPool(
             self._workers, initializer=_start_worker, initargs=self._arguments, context=self._context
         )

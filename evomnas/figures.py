@@ -1,4 +1,4 @@
-"""Still figures of runs and architectures (matplotlib), for papers and for readers without a script engine.
+"""Still figures (matplotlib): how they look and are saved, and the drawing of an architecture.
 
 Every figure is drawn on its own canvas; matplotlib's global state is neither used nor changed.
 """
@@ -6,7 +6,6 @@ Every figure is drawn on its own canvas; matplotlib's global state is neither us
 from __future__ import annotations
 
 import io
-import itertools
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -20,12 +19,11 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Arc, Rectangle
 
 from evomnas.architecture import Architecture
-from evomnas.pareto import hypervolume_curve
-from evomnas.runs import Result, Run
 
 INK, MUTED, ACCENT, GRID = "#1a1a1a", "#8a8a8a", "#0b6e99", "#dddddd"
 STYLE: Any = {
     "svg.fonttype": "none",
+    "pdf.fonttype": 42,  # whole fonts, as publishers want them
     "font.family": "sans-serif",
     "font.size": 9.0,
     "axes.spines.top": False,
@@ -49,45 +47,6 @@ OP_COLOURS = {
 SE_COLOUR = "#a23bd8"
 
 
-def pareto_figure(run: Run, results: list[Result]) -> Figure:
-    """The two objectives: every evaluated network with its latency interval, and the Pareto front."""
-    with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(6.4, 3.6), layout="constrained")
-        axes = figure.add_subplot()
-        points = [result.point(run.definition) for result in results if result.evaluation.losses is not None]
-        others = [one for one in points if not one["on_front"]]
-        front = sorted((one for one in points if one["on_front"]), key=lambda one: one["x"])
-        xs, ys = [one["x"] for one in others], [one["y"] for one in others]
-        axes.plot(xs, ys, "o", color=MUTED, ms=4, mfc="none", label="evaluated", ls="none")
-        if front:
-            xs, ys = [one["x"] for one in front], [one["y"] for one in front]
-            low, high = ([abs(one["x"] - one["interval"][end]) for one in front] for end in (0, 1))
-            axes.errorbar(xs, ys, xerr=[low, high], fmt="o", color=ACCENT, ms=5, elinewidth=1.2, label="Pareto front")
-            axes.step(xs, ys, where="post", color=ACCENT, lw=1.2)
-        reference = run.reference_cost()
-        if reference is not None:
-            axes.axvline(reference, color=INK, lw=0.8, ls="--", label=f"as {run.definition.reference_name}")
-        quality, cost = run.definition.axes
-        axes.set(xlabel=cost, ylabel=quality)
-        axes.legend(frameon=False, loc="lower right")
-        return figure
-
-
-def hypervolume_figure(run: Run, results: list[Result]) -> Figure:
-    """Hypervolume after each evaluation, in the order in which the algorithm asked."""
-    points = [result.evaluation.relative_losses or (math.inf, math.inf) for result in results]
-    values = hypervolume_curve(points, run.definition.hypervolume.reference_point)
-    with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(6.4, 2.4), layout="constrained")
-        axes = figure.add_subplot()
-        axes.step(range(1, len(values) + 1), values, where="post", color=ACCENT, lw=1.4)
-        for number, (before, result) in enumerate(itertools.pairwise(results), start=2):
-            if result.generation != before.generation:
-                axes.axvline(number, color=GRID, lw=0.8)
-        axes.set(xlabel="networks evaluated (vertical lines: generations)", ylabel="hypervolume", ylim=(0, None))
-        return figure
-
-
 def architecture_figure(
     architecture: Architecture, resolution: int = 224, channels: int = 3, classes: int = 1000
 ) -> Figure:
@@ -99,11 +58,11 @@ def architecture_figure(
     shape. The colours tell the operations apart and let the page shine through, light or dark.
     """
     architecture.check_resolution(resolution)
-    boxes = list(_boxes(architecture))
-    heights = [0.2 + 0.11 * len(box.skips) for box in boxes]
-    depth = sum(heights) + GAP_IN * (len(boxes) + 1) + 0.4
+    drawn = list(boxes(architecture))
+    heights = [0.2 + 0.11 * len(box.skips) for box in drawn]
+    depth = sum(heights) + GAP_IN * (len(drawn) + 1) + 0.4
     with matplotlib.rc_context(STYLE):
-        longest = len(_shape(resolution, max(box.filters for box in boxes)))
+        longest = len(_shape(resolution, max(box.filters for box in drawn)))
         width = WIDTH_IN + 0.065 * max(0, longest - 12)  # labels stand to the left
         figure = Figure(figsize=(width, depth))
         axes = figure.add_axes((0, 0, 1, 1), xlim=(WIDTH_IN - width, WIDTH_IN), ylim=(depth, 0))
@@ -112,7 +71,7 @@ def architecture_figure(
         axes.text(MIDDLE_IN, y, "image", ha="center", va="center", size=7.5)
         axes.text(LABEL_IN, y, _shape(side, channels), ha="right", va="center", size=7, color=MUTED)
         y += 0.08
-        for box, height in zip(boxes, heights, strict=True):
+        for box, height in zip(drawn, heights, strict=True):
             side = -(-side // box.stride)
             y = _draw_gap(axes, y)
             _draw_box(axes, box, y, height)
@@ -125,7 +84,7 @@ def architecture_figure(
 
 
 @dataclass(frozen=True)
-class _Box:
+class Box:
     """What the drawing of one block needs; `skips` has one entry per layer: none, identity or pool."""
 
     text: str
@@ -136,18 +95,19 @@ class _Box:
     skips: tuple[str, ...]
 
 
-def _boxes(architecture: Architecture) -> Iterator[_Box]:
-    yield _Box("Conv 3×3", "conv", architecture.stem, architecture.stem_stride, False, ("none",))
+def boxes(architecture: Architecture) -> Iterator[Box]:
+    """The boxes of a drawing: the stem, the blocks and the head."""
+    yield Box("Conv 3×3", "conv", architecture.stem, architecture.stem_stride, False, ("none",))
     inputs = architecture.stem
     for block in architecture.blocks:
         name = {"conv": "Conv", "dconv": "SepConv"}.get(block.op, f"MBConv{block.expansion}")
         skips = (block.shortcut(inputs, block.stride), *[block.shortcut(block.filters, 1)] * (block.layers - 1))
-        yield _Box(f"{name} {block.kernel}×{block.kernel}", block.op, block.filters, block.stride, block.se > 0, skips)
+        yield Box(f"{name} {block.kernel}×{block.kernel}", block.op, block.filters, block.stride, block.se > 0, skips)
         inputs = block.filters
-    yield _Box("Conv 1×1", "conv", architecture.head, 1, False, ("none",))
+    yield Box("Conv 1×1", "conv", architecture.head, 1, False, ("none",))
 
 
-def _draw_box(axes: Axes, box: _Box, y: float, height: float) -> None:
+def _draw_box(axes: Axes, box: Box, y: float, height: float) -> None:
     width = min(1.5, 1.06 + 0.065 * max(0.0, math.log2(box.filters / 8)))
     left, right = MIDDLE_IN - width / 2, MIDDLE_IN + width / 2
     colour, alpha = OP_COLOURS.get(box.op, OP_COLOURS["mbconv"])
@@ -181,20 +141,20 @@ def _shape(side: int, channels: int) -> str:
     return f"{side}×{side}×{channels}"
 
 
-def save(figure: Figure, path: Path) -> None:
-    """Write a figure as .svg, .pdf or .png, the same every time."""
+def save(figure: Figure, path: Path, outlines: bool = False) -> None:
+    """Write a figure as .svg, .pdf or .png, the same every time; in an .svg text can become outlines, without fonts."""
     if path.suffix.lower() == ".svg":
-        path.write_text(to_svg(figure), encoding="utf-8")
+        path.write_text(to_svg(figure, outlines), encoding="utf-8")
     else:
         with matplotlib.rc_context(STYLE):
             date = {"CreationDate": None} if path.suffix.lower() == ".pdf" else {}
             figure.savefig(path, dpi=200, metadata=date)
 
 
-def to_svg(figure: Figure) -> str:
-    """The figure as an `<svg>` element for a web page: no XML prologue, no date, text as text."""
+def to_svg(figure: Figure, outlines: bool = False) -> str:
+    """The figure as an `<svg>` element for a web page: no XML prologue, no date, text as text unless as `outlines`."""
     buffer = io.StringIO()
-    with matplotlib.rc_context(STYLE):
+    with matplotlib.rc_context(STYLE | {"svg.fonttype": "path" if outlines else "none"}):
         figure.savefig(buffer, format="svg", metadata={"Date": None}, transparent=True)
     text = buffer.getvalue()
     return text[text.index("<svg") :]

@@ -10,16 +10,16 @@ import itertools
 import json
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from evomnas.algorithms import Choosing, GoalSeeking, make_algorithm, option_names
-from evomnas.archive import Archive, Ask
+from evomnas.algorithms import Choosing, GoalSeeking, Introspective, Weighing, make_algorithm, option_names
+from evomnas.archive import Archive, Ask, GenerationRecord
+from evomnas.clock import Clock
 from evomnas.definition import AnyDefinition, TableDefinition, load_definition
 from evomnas.errors import InputError
 from evomnas.evaluation import AnyArchitecture, AnyEvaluation
@@ -28,7 +28,7 @@ from evomnas.executors import CandidateLimits, Workers
 from evomnas.pareto import Front, hypervolume
 from evomnas.problem import told
 from evomnas.reward import Goal
-from evomnas.runs import SECONDS, Result, Run, check_free
+from evomnas.runs import Result, Run, check_free, check_place
 from evomnas.space import Space
 
 ARCHIVE = "evomnas.sqlite"
@@ -58,6 +58,7 @@ class Progress:
         hypervolume: See `evomnas.pareto.hypervolume`.
         failed: How many of the evaluated ones failed.
         reused: How many the archive knew from other runs.
+        metrics: What the algorithm said of itself after the last generation.
     """
 
     phase: str
@@ -68,9 +69,11 @@ class Progress:
     hypervolume: float = 0.0
     failed: int = 0
     reused: int = 0
+    metrics: Mapping[str, float] = field(default_factory=dict)
 
 
 OnProgress = Callable[[Progress], None]
+OnGeneration = Callable[[Run], None]
 
 
 def search(
@@ -88,6 +91,7 @@ def search(
     device: str = "auto",
     candidates: CandidateLimits = CandidateLimits(),
     on_progress: OnProgress = lambda progress: None,
+    on_generation: OnGeneration = lambda run: None,
 ) -> Run:
     """Search a problem; every finished evaluation is in the archive, whatever ends the search.
 
@@ -108,6 +112,7 @@ def search(
         device: `auto`, `cpu` or `cuda`.
         candidates: Time and memory that one candidate may take in a worker process.
         on_progress: Called whenever something may have changed.
+        on_generation: Called with the run, its files up to date, after new generations, at most once a second.
 
     Returns:
         The run; `run.front()` is its Pareto set.
@@ -123,12 +128,12 @@ def search(
     check_options(definition, algorithm, options)
     folder = Path(out) if out is not None else default_folder(definition, algorithm, seed)
     check_free(folder)
-    path = Path(archive) if archive is not None else folder.resolve().parent / ARCHIVE
+    path = archive_path(archive, folder)
     on_progress(Progress("starting", 0, budget))
     path.parent.mkdir(parents=True, exist_ok=True)
     with open_evaluator(definition, Archive(path.resolve()), workers, device, candidates) as evaluator:
         run = begin(evaluator, folder, algorithm, seed, budget, options)
-        return carry_on(run, evaluator, started, time_limit_s, on_progress)
+        return carry_on(run, evaluator, started, time_limit_s, on_progress, on_generation)
 
 
 def begin(
@@ -158,6 +163,7 @@ def resume(
     workers: Workers = 0,
     device: str = "auto",
     on_progress: OnProgress = lambda progress: None,
+    on_generation: OnGeneration = lambda run: None,
 ) -> Run:
     """Go on with a run that was stopped, or with a larger budget; arguments as for `search`.
 
@@ -179,7 +185,7 @@ def resume(
     candidates = CandidateLimits.from_json(run.record.candidates)
     with open_evaluator(run.definition, run.archive, workers, device, candidates) as evaluator:
         check_same(run, evaluator)
-        return carry_on(run, evaluator, started, time_limit_s, on_progress)
+        return carry_on(run, evaluator, started, time_limit_s, on_progress, on_generation)
 
 
 def check_same(run: Run, evaluator: AnyEvaluator) -> None:
@@ -194,6 +200,21 @@ def check_same(run: Run, evaluator: AnyEvaluator) -> None:
 def default_folder(definition: AnyDefinition, algorithm: str, seed: int) -> Path:
     """Where a run goes that names no folder: `runs/PROBLEM-ALGORITHM-sSEED`."""
     return Path("runs") / f"{definition.name}-{algorithm}-s{seed}"
+
+
+def archive_path(archive: Path | str | None, folder: Path) -> Path:
+    """Where a new run in `folder` keeps its evaluations: `archive`, or else beside the folder.
+
+    Raises:
+        InputError: An archive outlives its runs, so it does not lie within one.
+    """
+    if archive is None:
+        return folder.resolve().parent / ARCHIVE
+    path = Path(archive)
+    check_place(path, "--archive FILE")
+    if folder.resolve() in path.resolve().parents:
+        raise InputError(f"the archive {path} would lie in the run's own folder: name a file beside it with --archive")
+    return path
 
 
 def check_options(definition: AnyDefinition, algorithm: str, options: Mapping[str, Any]) -> None:
@@ -234,13 +255,13 @@ def carry_on(
     started: float,
     time_limit_s: float | None = None,
     on_progress: OnProgress = lambda progress: None,
+    on_generation: OnGeneration = lambda run: None,
 ) -> Run:
     """Take a run up to its budget; its seconds count from `started`, a reading of `time.perf_counter`."""
     deadline = None if time_limit_s is None else started + time_limit_s
-    before = dict(run.manifest["seconds"])
-    spent = evaluator.spent.training, evaluator.spent.latency
+    clock = Clock(run, evaluator, started)
     run.manifest["status"] = "interrupted"  # true of what is on disk, until the search has ended
-    loop = _Loop(run, evaluator, deadline, on_progress)
+    loop = _Loop(run, evaluator, clock, deadline, on_progress, on_generation)
     try:
         loop.run()
         run.manifest["goals"] = loop.conclude()
@@ -248,11 +269,8 @@ def carry_on(
     except _TimeUp:
         run.manifest["status"] = "out of time"
     finally:
-        training, latency = evaluator.spent.training - spent[0], evaluator.spent.latency - spent[1]
-        seconds = {"total": time.perf_counter() - started, "training": training, "latency": latency}
-        seconds["algorithm"] = loop.algorithm_seconds
-        seconds["other"] = 2 * seconds["total"] - sum(seconds.values())
-        run.manifest["seconds"] = {name: round(before[name] + seconds[name], 3) for name in SECONDS}
+        loop.keep_generations()
+        clock.note()
         results = run.results()  # with what ended in a generation that did not
         run.write(sum(result.evaluation.ended for result in results), run.front(results))
     return run
@@ -261,8 +279,12 @@ def carry_on(
 class _Loop:
     """One run's loop; it knows what was evaluated and tells how far it is."""
 
-    def __init__(self, run: Run, evaluator: AnyEvaluator, deadline: float | None, on_progress: OnProgress) -> None:
-        self.run_, self.evaluator, self.deadline, self.on_progress = run, evaluator, deadline, on_progress
+    def __init__(
+        self, run: Run, evaluator: AnyEvaluator, clock: Clock, deadline: float | None, on_progress: OnProgress,
+        on_generation: OnGeneration,
+    ) -> None:  # fmt: skip
+        self.run_, self.evaluator, self.clock, self.deadline = run, evaluator, clock, deadline
+        self.on_progress, self.on_generation = on_progress, on_generation
         self.space: Space = evaluator.definition.space
         self.budget = int(run.manifest["budget"])
         self.recorded = run.asks
@@ -271,37 +293,45 @@ class _Loop:
         self.ended, self.failed, self.best_accuracy = 0, 0, -math.inf  # of those done
         self.front: Front[Result] = Front()
         self.batch: list[AnyArchitecture] = []
-        self.algorithm_seconds = 0.0
+        self.ended_generations: list[GenerationRecord] = []  # that the archive does not have yet
+        self.metrics: dict[str, float] = {}  # of the last generation
         self.written = -math.inf
         record = run.record
-        with self._algorithm_s_turn():
+        with self.clock.algorithm_s_turn():
             self.algorithm = make_algorithm(record.algorithm, self.space, record.seed, json.loads(record.options))
         evaluator.on_progress = self._tick
-
-    @contextmanager
-    def _algorithm_s_turn(self) -> Iterator[None]:
-        started = time.perf_counter()
-        yield
-        self.algorithm_seconds += time.perf_counter() - started
 
     def run(self) -> None:
         fruitless = barren = 0
         while self.room() and fruitless < FRUITLESS_ASKS and barren < BARREN_ASKS:
-            with self._algorithm_s_turn():
+            self._weigh()
+            with self.clock.algorithm_s_turn():
                 genomes = self.algorithm.ask()
             if len(genomes) == 0:
                 return
             asked = [self.space.decode(genome) for genome in genomes]
             new = [one for one in dict.fromkeys(asked) if one not in self.done]
-            before = self.room()
+            before, recorded = self.room(), len(self.recorded)
             if not self._evaluate(asked, new):
                 return
             losses, violations = told([self.done[one] for one in asked])
-            with self._algorithm_s_turn():
+            with self.clock.algorithm_s_turn():
                 self.algorithm.tell(genomes, losses, violations)
+            self._end_generation(fresh=len(self.recorded) > recorded)
             fruitless = 0 if new else fruitless + 1
             barren = 0 if self.room() < before else barren + 1
             self.generation += 1
+
+    def _weigh(self) -> None:
+        """Tell an algorithm that wants to know what candidates cost."""
+        if not isinstance(self.algorithm, Weighing):
+            return
+        price = self.evaluator.price(list(self.done.values()))
+        with self.clock.algorithm_s_turn():
+            genomes = self.algorithm.consider(price)
+        costs = self.evaluator.costs([self.space.decode(genome) for genome in genomes])
+        with self.clock.algorithm_s_turn():
+            self.algorithm.weigh(genomes, np.array(costs, dtype=np.float64))
 
     def room(self) -> int:
         """How many networks the budget still has; those beyond a limit were not trained and count for nothing."""
@@ -316,7 +346,7 @@ class _Loop:
             return []
         chosen: list[AnyEvaluation] = []
         if isinstance(self.algorithm, Choosing):
-            with self._algorithm_s_turn():
+            with self.clock.algorithm_s_turn():
                 genomes = self.algorithm.choices()
             chosen = self.evaluator.evaluate([self.space.decode(genome) for genome in genomes])
         found = [one for one in self.done.values() if one.losses is not None]
@@ -345,10 +375,25 @@ class _Loop:
             self.batch = []
         self.position += len(asks)
         self._tick("training")
-        if time.perf_counter() - self.written >= WRITE_EVERY_S:
-            self.write()
         self._check_failures()
         return len(asks) == len(asked)
+
+    def _end_generation(self, fresh: bool) -> None:
+        """Note when the generation ended and what the algorithm says of itself; now and then, write."""
+        found = self.algorithm.metrics() if isinstance(self.algorithm, Introspective) else {}
+        self.metrics = {name: float(value) for name, value in found.items() if np.isfinite(value)}
+        self.ended_generations.append(GenerationRecord(self.generation, self.clock.note(), self.metrics))
+        if time.perf_counter() - self.written >= WRITE_EVERY_S:
+            self.keep_generations()
+            self.run_.write(self.ended, self.front.items)
+            self.written = time.perf_counter()
+            if fresh:
+                self.on_generation(self.run_)
+
+    def keep_generations(self) -> None:
+        """Let the archive have the generations that have ended."""
+        self.run_.archive.add_generations(self.run_.record.id, self.ended_generations)
+        self.ended_generations.clear()
 
     def _keep(self, ask: Ask, evaluation: AnyEvaluation) -> None:
         """Count an architecture as done, first asked for by `ask`."""
@@ -358,11 +403,6 @@ class _Loop:
         if evaluation.losses is not None:
             self.best_accuracy = max(self.best_accuracy, 1 - evaluation.losses[0])
             self.front.add(evaluation.losses, Result(ask.position, ask.generation, evaluation, on_front=True))
-
-    def write(self) -> None:
-        """Bring the run's files up to date."""
-        self.run_.write(self.ended, self.front.items)
-        self.written = time.perf_counter()
 
     def _count_reused(self) -> None:
         """Note what the archive has of this batch from other runs, and what that would have taken."""
@@ -412,6 +452,7 @@ class _Loop:
                 hypervolume([p for p in points if p is not None], self.run_.definition.hypervolume.reference_point),
                 self.failed + sum(one.failure is not None for one in batch),
                 self.reused,
+                self.metrics,
             )
         )
 

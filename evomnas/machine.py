@@ -13,7 +13,7 @@ PACKAGES = ("evomnas", "torch", "torchvision", "onnxruntime", "pymoo", "numpy", 
 def user_folder() -> Path:
     """Where this user keeps what belongs to the machine and not to a run: calibrations, layer tables, programs."""
     base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(base).expanduser() / "evomnas"
+    return Path(os.path.expanduser(base)) / "evomnas"
 
 
 def processor() -> str:

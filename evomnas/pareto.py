@@ -12,6 +12,8 @@ from numpy.typing import ArrayLike, NDArray
 
 T = TypeVar("T")
 
+KNEE_DEPTH = 0.1  # of the unit square: what lies less deep looks straight
+
 
 def non_dominated(losses: ArrayLike) -> NDArray[np.bool_]:
     """Which of the points of shape (n, m) no other point dominates; equal points are all kept."""
@@ -97,6 +99,35 @@ class Front(Generic[T]):
             end += 1
         self._xs[start:end], self._ys[start:end], self._items[start:end] = [x], [y], [[item]]
         return True
+
+
+def knees(losses: ArrayLike) -> list[int]:
+    """Which points of a front of shape (n, 2) are its knees, the most marked one first; none on a straight front.
+
+    The knee is the point that lies furthest below the straight line between the front's ends, both axes scaled to
+    [0, 1] (Das, "On characterizing the knee of the Pareto curve", 1999). The parts on either side of it are
+    searched in the same way. A point counts where it lies deeper than `KNEE_DEPTH`.
+    """
+    points = np.asarray(losses, dtype=np.float64).reshape(-1, 2)
+    order = np.argsort(points[:, 1], kind="stable")
+    whole = _knee(points, order)
+    if whole is None:
+        return []
+    sides = (_knee(points, order[: whole + 1]), _knee(points, order[whole:]))
+    places = [whole, *(start + side for start, side in zip((0, whole), sides, strict=True) if side is not None)]
+    return [int(order[place]) for place in places]
+
+
+def _knee(points: NDArray[np.float64], order: NDArray[np.intp]) -> int | None:
+    """Which of the points in `order`, which rise along the second axis, is deepest below the line between its ends."""
+    part = points[order]
+    span = np.ptp(part, axis=0) if len(part) > 2 else np.zeros(2)
+    if not np.all(span > 0):
+        return None
+    scaled = (part - part.min(axis=0)) / span  # from (1, 0) to (0, 1)
+    depth = (1 - scaled.sum(axis=1)) / np.sqrt(2)
+    deepest = int(np.argmax(depth))
+    return deepest if depth[deepest] > KNEE_DEPTH else None
 
 
 def attainment(fronts: Sequence[ArrayLike], level: int) -> NDArray[np.float64]:

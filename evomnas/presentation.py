@@ -90,7 +90,7 @@ def headline(run: Run, results: Sequence[Result]) -> str:
         return f"No network on the front yet: {work}."
     first, last = (result.evaluation.losses or () for result in (front[0], front[-1]))
     names = ("cheapest", "best") if isinstance(run.definition, TableDefinition) else ("fastest", "most accurate")
-    text = f"{len(front)} networks on the Pareto front; the {names[0]} has {said(run, first)}, "
+    text = f"{len(front)} network{'s' * (len(front) != 1)} on the Pareto front; the {names[0]} has {said(run, first)}, "
     text += f"the {names[1]} {said(run, last)}; {_gain(run, results, front)}"
     share = run.true_share()
     of_true = "" if share is None else f", {share:.1%} of the true front's"

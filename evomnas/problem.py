@@ -143,7 +143,8 @@ class BlockCrossover(Crossover):  # type: ignore[misc]
 class GeneMutation(Mutation):  # type: ignore[misc]
     """Every gene changes with probability `rate` to another of its choices, each with equal chance.
 
-    The rate is 1 / n_var by default, one gene per child on average.
+    The rate is 0.5 / n_var by default, half a gene per child on average, as crossover has changed most children by
+    then: on two complete tables this took a fifth fewer evaluations than 1 / n_var (docs/algorithms.md).
     """
 
     def __init__(self, rate: float | None = None) -> None:
@@ -152,7 +153,7 @@ class GeneMutation(Mutation):  # type: ignore[misc]
 
     def _do(self, problem: Problem, x: Genomes, *args: Any, random_state: Any = None, **kwargs: Any) -> Genomes:
         sizes = np.asarray(problem.xu, dtype=np.int64) + 1
-        rate = 1 / problem.n_var if self.rate is None else self.rate
+        rate = 0.5 / problem.n_var if self.rate is None else self.rate
         chosen = (random_state.random(x.shape) < rate) & (sizes > 1)
         steps = random_state.integers(1, np.maximum(sizes, 2), size=x.shape)
         return np.where(chosen, (x + steps) % sizes, x).astype(np.int64)

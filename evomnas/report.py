@@ -2,86 +2,134 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader
 from markupsafe import Markup
 
+from evomnas import facts
 from evomnas.architecture import Architecture
-from evomnas.definition import TableDefinition
-from evomnas.figures import architecture_figure, hypervolume_figure, pareto_figure, to_svg
-from evomnas.presentation import amount, failures, goal_lines, headline, result_table, said
-from evomnas.runs import Result, Run, write_atomically
+from evomnas.history import history
+from evomnas.pages import svg, write_page
+from evomnas.preferences import Preferences, preferences
+from evomnas.presentation import failures, goal_lines, headline, result_table, reuse_line
+from evomnas.report_data import page_data
+from evomnas.reproduce import problem_file, run_command
+from evomnas.run_figures import (
+    hypervolume_figure,
+    hypervolume_over_time_figure,
+    metric_figure,
+    pareto_figure,
+    preferences_figure,
+)
+from evomnas.runs import Result, Run
 
 NAME = "report.html"
+SHARE = 0.04  # of a search's time that reports on the way may take
+SMALL_S = 0.8  # that a report of a small run takes
 
 
-def write_report(run: Run) -> Path:
-    """Write `report.html` into the run's folder, in one step; returns its path."""
-    environment = Environment(loader=PackageLoader("evomnas.reports", "."), autoescape=True)
-    path = run.folder / NAME
-    write_atomically(path, environment.get_template("report.html").render(_content(run)))
-    return path
+def write_report(
+    run: Run, results: list[Result] | None = None, *, templates: Path | None = None, running: bool = False
+) -> Path:
+    """Write `report.html` into the run's folder, in one step; returns its path.
+
+    Args:
+        run: The run.
+        results: Its results, if they are at hand.
+        templates: A folder whose templates take the place of evomnas's own; see reports/README.md.
+        running: The search goes on: a page that is open loads the next one by itself.
+    """
+    content = _content(run, run.results() if results is None else results, running)
+    return write_page(run.folder / NAME, "report.html", content, templates)
 
 
-def _content(run: Run) -> dict[str, Any]:
-    results = run.results()
+class LiveReport:
+    """Called after every generation of a search, it keeps the report up to date.
+
+    Reports on the way may take `SHARE` of the search's time: where generations take milliseconds, as on tables, or
+    reports a second, as with ten thousand networks, some generations have none.
+    """
+
+    def __init__(self) -> None:
+        self._spent, self._longest = 0.0, SMALL_S
+
+    def __call__(self, run: Run) -> None:
+        if self._spent + self._longest > SHARE * run.manifest["seconds"]["total"]:
+            return
+        started = time.perf_counter()
+        write_report(run, running=True)
+        took = time.perf_counter() - started
+        self._spent, self._longest = self._spent + took, max(self._longest, took)
+
+
+def _content(run: Run, results: list[Result], running: bool) -> dict[str, Any]:
     front = run.front(results)
     header, cells = result_table(run, front)
-    reference, (quality, cost) = run.reference_cost(), run.definition.axes
-    tabular = isinstance(run.definition, TableDefinition)
     architectures = [result.evaluation.architecture for result in front]
-    built = [one for one in architectures if isinstance(one, Architecture)]  # a table's cannot be drawn
-    drawings = [to_svg(architecture_figure(one, **run.shape)) for one in built]
     return {
         "run": run,
         "manifest": run.manifest,
-        "tabular": tabular,
-        "title": f"{quality[:1].upper()}{quality[1:]} against {cost}"
-        if tabular
-        else "Accuracy against measured latency",
+        "tabular": run.tabular,
+        "running": running,
+        "written": round(time.time()),
         "headline": headline(run, results),
         "goals": goal_lines(run),
-        "header": header,
-        "cells": list(zip(cells, map(str, architectures), strict=True)),
-        "front": [result.to_dict() | {"said": said(run, result.evaluation.losses or ())} for result in front],
-        "failed": failures(results),
-        "reference_cost": "" if reference is None else amount(reference),
-        "settings": _flat(run.definition.model_dump(mode="json")),
-        "device": run.archive.context(run.record.device),
-        "drawings": [Markup(drawing) for drawing in drawings],
-        "pareto_svg": Markup(to_svg(pareto_figure(run, results))),
-        "hypervolume_svg": Markup(to_svg(hypervolume_figure(run, results))),
-        "plotted": _plotted(run, results),
-        "style": Markup(resource("style.css")),
-        "script": Markup(resource("report.js")),
+        "header": header[:-1],
+        "cells": [row[:-1] for row in cells],
+        "drawn": any(isinstance(one, Architecture) for one in architectures),
+        "pareto": svg(pareto_figure(run, results)),
+        "counting": facts.counting_says(results),
+        "finished": facts.finished_rows(run),
+        "data": page_data(run, results),
         "plotly": Markup(resources.files("plotly").joinpath("package_data/plotly.min.js").read_text("utf-8")),
+        **_why(run, results),
+        **_how_it_went(run, results),
+        **_trust(run, results),
     }
 
 
-def _plotted(run: Run, results: list[Result]) -> dict[str, Any]:
-    """What the page's script draws."""
-    done = [result for result in results if result.evaluation.losses is not None]
-    true = sorted(run.manifest.get("true_front", {}).get("losses", []), key=lambda losses: float(losses[1]))
+def _why(run: Run, results: list[Result]) -> dict[str, Any]:
+    found = preferences(run, results)
+    if found is None:
+        return {"preferences": None}
+    return {"preferences": svg(preferences_figure(found)), "preferred": _preferred(found, len(run.front(results)))}
+
+
+def _preferred(found: Preferences, networks: int) -> str:
+    """What a front of so many networks prefers most, in a sentence."""
+    parts = [
+        f"{gene} {value} in {column} ({front:.0%} of the front, {everywhere:.0%} of all)"
+        for column, gene, value, front, everywhere in found.strongest()
+    ]
+    who = f"the {networks} networks" if networks > 1 else "the one network"
+    return f"Most preferred by {who} of the front: {'; '.join(parts)}." if parts else ""
+
+
+def _how_it_went(run: Run, results: Sequence[Result]) -> dict[str, Any]:
+    past = history(run, results)
+    over_time = hypervolume_over_time_figure(past)
     return {
-        "rows": [one.to_dict() | one.point(run.definition) | {"generation": one.generation} for one in done],
-        "reference": run.reference_cost(),
-        "referenceId": run.reference_id,
-        "referenceName": run.definition.reference_name,
-        "axes": run.definition.axes,
-        "trueFront": [run.definition.shown(losses) for losses in true],
+        "search": list(filter(None, (*facts.search_says(run, past), reuse_line(run)))),
+        "over_evaluations": svg(hypervolume_figure(past)),
+        "over_time": None if over_time is None else svg(over_time),
+        "metrics": [(name, svg(metric_figure(name, lines))) for name, lines in past.series().items()],
+        "generations": facts.generation_rows(run, past),
+        "failed": failures(results),
     }
 
 
-def _flat(values: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
-    pairs: list[tuple[str, Any]] = []
-    for name, value in values.items():
-        pairs += _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else [(prefix + name, value)]
-    return pairs
-
-
-def resource(name: str) -> str:
-    """A text file of evomnas.reports."""
-    return resources.files("evomnas.reports").joinpath(name).read_text("utf-8")
+def _trust(run: Run, results: Sequence[Result]) -> dict[str, Any]:
+    device = run.archive.context(run.record.device)
+    hidden = ("processor", "host", "classes", "reference")
+    return {
+        "settings": facts.search_settings(run),
+        "source": run.manifest["data"] if run.tabular else {"data set": run.images.data.dataset} | run.manifest["data"],
+        "device": [(name, facts.plain(value)) for name, value in device.items() if name not in hidden],
+        "noise": facts.noise(run, results),
+        "again": run_command(run),
+        "problem_file": problem_file(run),
+    }

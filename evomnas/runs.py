@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 import os
 import re
 import uuid
@@ -117,7 +118,7 @@ class Run:
             "status": "running",
             "run": record.id,
             "created": record.created,
-            "archive": os.path.relpath(str(evaluator.archive.path), folder),
+            "archive": os.path.relpath(str(evaluator.archive.path), folder.resolve()),
             "seconds": dict.fromkeys(SECONDS, 0.0),
             **evaluator.describe(),
             "definition": json.loads(record.definition),
@@ -138,7 +139,7 @@ class Run:
         path = folder / MANIFEST
         try:
             manifest = json.loads(path.read_text(encoding="utf-8"))
-            archive_path, identity = folder / manifest["archive"], manifest["run"]
+            archive_path, identity = folder.resolve() / manifest["archive"], manifest["run"]
             _check_manifest(manifest)
         except FileNotFoundError:
             raise InputError(f"{folder} holds no run (no {MANIFEST}): give the folder that evomnas run wrote") from None
@@ -150,6 +151,16 @@ class Run:
         return cls(folder, archive, archive.run(identity), manifest)
 
     @property
+    def tabular(self) -> bool:
+        """Whether its networks were looked up in a table."""
+        return isinstance(self.definition, TableDefinition)
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The algorithm's options, all settled."""
+        return dict(json.loads(self.record.options))
+
+    @cached_property
     def shape(self) -> dict[str, int]:
         """Classes, channels and resolution of the networks that were measured."""
         data, resolution = self.manifest["data"], self.images.latency_resolution
@@ -245,6 +256,7 @@ def _check_manifest(manifest: dict[str, Any]) -> None:
         "problem": str, "algorithm": str, "seed": int, "budget": int, "evaluations": int, "hypervolume": (int, float),
         "status": str, "run": str, "seconds": dict, "data": dict, "definition": dict, "versions": dict, "machine": dict,
     }  # fmt: skip
+    kinds |= {name: kind for name, kind in (("goals", list), ("true_front", dict)) if name in manifest}
     for name, kind in kinds.items():
         if not isinstance(manifest[name], kind):
             raise TypeError(f"{name} is {manifest[name]!r}")
@@ -252,12 +264,15 @@ def _check_manifest(manifest: dict[str, Any]) -> None:
     numbers = [manifest["seconds"][name] for name in SECONDS]
     names = ("rows",) if "table" in manifest["definition"] else ("classes", "channels")
     numbers += [manifest["data"][name] for name in names]
-    if not all(isinstance(number, int | float) for number in numbers):
+    if not all(isinstance(number, int | float) and 0 <= number < math.inf for number in numbers):
         raise TypeError("seconds and data must hold numbers")
+    if manifest["budget"] < 1:
+        raise ValueError(f"budget is {manifest['budget']!r}")
 
 
 def check_free(folder: Path) -> None:
     """Raise InputError where `folder` holds a run or anything else."""
+    check_place(folder / MANIFEST, "--out DIR")
     if (folder / MANIFEST).exists():
         raise InputError(
             f"{folder} holds a run already: go on with it (evomnas resume {folder}), or start another with "
@@ -265,6 +280,16 @@ def check_free(folder: Path) -> None:
         )
     if folder.exists() and (not folder.is_dir() or any(not _is_partial(path) for path in folder.iterdir())):
         raise InputError(f"{folder} exists and is not an empty folder: choose another with --out DIR")
+
+
+def check_place(path: Path, option: str) -> None:
+    """Raise InputError where nothing can ever lie at `path`: beneath a file, or with a name that is too long."""
+    try:
+        above = next(parent for parent in path.absolute().parents if parent.exists())
+    except OSError as error:
+        raise InputError(f"{path} cannot be made: {error.strerror}; choose another with {option}") from None
+    if not above.is_dir():
+        raise InputError(f"{path} cannot be made, since {above} is a file: choose another with {option}")
 
 
 def _is_partial(path: Path) -> bool:

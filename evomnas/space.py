@@ -188,7 +188,7 @@ class SearchSpace:
         filters, layers = self.filter_choices(block), self.layer_choices(block)
         return (self.ops, self.kernels, self.se_ratios, self.skips, filters, layers)
 
-    @property
+    @cached_property
     def gene_sizes(self) -> NDArray[np.int64]:
         """Number of choices of every gene, shape (n_var,)."""
         sizes = [len(choices) for block in range(self.blocks) for choices in self.choices(block)]
@@ -292,8 +292,18 @@ class SearchSpace:
         return round_filters(self.stem * self.width, self.divisor)
 
     def _block(self, number: int, genes: Sequence[int] | NDArray[np.int64], in_filters: int) -> Block:
-        """The canonical block of six genes behind `in_filters` channels."""
-        op, kernel, se, skip, filters, layers = (int(gene) for gene in genes)
+        """The canonical block of six genes behind `in_filters` channels; each is built once, as searches want many."""
+        key = number, in_filters, *map(int, genes)
+        if key not in self._built:
+            self._built[key] = self._build(*key)
+        return self._built[key]
+
+    @cached_property
+    def _built(self) -> dict[tuple[int, ...], Block]:
+        return {}
+
+    def _build(self, number: int, in_filters: int, *genes: int) -> Block:
+        op, kernel, se, skip, filters, layers = genes
         block = Block(
             op=self.ops[op],
             kernel=self.kernels[kernel],

@@ -128,13 +128,14 @@ def facts(definition: AnyDefinition, archive: Archive, proxy: str, device: str) 
     shared = {name: settings[name] for name in ("hypervolume", "constraints")} | archive.context(proxy)
     if not isinstance(definition, TableDefinition):  # a table's space is in the table
         shared |= {"space": settings["space"], "latency": archive.context(device)}
-    return dict(_flat(shared))
+    return dict(flat(shared))
 
 
-def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+def flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Nested settings by flat names, such as `training.epochs`."""
     for name, value in values.items():
         if isinstance(value, Mapping):
-            yield from _flat(value, f"{prefix}{name}.")
+            yield from flat(value, f"{prefix}{name}.")
         else:
             yield prefix + name, value
 

@@ -1,48 +1,184 @@
-"use strict";
-(() => {
-  const { rows, reference, referenceId, referenceName, axes, trueFront } = JSON.parse(document.getElementById("rows").textContent);
-  const front = rows.filter((row) => row.on_front).sort((a, b) => a.x - b.x);
-  const others = rows.filter((row) => !row.on_front && row.id !== referenceId);
-  const marked = rows.filter((row) => row.id === referenceId);
-  const [quality, cost] = axes;
-  // Plotly renders a small set of tags in hover texts: every "<" from outside becomes text here.
-  const plain = (text) => String(text).replace(/&/g, "&amp;").replace(/</g, "&lt;");
-  const blocks = (notation) => notation.split("-").map(plain).join("<br>");
-  const count = (value, what) => (value === null ? "" : `<br>${value.toLocaleString("en")} ${what}`);
-  const interval = (row) => (row.latency_ci ? ` (${row.latency_ci.map((v) => v.toFixed(4)).join(" to ")})` : "");
-  const hover = (row) =>
-    `<b>${plain(row.id)}</b>, generation ${row.generation}<br>${row.y.toFixed(2)} ${plain(quality)}<br>` +
-    `${Number(row.x.toPrecision(4)).toLocaleString("en", { maximumFractionDigits: 4 })} ${plain(cost)}${interval(row)}` +
-    `${count(row.params, "parameters")}${cost === "MACs" ? "" : count(row.macs, "MACs")}<br>${blocks(row.architecture)}`;
-  const trace = (name, list, extra) => ({
-    name, x: list.map((row) => row.x), y: list.map((row) => row.y), text: list.map(hover),
-    hovertemplate: "%{text}<extra></extra>", type: "scatter", mode: "markers",
-    error_x: {
-      type: "data", symmetric: false, thickness: 1, width: 2, color: extra.marker.color,
-      array: list.map((row) => row.interval[1] - row.x), arrayminus: list.map((row) => row.x - row.interval[0]),
-    }, ...extra,
+// What is picked, and everything that follows it.
+const state = { picked: [null, null], slot: 0, limit: null };
+const byId = (id) => document.getElementById(id);
+const limitInput = byId("limit");
+const lowest = front.length ? nets.x[front[0]] : 0;
+const highest = front.length ? nets.x[front[front.length - 1]] : 1;
+const limitOf = (value) => lowest + ((highest - lowest) * value) / 1000;
+const positionOf = (limit) => Math.round((1000 * (limit - lowest)) / (highest - lowest || 1));
+
+const pareto = paretoPlot();
+const counted = countedPlot();
+const table = new Table((index) => pick(index));
+
+const describeFacts = () => {
+  const rows = [
+    [data.quality, (i) => quality(nets.y[i], 2) + (data.validation ? ` ± ${qualityError(i).toFixed(1)}` : "")],
+    [data.cost, (i) => (timed ? `${fine(nets.x[i])}${unit}` : cost(nets.x[i])) + (hasInterval(i) ? ` (${interval(i)})` : "")],
+    ["parameters", (i) => (data.cost === "parameters" ? null : whole(nets.params[i]))],
+    ["MACs", (i) => (data.cost === "MACs" ? null : whole(nets.macs[i]))],
+    ["found in generation", (i) => String(nets.generation[i])],
+    ["it is", (i) => roles(i).join(", ")],
+    ["written", (i) => notation(i)],
+  ];
+  const body = rows.map(([name, said]) => {
+    const cells = state.picked.map((index) => (index === null ? "–" : said(index)));
+    if (cells.every((cell) => cell === null || cell === "–")) return null;
+    return element("tr", {}, element("th", { scope: "row" }, name), ...cells.map((cell) => element("td", name === "written" ? { class: "notation" } : {}, cell)));
   });
-  const draw = () => {
-    const css = getComputedStyle(document.documentElement);
-    const [ink, soft, line, accent] = ["--ink", "--soft", "--line", "--accent"].map((n) => css.getPropertyValue(n).trim());
-    const axis = { gridcolor: line, zeroline: false, linecolor: soft, automargin: true };
-    const lineAt = reference === null ? [] : [{
-      type: "line", x0: reference, x1: reference, y0: 0, y1: 1, yref: "paper", line: { color: soft, width: 1, dash: "dash" },
-    }];
-    Plotly.react("pareto", [
-      trace("evaluated", others, { marker: { color: soft, symbol: "circle-open", size: 7 } }),
-      ...(trueFront.length ? [{
-        name: "true front", x: trueFront.map((p) => p[0]), y: trueFront.map((p) => p[1]), type: "scatter", mode: "lines",
-        line: { shape: "hv", width: 1, color: ink }, hoverinfo: "skip",
-      }] : []),
-      trace(referenceName, marked, { marker: { color: ink, symbol: "diamond", size: 10 } }),
-      trace("Pareto front", front, { mode: "lines+markers", line: { shape: "hv", width: 1.5, color: accent }, marker: { color: accent, size: 9 } }),
-    ], {
-      xaxis: { ...axis, title: { text: plain(cost) }, rangemode: "tozero" }, yaxis: { ...axis, title: { text: plain(quality) } },
-      shapes: lineAt, paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", font: { color: ink, family: "system-ui, sans-serif" },
-      legend: { orientation: "h", y: 1.12 }, margin: { t: 30, r: 10, b: 45, l: 55 }, hovermode: "closest", hoverlabel: { align: "left" },
-    }, { responsive: true, displaylogo: false });
-  };
-  draw();
-  window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
-})();
+  byId("facts").tBodies[0].replaceChildren(...body.filter((row) => row !== null));
+  ["name-a", "name-b"].forEach((id, place) => { byId(id).textContent = state.picked[place] === null ? "" : nets.id[state.picked[place]]; });
+  const [a, b] = state.picked;
+  byId("verdict").textContent = a === null || b === null ? "" : a === b ? "A and B are the same network." : compared(a, b);
+};
+
+const copyable = (title, text) =>
+  element("figure", { class: "copyable" }, element("figcaption", {}, `${title} `, element("button", { type: "button", class: "copy" }, "Copy")),
+    element("pre", { tabindex: 0, role: "region", "aria-label": title }, element("code", {}, text)));
+
+const describeCommands = () => {
+  const index = state.picked[state.slot];
+  if (byId("commands") === null || index === null) return;
+  byId("commands-of").textContent = `${state.slot ? "B" : "A"}, ${nets.id[index]}`;
+  const filled = (text) => text.replaceAll("{id}", nets.id[index]).replaceAll("{architecture}", notation(index));
+  byId("commands").replaceChildren(...data.commands.map(({ title, text }) => copyable(title, filled(text))));
+};
+
+const describeLimit = () => {
+  const limit = state.limit === null ? highest : state.limit;
+  const best = bestWithin(limit * (1 + 1e-9));
+  byId("limit-value").textContent = cost(limit);
+  limitInput.setAttribute("aria-valuetext", cost(limit));
+  byId("within").textContent = best === null ? "" : `The ${data.percent ? "most accurate" : "best"} network within it: ${nets.id[best]}, ${quality(nets.y[best])} at ${cost(nets.x[best])}.`;
+  return best;
+};
+
+const show = () => {
+  describeFacts();
+  describeCommands();
+  describeLimit();
+  if (!nets.name) drawPair(state.picked);
+  table.mark(state.picked);
+  pareto.mark(state.picked, state.limit === null ? undefined : state.limit);
+  if (counted) counted.mark(state.picked);
+  remember();
+};
+
+const pick = (index) => {
+  state.picked[state.slot] = index;
+  show();
+};
+
+const setLimit = (limit) => {
+  state.limit = limit;
+  const best = bestWithin(limit * (1 + 1e-9));
+  if (best !== null) state.picked[state.slot] = best;
+  show();
+};
+
+// Walk along the front from what is picked.
+const step = (by) => {
+  const at = state.picked[state.slot];
+  const from = front.indexOf(at);
+  const nearest = from >= 0 ? from + by : front.filter((index) => nets.x[index] <= nets.x[at]).length - (by > 0 ? 0 : 1);
+  pick(front[Math.max(0, Math.min(front.length - 1, nearest))]);
+};
+
+const keys = { ArrowLeft: () => step(-1), ArrowRight: () => step(1), Home: () => pick(front[0]), End: () => pick(front[front.length - 1]) };
+
+const shortcuts = () => {
+  const named = new Map();
+  const add = (index, name) => { if (index !== undefined && index >= 0 && !named.has(index)) named.set(index, name); };
+  data.knees.forEach((index, place) => add(index, place ? `knee ${place + 1}` : "knee"));
+  add(front[0], timed ? "fastest" : "cheapest");
+  add(front[front.length - 1], data.percent ? "most accurate" : "best");
+  add(referenceAt, data.referenceName);
+  const sorted = [...named].sort(([i], [j]) => nets.x[i] - nets.x[j]);
+  byId("shortcuts").replaceChildren(...sorted.map(([index, name]) => element("button", { type: "button", onclick: () => pick(index) }, `${name} · ${quality(nets.y[index])}, ${cost(nets.x[index])}`)));
+};
+
+// What was picked outlives a reload of a running search's page; it is kept by name, since places change.
+const KEY = `evomnas ${data.run}`;
+const remember = () => {
+  const kept = { picked: state.picked.map((index) => (index === null ? null : nets.id[index])), slot: state.slot, limit: state.limit, all: table.all.checked, by: table.by, descending: table.descending, scroll: scrollY };
+  try { sessionStorage.setItem(KEY, JSON.stringify(kept)); } catch { /* a browser that keeps nothing shows the page all the same */ }
+};
+const recall = () => {
+  try { return JSON.parse(sessionStorage.getItem(KEY)) || {}; } catch { return {}; }
+};
+
+const start = async () => {
+  const kept = recall();
+  const known = (kept.picked || []).map((id) => nets.id.indexOf(id));
+  const knee = data.knees.length ? data.knees[0] : front[front.length - 1];
+  const rival = referenceAt >= 0 && referenceAt !== knee ? referenceAt : front[front.length - 1] === knee ? front[0] : front[front.length - 1];
+  state.picked = [known[0] >= 0 ? known[0] : knee, known[1] >= 0 ? known[1] : rival];
+  state.slot = kept.slot || 0;
+  document.getElementsByName("slot")[state.slot].checked = true;
+  if (typeof kept.limit === "number") {
+    state.limit = kept.limit;
+    limitInput.value = positionOf(kept.limit);
+  }
+  table.all.checked = Boolean(kept.all);
+  if (kept.by !== undefined) Object.assign(table, { by: kept.by, descending: kept.descending });
+  table.draw();
+  shortcuts();
+  await Promise.all([pareto.draw(), counted ? counted.draw() : null]);
+  pareto.onPick(pick);
+  if (counted) counted.onPick(pick);
+  show();
+  if (kept.scroll && document.getElementById("running")) scrollTo(0, kept.scroll);
+};
+
+if (front.length) {
+  byId("knee-note").textContent = data.knees.length ? "Diamonds are knees: where the front lies furthest below the straight line between its ends (Das, 1999), and once more on either side." : "";
+  if (!nets.name) {
+    byId("bars-of").textContent = count > MANY ? " (drawn for the front alone)" : "";
+    byId("drawing-note").textContent = data.breakdown
+      ? `Latency by block is an estimate: the measured whole, divided by what ${whole(data.breakdown.networks)} measured networks say about each kind of work; that model is off by ${share(data.breakdown.error)} on average for networks it has not seen.`
+      : "Too few networks were measured to tell where the milliseconds go; MACs are counted.";
+  }
+  limitInput.addEventListener("input", () => setLimit(limitOf(Number(limitInput.value))));
+  document.getElementsByName("slot").forEach((input, place) => input.addEventListener("change", () => { state.slot = place; show(); }));
+  byId("pareto").addEventListener("keydown", (event) => {
+    if (!keys[event.key] || event.altKey || event.ctrlKey || event.metaKey) return;
+    event.preventDefault();
+    keys[event.key]();
+  });
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => { pareto.draw(); if (counted) counted.draw(); });
+  start();
+} else {
+  byId("pick").hidden = true;
+  byId("pareto").hidden = true;
+}
+
+document.addEventListener("click", async (event) => {
+  if (!event.target.classList.contains("copy")) return;
+  const text = event.target.closest("figure").querySelector("code").textContent;
+  try {
+    await navigator.clipboard.writeText(text);
+  } catch { // a browser that keeps pages from disk away from the clipboard
+    const area = document.body.appendChild(element("textarea", {}));
+    area.value = text;
+    area.select();
+    document.execCommand("copy");
+    area.remove();
+    event.target.focus();
+  }
+  byId("copied").textContent = "Copied.";
+  setTimeout(() => { byId("copied").textContent = ""; }, 2000);
+});
+
+// While the search goes on, the file is replaced after its generations: load it again, ever more rarely if nothing comes.
+const running = byId("running");
+if (running) {
+  let busy = 0;
+  ["pointerdown", "keydown", "wheel", "input"].forEach((name) => addEventListener(name, () => { busy = Date.now(); }, { passive: true }));
+  const age = () => Date.now() / 1000 - Number(running.dataset.written);
+  const again = () => setTimeout(() => {
+    if (document.hidden || Date.now() - busy < 3000 || !getSelection().isCollapsed) return again();
+    if (front.length) remember();
+    location.reload();
+  }, 1000 * Math.min(600, Math.max(5, age() / 10)));
+  again();
+}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -67,6 +68,62 @@ def finished_run(tiny, tmp_path_factory):
     return run
 
 
+@pytest.fixture(scope="session")
+def shown_run(tiny, tmp_path_factory):
+    """A run of 30 networks that is always the same, with its report: its figures are made up, so that nobody waits.
+
+    Its front has several networks, one of its candidates failed, the algorithm said something of itself, and
+    the reference network is not on the front.
+    """
+    from evomnas.archive import Archive, Ask, GenerationRecord
+    from evomnas.counting import count
+    from evomnas.evaluation import Cost, Failure, Measurement, Training
+    from evomnas.evaluator import open_evaluator
+    from evomnas.latency.protocol import Calibration
+    from evomnas.loop import begin
+    from evomnas.report import write_report
+
+    folder = tmp_path_factory.mktemp("shown")
+    rng = np.random.default_rng(11)
+    with open_evaluator(tiny, Archive(folder / "evomnas.sqlite")) as evaluator:
+        archive, proxy, device = evaluator.archive, evaluator.proxy_key, evaluator.device_key
+        archive.add_calibration(device, Calibration(0.2, (0.2, 0.21), 0.0))
+        run = begin(evaluator, folder / "run", "nsga2", 1, 30, {})
+    genomes = tiny.space.sample(60, rng)
+    networks = list(dict.fromkeys([tiny.space.mobilenet_v2(), *map(tiny.space.decode, genomes)]))[:30]
+    for number, one in enumerate(networks):
+        counts = count(one, **run.shape)
+        layers = sum(block.layers for block in one.blocks)
+        latency = 0.02 * layers + 2e-6 * counts.macs * (1 + 0.2 * float(rng.random()))
+        accuracy = round(0.6 + 0.35 * (1 - np.exp(-latency / 0.1)) - 0.1 * float(rng.random()), 4)
+        ratio = latency / 0.2
+        measurement = Measurement(
+            Cost(counts.params, counts.macs, 0),
+            latency,
+            0.98 * latency,
+            1.03 * latency,
+            ratio,
+            (ratio,) * 9,
+            0.5,
+            True,
+            0.1,
+        )
+        archive.add_measurement(device, one, measurement)
+        failed = Failure("diverged", "the loss became NaN") if number == 7 else None
+        archive.add_training(proxy, one, failed or Training(accuracy, (2.0, 1.0), 2.0))
+    asked = [*networks, networks[3], networks[4]]  # two were asked for again
+    archive.add_asks(run.record.id, [Ask(number, number // 8, str(one)) for number, one in enumerate(asked)])
+    said = [{"reward": 0.5 + 0.1 * number, "entropy": 1.0 - 0.2 * number} for number in range(4)]
+    generations = [GenerationRecord(number, 20.0 * (number + 1), metrics) for number, metrics in enumerate(said)]
+    archive.add_generations(run.record.id, generations)
+    run.manifest |= {"status": "finished", "seconds": {"total": 80.0, "training": 56.0, "latency": 16.0,
+                                                       "algorithm": 0.4, "other": 7.6}}  # fmt: skip
+    results = run.results()
+    run.write(30, run.front(results))
+    write_report(run, results)
+    return run
+
+
 @pytest.fixture
 def tiny_file(tmp_path) -> Path:
     """The tiny problem as a TOML file."""
@@ -122,6 +179,45 @@ objectives = [
     { column = "ms", direction = "minimize", quantity = "latency_ms" },
 ]
 """
+
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """Chromium; where there is none its tests are skipped, and fail in CI."""
+    if CHROMIUM is None:
+        message = "needs Chromium: apt-get install chromium"
+        (pytest.fail if os.environ.get("CI") else pytest.skip)(message)
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def visit(browser):
+    """Opens pages from disk, offline; whatever they complain of or ask for fails the test."""
+    contexts, complaints, requests = [], [], []
+
+    def opened(path: Path, scheme: str = "light", width: int = 1280):
+        context = browser.new_context(color_scheme=scheme, viewport={"width": width, "height": 900}, offline=True)
+        contexts.append(context)
+        page = context.new_page()
+        page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("request", lambda request: requests.append(request.url))
+        page.goto(path.resolve().as_uri())
+        return page
+
+    yield opened
+    for context in contexts:
+        context.close()
+    assert complaints == []
+    assert [url for url in requests if not url.startswith(("file:", "data:", "blob:"))] == []
 
 
 @pytest.fixture

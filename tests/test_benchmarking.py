@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import shutil
 import sqlite3
 
 import pytest
+from accessibility import serious
 
 from evomnas.archive import Archive
 from evomnas.benchmarking import benchmark
@@ -18,7 +17,6 @@ from evomnas.runs import Run
 from evomnas.training import ProxyTask
 
 TWO = ["nsga2", "random"]
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
 
 def runs(folder):
@@ -221,34 +219,12 @@ def test_names_from_a_problem_file_stay_text(tabular_file, tmp_path):
     assert page.count("&lt;script&gt;alert(1)&lt;/script&gt;") > 3
 
 
-@pytest.fixture(scope="module")
-def browser():
-    if CHROMIUM is None:
-        message = "needs Chromium: apt-get install chromium"
-        (pytest.fail if os.environ.get("CI") else pytest.skip)(message)
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield browser
-        browser.close()
-
-
 @pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("dark", 390)])
-def test_the_page_opens_from_disk_and_fits(browser, benchmarked, scheme, width):
-    context = browser.new_context(color_scheme=scheme, viewport={"width": width, "height": 900}, offline=True)
-    page = context.new_page()
-    errors: list[str] = []
-    requests: list[str] = []
-    page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
-    page.on("pageerror", lambda error: errors.append(str(error)))
-    page.on("request", lambda request: requests.append(request.url))
-    page.goto((benchmarked / "comparison.html").resolve().as_uri())
+def test_the_page_opens_from_disk_and_fits(visit, benchmarked, scheme, width):
+    page = visit(benchmarked / "comparison.html", scheme, width)
     assert page.locator("h1").inner_text().startswith("After 40 evaluations nsga2 has the most hypervolume")
     assert page.locator("svg").count() == 5  # hypervolume, two of fronts, a panel per algorithm
     page.locator("summary").click()
     assert page.locator("details tbody tr").count() == 10
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
-    assert errors == []
-    assert all(url.startswith(("file:", "data:")) for url in requests)
-    context.close()
+    assert serious(page) == []

@@ -239,6 +239,11 @@ def wrong(tmp_path):
         (["run", "images"], "needs a path: --set data.path=FOLDER"),
         (["run", "images", "--set", "data.path=nowhere"], "does not exist"),
         (["run", "--out", "FOREIGN"], "is not an empty folder"),
+        (["run", "--out", "FOREIGN/file/run"], "since FOREIGN/file is a file: choose another with --out DIR"),
+        (["run", "--out", "x" * 300], "choose another with --out DIR"),
+        (["run", "--out", "run", "--archive", "run/a.sqlite"], "would lie in the run's own folder"),
+        (["run", "--candidate-time", "9999999999999h"], "at most 10000h"),
+        (["run", "--candidate-memory", "1"], "at least 1.5 GiB, got 1"),
         (["run", "--archive", "FOREIGN/file"], "name another file with --archive"),
         (["run", "--executor", "ray", "--ray-address", "127.0.0.1:1"], "no Ray cluster answers at 127.0.0.1:1"),
         (["run", "--executor", "ray", "--workers", "2"], "on GPUs with --candidate-gpus 1"),
@@ -258,12 +263,37 @@ def test_bad_input_is_one_line_and_exit_code_2(arguments, message, tmp_path):
     foreign = wrong(tmp_path)
     result = evomnas(*(one.replace("FOREIGN", str(foreign)) for one in arguments), cwd=tmp_path)
     assert result.returncode == 2
-    assert message in result.stderr
+    assert message.replace("FOREIGN", str(foreign)) in result.stderr
     assert result.stderr.startswith("evomnas: ")
     assert result.stderr.count("\n") == 1
     assert result.stdout == ""
     assert (foreign / "file").read_text() == "mine"
     assert not list(tmp_path.glob("runs/*/run.json"))
+
+
+def test_help_that_nobody_can_read_is_one_line():
+    with Path("/dev/full").open("w") as full:
+        result = subprocess.run(
+            [*COMMAND, "run", "--help"], stdout=full, stderr=subprocess.PIPE, text=True, check=False
+        )
+    assert result.returncode == 1
+    assert result.stderr.startswith("evomnas: the file system refused: ")
+
+
+@pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_while_the_command_line_is_read_ends_as_one_during_the_command(sent, code):
+    program = (
+        "import os, typer.main\n"
+        "from evomnas.cli import main\n"
+        "original = typer.main.get_command\n"
+        f"typer.main.get_command = lambda *a, **k: (os.kill(os.getpid(), {int(sent)}), original(*a, **k))[1]\n"
+        "main()\n"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", program, "problems"], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (result.returncode, result.stdout) == (code, "")
+    assert "Traceback" not in result.stderr
 
 
 def test_debug_shows_a_traceback(tmp_path):

@@ -92,7 +92,8 @@ def test_npz_reads_the_training_part_alone(npz_file):
         ({"y_train": np.zeros(40)}, "one non-negative integer per image"),
         ({"y_train": np.zeros(40, dtype=int)}, "at least 2 classes"),
         ({"y_train": np.arange(40) % 4 * 1000}, "labels must number the classes from 0"),
-        ({"y_train": np.array([object()] * 40)}, "cannot read the npz file"),
+        ({"y_train": np.array([object()] * 40)}, "cannot read the npz file .*: it holds objects"),
+        ({"x_train": np.array(3), "y_train": np.array(3)}, "must be arrays, one entry per image"),
     ],
 )
 def test_a_wrong_npz_file_says_what_is_wrong(npz_file, changes, message):
@@ -104,6 +105,13 @@ def test_an_npz_file_that_is_none_says_so(tmp_path):
     path = tmp_path / "broken.npz"
     path.write_bytes(b"PK\x03\x04 not a zip")
     with pytest.raises(InputError, match="cannot read the npz file"):
+        load_dataset(section(dataset="npz", path=path))
+    path.write_text("text")
+    with pytest.raises(InputError, match="is no npz file"):
+        load_dataset(section(dataset="npz", path=path))
+    with path.open("wb") as file:
+        np.save(file, np.zeros(3))
+    with pytest.raises(InputError, match="it holds one array"):
         load_dataset(section(dataset="npz", path=path))
 
 
@@ -152,6 +160,13 @@ def test_a_class_with_one_image_is_named_with_its_count(photos):
 def test_an_image_that_cannot_be_read_is_named(photos):
     for broken in (photos / "dogs").iterdir():
         broken.write_bytes(b"\x89PNG\r\n\x1a\n broken")
+    with pytest.raises(InputError, match=r"cannot read the image .*dogs.*remove or replace it"):
+        load_dataset(section(dataset="image-folder", path=photos))
+
+
+def test_an_image_whose_format_has_errors_of_its_own_is_named(photos):
+    for broken in (photos / "dogs").iterdir():
+        broken.write_bytes(b"BLP2" + bytes(200))
     with pytest.raises(InputError, match=r"cannot read the image .*dogs.*remove or replace it"):
         load_dataset(section(dataset="image-folder", path=photos))
 

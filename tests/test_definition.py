@@ -71,6 +71,12 @@ def test_paths_are_relative_to_the_file_or_to_where_the_override_was_typed(tiny_
             "(?=.*unknown training.optimizer 'sdg': there are adamw, rmsprop, sgd; did you mean sgd)"
             "(?=.*unknown key 'training.epoch')",
         ),
+        (
+            "digits",
+            ["space.fitlers=[3]", "space.stem='x'", "space.ops=['no']", "space.layers=3", "data=1"],
+            "(?=.*did you mean space.filters)(?=.*space.stem)(?=.*unknown op 'no')"
+            "(?=.*space.layers: input should be a list)(?=.*data: input should be a section of keys)",
+        ),
         ("digits", ["training.learning_rate=nan"], "training.learning_rate: input should be a finite number"),
     ],
 )

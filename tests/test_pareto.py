@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from deap import base, creator, tools
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evomnas.pareto import Front, attainment, hypervolume, hypervolume_curve, non_dominated
+from evomnas.pareto import Front, attainment, hypervolume, hypervolume_curve, knees, non_dominated
 
 points = st.lists(st.tuples(st.integers(0, 6), st.integers(0, 6)), max_size=12)
 if not hasattr(creator, "Losses"):
@@ -76,3 +77,25 @@ def test_attainment_counts_the_fronts_that_attain_a_point(sets, data):
             assert any(a <= x and b <= y for a, b in corners) == (attaining >= level)
     assert np.all(np.diff(corners[:, 0]) > 0)
     assert np.all(np.diff(corners[:, 1]) < 0)
+
+
+def test_the_knee_is_furthest_below_the_line_between_the_ends():
+    front = [(0.0, 10.0), (0.1, 2.0), (0.5, 1.0), (1.0, 0.0)]
+    assert knees(front)[0] == 1
+    assert knees(front[::-1])[0] == 2  # whatever their order
+
+
+def test_parts_of_a_front_have_knees_of_their_own():
+    front = [(0, 100), (5, 60), (10, 50), (15, 20), (50, 10), (60, 5), (100, 0)]
+    assert knees(front) == [3, 5, 1]
+
+
+@pytest.mark.parametrize("front", [[], [(1, 1)], [(0, 1), (1, 0)], [(0, 2), (1, 1), (2, 0)], [(1, 1), (1, 1), (1, 1)]])
+def test_a_straight_front_has_no_knee(front):
+    assert knees(front) == []
+
+
+@given(st.lists(st.tuples(st.floats(0.01, 1), st.floats(0.01, 100)), min_size=3, max_size=30))
+def test_knees_do_not_depend_on_units(points):
+    front = np.array(points)[non_dominated(points)]
+    assert knees(front) == knees(front * (1, 1024))

@@ -1,45 +1,312 @@
-"""The report: one file, complete, escaped, and alive in a real browser."""
+"""The report: one file, complete, escaped, in a user's own words, and written while a search goes on."""
 
 from __future__ import annotations
 
-import os
+import copy
+import json
 import re
 import shutil
+import tomllib
 
+import numpy as np
 import pytest
+import typer
+from typer.testing import CliRunner
 
+from evomnas.cli.app import app
+from evomnas.definition import validate_definition
+from evomnas.errors import InputError
 from evomnas.presentation import duration
-from evomnas.report import write_report
+from evomnas.report import LiveReport, write_report
+from evomnas.reproduce import problem_file, run_command
+from evomnas.runs import Run
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+PLOTLY = re.compile(r"<script>\s*/\*\*\s*\* plotly.js.*?</script>", re.DOTALL)
+
+
+def written(run: Run, tmp_path, **changes) -> str:
+    """The page of a run elsewhere, with some of its manifest changed; without Plotly's own text."""
+    other = copy.copy(run)
+    other.folder, other.manifest = tmp_path, run.manifest | changes
+    return PLOTLY.sub("", write_report(other).read_text())
 
 
 @pytest.fixture(scope="module")
-def text(finished_run) -> str:
-    return (finished_run.folder / "report.html").read_text()
+def text(shown_run) -> str:
+    return (shown_run.folder / "report.html").read_text()
+
+
+@pytest.fixture(scope="module")
+def data(text) -> dict:
+    """What the page's script draws."""
+    return json.loads(re.search(r'<script type="application/json" id="data">(.*?)</script>', text, re.DOTALL)[1])
 
 
 def test_the_report_is_one_small_file_that_asks_for_nothing(text):
     assert len(text) < 6_000_000
-    assert not re.search(r'(src|href)="(?!data:|#)', text.split("<script>")[0])
+    assert not re.search(r'(src|href)="(?!data:|#)', PLOTLY.sub("", text))
+    assert "default-src 'none'" in text
 
 
-def test_every_network_and_setting_is_in_it(text, finished_run):
-    for result in finished_run.results():
-        assert result.evaluation.architecture.id in text
-    assert "training.epochs" in text
-    assert finished_run.manifest["machine"]["processor"] in text
+def test_every_network_and_setting_is_in_it(text, data, shown_run):
+    done = [result for result in shown_run.results() if result.evaluation.losses is not None]
+    networks = data["networks"]
+    assert networks["id"] == [result.evaluation.architecture.id for result in done]
+    notations = ["-".join(data["parts"][place][0] for place in parts) for parts in networks["parts"]]
+    assert notations == [str(result.evaluation.architecture) for result in done]
+    assert networks["x"] == pytest.approx([result.evaluation.losses[1] for result in done], rel=1e-5)
+    assert networks["y"] == pytest.approx([100 * (1 - result.evaluation.losses[0]) for result in done], rel=1e-5)
+    assert [bool(one) for one in networks["front"]] == [result.on_front for result in done]
+    for value in ("epochs = 1", "batch = 50", "learning_rate = 0.1", shown_run.manifest["machine"]["processor"]):
+        assert value in text
 
 
-def test_what_comes_from_outside_stays_text(tiny, tmp_path, finished_run):
-    import copy
+def test_each_part_has_the_counts_of_the_built_network(data, shown_run):
+    """Checked against ptflops, layer by layer."""
+    from evomnas.cost import layer_costs
 
-    run = copy.copy(finished_run)
-    run.folder = tmp_path
-    run.manifest = finished_run.manifest | {"problem": "<script>alert(1)</script>"}
-    page = write_report(run).read_text()
-    assert "<script>alert(1)</script>" not in page
-    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page
+    networks = data["networks"]
+    for place in range(0, len(networks["id"]), 7):
+        parts = [data["parts"][number] for number in networks["parts"][place]]
+        architecture = shown_run.definition.parse("-".join(part[0] for part in parts))
+        expected: dict[str, list[int]] = {}
+        for layer in layer_costs(architecture, **shown_run.shape):
+            name = layer.name.partition(".")[0].replace("classifier", "head")
+            total = expected.setdefault(name, [0, 0])
+            total[0], total[1] = total[0] + layer.params, total[1] + layer.macs
+        assert [part[7:9] for part in parts] == list(expected.values())
+
+
+def test_references_limits_and_failures_are_told(text, data):
+    [reference] = data["references"]
+    assert reference["name"] == "MobileNetV2"
+    place = data["networks"]["id"].index(data["reference"])
+    assert reference["x"] == data["networks"]["x"][place]
+    assert "1 candidate failed (1 diverged)" in text
+    assert "the loss became NaN" in text
+    assert "2 asks were for networks already evaluated and were answered at once, which saved 5 s" in text
+    assert "22.5 evaluations a minute" in text
+
+
+HOSTILE = "</script><img src=x onerror=alert(1)>&amp;'\""
+
+
+def test_what_comes_from_outside_stays_text(shown_run, tmp_path):
+    """A data set's name, a failure's message, a problem's summary: none of them becomes a part of the page."""
+    run = copy.copy(shown_run)
+    values = run.definition.model_dump(mode="json") | {"summary": HOSTILE}
+    run.definition = validate_definition(values)
+    machine = run.manifest["machine"] | {"processor": HOSTILE, HOSTILE: "name"}
+    page = written(run, tmp_path, problem=HOSTILE, machine=machine, goals=[], status=HOSTILE)
+    assert "<img" not in page
+    assert page.count("</script>") == page.count("<script")
+    assert "&lt;/script&gt;&lt;img src=x onerror=alert(1)&gt;&amp;amp;" in page
+
+
+def test_a_table_s_hostile_names_stay_text_in_a_browser(visit, tmp_path):
+    from evomnas.loop import search
+
+    names = ["<img src=x onerror=document.title='hacked'>", "<b>bold</b>", "plain"]
+    (tmp_path / "table.csv").write_text(
+        "gene,top1,ms\n" + "".join(f'"{n}",{50 + i},{1 + i}\n' for i, n in enumerate(names))
+    )
+    (tmp_path / "bad.toml").write_text(
+        'name = "bad"\n[table]\npath = "table.csv"\ngenes = ["gene"]\nobjectives = [\n'
+        '{ column = "top1", direction = "maximize", scale = 0.01 }, { column = "ms", direction = "minimize" }]\n'
+    )
+    run = search(tmp_path / "bad.toml", budget=3, out=tmp_path / "run")
+    page = visit(write_report(run))
+    page.wait_for_selector("#facts tbody tr")
+    for index in range(3):
+        page.locator("#networks .pick").nth(index).click()
+    assert page.title().startswith("bad")
+    assert page.locator("main img").count() == 0
+    assert names[0] in page.locator("#networks").inner_text()
+
+
+def test_a_user_s_own_template_takes_the_place_of_ours(shown_run, tmp_path):
+    (tmp_path / "style.css").write_text("body { color: rebeccapurple; } /* {{ not a template }} */")
+    page = write_report(shown_run, templates=tmp_path)
+    try:
+        assert "rebeccapurple; } /* {{ not a template }} */" in page.read_text()
+        (tmp_path / "report.html").write_text("{% if %}")
+        with pytest.raises(InputError, match=r"report.html, line 1"):
+            write_report(shown_run, templates=tmp_path)
+        assert "rebeccapurple" in page.read_text()  # nothing was written
+    finally:
+        write_report(shown_run)
+
+
+def test_the_report_is_written_on_the_way_within_its_share_of_the_time(shown_run, tmp_path):
+    run = copy.copy(shown_run)
+    run.folder, live = tmp_path, LiveReport()
+    run.manifest = shown_run.manifest | {"seconds": {"total": 0.0}, "evaluations": 8, "status": "interrupted"}
+    run.manifest["seconds"] = dict.fromkeys(shown_run.manifest["seconds"], 0.0)
+    live(run)
+    assert not (tmp_path / "report.html").exists()  # a search of a second has no time for it
+    run.manifest["seconds"]["total"] = 30.0
+    live(run)
+    first = (tmp_path / "report.html").read_text()
+    assert "The search goes on: 8 of 30 networks" in first
+    live(run)  # too soon after the first one
+    assert (tmp_path / "report.html").read_text() == first
+    run.manifest["seconds"]["total"] = 1e6
+    live(run)
+    assert (tmp_path / "report.html").read_text() != first
+
+
+def test_a_search_tells_after_its_generations(tabular_file, tmp_path, monkeypatch):
+    from evomnas import loop
+
+    monkeypatch.setattr(loop, "WRITE_EVERY_S", 0.0)
+    told: list[int] = []
+
+    def on_generation(run):
+        told.append(run.manifest["evaluations"])
+        assert (run.folder / "front.csv").is_file()
+
+    run = loop.search(tabular_file, budget=40, seed=1, out=tmp_path / "run", on_generation=on_generation)
+    assert told == [19, 39]  # the third generation is cut off by the budget
+    records = run.archive.generations(run.record.id)
+    assert [record.generation for record in records] == [0, 1]
+    loop.resume(tmp_path / "run", budget=60, on_generation=on_generation)
+    assert told[2:] == [59]  # what was replayed is not told again
+    again = Run.open(tmp_path / "run").archive.generations(run.record.id)
+    assert again[:2] == records
+    assert again[2].seconds >= again[1].seconds >= again[0].seconds
+
+
+def test_a_search_keeps_its_report_up_to_date(tabular_file, tmp_path, monkeypatch):
+    from evomnas import loop, report
+
+    monkeypatch.setattr(loop, "WRITE_EVERY_S", 0.0)
+    monkeypatch.setattr(report, "SHARE", float("inf"))
+    live, pages = LiveReport(), []
+
+    def on_generation(run):
+        live(run)
+        pages.append((run.folder / "report.html").read_text())
+
+    loop.search(tabular_file, budget=40, seed=1, out=tmp_path / "run", on_generation=on_generation)
+    assert ["The search goes on: 19 of 40" in pages[0], "The search goes on: 39 of 40" in pages[1]] == [True, True]
+
+
+def test_an_interrupted_search_leaves_no_page_that_waits(shown_run, tmp_path, capsys):
+    from evomnas.cli.searching import _resumable
+
+    shutil.copytree(shown_run.folder.parent, tmp_path / "copy")
+    run = Run.open(tmp_path / "copy" / "run")
+    page = write_report(run, running=True)
+    assert 'id="running"' in page.read_text()
+    with pytest.raises(typer.Exit), _resumable(run.folder):
+        raise KeyboardInterrupt
+    assert 'id="running"' not in page.read_text()
+    assert "every finished evaluation is kept" in capsys.readouterr().err
+
+
+def test_the_controller_s_reward_and_entropy_are_kept(tabular_file, tmp_path):
+    from evomnas.history import history
+    from evomnas.loop import search
+
+    run = search(tabular_file, "rl-weighted", options={"target_ms": [1.0, 2.0]}, budget=60, out=tmp_path / "run")
+    series = history(run, run.results()).series()
+    assert set(series) == {"reward", "entropy"}
+    assert set(series["reward"]) == {"target 1", "target 2"}
+    [(first, entropy), *_] = series["entropy"]["target 1"]
+    assert first == 0
+    assert entropy == pytest.approx(np.log(3), rel=0.02)  # three choices per gene, hardly a preference yet
+    assert "entropy by generation" in write_report(run).read_text()
+
+
+def test_history_counts_what_was_asked(shown_run):
+    from evomnas.history import history
+    from evomnas.pareto import hypervolume
+
+    results = shown_run.results()
+    past = history(shown_run, results)
+    assert [(one.asked, one.new) for one in past.generations] == [(8, 8), (8, 8), (8, 8), (8, 6)]
+    assert [one.failed for one in past.generations] == [1, 0, 0, 0]
+    assert past.repeated == 2
+    for one in past.generations:
+        points = [r.evaluation.relative_losses for r in results[: one.evaluated] if r.evaluation.losses is not None]
+        expected = hypervolume(points, shown_run.definition.hypervolume.reference_point)
+        assert one.hypervolume == pytest.approx(expected)
+
+
+def test_generations_of_an_interrupted_clock_never_run_backwards(shown_run):
+    from evomnas.history import Generation, History
+
+    rows = [
+        Generation(n, 1, 1, 0, 0, n + 1, 0.5, 0.1 * n, seconds, {}) for n, seconds in enumerate((5.0, 3.0, None, 9.0))
+    ]
+    seconds, values = History(tuple(rows), np.zeros(4), {}, 0, 0.0).over_time()
+    assert seconds.tolist() == [5.0, 5.0, 9.0]
+    assert values.tolist() == pytest.approx([0.0, 0.1, 0.3])
+
+
+def test_the_problem_file_is_the_problem(shown_run):
+    assert validate_definition(tomllib.loads(problem_file(shown_run))) == shown_run.definition
+
+
+def test_a_table_s_problem_file_and_command_make_the_same_search(tabular_file, tmp_path):
+    from evomnas.loop import search
+
+    run = search(
+        tabular_file, "rl-weighted", options={"target_ms": [1.0, 2.0], "alpha": 0.0}, budget=3, out=tmp_path / "run"
+    )
+    assert validate_definition(tomllib.loads(problem_file(run))) == run.definition
+    assert run_command(run) == (
+        "evomnas run tabular.toml --algo rl-weighted --budget 3 --seed 1 --target-ms 1.0,2.0 --alpha 0.0"
+    )
+
+
+def test_a_built_in_problem_is_named_with_what_was_set(shown_run):
+    from evomnas.definition import load_definition
+
+    run = copy.copy(shown_run)
+    run.definition = load_definition(
+        "digits", ["training.epochs=3", "constraints.max_params=5000", "space.ops=['conv']"]
+    )
+    command = run_command(run)
+    assert command.startswith("evomnas run digits --algo nsga2 --budget 30 --seed 1 ")
+    for setting in ("--set training.epochs=3", "--set constraints.max_params=5000", "--set 'space.ops=[\"conv\"]'"):
+        assert setting in command
+
+
+@pytest.mark.parametrize("extension", ["pdf", "svg"])
+def test_figures_for_papers_embed_their_fonts(shown_run, tmp_path, extension):
+    result = CliRunner().invoke(
+        app, ["report", str(shown_run.folder), "--figures", str(tmp_path / "f"), "--format", extension]
+    )
+    assert result.exit_code == 0, result.output
+    names = {path.stem for path in (tmp_path / "f").iterdir()}
+    front = {f"network-{one.evaluation.architecture.id}" for one in shown_run.front()}
+    assert names == front | {
+        "pareto", "hypervolume", "hypervolume-over-time", "latency-against-macs", "preferences", "reward", "entropy",
+    }  # fmt: skip
+    content = (tmp_path / "f" / f"pareto.{extension}").read_bytes()
+    if extension == "pdf":
+        assert b"/FontFile2" in content
+        assert b"/Type3" not in content
+    else:
+        assert b"<text" not in content  # text as outlines needs no font
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--figures", "FILE"], "--figures takes a folder"),
+        (["--templates", "FILE"], "--templates takes a folder"),
+        (["--templates", "nowhere"], "there is no folder nowhere"),
+        (["--format", "gif"], "Invalid value"),
+    ],
+)
+def test_wrong_options_are_one_line(shown_run, tmp_path, arguments, message):
+    (tmp_path / "file").write_text("")
+    given = [str(tmp_path / "file") if one == "FILE" else one for one in arguments]
+    result = CliRunner().invoke(app, ["report", str(shown_run.folder), *given])
+    assert result.exit_code == 2
+    assert message in result.output
 
 
 @pytest.mark.parametrize(
@@ -49,35 +316,13 @@ def test_durations_are_said_as_people_do(seconds, text):
     assert duration(seconds) == text
 
 
-@pytest.fixture(scope="module")
-def browser():
-    if CHROMIUM is None:
-        message = "needs Chromium: apt-get install chromium"
-        (pytest.fail if os.environ.get("CI") else pytest.skip)(message)
-    from playwright.sync_api import sync_playwright
+def test_a_run_of_an_older_version_has_a_report_without_times(shown_run, tmp_path):
+    from evomnas.history import history
 
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield browser
-        browser.close()
-
-
-@pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("dark", 390)])
-def test_the_report_opens_from_disk_and_shows_every_point(browser, finished_run, scheme, width):
-    context = browser.new_context(color_scheme=scheme, viewport={"width": width, "height": 900}, offline=True)
-    page = context.new_page()
-    errors: list[str] = []
-    requests: list[str] = []
-    page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
-    page.on("pageerror", lambda error: errors.append(str(error)))
-    page.on("request", lambda request: requests.append(request.url))
-    page.goto((finished_run.folder / "report.html").resolve().as_uri())
-    page.wait_for_selector("#pareto .scatterlayer .points path")
-    twice = finished_run.results()[0].on_front  # the reference network's mark stands over its point on the front
-    assert page.locator("#pareto .scatterlayer .points path.point").count() == 24 + twice
-    assert page.locator(".drawings svg").count() == len(finished_run.front())
-    assert page.locator("table").first.locator("tbody tr").count() == len(finished_run.front())
-    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
-    assert errors == []
-    assert all(url.startswith(("file:", "data:", "blob:")) for url in requests)
-    context.close()
+    run = copy.copy(shown_run)
+    run.archive = copy.copy(shown_run.archive)
+    run.archive.generations = lambda identity: []
+    past = history(run, run.results())
+    assert len(past.over_time()[0]) == 0
+    assert past.series() == {}
+    assert "Hypervolume over time" not in written(run, tmp_path)

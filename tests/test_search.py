@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 import os
 
 import pytest
 
+from evomnas.archive import Archive
 from evomnas.errors import InputError
 from evomnas.evaluation import Training
 from evomnas.executors import make_executor
@@ -139,6 +141,34 @@ def test_an_interrupted_run_resumes_to_the_run_that_nobody_disturbed(job, tiny, 
     assert run.manifest["status"] == "finished"
 
 
+def test_candidates_are_measured_before_training_and_a_stopped_run_measures_none_again(tiny, tmp_path, monkeypatch):
+    from evomnas.algorithms import surrogate
+
+    monkeypatch.setattr(surrogate, "MEASURED_SHARE", 2.0)  # these trainings take no longer than a measurement
+    settings = {"options": {"batch": 2}, "budget": 12, "seed": 1, "workers": 0}
+    added, original = [], Archive.add_measurement
+
+    def stopped(self, device, architecture, *rest):
+        added.append(architecture)
+        if len(added) == 13:  # ten in the first batch, the others among candidates
+            raise Interrupt("stop here")
+        original(self, device, architecture, *rest)
+
+    monkeypatch.setattr(Archive, "add_measurement", stopped)
+    with pytest.raises(Interrupt, match="stop here"):
+        search(tiny, "nsga2-surrogate", out=tmp_path / "run", **settings)
+    run = resume(tmp_path / "run", workers=0)
+    assert len(added) == len(set(added)) + 1  # but for the one that was stopped
+    trained = {result.evaluation.architecture for result in run.results()}
+    assert len(trained) == 12 < len(set(added))
+    assert trained <= set(added)
+    known = len(added)
+    again = search(tiny, "nsga2-surrogate", out=tmp_path / "again", **settings)
+    assert sequence(again) == sequence(run)
+    assert again.manifest["generations"] == run.manifest["generations"]
+    assert len(added) == known  # nothing was measured for it
+
+
 def test_resuming_with_a_larger_budget_goes_on_where_the_run_ended(tiny, tmp_path):
     search(tiny, budget=3, seed=3, out=tmp_path / "run", workers=0)
     run = resume(tmp_path / "run", budget=5, workers=0)
@@ -211,6 +241,14 @@ def test_a_run_in_which_all_fails_stops_with_the_cause(tiny, tmp_path, monkeypat
         search(tiny, budget=4, seed=1, out=tmp_path / "run", workers=0)
 
 
+def test_a_run_under_a_symbolic_link_is_found_again(tabular_file, tmp_path):
+    (tmp_path / "deep" / "er" / "real").mkdir(parents=True)
+    (tmp_path / "link").symlink_to(tmp_path / "deep" / "er" / "real")
+    run = search(tabular_file, budget=10, out=tmp_path / "link" / "run")
+    assert len(Run.open(tmp_path / "link" / "run").results()) == len(run.results())
+    assert len(resume(tmp_path / "link" / "run", budget=20).results()) > 10
+
+
 def test_a_folder_in_use_is_never_written_over(finished_run, tiny, tmp_path):
     before = (finished_run.folder / "run.json").read_bytes()
     with pytest.raises(InputError, match="holds a run already: go on with it .evomnas resume"):
@@ -243,6 +281,10 @@ def test_what_a_killed_process_left_of_a_file_is_no_content_and_goes(tiny, tabul
         {"data": []},
         {"run": []},
         {"machine": 1},
+        {"budget": -1},
+        {"goals": 5},
+        {"true_front": 3},
+        {"seconds": dict.fromkeys(("total", "training", "latency", "algorithm", "other"), math.nan)},
     ],
 )
 def test_a_damaged_manifest_is_named(damage, finished_run, tmp_path):

@@ -29,7 +29,8 @@ class Interrupt(KeyboardInterrupt):
 def facts(run: Run) -> tuple:
     """All that two runs must have in common to be the same."""
     manifest = run.manifest
-    return run.asks, [r.to_dict() for r in run.results()], manifest["hypervolume"], manifest["goals"]
+    said = manifest.get("generations")
+    return run.asks, [r.to_dict() for r in run.results()], manifest["hypervolume"], manifest["goals"], said
 
 
 @pytest.mark.parametrize("name", ALGORITHMS)
@@ -79,7 +80,8 @@ def test_networks_that_a_table_lacks_are_failures_and_never_numbers(name, tabula
     table.write_text("\n".join([lines[0], *lines[1::2]]) + "\n")
     run = search(tabular_file, name, budget=60, seed=1, out=tmp_path / "run")
     statuses = {result.evaluation.status for result in run.results()}
-    assert statuses == ({"ok"} if name == "random" else {"ok", "failed"})
+    # random draws from the rows, and nsga2-surrogate learns from the costs of candidates which of them have none
+    assert statuses == ({"ok"} if name in ("random", "nsga2-surrogate") else {"ok", "failed"})
     assert "true_front" not in run.manifest
     for result in run.results():
         row = result.to_dict()
@@ -164,6 +166,36 @@ def test_a_tabular_run_s_report_draws_the_true_front_and_no_architecture(tabular
     assert "What the search was after" in page
     assert "trained on the proxy task" not in page
     assert "<figure>" not in page
+
+
+def test_a_run_says_where_its_networks_came_from_and_how_well_predictors_rank(tabular_file, tmp_path):
+    seen = []
+    run = search(tabular_file, "nsga2-surrogate", budget=50, out=tmp_path / "run", on_progress=seen.append)
+    said = [generation.metrics for generation in run.archive.generations(run.record.id)]
+    sources = [[one[f"batch ({name})"] for name in ("first", "predicted", "drawn")] for one in said]
+    assert sources == [[10, 0, 0], *([0, 7, 1] for _ in said[1:])]
+    assert said[-1]["tau (error)"] > 0.7  # 42 networks say much of a smooth function of 5 genes
+    assert "tau (cost)" not in said[-1]  # all costs were known
+    assert dict(seen[-1].metrics) == said[-1]
+    page = write_report(run).read_text()
+    assert "tau by generation" in page
+    assert f"{said[-1]['tau (error)']:.4g}" in page
+
+
+def test_networks_whose_cost_is_beyond_a_limit_are_not_asked_for(tabular_file, tmp_path):
+    limited = load_definition(tabular_file, ["constraints.max_latency_ms=4"])
+    run = search(limited, "nsga2-surrogate", budget=40, out=tmp_path / "run")
+    losses = [result.evaluation.losses for result in run.results()]
+    assert len(losses) == 40
+    assert max(cost for _, cost in losses) <= 4  # none of them is missing, as those beyond the limit would be
+    table = limited.read.columns[:, 1]
+    assert (table > 4).mean() > 0.3
+
+
+def test_costs_that_nobody_can_know_beforehand_are_not_told(tabular_file, tmp_path):
+    tabular_file.write_text(tabular_file.read_text().replace(', quantity = "latency_ms"', ""))
+    run = search(tabular_file, "nsga2-surrogate", budget=30, out=tmp_path / "run")
+    assert run.archive.generations(run.record.id)[-1].metrics["tau (cost)"] > 0.7
 
 
 def test_a_run_that_asked_for_networks_again_has_a_report(tabular_file, tmp_path):

@@ -1,6 +1,8 @@
 """Search algorithms: they ask for genomes and are told losses, and know nothing else.
 
 - `nsga2`: the whole Pareto set in one run (pymoo).
+- `surrogate`: NSGA-II on predictions; with `experience`, what was learnt, by the `predictors` from `features` of
+  networks; `proposals`, the candidates; `first_batch` and `acquisition`, which of them to evaluate.
 - `rl_weighted`, with `controller`: the paper's own search, an RNN controller and the weighted product (torch).
 - `evolution`: aging evolution on the same scalar goals (DEAP).
 - `random_search`: what all others must beat.
@@ -61,6 +63,40 @@ class Choosing(GoalSeeking, Protocol):
 
     def choices(self) -> Genomes:
         """A genome per goal, shape (goals, n_var)."""
+        ...
+
+
+@runtime_checkable
+class Introspective(Protocol):
+    """An algorithm that can say how it is doing; the report draws each figure over the generations."""
+
+    def metrics(self) -> Mapping[str, float]:
+        """What it learned from what it was told last, by names that people read, such as `reward`.
+
+        Figures of one name with different ends in parentheses, `reward (0.5)` and `reward (1)`, share a plot. What
+        does not apply to this generation is left out.
+        """
+        ...
+
+
+@runtime_checkable
+class Weighing(Protocol):
+    """An algorithm that wants to know what candidates cost before it asks for evaluations.
+
+    Before every `ask`, `consider` is called once, and `weigh` with the answer.
+    """
+
+    def consider(self, price: float) -> Genomes:
+        """Candidates whose costs are wanted, shape (n, n_var).
+
+        Args:
+            price: What a cost takes, relative to a whole evaluation: 0 where it is free, infinite where it cannot be
+                known, or not yet.
+        """
+        ...
+
+    def weigh(self, genomes: Genomes, costs: NDArray[np.float64]) -> None:
+        """Costs of those, shape (n,), the second loss of each; infinite where it fails or is beyond a limit."""
         ...
 
 

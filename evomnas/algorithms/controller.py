@@ -104,10 +104,14 @@ class Policy:
         with _one_thread():
             return np.asarray(self._controller.emit(1, None)[0].numpy(), dtype=np.int64)
 
-    def learn(self, genomes: Genomes, rewards: NDArray[np.float64]) -> None:
-        """One update from genomes as they were sampled, shape (n, n_var), and their rewards, shape (n,)."""
+    def learn(self, genomes: Genomes, rewards: NDArray[np.float64]) -> float | None:
+        """One update from genomes as they were sampled, shape (n, n_var), and their rewards, shape (n,).
+
+        Returns:
+            The entropy before the update, in nats, as a mean over genes; None without genomes, which teach nothing.
+        """
         if len(genomes) == 0:
-            return
+            return None
         mean = float(rewards.mean())
         baseline = mean if self.baseline is None else self.baseline
         advantages = torch.from_numpy(rewards - baseline).float()
@@ -115,7 +119,8 @@ class Policy:
         taken = torch.from_numpy(genomes)
         with _one_thread():
             with torch.no_grad():
-                before, _ = self._controller(taken)
+                before, uncertainty = self._controller(taken)
+                entropy_per_gene = float(uncertainty.mean() / genomes.shape[1])
             for _ in range(EPOCHS):
                 now, entropy = self._controller(taken)
                 ratio = (now - before).exp()
@@ -124,6 +129,7 @@ class Policy:
                 self._optimizer.zero_grad()
                 loss.backward()
                 self._optimizer.step()
+        return entropy_per_gene
 
 
 @contextmanager

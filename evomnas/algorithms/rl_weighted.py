@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -39,6 +39,7 @@ class RLWeighted(AskAndTell):
         seeds = np.random.SeedSequence(seed).spawn(len(targets))
         self._policies = [Policy(space.gene_sizes, one) for one in seeds]
         self._turn = 0
+        self._metrics: dict[str, float] = {}
 
     def _breed(self) -> Genomes:
         return self._policies[self._turn].sample(MINIBATCH)
@@ -46,8 +47,20 @@ class RLWeighted(AskAndTell):
     def _learn(self, genomes: Genomes, losses: Losses, violations: Losses) -> None:
         known = np.isfinite(violations)  # failures get no reward and no gradient
         rewards = np.where(violations <= 0, self.goals[self._turn](losses), 0.0)  # and none counts beyond a limit
-        self._policies[self._turn].learn(genomes[known], rewards[known])
+        entropy = self._policies[self._turn].learn(genomes[known], rewards[known])
+        self._metrics = self._figures(rewards[known], entropy)
         self._turn = (self._turn + 1) % len(self._policies)
+
+    def _figures(self, rewards: Losses, entropy: float | None) -> dict[str, float]:
+        """Mean reward of the networks of this turn, and entropy of the controller that sampled them."""
+        if entropy is None:
+            return {}
+        which = f" (target {self.goals[self._turn].target:g})" if len(self._policies) > 1 else ""
+        return {f"reward{which}": float(rewards.mean()), f"entropy{which}": entropy}
+
+    def metrics(self) -> Mapping[str, float]:
+        """Of the networks told last: their mean reward, and the entropy per gene of the controller they are from."""
+        return self._metrics
 
     def choices(self) -> Genomes:
         """What each controller holds to be the best, shape (targets, n_var)."""

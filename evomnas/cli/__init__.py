@@ -11,8 +11,15 @@
 
 from __future__ import annotations
 
-# the commands register themselves
-from evomnas.cli import comparing, devices, results, searching, shipping  # noqa: F401
-from evomnas.cli.app import main
+import sys
 
-__all__ = ["main"]
+
+def main() -> None:
+    """Entry point of the command."""
+    try:
+        from evomnas.cli import comparing, devices, results, searching, shipping  # noqa: F401 they register themselves
+        from evomnas.cli.app import run
+    except KeyboardInterrupt:  # nothing is set up yet
+        sys.stderr.write("evomnas: interrupted\n")
+        raise SystemExit(130) from None
+    run()

@@ -27,21 +27,37 @@ app = typer.Typer(
     help="Search MnasNet's space for networks that are accurate on your images and fast on your device.",
 )  # fmt: skip
 _debug = False
+_terminated = False
 
 
 class Terminated(KeyboardInterrupt):
     """SIGTERM."""
 
 
-def main() -> None:
-    """Entry point of the command."""
+def run() -> None:
+    """Run the command that was typed."""
     signal.signal(signal.SIGINT, _interrupt)  # a shell's background jobs start with it ignored
     signal.signal(signal.SIGTERM, _interrupt)
-    app(prog_name="evomnas")
+    try:
+        app(prog_name="evomnas")
+    except KeyboardInterrupt as error:  # before or after the command's own doing
+        raise SystemExit(interrupted(error)) from None
+    except SystemExit as error:  # the option parser ends every interruption as one of SIGINT
+        raise SystemExit(143 if _terminated and error.code == 130 else error.code) from None
+    except OSError as error:  # such as help that nobody can read
+        typer.echo(f"evomnas: the file system refused: {error}", err=True)
+        raise SystemExit(1) from None
+
+
+def interrupted(error: KeyboardInterrupt) -> int:
+    """The exit code of an interruption."""
+    return 143 if isinstance(error, Terminated) else 130
 
 
 def _interrupt(signum: int, frame: object) -> NoReturn:
     """Give up what is running, in order; who does not want to wait for it interrupts again."""
+    global _terminated
+    _terminated = signum == signal.SIGTERM
     signal.signal(signal.SIGINT, _leave)
     signal.signal(signal.SIGTERM, _leave)
     raise Terminated if signum == signal.SIGTERM else KeyboardInterrupt
@@ -66,12 +82,14 @@ def reported(command: Callable[P, T]) -> Callable[P, T]:
         except InputError as error:
             fail(str(error), 2)
         except KeyboardInterrupt as error:
-            fail("interrupted", 143 if isinstance(error, Terminated) else 130)
+            fail("interrupted", interrupted(error))
         except BrokenPipeError:  # the reader of our output has gone, as in `evomnas show RUN | head -1`
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             raise typer.Exit(1) from None
-        except (OSError, sqlite3.Error) as error:
+        except OSError as error:
             fail(f"the file system refused: {error}", 1)
+        except sqlite3.Error as error:
+            fail(f"the archive cannot be used: {error}; name another with --archive, or bring back a copy of it", 1)
         except Exception as error:
             fail(f"{type(error).__name__}: {error} (evomnas --debug ... shows where)", 1)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import sys
 import time
@@ -17,6 +18,7 @@ from evomnas.cli.app import Terminated, app, debugging, reported
 from evomnas.cli.searching import (
     LINE_EVERY_S,
     AlphaOption,
+    BatchOption,
     BetaOption,
     BudgetOption,
     CandidateMemoryOption,
@@ -68,7 +70,9 @@ def benchmark(
     algos: Annotated[
         list[str] | None,
         typer.Option(
-            "--algo", help="Repeat it [default: nsga2, rl-weighted, evo-weighted, random]", show_default=False
+            "--algo",
+            help="Repeat it [default: nsga2-surrogate, nsga2, rl-weighted, evo-weighted, random]",
+            show_default=False,
         ),
     ] = None,
     seeds: Annotated[int, typer.Option("--seeds", help="Runs of each algorithm, with the seeds 1, 2, ...")] = 5,
@@ -90,12 +94,13 @@ def benchmark(
     beta: BetaOption = None,
     population: PopulationOption = None,
     tournament: TournamentOption = None,
+    batch: BatchOption = None,
     candidate_time: CandidateTimeOption = None,
     candidate_memory: CandidateMemoryOption = None,
     output: FormatOption = PlainFormat.TABLE,
 ) -> None:
     """Run algorithms with several seeds under one budget, and compare them; again: go on where it stopped."""
-    options = algorithm_options(target, reward, alpha, beta, population, tournament)
+    options = algorithm_options(target, reward, alpha, beta, population, tournament, batch)
     with _repeatable(), _display() as on_progress:
         from evomnas.benchmarking import ALGORITHMS, default_folder
         from evomnas.benchmarking import benchmark as run_benchmark
@@ -115,7 +120,7 @@ def benchmark(
 
 def _page(first: Path, out: Path | None) -> Path:
     """Where the page goes, as far as can be told before the work."""
-    page = (first.resolve().parent / "comparison.html") if out is None else out.expanduser()
+    page = (first.resolve().parent / "comparison.html") if out is None else Path(os.path.expanduser(out))
     if out is not None and page.suffix.lower() not in (".html", ".htm"):
         raise InputError(f"--out takes a name that ends in .html, not {page.name!r}")
     if page.is_dir() or (out is not None and not page.parent.is_dir()):

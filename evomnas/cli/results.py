@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import re
 from decimal import Decimal
 from enum import StrEnum
@@ -27,6 +28,14 @@ class Format(StrEnum):
     TABLE = "table"
     JSON = "json"
     CSV = "csv"
+
+
+class FigureFormat(StrEnum):
+    """How figures are written."""
+
+    PDF = "pdf"
+    SVG = "svg"
+    PNG = "png"
 
 
 @app.command()
@@ -73,12 +82,38 @@ def _show_failures(opened: Run, output: Format) -> None:
 
 @app.command()
 @reported
-def report(folder: RunArgument) -> None:
-    """Write a run's HTML report again."""
-    from evomnas.report import write_report
+def report(
+    folder: RunArgument,
+    figures: Annotated[
+        Path | None, typer.Option("--figures", metavar="DIR", help="Write the figures into this folder, for a paper.")
+    ] = None,
+    extension: Annotated[
+        FigureFormat, typer.Option("--format", help="Of the figures; fonts are embedded.")
+    ] = FigureFormat.PDF,
+    templates: Annotated[
+        Path | None, typer.Option("--templates", metavar="DIR", help="Your own templates in place of evomnas's.")
+    ] = None,
+) -> None:
+    """Write a run's HTML report again, or its figures for a paper."""
     from evomnas.runs import Run
 
-    typer.echo(write_report(Run.open(folder)))
+    for option, path in (("--templates", templates), ("--figures", figures)):
+        if path is not None and path.exists() and not path.is_dir():
+            raise InputError(f"{option} takes a folder, and {path} is none")
+    if templates is not None and not templates.exists():
+        raise InputError(f"there is no folder {templates} for --templates")
+    if figures is not None and templates is not None:
+        raise InputError("--templates change the page and --figures write files: give one of them")
+    opened = Run.open(folder)
+    if figures is not None:
+        from evomnas.run_figures import write_figures
+
+        for path in write_figures(opened, figures, extension):
+            typer.echo(path)
+        return
+    from evomnas.report import write_report
+
+    typer.echo(write_report(opened, templates=templates))
 
 
 @app.command()
@@ -147,7 +182,7 @@ def describe(
         _describe_space(str(space), output)
         return
     if figure is not None:
-        figure = figure.expanduser()
+        figure = Path(os.path.expanduser(figure))
         if figure.suffix.lower() not in (".svg", ".pdf", ".png"):
             raise InputError(f"--figure takes a name that ends in .svg, .pdf or .png, not {figure.name!r}")
         if not figure.parent.is_dir():

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from evomnas.cli.app import RunArgument, Terminated, app, debugging, reported
+from evomnas.cli.app import RunArgument, app, debugging, interrupted, reported
 from evomnas.cli.tables import PlainFormat, print_results, working
 from evomnas.errors import InputError, unknown
 
@@ -104,6 +104,10 @@ TournamentOption = Annotated[
     int | None, typer.Option("--tournament", help="Of the evo algorithms [default: 5].", show_default=False)
 ]
 
+BatchOption = Annotated[
+    int | None, typer.Option("--batch", help="Networks that nsga2-surrogate asks for [default: 8].", show_default=False)
+]
+
 
 @app.command()
 @reported
@@ -130,6 +134,7 @@ def run(
     beta: BetaOption = None,
     population: PopulationOption = None,
     tournament: TournamentOption = None,
+    batch: BatchOption = None,
     candidate_time: CandidateTimeOption = None,
     candidate_memory: CandidateMemoryOption = None,
     executor: ExecutorOption = ExecutorKind.LOCAL,
@@ -138,7 +143,7 @@ def run(
     candidate_gpus: CandidateGpusOption = 0.0,
 ) -> None:
     """Search a problem for its Pareto set of accuracy and measured latency."""
-    options = algorithm_options(target, reward, alpha, beta, population, tournament)
+    options = algorithm_options(target, reward, alpha, beta, population, tournament, batch)
     limit = _seconds(time_limit)
     with _display() as on_progress:
         from evomnas.definition import load_definition
@@ -152,6 +157,7 @@ def run(
                 definition, algo, options=options, budget=budget, seed=seed, out=folder, archive=archive,
                 time_limit_s=limit, workers=where, device=device,
                 candidates=candidate_limits(candidate_time, candidate_memory), on_progress=on_progress,
+                on_generation=_live_report(),
             )  # fmt: skip
             _finish(finished)
 
@@ -179,8 +185,9 @@ def resume(
         where = _workers(executor, workers, device, ray_address, candidate_cpus, candidate_gpus)
         with _resumable(folder):
             finished = resume_search(
-                folder, budget=budget, time_limit_s=limit, workers=where, device=device, on_progress=on_progress
-            )
+                folder, budget=budget, time_limit_s=limit, workers=where, device=device, on_progress=on_progress,
+                on_generation=_live_report(),
+            )  # fmt: skip
             _finish(finished)
 
 
@@ -204,13 +211,8 @@ def _workers(
 
 def candidate_limits(time_limit: str | None, memory: float | None) -> CandidateLimits:
     """What one candidate may take."""
-    from evomnas.executors import LEAST_MEMORY_GIB, CandidateLimits
+    from evomnas.executors import CandidateLimits
 
-    if memory is not None and not LEAST_MEMORY_GIB <= memory < 2**20:
-        raise InputError(
-            f"--candidate-memory must be at least {LEAST_MEMORY_GIB:g} GiB, got {memory:g}: a worker process by itself "
-            "takes most of that"
-        )
     return CandidateLimits(_seconds(time_limit), memory)
 
 
@@ -221,6 +223,7 @@ def algorithm_options(
     beta: float | None,
     population: int | None,
     tournament: int | None,
+    batch: int | None,
 ) -> dict[str, Any]:
     """What was given of the algorithms' options."""
     from evomnas.reward import EXPONENTS
@@ -232,7 +235,7 @@ def algorithm_options(
         if alpha is not None or beta is not None:
             raise InputError(f"--reward {reward} stands for exponents of its own: drop --alpha and --beta, or --reward")
         alpha, beta = EXPONENTS[reward]
-    given |= {"alpha": alpha, "beta": beta, "population": population, "tournament": tournament}
+    given |= {"alpha": alpha, "beta": beta, "population": population, "tournament": tournament, "batch": batch}
     return {name: value for name, value in given.items() if value is not None}
 
 
@@ -275,15 +278,29 @@ def estimate(
         typer.echo(line)
 
 
+def _live_report() -> Callable[[Run], None]:
+    """Keeps the report up to date after generations; what it is drawn with is imported when the first one is over."""
+    reports: list[Callable[[Run], None]] = []
+
+    def on_generation(run: Run) -> None:
+        from evomnas.report import LiveReport
+
+        if not reports:
+            reports.append(LiveReport())
+        reports[0](run)
+
+    return on_generation
+
+
 def _finish(finished: Run) -> None:
     """Write the report; say what came out, where it is and what to do next."""
     from evomnas.definition import TableDefinition
     from evomnas.presentation import duration, goal_lines, headline, reuse_line
     from evomnas.report import write_report
 
-    report_path = write_report(finished)
-    _stop_display()
     results = finished.results()
+    report_path = write_report(finished, results)
+    _stop_display()
     front = finished.front(results)
     print_results(finished, front)
     typer.echo(headline(finished, results))
@@ -310,12 +327,21 @@ def _resumable(folder: Path) -> Iterator[None]:
         _stop_display()
         if debugging():
             raise
-        code = 143 if isinstance(error, Terminated) else 130
         if (folder / "run.json").is_file():
             typer.echo(f"Interrupted; every finished evaluation is kept. Go on with: evomnas resume {folder}", err=True)
+            _close_report(folder)
         else:
             typer.echo("Interrupted before the first evaluation.", err=True)
-        raise typer.Exit(code) from None
+        raise typer.Exit(interrupted(error)) from None
+
+
+def _close_report(folder: Path) -> None:
+    """Bring a report that was written on the way up to date: its page waits for nothing more."""
+    from evomnas.report import NAME, write_report
+    from evomnas.runs import Run
+
+    if (folder / NAME).is_file():
+        write_report(Run.open(folder))
 
 
 _live: Any = None
@@ -383,8 +409,10 @@ def _facts(progress: Progress, elapsed: float, evaluated: int) -> str:
     left = elapsed / evaluated * (progress.budget - progress.evaluated) if evaluated > 0 else None
     failed = f", {progress.failed} failed" if progress.failed else ""
     reused = f", {progress.reused} from the archive" if progress.reused else ""
+    tau = progress.metrics.get("tau (error)")
+    ranked = "" if tau is None else f", predictors' tau {tau:.2f}"
     remaining = "" if left is None else f", {_clock(left)} left"
-    return f"{best}hypervolume {progress.hypervolume:.3f}{failed}{reused}, {_clock(elapsed)}{remaining}"
+    return f"{best}hypervolume {progress.hypervolume:.3f}{ranked}{failed}{reused}, {_clock(elapsed)}{remaining}"
 
 
 def _clock(seconds: float) -> str:

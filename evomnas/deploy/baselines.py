@@ -7,7 +7,6 @@ theirs, so that they are measured on one scale and trained once.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,13 +14,12 @@ from typing import Any
 
 from evomnas.archive import Archive
 from evomnas.definition import ProblemDefinition
-from evomnas.deploy.chosen import Keeper, OnProgress, Trained, alias
+from evomnas.deploy.chosen import Keeper, OnProgress, Trained
 from evomnas.deploy.full import FullTask
 from evomnas.evaluation import Cost, Failure, FullTraining, Measurement
 from evomnas.latency.runtimes import Prepared
 from evomnas.meter import Meter, prepare_here, problem_setting
-from evomnas.runs import Run
-from evomnas.shelf import TORCHVISION, AnyNetwork, ShelfNetwork, from_shelf, parse_network, reason_against
+from evomnas.shelf import TORCHVISION, AnyNetwork, from_shelf, reason_against
 from evomnas.zoo import NETWORKS
 
 Said = Callable[[str], None]
@@ -127,35 +125,6 @@ def _measure(meter: Meter, archive: Archive, networks: dict[str, AnyNetwork], sa
         say("measuring")
         for network, result in meter.measure(prepared, lambda: say("waiting for another training or latency")):
             archive.add_measurement(meter.key, network, result)
-
-
-def reference_networks(run: Run) -> list[Baseline]:
-    """What the archive has of finally trained networks on a run's problem and device, most accurate first.
-
-    These are the networks from the shelf and whatever else was trained in full; a report shows them beside the front.
-    """
-    found: dict[str, FullTraining] = {}
-    for key in run.archive.aliased(alias(run.images)):
-        for notation, result in run.archive.full_trainings(key).items():
-            if isinstance(result, FullTraining):
-                found.setdefault(notation, result)
-    names = _names(run.images.data.resolution)
-    networks = [
-        Baseline(names.get(notation, one.id), one, None, result, run.archive.measurement(run.record.device, notation))
-        for notation, result in found.items()
-        for one in [parse_network(notation)]
-    ]
-    return sorted(networks, key=_accuracy, reverse=True)
-
-
-def _accuracy(one: Baseline) -> float:
-    return one.result.score.accuracy if isinstance(one.result, FullTraining) else -math.inf
-
-
-def _names(resolution: int) -> dict[str, str]:
-    """What people call the networks of the shelf, by their notations."""
-    zoo = {str(from_shelf(name, resolution)): name for name in NETWORKS}
-    return zoo | {str(ShelfNetwork(name)): name for name in TORCHVISION}
 
 
 def to_dict(one: Baseline) -> dict[str, Any]:

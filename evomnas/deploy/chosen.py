@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from evomnas.architecture import Architecture
-from evomnas.archive import Archive, context_key
-from evomnas.definition import ProblemDefinition
+from evomnas.archive import Archive
 from evomnas.deploy.card import model_card
 from evomnas.deploy.full import FullTask, Teacher
 from evomnas.deploy.saving import CARD, FACTS, WEIGHTS, load_network, read_facts, save_network
 from evomnas.errors import InputError
 from evomnas.evaluation import Failure, FullTraining, Measurement, TrainingDiverged
+from evomnas.finished import alias
 from evomnas.machine import describe_machine, describe_versions
 from evomnas.pareto import knee
 from evomnas.runs import Result, Run
@@ -250,12 +250,6 @@ class Keeper:
             "versions": describe_versions(),
             "machine": {name: value for name, value in describe_machine().items() if name != "host"},
         }
-
-
-def alias(definition: ProblemDefinition) -> str:
-    """By what those know a problem's full trainings who have not read its images, as a report."""
-    data = definition.data.model_dump(mode="json", include={"dataset", "path", "resolution", "augment"})
-    return context_key({"data": data, "full": definition.full.model_dump(mode="json")})
 
 
 def _is_there(folder: Path, key: str) -> bool:

@@ -10,9 +10,11 @@ import torch
 import torchvision
 
 from evomnas import registry
-from evomnas.deploy.baselines import reference_networks, to_dict, train_baselines
+from evomnas.deploy.baselines import to_dict, train_baselines
 from evomnas.errors import InputError
 from evomnas.evaluation import FullTraining, Measurement
+from evomnas.finished import finished
+from evomnas.report import write_report
 from evomnas.shelf import TORCHVISION, ShelfNetwork, build, cost, from_shelf, parse_network, reason_against
 from evomnas.workbench import prepare
 from evomnas.zoo import NETWORKS
@@ -65,14 +67,17 @@ def test_nothing_is_done_twice(shelf, finished_run, monkeypatch):
 
 def test_a_report_gets_them_from_the_archive_without_reading_images(shelf, finished_run, trained, monkeypatch):
     monkeypatch.setattr("evomnas.deploy.full.load_training_images", lambda *_: pytest.fail("read the images"))
-    found = {str(one.network): one for one in reference_networks(finished_run)}
+    found = {one.notation: one for one in finished(finished_run)}
     for name in NAMES[:2]:
         mine = found[str(shelf[1][name].network)]
         assert (mine.result, mine.measurement) == (shelf[1][name].result, shelf[1][name].measurement)
     assert found["torchvision:mobilenet_v3_small"].name == "mobilenet_v3_small"
     assert found[str(trained.network)].result == trained.result
-    accuracies = [one.result.score.accuracy for one in reference_networks(finished_run)]
+    accuracies = [one.result.score.accuracy for one in finished(finished_run)]
     assert accuracies == sorted(accuracies, reverse=True)
+    page = write_report(finished_run).read_text()
+    assert "Trained in full" in page
+    assert f">{accuracies[0]:.2%}</td>" in page
 
 
 @pytest.mark.parametrize("name", ["mobilenet_v3_small", "googlenet"])

@@ -1,0 +1,64 @@
+// The run's networks, and how their figures are written.
+const data = JSON.parse(document.getElementById("data").textContent);
+const nets = data.networks;
+const count = nets.id.length;
+const everyone = nets.id.map((_, index) => index);
+const front = everyone.filter((index) => nets.front[index]).sort((i, j) => nets.x[i] - nets.x[j]);
+const timed = data.cost === "latency (ms)";
+const unit = { "latency (ms)": " ms", parameters: " parameters", MACs: " MACs" }[data.cost] || "";
+const referenceAt = nets.id.indexOf(data.reference);
+
+const whole = (value) => (value === null || value === undefined ? "–" : value.toLocaleString("en"));
+const fine = (value) => Number(value.toPrecision(4)).toString();
+const amount = (value) => (Math.abs(value) >= 10000 ? Math.round(value).toLocaleString("en") : Number(value.toPrecision(3)).toString());
+const cost = (value) => amount(value) + unit;
+const quality = (value, digits = 1) => (data.percent ? `${value.toFixed(digits)} %` : Number(value.toPrecision(4)).toString());
+const share = (value) => `${(100 * value).toFixed(value < 0.1 ? 1 : 0)} %`;
+// One standard error of an accuracy in percent that was found on the validation images.
+const qualityError = (index) => (data.validation ? 100 * Math.sqrt((nets.y[index] / 100) * (1 - nets.y[index] / 100) / data.validation) : 0);
+const hasInterval = (index) => nets.high[index] > nets.low[index];
+const interval = (index) => (hasInterval(index) ? `${fine(nets.low[index])} to ${fine(nets.high[index])}` : "");
+
+// A network as it is written: a table's name, or the notations of its parts.
+const parts = (index) => nets.parts[index].map((place) => data.parts[place]);
+const notation = (index) => (nets.name ? nets.name[index] : parts(index).map((part) => part[0]).join("-"));
+
+const roles = (index) => {
+  const found = [];
+  if (front.length > 1 && index === front[0]) found.push(timed ? "fastest" : "cheapest");
+  if (front.length > 1 && index === front[front.length - 1]) found.push(data.percent ? "most accurate" : "best");
+  const knee = data.knees.indexOf(index);
+  if (knee >= 0) found.push(knee ? "a knee" : "the knee");
+  if (index === referenceAt) found.push(data.referenceName);
+  if (!found.length) found.push(nets.front[index] ? "on the front" : "not on the front");
+  return found;
+};
+
+// The best network of the front that costs at most so much; null where none does.
+const bestWithin = (limit) => {
+  const within = front.filter((index) => nets.x[index] <= limit);
+  return within.length ? within[within.length - 1] : null;
+};
+
+// How a network compares with another, in words.
+const compared = (index, other) => {
+  const factor = nets.x[other] / nets.x[index];
+  const gain = nets.y[index] - nets.y[other];
+  const [less, more] = timed ? ["faster", "slower"] : ["cheaper", "dearer"];
+  const cheaper = Math.abs(factor - 1) < 0.005 ? `as ${timed ? "fast" : "cheap"} as` : `${(factor > 1 ? factor : 1 / factor).toFixed(2)} times ${factor > 1 ? `${less} than` : `${more} than`}`;
+  if (!data.percent) return `A is ${cheaper} B.`;
+  const noise = Math.hypot(qualityError(index), qualityError(other));
+  const size = `${Math.abs(gain).toFixed(1)} points ${gain < 0 ? "less" : "more"} accurate`;
+  const doubt = data.validation && Math.abs(gain) < 2 * noise ? `; with ${whole(data.validation)} validation images, a difference in accuracy below ${(2 * noise).toFixed(1)} points may be chance` : "";
+  return `A is ${cheaper} B and ${Math.abs(gain) < 0.05 ? "as accurate" : size}${doubt}.`;
+};
+
+const element = (tag, attributes = {}, ...children) => {
+  const made = tag.startsWith("svg:") ? document.createElementNS("http://www.w3.org/2000/svg", tag.slice(4)) : document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) {
+    if (name.startsWith("on")) made.addEventListener(name.slice(2), value);
+    else made.setAttribute(name, value);
+  }
+  made.append(...children.filter((child) => child !== null));
+  return made;
+};

@@ -1,0 +1,199 @@
+"""Predictors against brute force, scikit-learn and finite differences; the gain against sampled hypervolumes."""
+
+from __future__ import annotations
+
+import itertools
+
+import moocore
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.optimize import approx_fprime
+from sklearn.kernel_ridge import KernelRidge
+
+from evomnas.algorithms import predictors
+from evomnas.algorithms.acquisition import MARGIN, Predicted, best_batch, expected_gain, staircase, worth
+from evomnas.algorithms.predictors import Blend, GaussianProcess, Inputs, QuadraticRidge
+from evomnas.pareto import non_dominated
+
+SIZES = (3, 2, 4, 2)
+KINDS = [GaussianProcess, QuadraticRidge]
+
+
+def inputs(count: int, seed: int = 0, numbers: int = 1) -> tuple[Inputs, np.ndarray]:
+    """Random networks with their choices, shape (count, genes)."""
+    rng = np.random.default_rng(seed)
+    choices = rng.integers(SIZES, size=(count, len(SIZES)))
+    one_hot = np.concatenate([np.eye(size)[choices[:, gene]] for gene, size in enumerate(SIZES)], axis=1)
+    gene = np.repeat(np.arange(len(SIZES)), SIZES)
+    return Inputs(one_hot, gene, rng.normal(size=(count, numbers))), choices
+
+
+def smooth(choices: np.ndarray) -> np.ndarray:
+    """The third gene matters most, the last not at all, and the first two together."""
+    return choices[:, 2] + 0.5 * (choices[:, 0] == choices[:, 1])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_is_left_out_is_what_a_fit_without_it_says(kind, monkeypatch):
+    """Hyperparameters as they were fitted to all: only the network's value is missing."""
+    known, choices = inputs(25)
+    values = smooth(choices) + np.random.default_rng(1).normal(0, 0.2, 25)
+    model = kind()
+    model.fit(known, values)
+    centre, scale = values.mean(), values.std()
+    kernel = model._kernel(known)
+    noise = (model._factor @ model._factor.T - kernel)[0, 0]
+    for row in (0, 7, 24):
+        rest = np.arange(25) != row
+        dual = np.linalg.solve(kernel[np.ix_(rest, rest)] + noise * np.eye(24), (values[rest] - centre) / scale)
+        assert model.left_out[row] == pytest.approx(centre + scale * kernel[row, rest] @ dual)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_means_are_kernel_ridge_regression_s(kind):
+    known, choices = inputs(30)
+    others, _ = inputs(12, seed=2)
+    values = smooth(choices) * 3.0 + 5
+    model = kind()
+    model.fit(known, values)
+    kernel, across = model._kernel(known), model._kernel(others)
+    noise = (model._factor @ model._factor.T - kernel)[0, 0]
+    oracle = KernelRidge(alpha=noise, kernel="precomputed").fit(kernel, values - values.mean())
+    mean, deviation = model.predict(others)
+    assert mean == pytest.approx(oracle.predict(across) + values.mean(), abs=1e-6)
+    assert (deviation > 0).all()
+
+
+def test_the_gaussian_process_s_kernel_is_the_one_in_its_docstring():
+    known, choices = inputs(20, numbers=2)
+    model = GaussianProcess()
+    model.fit(known, smooth(choices))
+    *weights, _, variance = np.exp(model._tuned)
+    for first, second in itertools.product(range(5), range(20)):
+        distances = [*(choices[first] != choices[second]), *(known.sizes[first] - known.sizes[second]) ** 2]
+        expected = variance * np.exp(-sum(w * d for w, d in zip(weights, distances, strict=True)))
+        assert model._kernel(known)[first, second] == pytest.approx(expected)
+
+
+def test_the_ridge_s_kernel_counts_choices_and_pairs_in_common():
+    known, choices = inputs(12)
+    single, pairs = predictors._shared(known, known)
+    for first, second in itertools.product(range(12), repeat=2):
+        same = [one == other for one, other in zip(choices[first], choices[second], strict=True)]
+        both = [one and other for one, other in itertools.combinations(same, 2)]
+        assert single[first, second] == pytest.approx(sum(same) / len(same))
+        assert pairs[first, second] == pytest.approx(sum(both) / len(both))
+
+
+def test_the_gradient_of_the_weights_is_that_of_finite_differences():
+    known, choices = inputs(15, numbers=2)
+    values = smooth(choices)
+    distances = predictors._distances(known).reshape(6, -1)
+    rng = np.random.default_rng(3)
+    logs, middle, spread = rng.normal(-1, 0.5, 8), np.full(8, -1.0), np.full(8, 1.5)
+    arguments = (distances, (values - values.mean()) / values.std(), middle, spread)
+    _, gradient = predictors._loss(logs, *arguments)
+    numeric = approx_fprime(logs, lambda x: predictors._loss(x, *arguments)[0], 1e-6)
+    assert gradient == pytest.approx(numeric, rel=1e-3, abs=1e-4)
+
+
+def test_a_gene_that_does_not_matter_weighs_least_and_an_unknown_network_is_less_certain():
+    known, choices = inputs(40)
+    model = GaussianProcess()
+    for _ in range(3):  # each fit goes on from the one before
+        model.fit(known, smooth(choices))
+    *matter, nothing = model._tuned[:4]
+    assert nothing < min(matter) - 1
+    _, deviation = model.predict(known)
+    far = Inputs(np.roll(known.one_hot, 1, axis=0), known.gene, known.sizes + 5)
+    assert model.predict(far)[1].min() > deviation.max()
+
+
+def test_a_blend_leans_towards_the_predictor_that_ranks_what_it_was_not_shown():
+    known, choices = inputs(60)
+    values = smooth(choices)
+    blend = Blend(GaussianProcess(), Backwards())
+    blend.fit(known, values)
+    alone = GaussianProcess()
+    alone.fit(known, values)
+    assert blend.tau == pytest.approx(predictors._tau(alone.left_out, values), abs=0.01)
+    assert blend.predict(known)[0] == pytest.approx(alone.predict(known)[0], abs=0.01)
+
+
+class Backwards:
+    """Ranks everything the wrong way round."""
+
+    def fit(self, networks: Inputs, values: np.ndarray) -> None:
+        self.left_out, self._genes = -values, networks.genes
+
+    def predict(self, networks: Inputs) -> tuple[np.ndarray, np.ndarray]:
+        return np.zeros(len(networks)), np.ones(len(networks))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_equal_values_are_predicted_and_have_no_tau(kind):
+    known, _ = inputs(10)
+    blend = Blend(kind())
+    blend.fit(known, np.full(10, 0.25))
+    mean, deviation = blend.predict(known)
+    assert mean == pytest.approx(np.full(10, 0.25))
+    assert np.isfinite(deviation).all()
+    assert blend.tau is None
+
+
+# --- which candidates ------------------------------------------------------------------------------------
+
+
+points = st.lists(st.tuples(st.integers(0, 8), st.integers(0, 8)), min_size=1, max_size=12)
+
+
+@given(points)
+def test_the_staircase_is_what_no_point_dominates(found):
+    costs, errors = np.array(found, dtype=float).T
+    stairs, heights = staircase(costs, errors)
+    unique = np.unique(np.array(found, dtype=float), axis=0)
+    expected = unique[non_dominated(unique)]
+    assert np.column_stack([stairs, heights]).tolist() == expected.tolist()
+
+
+@given(points, st.floats(0, 8), st.floats(0, 8), st.floats(0.05, 2))
+def test_the_expected_gain_is_the_mean_of_sampled_hypervolumes(found, cost, mean, deviation):
+    front = staircase(*np.array(found, dtype=float).T)
+    corner = np.array(
+        [
+            max(front[0][-1] + MARGIN * (np.ptp(front[0]) or 1), cost + MARGIN * (np.ptp(front[0]) or 1)),
+            max(front[1][0], mean) + MARGIN * (np.ptp(front[1]) or 1),
+        ]
+    )
+    errors = np.random.default_rng(0).normal(mean, deviation, 400)
+    before = moocore.hypervolume(np.column_stack(front), ref=corner)
+    with_it = [moocore.hypervolume(np.vstack([np.column_stack(front), [cost, e]]), ref=corner) for e in errors]
+    gains = np.array(with_it) - before
+    candidate = Predicted(*(np.array([value]) for value in (cost, mean, deviation, 1.0)))
+    assert expected_gain(front, candidate)[0] == pytest.approx(gains.mean(), abs=5 * gains.std() / 20 + 1e-6)
+
+
+@given(points, st.floats(-1, 10), st.floats(0, 8), st.floats(0.05, 2))
+def test_worth_is_the_gain_times_the_share_of_samples_that_nothing_dominates(found, cost, mean, deviation):
+    front = staircase(*np.array(found, dtype=float).T)
+    errors = np.random.default_rng(0).normal(mean, deviation, 400)
+    joining = [not any(c <= cost and e <= error for c, e in zip(*front, strict=True)) for error in errors]
+    candidate = Predicted(*(np.array([value]) for value in (cost, mean, deviation, 1.0)))
+    gain = expected_gain(front, candidate)[0]
+    assert worth(front, candidate)[0] == pytest.approx(gain * np.mean(joining), abs=0.1 * gain)
+
+
+def test_a_batch_starts_with_the_largest_worth_and_spreads_over_the_front():
+    front = np.array([0.0, 1.0, 2.0]), np.array([2.0, 1.0, 0.0])
+    # Two candidates side by side that would each gain most, and one elsewhere that gains less.
+    costs, means = np.array([0.5, 0.51, 1.5, 2.0]), np.array([1.0, 1.0, 0.6, 3.0])
+    candidates = Predicted(costs, means, np.full(4, 1e-3), np.ones(4))
+    found = worth(front, candidates)
+    assert found.argmax() == 0
+    assert found[1] > found[2]
+    assert best_batch(2, front, candidates).tolist() == [0, 2]
+    assert sorted(best_batch(9, front, candidates)) == [0, 1, 2, 3]
+    unlikely = Predicted(costs, means, np.full(4, 1e-3), np.array([0.0, 1, 1, 1]))
+    assert best_batch(1, front, unlikely).tolist() == [1]

@@ -1,0 +1,199 @@
+"""NSGA-II on predictions: what it asks the price of, what it asks for, and what cannot lead it astray."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+
+from evomnas.algorithms.features import Describer, distinct
+from evomnas.algorithms.first_batch import first_batch, first_candidates
+from evomnas.algorithms.predictors import Inputs
+from evomnas.algorithms.random_search import RandomSearch
+from evomnas.algorithms.surrogate import MOST_MEASURED, NSGA2Surrogate
+from evomnas.counting import count
+from evomnas.pareto import hypervolume
+from evomnas.space import SearchSpace
+from evomnas.table import TabularSpace
+
+SPACE = SearchSpace(filters=(8, 8, 16), layers=(1, 2, 1), strides=(1, 2, 1), stem=8, head=16)
+GRID = np.array(list(itertools.product(range(3), repeat=6)), dtype=np.int64)  # 729 networks
+TABLE = TabularSpace([list("abc")] * 6, GRID, 0)
+WEIGHTS = np.array([5.0, 1, 3, 2, 4, 1])
+
+
+def table_losses(genomes: np.ndarray) -> np.ndarray:
+    """Genes pay off the less the more there is already, and cost what they weigh; two of them work together."""
+    shares = genomes / 2
+    capacity = shares @ WEIGHTS / WEIGHTS.sum() + 0.3 * shares[:, 0] * shares[:, 4] - 0.1 * (genomes[:, 1] == 1)
+    return np.column_stack([0.05 + 0.6 * np.exp(-2 * capacity), 1 + genomes @ WEIGHTS[::-1]])
+
+
+def space_losses(genomes: np.ndarray) -> np.ndarray:
+    counts = [count(SPACE.decode(genome), classes=10, channels=3, resolution=16) for genome in genomes]
+    macs, params = (np.array([getattr(one, name) for one in counts], dtype=float) for name in ("macs", "params"))
+    return np.column_stack([0.05 + 100 / params, macs])
+
+
+def play(searcher, rounds: int, losses, price: float | None = None) -> np.ndarray:
+    asked = []
+    for _ in range(rounds):
+        if price is not None:
+            candidates = searcher.consider(price)
+            searcher.weigh(candidates, losses(candidates)[:, 1])
+        genomes = searcher.ask()
+        searcher.tell(genomes, losses(genomes), np.zeros(len(genomes)))
+        asked.append(genomes)
+    return np.concatenate(asked)
+
+
+def share(genomes: np.ndarray) -> float:
+    """Hypervolume relative to that of the whole table."""
+    corner = table_losses(GRID).max(axis=0) * 1.1
+    return hypervolume(table_losses(genomes), corner) / hypervolume(table_losses(GRID), corner)
+
+
+@pytest.mark.parametrize("price", [0.0, None])
+def test_a_table_s_front_is_found_in_a_fraction_of_what_random_search_needs(price):
+    found = play(NSGA2Surrogate(TABLE, 1), 5, table_losses, price)
+    assert len(found) == 10 + 4 * 8
+    assert share(found) > 0.99
+    random = play(RandomSearch(TABLE, 1), 8, table_losses)
+    assert len(random) > 3 * len(found)
+    assert share(random) < share(found)
+
+
+def test_free_costs_are_all_asked_for_once():
+    searcher = NSGA2Surrogate(TABLE, 2)
+    candidates = searcher.consider(0.0)
+    assert len(np.unique(candidates, axis=0)) == len(candidates) == 729
+    searcher.weigh(candidates, table_losses(candidates)[:, 1])
+    genomes = searcher.ask()
+    costs = table_losses(candidates)[:, 1]
+    assert {costs.min(), costs.max()} <= set(table_losses(genomes)[:, 1])  # the first batch covers their range
+    searcher.tell(genomes, table_losses(genomes), np.zeros(len(genomes)))
+    assert len(searcher.consider(0.0)) == 0
+
+
+@pytest.mark.parametrize(("price", "most"), [(0.06, 0), (0.04, 20), (1e-4, MOST_MEASURED)])
+def test_costs_are_asked_for_as_far_as_they_are_cheap_and_give_a_choice(price, most):
+    searcher = NSGA2Surrogate(SPACE, 2)
+    assert len(searcher.consider(price)) == 0  # nothing says yet which candidates are worth it
+    play(searcher, 1, space_losses)
+    wanted = searcher.consider(price)
+    assert len(wanted) == most
+    assert len({SPACE.decode(one) for one in wanted}) == len(wanted)
+    searcher.weigh(wanted, space_losses(wanted)[:, 1])
+    genomes = searcher.ask()
+    assert len(genomes) == 8
+    asked = {SPACE.decode(one) for one in genomes[:7]}  # the last one is drawn at random
+    assert not most or asked <= {SPACE.decode(one) for one in wanted}
+
+
+def test_costs_that_cannot_be_known_are_not_asked_for():
+    searcher = NSGA2Surrogate(TABLE, 2)
+    play(searcher, 2, table_losses)
+    assert len(searcher.consider(np.inf)) == 0
+
+
+def test_candidates_that_are_ruled_out_are_never_asked_for():
+    searcher = NSGA2Surrogate(TABLE, 3)
+    candidates = searcher.consider(0.0)
+    costs = table_losses(candidates)[:, 1]
+    searcher.weigh(candidates, np.where(candidates[:, 0] == 0, np.inf, costs))
+    genomes = play(searcher, 12, table_losses)
+    assert (genomes[:, 0] != 0).all()
+    assert len(genomes) == 10 + 11 * 8
+
+
+class Backwards:
+    """A predictor that is sure of the opposite."""
+
+    def fit(self, networks: Inputs, values: np.ndarray) -> None:
+        self._known, self._values, self.left_out = networks, values, values.copy()  # it even claims to rank well
+
+    def predict(self, networks: Inputs) -> tuple[np.ndarray, np.ndarray]:
+        alike = (networks.one_hot @ self._known.one_hot.T).argmax(axis=1)
+        return -self._values[alike], np.full(len(networks), 1e-3)
+
+
+class Misled(NSGA2Surrogate):
+    predictors = (Backwards,)
+
+
+def test_a_wrong_predictor_cannot_trap_the_search():
+    """What is drawn at random stays: in the long run no network of the space is out of reach."""
+    found = play(Misled(TABLE, 4), 60, table_losses, 0.0)
+    drawn = play(RandomSearch(TABLE, 4), 3, table_losses)  # 60: as many as are drawn here
+    assert share(found) > share(drawn) - 0.02
+
+
+def test_metrics_say_where_a_batch_came_from_and_how_well_predictors_rank():
+    searcher = NSGA2Surrogate(SPACE, 5, batch=6)
+    play(searcher, 1, space_losses)
+    found = searcher.metrics()
+    assert [found[f"batch ({name})"] for name in ("first", "predicted", "drawn")] == [10, 0, 0]
+    play(searcher, 6, space_losses)
+    found = searcher.metrics()
+    assert [found[f"batch ({name})"] for name in ("first", "predicted", "drawn")] == [0, 5, 1]
+    assert 0.6 < found["tau (error)"] <= 1
+    assert 0.6 < found["tau (cost)"] <= 1
+
+
+def test_a_search_among_failures_alone_goes_on_with_other_first_batches():
+    searcher = NSGA2Surrogate(SPACE, 6)
+    asked = []
+    for _ in range(3):
+        genomes = searcher.ask()
+        searcher.tell(genomes, np.full((len(genomes), 2), np.inf), np.full(len(genomes), np.inf))
+        asked += [SPACE.decode(one) for one in genomes]
+    assert len(set(asked)) == len(asked) == 30
+
+
+# --- what it is made of ----------------------------------------------------------------------------------
+
+
+def test_genomes_of_one_network_are_described_alike():
+    describe = Describer(SPACE)
+    genomes = SPACE.sample(300, np.random.default_rng(0))
+    twins = genomes.copy()
+    twins[:, 4] = np.array([1, 0, 2])[twins[:, 4]]  # of 8 filters, both 0.75 and 1 times as many are 8
+    described = describe(np.concatenate([genomes, twins]))
+    assert (described.one_hot.sum(axis=1) == len(SPACE.gene_sizes)).all()
+    by_network: dict[object, set[bytes]] = {}
+    for network, row, sizes in zip(described.networks, described.one_hot, described.sizes, strict=True):
+        by_network.setdefault(network, set()).add(row.tobytes() + sizes.tobytes())
+    assert len(by_network) == len(set(described.networks)) <= 300
+    assert all(len(rows) == 1 for rows in by_network.values())
+    assert len({next(iter(rows)) for rows in by_network.values()}) == len(by_network)
+    once = distinct(described)
+    assert list(once.networks) == list(dict.fromkeys(described.networks))
+    assert len(distinct(described, set(once.networks[:5]))) == len(once) - 5
+
+
+def test_described_macs_are_in_the_order_of_counted_ones():
+    genomes = SPACE.sample(50, np.random.default_rng(1))
+    macs = space_losses(genomes)[:, 1]
+    assert np.corrcoef(Describer(SPACE)(genomes).sizes[:, 0], np.log(macs))[0, 1] > 0.99
+
+
+def test_the_first_batch_takes_both_ends_and_one_of_each_band_of_costs():
+    rng = np.random.default_rng(2)
+    candidates = first_candidates(Describer(SPACE), rng)
+    costs = candidates.sizes[:, 0]
+    rows = first_batch(candidates, costs, 10, rng)
+    assert len(set(rows.tolist())) == 10
+    order = np.argsort(np.argsort(costs, kind="stable"))
+    assert {0, len(costs) - 1} <= set(order[rows])
+    assert sorted(np.floor(np.sort(order[rows][2:]) / len(costs) * 8).astype(int)) == list(range(8))
+    # Random networks alone do not reach that far: mixes with the smallest and the largest choices do.
+    drawn = Describer(SPACE)(np.array([SPACE.draw(rng) for _ in range(len(costs))])).sizes[:, 0]
+    assert np.ptp(costs) > np.ptp(drawn)
+
+
+def test_a_first_batch_without_costs_takes_distinct_networks():
+    candidates = Describer(TABLE)(GRID)
+    rows = first_batch(candidates, None, 10, np.random.default_rng(3))
+    assert len(set(rows.tolist())) == 10
+    assert first_batch(candidates[np.arange(4)], None, 10, np.random.default_rng(3)).tolist() != []

@@ -1,0 +1,63 @@
+"""Where milliseconds go: a fit that finds what latencies were made of, and says nothing where it cannot."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from evomnas.breakdown import MIN_NETWORKS, break_down, part_features
+from evomnas.counting import count_parts
+from evomnas.zoo import published
+
+SHAPE = {"classes": 10, "channels": 1, "resolution": 8}
+TRUE = np.array([3e-6, 9e-6, 1e-7, 0.01, 0.02])  # ms per dense MAC, depthwise MAC, weight, layer, SE
+
+
+@pytest.fixture(scope="module")
+def networks(tiny):
+    rng = np.random.default_rng(5)
+    return list(dict.fromkeys(tiny.space.decode(genome) for genome in tiny.space.sample(80, rng)))
+
+
+def latency(network) -> float:
+    return float((part_features(network, count_parts(network, **SHAPE)) @ TRUE).sum())
+
+
+def test_it_finds_what_latencies_are_made_of(networks):
+    found = break_down(networks, [latency(one) for one in networks], SHAPE)
+    assert found is not None
+    assert found.error < 1e-6
+    for one in networks[:10]:
+        parts = count_parts(one, **SHAPE)
+        assert found.parts_ms(one, parts) == pytest.approx(part_features(one, parts) @ TRUE)
+        assert found.parts_ms(one, parts).sum() == pytest.approx(latency(one))
+
+
+def test_noise_shows_in_its_error_and_no_part_takes_less_than_nothing(networks):
+    rng = np.random.default_rng(6)
+    found = break_down(networks, [latency(one) * float(rng.lognormal(0, 0.05)) for one in networks], SHAPE)
+    assert found is not None
+    assert 0.02 < found.error < 0.1
+    assert found.coefficients.min() >= 0
+
+
+def test_what_it_cannot_explain_it_does_not_explain(networks):
+    rng = np.random.default_rng(7)
+    assert break_down(networks, rng.lognormal(0, 1, len(networks)).tolist(), SHAPE) is None
+
+
+def test_few_networks_say_nothing(networks):
+    few = networks[: MIN_NETWORKS - 1]
+    assert break_down(few, [latency(one) for one in few], SHAPE) is None
+
+
+def test_features_of_a_published_network_add_up_to_its_published_counts():
+    """MnasNet-A1: 311.3 M MACs and 3,887,038 parameters; 16 layers in its blocks, 8 of them with SE."""
+    network = published("mnasnet-a1")
+    parts = count_parts(network, classes=1000, channels=3, resolution=224)
+    dense, depthwise, weights, layers, gates = part_features(network, parts).sum(axis=0)
+    assert (dense + depthwise) / 1e6 == pytest.approx(311.3, abs=0.1)
+    assert weights == 3_887_038
+    assert (layers, gates) == (16 + 3, 8)
+    by_hand = 32 * 9 * 112**2  # the depthwise convolution of the first block, SepConv 3x3 on 32 channels
+    assert part_features(network, parts)[1, 1] == by_hand

@@ -1,0 +1,84 @@
+"""What is said about a run's figures: counted again by brute force, and settings as people write them."""
+
+from __future__ import annotations
+
+import copy
+import itertools
+import shutil
+from dataclasses import replace
+
+import pytest
+
+from evomnas.facts import counting_says, noise, plain
+from evomnas.references import references
+from evomnas.runs import Run
+
+
+def known(run) -> list[tuple[float, float]]:
+    results = [one.evaluation for one in run.results() if one.evaluation.losses is not None]
+    return [(one.quantities["macs"], one.quantities["latency_ms"]) for one in results]
+
+
+def test_what_counting_would_have_got_wrong_is_counted_pair_by_pair(shown_run):
+    found = known(shown_run)
+    pairs = list(itertools.combinations(found, 2))
+    assert len({macs for macs, _ in found}) == len(found)  # no ties: then tau's pairs are those counted here
+    wrong = sum((a[0] - b[0]) * (a[1] - b[1]) < 0 for a, b in pairs) / len(pairs)
+    alike = [max(a[1], b[1]) / min(a[1], b[1]) for a, b in pairs if max(a[0], b[0]) <= 1.05 * min(a[0], b[0])]
+    said = counting_says(shown_run.results())
+    assert f"in {wrong:.0%} of all pairs" in said
+    assert f"by up to {max(alike):.1f} times" in said
+
+
+def test_few_networks_say_nothing_about_counting(shown_run):
+    assert counting_says(shown_run.results()[:5]) == ""
+
+
+def test_noise_is_that_of_the_measurements(shown_run):
+    found = noise(shown_run, shown_run.results())
+    assert found["interval of a latency"] == "± 2.5% (median), at most ± 2.5%"  # from 2 % below to 3 % above
+    assert found["rounds per network"] == "9 (median)"
+    assert found["other load meanwhile"] == "0.10 cores (median), at most 0.10"
+    assert found["reference network"] == "MobileNetV2, calibrated at 0.2 ms"
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (None, "not set"),
+        (True, "yes"),
+        ([], "none"),
+        ([1, 2.50], "1, 2.5"),
+        ([{"column": "ms", "quantity": None, "scale": 1.0}, {"column": "top1"}], "column ms, scale 1; column top1"),
+        (1e-4, "0.0001"),
+        ("text", "text"),
+    ],
+)
+def test_settings_are_written_as_people_do(value, text):
+    assert plain(value) == text
+
+
+def test_published_networks_stand_beside_the_front_once_they_are_evaluated(shown_run, tmp_path):
+    from evomnas.evaluation import Cost, Measurement, Training
+    from evomnas.zoo import fitted, published
+
+    shutil.copytree(shown_run.folder.parent, tmp_path / "copy")
+    run = Run.open(tmp_path / "copy" / "run")
+    results = run.results()
+    assert [one.name for one in references(run, results)] == ["MobileNetV2"]
+    network = fitted(published("mnasnet-small"), 8)
+    archive, record = run.archive, run.record
+    archive.add_training(record.proxy, network, Training(0.9, (1.0,), 1.0))
+    assert len(references(run, results)) == 1  # half an evaluation is none
+    archive.add_measurement(record.device, network, Measurement(Cost(1, 2, 0), 0.5, 0.4, 0.6, 2.5, (2.5,), 1.0))
+    first, second = references(run, results)
+    assert (second.name, second.notation, second.interval) == ("mnasnet-small", str(network), (0.4, 0.6))
+    assert second.losses == pytest.approx((0.1, 0.5))
+    assert first.notation == str(run.definition.space.mobilenet_v2())
+
+
+def test_a_reference_that_was_never_trained_is_a_latency(shown_run):
+    run = copy.copy(shown_run)
+    run.record = replace(shown_run.record, proxy="another")
+    [found] = references(run, [])
+    assert (found.losses, found.interval) == ((None, 0.2), None)

@@ -1,0 +1,65 @@
+"""What the front prefers: shares that are counted by hand, and spaces whose choices differ by block."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+
+from evomnas.loop import search
+from evomnas.preferences import preferences
+
+
+def test_shares_are_those_of_a_count(shown_run):
+    results = [one for one in shown_run.results() if one.evaluation.losses is not None]
+    found = preferences(shown_run, results)
+    assert found.columns == ("block 1", "block 2")
+    blocks = {True: [], False: []}
+    for result in results:
+        blocks[False].append(result.evaluation.architecture.blocks)
+        if result.on_front:
+            blocks[True].append(result.evaluation.architecture.blocks)
+    for (row, (gene, value)), column in itertools.product(enumerate(found.rows), range(2)):
+        if gene in ("op", "kernel", "skip"):
+            for on_front, shares in ((False, found.everywhere), (True, found.front)):
+                named = [str(getattr(one[column], gene)) == value for one in blocks[on_front]]
+                assert shares[row, column] == pytest.approx(np.mean(named))
+
+
+def test_every_gene_of_every_block_adds_up_to_all(shown_run):
+    found = preferences(shown_run, shown_run.results())
+    for gene in {gene for gene, _ in found.rows}:
+        rows = [place for place, (name, _) in enumerate(found.rows) if name == gene]
+        assert np.nansum(found.front[rows], axis=0) == pytest.approx([1, 1])
+        assert np.nansum(found.everywhere[rows], axis=0) == pytest.approx([1, 1])
+
+
+def test_choices_that_a_block_lacks_are_not_zero_but_missing(shown_run):
+    """Block 1 has a base of one layer, so none fewer; 0.75 of 8 filters rounds to 8 in both."""
+    found = preferences(shown_run, shown_run.results())
+    rows = {row: place for place, row in enumerate(found.rows)}
+    assert np.isnan(found.front[rows["layers", "-1"]]).tolist() == [True, False]
+    assert np.isnan(found.front[rows["filters", "×0.75"]]).all()
+    assert not np.isnan(found.front[rows["filters", "×1"]]).any()
+
+
+def test_the_strongest_preference_comes_first(shown_run):
+    found = preferences(shown_run, shown_run.results())
+    gains = [front - everywhere for *_, front, everywhere in found.strongest(5)]
+    assert gains == sorted(gains, reverse=True)
+    assert gains[0] == pytest.approx(np.nanmax(found.front - found.everywhere))
+
+
+def test_a_table_s_genes_are_its_columns(tabular_file, tmp_path):
+    run = search(tabular_file, "random", budget=30, out=tmp_path / "run")
+    (tabular_file.parent / "table.csv").unlink()  # its report does not need it
+    found = preferences(run, run.results())
+    assert found.columns == ("g0", "g1", "g2", "g3", "g4")
+    assert found.rows == (("value", "0"), ("value", "1"), ("value", "2"))
+    assert found.everywhere.sum(axis=0) == pytest.approx(np.ones(5))
+    assert found.front.sum(axis=0) == pytest.approx(np.ones(5))
+
+
+def test_without_a_front_there_is_no_preference(shown_run):
+    assert preferences(shown_run, []) is None

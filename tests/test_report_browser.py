@@ -1,0 +1,185 @@
+"""The report in a real browser: it opens from disk, and one picks, compares, sorts and copies by mouse and keyboard."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from accessibility import serious
+
+from evomnas.report import write_report
+from evomnas.runs import Run
+
+
+@pytest.fixture(scope="module")
+def path(shown_run):
+    return shown_run.folder / "report.html"
+
+
+@pytest.fixture(scope="module")
+def results(shown_run):
+    return shown_run.results()
+
+
+@pytest.fixture(scope="module")
+def front(shown_run, results):
+    """Ids of the front, fastest first."""
+    return [result.evaluation.architecture.id for result in shown_run.front(results)]
+
+
+def picked(page) -> list[str]:
+    """What A and B are."""
+    return [page.locator(f"#name-{slot}").inner_text() for slot in "ab"]
+
+
+def ready(page):
+    page.wait_for_selector("#facts tbody tr")
+    return page
+
+
+@pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("dark", 390), ("light", 390), ("dark", 1280)])
+def test_it_opens_from_disk_shows_every_network_and_can_be_used_by_all(visit, path, results, scheme, width):
+    page = ready(visit(path, scheme, width))
+    done = [result for result in results if result.evaluation.losses is not None]
+    points = page.locator("#pareto .scatterlayer .points path.point")
+    assert points.count() == len(done) + 1  # the reference network has a mark of its own
+    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+    assert serious(page) == []
+
+
+def test_the_slider_picks_the_most_accurate_network_within_a_limit(visit, path, shown_run, results):
+    page = ready(visit(path))
+    front = shown_run.front(results)
+    page.locator("#limit").focus()
+    page.keyboard.press("Home")
+    assert picked(page)[0] == front[0].evaluation.architecture.id
+    assert "network within it" in page.locator("#within").inner_text()
+    limit = page.evaluate("() => { const s = document.getElementById('limit'); s.value = 600; "
+                          "s.dispatchEvent(new Event('input')); return 600; }")  # fmt: skip
+    losses = [result.evaluation.losses for result in front]
+    highest = losses[0][1] + (losses[-1][1] - losses[0][1]) * limit / 1000
+    best = min((loss, number) for number, (loss, latency) in enumerate(losses) if latency <= highest)[1]
+    assert picked(page)[0] == front[best].evaluation.architecture.id
+    page.keyboard.press("End")
+    assert picked(page)[0] == front[-1].evaluation.architecture.id
+
+
+def test_arrow_keys_walk_along_the_front(visit, path, front):
+    page = ready(visit(path))
+    page.locator("#pareto").focus()
+    page.keyboard.press("Home")
+    walked = [picked(page)[0]]
+    for _ in front[1:]:
+        page.keyboard.press("ArrowRight")
+        walked.append(picked(page)[0])
+    assert walked == front
+    page.keyboard.press("ArrowRight")  # and stays at the end
+    assert picked(page)[0] == front[-1]
+    page.keyboard.press("ArrowLeft")
+    assert picked(page)[0] == front[-2]
+
+
+def test_a_click_on_a_point_picks_it_and_hovering_shows_its_facts(visit, path, shown_run, results):
+    page = ready(visit(path))
+    result = shown_run.front(results)[0]  # lies by itself, furthest to the left
+    page.locator("input[name=slot][value=b]").check()
+    page.locator("#pareto").scroll_into_view_if_needed()
+    place = page.locator("#pareto .scatterlayer .trace").last.locator("path.point").first.bounding_box()
+    page.mouse.move(place["x"] + place["width"] / 2, place["y"] + place["height"] / 2)
+    label = page.locator("#pareto .hoverlayer")
+    label.get_by_text(result.evaluation.architecture.id).wait_for()
+    said = " ".join(label.locator("text").all_text_contents())
+    assert f"{100 * (1 - result.evaluation.losses[0]):.2f}" in said
+    assert f"{result.evaluation.quantities['params']:,} parameters" in said
+    page.mouse.click(place["x"] + place["width"] / 2, place["y"] + place["height"] / 2)
+    assert picked(page)[1] == result.evaluation.architecture.id
+
+
+def test_two_networks_stand_side_by_side(visit, path, shown_run, results):
+    page = ready(visit(path))
+    by_id = {result.evaluation.architecture.id: result.evaluation for result in results}
+    page.locator("#pareto").focus()
+    page.keyboard.press("Home")
+    a, b = (by_id[name] for name in picked(page))
+    assert a.architecture != b.architecture
+    facts = page.locator("#facts").inner_text()
+    for one in (a, b):
+        accuracy = one.quantities["accuracy"]
+        error = 100 * (accuracy * (1 - accuracy) / shown_run.manifest["data"]["validation"]) ** 0.5
+        assert f"{100 * accuracy:.2f} % ± {error:.1f}" in facts
+        assert f"{one.quantities['params']:,}" in facts
+        assert f"{one.quantities['macs']:,}" in facts
+        assert str(one.architecture) in facts
+    factor = b.losses[1] / a.losses[1]
+    assert f"A is {max(factor, 1 / factor):.2f} times" in page.locator("#verdict").inner_text()
+    for slot, one in (("a", a), ("b", b)):
+        blocks = page.locator(f"#drawing-{slot} tbody tr").count()
+        assert blocks == len(one.architecture.blocks) + 4  # image, stem, head, linear
+        shares = [
+            float(text.rstrip(" %"))
+            for text in page.locator(f"#drawing-{slot} td:last-child").all_inner_texts()
+            if text
+        ]
+        assert sum(shares) == pytest.approx(100, abs=len(shares))
+        ms = [
+            float(text.split()[0])
+            for text in page.locator(f"#drawing-{slot} td:nth-child(3)").all_inner_texts()
+            if text
+        ]
+        assert sum(ms) == pytest.approx(one.losses[1], rel=0.05)
+
+
+def test_a_command_is_copied(visit, path, shown_run):
+    page = ready(visit(path))
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.locator("#commands .copy").first.click()
+    page.get_by_text("Copied.").wait_for()
+    copied = page.evaluate("navigator.clipboard.readText()")
+    assert copied == f"evomnas describe {picked(page)[0]} --run {shown_run.folder} --figure {picked(page)[0]}.pdf"
+    assert copied in page.locator("#commands").inner_text()
+
+
+def test_the_table_sorts_by_any_column_and_holds_all_networks(visit, path, front, results):
+    page = ready(visit(path))
+    rows = page.locator("#networks tbody tr")
+    assert rows.count() == len(front)
+    page.locator("#all").check()
+    done = [result for result in results if result.evaluation.losses is not None]
+    assert rows.count() == len(done)
+    page.locator("#networks thead button", has_text="parameters").click()
+    said = page.locator("#networks tbody td:nth-child(6)").all_inner_texts()
+    params = [int(text.replace(",", "")) for text in said]
+    assert params == sorted(result.evaluation.quantities["params"] for result in done)
+    assert page.locator("th[aria-sort=ascending]").inner_text().strip().startswith("parameters")
+    page.keyboard.press("Enter")  # the heading keeps the focus
+    assert page.locator("#networks tbody td:nth-child(6)").first.inner_text() == f"{params[-1]:,}"
+    page.locator("#networks tbody .pick").nth(2).press("Enter")
+    assert picked(page)[0] == page.locator("#networks tbody .pick").nth(2).inner_text()
+
+
+def test_an_open_page_of_a_running_search_shows_the_newer_state_and_keeps_what_was_picked(
+    visit, shown_run, results, tmp_path
+):
+    run = Run(tmp_path, shown_run.archive, shown_run.record, dict(shown_run.manifest))
+    part = results[:16]
+    path = write_report(run, part, running=True)
+    page = ready(visit(path))
+    page.locator("#pareto").focus()
+    page.keyboard.press("End")
+    page.evaluate("scrollTo(0, 400)")
+    before, points = picked(page), page.locator("#pareto .scatterlayer .points path.point").count()
+    assert "goes on" in page.locator("#running").inner_text()
+    write_report(run, results)  # the search has ended
+    page.wait_for_selector("#running", state="detached", timeout=20_000)
+    ready(page)
+    assert picked(page) == before
+    assert page.locator("#pareto .scatterlayer .points path.point").count() > points
+    assert page.evaluate("scrollY") == 400
+
+
+def test_without_a_result_there_is_nothing_to_pick(visit, shown_run, tmp_path):
+    run = Run(tmp_path, shown_run.archive, shown_run.record, dict(shown_run.manifest))
+    page = visit(write_report(run, []))
+    assert page.locator("#pick").is_hidden()
+    assert re.search("No network", page.locator("main").inner_text())
+    assert serious(page) == []
