@@ -23,18 +23,6 @@ def non_dominated(losses: ArrayLike) -> NDArray[np.bool_]:
     return np.asarray(moocore.is_nondominated(points, keep_weakly=True), dtype=bool)
 
 
-def knee(front: ArrayLike) -> int:
-    """The index of a front's knee, of points of shape (n, 2): the one farthest below the line through its two ends.
-
-    Both objectives count by their range on the front (Das, Structural Optimization 1999); of a front of one or two
-    points, or where none lies below the line, it is the first.
-    """
-    points = np.asarray(front, dtype=np.float64).reshape(-1, 2)
-    low, span = points.min(0), np.ptp(points, axis=0)
-    scaled = (points - low) / np.where(span > 0, span, 1.0)
-    return int(np.argmin(scaled.sum(1)))
-
-
 def hypervolume(losses: ArrayLike, reference_point: ArrayLike) -> float:
     """Share of the box between the origin and `reference_point` that the points of shape (n, m) dominate.
 

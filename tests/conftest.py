@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from hypothesis import settings
+from tiny_problem import TINY
 
 from evomnas.definition import ProblemDefinition, validate_definition
 
@@ -24,18 +25,6 @@ def own_machine_archive(tmp_path_factory):
     os.environ["XDG_CACHE_HOME"] = str(tmp_path_factory.mktemp("cache"))
     yield
     os.environ.pop("XDG_CACHE_HOME") if before is None else os.environ.update(XDG_CACHE_HOME=before)
-
-
-TINY = {
-    "name": "tiny",
-    "summary": "digits of 8 pixels, two blocks",
-    "space": {
-        "filters": [8, 8], "layers": [1, 2], "strides": [2, 2], "stem": 8, "stem_stride": 1, "head": 16, "divisor": 4,
-    },
-    "data": {"dataset": "digits", "resolution": 8, "validation": 0.5, "train_images": 200},
-    "training": {"epochs": 1, "batch": 50},
-    "full": {"epochs": 4, "batch": 128, "learning_rate": 0.016, "bn_momentum": 0.1},
-}  # fmt: skip
 
 
 @pytest.fixture

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import copy
 
-from conftest import TINY
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tiny_problem import TINY
 
 from evomnas.archive import Archive
 from evomnas.data import load_dataset

@@ -83,9 +83,9 @@ def test_a_candidate_that_hangs_is_given_up_after_its_time(slow, tiny_dataset):
 def test_without_a_limit_what_is_too_long_is_learnt_from_those_before(slow, tiny_dataset, monkeypatch):
     monkeypatch.setattr(executors, "LEAST_PATIENCE_S", 1.0)
     executor = PoolExecutor(slow, 1)
-    assert executor._patience("train") is None
-    executor._longest["train"] = 0.15
-    assert executor._patience("train") == 1.5
+    assert executor._patience.seconds("train") is None
+    executor._patience.learn("train", 0.15)
+    assert executor._patience.seconds("train") == 1.5
     try:
         executor.load(tiny_dataset)
         [(_, outcome)] = executor.run("train", [slow.space.mobilenet_v2()], lambda: None)
@@ -131,7 +131,7 @@ def test_what_failed_by_small_limits_is_tried_again_with_others_and_stays_for_th
 
     monkeypatch.setattr(ProxyTask, "train", greedy)
     with pytest.raises(EverythingFailed, match="not enough memory"):
-        search(tiny, budget=2, seed=1, out=tmp_path / "tight", candidates=CandidateLimits(memory_gib=1.0))
+        search(tiny, budget=2, seed=1, out=tmp_path / "tight", candidates=CandidateLimits(memory_gib=1.5))
     monkeypatch.undo()
     free = search(tiny, budget=2, seed=1, out=tmp_path / "free")
     assert [result.evaluation.status for result in free.results()] == ["ok", "ok"]

@@ -99,3 +99,16 @@ def test_a_straight_front_has_no_knee(front):
 def test_knees_do_not_depend_on_units(points):
     front = np.array(points)[non_dominated(points)]
     assert knees(front) == knees(front * (1, 1024))
+
+
+@given(st.lists(st.tuples(st.integers(0, 99), st.integers(0, 99)), min_size=3, max_size=12, unique_by=lambda p: p[0]))
+def test_the_knee_s_distance_is_the_largest(points):
+    """Against the distance from a line by its cross product."""
+    xs, ys = sorted(x for x, _ in points), sorted((y for _, y in points), reverse=True)
+    front = np.array(list(zip(xs, ys, strict=True)), dtype=float)
+    if ys[0] == ys[-1]:
+        return
+    scaled = (front - front.min(0)) / np.ptp(front, axis=0)
+    (x1, y1), (x2, y2) = scaled[0], scaled[-1]
+    below = [(x2 - x1) * (y1 - y) - (x1 - x) * (y2 - y1) for x, y in scaled]
+    assert not knees(front) or np.isclose(below[knees(front)[0]], max(below))

@@ -21,7 +21,7 @@ from evomnas.errors import InputError
 from evomnas.evaluation import Failure, FullTraining, Measurement, TrainingDiverged
 from evomnas.finished import alias
 from evomnas.machine import describe_machine, describe_versions
-from evomnas.pareto import knee
+from evomnas.pareto import knees
 from evomnas.runs import Result, Run
 from evomnas.shelf import AnyNetwork, cost
 
@@ -63,9 +63,9 @@ def front_networks(run: Run) -> list[Architecture]:
 
 
 def knee_network(run: Run) -> Architecture:
-    """The architecture at the knee of a run's front."""
+    """The architecture at the most marked knee of a run's front; the fastest of a front without one."""
     networks = front_networks(run)
-    return networks[knee([one.evaluation.losses for one in run.front() if one.evaluation.losses])]
+    return networks[next(iter(knees([one.evaluation.losses for one in run.front() if one.evaluation.losses])), 0)]
 
 
 def most_accurate(run: Run) -> Architecture:

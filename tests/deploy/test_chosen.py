@@ -5,17 +5,13 @@ from __future__ import annotations
 import shutil
 from dataclasses import replace
 
-import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from evomnas.archive import Archive
 from evomnas.deploy.chosen import front_networks, knee_network, most_accurate, train_chosen
 from evomnas.deploy.full import FullTask
 from evomnas.errors import InputError
 from evomnas.evaluation import Failure, FullTraining
-from evomnas.pareto import knee
 from evomnas.runs import Run
 
 
@@ -26,25 +22,6 @@ def test_the_front_is_fastest_first_and_its_last_is_the_most_accurate(finished_r
     assert [losses[one][1] for one in front] == sorted(losses[one][1] for one in front)
     assert losses[most_accurate(finished_run)][0] == min(one[0] for one in losses.values() if one)
     assert knee_network(finished_run) in front
-
-
-def test_the_knee_is_farthest_below_the_line_between_the_ends():
-    assert knee([(0.0, 10.0), (1.0, 2.0), (5.0, 1.0), (9.0, 0.0)]) == 1
-    assert knee([(0.5, 3.0)]) == 0
-    assert knee([(0.5, 3.0), (0.2, 4.0)]) == 0
-
-
-@given(st.lists(st.tuples(st.integers(0, 99), st.integers(0, 99)), min_size=3, max_size=12, unique_by=lambda p: p[0]))
-def test_the_knee_s_distance_is_the_largest(points):
-    """Against the distance from a line by its cross product."""
-    xs, ys = sorted(x for x, _ in points), sorted((y for _, y in points), reverse=True)
-    front = np.array(list(zip(xs, ys, strict=True)), dtype=float)
-    if ys[0] == ys[-1]:
-        return
-    scaled = (front - front.min(0)) / np.ptp(front, axis=0)
-    (x1, y1), (x2, y2) = scaled[0], scaled[-1]
-    below = [(x2 - x1) * (y1 - y) - (x1 - x) * (y2 - y1) for x, y in scaled]
-    assert below[knee(front)] == pytest.approx(max(below))
 
 
 def test_a_trained_network_is_not_trained_again(finished_run, trained, monkeypatch):

@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from evomnas.cli.app import app
+from evomnas.cli.shipping import app
 
 COMMAND = [sys.executable, "-c", "from evomnas.cli import main; main()"]
 
