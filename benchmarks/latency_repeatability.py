@@ -1,6 +1,6 @@
 """Does a latency come out the same when it is taken again, with neighbours at work?
 
-Fifteen networks from 0.07 to 7 ms: five of each of three built-in search spaces, from the fewest MACs to the most, each
+Fifteen networks from 0.07 to 8 ms: five of each of three built-in search spaces, from the fewest MACs to the most, each
 compared with its space's own MobileNetV2, as a search does. They are measured in several sessions with 0, 1 and as many
 busy neighbours as there are cores, four ways in turn within every session: one cold run, the mean and the median of 60
 runs in a row, and evomnas' protocol. A session loads every network anew. Printed per way and number of neighbours:
