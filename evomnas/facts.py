@@ -83,6 +83,9 @@ def search_says(run: Run, past: History) -> list[str]:
     if past.repeated:
         saved = f", which saved {duration(past.saved_seconds)}" if past.saved_seconds >= 1 else ""
         said.append(f"{past.repeated:,} asks were for networks already evaluated and were answered at once{saved}.")
+    beyond = sum(one.infeasible for one in past.generations)
+    if beyond:
+        said.append(f"{beyond:,} candidate{'s' * (beyond != 1)} were beyond the limits, and none of them was trained.")
     failed = sum(past.failures.values())
     if failed:
         causes = ", ".join(f"{number} {kind}" for kind, number in past.failures.items())
@@ -133,8 +136,10 @@ def finished_rows(run: Run) -> tuple[list[str], list[list[str]]] | None:
 def search_settings(run: Run) -> list[tuple[str, str]]:
     """What was searched with: the algorithm and its options, seed, budget, limits of candidates."""
     record = run.record
-    values = {"algorithm": record.algorithm, **run.options, "seed": record.seed, "budget": run.manifest["budget"]}
+    options = {name.removesuffix("_ms") if run.tabular else name: value for name, value in run.options.items()}
+    values = {"algorithm": record.algorithm, **options, "seed": record.seed, "budget": run.manifest["budget"]}
     values |= {f"candidate {name}": value for name, value in run.manifest.get("candidates", {}).items()}
+    values |= run.definition.constraints.model_dump(exclude_none=True)
     values |= {"started": record.created, "status": run.manifest["status"]}
     return [(name.replace("_", " "), plain(value)) for name, value in values.items()]
 
@@ -149,4 +154,6 @@ def plain(value: Any) -> str:
         return "not set"
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    if isinstance(value, float):
+        return f"{value:,.0f}" if abs(value) >= 10_000 and value.is_integer() else f"{value:g}"
+    return str(value)

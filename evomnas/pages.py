@@ -25,10 +25,13 @@ def write_page(path: Path, template: str, content: Mapping[str, Any], templates:
         templates: A folder whose files take the place of those of evomnas.reports with the same names.
 
     Raises:
-        InputError: A template of that folder is wrong.
+        InputError: A template of that folder is wrong, or it has none.
     """
     package = PackageLoader("evomnas.reports", ".")
     loader = package if templates is None else ChoiceLoader([FileSystemLoader(templates), package])
+    known = [name for name in package.list_templates() if not name.endswith((".py", ".md", ".pyc"))]
+    if templates is not None and not any((templates / name).is_file() for name in known):
+        raise InputError(f"{templates} holds none of the templates ({', '.join(known)}): see reports/README.md")
     environment = Environment(loader=loader, autoescape=True)
     environment.globals["raw"] = lambda name: Markup(loader.get_source(environment, name)[0])
     try:

@@ -85,16 +85,25 @@ def headline(run: Run, results: Sequence[Result]) -> str:
     """The result in one sentence."""
     front = run.front(list(results))
     evaluated = sum(result.evaluation.ended for result in results)
-    work = f"{evaluated} networks in {duration(run.manifest['seconds']['total'])}"
+    work = f"{evaluated} network{'s' * (evaluated != 1)} in {duration(run.manifest['seconds']['total'])}"
     if not front:
         return f"No network on the front yet: {work}."
     first, last = (result.evaluation.losses or () for result in (front[0], front[-1]))
     names = ("cheapest", "best") if isinstance(run.definition, TableDefinition) else ("fastest", "most accurate")
-    text = f"{len(front)} network{'s' * (len(front) != 1)} on the Pareto front; the {names[0]} has {said(run, first)}, "
-    text += f"the {names[1]} {said(run, last)}; {_gain(run, results, front)}"
+    if len(front) == 1:
+        text = f"1 network on the Pareto front, with {said(run, first)}; "
+    else:
+        text = f"{len(front)} networks on the Pareto front; the {names[0]} has {said(run, first)}, "
+        text += f"the {names[1]} {said(run, last)}; "
+    text += _gain(run, results, front)
     share = run.true_share()
-    of_true = "" if share is None else f", {share:.1%} of the true front's"
+    of_true = "" if share is None else f", {_share(share)} of the true front's"
     return f"{text}hypervolume {run.manifest['hypervolume']:.3f}{of_true}; {work}."
+
+
+def _share(value: float) -> str:
+    """A share that is not whole is never said to be."""
+    return "more than 99.9%" if 0.9995 <= value < 1 else f"{value:.1%}"
 
 
 def _gain(run: Run, results: Sequence[Result], front: Sequence[Result]) -> str:

@@ -76,6 +76,7 @@ def _content(run: Run, results: list[Result], running: bool) -> dict[str, Any]:
         "tabular": run.tabular,
         "running": running,
         "written": round(time.time()),
+        "written_at": time.strftime("%H:%M"),
         "headline": headline(run, results),
         "goals": goal_lines(run),
         "header": header[:-1],

@@ -76,7 +76,8 @@ def hypervolume_figure(past: History) -> Figure:
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=HALF, layout="constrained")
         axes = figure.add_subplot()
-        axes.step(range(1, len(past.curve) + 1), past.curve, where="post", color=ACCENT, lw=1.4)
+        alone = "o" if len(past.curve) == 1 else ""  # a step of one evaluation has no length
+        axes.step(range(1, len(past.curve) + 1), past.curve, where="post", color=ACCENT, lw=1.4, marker=alone)
         axes.grid(visible=False, axis="x")
         marked = len(past.generations) <= MOST_MARKS
         for end in past.ends[:-1] if marked else ():

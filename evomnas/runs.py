@@ -8,6 +8,7 @@ import json
 import math
 import os
 import re
+import shlex
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -178,6 +179,11 @@ class Run:
         return self.definition
 
     @property
+    def argument(self) -> str:
+        """The folder as it is typed behind a command."""
+        return shlex.quote(str(self.folder))
+
+    @property
     def reference_id(self) -> str:
         """The id of the reference network."""
         if isinstance(self.definition, TableDefinition):
@@ -275,8 +281,8 @@ def check_free(folder: Path) -> None:
     check_place(folder / MANIFEST, "--out DIR")
     if (folder / MANIFEST).exists():
         raise InputError(
-            f"{folder} holds a run already: go on with it (evomnas resume {folder}), or start another with "
-            "--seed N or --out DIR"
+            f"{folder} holds a run already: go on with it (evomnas resume {shlex.quote(str(folder))}), or start "
+            "another with --seed N or --out DIR"
         )
     if folder.exists() and (not folder.is_dir() or any(not _is_partial(path) for path in folder.iterdir())):
         raise InputError(f"{folder} exists and is not an empty folder: choose another with --out DIR")

@@ -349,6 +349,7 @@ def test_an_interrupted_run_keeps_everything_and_says_how_to_go_on(sent, code, s
     assert process.returncode == code
     assert f"Go on with: evomnas resume {folder.relative_to(tmp_path)}" in errors
     assert "Traceback" not in errors
+    assert "interrupted" in (folder / "report.html").read_text()
     assert evaluated(folder) >= 2
     wait_until(lambda: not left_behind(process, tmp_path), 10)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import html
 import json
 import re
 import shutil
@@ -14,9 +15,10 @@ import typer
 from typer.testing import CliRunner
 
 from evomnas.cli.results import app
-from evomnas.definition import validate_definition
+from evomnas.definition import load_definition, validate_definition
 from evomnas.errors import InputError
-from evomnas.presentation import duration
+from evomnas.loop import search
+from evomnas.presentation import duration, headline
 from evomnas.report import LiveReport, write_report
 from evomnas.reproduce import problem_file, run_command
 from evomnas.runs import Run
@@ -298,6 +300,7 @@ def test_figures_for_papers_embed_their_fonts(shown_run, tmp_path, extension):
         (["--figures", "FILE"], "--figures takes a folder"),
         (["--templates", "FILE"], "--templates takes a folder"),
         (["--templates", "nowhere"], "there is no folder nowhere"),
+        (["--format", "svg"], "add --figures DIR"),
         (["--format", "gif"], "Invalid value"),
     ],
 )
@@ -307,6 +310,32 @@ def test_wrong_options_are_one_line(shown_run, tmp_path, arguments, message):
     result = CliRunner().invoke(app, ["report", str(shown_run.folder), *given])
     assert result.exit_code == 2
     assert message in result.output
+
+
+def test_a_folder_of_templates_without_any_is_refused(shown_run, tmp_path):
+    (tmp_path / "reprot.html").write_text("mine")
+    with pytest.raises(InputError, match="holds none of the templates .*report.html"):
+        write_report(shown_run, templates=tmp_path)
+
+
+def test_a_run_with_limits_says_what_they_are_and_what_was_beyond_them(tabular_file, tmp_path):
+    limited = load_definition(tabular_file, ["constraints.max_latency_ms=3"])
+    run = search(limited, "random", budget=30, out=tmp_path / "my run")
+    beyond = sum(one.evaluation.status == "infeasible" for one in run.results())
+    page = write_report(run).read_text()
+    assert beyond
+    assert f"{beyond} candidates were beyond the limits, and none of them was trained" in page
+    assert "max latency ms" in page
+
+
+def test_one_network_is_said_once(tabular_file, tmp_path):
+    run = search(tabular_file, budget=1, out=tmp_path / "run")
+    assert re.match(r"1 network on the Pareto front, with [^;]*; .*; 1 network in 0 s", headline(run, run.results()))
+
+
+def test_folders_are_printed_as_they_are_typed(tabular_file, tmp_path):
+    run = search(tabular_file, budget=5, out=tmp_path / "my run", time_limit_s=1e-9)
+    assert f"evomnas resume '{tmp_path}/my run'" in html.unescape(write_report(run).read_text())
 
 
 @pytest.mark.parametrize(

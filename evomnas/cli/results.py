@@ -88,8 +88,9 @@ def report(
         Path | None, typer.Option("--figures", metavar="DIR", help="Write the figures into this folder, for a paper.")
     ] = None,
     extension: Annotated[
-        FigureFormat, typer.Option("--format", help="Of the figures; fonts are embedded.")
-    ] = FigureFormat.PDF,
+        FigureFormat | None,
+        typer.Option("--format", help="Of the figures, pdf by default; fonts are embedded.", show_default=False),
+    ] = None,
     templates: Annotated[
         Path | None, typer.Option("--templates", metavar="DIR", help="Your own templates in place of evomnas's.")
     ] = None,
@@ -104,11 +105,13 @@ def report(
         raise InputError(f"there is no folder {templates} for --templates")
     if figures is not None and templates is not None:
         raise InputError("--templates change the page and --figures write files: give one of them")
+    if figures is None and extension is not None:
+        raise InputError("--format is that of the figures: add --figures DIR")
     opened = Run.open(folder)
     if figures is not None:
         from evomnas.run_figures import write_figures
 
-        for path in write_figures(opened, figures, extension):
+        for path in write_figures(opened, figures, extension or FigureFormat.PDF):
             typer.echo(path)
         return
     from evomnas.report import write_report
@@ -272,7 +275,7 @@ def find_architecture(text: str, opened: Run | None) -> Architecture:
             architecture = Architecture.parse(ask.architecture)
             if architecture.id == text:
                 return architecture
-        raise InputError(f"{opened.folder} has no network {text!r}: evomnas show {opened.folder} --all lists them")
+        raise InputError(f"{opened.folder} has no network {text!r}: evomnas show {opened.argument} --all lists them")
     if re.fullmatch(r"[0-9a-f]{8}", text):
         raise InputError(f"{text} is the id of a run's network: say which run with --run RUN")
     raise InputError(f"{unknown('network', text, NETWORKS)} (or a notation, stem32_s2-..., or an id with --run RUN)")

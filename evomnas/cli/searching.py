@@ -12,6 +12,7 @@ from dataclasses import asdict
 from enum import StrEnum
 from importlib import import_module
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -308,14 +309,16 @@ def _finish(finished: Run) -> None:
         typer.echo(line)
     failed = sum(result.evaluation.failure is not None for result in results)
     if failed:
-        typer.echo(f"{failed} candidate{'s' * (failed > 1)} failed; evomnas show {finished.folder} --failed says why.")
+        typer.echo(
+            f"{failed} candidate{'s' * (failed > 1)} failed; evomnas show {finished.argument} --failed says why."
+        )
     if finished.manifest["status"] == "out of time":
         typer.echo(f"Out of time after {duration(finished.manifest['seconds']['total'])}.")
     typer.echo(f"\nReport:  {report_path}")
     if front and not isinstance(finished.definition, TableDefinition):
-        typer.echo(f"Look:    evomnas describe {front[-1].evaluation.architecture.id} --run {finished.folder}")
+        typer.echo(f"Look:    evomnas describe {front[-1].evaluation.architecture.id} --run {finished.argument}")
     more = finished.manifest["budget"] * (1 if finished.manifest["status"] == "out of time" else 2)
-    typer.echo(f"Go on:   evomnas resume {finished.folder} --budget {more}")
+    typer.echo(f"Go on:   evomnas resume {finished.argument} --budget {more}")
 
 
 @contextmanager
@@ -328,7 +331,10 @@ def _resumable(folder: Path) -> Iterator[None]:
         if debugging():
             raise
         if (folder / "run.json").is_file():
-            typer.echo(f"Interrupted; every finished evaluation is kept. Go on with: evomnas resume {folder}", err=True)
+            typer.echo(
+                f"Interrupted; every finished evaluation is kept. Go on with: evomnas resume {quote(str(folder))}",
+                err=True,
+            )
             _close_report(folder)
         else:
             typer.echo("Interrupted before the first evaluation.", err=True)
@@ -336,12 +342,11 @@ def _resumable(folder: Path) -> Iterator[None]:
 
 
 def _close_report(folder: Path) -> None:
-    """Bring a report that was written on the way up to date: its page waits for nothing more."""
-    from evomnas.report import NAME, write_report
+    """Write the report of what there is: a page that is open waits for nothing more."""
+    from evomnas.report import write_report
     from evomnas.runs import Run
 
-    if (folder / NAME).is_file():
-        write_report(Run.open(folder))
+    write_report(Run.open(folder))
 
 
 _live: Any = None

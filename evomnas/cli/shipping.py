@@ -45,6 +45,7 @@ def train(
     """Train networks of a run in full, on all training images, and score them on the test images."""
     with _shipping(f"evomnas train {folder}") as (on_progress, say):
         from evomnas.deploy.chosen import front_networks, knee_network, most_accurate, train_chosen
+        from evomnas.report import write_report
         from evomnas.runs import Run
 
         opened = Run.open(folder)
@@ -57,6 +58,8 @@ def train(
             chosen = [one for one in chosen if one != most_accurate(opened)]
         say("reading the images")
         trained = list(train_chosen(opened, chosen, distil=teacher, device=device, on_progress=on_progress))
+        say("writing the report")
+        write_report(opened)
     if output is PlainFormat.JSON:
         typer.echo(json.dumps([_trained_row(one) for one in trained], indent=2))
     else:
@@ -197,7 +200,7 @@ def _print_trained(opened: Run, trained: Sequence[Trained]) -> None:
     if good:
         taught = " --teacher" if good[-1].folder.name.endswith("-distilled") else ""
         typer.echo(f"\nCard:    {good[-1].folder / 'README.md'}")
-        typer.echo(f"Export:  evomnas export {opened.folder} {good[-1].network.id}{taught} --quantize int8")
+        typer.echo(f"Export:  evomnas export {opened.argument} {good[-1].network.id}{taught} --quantize int8")
 
 
 def _print_baselines(found: Sequence[Baseline], folder: Path) -> None:

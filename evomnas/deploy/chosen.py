@@ -58,7 +58,7 @@ def front_networks(run: Run) -> list[Architecture]:
     assert run.images  # raises where there is nothing to build
     front = [one.evaluation.architecture for one in run.front()]
     if not front:
-        raise InputError(f"{run.folder} has no network on its front yet: go on with evomnas resume {run.folder}")
+        raise InputError(f"{run.folder} has no network on its front yet: go on with evomnas resume {run.argument}")
     return [one for one in front if isinstance(one, Architecture)]
 
 

@@ -168,7 +168,9 @@ def export_network(
     folder = network_folder(run, architecture, distilled)
     if not (folder / FACTS).is_file():
         option = " --teacher" if distilled else ""
-        raise InputError(f"{architecture.id} is not trained yet: evomnas train {run.folder} {architecture.id}{option}")
+        raise InputError(
+            f"{architecture.id} is not trained yet: evomnas train {run.argument} {architecture.id}{option}"
+        )
     facts, classifier = read_facts(folder), load_network(folder)
     say("reading the images")
     task = FullTask(definition, device)
