@@ -39,14 +39,27 @@ def run() -> None:
     signal.signal(signal.SIGINT, _interrupt)  # a shell's background jobs start with it ignored
     signal.signal(signal.SIGTERM, _interrupt)
     try:
-        app(prog_name="evomnas")
+        try:
+            app(prog_name="evomnas")
+        finally:
+            if sys.stdout is not None:  # closed by the shell
+                sys.stdout.flush()
     except KeyboardInterrupt as error:  # before or after the command's own doing
         raise SystemExit(interrupted(error)) from None
     except SystemExit as error:  # the option parser ends every interruption as one of SIGINT
         raise SystemExit(143 if _terminated and error.code == 130 else error.code) from None
+    except BrokenPipeError:
+        _discard_output()
+        raise SystemExit(1) from None
     except OSError as error:  # such as help that nobody can read
+        _discard_output()
         typer.echo(f"evomnas: the file system refused: {error}", err=True)
         raise SystemExit(1) from None
+
+
+def _discard_output() -> None:
+    """Send what is still to be printed nowhere: where it should go takes no more."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def interrupted(error: KeyboardInterrupt) -> int:
@@ -84,7 +97,7 @@ def reported(command: Callable[P, T]) -> Callable[P, T]:
         except KeyboardInterrupt as error:
             fail("interrupted", interrupted(error))
         except BrokenPipeError:  # the reader of our output has gone, as in `evomnas show RUN | head -1`
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            _discard_output()
             raise typer.Exit(1) from None
         except OSError as error:
             fail(f"the file system refused: {error}", 1)
