@@ -201,7 +201,7 @@ def test_run_ends_with_the_front_the_report_and_the_next_command(tiny_file, tmp_
     result = evomnas("run", tiny_file, "--budget", 3, "--workers", 2, cwd=tmp_path)
     assert result.returncode == 0, result.stderr
     assert "generation 0: 0 of 3 evaluated" in result.stderr
-    assert re.search(r"^\d networks? on the Pareto front; ", result.stdout, re.MULTILINE)
+    assert re.search(r"^\d networks? on the Pareto front[;,] ", result.stdout, re.MULTILINE)
     folder = tmp_path / "runs" / "tiny-nsga2-s1"
     assert (folder / "report.html").is_file()
     assert (tmp_path / "runs" / "evomnas.sqlite").is_file()
