@@ -40,6 +40,15 @@ APPLICATION_ID = 0x45564F4D  # "EVOM"
 SCHEMA_VERSION = 4
 BUSY_TIMEOUT_S = 60.0
 FULL_DISK_BYTES = 128 * 1024  # SQLite needs some room beside a database to open it
+_SINCE_4 = """
+CREATE TABLE generations (
+    run TEXT NOT NULL, generation INTEGER NOT NULL, seconds REAL NOT NULL, metrics TEXT NOT NULL,
+    PRIMARY KEY (run, generation));
+CREATE TABLE full_trainings (
+    context TEXT NOT NULL, network TEXT NOT NULL, correct INTEGER, images INTEGER, losses TEXT, seconds REAL,
+    failure TEXT, created TEXT NOT NULL, PRIMARY KEY (context, network));
+CREATE TABLE aliases (alias TEXT NOT NULL, context TEXT NOT NULL, PRIMARY KEY (alias, context));
+"""
 _SCHEMA = """
 CREATE TABLE contexts (key TEXT PRIMARY KEY, content TEXT NOT NULL);
 CREATE TABLE calibrations (
@@ -63,14 +72,7 @@ CREATE TABLE lookups (
 CREATE TABLE asks (
     run TEXT NOT NULL, position INTEGER NOT NULL, generation INTEGER NOT NULL, architecture TEXT NOT NULL,
     PRIMARY KEY (run, position));
-CREATE TABLE generations (
-    run TEXT NOT NULL, generation INTEGER NOT NULL, seconds REAL NOT NULL, metrics TEXT NOT NULL,
-    PRIMARY KEY (run, generation));
-CREATE TABLE full_trainings (
-    context TEXT NOT NULL, network TEXT NOT NULL, correct INTEGER, images INTEGER, losses TEXT, seconds REAL,
-    failure TEXT, created TEXT NOT NULL, PRIMARY KEY (context, network));
-CREATE TABLE aliases (alias TEXT NOT NULL, context TEXT NOT NULL, PRIMARY KEY (alias, context));
-"""
+""" + _SINCE_4.lstrip()
 _MIGRATIONS = {  # from the version before to this one
     2: """
 ALTER TABLE calibrations ADD COLUMN load REAL;
@@ -85,15 +87,7 @@ ALTER TABLE runs ADD COLUMN candidates TEXT NOT NULL DEFAULT '{}';
 CREATE TABLE lookups (
     context TEXT NOT NULL, architecture TEXT NOT NULL, content TEXT NOT NULL, PRIMARY KEY (context, architecture));
 """,
-    4: """
-CREATE TABLE generations (
-    run TEXT NOT NULL, generation INTEGER NOT NULL, seconds REAL NOT NULL, metrics TEXT NOT NULL,
-    PRIMARY KEY (run, generation));
-CREATE TABLE full_trainings (
-    context TEXT NOT NULL, network TEXT NOT NULL, correct INTEGER, images INTEGER, losses TEXT, seconds REAL,
-    failure TEXT, created TEXT NOT NULL, PRIMARY KEY (context, network));
-CREATE TABLE aliases (alias TEXT NOT NULL, context TEXT NOT NULL, PRIMARY KEY (alias, context));
-""",
+    4: _SINCE_4,
 }
 
 

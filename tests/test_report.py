@@ -200,8 +200,9 @@ def test_an_interrupted_search_leaves_no_page_that_waits(shown_run, tmp_path, ca
     run = Run.open(tmp_path / "copy" / "run")
     page = write_report(run, running=True)
     assert 'id="running"' in page.read_text()
-    with pytest.raises(typer.Exit), _resumable(run.folder):
+    with pytest.raises(typer.Exit) as ended, _resumable(run.folder):
         raise KeyboardInterrupt
+    assert ended.value.exit_code == 130
     assert 'id="running"' not in page.read_text()
     assert "every finished evaluation is kept" in capsys.readouterr().err
 

@@ -6,6 +6,7 @@ usage, 130 interrupted and 143 terminated, both with every finished evaluation s
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import signal
@@ -78,8 +79,9 @@ def _interrupt(signum: int, frame: object) -> NoReturn:
 
 def _leave(signum: int, frame: object) -> NoReturn:
     """Leave at once; workers end as soon as they see that nobody is left to work for."""
-    show_cursor = b"\x1b[?25h" if os.isatty(sys.stderr.fileno()) else b""  # a progress line hides it
-    os.write(sys.stderr.fileno(), show_cursor + b"evomnas: left at once; every finished evaluation is kept\n")
+    show_cursor = b"\x1b[?25h" if os.isatty(2) else b""  # a progress line hides it
+    with contextlib.suppress(OSError):  # standard error may be closed
+        os.write(2, show_cursor + b"evomnas: left at once; every finished evaluation is kept\n")
     os._exit(128 + signum)
 
 

@@ -7,11 +7,12 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from evomnas.cli.app import RunArgument, Terminated, app, debugging, reported
+from evomnas.cli.app import RunArgument, app, debugging, interrupted, reported
 from evomnas.cli.results import find_architecture
 from evomnas.cli.searching import LINE_EVERY_S, DeviceOption, SettingsOption
 from evomnas.cli.tables import PlainFormat, print_columns
@@ -43,7 +44,7 @@ def train(
     output: FormatOption = PlainFormat.TABLE,
 ) -> None:
     """Train networks of a run in full, on all training images, and score them on the test images."""
-    with _shipping(f"evomnas train {folder}") as (on_progress, say):
+    with _shipping(f"evomnas train {quote(str(folder))}") as (on_progress, say):
         from evomnas.deploy.chosen import front_networks, knee_network, most_accurate, train_chosen
         from evomnas.report import write_report
         from evomnas.runs import Run
@@ -143,7 +144,7 @@ def export(
     """Export a trained network, run each file on the test images, and measure it."""
     if quantize not in (None, "int8"):
         raise InputError(f"--quantize knows int8 alone, not {quantize!r}")
-    with _shipping(f"evomnas export {folder} {arch}") as (_, say):
+    with _shipping(f"evomnas export {quote(str(folder))} {arch}") as (_, say):
         from evomnas.deploy.exporting import Request, export_network
         from evomnas.runs import Run
 
@@ -288,7 +289,7 @@ def _shipping(command: str) -> Iterator[tuple[Callable[[str, int, int, float], N
         if debugging():
             raise
         typer.echo(f"Interrupted; what was done is kept. Go on with the same command: {command} ...", err=True)
-        raise typer.Exit(143 if isinstance(error, Terminated) else 130) from None
+        raise typer.Exit(interrupted(error)) from None
     finally:
         if bar.live.is_started:
             bar.stop()
