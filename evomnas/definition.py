@@ -25,6 +25,7 @@ from pydantic_core import ErrorDetails
 from evomnas import registry
 from evomnas.architecture import Architecture
 from evomnas.errors import InputError, unknown
+from evomnas.latency.address import LOCAL, parse_target
 from evomnas.space import SearchSpace
 from evomnas.table import Table, TabularArchitecture, TabularSpace
 
@@ -36,6 +37,11 @@ MAX_COST = 1e100  # beyond it arithmetic overflows
 
 def _registered(group: str) -> AfterValidator:
     return AfterValidator(partial(registry.check, group))
+
+
+def _checked_target(target: str) -> str:
+    parse_target(target)
+    return target
 
 
 class _Section(BaseModel):
@@ -146,7 +152,7 @@ class LatencySection(_Section):
     """
 
     runtime: Annotated[str, _registered("runtimes")] = "onnxruntime"
-    target: str = "local"
+    target: Annotated[str, AfterValidator(_checked_target)] = LOCAL
     method: Literal["network", "layers"] = "network"
     threads: Count = 1
     batch: Count = 1

@@ -20,9 +20,10 @@ from evomnas.definition import ProblemDefinition
 from evomnas.errors import InputError
 from evomnas.evaluation import Cost, Failure, Measurement
 from evomnas.latency import protocol
+from evomnas.latency.address import LOCAL, parse_target
 from evomnas.latency.protocol import Calibration, Ratio
 from evomnas.latency.runtimes import Prepared, open_runtime
-from evomnas.latency.targets import LOCAL, open_device, parse_target
+from evomnas.latency.targets import open_device
 from evomnas.machine import user_folder
 from evomnas.zoo import fitted, published
 

@@ -66,10 +66,11 @@ def test_paths_are_relative_to_the_file_or_to_where_the_override_was_typed(tiny_
                 "space.ops=['convv']",
                 "space.kernels=[4]",
                 "training.epoch=2",
+                "latency.target=ssh://",
             ],
             "(?=.*space: unknown op 'convv')(?=.*kernel size 4)(?=.*did you mean digits)(?=.*unknown runtime 'onyx')"
             "(?=.*unknown training.optimizer 'sdg': there are adamw, rmsprop, sgd; did you mean sgd)"
-            "(?=.*unknown key 'training.epoch')",
+            "(?=.*unknown key 'training.epoch')(?=.*latency.target: cannot read the target 'ssh://')",
         ),
         (
             "digits",

@@ -28,8 +28,8 @@ from evomnas.deploy.onnx_format import OnnxFormat
 from evomnas.deploy.saving import FACTS, load_network, read_facts
 from evomnas.errors import InputError, unknown
 from evomnas.evaluation import Failure, Score
+from evomnas.latency.address import LOCAL
 from evomnas.latency.runtimes import Floats, Prepared, Runtime, open_runtime
-from evomnas.latency.targets import LOCAL
 from evomnas.meter import Meter, Setting, prepare_here
 from evomnas.network import Network
 from evomnas.runs import Run, write_atomically

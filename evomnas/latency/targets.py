@@ -10,14 +10,12 @@ from __future__ import annotations
 
 import contextlib
 import json
-import re
 import shlex
 import subprocess
 import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from functools import partial
 from importlib import resources
 from typing import Any, Protocol, cast
@@ -27,6 +25,7 @@ import numpy as np
 from evomnas.errors import InputError
 from evomnas.evaluation import Failure
 from evomnas.latency import agent, lock
+from evomnas.latency.address import Address, parse_target
 from evomnas.latency.protocol import (
     PROCESSOR,
     TIME_LIMIT_S,
@@ -41,13 +40,8 @@ from evomnas.latency.protocol import (
 from evomnas.latency.runtimes import Floats, Prepared, Runtime, check_output, installed_version
 from evomnas.machine import describe_machine
 
-LOCAL = "local"
 GREETING_S, LOADING_S = 30.0, 300.0  # after which a machine that does not answer counts as lost
 RETRIES_S = (1.0, 3.0, 9.0)  # pauses before a lost connection is tried again
-_URL = re.compile(
-    r"ssh://(?:(?P<user>[A-Za-z0-9_][A-Za-z0-9_.-]*)@)?(?P<host>[A-Za-z0-9_][A-Za-z0-9_.-]*|\[[0-9A-Fa-f:.%a-z]+\])"
-    r"(?::(?P<port>[0-9]{1,5}))?(?P<python>/\S+)?/?"
-)
 _SENT = ("machine", "latency/lock", "latency/protocol", "latency/onnxruntime", "latency/agent")
 Measured = Iterator[tuple[int, "Ratio | Failure"]]
 
@@ -82,32 +76,6 @@ def open_device(target: str, runtime: Runtime, threads: int) -> Device:
     """
     address = parse_target(target)
     return LocalDevice(runtime, threads) if address is None else SshDevice(address, threads)
-
-
-@dataclass(frozen=True)
-class Address:
-    """What an ssh target says; None leaves it to OpenSSH's configuration."""
-
-    target: str
-    host: str
-    user: str | None = None
-    port: int | None = None
-    python: str = "python3"
-
-
-def parse_target(target: str) -> Address | None:
-    """The address of an ssh target; None for this machine.
-
-    Raises:
-        InputError: The target is neither.
-    """
-    if target == LOCAL:
-        return None
-    match = _URL.fullmatch(target)
-    port = None if match is None or match["port"] is None else int(match["port"])
-    if match is None or (port is not None and not 0 < port < 65536):
-        raise InputError(f"cannot read the target {target!r}: write local, or ssh://user@host:port")
-    return Address(target, match["host"].strip("[]"), match["user"], port, match["python"] or "python3")
 
 
 class LocalDevice:
