@@ -34,61 +34,11 @@ from evomnas.evaluation import (
     Training,
 )
 from evomnas.latency.protocol import Calibration
+from evomnas.schema import APPLICATION_ID, MIGRATIONS, SCHEMA, SCHEMA_VERSION
 from evomnas.table import TabularArchitecture
 
-APPLICATION_ID = 0x45564F4D  # "EVOM"
-SCHEMA_VERSION = 4
 BUSY_TIMEOUT_S = 60.0
 FULL_DISK_BYTES = 128 * 1024  # SQLite needs some room beside a database to open it
-_SINCE_4 = """
-CREATE TABLE generations (
-    run TEXT NOT NULL, generation INTEGER NOT NULL, seconds REAL NOT NULL, metrics TEXT NOT NULL,
-    PRIMARY KEY (run, generation));
-CREATE TABLE full_trainings (
-    context TEXT NOT NULL, network TEXT NOT NULL, correct INTEGER, images INTEGER, losses TEXT, seconds REAL,
-    failure TEXT, created TEXT NOT NULL, PRIMARY KEY (context, network));
-CREATE TABLE aliases (alias TEXT NOT NULL, context TEXT NOT NULL, PRIMARY KEY (alias, context));
-"""
-_SCHEMA = """
-CREATE TABLE contexts (key TEXT PRIMARY KEY, content TEXT NOT NULL);
-CREATE TABLE calibrations (
-    context TEXT PRIMARY KEY, latency_ms REAL NOT NULL, samples_ms TEXT NOT NULL, created TEXT NOT NULL,
-    load REAL);
-CREATE TABLE measurements (
-    context TEXT NOT NULL, architecture TEXT NOT NULL, latency_ms REAL, low_ms REAL, high_ms REAL, ratio REAL,
-    samples TEXT, seconds REAL, params INTEGER, macs INTEGER, se_macs INTEGER, failure TEXT,
-    created TEXT NOT NULL, precise INTEGER, load REAL, PRIMARY KEY (context, architecture));
-CREATE TABLE layers (
-    context TEXT NOT NULL, layer TEXT NOT NULL, ratio REAL NOT NULL, PRIMARY KEY (context, layer));
-CREATE TABLE trainings (
-    context TEXT NOT NULL, architecture TEXT NOT NULL, accuracy REAL, losses TEXT, seconds REAL, failure TEXT,
-    created TEXT NOT NULL, PRIMARY KEY (context, architecture));
-CREATE TABLE runs (
-    id TEXT PRIMARY KEY, algorithm TEXT NOT NULL, seed INTEGER NOT NULL, definition TEXT NOT NULL,
-    proxy TEXT NOT NULL, device TEXT NOT NULL, created TEXT NOT NULL, options TEXT NOT NULL DEFAULT '{}',
-    candidates TEXT NOT NULL DEFAULT '{}');
-CREATE TABLE lookups (
-    context TEXT NOT NULL, architecture TEXT NOT NULL, content TEXT NOT NULL, PRIMARY KEY (context, architecture));
-CREATE TABLE asks (
-    run TEXT NOT NULL, position INTEGER NOT NULL, generation INTEGER NOT NULL, architecture TEXT NOT NULL,
-    PRIMARY KEY (run, position));
-""" + _SINCE_4.lstrip()
-_MIGRATIONS = {  # from the version before to this one
-    2: """
-ALTER TABLE calibrations ADD COLUMN load REAL;
-ALTER TABLE measurements ADD COLUMN precise INTEGER;
-ALTER TABLE measurements ADD COLUMN load REAL;
-CREATE TABLE layers (
-    context TEXT NOT NULL, layer TEXT NOT NULL, ratio REAL NOT NULL, PRIMARY KEY (context, layer));
-""",
-    3: """
-ALTER TABLE runs ADD COLUMN options TEXT NOT NULL DEFAULT '{}';
-ALTER TABLE runs ADD COLUMN candidates TEXT NOT NULL DEFAULT '{}';
-CREATE TABLE lookups (
-    context TEXT NOT NULL, architecture TEXT NOT NULL, content TEXT NOT NULL, PRIMARY KEY (context, architecture));
-""",
-    4: _SINCE_4,
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +46,7 @@ class RunRecord:
     """A run's settings.
 
     `proxy` and `device` are the contexts of its trainings and measurements, both a table's on tabular problems;
-    `definition`, the algorithm's `options` and what `candidates` may take are JSON.
+    `definition`, the algorithm's `options`, what `candidates` may take and the `manner` of the search are JSON.
     """
 
     id: str
@@ -108,6 +58,7 @@ class RunRecord:
     created: str
     options: str = "{}"
     candidates: str = "{}"
+    manner: str = "{}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,13 +123,13 @@ class Archive:
             self._connection.execute("PRAGMA journal_mode = WAL")
             with self._transaction():
                 if self._connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0:
-                    self._script(_SCHEMA)
+                    self._script(SCHEMA)
                     self._connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
                     self._connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
         elif version < SCHEMA_VERSION:
             with self._transaction():
                 for step in range(self._pragma("user_version") + 1, SCHEMA_VERSION + 1):
-                    self._script(_MIGRATIONS[step])
+                    self._script(MIGRATIONS[step])
                 self._connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
 
     def _script(self, statements: str) -> None:
