@@ -170,7 +170,7 @@ def test_an_archive_of_another_version_is_refused(tmp_path):
     Archive(path).close()
     with sqlite3.connect(path) as connection:
         connection.execute("PRAGMA user_version = 99")
-    with pytest.raises(InputError, match="has version 99, this evomnas reads up to 4: update evomnas"):
+    with pytest.raises(InputError, match="has version 99, this evomnas reads up to 5: update evomnas"):
         Archive(path)
 
 
