@@ -116,7 +116,8 @@ class Archive:
         except sqlite3.Error as error:
             if str(path) != ":memory:" and shutil.disk_usage(Path(path).resolve().parent).free < FULL_DISK_BYTES:
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from None
-            raise InputError(f"cannot use {path} as an archive: {error}; name another file with --archive") from None
+            hint = "name another file with --archive" if create else "bring back a copy of it"
+            raise InputError(f"cannot use {path} as an archive: {error}; {hint}") from None
 
     def _check_or_create(self, create: bool) -> None:
         identity = self._pragma("application_id")
@@ -187,7 +188,8 @@ class Archive:
     def add_context(self, content: Mapping[str, Any]) -> str:
         """Keep what a context means; returns its key."""
         key = context_key(content)
-        self._insert("contexts", {"key": key, "content": json.dumps(content, sort_keys=True)})
+        if self._row("contexts", key=key) is None:  # what is known can be looked up where nothing can be written
+            self._insert("contexts", {"key": key, "content": json.dumps(content, sort_keys=True)})
         return key
 
     def context(self, key: str) -> dict[str, Any]:
@@ -220,12 +222,14 @@ class Archive:
         self._insert("layers", {"context": device, "layer": layer, "ratio": ratio})
 
     def add_alias(self, alias: str, context: str) -> None:
-        """Keep by which key those know a context who have not read the images that it depends on."""
-        self._insert("aliases", {"alias": alias, "context": context})
+        """Keep, as the last, by which key those know a context who have not read the images that it depends on."""
+        if self.aliased(alias)[-1:] != [context]:
+            with self._transaction():
+                self._connection.execute("INSERT OR REPLACE INTO aliases VALUES (?, ?)", (alias, context))
 
     def aliased(self, alias: str) -> list[str]:
-        """The contexts of an alias."""
-        rows = self._connection.execute("SELECT context FROM aliases WHERE alias = ? ORDER BY context", (alias,))
+        """The contexts of an alias, the latest last."""
+        rows = self._connection.execute("SELECT context FROM aliases WHERE alias = ? ORDER BY rowid", (alias,))
         return [row["context"] for row in rows]
 
     # --- evaluations -----------------------------------------------------------------------------------

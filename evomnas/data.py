@@ -102,43 +102,46 @@ def load_dataset(section: DataSection) -> Dataset:
     Raises:
         InputError: The data set is unknown, missing, unreadable or too small to be split.
     """
-    source = _training_images(section)
+    return split_for_search(load_training_images(section), section)
+
+
+def split_for_search(images: LabelledImages, section: DataSection) -> Dataset:
+    """What a search sees of all that may be trained on.
+
+    Raises:
+        InputError: `data.train_images` is smaller than the number of classes.
+    """
+    train, validation = _split(images.labels, section.validation)
+    if section.train_images is not None and section.train_images < len(train):
+        if section.train_images < len(images.classes):
+            raise InputError(f"data.train_images must be at least the number of classes, {len(images.classes)}")
+        kept, _ = _split(images.labels[train], 1 - section.train_images / len(train))
+        train = train[kept[: section.train_images]]
+    return Dataset(
+        images.images[train],
+        images.labels[train],
+        images.images[validation],
+        images.labels[validation],
+        images.classes,
+    )
+
+
+def load_training_images(section: DataSection) -> LabelledImages:
+    """All that may be trained on, validation images included, at the resolution.
+
+    Raises:
+        InputError: The data set is unknown, missing, unreadable or too small to be split.
+    """
+    source: TrainingImages = registry.load("datasets", section.dataset)(section)
     counts = np.bincount(source.labels, minlength=len(source.classes))
     fewest = int(counts.min()) if len(counts) else 0
     if len(source.classes) < 2 or fewest < 2:
         rare = source.classes[int(counts.argmin())] if len(source.classes) else "none"
         raise InputError(
-            f"data set {section.dataset}: a search needs at least 2 classes with 2 training images each; "
-            f"there are {len(source.classes)} classes and class {rare!r} has {fewest}"
+            f"data set {section.dataset}: there must be at least 2 classes with 2 training images each, beside what is "
+            f"kept aside for the test; there are {len(source.classes)} classes and class {rare!r} has {fewest}"
         )
-    train, validation = _split(source.labels, section.validation)
-    if section.train_images is not None and section.train_images < len(train):
-        if section.train_images < len(source.classes):
-            raise InputError(f"data.train_images must be at least the number of classes, {len(source.classes)}")
-        kept, _ = _split(source.labels[train], 1 - section.train_images / len(train))
-        train = train[kept[: section.train_images]]
-    images = _to_channels_first(source.images)
-    return Dataset(
-        _resize(images[train], section.resolution),
-        source.labels[train],
-        _resize(images[validation], section.resolution),
-        source.labels[validation],
-        source.classes,
-    )
-
-
-def load_training_images(section: DataSection) -> LabelledImages:
-    """All that may be trained on, validation images included, for the full training of a chosen network.
-
-    Raises:
-        InputError: The data set is unknown, missing or unreadable.
-    """
-    return LabelledImages.of(_training_images(section), section.resolution)
-
-
-def _training_images(section: DataSection) -> TrainingImages:
-    source: TrainingImages = registry.load("datasets", section.dataset)(section)
-    return source
+    return LabelledImages.of(source, section.resolution)
 
 
 def _split(labels: Labels, share: float) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -250,7 +253,7 @@ def read_folder(section: DataSection, part: Part) -> TrainingImages:
     if not root.is_dir():
         raise InputError(f"data.path {root} is not a folder")
     has_train = (root / "train").is_dir()
-    place = root / "train" if part == "train" and has_train else _test_folder(root) if has_train else root
+    place = root / "train" if part == "train" and has_train else test_folder(root) if has_train else root
     folders = sorted(path for path in place.iterdir() if _visible(path) and path.is_dir())
     files = [
         (path, label)
@@ -263,7 +266,7 @@ def read_folder(section: DataSection, part: Part) -> TrainingImages:
             f"no images in {place}: expected one sub-folder of images per class ({', '.join(IMG_EXTENSIONS)})"
         )
     labels = np.array([label for _, label in files], dtype=np.int64)
-    if not has_train and np.bincount(labels, minlength=len(folders)).min() > 1:
+    if not has_train:
         train, test = _split(labels, TEST_SHARE)
         chosen = train if part == "train" else test
         files, labels = [files[index] for index in chosen], labels[chosen]
@@ -271,7 +274,12 @@ def read_folder(section: DataSection, part: Part) -> TrainingImages:
     return TrainingImages(images, labels, tuple(folder.name for folder in folders))
 
 
-def _test_folder(root: Path) -> Path:
+def test_folder(root: Path) -> Path:
+    """Where the test images of a folder with a sub-folder `train` are.
+
+    Raises:
+        InputError: There are none.
+    """
     found = next((root / name for name in ("test", "val") if (root / name).is_dir()), None)
     if found is None:
         raise InputError(f"{root} has a folder train and none called test or val: put the test images there")
@@ -356,5 +364,7 @@ def _required_path(section: DataSection, example: str) -> Path:
     if section.path is None:
         raise InputError(f"data set {section.dataset} needs a path: --set data.path={example}")
     if not section.path.exists():
-        raise InputError(f"data.path {section.path} does not exist: --set data.path={example} names the data")
+        raise InputError(
+            f"data.path {section.path} does not exist: --set data.path={example} names the data, or --data for a run"
+        )
     return section.path

@@ -31,16 +31,23 @@ class Finished:
     measurement: Measurement | Failure | None
 
 
-def alias(definition: ProblemDefinition) -> str:
-    """By what those know a problem's full trainings who have not read its images, as a report."""
-    data = definition.data.model_dump(mode="json", include={"dataset", "path", "resolution", "augment"})
-    return context_key({"data": data, "full": definition.full.model_dump(mode="json")})
+def alias(definition: ProblemDefinition, searched: str) -> str:
+    """By what those know a problem's full trainings who have not read its images, as a report.
+
+    Args:
+        definition: The problem.
+        searched: The fingerprint of the images that its searches saw.
+    """
+    augment = definition.data.model_dump(mode="json", include={"augment"})
+    return context_key({"searched": searched, "full": definition.full.model_dump(mode="json")} | augment)
 
 
 def finished(run: Run) -> list[Finished]:
-    """All that were trained in full on a run's problem, the most accurate first."""
+    """All that were trained in full on a run's images and scored on the latest test split, the most accurate first."""
     found: dict[str, FullTraining] = {}
-    for key in run.archive.aliased(alias(run.images)):
+    keys = run.archive.aliased(alias(run.images, run.searched))
+    tests = {key: run.archive.context(key)["test"] for key in keys}
+    for key in (one for one in keys if tests[one] == tests[keys[-1]]):
         for notation, result in run.archive.full_trainings(key).items():
             if isinstance(result, FullTraining):
                 found.setdefault(notation, result)

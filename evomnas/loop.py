@@ -118,6 +118,7 @@ def resume(
     folder: Path | str,
     *,
     budget: int | None = None,
+    data: Path | None = None,
     time_limit_s: float | None = None,
     workers: Workers = 0,
     device: str = "auto",
@@ -126,13 +127,16 @@ def resume(
 ) -> Run:
     """Go on with a run that was stopped, or with a larger budget; arguments as for `search`.
 
-    What a candidate may take belongs to the run, as what failed by it was told to the algorithm.
+    What a candidate may take belongs to the run, as what failed by it was told to the algorithm. `data` is where the
+    images are, if they were moved since.
 
     Raises:
         InputError: The folder holds no run, the budget is smaller than before, or the images have changed.
     """
     started = time.perf_counter()
     run = Run.open(Path(folder))
+    if data is not None:
+        run.read_data_from(data)
     old = int(run.manifest["budget"])
     budget = old if budget is None else budget
     check_settings(budget, 0, time_limit_s, workers)

@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from evomnas.architecture import Architecture
 from evomnas.archive import Archive, Ask, RunRecord
 from evomnas.definition import AnyDefinition, ProblemDefinition, TableDefinition, validate_definition
 from evomnas.errors import InputError
@@ -211,6 +212,21 @@ class Run:
         if isinstance(self.definition, TableDefinition):
             raise InputError(f"{self.folder} searched a table: its networks cannot be built or measured")
         return self.definition
+
+    @property
+    def searched(self) -> str:
+        """The fingerprint of the images that it searched with."""
+        return str(self.archive.context(self.record.proxy)["data"])
+
+    def read_data_from(self, path: Path) -> None:
+        """Let its images be read elsewhere than where they were when it began."""
+        data = self.images.data.model_copy(update={"path": path.expanduser().resolve()})
+        self.definition = self.images.model_copy(update={"data": data})
+
+    def typed(self, architecture: Architecture) -> str:
+        """An architecture as it is typed behind a command: by its id where the run has it, else by its notation."""
+        known = any(one.architecture == str(architecture) for one in self.asks)
+        return architecture.id if known else shlex.quote(str(architecture))
 
     @property
     def argument(self) -> str:

@@ -16,9 +16,21 @@ from evomnas.data import (
     read_folder,
     read_npz,
     read_torchvision,
+    test_folder,
 )
 from evomnas.definition import DataSection
 from evomnas.errors import InputError
+
+
+def check_test_split(section: DataSection) -> None:
+    """Raise InputError where a data set has no test split, before a training takes hours; nothing of it is read."""
+    if section.dataset not in registry.available("testsplits"):
+        raise InputError(
+            f"the data set {section.dataset} has no test split: register a function of that name in the group "
+            "evomnas.testsplits, as CONTRIBUTING.md says"
+        )
+    if section.dataset == "image-folder" and section.path is not None and (section.path / "train").is_dir():
+        test_folder(section.path)
 
 
 def load_test_images(section: DataSection, training: LabelledImages) -> LabelledImages:
@@ -27,11 +39,7 @@ def load_test_images(section: DataSection, training: LabelledImages) -> Labelled
     Raises:
         InputError: There are none, they cannot be read, or their classes or channels are not those of `training`.
     """
-    if section.dataset not in registry.available("testsplits"):
-        raise InputError(
-            f"the data set {section.dataset} has no test split: register a function of that name in the group "
-            "evomnas.testsplits, as CONTRIBUTING.md says"
-        )
+    check_test_split(section)
     source: TrainingImages = registry.load("testsplits", section.dataset)(section)
     strange = sorted(set(source.classes) - set(training.classes))
     if strange:

@@ -104,7 +104,7 @@ def reported(command: Callable[P, T]) -> Callable[P, T]:
         except OSError as error:
             fail(f"the file system refused: {error}", 1)
         except sqlite3.Error as error:
-            fail(f"the archive cannot be used: {error}; name another with --archive, or bring back a copy of it", 1)
+            fail(f"the archive cannot be used: {error}; it must be whole, on a disk that can be written to", 1)
         except Exception as error:
             fail(f"{type(error).__name__}: {error} (evomnas --debug ... shows where)", 1)
 

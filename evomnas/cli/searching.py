@@ -48,6 +48,10 @@ SettingsOption = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a value of the problem file.")
 ]
 DeviceOption = Annotated[str, typer.Option("--device", help="Trains the networks: auto, cpu or cuda.")]
+DataOption = Annotated[
+    Path | None,
+    typer.Option("--data", metavar="PATH", help="Where the run's images are now, if moved.", show_default=False),
+]
 CandidateTimeOption = Annotated[
     str | None,
     typer.Option(
@@ -178,6 +182,7 @@ def resume(
     budget: Annotated[
         int | None, typer.Option("--budget", help="A larger budget than before.", show_default=False)
     ] = None,
+    data: DataOption = None,
     time_limit: TimeOption = None,
     workers: WorkersOption = None,
     device: DeviceOption = "auto",
@@ -194,8 +199,8 @@ def resume(
         where = _workers(executor, workers, device, ray_address, candidate_cpus, candidate_gpus)
         with _resumable(folder):
             finished = resume_search(
-                folder, budget=budget, time_limit_s=limit, workers=where, device=device, on_progress=on_progress,
-                on_generation=_live_report(),
+                folder, budget=budget, data=data, time_limit_s=limit, workers=where, device=device,
+                on_progress=on_progress, on_generation=_live_report(),
             )  # fmt: skip
             _finish(finished)
 

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import json
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from shlex import quote
+from shlex import join, quote
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from evomnas.cli.app import RunArgument, app, debugging, interrupted, reported
 from evomnas.cli.results import find_architecture
-from evomnas.cli.searching import LINE_EVERY_S, DeviceOption, SettingsOption
-from evomnas.cli.tables import PlainFormat, print_columns
+from evomnas.cli.searching import LINE_EVERY_S, DataOption, DeviceOption, SettingsOption
+from evomnas.cli.tables import PlainFormat, print_columns, working
 from evomnas.errors import InputError
 
 if TYPE_CHECKING:  # imported where they are used, so that --help does not wait for torch
@@ -40,16 +41,15 @@ def train(
     teacher: Annotated[
         bool, typer.Option("--teacher", help="Let the front's most accurate network teach (knowledge distillation).")
     ] = False,
+    data: DataOption = None,
     device: DeviceOption = "auto",
     output: FormatOption = PlainFormat.TABLE,
 ) -> None:
     """Train networks of a run in full, on all training images, and score them on the test images."""
-    with _shipping(f"evomnas train {quote(str(folder))}") as (on_progress, say):
+    with _shipping() as (on_progress, say):
         from evomnas.deploy.chosen import front_networks, knee_network, most_accurate, train_chosen
-        from evomnas.report import write_report
-        from evomnas.runs import Run
 
-        opened = Run.open(folder)
+        opened = _opened(folder, data)
         if [bool(archs), front, knee].count(True) != 1:
             raise InputError(f"train takes networks, as evomnas train {folder} ID, or one of --front and --knee")
         chosen = [find_architecture(one, opened) for one in archs or []]
@@ -59,12 +59,15 @@ def train(
             chosen = [one for one in chosen if one != most_accurate(opened)]
         say("reading the images")
         trained = list(train_chosen(opened, chosen, distil=teacher, device=device, on_progress=on_progress))
-        say("writing the report")
-        write_report(opened)
     if output is PlainFormat.JSON:
         typer.echo(json.dumps([_trained_row(one) for one in trained], indent=2))
     else:
-        _print_trained(opened, trained)
+        _print_trained(opened, trained, data)
+    with working() as say:
+        from evomnas.report import write_report
+
+        say("writing the report")
+        write_report(opened)
     if any(_score(one.result) is None for one in trained):
         raise typer.Exit(1)
 
@@ -94,8 +97,7 @@ def baselines(
     output: FormatOption = PlainFormat.TABLE,
 ) -> None:
     """Train and measure networks from the shelf under a problem's own recipe, on its data and device."""
-    with _shipping(f"evomnas baselines {problem}") as (on_progress, say):
-        from evomnas.archive import Archive
+    with _shipping() as (on_progress, say):
         from evomnas.definition import TableDefinition, load_definition
         from evomnas.deploy.baselines import default_names, to_dict, train_baselines
         from evomnas.loop import ARCHIVE
@@ -105,9 +107,8 @@ def baselines(
             raise InputError(f"{definition.name} is a table: there are no images to train networks from the shelf on")
         path = archive or Path("runs") / ARCHIVE
         place = out or path.parent / "baselines" / definition.name
-        path.parent.mkdir(parents=True, exist_ok=True)
         found = train_baselines(
-            definition, names or default_names(), Archive(path.resolve()), place, device=device,
+            definition, names or default_names(), path.resolve(), place, device=device,
             on_progress=on_progress, say=say,
         )  # fmt: skip
     if output is PlainFormat.JSON:
@@ -138,17 +139,17 @@ def export(
     ] = None,
     huffman: Annotated[bool, typer.Option("--huffman", help="Say what Huffman-coded int8 weights would take.")] = False,
     teacher: Annotated[bool, typer.Option("--teacher", help="The network that was trained with --teacher.")] = False,
+    data: DataOption = None,
     device: DeviceOption = "auto",
     output: FormatOption = PlainFormat.TABLE,
 ) -> None:  # fmt: skip
     """Export a trained network, run each file on the test images, and measure it."""
     if quantize not in (None, "int8"):
         raise InputError(f"--quantize knows int8 alone, not {quantize!r}")
-    with _shipping(f"evomnas export {quote(str(folder))} {arch}") as (_, say):
+    with _shipping() as (_, say):
         from evomnas.deploy.exporting import Request, export_network
-        from evomnas.runs import Run
 
-        opened = Run.open(folder)
+        opened = _opened(folder, data)
         request = Request(tuple(dict.fromkeys(to or ["onnx"])), quantize is not None, prune, factorize, huffman)
         place, score, exports = export_network(
             opened, find_architecture(arch, opened), request, distilled=teacher, device=device, say=say
@@ -157,6 +158,15 @@ def export(
         typer.echo(json.dumps([_export_row(one) for one in exports], indent=2))
     else:
         _print_exports(exports, score, place)
+
+
+def _opened(folder: Path, data: Path | None) -> Run:
+    from evomnas.runs import Run
+
+    opened = Run.open(folder)
+    if data is not None:
+        opened.read_data_from(data)
+    return opened
 
 
 def _score(result: object) -> Score | None:
@@ -189,7 +199,9 @@ def _trained_row(one: Trained) -> dict[str, Any]:
     }
 
 
-def _print_trained(opened: Run, trained: Sequence[Trained]) -> None:
+def _print_trained(opened: Run, trained: Sequence[Trained], data: Path | None) -> None:
+    from evomnas.architecture import Architecture
+
     rows = []
     for one in trained:
         latency = "-" if one.measurement is None else f"{one.measurement.latency_ms:.4f}"
@@ -199,9 +211,12 @@ def _print_trained(opened: Run, trained: Sequence[Trained]) -> None:
     print_columns(header, rows, left=1)
     good = [one for one in trained if _score(one.result) is not None]
     if good:
-        taught = " --teacher" if good[-1].folder.name.endswith("-distilled") else ""
+        network = good[-1].network
+        assert isinstance(network, Architecture)
+        options = " --teacher" * good[-1].folder.name.endswith("-distilled")
+        options += "" if data is None else f" --data {quote(str(data))}"
         typer.echo(f"\nCard:    {good[-1].folder / 'README.md'}")
-        typer.echo(f"Export:  evomnas export {opened.argument} {good[-1].network.id}{taught} --quantize int8")
+        typer.echo(f"Export:  evomnas export {opened.argument} {opened.typed(network)}{options} --quantize int8")
 
 
 def _print_baselines(found: Sequence[Baseline], folder: Path) -> None:
@@ -252,7 +267,7 @@ def _kib(size: int | None) -> str:
 
 
 @contextmanager
-def _shipping(command: str) -> Iterator[tuple[Callable[[str, int, int, float], None], Callable[[str], None]]]:
+def _shipping() -> Iterator[tuple[Callable[[str, int, int, float], None], Callable[[str], None]]]:
     """A progress bar of epochs and a line of words, on standard error; an interruption says how to go on."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -288,7 +303,10 @@ def _shipping(command: str) -> Iterator[tuple[Callable[[str, int, int, float], N
         bar.stop()
         if debugging():
             raise
-        typer.echo(f"Interrupted; what was done is kept. Go on with the same command: {command} ...", err=True)
+        typer.echo(
+            f"Interrupted; what was done is kept. Go on with the same command: {join(['evomnas', *sys.argv[1:]])}",
+            err=True,
+        )
         raise typer.Exit(interrupted(error)) from None
     finally:
         if bar.live.is_started:

@@ -52,7 +52,7 @@ def default_names() -> list[str]:
 def train_baselines(
     definition: ProblemDefinition,
     names: Sequence[str],
-    archive: Archive,
+    path: Path,
     folder: Path,
     *,
     device: str = "auto",
@@ -64,7 +64,7 @@ def train_baselines(
     Args:
         definition: The problem.
         names: Networks of torchvision's, or published ones, with a width multiplier if need be.
-        archive: Where the problem's runs keep theirs.
+        path: The archive of the problem's runs; made if need be, once names and images have proven right.
         folder: Every trained network goes to a folder of its name in here.
         device: `auto`, `cpu` or `cuda`.
         on_progress: Told a network's name, the epochs done, all epochs and the last epoch's mean loss.
@@ -81,6 +81,8 @@ def train_baselines(
     smallest = min(resolution, definition.latency_resolution)
     reasons = {name: reason_against(one, channels, smallest) for name, one in networks.items()}
     usable = {name: one for name, one in networks.items() if reasons[name] is None}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    archive = Archive(path)
     meter = Meter(
         problem_setting(definition, classes, channels),
         lambda one: prepare_here(problem_setting(definition, classes, channels), one)[1],

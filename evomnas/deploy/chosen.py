@@ -6,17 +6,17 @@ run's folder: `networks/ID`, or `networks/ID-distilled` where a teacher took par
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from evomnas.architecture import Architecture
-from evomnas.archive import Archive
+from evomnas.archive import Archive, context_key
+from evomnas.classifier import Classifier
 from evomnas.deploy.card import model_card
 from evomnas.deploy.full import FullTask, Teacher
-from evomnas.deploy.saving import CARD, FACTS, WEIGHTS, load_network, read_facts, save_network
+from evomnas.deploy.saving import FACTS, Facts, load_network, read_facts, said, save_network
 from evomnas.errors import InputError
 from evomnas.evaluation import Failure, FullTraining, Measurement, TrainingDiverged
 from evomnas.finished import alias
@@ -109,7 +109,7 @@ def train_chosen(
             f"{taught_by.id} is the front's most accurate network, the teacher: name another one with --teacher"
         )
     task = FullTask(definition, device)
-    check_classes(run, task)
+    check_images(run, task)
     keeper = Keeper(task, run.archive, device_context(run))
     results = {str(one.evaluation.architecture): one for one in run.results()}
     teacher = None
@@ -126,13 +126,18 @@ def train_chosen(
         yield keeper.train(architecture, folder, origin, teacher, on_progress)
 
 
-def check_classes(run: Run, task: FullTask) -> None:
-    """Raise InputError where a problem's images no longer have the classes or channels that its run searched with."""
+def check_images(run: Run, task: FullTask) -> None:
+    """Raise InputError where a problem's images are no longer those that its run searched with."""
     shape = run.shape
     found = {"classes": len(task.training.classes), "channels": task.training.channels}
     for name, value in found.items():
         if value != shape[name]:
             raise InputError(f"{run.folder} searched images with {shape[name]} {name}, its data now have {value}")
+    if task.searched != run.searched:
+        raise InputError(
+            f"the images of {run.folder} have changed since its search: bring them back, or search them as they are "
+            "with evomnas run and another --out DIR"
+        )
 
 
 def device_context(run: Run) -> tuple[str, dict[str, Any]]:
@@ -154,14 +159,11 @@ class Keeper:
 
     Attributes:
         task: Images and recipe.
-        key: The archive's context of the scores.
     """
 
     def __init__(self, task: FullTask, archive: Archive, device: tuple[str, dict[str, Any]]) -> None:
         self.task, self.archive = task, archive
         self._device, self._device_content = device
-        self.key = archive.add_context(task.context())
-        archive.add_alias(alias(task.definition), self.key)
 
     def train(
         self,
@@ -172,65 +174,98 @@ class Keeper:
         on_progress: OnProgress = lambda name, epoch, epochs, loss: None,
     ) -> Trained:
         """Train a network in full and score it, unless that was done; its files are in `folder` afterwards."""
-        key = self.key if teacher is None else self.archive.add_context(self.task.context(teacher))
-        known = self.archive.full_training(key, network)
+        notation = teacher.notation if teacher else None
+        context = self.task.context(notation)
         measured = self.archive.measurement(self._device, network)
         measurement = measured if isinstance(measured, Measurement) else None
-        done = Trained(network, folder, known, measurement, origin.get("accuracy")) if known is not None else None
-        if done is not None and (isinstance(known, Failure) or _is_there(folder, key) or self._copy(folder, key)):
-            return done
-        checkpoint = folder / CHECKPOINT
-        try:
-            classifier, losses, seconds = self.task.train(
-                network, checkpoint, teacher,
-                lambda epoch, epochs, loss: on_progress(network.id, epoch, epochs, loss),
-            )  # fmt: skip
-            result: FullTraining | Failure = FullTraining(
-                self.task.score(self.task.predictions(classifier)), losses, seconds
-            )
-        except TrainingDiverged as error:
-            result = Failure.of(error)
-        self.archive.add_full_training(key, network, result)
-        if isinstance(result, FullTraining):
-            facts = self._facts(network, folder, key, result, measurement, origin, teacher)
-            save_network(folder, classifier, network, facts, model_card(facts, classifier.classes))
-        checkpoint.unlink(missing_ok=True)
+        result = self.archive.full_training(context_key(context), network)  # there if it diverged
+        if result is None:
+            try:
+                result = self._finish(network, folder, origin, teacher, measurement, on_progress)
+            except TrainingDiverged as error:
+                result = Failure.of(error)
+                self.archive.add_full_training(self.archive.add_context(context), network, result)
+            (folder / CHECKPOINT).unlink(missing_ok=True)
         return Trained(network, folder, result, measurement, origin.get("accuracy"))
 
-    def _copy(self, folder: Path, key: str) -> bool:
-        """Take a network from another run of the archive; False where none has it."""
-        if not isinstance(self.archive.path, Path):
-            return False
-        for path in sorted(self.archive.path.parent.glob(f"*/{FOLDER}/{folder.name}/{FACTS}")):
-            if _is_there(path.parent, key):
-                folder.mkdir(parents=True, exist_ok=True)
-                for name in (WEIGHTS, CARD, FACTS):
-                    shutil.copyfile(path.parent / name, folder / f".{name}.part")
-                    (folder / f".{name}.part").replace(folder / name)
-                return True
-        return False
+    def _finish(
+        self,
+        network: AnyNetwork,
+        folder: Path,
+        origin: dict[str, Any],
+        teacher: Teacher | None,
+        measurement: Measurement | None,
+        on_progress: OnProgress,
+    ) -> FullTraining | Failure:
+        """The score of a network that is trained now, or was before, here or in another run; writes what is missing.
+
+        The test images are read when the training has ended.
+        """
+        task, notation = self.task, teacher.notation if teacher else None
+        found = self._find(folder, context_key(task.context(notation)), network)
+        if found is None:
+            classifier, losses, seconds = task.train(
+                network, folder / CHECKPOINT, teacher,
+                lambda epoch, epochs, loss: on_progress(network.id, epoch, epochs, loss),
+            )  # fmt: skip
+            before = None
+        else:
+            source, before, classifier = found
+            classifier, losses, seconds = classifier.to(task.device), before.losses, before.seconds
+        scored = self.archive.add_context(task.scored_context(notation))
+        if teacher is None:
+            self.archive.add_alias(alias(task.definition, task.searched), scored)
+        result = self.archive.full_training(scored, network)
+        if result is None or before is None:
+            result = FullTraining(task.score(task.predictions(classifier)), losses, seconds)
+            self.archive.add_full_training(scored, network, result)
+        if isinstance(result, FullTraining) and (before is None or (source, before.scored) != (folder, scored)):
+            facts = self._facts(network, folder, scored, result, measurement, origin, teacher, before)
+            save_network(folder, classifier, network, facts, model_card(facts, classifier.classes))
+        return result
+
+    def _find(self, folder: Path, key: str, network: AnyNetwork) -> tuple[Path, Facts, Classifier] | None:
+        """A network that was trained like this, here or in another run of the archive; what is torn counts as none."""
+        places = [folder]
+        if isinstance(self.archive.path, Path):
+            others = self.archive.path.parent.glob(f"*/{FOLDER}/{folder.name}/{FACTS}")
+            places += sorted(path.parent for path in others)
+        task = self.task
+        images = (task.training.classes, task.definition.data.resolution)
+        pixels = (tuple(task.material.mean.tolist()), tuple(task.material.std.tolist()))
+        for place in places:
+            try:
+                facts = read_facts(place)
+                same = (facts.key, facts.network) == (key, str(network))
+                if same and (facts.classes, facts.resolution) == images and (facts.mean, facts.std) == pixels:
+                    return place, facts, load_network(place)
+            except InputError:
+                continue
+        return None
 
     def _facts(
         self,
         network: AnyNetwork,
         folder: Path,
-        key: str,
+        scored: str,
         result: FullTraining,
         measurement: Measurement | None,
         origin: dict[str, Any],
         teacher: Teacher | None,
+        before: Facts | None,
     ) -> dict[str, Any]:
-        task, score = self.task, result.score
-        definition, recipe, size = task.definition, task.context(teacher)["recipe"], task.definition.data.resolution
+        task, score, context = self.task, result.score, self.task.context(teacher.notation if teacher else None)
+        definition, recipe, size = task.definition, context["recipe"], task.definition.data.resolution
         counted = cost(network, len(task.training.classes), task.training.channels, size)
         latency = None if measurement is None else _latency(measurement, self._device_content)
         return {
             "title": f"{definition.name} {network.id}" if isinstance(network, Architecture) else str(network),
             "notation": str(network),
             "folder": str(folder),
-            "key": key,
+            "key": context_key(context),
+            "scored": scored,
             "origin": {"problem": definition.name, "data": definition.summary or definition.data.dataset} | origin,
-            "images": f"{'grey' if task.training.channels == 1 else 'RGB'} images of {size}x{size} pixels",
+            "images": said(task.training.channels, size),
             "cost": {"params": counted.params, "macs": counted.macs, "se_macs": counted.se_macs},
             "test": {
                 "accuracy": score.accuracy,
@@ -244,19 +279,16 @@ class Keeper:
             "recipe": recipe,
             "recipe_said": f"{recipe['optimizer']}, batch {recipe['batch']}, learning rate "
             f"{recipe['learning_rate']:g}, label smoothing {recipe['label_smoothing']:g}, an average of the weights",
-            "teacher": None if teacher is None else str(teacher.network),
+            "teacher": teacher.notation if teacher else None,
             "losses": list(result.losses),
             "seconds": round(result.seconds, 1),
-            "versions": describe_versions(),
-            "machine": {name: value for name, value in describe_machine().items() if name != "host"},
+            "versions": before.versions if before else describe_versions(),
+            "machine": before.machine if before else _machine(),
         }
 
 
-def _is_there(folder: Path, key: str) -> bool:
-    try:
-        return bool(read_facts(folder).get("key") == key and (folder / WEIGHTS).is_file())
-    except InputError:
-        return False
+def _machine() -> dict[str, Any]:
+    return {name: value for name, value in describe_machine().items() if name != "host"}
 
 
 def _latency(measurement: Measurement, device: dict[str, Any]) -> dict[str, Any]:

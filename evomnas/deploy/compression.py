@@ -12,6 +12,7 @@ from __future__ import annotations
 import copy
 import heapq
 import itertools
+import math
 from collections.abc import Sequence
 from typing import cast
 
@@ -22,6 +23,7 @@ from torch import Tensor, nn
 from torch.nn.utils import prune
 
 from evomnas.deploy.full import FullTask
+from evomnas.errors import InputError
 from evomnas.network import Network
 
 FINE_TUNING = 0.3  # of the full training's epochs,
@@ -65,6 +67,21 @@ def factorized(network: Network, share: float, task: FullTask) -> Network:
     return made
 
 
+def check_ranks(network: nn.Module, share: float) -> None:
+    """Raise InputError where a share leaves head or classifier nothing of what two factors need."""
+    assert isinstance(network, Network)
+    for name, weight in (
+        ("head", cast(nn.Conv2d, network.head[0]).weight.flatten(1)),
+        ("classifier", network.classifier.weight),
+    ):
+        if _rank(weight, share) < 1:
+            least = sum(weight.shape) / weight.numel()
+            allowed = (
+                f"from {math.ceil(1000 * least) / 1000:g} on" if least < 1 else "none, it is too small for factors"
+            )
+            raise InputError(f"--factorize {share:g} leaves nothing of this network's {name}: it can have {allowed}")
+
+
 def _epochs(task: FullTask) -> int:
     return max(1, round(FINE_TUNING * task.recipe.epochs))
 
@@ -75,13 +92,17 @@ def _set(module: nn.Conv2d | nn.Linear, weight: Tensor) -> None:
 
 def _factors(weight: Tensor, share: float) -> tuple[Tensor, Tensor] | None:
     """The best two factors, (m, r) and (r, n), with at most `share` of a matrix's m n numbers; None if r would be 0."""
-    rows, columns = weight.shape
-    rank = int(share * rows * columns / (rows + columns))
+    rank = _rank(weight, share)
     if rank < 1:
         return None
     left, values, right = torch.linalg.svd(weight.detach(), full_matrices=False)
     root = values[:rank].sqrt()
     return left[:, :rank] * root, root[:, None] * right[:rank]
+
+
+def _rank(weight: Tensor, share: float) -> int:
+    rows, columns = weight.shape
+    return int(share * rows * columns / (rows + columns))
 
 
 def huffman_bytes(weights: Sequence[NDArray[np.int8]]) -> int:

@@ -23,6 +23,12 @@ class ExecuTorchFormat:
     """Programs that ExecuTorch runs."""
 
     name, suffix, runtime = "executorch", ".pte", "executorch"
+    needs: tuple[str, ...] = (
+        "executorch.exir",
+        "executorch.runtime",
+        "executorch.backends.xnnpack.partition.xnnpack_partitioner",
+    )
+    quantizer, install = "torchao.quantization.pt2e.quantize_pt2e", "pip install --force-reinstall executorch"
 
     def convert(self, classifier: Classifier, facts: Mapping[str, str]) -> bytes:
         """A classifier for one image of float pixel values, (1, c, h, w), with `facts` as methods."""

@@ -6,32 +6,34 @@ stands in one table. Latencies are on the scale of the run's calibration, as tho
 
 from __future__ import annotations
 
+import importlib
 import json
 import zlib
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from evomnas.architecture import Architecture
-from evomnas.archive import Archive
+from evomnas.archive import Archive, context_key
 from evomnas.classifier import Classifier
 from evomnas.definition import ProblemDefinition
-from evomnas.deploy.chosen import check_classes, network_folder
-from evomnas.deploy.compression import factorized, huffman_bytes, pruned
+from evomnas.deploy.chosen import check_images, network_folder
+from evomnas.deploy.compression import check_ranks, factorized, huffman_bytes, pruned
 from evomnas.deploy.executorch_format import ExecuTorchFormat
 from evomnas.deploy.full import FullTask
 from evomnas.deploy.onnx_format import OnnxFormat
-from evomnas.deploy.saving import FACTS, load_network, read_facts
+from evomnas.deploy.saving import FACTS, Facts, load_network, read_facts
 from evomnas.errors import InputError, unknown
 from evomnas.evaluation import Failure, Score
 from evomnas.latency.address import LOCAL
 from evomnas.latency.runtimes import Floats, Prepared, Runtime, open_runtime
 from evomnas.meter import Meter, Setting, prepare_here
 from evomnas.network import Network
+from evomnas.quiet import silence
 from evomnas.runs import Run, write_atomically
 
 EXPORTS = "exports.json"
@@ -40,11 +42,22 @@ Say = Callable[[str], None]
 
 
 class Format(Protocol):
-    """A kind of file that some runtime runs: its name, its files' suffix, and the runtime's name."""
+    """A kind of file that some runtime runs.
+
+    Attributes:
+        name, suffix: Its own, and that of its files.
+        runtime: The name of what runs it.
+        needs: Modules that it imports.
+        quantizer: The module that int8 files need beside them.
+        install: What to type where one of them is missing.
+    """
 
     name: str
     suffix: str
     runtime: str
+    needs: tuple[str, ...]
+    quantizer: str
+    install: str
 
     def convert(self, classifier: Classifier, facts: dict[str, str]) -> bytes:
         """A classifier for one image, with facts in its metadata."""
@@ -83,12 +96,26 @@ class Request:
         for name in self.formats:
             if name not in FORMATS:
                 raise unknown("export format", name, FORMATS)
-            open_runtime(FORMATS[name].runtime)
+            kind = FORMATS[name]
+            open_runtime(kind.runtime)
+            for module in (*kind.needs, *([kind.quantizer] if self.quantize else [])):
+                _check_import(module, kind)
         for name, share in (("--prune", self.prune), ("--factorize", self.factorize)):
             if share is not None and not 0 < share < 1:
                 raise InputError(f"{name} takes a share between 0 and 1, as 0.5, got {share:g}")
         if self.huffman and not self.quantize:
             raise InputError("--huffman codes int8 weights: add --quantize int8")
+
+
+def _check_import(module: str, kind: Format) -> None:
+    """Raise InputError where a package is there by half."""
+    try:
+        with silence():
+            importlib.import_module(module)
+    except ImportError as error:
+        raise InputError(
+            f"{kind.name} files need {module}, which cannot be imported ({error}): {kind.install}"
+        ) from None
 
 
 @dataclass(frozen=True)
@@ -104,6 +131,7 @@ class Export:
         bytes: Of the file.
         packed_bytes: Of the file after deflate, which is what a download or an installation package takes.
         huffman_bytes: Of the file with its int8 weights Huffman-coded; None where that was not asked for.
+        source: Which weights and test images these figures are of.
     """
 
     file: str
@@ -118,6 +146,7 @@ class Export:
     bytes: int
     packed_bytes: int
     huffman_bytes: int | None = None
+    source: str = ""
 
     @property
     def score(self) -> Score:
@@ -161,35 +190,64 @@ def export_network(
         say: Told in words what is being done.
 
     Raises:
-        InputError: The request is wrong, or the network was not trained in full.
+        InputError: The request is wrong, the network was not trained in full, or the images have changed since.
     """
     request.check()
     definition = run.images
     folder = network_folder(run, architecture, distilled)
+    again = f"evomnas train {run.argument} {run.typed(architecture)}{' --teacher' * distilled}"
     if not (folder / FACTS).is_file():
-        option = " --teacher" if distilled else ""
-        raise InputError(
-            f"{architecture.id} is not trained yet: evomnas train {run.argument} {architecture.id}{option}"
-        )
+        raise InputError(f"{architecture.id} is not trained yet: {again}")
     facts, classifier = read_facts(folder), load_network(folder)
+    if request.factorize is not None:
+        check_ranks(classifier.network, request.factorize)
+    exported = read_exports(folder)
     say("reading the images")
     task = FullTask(definition, device)
-    check_classes(run, task)
-    if tuple(facts["classes"]) != task.training.classes:
-        raise InputError(f"{folder} knows other classes than the images of {definition.name} have: train it again")
+    check_images(run, task)
+    if not _is_current(facts, task):
+        raise InputError(
+            f"the images or the recipe have changed since {folder} was trained: train it again with {again}"
+        )
     answers = task.predictions(classifier.to(task.device))
     files = list(_files(classifier.cpu(), task, request, facts, say))
-    known = {(one.format, one.variant): one for one in read_exports(folder)}
+    source = context_key({"weights": facts.weights, "scored": facts.scored})
+    known = {(one.format, one.variant): one for one in exported if one.source == source}
+    _remove(folder, {one.file for one in exported if one.source != source})
     for name in request.formats:
         own = [one for one in files if one.format.name == name]
         latencies = _latencies(own, definition, run.archive, say)
         for file in own:
             say(f"running {file.name} on {len(task.test.labels):,} test images")
-            export = _judged(file, task, answers, latencies[file.name], request.huffman)
+            export = _judged(file, task, answers, latencies[file.name], request.huffman, source)
+            before = known.get((name, file.variant))
+            if before is not None and not request.huffman and _holds(folder / file.name, file.model):
+                export = replace(export, huffman_bytes=before.huffman_bytes)  # of the same weights
             write_atomically(folder / file.name, file.model)
             known[name, file.variant] = export
             write_atomically(folder / EXPORTS, json.dumps([asdict(one) for one in known.values()], indent=2) + "\n")
     return folder, task.score(answers), list(known.values())
+
+
+def _is_current(facts: Facts, task: FullTask) -> bool:
+    """Whether a network was trained, on a processor of whatever kind, and scored as it would be now."""
+    kinds = ({"device": kind} for kind in ("cpu", "cuda"))
+    return facts.scored in [context_key(task.scored_context(facts.teacher) | kind) for kind in kinds]
+
+
+def _remove(folder: Path, names: Iterable[str]) -> None:
+    """Remove files of weights that are no longer there; names come from a file, which may be anybody's."""
+    for kind in FORMATS.values():
+        for path in folder.glob(f"model-*{kind.suffix}"):
+            if path.name in names:
+                path.unlink()
+
+
+def _holds(path: Path, content: bytes) -> bool:
+    try:
+        return path.read_bytes() == content
+    except OSError:
+        return False
 
 
 def read_exports(folder: Path) -> list[Export]:
@@ -202,13 +260,11 @@ def read_exports(folder: Path) -> list[Export]:
         raise InputError(f"cannot read {folder / EXPORTS}: {error!r}; remove it, and export again") from None
 
 
-def _files(
-    classifier: Classifier, task: FullTask, request: Request, facts: dict[str, Any], say: Say
-) -> Iterator[_File]:
+def _files(classifier: Classifier, task: FullTask, request: Request, facts: Facts, say: Say) -> Iterator[_File]:
     metadata = {
         "classes": json.dumps(list(classifier.classes), ensure_ascii=False),
-        "network": facts["network"],
-        "input": f"{facts['images']}, float pixel values from 0 to 255; normalised in here",
+        "network": facts.network,
+        "input": f"{facts.images}, float pixel values from 0 to 255; normalised in here",
     }
     calibration = _calibration(task)
     for variant, one in _variants(classifier, task, request, say):
@@ -241,12 +297,19 @@ def _variants(classifier: Classifier, task: FullTask, request: Request, say: Say
 
 def _calibration(task: FullTask) -> Floats:
     """Training images, spread over the whole set."""
-    images = task.training.images[:: max(1, len(task.training.images) // CALIBRATION_IMAGES)]
-    return images.astype(np.float32)
+    images = task.training.images
+    chosen = np.linspace(0, len(images) - 1, min(CALIBRATION_IMAGES, len(images))).astype(int)
+    calibration: Floats = images[chosen].astype(np.float32)
+    return calibration
 
 
 def _judged(
-    file: _File, task: FullTask, answers: NDArray[np.int64], latency: tuple[float, float, float] | None, huffman: bool
+    file: _File,
+    task: FullTask,
+    answers: NDArray[np.int64],
+    latency: tuple[float, float, float] | None,
+    huffman: bool,
+    source: str,
 ) -> Export:
     found = _run(open_runtime(file.format.runtime), file.model, task.test.images)
     agreement = float((found == answers).mean())
@@ -256,7 +319,7 @@ def _judged(
         coded = len(file.model) - sum(one.nbytes for one in file.weights) + huffman_bytes(file.weights)
     return Export(
         file.name, file.format.name, file.variant, task.score(found).correct, len(found), agreement,
-        milliseconds, low, high, len(file.model), len(zlib.compress(file.model, 9)), coded,
+        milliseconds, low, high, len(file.model), len(zlib.compress(file.model, 9)), coded, source,
     )  # fmt: skip
 
 

@@ -7,11 +7,11 @@ A training that was interrupted goes on from its checkpoint, and on the CPU ends
 
 from __future__ import annotations
 
-import os
+import io
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -24,7 +24,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from evomnas.archive import context_key
 from evomnas.classifier import Classifier
-from evomnas.data import load_training_images
+from evomnas.data import LabelledImages, load_training_images, split_for_search
 from evomnas.definition import FullSection, ProblemDefinition
 from evomnas.device import choose_device
 from evomnas.evaluation import Score, TrainingDiverged
@@ -40,11 +40,13 @@ from evomnas.fitting import (
 )
 from evomnas.latency import lock
 from evomnas.network import torch_generator
+from evomnas.runs import write_atomically
 from evomnas.shelf import AnyNetwork, build
-from evomnas.testsplit import load_test_images
+from evomnas.testsplit import check_test_split, load_test_images
 
 CHECKPOINT_S = 20.0  # an interruption loses at most so much, and an epoch
 SCORING_BATCH = 512
+STATISTICS = 0.1  # of a short training's steps, over which batch norm's running statistics look back
 TEACHING = ("temperature", "teaching")  # of the recipe, what matters where there is a teacher
 OnEpoch = Callable[[int, int, float], None]
 
@@ -56,6 +58,11 @@ class Teacher:
     network: AnyNetwork
     classifier: Classifier
 
+    @property
+    def notation(self) -> str:
+        """How the network is written."""
+        return str(self.network)
+
 
 class FullTask:
     """A problem's training and test images, and the recipe by which chosen networks are trained in full.
@@ -63,34 +70,53 @@ class FullTask:
     Attributes:
         definition: The problem.
         training: All images that may be trained on, those that validated the search included.
-        test: The test images.
+        bn_momentum: The recipe's, or more where so few steps would leave batch norm's statistics at their start.
     """
 
     def __init__(self, definition: ProblemDefinition, device: str = "auto") -> None:
-        """Read the images.
+        """Read the images that may be trained on.
 
         Raises:
             InputError: They cannot be read, or there is no test split.
         """
         self.definition, self.recipe = definition, definition.full
+        check_test_split(definition.data)
         self.training = load_training_images(definition.data)
-        self.test = load_test_images(definition.data, self.training)
+        self._steps = self.recipe.epochs * max(1, len(self.training.labels) // self.recipe.batch)
+        self.bn_momentum = max(self.recipe.bn_momentum, min(1.0, 1 / (STATISTICS * self._steps)))
         self.device = torch.device(choose_device(device))
         augment = definition.data.augment if self.recipe.augment is None else self.recipe.augment
         self.material = Material(self.training.images, self.training.labels, augment, self.device)
         self._augment = list(augment)
 
-    def context(self, teacher: Teacher | None = None) -> dict[str, Any]:
-        """All that a test score depends on beside the network."""
-        recipe = self.recipe.model_dump(mode="json", exclude={"augment"})
+    @cached_property
+    def test(self) -> LabelledImages:
+        """The test images, which are read when they are first asked for: once a training has ended.
+
+        Raises:
+            InputError: They cannot be read, or their classes are not those of the training images.
+        """
+        return load_test_images(self.definition.data, self.training)
+
+    @cached_property
+    def searched(self) -> str:
+        """The fingerprint of what a search of the problem sees of the images."""
+        return split_for_search(self.training, self.definition.data).fingerprint
+
+    def context(self, teacher: str | None = None) -> dict[str, Any]:
+        """All that a training depends on beside the network; `teacher` is the notation of one."""
+        recipe = self.recipe.model_dump(mode="json", exclude={"augment"}) | {"bn_momentum": self.bn_momentum}
         return {
             "train": self.training.fingerprint,
-            "test": self.test.fingerprint,
             "augment": self._augment,
             "recipe": {name: value for name, value in recipe.items() if teacher is not None or name not in TEACHING},
             "device": self.device.type,
-            "teacher": None if teacher is None else str(teacher.network),
+            "teacher": teacher,
         }
+
+    def scored_context(self, teacher: str | None = None) -> dict[str, Any]:
+        """All that a test score depends on beside the network; reads the test images."""
+        return self.context(teacher) | {"test": self.test.fingerprint}
 
     def train(
         self,
@@ -115,15 +141,13 @@ class FullTask:
         with training_mode(self.device, dropped):
             module = self._build(network, weights)
             loss = None if teacher is None else _distilled(recipe, self._ready(teacher.classifier.network).eval())
-            steps = recipe.epochs * max(1, len(self.training.labels) // recipe.batch)
-            decay = max(0.0, 1 - 1 / (recipe.averaging * steps))
+            decay = max(0.0, 1 - 1 / (recipe.averaging * self._steps))
             averaging = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
             average = AveragedModel(module, multi_avg_fn=averaging, use_buffers=True)
             schedule = partial(exponential, recipe.warmup, recipe.final_rate)
             trainer = Trainer(module, self.material, recipe, schedule, torch_generator(order), loss, average)
-            saved = _Checkpoint(
-                checkpoint, context_key(self.context(teacher) | {"network": str(network)}), trainer, average
-            )
+            key = self.context(teacher.notation if teacher else None) | {"network": str(network)}
+            saved = _Checkpoint(checkpoint, context_key(key), trainer, average)
             seconds = saved.restore()
             while len(trainer.losses) < recipe.epochs:
                 with lock.training():
@@ -139,7 +163,7 @@ class FullTask:
 
     def _build(self, network: AnyNetwork, seed: np.random.SeedSequence, fast: bool = True) -> nn.Module:
         recipe, shape = self.recipe, (len(self.training.classes), self.training.channels)
-        module = build(network, *shape, dropout=recipe.dropout, bn_momentum=recipe.bn_momentum, seed=seed)
+        module = build(network, *shape, dropout=recipe.dropout, bn_momentum=self.bn_momentum, seed=seed)
         return self._ready(module) if fast else module.to(self.device)
 
     def _ready(self, module: nn.Module) -> nn.Module:
@@ -237,12 +261,9 @@ class _Checkpoint:
         if torch.cuda.is_available():
             state["dropout-cuda"] = torch.cuda.get_rng_state()
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        partial_path = self.path.with_name(f".{self.path.name}.{os.getpid()}.part")
-        try:
-            torch.save(state, partial_path)
-            partial_path.replace(self.path)
-        finally:
-            partial_path.unlink(missing_ok=True)
+        content = io.BytesIO()
+        torch.save(state, content)  # into memory: of a full disk torch says nothing that a user understands
+        write_atomically(self.path, content.getvalue())
         self._last = time.monotonic()
 
     def restore(self) -> float:

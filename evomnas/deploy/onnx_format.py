@@ -25,6 +25,8 @@ class OnnxFormat:
     """Files that ONNX Runtime runs."""
 
     name, suffix, runtime = "onnx", ".onnx", "onnxruntime"
+    needs: tuple[str, ...] = ("onnx", "onnxruntime")
+    quantizer, install = "onnxruntime.quantization", "pip install onnx onnxruntime"
 
     def convert(self, classifier: Classifier, facts: Mapping[str, str]) -> bytes:
         """A classifier for one image of float pixel values, (1, c, h, w), with `facts` as its metadata."""

@@ -48,7 +48,7 @@ def test_they_are_trained_measured_and_saved(shelf, finished_run):
 def _key(run) -> str:
     from evomnas.deploy.chosen import alias
 
-    [key] = run.archive.aliased(alias(run.definition))
+    [key] = run.archive.aliased(alias(run.definition, run.searched))
     return key
 
 

@@ -117,15 +117,16 @@ def test_what_a_teacher_says_changes_the_student_and_the_context(task, tiny, tmp
     teacher = Teacher(trained.network, load_network(trained.folder))
     taught, *_ = task.train(student, tmp_path / "b.pt", teacher)
     assert not torch.equal(weights(alone)["stem.0.weight"], weights(taught)["stem.0.weight"])
-    assert task.context() != task.context(teacher)
+    assert task.context() != task.context(teacher.notation)
 
 
 def test_a_context_has_what_matters_and_nothing_else(task, tiny):
     other = {"temperature": 9.0, "teaching": 0.1}
     same = FullTask(tiny.model_copy(update={"full": tiny.full.model_copy(update=other)}), "cpu")
     assert same.context() == task.context()
-    teacher = Teacher(tiny.space.mobilenet_v2(), task.classifier(torch.nn.Identity()))
+    teacher = str(tiny.space.mobilenet_v2())
     assert same.context(teacher) != task.context(teacher)
+    assert task.scored_context() == task.context() | {"test": task.test.fingerprint}
     search = {"training": tiny.training.model_copy(update={"epochs": 9})}
     assert FullTask(tiny.model_copy(update=search), "cpu").context() == task.context()
     augmented = {"full": tiny.full.model_copy(update={"augment": ("shift",)})}
