@@ -230,14 +230,10 @@ class Keeper:
         if isinstance(self.archive.path, Path):
             others = self.archive.path.parent.glob(f"*/{FOLDER}/{folder.name}/{FACTS}")
             places += sorted(path.parent for path in others)
-        task = self.task
-        images = (task.training.classes, task.definition.data.resolution)
-        pixels = (tuple(task.material.mean.tolist()), tuple(task.material.std.tolist()))
         for place in places:
             try:
                 facts = read_facts(place)
-                same = (facts.key, facts.network) == (key, str(network))
-                if same and (facts.classes, facts.resolution) == images and (facts.mean, facts.std) == pixels:
+                if (facts.key, facts.network, facts.takes) == (key, str(network), self.task.takes):
                     return place, facts, load_network(place)
             except InputError:
                 continue

@@ -205,7 +205,7 @@ def export_network(
     say("reading the images")
     task = FullTask(definition, device)
     check_images(run, task)
-    if not _is_current(facts, task):
+    if facts.network != str(architecture) or not _is_current(facts, task):
         raise InputError(
             f"the images or the recipe have changed since {folder} was trained: train it again with {again}"
         )
@@ -232,7 +232,9 @@ def export_network(
 def _is_current(facts: Facts, task: FullTask) -> bool:
     """Whether a network was trained, on a processor of whatever kind, and scored as it would be now."""
     kinds = ({"device": kind} for kind in ("cpu", "cuda"))
-    return facts.scored in [context_key(task.scored_context(facts.teacher) | kind) for kind in kinds]
+    return facts.takes == task.takes and facts.scored in [
+        context_key(task.scored_context(facts.teacher) | kind) for kind in kinds
+    ]
 
 
 def _remove(folder: Path, names: Iterable[str]) -> None:

@@ -103,6 +103,12 @@ class FullTask:
         """The fingerprint of what a search of the problem sees of the images."""
         return split_for_search(self.training, self.definition.data).fingerprint
 
+    @property
+    def takes(self) -> tuple[Any, ...]:
+        """What its networks are made for, as `Facts.takes` of a saved one: classes, resolution, mean and deviation."""
+        mean, std = tuple(self.material.mean.tolist()), tuple(self.material.std.tolist())
+        return self.training.classes, self.definition.data.resolution, mean, std
+
     def context(self, teacher: str | None = None) -> dict[str, Any]:
         """All that a training depends on beside the network; `teacher` is the notation of one."""
         recipe = self.recipe.model_dump(mode="json", exclude={"augment"}) | {"bn_momentum": self.bn_momentum}
@@ -175,9 +181,8 @@ class FullTask:
 
     def classifier(self, network: nn.Module) -> Classifier:
         """A network of normalised images as one of pixels, ready for inference."""
-        mean, std = self.material.mean.tolist(), self.material.std.tolist()
-        resolution = self.definition.data.resolution
-        return Classifier(network, mean, std, self.training.classes, resolution).to(self.device).eval()
+        classes, resolution, mean, std = self.takes
+        return Classifier(network, mean, std, classes, resolution).to(self.device).eval()
 
     def fine_tune(self, network: nn.Module, epochs: int, rate: float) -> None:
         """Train a network on for some epochs, in place, from `rate` of the recipe's learning rate down to 0.

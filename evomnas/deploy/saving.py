@@ -81,6 +81,11 @@ class Facts(BaseModel):
         return self
 
     @property
+    def takes(self) -> tuple[Any, ...]:
+        """What the network is made for: classes, resolution, mean and deviation."""
+        return self.classes, self.resolution, self.mean, self.std
+
+    @property
     def images(self) -> str:
         """Which images it takes, in words."""
         return said(self.channels, self.resolution)

@@ -10,6 +10,7 @@ import pytest
 from evomnas.archive import Archive
 from evomnas.deploy.chosen import front_networks, knee_network, most_accurate, train_chosen
 from evomnas.deploy.full import FullTask
+from evomnas.deploy.saving import load_network
 from evomnas.errors import InputError
 from evomnas.evaluation import Failure, FullTraining
 from evomnas.runs import Run
@@ -38,6 +39,11 @@ def test_another_run_of_the_archive_takes_the_network_over(finished_run, trained
     [taken] = train_chosen(other, [trained.network], device="cpu")
     assert taken.folder == beside / "networks" / trained.network.id
     assert (taken.folder / "weights.safetensors").read_bytes() == (trained.folder / "weights.safetensors").read_bytes()
+    card, facts = ((taken.folder / name).read_text() for name in ("README.md", "model.json"))
+    assert "nsga2, seed 3" in card
+    assert "in beside" in card
+    assert str(finished_run.folder / "networks") not in card + facts
+    assert load_network(taken.folder).classes == load_network(trained.folder).classes
     shutil.rmtree(beside)
 
 

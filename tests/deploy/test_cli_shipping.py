@@ -64,6 +64,7 @@ def test_export_prints_one_table_of_all_exports(copied, trained, exports):
         (["export", "RUN", "ID", "--quantize", "int4"], "--quantize knows int8 alone, not 'int4'"),
         (["export", "RUN", "ID", "--to", "onnxx"], "unknown export format 'onnxx'"),
         (["export", "RUN", "ID", "--prune", "2"], "--prune takes a share between 0 and 1, as 0.5, got 2"),
+        (["export", "RUN", "ID", "--factorize", "0.001"], "--factorize 0.001 leaves nothing of this network's head"),
         (["export", "RUN", "mobilenet-v2"], "is not trained yet: evomnas train"),
         (["baselines", "digits", "resnet19"], "unknown reference network 'resnet19'"),
         (["baselines", "nas-bench-macro"], "is a table: there are no images"),
@@ -79,6 +80,7 @@ def test_bad_input_is_one_line_and_exit_code_2(arguments, message, finished_run,
     assert message in result.stderr
     assert result.stderr.count("\n") == 1
     assert result.stdout == ""
+    assert not list(tmp_path.iterdir())
     assert sorted(finished_run.folder.rglob("*")) == before
 
 
@@ -139,7 +141,7 @@ def test_an_interrupted_training_says_how_to_go_on_and_goes_on(finished_run, tra
     os.kill(process.pid, signal.SIGINT)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert f"Go on with the same command: evomnas train {copied} ..." in errors
+    assert f"Go on with the same command: evomnas train {copied} {student.id} {trained.network.id}\n" in errors
     assert "Traceback" not in errors
     done = evomnas(*command[3:])
     assert done.exit_code == 0, done.stderr

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import re
 
 import numpy as np
 import pytest
@@ -11,8 +12,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from evomnas.deploy.compression import CODE_LENGTHS_BYTES, _factors, code_lengths, factorized, huffman_bytes, pruned
+from evomnas.deploy.compression import (
+    CODE_LENGTHS_BYTES,
+    _factors,
+    check_ranks,
+    code_lengths,
+    factorized,
+    huffman_bytes,
+    pruned,
+)
 from evomnas.deploy.saving import load_network
+from evomnas.errors import InputError
 
 
 def test_pruning_leaves_the_largest_weights_and_they_stay_zero_through_fine_tuning(trained, task):
@@ -48,6 +58,17 @@ def test_a_factorized_network_has_fewer_weights_and_other_shapes(trained, task):
     assert len(made.head) == len(network.head) + 1
     images = torch.zeros(2, 1, 8, 8)
     assert made(images).shape == network(images).shape
+
+
+def test_a_share_that_leaves_no_rank_says_which_do(trained):
+    network = load_network(trained.folder).network
+    with pytest.raises(InputError, match=r"--factorize 0.001 leaves nothing of this network's head: .* from 0\.\d+ on"):
+        check_ranks(network, 0.001)
+    rows, columns = network.classifier.weight.shape
+    least = (rows + columns) / (rows * columns)
+    with pytest.raises(InputError, match="classifier") as raised:
+        check_ranks(network, 0.99 * least)
+    check_ranks(network, float(re.search(r"from (\S+) on", str(raised.value))[1]))
 
 
 @given(st.lists(st.integers(1, 1000), min_size=2, max_size=40))

@@ -16,7 +16,7 @@ import pytest
 import torch
 from PIL import Image
 
-from evomnas.deploy.exporting import EXPORTS, Request, export_network, read_exports
+from evomnas.deploy.exporting import EXPORTS, Request, _calibration, export_network, read_exports
 from evomnas.deploy.saving import load_network
 from evomnas.errors import InputError
 from evomnas.latency import runtimes
@@ -121,6 +121,28 @@ def test_a_runtime_that_is_not_installed_is_one_line(finished_run, trained, monk
     with pytest.raises(InputError, match="the runtime executorch is not installed: pip install executorch"):
         export_network(finished_run, trained.network, Request(("executorch",)))
     assert sorted(trained.folder.iterdir()) == before
+
+
+@pytest.mark.parametrize(
+    ("module", "quantize"),
+    [("executorch.exir", False), ("torchao.quantization.pt2e.quantize_pt2e", True), ("onnxruntime.quantization", True)],
+)
+def test_a_package_that_is_there_by_half_is_one_line(monkeypatch, module, quantize):
+    pytest.importorskip("executorch")
+    monkeypatch.setitem(sys.modules, module, None)
+    kind = "onnx" if module.startswith("onnx") else "executorch"
+    with pytest.raises(InputError, match=f"{kind} files need {module}, which cannot be imported .*: pip install"):
+        Request((kind,), quantize).check()
+    if quantize:
+        Request((kind,)).check()
+
+
+def test_calibration_takes_256_images_from_all_of_them(task):
+    images = _calibration(task)
+    assert len(images) == 256 < len(task.training.images)
+    assert np.array_equal(images[[0, -1]], task.training.images[[0, -1]])
+    places = [np.flatnonzero((task.training.images == one).all((1, 2, 3)))[0] for one in images]
+    assert len(set(places)) == 256
 
 
 def test_a_network_that_was_not_trained_is_told_how(finished_run, trained):

@@ -144,6 +144,19 @@ def test_a_network_from_the_shelf_trains_by_the_same_recipe(tiny, tmp_path):
     assert all(torch.equal(one, weights(again)[name]) for name, one in weights(first).items())
 
 
+def test_batch_norm_s_statistics_follow_a_short_training_and_leave_a_long_one_alone(tiny, tmp_path):
+    """With the recipe's momentum 0.01, four epochs of 11 steps would ship statistics that are mostly their start."""
+    recipe = tiny.full.model_copy(update={"bn_momentum": 0.01})
+    task = FullTask(tiny.model_copy(update={"full": recipe}), "cpu")
+    assert task.bn_momentum == pytest.approx(10 / 44)
+    shipped = task.train(tiny.space.mobilenet_v2(), tmp_path / "a.pt")[0]
+    assert task.score(task.predictions(shipped)).accuracy > 0.3  # chance is 0.1
+    longer = recipe.model_copy(update={"epochs": 100})
+    assert FullTask(tiny.model_copy(update={"full": longer}), "cpu").bn_momentum == 0.01
+    wider = recipe.model_copy(update={"bn_momentum": 0.5})
+    assert FullTask(tiny.model_copy(update={"full": wider}), "cpu").bn_momentum == 0.5
+
+
 @given(images=st.integers(1, 10_000), data=st.data())
 def test_the_interval_is_wilson_s(images, data):
     correct = data.draw(st.integers(0, images))

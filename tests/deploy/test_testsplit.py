@@ -98,6 +98,16 @@ def test_image_folders_without_a_split_keep_a_fifth_aside(tmp_path, rng):
     assert len(images) == 20
 
 
+@pytest.mark.parametrize("count", [0, 1, 2])
+def test_a_class_that_cannot_be_split_is_named_and_no_image_is_in_both_parts(tmp_path, rng, count):
+    write_photos(tmp_path, ["ants", "bees"], 10, rng)
+    write_photos(tmp_path, ["cats"], count, rng)
+    message = f"2 training images each, beside .* the test; there are 3 classes and class 'cats' has {min(count, 1)}"
+    for read in (load_training_images, load_dataset):
+        with pytest.raises(InputError, match=message):
+            read(section(dataset="image-folder", path=tmp_path))
+
+
 def test_a_training_folder_alone_is_one_line(tmp_path, rng):
     write_photos(tmp_path / "train", ["ants", "bees"], 2, rng)
     with pytest.raises(InputError, match="a folder train and none called test or val"):

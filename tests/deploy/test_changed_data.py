@@ -1,0 +1,181 @@
+"""Images that change or move after a search or a training, and files that do not fit any more."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from evomnas.cli.shipping import app
+from evomnas.definition import validate_definition
+from evomnas.deploy import full
+from evomnas.deploy.chosen import train_chosen
+from evomnas.deploy.exporting import Request, export_network, read_exports
+from evomnas.deploy.full import FullTask
+from evomnas.deploy.saving import load_network
+from evomnas.errors import InputError
+from evomnas.finished import finished
+from evomnas.fitting import Trainer
+from evomnas.loop import resume, search
+from evomnas.runs import Run
+
+
+def write_images(folder: Path, count: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    for label, name in enumerate(("ants", "bees")):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+        for index in range(count):
+            pixels = rng.integers(0, 200, (8, 8, 3), dtype=np.uint8)
+            pixels[:, :, label] += 55
+            Image.fromarray(pixels).save(folder / name / f"{seed}-{index}.png")
+
+
+@pytest.fixture(scope="module")
+def whole(tiny, tmp_path_factory):
+    """A search of three networks on an image folder; one is trained in full and exported."""
+    root = tmp_path_factory.mktemp("whole")
+    write_images(root / "photos" / "train", 12, 1)
+    write_images(root / "photos" / "val", 3, 2)
+    values = tiny.model_dump(mode="json", exclude_none=True)
+    values["data"] |= {"dataset": "image-folder", "path": str(root / "photos")}
+    values["full"] |= {"epochs": 2, "batch": 12}
+    run = search(validate_definition(values), "random", budget=3, seed=1, out=root / "run")
+    network = run.results()[0].evaluation.architecture
+    [one] = train_chosen(run, [network], device="cpu")
+    export_network(run, network, Request(quantize=True, huffman=True), device="cpu")
+    return SimpleNamespace(root=root, network=network, result=one.result)
+
+
+@pytest.fixture
+def here(whole, tmp_path):
+    """A copy of all that, whose images may be changed; the copied run reads the copied images."""
+    root = shutil.copytree(whole.root, tmp_path / "copy")
+    run = Run.open(root / "run")
+    run.read_data_from(root / "photos")
+    folder = root / "run" / "networks" / whole.network.id
+    return SimpleNamespace(run=run, network=whole.network, folder=folder, photos=root / "photos", result=whole.result)
+
+
+@pytest.fixture
+def no_training(monkeypatch):
+    monkeypatch.setattr(FullTask, "train", lambda *_, **__: pytest.fail("was trained again"))
+
+
+def train(here):
+    [one] = train_chosen(here.run, [here.network], device="cpu")
+    return one
+
+
+def test_images_that_have_changed_since_the_search_are_refused(here, no_training):
+    write_images(here.photos / "train", 1, 3)
+    before = sorted(here.run.folder.rglob("*"))
+    for attempt in (lambda: train(here), lambda: export_network(here.run, here.network, Request(), device="cpu")):
+        with pytest.raises(InputError, match="the images of .* have changed since its search: bring them back, or"):
+            attempt()
+    assert sorted(here.run.folder.rglob("*")) == before
+
+
+def test_a_new_test_split_is_scored_without_a_training_and_its_exports_start_anew(here, no_training):
+    write_images(here.photos / "val", 2, 4)
+    with pytest.raises(InputError, match="have changed since .* was trained: train it again with evomnas train"):
+        export_network(here.run, here.network, Request(), device="cpu")
+    [old] = finished(here.run)
+    assert train(here).result.score.images == 10
+    facts = json.loads((here.folder / "model.json").read_text())
+    assert facts["test"]["images"] == 10
+    assert "10 test images" in (here.folder / "README.md").read_text()
+    [new] = finished(here.run)  # of the latest test split alone
+    assert (old.result.score.images, new.result.score.images) == (6, 10)
+    _, _, exported = export_network(here.run, here.network, Request(), device="cpu")
+    assert [(one.variant, one.images) for one in exported] == [("float", 10)]
+    assert read_exports(here.folder) == exported
+    assert [path.name for path in here.folder.glob("model-*")] == ["model-float.onnx"]
+
+
+def test_a_table_of_exports_removes_no_other_file(here):
+    (here.run.folder / "mine.onnx").write_text("mine")
+    rows = json.loads((here.folder / "exports.json").read_text())
+    names = ["../../mine.onnx", "README.md", "weights.safetensors"]
+    rows += [rows[0] | {"variant": name, "file": name, "source": "other"} for name in names]
+    (here.folder / "exports.json").write_text(json.dumps(rows))
+    export_network(here.run, here.network, Request(), device="cpu")
+    assert (here.run.folder / "mine.onnx").read_text() == "mine"
+    load_network(here.folder)
+    assert (here.folder / "README.md").is_file()
+
+
+def test_images_may_be_moved(here, whole, no_training, tmp_path):
+    moved = here.photos.rename(tmp_path / "moved")
+    run, network = here.run.folder, here.network.id
+    gone = json.loads(here.run.record.definition)["data"]["path"]
+    whole_photos = Path(gone).rename(Path(gone).with_name("away"))
+    try:
+        for command in (["train", run, network], ["export", run, network]):
+            refused = CliRunner().invoke(app, [*map(str, command)])
+            assert refused.exit_code == 2
+            assert f"{gone} does not exist" in refused.stderr
+            assert "--data for a run" in refused.stderr
+            done = CliRunner().invoke(app, [*map(str, command), "--data", str(moved)])
+            assert done.exit_code == 0, done.stderr
+            if command[0] == "train":
+                assert f"evomnas export {run} {network} --data {moved} --quantize int8" in done.stdout
+        assert resume(run, budget=4, data=moved).manifest["evaluations"] == 4
+    finally:
+        whole_photos.rename(gone)
+
+
+@pytest.mark.parametrize("what", ["torn", "foreign", "classes"])
+def test_what_does_not_fit_is_trained_again(here, what):
+    weights, facts = here.folder / "weights.safetensors", here.folder / "model.json"
+    whole = weights.read_bytes()
+    if what == "torn":
+        weights.write_bytes(whole[:-100])
+    elif what == "foreign":
+        weights.write_bytes(whole[:-4] + b"\0\0\0\0")
+    else:
+        facts.write_text(json.dumps(json.loads(facts.read_text()) | {"classes": ["bees", "ants"]}))
+    with pytest.raises(InputError, match="evomnas train"):
+        export_network(here.run, here.network, Request(), device="cpu")
+    assert train(here).result.score == here.result.score
+    assert weights.read_bytes() == whole
+    assert load_network(here.folder).classes == ("ants", "bees")
+    _, _, exported = export_network(here.run, here.network, Request(), device="cpu")
+    assert [one.variant for one in exported] == ["float", "int8"]  # the same weights: what was exported still holds
+
+
+def test_the_huffman_size_of_the_same_file_is_kept(here):
+    before = {one.variant: one.huffman_bytes for one in read_exports(here.folder)}
+    _, _, exported = export_network(here.run, here.network, Request(quantize=True), device="cpu")
+    assert {one.variant: one.huffman_bytes for one in exported} == before
+    assert before["int8"] > 0
+
+
+def test_test_images_are_read_once_a_training_has_ended(here, monkeypatch):
+    shutil.rmtree(here.folder)
+    events = []
+    epoch, load = Trainer.epoch, full.load_test_images
+    monkeypatch.setattr(Trainer, "epoch", lambda self: events.append("epoch") or epoch(self))
+    monkeypatch.setattr(full, "load_test_images", lambda *given: events.append("test images") or load(*given))
+    train(here)
+    assert events == ["epoch", "epoch", "test images"]
+
+
+def test_a_missing_test_split_is_told_before_a_training(here, no_training):
+    shutil.rmtree(here.photos / "val")
+    with pytest.raises(InputError, match="has a folder train and none called test or val"):
+        train(here)
+
+
+def test_networks_that_the_run_lacks_are_named_as_commands_take_them(here):
+    """A published network has an id, by which no command finds it."""
+    said = CliRunner().invoke(app, ["export", str(here.run.folder), "mobilenet-v2@0.1"])
+    assert said.exit_code == 2
+    notation = said.stderr.split()[-1]
+    again = CliRunner().invoke(app, ["export", str(here.run.folder), notation])
+    assert again.stderr == said.stderr
