@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import shutil
 import sqlite3
@@ -10,7 +11,9 @@ import subprocess
 import sys
 
 import pytest
+from typer.testing import CliRunner
 
+from evomnas.cli.shipping import app
 from evomnas.loop import search
 
 COMMAND = [sys.executable, "-c", "from evomnas.cli import main; main()"]
@@ -66,3 +69,68 @@ def test_a_run_on_a_read_only_disk_can_be_shown_and_nothing_else(disk, tabular_f
         assert refused.returncode == 1
         assert "read" in refused.stderr.lower()
         assert "Traceback" not in refused.stderr
+
+
+@pytest.fixture
+def shipped(disk, tiny):
+    """A run on the small disk, one of whose networks is trained in full."""
+    from evomnas.deploy.chosen import train_chosen
+
+    run = search(tiny, "random", budget=2, seed=1, out=disk / "run")
+    networks = [one.evaluation.architecture for one in run.results()]
+    list(train_chosen(run, networks[:1], device="cpu"))
+    run.archive.close()
+    yield run.folder, *networks
+    gc.collect()  # archives that errors hold open
+
+
+def here(*arguments) -> tuple[int, str, str]:
+    """Exit code, output and errors of a command in this process; nothing of it stays open."""
+    done = CliRunner().invoke(app, [*map(str, arguments), "--device", "cpu"])
+    said = done.exit_code, done.stdout, done.stderr
+    del done
+    gc.collect()
+    return said
+
+
+def fill(disk, room: int = 0) -> None:
+    """Fill a disk up to so many bytes."""
+    with (disk / "fill").open("wb", buffering=0) as file:
+        with contextlib.suppress(OSError):
+            while True:
+                file.write(b"0" * 4096)
+        file.truncate(file.tell() - room)
+
+
+def test_a_finished_training_is_shown_before_a_full_disk_refuses_its_report(shipped, disk):
+    folder, network, _ = shipped
+    fill(disk, room=300_000)  # enough for the archive's journal
+    code, table, errors = here("train", folder, network.id)
+    assert (code, network.id in table) == (1, True), errors
+    assert "No space left" in errors.splitlines()[-1]
+
+
+def test_a_checkpoint_that_a_full_disk_refuses_says_so_and_leaves_nothing(disk, tiny):
+    from evomnas.deploy.full import FullTask
+
+    fill(disk)
+    before = sorted(disk.rglob("*"))
+    with pytest.raises(OSError, match="No space left on device"):
+        FullTask(tiny, "cpu").train(tiny.space.mobilenet_v2(), disk / "checkpoint.pt")
+    assert sorted(disk.rglob("*")) == before
+
+
+def test_on_a_read_only_disk_a_finished_training_is_shown_and_no_missing_option_is_named(shipped, disk, tiny_file):
+    folder, network, other = shipped
+    subprocess.run(["mount", "-o", "remount,ro", disk], check=True)
+    code, table, errors = here("train", folder, network.id)
+    assert (code, network.id in table) == (1, True), errors
+    assert "ead-only" in errors
+    for given in (
+        ["train", folder, other.id],
+        ["baselines", tiny_file, "mobilenet-v2@0.1", "--archive", folder.parent / "evomnas.sqlite"],
+    ):
+        code, table, errors = here(*given)
+        assert (code, table) == (1, "")
+        assert "ead-only" in errors or "readonly" in errors
+        assert "--archive" not in errors

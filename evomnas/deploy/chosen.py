@@ -185,7 +185,8 @@ class Keeper:
             except TrainingDiverged as error:
                 result = Failure.of(error)
                 self.archive.add_full_training(self.archive.add_context(context), network, result)
-            (folder / CHECKPOINT).unlink(missing_ok=True)
+            if (folder / CHECKPOINT).exists():  # else nothing is written, which a read-only disk allows
+                (folder / CHECKPOINT).unlink()
         return Trained(network, folder, result, measurement, origin.get("accuracy"))
 
     def _finish(
