@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -37,21 +37,39 @@ PREPARING_S = 0.4  # to build, export and check a network, which the archive doe
 NEIGHBOURS = 18  # networks that are measured before a latency limit counts as out of reach
 
 
-@dataclass
-class Spent:
-    """Wall-clock seconds by purpose: latency counts preparing and measuring, training the trainings."""
+PURPOSES = ("training", "latency", "algorithm")
 
-    latency: float = 0.0
-    training: float = 0.0
+
+class Spent:
+    """Wall-clock seconds by purpose: trainings, latencies with what they need, and the algorithm's own.
+
+    A purpose within another one's time has it to itself, as when a network is bred and measured while others train.
+    """
+
+    def __init__(self) -> None:
+        self._seconds = dict.fromkeys(PURPOSES, 0.0)
+        self._purpose, self._since = "", time.perf_counter()
+
+    def so_far(self) -> dict[str, float]:
+        """Seconds by purpose."""
+        self._turn_to(self._purpose)
+        return dict(self._seconds)
 
     @contextmanager
     def on(self, purpose: str) -> Iterator[None]:
         """Add the time that the block takes."""
-        started = time.perf_counter()
+        before = self._purpose
+        self._turn_to(purpose)
         try:
             yield
         finally:
-            setattr(self, purpose, getattr(self, purpose) + time.perf_counter() - started)
+            self._turn_to(before)
+
+    def _turn_to(self, purpose: str) -> None:
+        now = time.perf_counter()
+        if self._purpose:
+            self._seconds[self._purpose] += now - self._since
+        self._purpose, self._since = purpose, now
 
 
 class OnPhase(Protocol):
@@ -92,6 +110,17 @@ class AnyEvaluator(Protocol):
         """Evaluate what is not known yet; returns one evaluation per architecture, in their order."""
         ...
 
+    def measure(self, architectures: Sequence[Any]) -> None:
+        """Take the first half of evaluations, where it is not known yet: all that needs no training."""
+        ...
+
+    def train(self, architectures: Iterable[Any | None]) -> Iterator[Any]:
+        """Take the second half; yields each architecture when its evaluation has ended.
+
+        They are drawn one by one, when there is room for another; None stands for none before the next has ended.
+        """
+        ...
+
     def price(self, evaluations: Sequence[Any]) -> float:
         """What knowing a network's cost takes, relative to a whole evaluation, as these evaluations say.
 
@@ -127,8 +156,12 @@ def open_evaluator(
     workers: Workers = 0,
     device: str = "auto",
     candidates: CandidateLimits = CandidateLimits(),
+    asynchronous: bool = False,
 ) -> Iterator[AnyEvaluator]:
-    """An evaluator that is ready; its processes end with the block."""
+    """An evaluator that is ready; its processes end with the block.
+
+    Where it works `asynchronous`ly, networks are prepared in a process of their own while all workers train.
+    """
     with ExitStack() as stack:
         evaluator: AnyEvaluator
         if isinstance(definition, TableDefinition):
@@ -140,7 +173,12 @@ def open_evaluator(
             stack.callback(executor.close)
             dataset = load_dataset(definition.data)
             executor.load(dataset)
-            evaluator = Evaluator(definition, dataset, archive, executor, candidates)
+            preparer = executor
+            if asynchronous and workers:
+                preparer = make_executor(definition, 1, "cpu", candidates)
+                stack.callback(preparer.close)
+                preparer.load(dataset)
+            evaluator = Evaluator(definition, dataset, archive, executor, preparer, candidates)
         stack.callback(evaluator.close)
         yield evaluator
 
@@ -153,7 +191,8 @@ class Evaluator:
         definition: The problem.
         dataset: Its images.
         archive: Where results are kept and looked up.
-        executor: Where candidates are prepared and trained; idle while a latency is taken.
+        executor: Where candidates are trained; idle while a latency is taken.
+        preparer: Where they are prepared for the device; the same, unless trainings go on meanwhile.
         candidates: What one of them may take.
         on_progress: Told what is being done.
         spent: Where the time went.
@@ -163,6 +202,7 @@ class Evaluator:
     dataset: Dataset
     archive: Archive
     executor: Executor
+    preparer: Executor
     candidates: CandidateLimits = field(default_factory=CandidateLimits)
     on_progress: OnPhase = field(default=lambda phase: None)
     spent: Spent = field(default_factory=Spent)
@@ -185,7 +225,7 @@ class Evaluator:
         }
 
     def _prepare_reference(self, reference: Architecture) -> Prepared:
-        [(_, outcome)] = self.executor.run("prepare", [reference], lambda: None)
+        [(_, outcome)] = self.preparer.run("prepare", [reference], lambda: None)
         if isinstance(outcome, Failure):
             message = f"the reference network cannot be prepared: {outcome.message}"
             if self.candidates != CandidateLimits():  # the likeliest reason
@@ -223,15 +263,28 @@ class Evaluator:
         What exceeds a limit of parameters or MACs is not measured, and what exceeds any limit is not trained.
         """
         distinct = list(dict.fromkeys(architectures))
-        self._measure([one for one in distinct if self.known(one).status == "stopped"])
-        missing = [one for one in distinct if self.known(one).status == "stopped"]
-        if missing:
-            with self.spent.on("training"):
-                for architecture, result in self.executor.run("train", missing, lambda: self.on_progress("training")):
-                    self.archive.add_training(self.proxy_key, architecture, result, self.candidates.to_json())
-                    self.on_progress("training")
+        self.measure(distinct)
+        for _ in self.train([one for one in distinct if self.known(one).status == "stopped"]):
+            pass
         found = {one: self.known(one) for one in distinct}
         return [found[architecture] for architecture in architectures]
+
+    def measure(self, architectures: Sequence[Architecture]) -> None:
+        """Measure what is not known yet, unless its size exceeds a limit."""
+        self._measure([one for one in dict.fromkeys(architectures) if self.known(one).status == "stopped"])
+
+    def train(self, architectures: Iterable[Architecture | None]) -> Iterator[Architecture]:
+        """Train them, several at a time; yields each as it ends, when it is in the archive. See `AnyEvaluator`."""
+        trainings = self.executor.run("train", architectures, lambda: self.on_progress("training"))
+        while True:
+            with self.spent.on("training"):
+                ended = next(trainings, None)
+            if ended is None:
+                return
+            architecture, result = ended
+            self.archive.add_training(self.proxy_key, architecture, result, self.candidates.to_json())
+            self.on_progress("training")
+            yield architecture
 
     def price(self, evaluations: Sequence[AnyEvaluation]) -> float:
         """Seconds of a measurement relative to a whole evaluation's.
@@ -247,7 +300,7 @@ class Evaluator:
 
     def costs(self, architectures: Sequence[Architecture]) -> list[float]:
         """Latencies, measured now if need be; infinite for a network that fails or is beyond a limit."""
-        self._measure([one for one in dict.fromkeys(architectures) if self.known(one).status == "stopped"])
+        self.measure(architectures)
         return [self._cost(self.known(one)) for one in architectures]
 
     @staticmethod
@@ -256,10 +309,10 @@ class Evaluator:
         return measured.latency_ms if isinstance(measured, Measurement) and known.violation <= 0 else math.inf
 
     def _prepare(self, architectures: Sequence[Architecture]) -> Iterator[tuple[Architecture, Any]]:
-        return self.executor.run("prepare", architectures, lambda: self.on_progress("preparing"))
+        return self.preparer.run("prepare", architectures, lambda: self.on_progress("preparing"))
 
     def _prepare_parts(self, parts: Sequence[Parts]) -> Iterator[tuple[Parts, Any]]:
-        return self.executor.run("prepare_parts", parts, lambda: self.on_progress("preparing"))
+        return self.preparer.run("prepare_parts", parts, lambda: self.on_progress("preparing"))
 
     def _measure(self, architectures: list[Architecture]) -> None:
         """Measure those that were not measured yet."""
@@ -312,7 +365,7 @@ class Evaluator:
         yield from self.meter.measure(in_order, lambda: self.on_progress("waiting"))
 
     def _add_up(self, architectures: list[Architecture]) -> Iterator[tuple[Architecture, Measurement | Failure]]:
-        costs = dict(self.executor.run("cost", architectures, lambda: self.on_progress("preparing")))
+        costs = dict(self.preparer.run("cost", architectures, lambda: self.on_progress("preparing")))
         for architecture, measured in self._table.measure(architectures):
             result = costs[architecture]
             if isinstance(measured, Failure) or isinstance(result, Failure):
@@ -390,6 +443,14 @@ class TableEvaluator:
         found = [self.look_up(architecture) for architecture in architectures]
         self.archive.add_lookups(self.proxy_key, found)
         return [self.limits.apply(one) for one in found]
+
+    def measure(self, architectures: Sequence[TabularArchitecture]) -> None:
+        """Look them up: all is known then."""
+        self.evaluate(architectures)
+
+    def train(self, architectures: Iterable[TabularArchitecture | None]) -> Iterator[TabularArchitecture]:
+        """Nothing is left to be trained."""
+        return (one for one in architectures if one is not None)
 
     def price(self, evaluations: Sequence[AnyEvaluation]) -> float:
         """Free where the cost is a count or a latency, which nobody trains a network for; else it cannot be known."""

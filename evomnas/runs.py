@@ -46,6 +46,26 @@ COLUMNS = (
 
 
 @dataclass(frozen=True, slots=True)
+class Manner:
+    """How a run searches, beside its algorithm; what older versions did not know is as they did it.
+
+    Attributes:
+        asynchronous: It breeds whenever a worker is free, and does not wait for a generation's end.
+    """
+
+    asynchronous: bool = False
+
+    def to_json(self) -> str:
+        """As the archive keeps it; `from_json` is its inverse."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> Manner:
+        """The manner that `to_json` wrote."""
+        return cls(**json.loads(text))
+
+
+@dataclass(frozen=True, slots=True)
 class Result:
     """One distinct architecture of a run: where it was first asked for, and what came of it."""
 
@@ -90,7 +110,14 @@ class Run:
 
     @classmethod
     def create(
-        cls, folder: Path, evaluator: AnyEvaluator, algorithm: str, seed: int, budget: int, options: Mapping[str, Any]
+        cls,
+        folder: Path,
+        evaluator: AnyEvaluator,
+        algorithm: str,
+        seed: int,
+        budget: int,
+        options: Mapping[str, Any],
+        manner: Manner = Manner(),
     ) -> Run:
         """A new run in an empty or new folder."""
         check_free(folder)
@@ -105,6 +132,7 @@ class Run:
             created=datetime.now(UTC).isoformat(timespec="seconds"),
             options=json.dumps(dict(options)),
             candidates=evaluator.candidates.to_json(),
+            manner=manner.to_json(),
         )
         evaluator.archive.add_run(record)
         manifest = {
@@ -112,6 +140,7 @@ class Run:
             "algorithm": algorithm,
             "options": dict(options),
             "candidates": asdict(evaluator.candidates),
+            "manner": asdict(manner),
             "seed": seed,
             "budget": budget,
             "evaluations": 0,
@@ -160,6 +189,11 @@ class Run:
     def options(self) -> dict[str, Any]:
         """The algorithm's options, all settled."""
         return dict(json.loads(self.record.options))
+
+    @property
+    def manner(self) -> Manner:
+        """How it searches."""
+        return Manner.from_json(self.record.manner)
 
     @cached_property
     def shape(self) -> dict[str, int]:

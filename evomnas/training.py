@@ -58,7 +58,7 @@ class ProxyTask:
             for _ in range(recipe.epochs):
                 trainer.epoch()
             accuracy = self._score(network)
-        return Training(accuracy, tuple(trainer.losses), time.perf_counter() - started)
+        return Training(accuracy, tuple(trainer.losses), time.perf_counter() - started - trainer.waited)
 
     @torch.inference_mode()
     def _score(self, network: Network) -> float:

@@ -108,6 +108,13 @@ TournamentOption = Annotated[
 BatchOption = Annotated[
     int | None, typer.Option("--batch", help="Networks that nsga2-surrogate asks for [default: 8].", show_default=False)
 ]
+AsyncOption = Annotated[
+    bool,
+    typer.Option(
+        "--async",
+        help="Breed whenever a worker is free, from what is known by then, and do not wait for a generation's slowest.",
+    ),
+]
 
 
 @app.command()
@@ -142,6 +149,7 @@ def run(
     ray_address: RayAddressOption = None,
     candidate_cpus: CandidateCpusOption = 1.0,
     candidate_gpus: CandidateGpusOption = 0.0,
+    asynchronous: AsyncOption = False,
 ) -> None:
     """Search a problem for its Pareto set of accuracy and measured latency."""
     options = algorithm_options(target, reward, alpha, beta, population, tournament, batch)
@@ -157,8 +165,8 @@ def run(
             finished = search(
                 definition, algo, options=options, budget=budget, seed=seed, out=folder, archive=archive,
                 time_limit_s=limit, workers=where, device=device,
-                candidates=candidate_limits(candidate_time, candidate_memory), on_progress=on_progress,
-                on_generation=_live_report(),
+                candidates=candidate_limits(candidate_time, candidate_memory), asynchronous=asynchronous,
+                on_progress=on_progress, on_generation=_live_report(),
             )  # fmt: skip
             _finish(finished)
 
