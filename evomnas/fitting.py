@@ -1,7 +1,8 @@
 """What all trainings share: images on a device, the optimizer, and one epoch after another.
 
-On the CPU a training uses one thread, channels-last memory, flushed denormals, fused optimizer steps and memory that it
-keeps from step to step; it is a function of its arguments alone, so that its result does not depend on what else runs or in which order.
+On the CPU a training uses one thread, channels-last memory, flushed denormals, fused optimizer steps and memory that
+it keeps from step to step; it is a function of its arguments alone, so that its result does not depend on what else
+runs or in which order.
 """
 
 from __future__ import annotations
