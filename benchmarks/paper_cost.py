@@ -49,9 +49,9 @@ def seconds_per_image(seed: int, batch: int, steps: int) -> float:
         material = Material(images, rng.integers(0, CLASSES, count), definition.data.augment, device)
         trainer = Trainer(network, material, recipe, lambda all_steps: cosine(0.1, all_steps), torch_generator(seed))
         trainer.epoch()  # warms up
-        started = time.thread_time()
+        started = time.process_time()
         trainer.epoch()
-        return (time.thread_time() - started) / count
+        return (time.process_time() - started) / count
 
 
 def main() -> None:
