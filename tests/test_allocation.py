@@ -25,6 +25,21 @@ faults()
 print(before, faults())
 """
 
+RELEASE = """
+import numpy
+from evomnas.allocation import keep_freed_memory, release_freed_memory
+
+def data_mib():
+    return int(open("/proc/self/status").read().split("VmData:")[1].split()[0]) // 1024
+
+keep_freed_memory()
+blocks = [numpy.ones(2**20) for _ in range(64)]
+del blocks
+kept = data_mib()
+release_freed_memory()
+print(kept - data_mib())
+"""
+
 TRAININGS = """
 import numpy as np
 from tiny_problem import TINY
@@ -56,6 +71,12 @@ def test_pages_of_freed_memory_are_not_asked_for_again():
     before, after = map(int, line.split())
     assert before > 1000  # or the test says nothing
     assert after < before / 100
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="glibc's allocator is what is changed")
+def test_what_was_kept_can_be_released():
+    """512 MiB, all but what else lies between."""
+    assert int(lines(RELEASE)[0]) > 450
 
 
 def test_trainings_come_out_the_same_bit_by_bit():
