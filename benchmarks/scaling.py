@@ -36,7 +36,7 @@ from evomnas.executors import Cluster, Executor, PoolExecutor, make_executor
 from evomnas.machine import processor, usable_cores
 
 WORKER_GIB = 0.11  # measured with 64
-AT_A_TIME = 12
+AT_A_TIME = 8
 
 
 class Waiting:
