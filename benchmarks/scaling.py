@@ -36,7 +36,7 @@ from evomnas.executors import Cluster, Executor, PoolExecutor, make_executor
 from evomnas.machine import processor, usable_cores
 
 WORKER_GIB = 0.11  # measured with 64
-AT_A_TIME = 8
+AT_A_TIME = 12
 
 
 class Waiting:
@@ -143,10 +143,10 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()
     print(f"{processor()}, {usable_cores()} cores")
-    if options.networks:
-        print(json.dumps({"local": local(options.networks)}), flush=True)
     with tempfile.TemporaryDirectory() as folder:
         os.environ["TMPDIR"] = folder  # of the workers: their lock is not that of others at work here
+        if options.networks:
+            print(json.dumps({"local": local(options.networks)}), flush=True)
         for workers in options.counts:
             if has_room(workers):
                 print(json.dumps({"ray": cluster(workers, options.seconds, options.rounds)}), flush=True)

@@ -7,7 +7,7 @@ process that trains the same networks one way or the other, as JSON. One thread.
 
     python benchmarks/training_memory.py [fashion-mnist] [--networks 16]
 
-About three minutes; `--networks 2` runs it short.
+`--networks 2` runs it short.
 """
 
 from __future__ import annotations
