@@ -7,9 +7,8 @@ on. The search alone writes the archive, and a candidate whose worker or node is
 
 from __future__ import annotations
 
-import logging
 import signal
-import socket
+import sys
 import time
 import uuid
 import warnings
@@ -32,13 +31,13 @@ from evomnas.executors import (
     room_for,
     share_of_memory,
 )
+from evomnas.joining import join_cluster
 from evomnas.machine import usable_cores
 
 if TYPE_CHECKING:
     from evomnas.workbench import Workbench
 
 TRIES = 4  # of a candidate whose worker or node was lost
-ANSWER_S = 10.0  # a cluster's head that does not answer within it is not there
 
 
 class RayExecutor:
@@ -47,16 +46,11 @@ class RayExecutor:
     def __init__(
         self, definition: ProblemDefinition, cluster: Cluster, limits: CandidateLimits = CandidateLimits()
     ) -> None:
-        try:
-            import ray
-        except ImportError:
-            raise InputError("a cluster needs Ray, which is not installed: pip install 'evomnas[ray]'") from None
-        self._ray: Any = ray
+        had = sys.modules.get("ray")
+        self._is_ours = had is None or not had.is_initialized()
+        self._ray: Any = join_cluster(cluster.address)
         self._cluster, self._patience = cluster, Patience(limits)
         self.device = "cuda" if cluster.gpus else "cpu"
-        self._is_ours = not ray.is_initialized()
-        if self._is_ours:
-            _connect(ray, cluster.address)
         self._settings = (uuid.uuid4().hex, definition.model_dump(mode="json"), self.device, cluster.cpus, limits)
         options = {"num_cpus": cluster.cpus, "num_gpus": cluster.gpus, "max_retries": TRIES - 1}
         self._work = self._ray.remote(**options)(_work)
@@ -130,23 +124,6 @@ class RayExecutor:
         """Leave the cluster; one that was started here ends."""
         if self._is_ours:
             self._ray.shutdown()
-
-
-def _connect(ray: Any, address: str | None) -> None:
-    """Start a cluster here or join one; Ray's own handler of SIGTERM would take ours away."""
-    handler = signal.getsignal(signal.SIGTERM)
-    try:
-        if address not in (None, "auto"):  # Ray itself tries for minutes
-            host, _, port = str(address).rpartition(":")
-            socket.create_connection((host, int(port)), ANSWER_S).close()
-        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
-    except (OSError, ValueError, RuntimeError) as error:
-        raise InputError(
-            f"no Ray cluster answers at {address}: {str(error).splitlines()[0]}; start one with `ray start --head` and "
-            "name its HOST:PORT, or leave --ray-address out"
-        ) from None
-    finally:
-        signal.signal(signal.SIGTERM, handler)
 
 
 # --- on a node -------------------------------------------------------------------------------------------

@@ -144,7 +144,8 @@ class LatencySection(_Section):
 
     Attributes:
         runtime: A registered runtime.
-        target: `local`, or `ssh://user@host:port` for another machine.
+        target: `local`, `ssh://user@host:port` for another machine, or `ray://NAME` for nodes of the Ray cluster with
+            the custom resource NAME.
         method: `network` measures every network whole; `layers` adds up a table of measured layers.
         threads: Threads that one inference may use.
         batch: Images per inference.

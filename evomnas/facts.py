@@ -138,6 +138,7 @@ def search_settings(run: Run) -> list[tuple[str, str]]:
     record = run.record
     options = {name.removesuffix("_ms") if run.tabular else name: value for name, value in run.options.items()}
     values = {"algorithm": record.algorithm, **options, "seed": record.seed, "budget": run.manifest["budget"]}
+    values["breeds"] = "in steady state" if run.manner.asynchronous else "by generations"
     values |= {f"candidate {name}": value for name, value in run.manifest.get("candidates", {}).items()}
     values |= run.definition.constraints.model_dump(exclude_none=True)
     values |= {"started": record.created, "status": run.manifest["status"]}

@@ -1,7 +1,8 @@
 """What all trainings share: images on a device, the optimizer, and one epoch after another.
 
-On the CPU a training uses one thread, channels-last memory, flushed denormals and fused optimizer steps;
-it is a function of its arguments alone, so that its result does not depend on what else runs or in which order.
+On the CPU a training uses one thread, channels-last memory, flushed denormals, fused optimizer steps and memory that
+it keeps from step to step; it is a function of its arguments alone, so that its result does not depend on what else
+runs or in which order.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from evomnas.allocation import keep_freed_memory
 from evomnas.augmentation import AUGMENTATIONS
 from evomnas.data import Images, Labels
 from evomnas.definition import Recipe
@@ -159,6 +161,7 @@ def training_mode(device: torch.device, dropped: np.random.SeedSequence | None) 
     if device.type == "cpu":
         torch.set_num_threads(1)
         torch.set_flush_denormal(True)
+        keep_freed_memory()
     try:
         with torch.random.fork_rng(enabled=dropped is not None):
             if dropped is not None:

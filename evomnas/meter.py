@@ -20,7 +20,7 @@ from evomnas.definition import ProblemDefinition
 from evomnas.errors import InputError
 from evomnas.evaluation import Cost, Failure, Measurement
 from evomnas.latency import protocol
-from evomnas.latency.address import LOCAL, parse_target
+from evomnas.latency.address import LOCAL, Address, parse_target
 from evomnas.latency.protocol import Calibration, Ratio
 from evomnas.latency.runtimes import Prepared, open_runtime
 from evomnas.latency.targets import open_device
@@ -42,7 +42,7 @@ class Setting:
 
     Attributes:
         runtime: A registered runtime.
-        target: `local` or an ssh target, see `evomnas.latency.targets`.
+        target: `local`, an ssh or a ray target, see `evomnas.latency.targets`.
         threads: Threads that one inference may use.
         batch, channels, resolution: Of its images.
         classes: Logits per image.
@@ -62,7 +62,7 @@ class Setting:
 
     def check(self) -> None:
         """Raise InputError where a runtime cannot run on the target, or by layers."""
-        if parse_target(self.target) is not None and self.runtime != "onnxruntime":
+        if isinstance(parse_target(self.target), Address) and self.runtime != "onnxruntime":
             raise InputError(f"on {self.target} only the runtime onnxruntime can measure, not {self.runtime}")
         if self.method == "layers" and self.runtime == "torch":
             raise InputError("the runtime torch runs whole networks alone: latency.method = 'layers' needs another")
@@ -263,7 +263,7 @@ def measure_latency(
     Args:
         architecture: What is built, with random weights.
         runtime: A registered runtime: `onnxruntime`, `executorch`, `torch`.
-        target: `local`, or `ssh://user@host:port` for another machine.
+        target: `local`, `ssh://user@host:port` for another machine, `ray://NAME` for a node of a Ray cluster.
         threads: Threads that one inference may use.
         batch, channels, resolution: Of the images.
         classes: Number of logits.

@@ -23,6 +23,7 @@ def run_command(run: Run) -> str:
     parts += ["--algo", run.record.algorithm, "--budget", str(manifest["budget"]), "--seed", str(run.record.seed)]
     for name, value in run.options.items():
         parts += _option(name, value)
+    parts += ["--async"] * run.manner.asynchronous
     return shlex.join(parts + [part for setting in settings for part in ("--set", setting)])
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from evomnas.allocation import release_freed_memory
 from evomnas.architecture import Architecture
 from evomnas.cost import count_cost
 from evomnas.data import Dataset
@@ -112,4 +113,6 @@ class Workbench:
         except InputError:
             raise
         except Exception as error:
-            return Failure.of(error)
+            failure = Failure.of(error)
+        release_freed_memory()  # now that the candidate's own is freed
+        return failure

@@ -15,9 +15,12 @@ import pytest
 
 from evomnas.errors import InputError
 from evomnas.evaluation import Failure
-from evomnas.latency import lock, targets
+from evomnas.latency import lock, remote, ssh
+from evomnas.latency.address import Address, Nodes, parse_target
+from evomnas.latency.local import LocalDevice
 from evomnas.latency.runtimes import Prepared, open_runtime
-from evomnas.latency.targets import Address, LocalDevice, SshDevice, open_device, parse_target
+from evomnas.latency.ssh import SshDevice
+from evomnas.latency.targets import open_device
 from evomnas.space import SearchSpace
 from evomnas.workbench import prepare
 
@@ -38,6 +41,19 @@ def test_targets_are_read(text, address):
     assert parse_target(text) == (None if address is None else Address(text, *address))
 
 
+def test_nodes_of_a_cluster_are_named_by_a_resource():
+    assert parse_target("ray://pi4") == Nodes("ray://pi4", "pi4")
+
+
+def test_nodes_without_a_cluster_say_what_to_add(monkeypatch):
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    with pytest.raises(
+        InputError, match="none was joined: add --executor ray to a search, or set RAY_ADDRESS"
+    ) as caught:
+        open_device("ray://pi4", open_runtime("onnxruntime"), 1)
+    assert "\n" not in str(caught.value)
+
+
 @pytest.mark.parametrize(
     "text",
     [
@@ -50,10 +66,14 @@ def test_targets_are_read(text, address):
         "ssh://pi:0",
         "ssh://pi:99999",
         "ssh://a@b@c",
+        "ray://",
+        "ray://CPU",
+        "ray://two words",
+        "ray://-x",
     ],
 )
 def test_what_is_no_target_is_refused(text):
-    with pytest.raises(InputError, match="write local, or ssh://user@host:port"):
+    with pytest.raises(InputError, match="write local, ssh://user@host:port, or ray://NAME"):
         parse_target(text)
 
 
@@ -149,7 +169,7 @@ def test_nothing_stays_behind(device, networks, tmp_path):
 
 
 def test_a_connection_lost_in_the_middle_is_taken_up_again(device, networks, monkeypatch):
-    monkeypatch.setattr(targets, "RETRIES_S", (0.1, 0.1))
+    monkeypatch.setattr(remote, "RETRIES_S", (0.1, 0.1))
     reference, *candidates = networks
     results = {}
     for index, result in device.compare(candidates, reference, lambda: None):
@@ -162,7 +182,7 @@ def test_a_connection_lost_in_the_middle_is_taken_up_again(device, networks, mon
 
 
 def test_a_connection_that_stays_lost_is_a_recorded_failure(device, networks, monkeypatch):
-    monkeypatch.setattr(targets, "RETRIES_S", (0.1, 0.1))
+    monkeypatch.setattr(remote, "RETRIES_S", (0.1, 0.1))
     monkeypatch.setattr(device, "_address", parse_target("ssh://no.such.host.invalid"))
     for pid in agents():
         os.kill(pid, 9)
@@ -174,7 +194,7 @@ def test_a_connection_that_stays_lost_is_a_recorded_failure(device, networks, mo
 
 def test_a_machine_that_comes_back_is_used_again(device, networks, monkeypatch):
     """What failed while it was away has failed; what comes later is measured."""
-    monkeypatch.setattr(targets, "RETRIES_S", (0.1,))
+    monkeypatch.setattr(remote, "RETRIES_S", (0.1,))
     address = device._address
     monkeypatch.setattr(device, "_address", parse_target("ssh://no.such.host.invalid"))
     for pid in agents():
@@ -187,14 +207,14 @@ def test_a_machine_that_comes_back_is_used_again(device, networks, monkeypatch):
 
 
 def test_a_connection_lost_while_calibrating_is_taken_up_again(device, networks, monkeypatch):
-    monkeypatch.setattr(targets, "RETRIES_S", (0.1,))
+    monkeypatch.setattr(remote, "RETRIES_S", (0.1,))
     for pid in agents():
         os.kill(pid, 9)
     assert device.calibrate(networks[0]).latency_ms > 0
 
 
 def test_a_host_that_never_answers_is_given_up(server, tmp_path, monkeypatch):
-    monkeypatch.setattr(targets, "GREETING_S", 1.0)
+    monkeypatch.setattr(ssh, "GREETING_S", 1.0)
     silent = tmp_path / "python"
     silent.write_text("#!/bin/sh\nexec sleep 60\n")
     silent.chmod(0o755)
@@ -204,7 +224,7 @@ def test_a_host_that_never_answers_is_given_up(server, tmp_path, monkeypatch):
 
 def test_an_interrupt_while_connecting_leaves_no_client_behind(server, tmp_path, monkeypatch):
     clients = []
-    start = targets.subprocess.Popen
+    start = ssh.subprocess.Popen
 
     def remembered(*arguments, **options):
         clients.append(start(*arguments, **options))
@@ -213,7 +233,7 @@ def test_an_interrupt_while_connecting_leaves_no_client_behind(server, tmp_path,
     def interrupted(self):
         raise KeyboardInterrupt("stop here")
 
-    monkeypatch.setattr(targets.subprocess, "Popen", remembered)
+    monkeypatch.setattr(ssh.subprocess, "Popen", remembered)
     monkeypatch.setattr(SshDevice, "_await_greeting", interrupted)
     with pytest.raises(KeyboardInterrupt, match="stop here"):
         SshDevice(parse_target(f"ssh://device{sys.executable}"), threads=1)
@@ -223,7 +243,7 @@ def test_an_interrupt_while_connecting_leaves_no_client_behind(server, tmp_path,
 
 def test_a_network_that_ends_the_agent_twice_fails_alone(device, networks, monkeypatch):
     """As one does that needs more memory than the device has."""
-    monkeypatch.setattr(targets, "RETRIES_S", (0.1, 0.1, 0.1))
+    monkeypatch.setattr(remote, "RETRIES_S", (0.1, 0.1, 0.1))
     load = device._load
 
     def fatal(prepared):
@@ -304,7 +324,7 @@ def test_what_is_sent_runs_on_older_pythons():
     import ast
     from importlib import resources
 
-    for name in targets._SENT:
+    for name in ssh._SENT:
         source = resources.files("evomnas").joinpath(f"{name}.py").read_text("utf-8")
         tree = ast.parse(source, feature_version=(3, 9))
         names = {keyword.arg for node in ast.walk(tree) if isinstance(node, ast.Call) for keyword in node.keywords}

@@ -1,0 +1,234 @@
+"""Another machine that OpenSSH reaches.
+
+A target of the form `ssh://user@host:port/path/to/python` names a machine with Python 3.9 or newer, numpy and
+onnxruntime; user, port and path may be left out. OpenSSH's own client and its configuration are used, so
+that a host is whatever `~/.ssh/config` calls it. A small agent goes over and runs in memory; models go over,
+figures come back, and nothing stays behind.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shlex
+import subprocess
+import tempfile
+import threading
+from collections.abc import Iterator, Sequence
+from importlib import resources
+from typing import Any, cast
+
+import numpy as np
+
+from evomnas.errors import InputError
+from evomnas.evaluation import Failure
+from evomnas.latency import agent
+from evomnas.latency.address import Address
+from evomnas.latency.local import Measured
+from evomnas.latency.protocol import Calibration, Ratio
+from evomnas.latency.remote import ConnectionLost, RemoteDevice
+from evomnas.latency.runtimes import Prepared, check_output
+
+GREETING_S, LOADING_S = 30.0, 300.0  # after which a machine that does not answer counts as lost
+_SENT = ("machine", "latency/lock", "latency/protocol", "latency/onnxruntime", "latency/agent")
+
+
+class SshDevice(RemoteDevice):
+    """Another machine, and the agent that runs there."""
+
+    def __init__(self, address: Address, threads: int) -> None:
+        self._address, self._threads = address, threads
+        self._process: subprocess.Popen[bytes] | None = None
+        super().__init__()
+
+    def _connect(self) -> dict[str, str]:
+        self.close()
+        self._loaded: dict[int, Prepared] = {}
+        self._count = 0
+        address = self._address
+        code = "import sys;exec(sys.stdin.buffer.read(int(sys.stdin.buffer.readline())))"
+        command = ["ssh", "-T", "-o", "BatchMode=yes", "-o", "ConnectTimeout=10"]
+        command += ["-o", "ServerAliveInterval=5", "-o", "ServerAliveCountMax=3"]
+        command += ["-p", str(address.port)] if address.port else []
+        command += ["-l", address.user] if address.user else []
+        command += ["--", address.host, f"{shlex.quote(address.python)} -c {shlex.quote(code)}"]
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115
+        try:
+            self._process = subprocess.Popen(
+                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors, start_new_session=True
+            )
+        except FileNotFoundError:
+            raise InputError(f"{address.target} needs OpenSSH's client, and there is no ssh on this machine") from None
+        try:
+            return self._start_agent()
+        except BaseException:
+            self._process.kill()  # Ctrl-C does not reach it, and a host that hangs would hold it
+            self.close()
+            raise
+
+    def _start_agent(self) -> dict[str, str]:
+        script, address = _agent_script(), self._address
+        try:
+            with self._patience(GREETING_S):
+                self._stdin.write(b"%d\n" % len(script) + script)
+                self._stdin.flush()
+                self._await_greeting()
+                answer, _ = agent.receive(self._stdout)
+        except (EOFError, BrokenPipeError):
+            raise InputError(self._explain()) from None
+        if "error" in answer:
+            missing = answer["missing"].partition(".")[0] or "something that it needs"
+            install = f"{address.python} -m pip install numpy onnxruntime"
+            raise InputError(f"{address.target} lacks {missing} ({answer['error']}): type there: {install}")
+        return cast("dict[str, str]", answer)
+
+    @property
+    def _stdin(self) -> Any:
+        return self._process and self._process.stdin
+
+    @property
+    def _stdout(self) -> Any:
+        return self._process and self._process.stdout
+
+    @contextlib.contextmanager
+    def _patience(self, seconds: float) -> Iterator[None]:
+        """End a connection that gives no answer for so long."""
+        assert self._process is not None
+        timer = threading.Timer(seconds, self._process.kill)
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
+
+    def _await_greeting(self) -> None:
+        seen = b""
+        while not seen.endswith(agent.GREETING):
+            byte = self._stdout.read(1)
+            if not byte:
+                raise EOFError
+            seen = seen[-len(agent.GREETING) :] + byte
+
+    def _explain(self) -> str:
+        """Why there is no agent, in one line."""
+        assert self._process is not None
+        self._process.stdin.close()  # type: ignore[union-attr]
+        code = self._process.wait()
+        self._errors.seek(0)
+        lines = [line for line in self._errors.read().decode(errors="replace").splitlines() if line.strip()]
+        last = lines[-1].strip() if lines else f"exit code {code}"
+        address = self._address
+        if code < 0:
+            return f"{address.target} gave no answer for {GREETING_S:g} s"
+        if code == 255:  # ssh's own
+            hint = "; ssh-copy-id makes it work without a password" if "denied" in last else ""
+            return f"cannot reach {address.target}: {last}{hint}"
+        if code in (126, 127):
+            return f"{address.target} has no {address.python}: name one, as in ssh://{address.host}/usr/bin/python3"
+        return f"{address.target} cannot run the measuring script: {last}"
+
+    def _ask(self, request: dict[str, Any], blobs: Sequence[bytes] = ()) -> tuple[dict[str, Any], list[bytes]]:
+        if self._process is None:
+            raise ConnectionLost(f"the connection to {self._address.target} was lost")
+        try:
+            agent.send(self._stdin, request, blobs)
+        except (OSError, ValueError) as error:
+            raise ConnectionLost(f"the connection to {self._address.target} was lost") from error
+        return self._answer()
+
+    def _answer(self) -> tuple[dict[str, Any], list[bytes]]:
+        try:
+            answer, blobs = agent.receive(self._stdout)
+            while "waiting" in answer:  # for another latency, or a training, on that machine
+                self._on_wait()
+                answer, blobs = agent.receive(self._stdout)
+        except (EOFError, OSError, ValueError) as error:
+            raise ConnectionLost(f"the connection to {self._address.target} was lost") from error
+        if "error" in answer:
+            raise RuntimeError(f"{self._address.target}: {answer['error']}")
+        return answer, blobs
+
+    def _load(self, prepared: Prepared) -> int:
+        for number, known in self._loaded.items():
+            if known is prepared:
+                return number
+        number, self._count = self._count, self._count + 1
+        request = {"do": "load", "id": number, "threads": self._threads}
+        request["shape"] = list(prepared.images.shape)
+        if self._process is None:
+            raise ConnectionLost(f"the connection to {self._address.target} was lost")
+        with self._patience(LOADING_S):
+            answer, [output] = self._ask(request, [prepared.model, prepared.images.astype(np.float32).tobytes()])
+        check_output("onnxruntime", np.frombuffer(output, dtype=np.float32).reshape(answer["shape"]), prepared.logits)
+        self._loaded[number] = prepared
+        return number
+
+    def _calibrate(self, reference: Prepared) -> Calibration:
+        answer, _ = self._ask({"do": "calibrate", "reference": self._load(reference)})
+        return Calibration(**{**answer, "samples_ms": tuple(answer["samples_ms"])})
+
+    def _compare(self, candidates: dict[int, Prepared], reference: Prepared, time_limit_s: float) -> Measured:
+        numbers: dict[int, int] = {}
+        for index, prepared in list(candidates.items()):
+            try:
+                numbers[index] = self._load(prepared)
+            except ConnectionLost as error:
+                error.index = index
+                raise
+            except Exception as error:
+                yield index, Failure.of(error)
+        indices = list(numbers)
+        request = {
+            "do": "compare",
+            "candidates": list(numbers.values()),
+            "reference": self._load(reference),
+            "time_limit_s": time_limit_s,
+        }
+        answer, _ = self._ask(request)
+        while "done" not in answer:
+            place = answer.pop("index")
+            yield indices[place], Ratio(**{**answer, "samples": tuple(answer["samples"])})
+            answer, _ = self._answer()
+        for number in numbers.values():
+            self._ask({"do": "drop", "id": number})
+            del self._loaded[number]
+
+    def close(self) -> None:
+        """End the agent, which has nothing on the other machine's disk."""
+        if self._process is not None:
+            for stream in (self._process.stdin, self._process.stdout):
+                with contextlib.suppress(OSError):
+                    stream.close()  # type: ignore[union-attr]
+            try:
+                self._process.wait(timeout=5)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
+            self._errors.close()
+            self._process = None
+
+
+def _agent_script() -> bytes:
+    """The agent with the modules that it imports, as one script."""
+    sources = {}
+    for name in _SENT:
+        source = resources.files("evomnas").joinpath(f"{name}.py").read_text("utf-8")
+        sources[f"evomnas.{name.replace('/', '.')}"] = source
+    return f"""
+import importlib.util, json, sys, types
+for name in ("evomnas", "evomnas.latency"):
+    sys.modules[name] = types.ModuleType(name)
+    sys.modules[name].__path__ = []
+class Finder:
+    sources = json.loads({json.dumps(sources)!r})
+    def find_spec(self, name, path=None, target=None):
+        return importlib.util.spec_from_loader(name, self) if name in self.sources else None
+    def create_module(self, spec):
+        return None
+    def exec_module(self, module):
+        exec(compile(self.sources[module.__name__], module.__name__, "exec"), module.__dict__)
+sys.meta_path.insert(0, Finder())
+from evomnas.latency.agent import main
+main()
+""".encode()

@@ -1,0 +1,170 @@
+"""Nodes of a real Ray cluster on this machine that measure: placed by a custom resource, lost, replaced, refused."""
+
+from __future__ import annotations
+
+import os
+import threading
+
+import numpy as np
+import pytest
+import ray
+
+from evomnas.archive import Archive
+from evomnas.errors import InputError
+from evomnas.evaluation import Failure
+from evomnas.executors import Cluster
+from evomnas.latency import lock, nodes, remote
+from evomnas.latency.runtimes import Prepared, open_runtime
+from evomnas.latency.targets import open_device
+from evomnas.loop import search
+from evomnas.space import SearchSpace
+from evomnas.workbench import prepare
+
+SPACE = SearchSpace(filters=(8, 12), layers=(1, 2), strides=(1, 2), stem=8, stem_stride=1, head=24, divisor=4)
+ATTENTIVE = {"health_check_initial_delay_ms": 0, "health_check_period_ms": 300, "health_check_failure_threshold": 3}
+ROOM = {"object_store_memory": 100 * 2**20}
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    """A head without CPUs, a node that trains, and a node without CPUs that has the resource `pi4`."""
+    from ray.cluster_utils import Cluster as Nodes
+
+    cluster = Nodes(initialize_head=True, head_node_args={"num_cpus": 0, "_system_config": ATTENTIVE, **ROOM})
+    cluster.add_node(num_cpus=1, **ROOM)
+    cluster.pi4 = [cluster.add_node(num_cpus=0, resources={"pi4": 1}, **ROOM)]
+    cluster.wait_for_nodes()
+    ray.init(address=cluster.address, log_to_driver=False)
+    yield cluster
+    ray.shutdown()
+    cluster.shutdown()
+
+
+@pytest.fixture(scope="module")
+def networks() -> list[Prepared]:
+    runtime = open_runtime("onnxruntime")
+    return [prepare(runtime, SPACE.decode(genome), 5, 3, 16) for genome in SPACE.sample(4, np.random.default_rng(3))]
+
+
+@pytest.fixture
+def device(cluster):
+    device = open_device("ray://pi4", open_runtime("onnxruntime"), 1)
+    yield device
+    device.close()
+
+
+def where(device) -> str:
+    """The node on which the device's actor runs."""
+    return ray.get(device._actor.__ray_call__.remote(lambda self: ray.get_runtime_context().get_node_id()))
+
+
+def compared(device, networks) -> dict:
+    return dict(device.compare(networks[1:], networks[0], lambda: None))
+
+
+def test_the_node_with_the_resource_measures_by_the_same_protocol(cluster, device, networks):
+    assert where(device) == cluster.pi4[-1].node_id
+    assert where(device) != ray.get_runtime_context().get_node_id()
+    here = open_device("local", open_runtime("onnxruntime"), 1)
+    there, expected = compared(device, networks), compared(here, networks)
+    assert sorted(there) == [0, 1, 2]
+    np.testing.assert_allclose(
+        [there[index].ratio for index in range(3)], [expected[index].ratio for index in range(3)], rtol=0.5
+    )  # the same machine; no claim about its speed
+    assert device.calibrate(networks[0]).latency_ms > 0
+    described = device.describe()
+    assert described["host"] == "pi4"
+    assert {name: described[name] for name in ("processor", "version")}.items() <= here.describe().items()
+
+
+def test_a_search_measures_there_and_trains_elsewhere(cluster, tiny, tmp_path):
+    definition = tiny.model_copy(update={"latency": tiny.latency.model_copy(update={"target": "ray://pi4"})})
+    run = search(definition, budget=4, seed=3, out=tmp_path / "run", workers=Cluster(cluster.address))
+    results = run.results()
+    assert len(results) == 4
+    assert all(result.evaluation.measurement.latency_ms > 0 for result in results)
+    context = Archive(tmp_path / "evomnas.sqlite").context(run.record.device)
+    assert (context["target"], context["host"]) == ("ray://pi4", "pi4")
+    assert int(context["cores"]) >= 1
+
+
+def test_it_waits_for_the_lock_of_its_machine(device, networks):
+    done, waits = threading.Event(), []
+
+    def run() -> None:
+        list(device.compare(networks[1:], networks[0], lambda: waits.append(1)))
+        done.set()
+
+    with lock.training():
+        thread = threading.Thread(target=run)
+        thread.start()
+        assert not done.wait(2.0)
+    assert done.wait(60)
+    thread.join()
+    assert waits
+
+
+def test_a_network_with_other_logits_fails_alone(device, networks):
+    wrong = Prepared(networks[1].model, networks[1].images, networks[1].logits * 2)
+    results = dict(device.compare([wrong, networks[2]], networks[0], lambda: None))
+    assert results[0].kind == "mismatch"
+    assert not isinstance(results[1], Failure)
+
+
+def test_a_network_that_ends_the_actor_twice_fails_alone(device, networks, monkeypatch):
+    monkeypatch.setattr(remote, "RETRIES_S", (0.1, 0.1, 0.1))
+    fatal = Prepared(networks[2].model, Fatal(), networks[2].logits)
+    results = dict(device.compare([networks[1], fatal, networks[3]], networks[0], lambda: None))
+    assert results[1].kind == "connection"
+    assert not isinstance(results[0], Failure)
+    assert not isinstance(results[2], Failure)
+
+
+class Fatal:
+    """Images that end the process which unpacks them."""
+
+    def __reduce__(self):
+        return os._exit, (1,)
+
+
+def test_where_a_node_is_lost_another_of_its_kind_goes_on_and_one_of_another_kind_does_not(
+    cluster, device, networks, monkeypatch
+):
+    """The other kind is this machine with one core less, as a process sees it that may not use all."""
+    monkeypatch.setattr(remote, "RETRIES_S", (0.1, 1.0))
+    cores = os.sched_getaffinity(0)
+    if len(cores) < 2:
+        pytest.skip("needs two cores")
+    before = where(device)
+    second = cluster.add_node(num_cpus=0, resources={"pi4": 1}, **ROOM)
+    results = {}
+    for index, result in device.compare(networks[1:], networks[0], lambda: None):
+        results[index] = result
+        if len(results) == 1:
+            cluster.remove_node(cluster.pi4.pop(), allow_graceful=False)
+    assert sorted(results) == [0, 1, 2]
+    assert not any(isinstance(result, Failure) for result in results.values()), results
+    assert where(device) == second.node_id != before
+
+    os.sched_setaffinity(0, set(list(cores)[1:]))
+    try:
+        cluster.pi4.append(cluster.add_node(num_cpus=0, resources={"pi4": 1}, **ROOM))
+    finally:
+        os.sched_setaffinity(0, cores)
+    cluster.remove_node(second, allow_graceful=False)
+    results = compared(device, networks)
+    assert {result.kind for result in results.values()} == {"connection"}
+    assert f"of another kind (cores {len(cores) - 1}, not {len(cores)})" in results[0].message
+    with pytest.raises(InputError, match="could not be taken up again: .* of another kind"):
+        device.calibrate(networks[0])
+
+
+def test_what_cannot_measure_is_one_line(cluster):
+    runtime = open_runtime("onnxruntime")
+    with pytest.raises(
+        InputError, match=r"no node of the cluster has the resource pi5; it has pi4: start one .*pi5"
+    ) as caught:
+        open_device("ray://pi5", runtime, 1)
+    assert "\n" not in str(caught.value)
+    with pytest.raises(InputError, match="a node of ray://pi4 cannot measure: unknown runtime 'nothing'"):
+        nodes.NodeDevice(nodes.Nodes("ray://pi4", "pi4"), "nothing", 1)

@@ -1,0 +1,84 @@
+"""Freed memory is kept for the next use, and nothing that is computed changes by it; each time in a fresh process."""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+FAULTS = """
+import numpy, resource
+from evomnas.allocation import keep_freed_memory
+
+def faults():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(4):
+        numpy.ones(2**23)  # 64 MiB, freed at once
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+before = faults()
+keep_freed_memory()
+faults()
+print(before, faults())
+"""
+
+RELEASE = """
+import numpy
+from evomnas.allocation import keep_freed_memory, release_freed_memory
+
+def data_mib():
+    return int(open("/proc/self/status").read().split("VmData:")[1].split()[0]) // 1024
+
+keep_freed_memory()
+blocks = [numpy.ones(2**20) for _ in range(64)]
+del blocks
+kept = data_mib()
+release_freed_memory()
+print(kept - data_mib())
+"""
+
+TRAININGS = """
+import numpy as np
+from tiny_problem import TINY
+from evomnas import fitting
+from evomnas.data import load_dataset
+from evomnas.definition import validate_definition
+from evomnas.training import ProxyTask
+
+tiny = validate_definition(TINY)
+architectures = [tiny.space.decode(genome) for genome in tiny.space.sample(3, np.random.default_rng(2))]
+keep, fitting.keep_freed_memory = fitting.keep_freed_memory, lambda: None
+for change in (lambda: None, keep):
+    change()
+    task = ProxyTask(load_dataset(tiny.data), tiny.data, tiny.training, "cpu")
+    print([(one.accuracy.hex(), [loss.hex() for loss in one.losses]) for one in map(task.train, architectures)])
+"""
+
+
+def lines(code: str) -> list[str]:
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=Path(__file__).parent
+    )
+    return done.stdout.splitlines()
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="glibc's allocator is what is changed")
+def test_pages_of_freed_memory_are_not_asked_for_again():
+    [line] = lines(FAULTS)
+    before, after = map(int, line.split())
+    assert before > 1000  # or the test says nothing
+    assert after < before / 100
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="glibc's allocator is what is changed")
+def test_what_was_kept_can_be_released():
+    """512 MiB, all but what else lies between."""
+    assert int(lines(RELEASE)[0]) > 450
+
+
+def test_trainings_come_out_the_same_bit_by_bit():
+    without, kept = lines(TRAININGS)
+    assert without == kept
