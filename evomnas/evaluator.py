@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -21,8 +21,9 @@ from evomnas.archive import Archive
 from evomnas.counting import count, smallest
 from evomnas.data import Dataset, load_dataset
 from evomnas.definition import AnyDefinition, Objective, ProblemDefinition, TableDefinition
+from evomnas.early_stop import Bar
 from evomnas.errors import InputError
-from evomnas.evaluation import AnyEvaluation, Cost, Evaluation, Failure, Measurement, TabularEvaluation, Training
+from evomnas.evaluation import AnyEvaluation, Cost, Cut, Evaluation, Failure, Measurement, TabularEvaluation, Training
 from evomnas.executors import CandidateLimits, Executor, Workers, make_executor
 from evomnas.latency.runtimes import Prepared
 from evomnas.layer_table import LayerTable, Parts
@@ -54,6 +55,13 @@ class Spent:
             setattr(self, purpose, getattr(self, purpose) + time.perf_counter() - started)
 
 
+BarFor = Callable[[Evaluation], Bar | None]
+
+
+def no_bar(evaluation: Evaluation) -> None:
+    """Train every candidate to the end."""
+
+
 class OnPhase(Protocol):
     """Called with `preparing`, `waiting`, `measuring` or `training` whenever something may have changed."""
 
@@ -66,6 +74,7 @@ class AnyEvaluator(Protocol):
 
     archive: Archive
     candidates: CandidateLimits
+    run: str | None
     on_progress: OnPhase
     spent: Spent
 
@@ -88,7 +97,7 @@ class AnyEvaluator(Protocol):
         """What the archive has of an architecture."""
         ...
 
-    def evaluate(self, architectures: Sequence[Any]) -> list[AnyEvaluation]:
+    def evaluate(self, architectures: Sequence[Any], bar_for: BarFor = no_bar) -> list[AnyEvaluation]:
         """Evaluate what is not known yet; returns one evaluation per architecture, in their order."""
         ...
 
@@ -155,6 +164,7 @@ class Evaluator:
         archive: Where results are kept and looked up.
         executor: Where candidates are prepared and trained; idle while a latency is taken.
         candidates: What one of them may take.
+        run: Whose trainings that were cut off count as evaluated; without it nobody's.
         on_progress: Told what is being done.
         spent: Where the time went.
     """
@@ -164,6 +174,7 @@ class Evaluator:
     archive: Archive
     executor: Executor
     candidates: CandidateLimits = field(default_factory=CandidateLimits)
+    run: str | None = None
     on_progress: OnPhase = field(default=lambda phase: None)
     spent: Spent = field(default_factory=Spent)
 
@@ -197,7 +208,7 @@ class Evaluator:
     def known(self, architecture: Architecture) -> Evaluation:
         """What the archive has of an architecture."""
         limits = self.candidates.to_json()
-        found = self.archive.evaluation(self.proxy_key, self.device_key, architecture, limits)
+        found = self.archive.evaluation(self.proxy_key, self.device_key, architecture, limits, self.run)
         return self.limits.apply(found)
 
     def reference_cost(self) -> float:
@@ -217,21 +228,31 @@ class Evaluator:
         }
         return {"data": data}
 
-    def evaluate(self, architectures: Sequence[Architecture]) -> list[AnyEvaluation]:
+    def evaluate(self, architectures: Sequence[Architecture], bar_for: BarFor = no_bar) -> list[AnyEvaluation]:
         """Evaluate what is not known yet; returns one evaluation per architecture, in their order.
 
-        What exceeds a limit of parameters or MACs is not measured, and what exceeds any limit is not trained.
+        What exceeds a limit of parameters or MACs is not measured, and what exceeds any limit is not trained. Measured
+        candidates for which `bar_for` has a bar are cut off where they miss it; then there must be a `run`.
         """
         distinct = list(dict.fromkeys(architectures))
         self._measure([one for one in distinct if self.known(one).status == "stopped"])
-        missing = [one for one in distinct if self.known(one).status == "stopped"]
-        if missing:
+        measured = [known for known in map(self.known, distinct) if known.status == "stopped"]
+        if measured:
+            bars = {known.architecture: bar_for(known) for known in measured}
+            missing = [one if bar is None else (one, bar) for one, bar in bars.items()]
             with self.spent.on("training"):
-                for architecture, result in self.executor.run("train", missing, lambda: self.on_progress("training")):
-                    self.archive.add_training(self.proxy_key, architecture, result, self.candidates.to_json())
+                for item, result in self.executor.run("train", missing, lambda: self.on_progress("training")):
+                    self._keep(item[0] if isinstance(item, tuple) else item, result)
                     self.on_progress("training")
         found = {one: self.known(one) for one in distinct}
         return [found[architecture] for architecture in architectures]
+
+    def _keep(self, architecture: Architecture, result: Training | Cut | Failure) -> None:
+        """Let the archive have how a training ended."""
+        if isinstance(result, Cut):
+            self.archive.add_cut(str(self.run), architecture, result)
+        else:
+            self.archive.add_training(self.proxy_key, architecture, result, self.candidates.to_json())
 
     def price(self, evaluations: Sequence[AnyEvaluation]) -> float:
         """Seconds of a measurement relative to a whole evaluation's.
@@ -332,6 +353,7 @@ class TableEvaluator:
         self.definition, self.archive, self.table = definition, archive, definition.read
         self.on_progress: OnPhase = lambda phase: None
         self.spent, self.candidates = Spent(), CandidateLimits()
+        self.run: str | None = None
         self.limits = Limits(definition.constraints)
         self._objectives = definition.table.objectives
         self._reference = self._losses(self.table.columns[self.table.space.reference_row])
@@ -385,8 +407,8 @@ class TableEvaluator:
                 f"exceeds them by {closest.violation:.0%}; raise the limits"
             )
 
-    def evaluate(self, architectures: Sequence[TabularArchitecture]) -> list[AnyEvaluation]:
-        """Look architectures up, and keep what was found."""
+    def evaluate(self, architectures: Sequence[TabularArchitecture], bar_for: BarFor = no_bar) -> list[AnyEvaluation]:
+        """Look architectures up, and keep what was found; there is nothing to cut off."""
         found = [self.look_up(architecture) for architecture in architectures]
         self.archive.add_lookups(self.proxy_key, found)
         return [self.limits.apply(one) for one in found]

@@ -104,10 +104,13 @@ def generation_rows(run: Run, past: History) -> tuple[list[str], list[list[str]]
     """A header and a row of cells per generation."""
     names = list(dict.fromkeys(name for one in past.generations for name in one.metrics))
     quality, _ = run.definition.axes
-    header = ["generation", "asked", "new", "failed", "evaluated", f"best {quality}", "hypervolume", "time", *names]
+    stops = "early_stop" in run.manner
+    counts = ["asked", "new", "failed", *(["cut off"] if stops else []), "evaluated"]
+    header = ["generation", *counts, f"best {quality}", "hypervolume", "time", *names]
     rows = [
         [
-            str(one.number), str(one.asked), str(one.new), str(one.failed + one.infeasible), str(one.evaluated),
+            str(one.number), str(one.asked), str(one.new), str(one.failed + one.infeasible),
+            *([str(one.cut)] if stops else []), str(one.evaluated),
             "-" if one.loss is None else quality_said(run.definition, one.loss, 2), f"{one.hypervolume:.4f}",
             "-" if one.seconds is None else duration(one.seconds),
             *(f"{one.metrics[name]:.4g}" if name in one.metrics else "-" for name in names),
@@ -140,6 +143,8 @@ def search_settings(run: Run) -> list[tuple[str, str]]:
     values = {"algorithm": record.algorithm, **options, "seed": record.seed, "budget": run.manifest["budget"]}
     values |= {f"candidate {name}": value for name, value in run.manifest.get("candidates", {}).items()}
     values |= run.definition.constraints.model_dump(exclude_none=True)
+    if not run.tabular:
+        values["early stop"] = run.manner.get("early_stop", False)
     values |= {"started": record.created, "status": run.manifest["status"]}
     return [(name.replace("_", " "), plain(value)) for name, value in values.items()]
 

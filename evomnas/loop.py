@@ -21,9 +21,10 @@ from evomnas.algorithms import Choosing, GoalSeeking, Introspective, Weighing, m
 from evomnas.archive import Archive, Ask, GenerationRecord
 from evomnas.clock import Clock
 from evomnas.definition import AnyDefinition, TableDefinition, load_definition
+from evomnas.early_stop import EarlyStop
 from evomnas.errors import InputError
-from evomnas.evaluation import AnyArchitecture, AnyEvaluation
-from evomnas.evaluator import AnyEvaluator, open_evaluator
+from evomnas.evaluation import AnyArchitecture, AnyEvaluation, Evaluation
+from evomnas.evaluator import AnyEvaluator, no_bar, open_evaluator
 from evomnas.executors import CandidateLimits, Workers
 from evomnas.pareto import Front, hypervolume
 from evomnas.problem import told
@@ -57,6 +58,7 @@ class Progress:
         best_accuracy: On the validation split; None before the first.
         hypervolume: See `evomnas.pareto.hypervolume`.
         failed: How many of the evaluated ones failed.
+        cut: How many were cut off after their first epochs.
         reused: How many the archive knew from other runs.
         metrics: What the algorithm said of itself after the last generation.
     """
@@ -68,6 +70,7 @@ class Progress:
     best_accuracy: float | None = None
     hypervolume: float = 0.0
     failed: int = 0
+    cut: int = 0
     reused: int = 0
     metrics: Mapping[str, float] = field(default_factory=dict)
 
@@ -90,6 +93,7 @@ def search(
     workers: Workers = 0,
     device: str = "auto",
     candidates: CandidateLimits = CandidateLimits(),
+    early_stop: bool = True,
     on_progress: OnProgress = lambda progress: None,
     on_generation: OnGeneration = lambda run: None,
 ) -> Run:
@@ -111,6 +115,7 @@ def search(
             its body, since they import it.
         device: `auto`, `cpu` or `cuda`.
         candidates: Time and memory that one candidate may take in a worker process.
+        early_stop: Cut candidates off that their first epochs show to be dominated beyond doubt.
         on_progress: Called whenever something may have changed.
         on_generation: Called with the run, its files up to date, after new generations, at most once a second.
 
@@ -132,20 +137,28 @@ def search(
     on_progress(Progress("starting", 0, budget))
     path.parent.mkdir(parents=True, exist_ok=True)
     with open_evaluator(definition, Archive(path.resolve()), workers, device, candidates) as evaluator:
-        run = begin(evaluator, folder, algorithm, seed, budget, options)
+        run = begin(evaluator, folder, algorithm, seed, budget, options, early_stop)
         return carry_on(run, evaluator, started, time_limit_s, on_progress, on_generation)
 
 
 def begin(
-    evaluator: AnyEvaluator, folder: Path, algorithm: str, seed: int, budget: int, options: Mapping[str, Any]
-) -> Run:
-    """A new run, with all its options settled; nothing is asked yet.
+    evaluator: AnyEvaluator, folder: Path, algorithm: str, seed: int, budget: int, options: Mapping[str, Any],
+    early_stop: bool = False,
+) -> Run:  # fmt: skip
+    """A new run, with all its options settled; nothing is asked yet. Without a second epoch nothing is cut off.
 
     Raises:
         InputError: No network can meet the problem's limits.
     """
     evaluator.check_limits()
-    return Run.create(folder, evaluator, algorithm, seed, budget, settled_options(evaluator, algorithm, options))
+    manner = {"early_stop": True} if early_stop and _epochs(evaluator.definition) > 1 else {}
+    settled = settled_options(evaluator, algorithm, options)
+    return Run.create(folder, evaluator, algorithm, seed, budget, settled, manner)
+
+
+def _epochs(definition: AnyDefinition) -> int:
+    """Of a candidate's training; none on tabular problems."""
+    return 0 if isinstance(definition, TableDefinition) else definition.training.epochs
 
 
 def settled_options(evaluator: AnyEvaluator, algorithm: str, options: Mapping[str, Any]) -> dict[str, Any]:
@@ -272,6 +285,8 @@ def carry_on(
         loop.keep_generations()
         clock.note()
         results = run.results()  # with what ended in a generation that did not
+        if loop.early_stop is not None:
+            run.manifest["cut"] = run.cut_off(results)
         run.write(sum(result.evaluation.ended for result in results), run.front(results))
     return run
 
@@ -290,8 +305,10 @@ class _Loop:
         self.recorded = run.asks
         self.position, self.generation, self.reused = 0, 0, 0
         self.done: dict[AnyArchitecture, AnyEvaluation] = {}
-        self.ended, self.failed, self.best_accuracy = 0, 0, -math.inf  # of those done
+        self.ended, self.failed, self.cut, self.best_accuracy = 0, 0, 0, -math.inf  # of those done
         self.front: Front[Result] = Front()
+        self.early_stop = EarlyStop(_epochs(evaluator.definition), self.front) if run.manner.get("early_stop") else None
+        evaluator.run = run.record.id
         self.batch: list[AnyArchitecture] = []
         self.ended_generations: list[GenerationRecord] = []  # that the archive does not have yet
         self.metrics: dict[str, float] = {}  # of the last generation
@@ -348,6 +365,7 @@ class _Loop:
         if isinstance(self.algorithm, Choosing):
             with self.clock.algorithm_s_turn():
                 genomes = self.algorithm.choices()
+            self.evaluator.run = None  # a choice is trained in full, even if it was cut off
             chosen = self.evaluator.evaluate([self.space.decode(genome) for genome in genomes])
         found = [one for one in self.done.values() if one.losses is not None]
         conclusions = []
@@ -370,7 +388,9 @@ class _Loop:
             if fresh:
                 self._count_reused()
             first = {ask.architecture: ask for ask in reversed(asks)}
-            for architecture, evaluation in zip(self.batch, self.evaluator.evaluate(self.batch), strict=True):
+            bar_for = no_bar if self.early_stop is None else self.early_stop.bar
+            evaluations = self.evaluator.evaluate(self.batch, bar_for)
+            for architecture, evaluation in zip(self.batch, evaluations, strict=True):
                 self._keep(first[str(architecture)], evaluation)
             self.batch = []
         self.position += len(asks)
@@ -400,6 +420,9 @@ class _Loop:
         self.done[evaluation.architecture] = evaluation
         self.ended += evaluation.ended
         self.failed += evaluation.failure is not None
+        self.cut += evaluation.status == "cut"
+        if self.early_stop is not None and isinstance(evaluation, Evaluation):
+            self.early_stop.learn(evaluation)
         if evaluation.losses is not None:
             self.best_accuracy = max(self.best_accuracy, 1 - evaluation.losses[0])
             self.front.add(evaluation.losses, Result(ask.position, ask.generation, evaluation, on_front=True))
@@ -451,6 +474,7 @@ class _Loop:
                 best if best > -math.inf else None,
                 hypervolume([p for p in points if p is not None], self.run_.definition.hypervolume.reference_point),
                 self.failed + sum(one.failure is not None for one in batch),
+                self.cut + sum(one.status == "cut" for one in batch),
                 self.reused,
                 self.metrics,
             )

@@ -22,7 +22,7 @@ import numpy as np
 from evomnas.archive import Archive, Ask, RunRecord
 from evomnas.definition import AnyDefinition, ProblemDefinition, TableDefinition, validate_definition
 from evomnas.errors import InputError
-from evomnas.evaluation import AnyEvaluation, TabularEvaluation
+from evomnas.evaluation import AnyEvaluation, Cut, Evaluation, TabularEvaluation
 from evomnas.evaluator import AnyEvaluator, describe_environment
 from evomnas.limits import Limits
 from evomnas.pareto import hypervolume, non_dominated
@@ -90,9 +90,10 @@ class Run:
 
     @classmethod
     def create(
-        cls, folder: Path, evaluator: AnyEvaluator, algorithm: str, seed: int, budget: int, options: Mapping[str, Any]
-    ) -> Run:
-        """A new run in an empty or new folder."""
+        cls, folder: Path, evaluator: AnyEvaluator, algorithm: str, seed: int, budget: int, options: Mapping[str, Any],
+        manner: Mapping[str, Any],
+    ) -> Run:  # fmt: skip
+        """A new run in an empty or new folder; `manner` is how it searches, see `evomnas.loop.begin`."""
         check_free(folder)
         definition = evaluator.definition
         record = RunRecord(
@@ -105,12 +106,14 @@ class Run:
             created=datetime.now(UTC).isoformat(timespec="seconds"),
             options=json.dumps(dict(options)),
             candidates=evaluator.candidates.to_json(),
+            manner=json.dumps(dict(manner)),
         )
         evaluator.archive.add_run(record)
         manifest = {
             "problem": definition.name,
             "algorithm": algorithm,
             "options": dict(options),
+            "manner": dict(manner),
             "candidates": asdict(evaluator.candidates),
             "seed": seed,
             "budget": budget,
@@ -161,6 +164,11 @@ class Run:
         """The algorithm's options, all settled."""
         return dict(json.loads(self.record.options))
 
+    @property
+    def manner(self) -> dict[str, Any]:
+        """How it searches: `early_stop` where candidates are cut off that are dominated beyond doubt."""
+        return dict(json.loads(self.record.manner))
+
     @cached_property
     def shape(self) -> dict[str, int]:
         """Classes, channels and resolution of the networks that were measured."""
@@ -208,7 +216,8 @@ class Run:
             found = self.archive.lookup(self.record.proxy, architecture)
             return self._limits.apply(found or TabularEvaluation(architecture, None, None, {}))
         record = self.record
-        return self._limits.apply(self.archive.evaluation(record.proxy, record.device, architecture, record.candidates))
+        known = self.archive.evaluation(record.proxy, record.device, architecture, record.candidates, record.id)
+        return self._limits.apply(known)
 
     @cached_property
     def _limits(self) -> Limits:
@@ -219,6 +228,13 @@ class Run:
         """The Pareto set, fastest first; of `results` where they are at hand."""
         chosen = [result for result in (self.results() if results is None else results) if result.on_front]
         return sorted(chosen, key=lambda result: result.evaluation.losses[1] if result.evaluation.losses else np.inf)
+
+    def cut_off(self, results: Sequence[Result]) -> dict[str, Any]:
+        """How many of the trainings were cut off, and what the rest of them would have taken, in seconds."""
+        trainings = [one.evaluation.training for one in results if isinstance(one.evaluation, Evaluation)]
+        cuts = [one for one in trainings if isinstance(one, Cut)]
+        saved = sum(one.saved(self.images.training.epochs) for one in cuts)
+        return {"networks": len(cuts), "saved_seconds": round(saved, 3)}
 
     def hypervolume(self, results: list[Result]) -> float:
         """Share of the problem's reference box that these results dominate."""

@@ -27,7 +27,7 @@ class Trace:
 
     Attributes:
         folder: The run's.
-        algorithm, options, seed: What searched.
+        algorithm, options, seed: What searched; the options with how, such as `early_stop`.
         status: `finished`, or why the run stands where it stands.
         budget: Evaluations that the run may make.
         losses: Both objectives, shape (n, 2); infinite for failed candidates. Networks beyond a limit are left out.
@@ -89,7 +89,7 @@ def trace(run: Run | Path | str) -> Trace:
             folder=opened.folder,
             run=record.id,
             algorithm=record.algorithm,
-            options=json.loads(record.options),
+            options=opened.options | opened.manner,
             seed=record.seed,
             status=manifest["status"],
             budget=manifest["budget"],
