@@ -5,7 +5,8 @@ power law, fitted by least squares to the logarithms of both, one line per epoch
 it is trained, and so is the best error on the front at its latency or less. The candidate stops after an epoch where
 even the lower bound of its final error is beyond that one. The bound is the more careful one of two: Student's t
 prediction bound, which holds where deviations are normal, and the largest deviation downwards of any completed training
-from the line of all others, which shows where they are not.
+from the line of all others, which shows where they are not. The front is made of the luckiest of all, and the more were
+trained the luckier they are: so the level of the former is divided by the number of completed trainings (Bonferroni).
 
 A rule follows from completed trainings and a front alone, never from when something ended: a run that is played again
 has the same rules.
@@ -25,7 +26,7 @@ from scipy.special import stdtrit
 from evomnas.evaluation import Evaluation, Measurement, Training
 from evomnas.pareto import Front
 
-DOUBT = 0.01  # the chance that an error ends below its bound
+DOUBT = 0.1  # the chance that one of as many errors as there are completed trainings ends below its bound
 LEAST = 10  # completed trainings before anything stops
 ERROR_FLOOR = 1e-3  # added to errors before their logarithm: a validation split does not tell smaller ones apart
 
@@ -60,7 +61,7 @@ class Line:
         deviation = math.sqrt(float(left @ left) / (count - 2))
         leverage = 1 / count + (x * x / spread if spread > 0 else 0.0)
         lowest = float((left / np.sqrt(np.maximum(1 - leverage, 1e-9))).min())  # each from the line of all others
-        margin = max(-float(stdtrit(count - 2, DOUBT)) * deviation, -lowest)
+        margin = max(-float(stdtrit(count - 2, DOUBT / count)) * deviation, -lowest)
         return cls(float(losses.mean()), float(errors.mean()), slope, spread, count, margin)
 
     def predicted(self, loss: float) -> float:
