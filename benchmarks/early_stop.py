@@ -68,7 +68,7 @@ class Tally:
 
 def generations(run: Run) -> Generations:
     """A run's trainings by generation."""
-    if run.manner.get("early_stop"):
+    if run.manner.early_stop:
         raise SystemExit(f"{run.folder} cut candidates off: give runs of --no-early-stop or of evomnas benchmark")
     groups = itertools.groupby(run.results(), key=lambda result: result.generation)
     return [

@@ -72,6 +72,18 @@ class Ask:
 
 
 @dataclass(frozen=True, slots=True)
+class Tell:
+    """One result that an algorithm was told while others were under way, in the order of `number` from 0.
+
+    `ask` is the position of what it was asked for, and `asks` how much had been asked for by then.
+    """
+
+    number: int
+    asks: int
+    ask: int
+
+
+@dataclass(frozen=True, slots=True)
 class GenerationRecord:
     """What is kept of a generation that was told: the run's `seconds` by then, and what its algorithm says of itself.
 
@@ -331,6 +343,15 @@ class Archive:
         """All that a run's algorithm asked for, in order."""
         rows = self._connection.execute("SELECT * FROM asks WHERE run = ? ORDER BY position", (run,))
         return [Ask(row["position"], row["generation"], row["architecture"]) for row in rows]
+
+    def add_tell(self, run: str, tell: Tell) -> None:
+        """Keep that a run's algorithm was told a result."""
+        self._insert("tells", {"run": run, **asdict(tell)})
+
+    def tells(self, run: str) -> list[Tell]:
+        """All that a run's algorithm was told one by one, in order."""
+        rows = self._connection.execute("SELECT * FROM tells WHERE run = ? ORDER BY number", (run,))
+        return [Tell(row["number"], row["asks"], row["ask"]) for row in rows]
 
     def add_generations(self, run: str, records: Iterable[GenerationRecord]) -> None:
         """Keep that generations were told; one that a resumed run tells again stays as it was."""

@@ -13,7 +13,6 @@ import socket
 import time
 import uuid
 import warnings
-from collections import deque
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -28,6 +27,7 @@ from evomnas.executors import (
     Jobs,
     Outcome,
     Patience,
+    Source,
     limit_memory,
     room_for,
     share_of_memory,
@@ -85,15 +85,17 @@ class RayExecutor:
     def _submit(self, job: str, item: Any) -> Any:
         return self._work.remote(self._settings, self._dataset, job, item, self._patience.seconds(job))
 
-    def run(self, job: str, items: Iterable[Item], on_wait: Callable[[], None]) -> Jobs[Item]:
+    def run(self, job: str, items: Iterable[Item | None], on_wait: Callable[[], None]) -> Jobs[Item]:
         """Do a job for each; yields results as they end."""
-        queue = deque(items)
+        source = Source(items)
         running: dict[Any, Item] = {}
         try:
-            while queue or running:
-                while queue and len(running) <= self._room():  # one more than work, so that nobody waits
-                    item = queue.popleft()
+            while True:
+                while len(running) <= self._room() and (drawn := source.draw()):  # one more than work: nobody waits
+                    item, _ = drawn
                     running[self._submit(job, item)] = item
+                if not running:
+                    return
                 done, _ = self._ray.wait(list(running), num_returns=1, timeout=0.2)
                 on_wait()
                 for reference in done:

@@ -83,7 +83,7 @@ def estimate(
     if len(times) == 0:
         causes = [one.failure.message for one in evaluations if one.failure is not None]
         raise RuntimeError(f"none of {len(evaluations)} random networks could be trained: {causes[:1]}")
-    latency = evaluator.spent.latency / len(architectures)
+    latency = evaluator.spent.so_far()["latency"] / len(architectures)
     # a training that shares the machine with others takes longer: the times hold for about as many workers
     counts = sorted({1, max(1, workers), usable_cores()})
     seconds = {count: _search_seconds(times, latency, startup, budget, count) for count in counts}

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -38,21 +38,39 @@ PREPARING_S = 0.4  # to build, export and check a network, which the archive doe
 NEIGHBOURS = 18  # networks that are measured before a latency limit counts as out of reach
 
 
-@dataclass
-class Spent:
-    """Wall-clock seconds by purpose: latency counts preparing and measuring, training the trainings."""
+PURPOSES = ("training", "latency", "algorithm")
 
-    latency: float = 0.0
-    training: float = 0.0
+
+class Spent:
+    """Wall-clock seconds by purpose: trainings, latencies with what they need, and the algorithm's own.
+
+    A purpose within another one's time has it to itself, as when a network is bred and measured while others train.
+    """
+
+    def __init__(self) -> None:
+        self._seconds = dict.fromkeys(PURPOSES, 0.0)
+        self._purpose, self._since = "", time.perf_counter()
+
+    def so_far(self) -> dict[str, float]:
+        """Seconds by purpose."""
+        self._turn_to(self._purpose)
+        return dict(self._seconds)
 
     @contextmanager
     def on(self, purpose: str) -> Iterator[None]:
         """Add the time that the block takes."""
-        started = time.perf_counter()
+        before = self._purpose
+        self._turn_to(purpose)
         try:
             yield
         finally:
-            setattr(self, purpose, getattr(self, purpose) + time.perf_counter() - started)
+            self._turn_to(before)
+
+    def _turn_to(self, purpose: str) -> None:
+        now = time.perf_counter()
+        if self._purpose:
+            self._seconds[self._purpose] += now - self._since
+        self._purpose, self._since = purpose, now
 
 
 BarFor = Callable[[Evaluation], Bar | None]
@@ -101,6 +119,18 @@ class AnyEvaluator(Protocol):
         """Evaluate what is not known yet; returns one evaluation per architecture, in their order."""
         ...
 
+    def measure(self, architectures: Sequence[Any]) -> None:
+        """Take the first half of evaluations, where it is not known yet: all that needs no training."""
+        ...
+
+    def train(self, architectures: Iterable[Any | None], bar_for: BarFor = no_bar) -> Iterator[Any]:
+        """Take the second half; yields each architecture when its evaluation has ended.
+
+        They are drawn one by one, when there is room for another; None stands for none before the next has ended. Where
+        `bar_for` has a bar for one by then, its training is cut off if it misses that, which counts for `run` alone.
+        """
+        ...
+
     def price(self, evaluations: Sequence[Any]) -> float:
         """What knowing a network's cost takes, relative to a whole evaluation, as these evaluations say.
 
@@ -136,8 +166,12 @@ def open_evaluator(
     workers: Workers = 0,
     device: str = "auto",
     candidates: CandidateLimits = CandidateLimits(),
+    asynchronous: bool = False,
 ) -> Iterator[AnyEvaluator]:
-    """An evaluator that is ready; its processes end with the block."""
+    """An evaluator that is ready; its processes end with the block.
+
+    Where it works `asynchronous`ly, networks are prepared in a process of their own while all workers train.
+    """
     with ExitStack() as stack:
         evaluator: AnyEvaluator
         if isinstance(definition, TableDefinition):
@@ -149,7 +183,12 @@ def open_evaluator(
             stack.callback(executor.close)
             dataset = load_dataset(definition.data)
             executor.load(dataset)
-            evaluator = Evaluator(definition, dataset, archive, executor, candidates)
+            preparer = executor
+            if asynchronous and workers:
+                preparer = make_executor(definition, 1, "cpu", candidates)
+                stack.callback(preparer.close)
+                preparer.load(dataset)
+            evaluator = Evaluator(definition, dataset, archive, executor, preparer, candidates)
         stack.callback(evaluator.close)
         yield evaluator
 
@@ -162,7 +201,8 @@ class Evaluator:
         definition: The problem.
         dataset: Its images.
         archive: Where results are kept and looked up.
-        executor: Where candidates are prepared and trained; idle while a latency is taken.
+        executor: Where candidates are trained; idle while a latency is taken.
+        preparer: Where they are prepared for the device; the same, unless trainings go on meanwhile.
         candidates: What one of them may take.
         run: Whose trainings that were cut off count as evaluated; without it nobody's.
         on_progress: Told what is being done.
@@ -173,6 +213,7 @@ class Evaluator:
     dataset: Dataset
     archive: Archive
     executor: Executor
+    preparer: Executor
     candidates: CandidateLimits = field(default_factory=CandidateLimits)
     run: str | None = None
     on_progress: OnPhase = field(default=lambda phase: None)
@@ -196,7 +237,7 @@ class Evaluator:
         }
 
     def _prepare_reference(self, reference: Architecture) -> Prepared:
-        [(_, outcome)] = self.executor.run("prepare", [reference], lambda: None)
+        [(_, outcome)] = self.preparer.run("prepare", [reference], lambda: None)
         if isinstance(outcome, Failure):
             message = f"the reference network cannot be prepared: {outcome.message}"
             if self.candidates != CandidateLimits():  # the likeliest reason
@@ -231,28 +272,41 @@ class Evaluator:
     def evaluate(self, architectures: Sequence[Architecture], bar_for: BarFor = no_bar) -> list[AnyEvaluation]:
         """Evaluate what is not known yet; returns one evaluation per architecture, in their order.
 
-        What exceeds a limit of parameters or MACs is not measured, and what exceeds any limit is not trained. Measured
-        candidates for which `bar_for` has a bar are cut off where they miss it; then there must be a `run`.
+        What exceeds a limit of parameters or MACs is not measured, and what exceeds any limit is not trained.
         """
         distinct = list(dict.fromkeys(architectures))
-        self._measure([one for one in distinct if self.known(one).status == "stopped"])
-        measured = [known for known in map(self.known, distinct) if known.status == "stopped"]
-        if measured:
-            bars = {known.architecture: bar_for(known) for known in measured}
-            missing = [one if bar is None else (one, bar) for one, bar in bars.items()]
-            with self.spent.on("training"):
-                for item, result in self.executor.run("train", missing, lambda: self.on_progress("training")):
-                    self._keep(item[0] if isinstance(item, tuple) else item, result)
-                    self.on_progress("training")
+        self.measure(distinct)
+        for _ in self.train([one for one in distinct if self.known(one).status == "stopped"], bar_for):
+            pass
         found = {one: self.known(one) for one in distinct}
         return [found[architecture] for architecture in architectures]
 
-    def _keep(self, architecture: Architecture, result: Training | Cut | Failure) -> None:
-        """Let the archive have how a training ended."""
-        if isinstance(result, Cut):
-            self.archive.add_cut(str(self.run), architecture, result)
-        else:
-            self.archive.add_training(self.proxy_key, architecture, result, self.candidates.to_json())
+    def measure(self, architectures: Sequence[Architecture]) -> None:
+        """Measure what is not known yet, unless its size exceeds a limit."""
+        self._measure([one for one in dict.fromkeys(architectures) if self.known(one).status == "stopped"])
+
+    def train(self, architectures: Iterable[Architecture | None], bar_for: BarFor = no_bar) -> Iterator[Architecture]:
+        """Train them, several at a time; yields each as it ends, when it is in the archive. See `AnyEvaluator`."""
+        items: Iterator[Any] = (None if one is None else self._item(one, bar_for) for one in architectures)
+        trainings = self.executor.run("train", items, lambda: self.on_progress("training"))
+        while True:
+            with self.spent.on("training"):
+                ended = next(trainings, None)
+            if ended is None:
+                return
+            item, result = ended
+            architecture: Architecture = item[0] if isinstance(item, tuple) else item
+            if isinstance(result, Cut):
+                self.archive.add_cut(str(self.run), architecture, result)
+            else:
+                self.archive.add_training(self.proxy_key, architecture, result, self.candidates.to_json())
+            self.on_progress("training")
+            yield architecture
+
+    def _item(self, architecture: Architecture, bar_for: BarFor) -> Architecture | tuple[Architecture, Bar]:
+        """What a worker is given to train."""
+        bar = bar_for(self.known(architecture))
+        return architecture if bar is None else (architecture, bar)
 
     def price(self, evaluations: Sequence[AnyEvaluation]) -> float:
         """Seconds of a measurement relative to a whole evaluation's.
@@ -268,7 +322,7 @@ class Evaluator:
 
     def costs(self, architectures: Sequence[Architecture]) -> list[float]:
         """Latencies, measured now if need be; infinite for a network that fails or is beyond a limit."""
-        self._measure([one for one in dict.fromkeys(architectures) if self.known(one).status == "stopped"])
+        self.measure(architectures)
         return [self._cost(self.known(one)) for one in architectures]
 
     @staticmethod
@@ -277,10 +331,10 @@ class Evaluator:
         return measured.latency_ms if isinstance(measured, Measurement) and known.violation <= 0 else math.inf
 
     def _prepare(self, architectures: Sequence[Architecture]) -> Iterator[tuple[Architecture, Any]]:
-        return self.executor.run("prepare", architectures, lambda: self.on_progress("preparing"))
+        return self.preparer.run("prepare", architectures, lambda: self.on_progress("preparing"))
 
     def _prepare_parts(self, parts: Sequence[Parts]) -> Iterator[tuple[Parts, Any]]:
-        return self.executor.run("prepare_parts", parts, lambda: self.on_progress("preparing"))
+        return self.preparer.run("prepare_parts", parts, lambda: self.on_progress("preparing"))
 
     def _measure(self, architectures: list[Architecture]) -> None:
         """Measure those that were not measured yet."""
@@ -333,7 +387,7 @@ class Evaluator:
         yield from self.meter.measure(in_order, lambda: self.on_progress("waiting"))
 
     def _add_up(self, architectures: list[Architecture]) -> Iterator[tuple[Architecture, Measurement | Failure]]:
-        costs = dict(self.executor.run("cost", architectures, lambda: self.on_progress("preparing")))
+        costs = dict(self.preparer.run("cost", architectures, lambda: self.on_progress("preparing")))
         for architecture, measured in self._table.measure(architectures):
             result = costs[architecture]
             if isinstance(measured, Failure) or isinstance(result, Failure):
@@ -412,6 +466,16 @@ class TableEvaluator:
         found = [self.look_up(architecture) for architecture in architectures]
         self.archive.add_lookups(self.proxy_key, found)
         return [self.limits.apply(one) for one in found]
+
+    def measure(self, architectures: Sequence[TabularArchitecture]) -> None:
+        """Look them up: all is known then."""
+        self.evaluate(architectures)
+
+    def train(
+        self, architectures: Iterable[TabularArchitecture | None], bar_for: BarFor = no_bar
+    ) -> Iterator[TabularArchitecture]:
+        """Nothing is left to be trained."""
+        return (one for one in architectures if one is not None)
 
     def price(self, evaluations: Sequence[AnyEvaluation]) -> float:
         """Free where the cost is a count or a latency, which nobody trains a network for; else it cannot be known."""

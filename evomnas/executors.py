@@ -22,7 +22,7 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from multiprocessing import connection, forkserver, resource_tracker
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 import numpy as np
 
@@ -147,13 +147,34 @@ class Executor(Protocol):
         """Give it the images."""
         ...
 
-    def run(self, job: str, items: Iterable[Item], on_wait: Callable[[], None]) -> Jobs[Item]:
-        """Do a job of `Workbench.attempt` for each; yields results as they end, in any order."""
+    def run(self, job: str, items: Iterable[Item | None], on_wait: Callable[[], None]) -> Jobs[Item]:
+        """Do a job of `Workbench.attempt` for each; yields results as they end, in any order.
+
+        Items are drawn one by one, when there is room for another; None stands for none before the next has ended.
+        """
         ...
 
     def close(self) -> None:
         """Give up what is running and free everything."""
         ...
+
+
+class Source(Generic[Item]):
+    """Items that are drawn when there is room for them, and those that are to be tried again."""
+
+    def __init__(self, items: Iterable[Item | None]) -> None:
+        self._items, self._again = iter(items), deque[tuple[Item, int]]()
+
+    def draw(self) -> tuple[Item, int] | None:
+        """The next item and which try it is; None where there is none, or none before another has ended."""
+        if self._again:
+            return self._again.popleft()
+        item = next(self._items, None)
+        return None if item is None else (item, 1)
+
+    def again(self, item: Item, tries: int) -> None:
+        """Let an item be drawn once more."""
+        self._again.append((item, tries))
 
 
 class InProcessExecutor:
@@ -168,10 +189,11 @@ class InProcessExecutor:
 
         self._bench = Workbench(self._definition, dataset, self.device)
 
-    def run(self, job: str, items: Iterable[Item], on_wait: Callable[[], None]) -> Jobs[Item]:
+    def run(self, job: str, items: Iterable[Item | None], on_wait: Callable[[], None]) -> Jobs[Item]:
         """Do a job for each, in order."""
         for item in items:
             on_wait()
+            assert item is not None  # whatever was drawn before has ended
             with room_for(job):
                 outcome = self._bench.attempt(job, item)
             yield item, outcome
@@ -225,16 +247,18 @@ class PoolExecutor:
             started = self._pool.schedule(_nothing)
         started.result()
 
-    def run(self, job: str, items: Iterable[Item], on_wait: Callable[[], None]) -> Jobs[Item]:
+    def run(self, job: str, items: Iterable[Item | None], on_wait: Callable[[], None]) -> Jobs[Item]:
         """Do a job for each; yields results as they end."""
         if self._pool is None:
             raise RuntimeError("run was called before load")
-        queue = deque((item, 1) for item in items)
+        source = Source(items)
         running: dict[concurrent.futures.Future[Outcome], tuple[Item, int]] = {}
-        while queue or running:
-            while queue and len(running) <= self._workers:  # one more than work, so that nobody waits
-                item, tries = queue.popleft()
+        while True:
+            while len(running) <= self._workers and (drawn := source.draw()):  # one more than work: nobody waits
+                item, tries = drawn
                 running[self._pool.schedule(_work, args=(job, item, self._patience.seconds(job)))] = item, tries
+            if not running:
+                return
             done, _ = concurrent.futures.wait(running, timeout=0.2, return_when=concurrent.futures.FIRST_COMPLETED)
             on_wait()
             for future in done:
@@ -243,7 +267,7 @@ class PoolExecutor:
                 if not isinstance(outcome, Failure):
                     yield item, outcome
                 elif outcome.kind == "killed" and tries < TRIES:
-                    queue.append((item, tries + 1))
+                    source.again(item, tries + 1)
                 else:
                     yield item, replace(outcome, tries=tries)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from statistics import median
 from typing import Any
 
@@ -104,7 +105,7 @@ def generation_rows(run: Run, past: History) -> tuple[list[str], list[list[str]]
     """A header and a row of cells per generation."""
     names = list(dict.fromkeys(name for one in past.generations for name in one.metrics))
     quality, _ = run.definition.axes
-    stops = "early_stop" in run.manner
+    stops = run.manner.early_stop
     counts = ["asked", "new", "failed", *(["cut off"] if stops else []), "evaluated"]
     header = ["generation", *counts, f"best {quality}", "hypervolume", "time", *names]
     rows = [
@@ -143,8 +144,7 @@ def search_settings(run: Run) -> list[tuple[str, str]]:
     values = {"algorithm": record.algorithm, **options, "seed": record.seed, "budget": run.manifest["budget"]}
     values |= {f"candidate {name}": value for name, value in run.manifest.get("candidates", {}).items()}
     values |= run.definition.constraints.model_dump(exclude_none=True)
-    if not run.tabular:
-        values["early stop"] = run.manner.get("early_stop", False)
+    values |= asdict(run.manner)
     values |= {"started": record.created, "status": run.manifest["status"]}
     return [(name.replace("_", " "), plain(value)) for name, value in values.items()]
 

@@ -20,6 +20,7 @@ from evomnas.augmentation import AUGMENTATIONS
 from evomnas.data import Images, Labels
 from evomnas.definition import Recipe
 from evomnas.evaluation import TrainingDiverged
+from evomnas.latency import lock
 from evomnas.network import torch_generator
 
 STATISTICS_IMAGES = 2000  # about so many give the mean and deviation that images are normalised by
@@ -81,6 +82,7 @@ class Trainer:
 
     Attributes:
         steps: Of an epoch.
+        waited: Seconds in which it gave way to measurements.
     """
 
     def __init__(
@@ -110,6 +112,7 @@ class Trainer:
         self.optimizer = _optimizer(network, recipe)
         self.schedule = torch.optim.lr_scheduler.LambdaLR(self.optimizer, schedule(recipe.epochs * self.steps))
         self.losses: list[float] = []
+        self.waited = 0.0
         self._loss = loss or cross_entropy(recipe)
         self._average = average
 
@@ -123,6 +126,7 @@ class Trainer:
         total = torch.zeros((), device=device)
         order = torch.randperm(len(self.material.labels), generator=self.generator).to(device)
         for step in range(self.steps):
+            self.waited += lock.give_way()
             images, labels = self.material.batch(order[step * self.batch : (step + 1) * self.batch], self.generator)
             with torch.autocast("cuda", torch.bfloat16, enabled=device.type == "cuda"):  # needs no loss scaling
                 loss = self._loss(images, self.network(images), labels)

@@ -1,82 +1,25 @@
-"""The loop: ask, evaluate, tell.
-
-A run is a function of its problem, algorithm, seed and archive. Resuming is therefore running again: what
-the archive has is told at once, until the run reaches the place where it stopped.
-"""
+"""Searches: begun, carried on, resumed; `generations` and `steady` say how they ask, evaluate and tell."""
 
 from __future__ import annotations
 
-import itertools
-import json
-import math
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from evomnas.algorithms import Choosing, GoalSeeking, Introspective, Weighing, make_algorithm, option_names
-from evomnas.archive import Archive, Ask, GenerationRecord
+from evomnas.algorithms import make_algorithm, option_names
+from evomnas.archive import Archive
 from evomnas.clock import Clock
 from evomnas.definition import AnyDefinition, TableDefinition, load_definition
-from evomnas.early_stop import EarlyStop
 from evomnas.errors import InputError
-from evomnas.evaluation import AnyArchitecture, AnyEvaluation, Evaluation
-from evomnas.evaluator import AnyEvaluator, no_bar, open_evaluator
+from evomnas.evaluator import AnyEvaluator, open_evaluator
 from evomnas.executors import CandidateLimits, Workers
-from evomnas.pareto import Front, hypervolume
-from evomnas.problem import told
-from evomnas.reward import Goal
-from evomnas.runs import Result, Run, check_free, check_place
-from evomnas.space import Space
+from evomnas.generations import EverythingFailed, Generations, OnGeneration, OnProgress, Progress, TimeUp
+from evomnas.runs import Manner, Run, check_free, check_place
+from evomnas.steady import Steady, check_steady
 
+__all__ = ["EverythingFailed", "Progress", "resume", "search"]
 ARCHIVE = "evomnas.sqlite"
-FRUITLESS_ASKS = 50  # generations without a new network after which a space counts as searched through
-WRITE_EVERY_S = 1.0  # the run's files, at the end of a generation; the archive has everything at once
-BARREN_ASKS = 1000  # the same for generations without a network that could be trained, all beyond a limit
-
-
-class EverythingFailed(RuntimeError):
-    """No candidate of a whole generation gave a result."""
-
-
-class _TimeUp(BaseException):
-    """The time limit was reached in the middle of a generation; no candidate's failure."""
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """Where a search stands.
-
-    Attributes:
-        phase: `starting`, `preparing`, `waiting` (for another run's training or latency), `measuring` or `training`.
-        evaluated: Distinct networks evaluated so far, of `budget`.
-        budget: Distinct networks in all.
-        generation: From 0.
-        best_accuracy: On the validation split; None before the first.
-        hypervolume: See `evomnas.pareto.hypervolume`.
-        failed: How many of the evaluated ones failed.
-        cut: How many were cut off after their first epochs.
-        reused: How many the archive knew from other runs.
-        metrics: What the algorithm said of itself after the last generation.
-    """
-
-    phase: str
-    evaluated: int
-    budget: int
-    generation: int = 0
-    best_accuracy: float | None = None
-    hypervolume: float = 0.0
-    failed: int = 0
-    cut: int = 0
-    reused: int = 0
-    metrics: Mapping[str, float] = field(default_factory=dict)
-
-
-OnProgress = Callable[[Progress], None]
-OnGeneration = Callable[[Run], None]
 
 
 def search(
@@ -93,6 +36,7 @@ def search(
     workers: Workers = 0,
     device: str = "auto",
     candidates: CandidateLimits = CandidateLimits(),
+    asynchronous: bool = False,
     early_stop: bool = True,
     on_progress: OnProgress = lambda progress: None,
     on_generation: OnGeneration = lambda run: None,
@@ -115,6 +59,8 @@ def search(
             its body, since they import it.
         device: `auto`, `cpu` or `cuda`.
         candidates: Time and memory that one candidate may take in a worker process.
+        asynchronous: Breed the next network as soon as a worker is free, from what is known by then, and do not wait
+            for the slowest of a generation.
         early_stop: Cut candidates off that their first epochs show to be dominated beyond doubt.
         on_progress: Called whenever something may have changed.
         on_generation: Called with the run, its files up to date, after new generations, at most once a second.
@@ -131,34 +77,37 @@ def search(
     options = {} if options is None else options
     check_settings(budget, seed, time_limit_s, workers)
     check_options(definition, algorithm, options)
+    if asynchronous:
+        check_steady(algorithm)
     folder = Path(out) if out is not None else default_folder(definition, algorithm, seed)
     check_free(folder)
     path = archive_path(archive, folder)
     on_progress(Progress("starting", 0, budget))
     path.parent.mkdir(parents=True, exist_ok=True)
-    with open_evaluator(definition, Archive(path.resolve()), workers, device, candidates) as evaluator:
-        run = begin(evaluator, folder, algorithm, seed, budget, options, early_stop)
+    trained = not isinstance(definition, TableDefinition) and definition.training.epochs > 1
+    manner = Manner(asynchronous=asynchronous, early_stop=early_stop and trained)
+    with open_evaluator(definition, Archive(path.resolve()), workers, device, candidates, asynchronous) as evaluator:
+        run = begin(evaluator, folder, algorithm, seed, budget, options, manner)
         return carry_on(run, evaluator, started, time_limit_s, on_progress, on_generation)
 
 
 def begin(
-    evaluator: AnyEvaluator, folder: Path, algorithm: str, seed: int, budget: int, options: Mapping[str, Any],
-    early_stop: bool = False,
-) -> Run:  # fmt: skip
-    """A new run, with all its options settled; nothing is asked yet. Without a second epoch nothing is cut off.
+    evaluator: AnyEvaluator,
+    folder: Path,
+    algorithm: str,
+    seed: int,
+    budget: int,
+    options: Mapping[str, Any],
+    manner: Manner = Manner(),
+) -> Run:
+    """A new run, with all its options settled; nothing is asked yet.
 
     Raises:
         InputError: No network can meet the problem's limits.
     """
     evaluator.check_limits()
-    manner = {"early_stop": True} if early_stop and _epochs(evaluator.definition) > 1 else {}
     settled = settled_options(evaluator, algorithm, options)
     return Run.create(folder, evaluator, algorithm, seed, budget, settled, manner)
-
-
-def _epochs(definition: AnyDefinition) -> int:
-    """Of a candidate's training; none on tabular problems."""
-    return 0 if isinstance(definition, TableDefinition) else definition.training.epochs
 
 
 def settled_options(evaluator: AnyEvaluator, algorithm: str, options: Mapping[str, Any]) -> dict[str, Any]:
@@ -196,7 +145,8 @@ def resume(
 
     on_progress(Progress("starting", int(run.manifest["evaluations"]), budget))
     candidates = CandidateLimits.from_json(run.record.candidates)
-    with open_evaluator(run.definition, run.archive, workers, device, candidates) as evaluator:
+    waits = run.manner.asynchronous
+    with open_evaluator(run.definition, run.archive, workers, device, candidates, waits) as evaluator:
         check_same(run, evaluator)
         return carry_on(run, evaluator, started, time_limit_s, on_progress, on_generation)
 
@@ -274,215 +224,19 @@ def carry_on(
     deadline = None if time_limit_s is None else started + time_limit_s
     clock = Clock(run, evaluator, started)
     run.manifest["status"] = "interrupted"  # true of what is on disk, until the search has ended
-    loop = _Loop(run, evaluator, clock, deadline, on_progress, on_generation)
+    kind = Steady if run.manner.asynchronous else Generations
+    loop = kind(run, evaluator, clock, deadline, on_progress, on_generation)
     try:
         loop.run()
         run.manifest["goals"] = loop.conclude()
         run.manifest["status"] = "finished"
-    except _TimeUp:
+    except TimeUp:
         run.manifest["status"] = "out of time"
     finally:
         loop.keep_generations()
         clock.note()
         results = run.results()  # with what ended in a generation that did not
-        if loop.early_stop is not None:
+        if run.manner.early_stop:
             run.manifest["cut"] = run.cut_off(results)
         run.write(sum(result.evaluation.ended for result in results), run.front(results))
     return run
-
-
-class _Loop:
-    """One run's loop; it knows what was evaluated and tells how far it is."""
-
-    def __init__(
-        self, run: Run, evaluator: AnyEvaluator, clock: Clock, deadline: float | None, on_progress: OnProgress,
-        on_generation: OnGeneration,
-    ) -> None:  # fmt: skip
-        self.run_, self.evaluator, self.clock, self.deadline = run, evaluator, clock, deadline
-        self.on_progress, self.on_generation = on_progress, on_generation
-        self.space: Space = evaluator.definition.space
-        self.budget = int(run.manifest["budget"])
-        self.recorded = run.asks
-        self.position, self.generation, self.reused = 0, 0, 0
-        self.done: dict[AnyArchitecture, AnyEvaluation] = {}
-        self.ended, self.failed, self.cut, self.best_accuracy = 0, 0, 0, -math.inf  # of those done
-        self.front: Front[Result] = Front()
-        self.early_stop = EarlyStop(_epochs(evaluator.definition), self.front) if run.manner.get("early_stop") else None
-        evaluator.run = run.record.id
-        self.batch: list[AnyArchitecture] = []
-        self.ended_generations: list[GenerationRecord] = []  # that the archive does not have yet
-        self.metrics: dict[str, float] = {}  # of the last generation
-        self.written = -math.inf
-        record = run.record
-        with self.clock.algorithm_s_turn():
-            self.algorithm = make_algorithm(record.algorithm, self.space, record.seed, json.loads(record.options))
-        evaluator.on_progress = self._tick
-
-    def run(self) -> None:
-        fruitless = barren = 0
-        while self.room() and fruitless < FRUITLESS_ASKS and barren < BARREN_ASKS:
-            self._weigh()
-            with self.clock.algorithm_s_turn():
-                genomes = self.algorithm.ask()
-            if len(genomes) == 0:
-                return
-            asked = [self.space.decode(genome) for genome in genomes]
-            new = [one for one in dict.fromkeys(asked) if one not in self.done]
-            before, recorded = self.room(), len(self.recorded)
-            if not self._evaluate(asked, new):
-                return
-            losses, violations = told([self.done[one] for one in asked])
-            with self.clock.algorithm_s_turn():
-                self.algorithm.tell(genomes, losses, violations)
-            self._end_generation(fresh=len(self.recorded) > recorded)
-            fruitless = 0 if new else fruitless + 1
-            barren = 0 if self.room() < before else barren + 1
-            self.generation += 1
-
-    def _weigh(self) -> None:
-        """Tell an algorithm that wants to know what candidates cost."""
-        if not isinstance(self.algorithm, Weighing):
-            return
-        price = self.evaluator.price(list(self.done.values()))
-        with self.clock.algorithm_s_turn():
-            genomes = self.algorithm.consider(price)
-        costs = self.evaluator.costs([self.space.decode(genome) for genome in genomes])
-        with self.clock.algorithm_s_turn():
-            self.algorithm.weigh(genomes, np.array(costs, dtype=np.float64))
-
-    def room(self) -> int:
-        """How many networks the budget still has; those beyond a limit were not trained and count for nothing."""
-        return self.budget - self.ended
-
-    def conclude(self) -> list[dict[str, Any]]:
-        """Per goal of an algorithm that has any: the best network found, and the algorithm's own choice.
-
-        The choice is evaluated beyond the budget, where it was never asked for, and belongs to no front.
-        """
-        if not isinstance(self.algorithm, GoalSeeking):
-            return []
-        chosen: list[AnyEvaluation] = []
-        if isinstance(self.algorithm, Choosing):
-            with self.clock.algorithm_s_turn():
-                genomes = self.algorithm.choices()
-            self.evaluator.run = None  # a choice is trained in full, even if it was cut off
-            chosen = self.evaluator.evaluate([self.space.decode(genome) for genome in genomes])
-        found = [one for one in self.done.values() if one.losses is not None]
-        conclusions = []
-        for number, goal in enumerate(self.algorithm.goals):
-            scores = goal(told(found)[0])
-            best = _conclusion(goal, found[int(np.argmax(scores))]) if found else None
-            choice = _conclusion(goal, chosen[number]) if chosen else None
-            names = {"goal": str(goal), "measure": goal.measure, "target": goal.target}
-            conclusions.append(names | {"best": best, "choice": choice})
-        return conclusions
-
-    def _evaluate(self, asked: list[AnyArchitecture], new: list[AnyArchitecture]) -> bool:
-        """Evaluate a generation; False where the budget ends within it."""
-        fresh = self.position >= len(self.recorded)
-        asks: list[Ask] = []
-        while self.room() and len(asks) < len(asked):
-            self.batch, new = new[: self.room()], new[self.room() :]
-            batch = set(self.batch)
-            asks = self._record(list(itertools.takewhile(lambda one: one in self.done or one in batch, asked)))  # noqa: B023
-            if fresh:
-                self._count_reused()
-            first = {ask.architecture: ask for ask in reversed(asks)}
-            bar_for = no_bar if self.early_stop is None else self.early_stop.bar
-            evaluations = self.evaluator.evaluate(self.batch, bar_for)
-            for architecture, evaluation in zip(self.batch, evaluations, strict=True):
-                self._keep(first[str(architecture)], evaluation)
-            self.batch = []
-        self.position += len(asks)
-        self._tick("training")
-        self._check_failures()
-        return len(asks) == len(asked)
-
-    def _end_generation(self, fresh: bool) -> None:
-        """Note when the generation ended and what the algorithm says of itself; now and then, write."""
-        found = self.algorithm.metrics() if isinstance(self.algorithm, Introspective) else {}
-        self.metrics = {name: float(value) for name, value in found.items() if np.isfinite(value)}
-        self.ended_generations.append(GenerationRecord(self.generation, self.clock.note(), self.metrics))
-        if time.perf_counter() - self.written >= WRITE_EVERY_S:
-            self.keep_generations()
-            self.run_.write(self.ended, self.front.items)
-            self.written = time.perf_counter()
-            if fresh:
-                self.on_generation(self.run_)
-
-    def keep_generations(self) -> None:
-        """Let the archive have the generations that have ended."""
-        self.run_.archive.add_generations(self.run_.record.id, self.ended_generations)
-        self.ended_generations.clear()
-
-    def _keep(self, ask: Ask, evaluation: AnyEvaluation) -> None:
-        """Count an architecture as done, first asked for by `ask`."""
-        self.done[evaluation.architecture] = evaluation
-        self.ended += evaluation.ended
-        self.failed += evaluation.failure is not None
-        self.cut += evaluation.status == "cut"
-        if self.early_stop is not None and isinstance(evaluation, Evaluation):
-            self.early_stop.learn(evaluation)
-        if evaluation.losses is not None:
-            self.best_accuracy = max(self.best_accuracy, 1 - evaluation.losses[0])
-            self.front.add(evaluation.losses, Result(ask.position, ask.generation, evaluation, on_front=True))
-
-    def _count_reused(self) -> None:
-        """Note what the archive has of this batch from other runs, and what that would have taken."""
-        known = [one for one in map(self.evaluator.known, self.batch) if one.ended]
-        self.reused += len(known)
-        before = self.run_.manifest.get("reused", {"networks": 0, "seconds": 0.0})
-        saved = sum(one.seconds or 0.0 for one in known)
-        self.run_.manifest["reused"] = {
-            "networks": before["networks"] + len(known),
-            "seconds": round(before["seconds"] + saved, 3),
-        }
-
-    def _check_failures(self) -> None:
-        if self.failed and self.failed == self.ended:
-            causes = [one.failure.message for one in self.done.values() if one.failure is not None]
-            most = max(set(causes), key=causes.count)
-            raise EverythingFailed(f"all candidates failed ({len(causes)}), most often with: {most}")
-
-    def _record(self, asked: list[AnyArchitecture]) -> list[Ask]:
-        """Keep what was asked, or check that it is what was asked for before."""
-        asks = [Ask(self.position + number, self.generation, str(one)) for number, one in enumerate(asked)]
-        recorded = self.recorded[self.position : self.position + len(asks)]
-        for before, ask in zip(recorded, asks, strict=False):
-            if before.architecture != ask.architecture:
-                raise InputError(
-                    f"cannot resume {self.run_.folder}: its algorithm now asks for other networks than it did "
-                    f"(ask {ask.position}); versions of evomnas, pymoo or numpy may differ from those in run.json"
-                )
-        self.run_.archive.add_asks(self.run_.record.id, asks[len(recorded) :])
-        self.recorded += asks[len(recorded) :]
-        return asks
-
-    def _tick(self, phase: str) -> None:
-        if self.deadline is not None and time.perf_counter() >= self.deadline:
-            raise _TimeUp
-        batch = [self.evaluator.known(one) for one in self.batch]
-        accuracies = [1 - one.losses[0] for one in batch if one.losses is not None]
-        points = [one.relative_losses for one in (*(result.evaluation for result in self.front.items), *batch)]
-        best = max([self.best_accuracy, *accuracies])
-        self.on_progress(
-            Progress(
-                phase,
-                self.ended + sum(one.ended for one in batch),
-                self.budget,
-                self.generation,
-                best if best > -math.inf else None,
-                hypervolume([p for p in points if p is not None], self.run_.definition.hypervolume.reference_point),
-                self.failed + sum(one.failure is not None for one in batch),
-                self.cut + sum(one.status == "cut" for one in batch),
-                self.reused,
-                self.metrics,
-            )
-        )
-
-
-def _conclusion(goal: Goal, evaluation: AnyEvaluation) -> dict[str, Any]:
-    score = float(goal(told([evaluation])[0])[0]) if evaluation.losses is not None else None
-    architecture = evaluation.architecture
-    losses = None if evaluation.losses is None else list(evaluation.losses)
-    return {"id": architecture.id, "architecture": str(architecture), "losses": losses, "score": score}

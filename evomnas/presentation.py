@@ -132,7 +132,7 @@ def reuse_line(run: Run) -> str:
 
 def cut_line(run: Run, results: Sequence[Result]) -> str:
     """Which trainings were cut off, and what that saved; empty where none was."""
-    if "early_stop" not in run.manner:
+    if not run.manner.early_stop:
         return ""
     cut = run.cut_off(results)
     count, saved = cut["networks"], cut["saved_seconds"]

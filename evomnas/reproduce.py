@@ -23,7 +23,9 @@ def run_command(run: Run) -> str:
     parts += ["--algo", run.record.algorithm, "--budget", str(manifest["budget"]), "--seed", str(run.record.seed)]
     for name, value in run.options.items():
         parts += _option(name, value)
-    if not run.tabular and run.images.training.epochs > 1 and "early_stop" not in run.manner:
+    if run.manner.asynchronous:
+        parts.append("--async")
+    if not run.tabular and run.images.training.epochs > 1 and not run.manner.early_stop:
         parts.append("--no-early-stop")
     return shlex.join(parts + [part for setting in settings for part in ("--set", setting)])
 

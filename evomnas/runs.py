@@ -46,6 +46,28 @@ COLUMNS = (
 
 
 @dataclass(frozen=True, slots=True)
+class Manner:
+    """How a run searches, beside its algorithm; what older versions did not know is as they did it.
+
+    Attributes:
+        asynchronous: It breeds whenever a worker is free, and does not wait for a generation's end.
+        early_stop: It cuts candidates off that their first epochs show to be dominated beyond doubt.
+    """
+
+    asynchronous: bool = False
+    early_stop: bool = False
+
+    def to_json(self) -> str:
+        """As the archive keeps it; `from_json` is its inverse."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> Manner:
+        """The manner that `to_json` wrote."""
+        return cls(**json.loads(text))
+
+
+@dataclass(frozen=True, slots=True)
 class Result:
     """One distinct architecture of a run: where it was first asked for, and what came of it."""
 
@@ -90,10 +112,16 @@ class Run:
 
     @classmethod
     def create(
-        cls, folder: Path, evaluator: AnyEvaluator, algorithm: str, seed: int, budget: int, options: Mapping[str, Any],
-        manner: Mapping[str, Any],
-    ) -> Run:  # fmt: skip
-        """A new run in an empty or new folder; `manner` is how it searches, see `evomnas.loop.begin`."""
+        cls,
+        folder: Path,
+        evaluator: AnyEvaluator,
+        algorithm: str,
+        seed: int,
+        budget: int,
+        options: Mapping[str, Any],
+        manner: Manner = Manner(),
+    ) -> Run:
+        """A new run in an empty or new folder."""
         check_free(folder)
         definition = evaluator.definition
         record = RunRecord(
@@ -106,15 +134,15 @@ class Run:
             created=datetime.now(UTC).isoformat(timespec="seconds"),
             options=json.dumps(dict(options)),
             candidates=evaluator.candidates.to_json(),
-            manner=json.dumps(dict(manner)),
+            manner=manner.to_json(),
         )
         evaluator.archive.add_run(record)
         manifest = {
             "problem": definition.name,
             "algorithm": algorithm,
             "options": dict(options),
-            "manner": dict(manner),
             "candidates": asdict(evaluator.candidates),
+            "manner": asdict(manner),
             "seed": seed,
             "budget": budget,
             "evaluations": 0,
@@ -165,9 +193,9 @@ class Run:
         return dict(json.loads(self.record.options))
 
     @property
-    def manner(self) -> dict[str, Any]:
-        """How it searches: `early_stop` where candidates are cut off that are dominated beyond doubt."""
-        return dict(json.loads(self.record.manner))
+    def manner(self) -> Manner:
+        """How it searches."""
+        return Manner.from_json(self.record.manner)
 
     @cached_property
     def shape(self) -> dict[str, int]:

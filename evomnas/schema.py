@@ -16,7 +16,7 @@ CREATE TABLE cuts (
     run TEXT NOT NULL, architecture TEXT NOT NULL, losses TEXT NOT NULL, error REAL NOT NULL, seconds REAL NOT NULL,
     created TEXT NOT NULL, PRIMARY KEY (run, architecture));
 CREATE TABLE tells (
-    run TEXT NOT NULL, number INTEGER NOT NULL, asks INTEGER NOT NULL, architecture TEXT NOT NULL,
+    run TEXT NOT NULL, number INTEGER NOT NULL, asks INTEGER NOT NULL, ask INTEGER NOT NULL,
     PRIMARY KEY (run, number));
 """
 SCHEMA = (

@@ -6,7 +6,7 @@ import itertools
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -89,7 +89,7 @@ def trace(run: Run | Path | str) -> Trace:
             folder=opened.folder,
             run=record.id,
             algorithm=record.algorithm,
-            options=opened.options | opened.manner,
+            options=opened.options | {name: value for name, value in asdict(opened.manner).items() if value},
             seed=record.seed,
             status=manifest["status"],
             budget=manifest["budget"],

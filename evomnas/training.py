@@ -61,9 +61,10 @@ class ProxyTask:
             for _ in range(recipe.epochs):
                 trainer.epoch()
                 if bar is not None and bar.stops(trainer.losses):
-                    return Cut(tuple(trainer.losses), bar.predicted(trainer.losses), time.perf_counter() - started)
+                    seconds = time.perf_counter() - started - trainer.waited
+                    return Cut(tuple(trainer.losses), bar.predicted(trainer.losses), seconds)
             accuracy = self._score(network)
-        return Training(accuracy, tuple(trainer.losses), time.perf_counter() - started)
+        return Training(accuracy, tuple(trainer.losses), time.perf_counter() - started - trainer.waited)
 
     @torch.inference_mode()
     def _score(self, network: Network) -> float:

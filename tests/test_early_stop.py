@@ -32,7 +32,7 @@ from evomnas.presentation import cut_line
 from evomnas.problem import told
 from evomnas.report import write_report
 from evomnas.reproduce import run_command
-from evomnas.runs import Run
+from evomnas.runs import Manner, Run
 from evomnas.training import ProxyTask
 
 # --- the rule ----------------------------------------------------------------------------------------------
@@ -248,7 +248,7 @@ def test_what_was_cut_off_has_no_losses_and_is_told_as_feasible_with_the_error_i
 
 def test_without_it_every_candidate_is_trained_to_the_end_and_none_on_the_front_was_lost(cutting_run, full_run):
     assert len(of_status(full_run, "ok")) == BUDGET
-    assert full_run.manner == {}
+    assert full_run.manner == Manner()
     assert "cut" not in full_run.manifest
     assert "--no-early-stop" in run_command(full_run)
     assert "--no-early-stop" not in run_command(cutting_run)
@@ -295,11 +295,24 @@ def test_a_search_that_is_killed_among_its_cuts_resumes_to_the_one_that_nobody_d
     assert len(trained) == len(set(trained)) == 1 + len(of_status(cutting_run, "cut"))
 
 
+def test_a_search_in_steady_state_cuts_off_too_and_is_played_again(problem, cutting_run, full_run, tmp_path):
+    copied(cutting_run.archive.path, tmp_path)
+    with sqlite3.connect(tmp_path / "evomnas.sqlite") as archive:
+        cut = [(str(one.architecture),) for one in of_status(cutting_run, "cut")]
+        archive.executemany("DELETE FROM trainings WHERE architecture = ?", cut)
+    archive.close()
+    settings = {"budget": BUDGET, "seed": SEED, "asynchronous": True}
+    run = search(problem, "random", out=tmp_path / "run", **settings)
+    assert of_status(run, "cut")
+    assert rows(resume(tmp_path / "run")) == rows(run)
+    assert "--async" in run_command(run)
+
+
 def test_runs_of_older_versions_cut_nothing_off_when_they_go_on(cutting_run, full_run, tmp_path):
-    assert full_run.record.manner == "{}"  # as an older archive's runs have it
     with sqlite3.connect(copied(full_run.archive.path, tmp_path)) as archive:
         cut = [(str(one.architecture),) for one in of_status(cutting_run, "cut")]
         archive.executemany("DELETE FROM trainings WHERE architecture = ?", cut)
+        archive.execute("UPDATE runs SET manner = '{}'")  # as an older archive's runs have it
     archive.close()
     manifest = json.loads((full_run.folder / "run.json").read_text())
     (tmp_path / "run").mkdir()
@@ -327,8 +340,8 @@ def test_worker_processes_cut_off_where_this_process_does(problem, tiny_dataset,
 
 
 def test_one_epoch_or_a_table_leaves_nothing_to_cut_off(tiny, tabular_file, tmp_path):
-    assert search(tiny, budget=1, out=tmp_path / "tiny").manner == {}
-    assert search(tabular_file, budget=4, out=tmp_path / "tabular").manner == {}
+    assert search(tiny, budget=1, out=tmp_path / "tiny").manner == Manner()
+    assert search(tabular_file, budget=4, out=tmp_path / "tabular").manner == Manner()
 
 
 def test_the_report_counts_what_was_cut_off_and_draws_it_nowhere(cutting_run):

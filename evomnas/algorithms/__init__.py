@@ -100,12 +100,40 @@ class Weighing(Protocol):
         ...
 
 
+@runtime_checkable
+class SteadyState(Protocol):
+    """An algorithm that breeds from what is known while networks that it asked for are still being evaluated.
+
+    `ask_more` and `tell_some` take the place of `ask` and `tell`, and need not take turns. A `Weighing` one is asked
+    what it considers before every `ask_more`.
+    """
+
+    def ask_more(self) -> Genomes:
+        """Genomes to be evaluated one after the other, shape (n, n_var); none before more was told, if ever.
+
+        Where there are none, nothing has changed: it may be asked again at any time.
+        """
+        ...
+
+    def tell_some(self, genomes: Genomes, losses: Losses, violations: Losses) -> None:
+        """What came of some of those asked for and not told yet; arguments as of `Algorithm.tell`."""
+        ...
+
+
 class AskAndTell(ABC):
-    """Takes turns and checks what is told; a wrong tell changes nothing. Subclasses breed and learn."""
+    """Takes turns and checks what is told; a wrong tell changes nothing. Subclasses breed and learn.
+
+    One that is `steady` learns from any part of what it asked for, and so is `SteadyState`; `_waits` says when it
+    cannot breed before more is told.
+    """
+
+    steady = False
 
     def __init__(self, space: Space) -> None:
         self.space = space
         self._asked: Genomes | None = None
+        self._pending: list[NDArray[np.int64]] = []  # of `ask_more`
+        self._is_exhausted = False
 
     @abstractmethod
     def _breed(self) -> Genomes:
@@ -131,15 +159,45 @@ class AskAndTell(ABC):
             raise RuntimeError("tell was called before ask")
         if not np.array_equal(genomes, self._asked):
             raise ValueError("tell needs the genomes that were asked for last, in their order")
-        if losses.shape != (len(genomes), 2) or violations.shape != (len(genomes),):
-            raise ValueError(
-                f"tell needs losses of shape ({len(genomes)}, 2) and violations of shape ({len(genomes)},), "
-                f"got {losses.shape} and {violations.shape}"
-            )
-        if np.isnan(losses).any() or np.isnan(violations).any():
-            raise ValueError("losses and violations must not be NaN: a failure is infinite and violated")
+        _check_told(genomes, losses, violations)
         self._asked = None
         self._learn(genomes, losses, violations)
+
+    def _waits(self) -> bool:
+        """Whether it cannot breed before more of what is pending is told."""
+        return False
+
+    def ask_more(self) -> Genomes:
+        """See `SteadyState`."""
+        genomes = np.zeros((0, len(self.space.gene_sizes)), dtype=np.int64)
+        if not self._is_exhausted and not self._waits():
+            genomes = self._breed().reshape(-1, len(self.space.gene_sizes))
+            self._is_exhausted = len(genomes) == 0  # for good: trying has drawn random numbers
+        self._pending.extend(genomes)
+        return genomes.copy()
+
+    def tell_some(self, genomes: Genomes, losses: Losses, violations: Losses) -> None:
+        """See `SteadyState`."""
+        _check_told(genomes, losses, violations)
+        left = list(self._pending)
+        for genome in genomes:
+            place = next((index for index, one in enumerate(left) if np.array_equal(one, genome)), None)
+            if place is None:
+                raise ValueError("tell_some needs genomes that were asked for and not told yet")
+            del left[place]
+        self._pending = left
+        self._learn(genomes, losses, violations)
+
+
+def _check_told(genomes: Genomes, losses: Losses, violations: Losses) -> None:
+    """Raise ValueError where results have a wrong shape or are not a number."""
+    if losses.shape != (len(genomes), 2) or violations.shape != (len(genomes),):
+        raise ValueError(
+            f"tell needs losses of shape ({len(genomes)}, 2) and violations of shape ({len(genomes)},), "
+            f"got {losses.shape} and {violations.shape}"
+        )
+    if np.isnan(losses).any() or np.isnan(violations).any():
+        raise ValueError("losses and violations must not be NaN: a failure is infinite and violated")
 
 
 def option_names(algorithm: str) -> list[str]:

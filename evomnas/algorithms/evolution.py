@@ -44,6 +44,8 @@ class Individual(list[int]):
 class _AgingEvolution(AskAndTell):
     """Aging evolution on any goal; no network is asked for twice, and failures leave no offspring."""
 
+    steady = True
+
     def __init__(self, space: Space, seed: int, goal: Goal, population: int, tournament: int) -> None:
         super().__init__(space)
         self.goals: tuple[Goal, ...] = (goal,)

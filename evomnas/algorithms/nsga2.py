@@ -19,8 +19,11 @@ class NSGA2(AskAndTell):
     """NSGA-II finds the whole Pareto set in one run.
 
     It has the space's operators, and no network is asked for twice. Small populations reach the front in fewer
-    evaluations than pymoo's 100.
+    evaluations than pymoo's 100. In steady state a network is bred at a time, as soon as half of the first population
+    is known.
     """
+
+    steady = True
 
     def __init__(self, space: Space, seed: int, *, population: int = 20) -> None:
         super().__init__(space)
@@ -31,18 +34,26 @@ class NSGA2(AskAndTell):
         self._duplicates = chosen["eliminate_duplicates"]
         self._algorithm = PymooNSGA2(pop_size=population, **chosen)
         self._algorithm.setup(self._problem, termination=NoTermination(), seed=seed)
-        self._offspring = Population()
+        self._enough, self._told = population // 2, 0
+
+    def _waits(self) -> bool:
+        return bool(self._pending) and self._told < self._enough
+
+    def ask_more(self) -> Genomes:
+        """See `SteadyState`."""
+        self._algorithm.n_offsprings = 1
+        return super().ask_more()
 
     def _breed(self) -> Genomes:
         offspring = self._algorithm.ask()
         if offspring is None or len(offspring) == 0:
             return np.zeros((0, self._problem.n_var), dtype=np.int64)
-        self._offspring = offspring
         genomes: Genomes = offspring.get("X").astype(np.int64)
         self._duplicates.remember([self.space.decode(genome) for genome in genomes])
         return genomes
 
     def _learn(self, genomes: Genomes, losses: Losses, violations: Losses) -> None:
-        static = StaticProblem(self._problem, F=losses, G=violations[:, None])
-        Evaluator().eval(static, self._offspring)
-        self._algorithm.tell(infills=self._offspring)
+        offspring = Population.new(X=genomes)
+        Evaluator().eval(StaticProblem(self._problem, F=losses, G=violations[:, None]), offspring)
+        self._algorithm.tell(infills=offspring)
+        self._told += len(genomes)

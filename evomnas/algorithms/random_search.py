@@ -26,6 +26,8 @@ def draw_new(space: Space, seen: set[Any], rng: np.random.Generator) -> np.ndarr
 class RandomSearch(AskAndTell):
     """Distinct networks at random, each with the same chance: what the others must beat."""
 
+    steady = True
+
     def __init__(self, space: Space, seed: int) -> None:
         super().__init__(space)
         self._rng = np.random.default_rng(seed)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from threadpoolctl import ThreadpoolController
 
 from evomnas.algorithms import AskAndTell, Losses, check_whole
-from evomnas.algorithms.acquisition import best_batch, worth
+from evomnas.algorithms.acquisition import Front, best_batch, staircase, worth
 from evomnas.algorithms.experience import Experience
 from evomnas.algorithms.features import Described, Describer, distinct, joined
 from evomnas.algorithms.first_batch import first_batch, first_candidates
@@ -39,6 +39,7 @@ class NSGA2Surrogate(AskAndTell):
     No network is asked for twice. Where nobody says what candidates cost (see `Weighing`), that is predicted, too.
     """
 
+    steady = True
     first = FIRST  # benchmarks/search_quality.py tries others of these
     explored = EXPLORED
     spread = True
@@ -68,8 +69,18 @@ class NSGA2Surrogate(AskAndTell):
         with ONE_THREAD.limit(limits=1):
             return super().ask()
 
+    def ask_more(self) -> Genomes:
+        """See `SteadyState`."""
+        with ONE_THREAD.limit(limits=1):
+            return super().ask_more()
+
+    def _waits(self) -> bool:
+        return bool(self._pending) and not self._can_predict
+
     def consider(self, price: float) -> Genomes:
         """See `Weighing`."""
+        if self._waits():
+            return np.zeros((0, len(self.space.gene_sizes)), dtype=np.int64)
         with ONE_THREAD.limit(limits=1):
             return self._consider(price)
 
@@ -136,12 +147,20 @@ class NSGA2Surrogate(AskAndTell):
             count = self._batch - self.explored
             if not self.spread:
                 return self._by_worth(candidates)[:count]
-            return best_batch(count, self._experience.front(), self._experience.predict(candidates))
+            return best_batch(count, self._expected_front(), self._experience.predict(candidates))
         known = self._experience.costs(candidates)
         costs: NDArray[np.float64] | None = known
         if np.isnan(known).any():  # sizes tell much the same, where there are any
             costs = candidates.sizes[:, 0] if candidates.sizes.shape[1] else None
         return first_batch(candidates, costs, max(self.first, self._batch), self._rng)
+
+    def _expected_front(self) -> Front:
+        """That of the results, and of what is predicted of networks that are still being evaluated."""
+        stairs, heights = self._experience.front()
+        if not self._pending:
+            return stairs, heights
+        expected = self._experience.predict(self._describe(np.stack(self._pending)))
+        return staircase(np.append(stairs, expected.costs), np.append(heights, expected.means))
 
     def _draw(self, count: int) -> list[NDArray[np.int64]]:
         """Up to `count` networks that were not asked for, each with the same chance; none that is ruled out."""

@@ -108,6 +108,20 @@ TournamentOption = Annotated[
 BatchOption = Annotated[
     int | None, typer.Option("--batch", help="Networks that nsga2-surrogate asks for [default: 8].", show_default=False)
 ]
+AsyncOption = Annotated[
+    bool,
+    typer.Option(
+        "--async",
+        help="Breed whenever a worker is free, from what is known by then, and do not wait for a generation's slowest.",
+    ),
+]
+EarlyStopOption = Annotated[
+    bool,
+    typer.Option(
+        "--early-stop/--no-early-stop",
+        help="Cut candidates off that their first epochs show to be dominated beyond doubt.",
+    ),
+]
 
 
 @app.command()
@@ -138,17 +152,12 @@ def run(
     batch: BatchOption = None,
     candidate_time: CandidateTimeOption = None,
     candidate_memory: CandidateMemoryOption = None,
-    early_stop: Annotated[
-        bool,
-        typer.Option(
-            "--early-stop/--no-early-stop",
-            help="Cut candidates off that their first epochs show to be dominated beyond doubt.",
-        ),
-    ] = True,
     executor: ExecutorOption = ExecutorKind.LOCAL,
     ray_address: RayAddressOption = None,
     candidate_cpus: CandidateCpusOption = 1.0,
     candidate_gpus: CandidateGpusOption = 0.0,
+    asynchronous: AsyncOption = False,
+    early_stop: EarlyStopOption = True,
 ) -> None:
     """Search a problem for its Pareto set of accuracy and measured latency."""
     options = algorithm_options(target, reward, alpha, beta, population, tournament, batch)
@@ -164,9 +173,8 @@ def run(
             finished = search(
                 definition, algo, options=options, budget=budget, seed=seed, out=folder, archive=archive,
                 time_limit_s=limit, workers=where, device=device,
-                candidates=candidate_limits(candidate_time, candidate_memory), early_stop=early_stop,
-                on_progress=on_progress,
-                on_generation=_live_report(),
+                candidates=candidate_limits(candidate_time, candidate_memory), asynchronous=asynchronous,
+                early_stop=early_stop, on_progress=on_progress, on_generation=_live_report(),
             )  # fmt: skip
             _finish(finished)
 

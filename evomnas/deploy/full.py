@@ -128,8 +128,9 @@ class FullTask:
             while len(trainer.losses) < recipe.epochs:
                 with lock.training():
                     started = time.perf_counter()
+                    waited = trainer.waited
                     last = trainer.epoch()
-                    seconds += time.perf_counter() - started
+                    seconds += time.perf_counter() - started - (trainer.waited - waited)
                 saved.save(seconds, force=len(trainer.losses) == recipe.epochs)
                 on_epoch(len(trainer.losses), recipe.epochs, last)
             final = self._build(network, weights, fast=False)

@@ -2,8 +2,9 @@
 
 Trainings share the lock, a measurement has it to itself, across all evomnas processes of the machine and
 user. Who wants to measure first takes the gate, which lets no further training in, and then waits for those
-that run, so that a stream of trainings cannot keep a measurement out for ever. The locks are flock's: the
-system frees those of a process that dies. Standard library only: this file is also sent to other machines.
+that run, so that a stream of trainings cannot keep a measurement out for ever; these give way between two
+steps. The locks are flock's: the system frees those of a process that dies. Standard library only: this file
+is also sent to other machines.
 """
 
 from __future__ import annotations
@@ -11,8 +12,10 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import signal
 import stat
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -36,16 +39,50 @@ def lock_folder() -> Path:
 
 @contextlib.contextmanager
 def training() -> Iterator[None]:
-    """Train meanwhile: waits while a latency is taken."""
-    gate = _acquire(GATE, fcntl.LOCK_EX)
-    try:
-        room = _acquire(ROOM, fcntl.LOCK_SH)
-    finally:
-        os.close(gate)
+    """Train meanwhile: waits while a latency is taken, and so does `give_way` within it."""
+    _rooms.append(_enter())
     try:
         yield
     finally:
-        os.close(room)
+        os.close(_rooms.pop())
+
+
+def give_way() -> float:
+    """In the middle of a training: let those measure who wait for it; returns the seconds that this took.
+
+    A timer of the process (ITIMER_REAL) stands still meanwhile.
+    """
+    if not _rooms or not _is_wanted():
+        return 0.0
+    left, _ = signal.setitimer(signal.ITIMER_REAL, 0.0)
+    started = time.monotonic()
+    os.close(_rooms.pop())
+    _rooms.append(_enter())
+    signal.setitimer(signal.ITIMER_REAL, left)
+    return time.monotonic() - started
+
+
+_rooms: list[int] = []  # what this process has of the room, one descriptor per training
+
+
+def _enter() -> int:
+    gate = _acquire(GATE, fcntl.LOCK_EX)
+    try:
+        return _acquire(ROOM, fcntl.LOCK_SH)
+    finally:
+        os.close(gate)
+
+
+def _is_wanted() -> bool:
+    """Whether somebody has the gate: to measure, or for a moment to train."""
+    gate = os.open(lock_folder() / GATE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(gate, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(gate)
+    return False
 
 
 @contextlib.contextmanager

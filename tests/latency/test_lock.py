@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from evomnas.workbench import prepare
 
 HOLD = """
 import sys
+import time
 from evomnas.latency import lock
 with getattr(lock, sys.argv[1])():
     print("in", flush=True)
@@ -150,3 +152,40 @@ def test_a_folder_of_somebody_else_is_refused():
             )
         )
     lock.remove()  # and does no harm
+
+
+TRAIN = """
+import signal, sys, time
+from evomnas.latency import lock
+signal.signal(signal.SIGALRM, lambda *_: print("late", flush=True) or sys.exit(1))
+with lock.training():
+    signal.setitimer(signal.ITIMER_REAL, 1000.0)
+    print("in", flush=True)
+    while not (waited := lock.give_way()):
+        time.sleep(0.001)
+    left, _ = signal.setitimer(signal.ITIMER_REAL, 0.0)
+    print(waited, 1000.0 - left, flush=True)
+"""
+
+
+def test_a_training_gives_way_to_a_measurement_and_its_timer_stands_still(hold):
+    training = subprocess.Popen([sys.executable, "-c", TRAIN], stdout=subprocess.PIPE, text=True)
+    try:
+        assert training.stdout.readline() == "in\n"
+        measuring = hold("measuring")
+        assert measuring.is_in(60)  # in the middle of the training
+        time.sleep(0.5)
+        assert training.poll() is None
+        measuring.leave()
+        waited, taken = map(float, training.stdout.readline().split())
+        assert waited >= 0.5
+        assert training.wait(timeout=60) == 0
+        assert taken < waited + 60  # most of all: it did not run on by the wait itself, of which nothing is certain
+    finally:
+        training.kill()
+
+
+def test_who_does_not_train_has_nothing_to_give_way_with(hold):
+    measuring = hold("measuring")
+    assert measuring.is_in(60)
+    assert lock.give_way() == 0.0

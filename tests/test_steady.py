@@ -1,0 +1,123 @@
+"""Searches in steady state: replayed from the order of events, on tables and with real worker processes."""
+
+from __future__ import annotations
+
+import pytest
+
+from evomnas import registry
+from evomnas.archive import Archive
+from evomnas.errors import InputError
+from evomnas.loop import resume, search
+from evomnas.problem import told
+from evomnas.runs import Run
+from evomnas.steady import is_steady
+from evomnas.training import ProxyTask
+
+ABLE = [name for name in sorted(registry.available("algorithms")) if is_steady(name)]
+
+
+class Interrupt(KeyboardInterrupt):
+    pass
+
+
+def facts(run: Run) -> tuple:
+    manifest = run.manifest
+    generations = [(one.generation, one.metrics) for one in run.archive.generations(run.record.id)]
+    results = [one.to_dict() for one in run.results()]
+    return run.asks, run.archive.tells(run.record.id), results, manifest["hypervolume"], manifest["goals"], generations
+
+
+@pytest.mark.parametrize("name", ABLE)
+def test_a_stopped_run_resumes_to_the_run_that_nobody_disturbed(name, tabular_file, tmp_path, monkeypatch):
+    undisturbed = search(tabular_file, name, budget=50, seed=5, out=tmp_path / "a" / "run", asynchronous=True)
+    assert len(undisturbed.results()) == 50 == len(undisturbed.archive.tells(undisturbed.record.id))
+    for place, stop in (("add_asks", 24), ("add_lookups", 1), ("add_tell", 1), ("add_tell", 43)):
+        original, calls = getattr(Archive, place), []
+        folder = tmp_path / f"{place}{stop}" / "run"
+
+        def stopped(self, *args, calls=calls, stop=stop, original=original):
+            calls.append(1)
+            if len(calls) == stop:
+                raise Interrupt("stop here")
+            original(self, *args)
+
+        monkeypatch.setattr(Archive, place, stopped)
+        with pytest.raises(Interrupt, match="stop here"):
+            search(tabular_file, name, budget=50, seed=5, out=folder, asynchronous=True)
+        monkeypatch.undo()
+        assert facts(resume(folder)) == facts(undisturbed)
+
+
+def test_a_finished_run_goes_on_with_a_larger_budget(tabular_file, tmp_path):
+    small = search(tabular_file, budget=15, out=tmp_path / "run", asynchronous=True)
+    before = facts(small)
+    large = resume(tmp_path / "run", budget=40)
+    assert len(large.results()) == 40
+    assert large.asks[:15] == before[0]
+    assert large.archive.tells(large.record.id)[:15] == before[1]
+
+
+def test_an_algorithm_that_needs_generations_is_refused_and_nothing_is_started(tabular_file, tmp_path):
+    with pytest.raises(
+        InputError, match=r"rl-weighted learns from whole generations: drop --async, or search with evo"
+    ):
+        search(tabular_file, "rl-weighted", out=tmp_path / "run", asynchronous=True)
+    assert not (tmp_path / "run").exists()
+
+
+def test_networks_beyond_a_limit_count_for_nothing(tabular_file, tmp_path):
+    everything = search(tabular_file, "random", budget=40, out=tmp_path / "all", asynchronous=True)
+    costs = sorted(one.evaluation.losses[1] for one in everything.results())
+    limit = f"constraints.max_latency_ms={costs[20]}"
+    run = search(tabular_file, "random", overrides=[limit], budget=12, out=tmp_path / "some", asynchronous=True)
+    statuses = [one.evaluation.status for one in run.results()]
+    assert statuses.count("ok") == 12
+    assert statuses.count("infeasible") > 0
+
+
+def replayed(run: Run) -> list[str]:
+    """What the algorithm asks for when it is told the run's results in the order that the archive has."""
+    from evomnas.algorithms import make_algorithm
+
+    algorithm = make_algorithm(run.record.algorithm, run.definition.space, run.record.seed, run.options)
+    results = {str(one.evaluation.architecture): one.evaluation for one in run.results()}
+    queue, asked = [], []
+    for tell in [*run.archive.tells(run.record.id), None]:
+        while len(asked) < (len(run.asks) if tell is None else tell.asks):
+            queue = queue or list(algorithm.ask_more())
+            asked.append(queue.pop(0))
+        if tell is not None:
+            genomes = asked[tell.ask][None]
+            evaluation = results[str(run.definition.space.decode(genomes[0]))]
+            algorithm.tell_some(genomes, *told([evaluation]))
+    return [str(run.definition.space.decode(genome)) for genome in asked]
+
+
+def test_real_trainings_end_in_any_order_and_the_archive_has_the_order(tiny, tmp_path, monkeypatch):
+    seen = []
+
+    def stop_in_the_middle(progress) -> None:
+        seen.append(progress.phase)
+        if progress.evaluated == 9:
+            raise Interrupt("stop here")
+
+    with pytest.raises(Interrupt, match="stop here"):
+        search(
+            tiny, "nsga2", options={"population": 6}, budget=16, out=tmp_path / "run", workers=2, asynchronous=True,
+            on_progress=stop_in_the_middle,
+        )  # fmt: skip
+    assert {"preparing", "measuring", "training"} <= set(seen)
+    stopped = Run.open(tmp_path / "run")
+    asks, tells = stopped.asks, stopped.archive.tells(stopped.record.id)
+    assert len(tells) == 9 <= len(asks)
+    trained = {str(one.evaluation.architecture) for one in stopped.results() if one.evaluation.status == "ok"}
+    original, again = ProxyTask.train, []
+    monkeypatch.setattr(ProxyTask, "train", lambda self, one: again.append(str(one)) or original(self, one))
+    run = resume(tmp_path / "run", workers=0)
+    assert run.asks[: len(asks)] == asks
+    assert run.archive.tells(run.record.id)[:9] == tells
+    assert not trained & set(again)
+    assert len(run.results()) == 16 == len(trained) + len(again)
+    assert [ask.architecture for ask in run.asks] == replayed(run)
+    assert run.manifest["seconds"]["training"] > 0
+    assert all(value >= 0 for value in run.manifest["seconds"].values())
