@@ -6,13 +6,15 @@ what the search itself would have known by then. What would have been cut off sa
 lost if the whole search has it on its front. Asks stay as they were: what a search would have asked for had it been
 told less is not seen here.
 
-    python benchmarks/early_stop.py [RUN ...] [--orders 100]
+    python benchmarks/early_stop.py [RUN ...] [--at-once 2] [--orders 100]
 
 Without runs it searches the digits first, with three algorithms by three seeds (`--seeds 1 --budget 20` runs it short;
-about 15 minutes on two cores). `--orders` also plays all networks of the runs in so many random orders, as random
-searches of as many networks as the longest of the runs: the runs alone are too few to see what happens once in a
-hundred. Prints a JSON object: per algorithm the shares of trainings cut off, of training time saved, of front members
-lost and of hypervolume lost; the share of time that a rule which knew all errors after one epoch would have saved, too.
+about 15 minutes on two cores). `--at-once 2` plays them as if all but the last two were always known, as two workers in
+steady state have it. `--orders` also plays all networks of the runs in so many random orders, as random searches of as
+many networks as the longest of the runs: the runs alone are too few to see what happens once in a hundred. Prints a JSON
+object: per algorithm the shares of trainings cut off and of training time saved, front members and how many of them were
+lost, and the largest share of hypervolume lost; beside it the share of time that would be saved if all dominated
+candidates, but for those of the first generation, ended after one epoch.
 """
 
 from __future__ import annotations
@@ -66,15 +68,13 @@ class Tally:
         }
 
 
-def generations(run: Run) -> Generations:
-    """A run's trainings by generation."""
+def generations(run: Run, at_once: int | None) -> Generations:
+    """A run's trainings by generation, or so many at once."""
     if run.manner.early_stop:
         raise SystemExit(f"{run.folder} cut candidates off: give runs of --no-early-stop or of evomnas benchmark")
-    groups = itertools.groupby(run.results(), key=lambda result: result.generation)
-    return [
-        [one.evaluation for one in group if isinstance(one.evaluation, Evaluation) and one.evaluation.status == "ok"]
-        for _, group in groups
-    ]
+    done = [result for result in run.results() if result.evaluation.status == "ok"]
+    groups = itertools.groupby(enumerate(done), key=lambda pair: pair[0] // at_once if at_once else pair[1].generation)
+    return [[result.evaluation for _, result in group] for _, group in groups]
 
 
 def play(searched: Generations, epochs: int, reference: Sequence[float], tally: Tally) -> None:
@@ -117,14 +117,14 @@ def dominates(one: Evaluation, other: Evaluation) -> bool:
     return one.losses != other.losses and all(a <= b for a, b in zip(one.losses, other.losses, strict=True))
 
 
-def shuffled(searches: Iterable[Generations], orders: int) -> Iterable[Generations]:
+def shuffled(searches: Iterable[Generations], orders: int, at_once: int) -> Iterable[Generations]:
     """All networks of some searches in random orders, as many as the longest search has."""
     found = [[one for generation in searched for one in generation] for searched in searches]
     pool = list({one.architecture: one for searched in found for one in searched}.values())
     length, rng = max(map(len, found)), np.random.default_rng(0)
     for _ in range(orders):
         drawn = [pool[place] for place in rng.permutation(len(pool))[:length]]
-        yield [drawn[start : start + GENERATION] for start in range(0, length, GENERATION)]
+        yield [drawn[start : start + at_once] for start in range(0, length, at_once)]
 
 
 def main() -> None:
@@ -133,6 +133,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--budget", type=int, default=64)
     parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--at-once", type=int)
     parser.add_argument("--orders", type=int, default=0)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
@@ -141,12 +142,12 @@ def main() -> None:
                       workers=options.workers)  # fmt: skip
         places = options.runs or sorted(path.parent for path in Path(folder).glob("*/run.json"))
         runs = [Run.open(place) for place in places]
-        searches = [(run, generations(run)) for run in runs]
+        searches = [(run, generations(run, options.at_once)) for run in runs]
     training, reference = runs[0].images.training, runs[0].definition.hypervolume.reference_point
     tallies: dict[str, Tally] = {}
     for run, searched in searches:
         play(searched, training.epochs, reference, tallies.setdefault(run.record.algorithm, Tally()))
-    for searched in shuffled([searched for _, searched in searches], options.orders):
+    for searched in shuffled([searched for _, searched in searches], options.orders, options.at_once or GENERATION):
         play(searched, training.epochs, reference, tallies.setdefault("random orders", Tally()))
     print(json.dumps({name: tally.shares() for name, tally in tallies.items()}, indent=2))
 

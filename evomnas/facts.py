@@ -9,7 +9,7 @@ from typing import Any
 
 from scipy.stats import kendalltau
 
-from evomnas.evaluation import Evaluation, Measurement
+from evomnas.evaluation import Cut, Evaluation, Measurement
 from evomnas.finished import finished
 from evomnas.history import History
 from evomnas.presentation import duration, quality_said
@@ -119,6 +119,17 @@ def generation_rows(run: Run, past: History) -> tuple[list[str], list[list[str]]
         for one in past.generations
     ]  # fmt: skip
     return header, rows
+
+
+def cut_rows(run: Run, results: Sequence[Result]) -> tuple[list[str], list[list[str]]] | None:
+    """A header and a row of cells per network that was cut off; None where none was."""
+    rows = []
+    for one in (result.evaluation for result in results):
+        if isinstance(one, Evaluation) and isinstance(one.training, Cut) and one.expected_losses is not None:
+            losses, (error, latency) = one.training.losses, one.expected_losses
+            epochs = f"{len(losses)} of {run.images.training.epochs}"
+            rows.append([one.architecture.id, epochs, f"{losses[-1]:.4g}", f"{1 - error:.1%}", f"{latency:.4f}"])
+    return (["network", "epochs", "last loss", "accuracy foretold", "latency ms"], rows) if rows else None
 
 
 def finished_rows(run: Run) -> tuple[list[str], list[list[str]]] | None:

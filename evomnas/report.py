@@ -119,6 +119,7 @@ def _how_it_went(run: Run, results: Sequence[Result]) -> dict[str, Any]:
         "over_time": None if over_time is None else svg(over_time),
         "metrics": [(name, svg(metric_figure(name, lines))) for name, lines in past.series().items()],
         "generations": facts.generation_rows(run, past),
+        "cut": facts.cut_rows(run, results),
         "failed": failures(results),
     }
 

@@ -348,6 +348,9 @@ def test_the_report_counts_what_was_cut_off_and_draws_it_nowhere(cutting_run):
     text = write_report(cutting_run).read_text(encoding="utf-8")
     cuts = of_status(cutting_run, "cut")
     assert f"{len(cuts)} networks were cut off after the first epochs" in text
+    table = text[text.index('id="cut-title"') : text.index('id="settings-title"')]
+    assert [one.architecture.id in table for one in cuts] == [True] * len(cuts)
+    assert f'<td class="n">1 of {EPOCHS}</td>' in table
     data = json.loads(re.search(r'<script type="application/json" id="data">(.*?)</script>', text, re.DOTALL)[1])
     assert len(data["networks"]["id"]) == BUDGET - len(cuts)
     assert not {one.architecture.id for one in cuts} & set(data["networks"]["id"])
