@@ -10,10 +10,10 @@ told less is not seen here.
 
 Without runs it searches the digits first, with three algorithms by three seeds (`--seeds 1 --budget 20` runs it short;
 about 15 minutes on two cores). `--at-once 2` plays them as if all but the last two were always known, as two workers in
-steady state have it. `--orders` also plays all networks of the runs in so many random orders, as random searches of as
-many networks as the longest of the runs: the runs alone are too few to see what happens once in a hundred. Prints a JSON
-object: per algorithm the shares of trainings cut off and of training time saved, front members and how many of them were
-lost, and the largest share of hypervolume lost; beside it the share of time that would be saved if all dominated
+steady state have it. `--orders` also plays all networks of the runs in so many random orders, as random searches as
+long as the longest of the runs: the runs alone are too few to see what happens once in a hundred. Prints a JSON
+object: per algorithm the shares of trainings cut off and of training time saved, front members and how many of those
+were lost, and the largest share of hypervolume lost; beside it the share of time that would be saved if all dominated
 candidates, but for those of the first generation, ended after one epoch.
 """
 
