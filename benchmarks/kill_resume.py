@@ -5,8 +5,10 @@ in a commit, writing files or the report), resumed, killed again, and in the end
 search that ran undisturbed: the sequence of asks, every evaluation, the front and the goals must be the same, and
 what had ended before a kill must not have been taken again.
 
-On a table (243 networks, made here) for every algorithm, and on the digits with real trainings: there the archive holds
-the undisturbed search's latencies, since a latency that is measured twice is never the same to the last digit.
+On a table (243 networks, made here) for every algorithm, by generations and in steady state, and on the digits with
+real trainings: there the archive holds the undisturbed search's latencies, since a latency that is measured twice is
+never the same to the last digit. In steady state no two searches of the digits are alike; there the events before a
+kill must be those afterwards, and playing the whole search again at its end must ask for the same.
 
     python benchmarks/kill_resume.py [--kills 100] [--digits-kills 10]
 
@@ -33,6 +35,7 @@ from typing import Any
 
 from evomnas import registry
 from evomnas.runs import Run
+from evomnas.steady import is_steady
 
 COMMAND = [sys.executable, "-c", "from evomnas.cli import main; main()"]
 TABLE = """name = "table"
@@ -122,8 +125,9 @@ def compare(name: str, whole: Path, other: Path) -> None:
 
 def on_the_table(kills: int, rng: random.Random) -> None:
     names = sorted(registry.available("algorithms"))
+    ways = [(name, []) for name in names] + [(name, ["--async"]) for name in names if is_steady(name)]
     survived: Counter[str] = Counter()
-    for name in itertools.cycle(names):
+    for name, manner in itertools.cycle(ways):
         left = kills - survived.total()
         if left <= 0:
             break
@@ -131,9 +135,10 @@ def on_the_table(kills: int, rng: random.Random) -> None:
             folder = Path(text)
             problem = write_table(folder)
             arguments = ["run", str(problem), "--algo", name, "--budget", "80", "--seed", str(rng.randrange(100))]
+            arguments += manner
             _, life = kill_at([*COMMAND, *arguments, "--out", str(folder / "whole" / "run")], None)
             start = [*COMMAND, *arguments, "--out", str(folder / "other" / "run")]
-            survived[name] += disturbed(start, folder / "other" / "run", life, min(left, 5), rng)
+            survived[" ".join([name, *manner])] += disturbed(start, folder / "other" / "run", life, min(left, 5), rng)
             compare(name, folder / "whole" / "run", folder / "other" / "run")
     print(f"table: {survived.total()} kills survived, nothing lost: {dict(survived)}")
 
@@ -155,6 +160,37 @@ def on_the_digits(kills: int, rng: random.Random) -> None:
     print(f"digits: {survived} kills survived, nothing lost")
 
 
+def events(folder: Path) -> tuple[list[Any], list[Any]]:
+    """What a run asked for and was told; nothing where there is none yet."""
+    if not (folder / "run.json").is_file():
+        return [], []
+    run = Run.open(folder)
+    return run.asks, run.archive.tells(run.record.id)
+
+
+def in_steady_state(kills: int, rng: random.Random) -> None:
+    survived = 0
+    while survived < kills:
+        with tempfile.TemporaryDirectory() as text:
+            folder = Path(text) / "run"
+            start = [*COMMAND, "run", "digits", "--budget", "30", "--async", "--seed", str(rng.randrange(100))]
+            _, life = kill_at([*start, "--out", str(Path(text) / "whole" / "run")], None)
+            command, killed = [*start, "--out", str(folder)], True
+            while killed:
+                before = events(folder)
+                killed, _ = kill_at(command, rng.uniform(0.1, life) if survived < kills else None)
+                if any(new[: len(old)] != old for old, new in zip(before, events(folder), strict=True)):
+                    sys.exit("steady state: events of the past have changed")
+                survived += killed
+                if (folder / "run.json").is_file():
+                    command = [*COMMAND, "resume", str(folder)]
+            finished = events(folder)
+            kill_at(command, None)
+            if events(folder) != finished or len(finished[1]) != 30:
+                sys.exit("steady state: the search played again is another one")
+    print(f"digits in steady state: {survived} kills survived, nothing lost")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--kills", type=int, default=100, help="on the table")
@@ -164,6 +200,7 @@ def main() -> None:
     rng = random.Random(given.seed)
     on_the_table(given.kills, rng)
     on_the_digits(given.digits_kills, rng)
+    in_steady_state(given.digits_kills, rng)
 
 
 if __name__ == "__main__":
