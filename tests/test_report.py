@@ -158,9 +158,9 @@ def test_the_report_is_written_on_the_way_within_its_share_of_the_time(shown_run
 
 
 def test_a_search_tells_after_its_generations(tabular_file, tmp_path, monkeypatch):
-    from evomnas import loop
+    from evomnas import generations
 
-    monkeypatch.setattr(loop, "WRITE_EVERY_S", 0.0)
+    monkeypatch.setattr(generations, "WRITE_EVERY_S", 0.0)
     told: list[int] = []
 
     def on_generation(run):
@@ -179,9 +179,9 @@ def test_a_search_tells_after_its_generations(tabular_file, tmp_path, monkeypatc
 
 
 def test_a_search_keeps_its_report_up_to_date(tabular_file, tmp_path, monkeypatch):
-    from evomnas import loop, report
+    from evomnas import generations, report
 
-    monkeypatch.setattr(loop, "WRITE_EVERY_S", 0.0)
+    monkeypatch.setattr(generations, "WRITE_EVERY_S", 0.0)
     monkeypatch.setattr(report, "SHARE", float("inf"))
     live, pages = LiveReport(), []
 
