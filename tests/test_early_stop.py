@@ -8,6 +8,8 @@ import json
 import math
 import re
 import sqlite3
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +21,7 @@ from tiny_problem import TINY
 
 from evomnas.algorithms import make_algorithm
 from evomnas.archive import Archive
+from evomnas.comparison import compare
 from evomnas.counting import count
 from evomnas.definition import validate_definition
 from evomnas.early_stop import DOUBT, ERROR_FLOOR, LEAST, EarlyStop, Line
@@ -261,6 +264,11 @@ def test_without_it_every_candidate_is_trained_to_the_end_and_none_on_the_front_
     assert front == [one.evaluation.architecture for one in cutting_run.front()]
 
 
+def test_a_search_that_cuts_off_and_one_that_does_not_are_two_searches_to_a_comparison(cutting_run, full_run):
+    compared = compare([cutting_run.folder, full_run.folder])
+    assert sorted(name for name, _ in compared.runs) == ["random", "random (early_stop True)"]
+
+
 def test_a_run_stays_as_it_was_whatever_others_train_in_full(cutting_run, full_run):
     before = rows(cutting_run)
     again = resume(cutting_run.folder)
@@ -337,6 +345,14 @@ def test_worker_processes_cut_off_where_this_process_does(problem, tiny_dataset,
         executor.close()
     for one, item in zip(cuts, items, strict=True):
         assert (outcomes[item].losses, outcomes[item].error) == (one.training.losses, one.training.error)
+
+
+@pytest.mark.parametrize(("flags", "cuts"), [((), True), (("--no-early-stop",), False)])
+def test_the_command_cuts_off_unless_it_is_told_not_to(flags, cuts, tiny_file, tmp_path):
+    command = [sys.executable, "-c", "from evomnas.cli import main; main()", "run", str(tiny_file), *flags]
+    settings = ["--budget", "1", "--workers", "0", "--set", "training.epochs=2", "--out", "run"]
+    subprocess.run([*command, *settings], cwd=tmp_path, check=True, capture_output=True, timeout=300)
+    assert Run.open(tmp_path / "run").manner == Manner(early_stop=cuts)
 
 
 def test_one_epoch_or_a_table_leaves_nothing_to_cut_off(tiny, tabular_file, tmp_path):
