@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from statistics import median
 from typing import Any
 
@@ -153,9 +152,11 @@ def search_settings(run: Run) -> list[tuple[str, str]]:
     record = run.record
     options = {name.removesuffix("_ms") if run.tabular else name: value for name, value in run.options.items()}
     values = {"algorithm": record.algorithm, **options, "seed": record.seed, "budget": run.manifest["budget"]}
+    values["breeds"] = "in steady state" if run.manner.asynchronous else "by generations"
+    if not run.tabular:
+        values["trains"] = "what is hopeless for its first epochs" if run.manner.early_stop else "all to the end"
     values |= {f"candidate {name}": value for name, value in run.manifest.get("candidates", {}).items()}
     values |= run.definition.constraints.model_dump(exclude_none=True)
-    values |= asdict(run.manner)
     values |= {"started": record.created, "status": run.manifest["status"]}
     return [(name.replace("_", " "), plain(value)) for name, value in values.items()]
 

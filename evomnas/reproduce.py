@@ -23,8 +23,7 @@ def run_command(run: Run) -> str:
     parts += ["--algo", run.record.algorithm, "--budget", str(manifest["budget"]), "--seed", str(run.record.seed)]
     for name, value in run.options.items():
         parts += _option(name, value)
-    if run.manner.asynchronous:
-        parts.append("--async")
+    parts += ["--async"] * run.manner.asynchronous
     if not run.tabular and run.images.training.epochs > 1 and not run.manner.early_stop:
         parts.append("--no-early-stop")
     return shlex.join(parts + [part for setting in settings for part in ("--set", setting)])

@@ -7,10 +7,13 @@ import pytest
 from evomnas import registry
 from evomnas.archive import Archive
 from evomnas.errors import InputError
+from evomnas.facts import search_settings
 from evomnas.loop import resume, search
 from evomnas.problem import told
+from evomnas.reproduce import run_command
 from evomnas.runs import Run
 from evomnas.steady import is_steady
+from evomnas.traces import labels, trace
 from evomnas.training import ProxyTask
 
 ABLE = [name for name in sorted(registry.available("algorithms")) if is_steady(name)]
@@ -55,6 +58,15 @@ def test_a_finished_run_goes_on_with_a_larger_budget(tabular_file, tmp_path):
     assert len(large.results()) == 40
     assert large.asks[:15] == before[0]
     assert large.archive.tells(large.record.id)[:15] == before[1]
+
+
+def test_people_see_how_it_was_bred(tabular_file, tmp_path):
+    steady = search(tabular_file, budget=20, out=tmp_path / "steady", asynchronous=True)
+    search(tabular_file, budget=20, out=tmp_path / "generations")
+    assert "--async" in run_command(steady)
+    assert ("breeds", "in steady state") in search_settings(steady)
+    traces = [trace(tmp_path / name) for name in ("steady", "generations")]
+    assert labels(traces) == ["nsga2 (steady state yes)", "nsga2"]
 
 
 def test_an_algorithm_that_needs_generations_is_refused_and_nothing_is_started(tabular_file, tmp_path):
