@@ -154,7 +154,7 @@ def search_settings(run: Run) -> list[tuple[str, str]]:
     values = {"algorithm": record.algorithm, **options, "seed": record.seed, "budget": run.manifest["budget"]}
     values["breeds"] = "in steady state" if run.manner.asynchronous else "by generations"
     if not run.tabular:
-        values["trains"] = "what is hopeless for its first epochs" if run.manner.early_stop else "all to the end"
+        values["early stop"] = run.manner.early_stop
     values |= {f"candidate {name}": value for name, value in run.manifest.get("candidates", {}).items()}
     values |= run.definition.constraints.model_dump(exclude_none=True)
     values |= {"started": record.created, "status": run.manifest["status"]}

@@ -27,7 +27,7 @@ class Trace:
 
     Attributes:
         folder: The run's.
-        algorithm, options, seed: What searched; how it did, in steady state or with an early stop, is among the options.
+        algorithm, options, seed: What searched; in steady state or with an early stop is among the options.
         status: `finished`, or why the run stands where it stands.
         budget: Evaluations that the run may make.
         losses: Both objectives, shape (n, 2); infinite for failed candidates. Networks beyond a limit are left out.
