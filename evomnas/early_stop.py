@@ -70,9 +70,9 @@ class Line:
         return max(0.0, math.exp(min(logarithm, 0.0)) - ERROR_FLOOR)
 
     def most(self, error: float) -> float:
-        """The largest loss whose lower bound is at most `error`; infinite where no loss says so much.
+        """The largest loss whose lower bound is at most `error`; infinite where losses tell too little.
 
-        The lower bound rises with the loss if the slope is beyond doubt itself. Then it is where
+        The lower bound rises with the loss for ever if the slope is beyond doubt itself. Then it is where
         slope x - goal = margin sqrt(c + x^2 / spread), squared and solved for x.
         """
         if self.spread <= 0 or self.slope <= self.margin / math.sqrt(self.spread):

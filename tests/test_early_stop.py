@@ -90,8 +90,8 @@ def test_the_largest_loss_with_hope_is_where_the_textbook_s_bound_meets_the_riva
     xs, ys = np.log(losses[:, 0]), np.log(errors + ERROR_FLOOR)
     line = Line.through(xs, ys)
     goal, most = math.log(rival + ERROR_FLOOR), line.most(rival)
-    if math.isinf(most):  # a loss however large says nothing for sure
-        assert all(lower_bound(xs, ys, xs.mean() + far) <= goal + 1e-6 or far > 20 for far in (0.0, 1.0, 5.0, 20.0))
+    if math.isinf(most):  # the bound does not rise with the loss for ever: the slope may be chance
+        assert lower_bound(xs, ys, xs.mean() + 1e6) <= lower_bound(xs, ys, xs.mean() + 1e3)
     else:
         assert lower_bound(xs, ys, math.log(most)) == pytest.approx(goal, abs=1e-6)
         assert lower_bound(xs, ys, math.log(most) + 0.01) > goal
