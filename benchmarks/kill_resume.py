@@ -79,8 +79,8 @@ def ended(archive: Path) -> dict[tuple[str, ...], str]:
     with sqlite3.connect(archive) as connection:
         return {
             (table, *row[:2]): row[2]
-            for table in ("trainings", "measurements")
-            for row in connection.execute(f"SELECT context, architecture, created FROM {table}")
+            for table, whose in (("trainings", "context"), ("measurements", "context"), ("cuts", "run"))
+            for row in connection.execute(f"SELECT {whose}, architecture, created FROM {table}")
         }
 
 

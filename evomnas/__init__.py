@@ -10,6 +10,7 @@ Where things are:
 - `latency`, `meter`: what runs a network, where, how it is timed; latencies on one calibrated scale.
 - `layer_table`, `stages`, `surroundings`: latencies added up from measured layers.
 - `doctor`: is this machine fit to measure.
+- `early_stop`: which candidates may stop before their last epoch.
 - `evaluation`, `executors`, `archive`, `evaluator`: one architecture's results, where they are made, kept
   and looked up.
 - `table`: published tables of networks, searched in place of trainings.

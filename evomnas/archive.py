@@ -3,7 +3,7 @@
 Trainings and measurements are keyed by the architecture and by a context: a hash of everything that their
 result depends on (`context_key`), and of nothing else. They are added once and never changed, so that
 runs can share them. So are full trainings, of whatever network, on all images and scored on the test split.
-A run is its settings and the sequence of architectures that its algorithm asked for.
+A run is its settings, the sequence of architectures that its algorithm asked for, and the trainings that it cut off.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from evomnas.architecture import Architecture
 from evomnas.errors import InputError
 from evomnas.evaluation import (
     Cost,
+    Cut,
     Evaluation,
     Failure,
     FullTraining,
@@ -260,11 +261,26 @@ class Archive:
             values |= {"accuracy": result.accuracy, "losses": json.dumps(result.losses), "seconds": result.seconds}
         self._insert("trainings", values)
 
-    def evaluation(self, proxy: str, device: str, architecture: Architecture, candidates: str = "{}") -> Evaluation:
-        """What is known of an architecture by the limits of `candidates`; halves that are not there yet are None."""
-        measurement = self._half("measurements", device, architecture, candidates)
-        training = self._half("trainings", proxy, architecture, candidates)
-        return Evaluation(architecture, _read_measurement(measurement), _read_training(training))
+    def add_cut(self, run: str, architecture: Architecture, cut: Cut) -> None:
+        """Keep what is left of a training that a run cut off; others must train the network in full."""
+        values = asdict(cut) | {"losses": json.dumps(cut.losses)}
+        self._insert("cuts", {"run": run, "architecture": str(architecture), **values, "created": _now()})
+
+    def evaluation(
+        self, proxy: str, device: str, architecture: Architecture, candidates: str = "{}", run: str | None = None
+    ) -> Evaluation:
+        """What is known of an architecture by the limits of `candidates`; halves that are not there yet are None.
+
+        What the `run` itself cut off stays so for it, whoever trained that network in full since.
+        """
+        measurement = _read_measurement(self._half("measurements", device, architecture, candidates))
+        cut = None if run is None else self._row("cuts", run=run, architecture=str(architecture))
+        if cut is not None:
+            left = Cut(tuple(json.loads(cut["losses"])), cut["error"], cut["seconds"])
+            return Evaluation(architecture, measurement, left)
+        return Evaluation(
+            architecture, measurement, _read_training(self._half("trainings", proxy, architecture, candidates))
+        )
 
     def _half(self, table: str, context: str, architecture: Architecture, candidates: str) -> sqlite3.Row | None:
         """A half's row: a failure by these limits before anything else, since it is what a run was told."""

@@ -1,7 +1,8 @@
 """A benchmark of searches: algorithms by seeds, under one budget and on one archive, and their comparison.
 
 Like a run, a benchmark is carried on by doing it again: finished runs are taken as they are, others go on where they
-stopped. No network is trained twice, whichever run asks for it.
+stopped. No network is trained twice, whichever run asks for it, and none is cut off: a run must not depend on which
+others trained the same networks before it.
 """
 
 from __future__ import annotations

@@ -200,7 +200,7 @@ def time_note(comparison: Comparison) -> str:
         "Time is what measuring and training a run's networks took, one after another and whichever run paid for it, "
         "and the algorithm's own time, spread evenly over its evaluations: runs share an archive, and what another "
         "run has evaluated takes no time on the clock. Failed candidates and those beyond a "
-        "limit count none. A line ends where the first of its runs does."
+        "limit count none, those that were cut off what they took. A line ends where the first of its runs does."
     )
 
 

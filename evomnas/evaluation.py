@@ -48,6 +48,27 @@ class Training:
 
 
 @dataclass(frozen=True, slots=True)
+class Cut:
+    """What is left of a training that was cut off after its first epochs: its network was dominated beyond doubt.
+
+    It belongs to the run whose front dominated it, and is no accuracy.
+
+    Attributes:
+        losses: Mean training loss of each epoch that was trained.
+        error: The final error that those foretell (`evomnas.early_stop`).
+        seconds: How long it took.
+    """
+
+    losses: tuple[float, ...]
+    error: float
+    seconds: float
+
+    def saved(self, epochs: int) -> float:
+        """Seconds that the rest of so many epochs would have taken, if they take the same time."""
+        return self.seconds * (epochs / len(self.losses) - 1)
+
+
+@dataclass(frozen=True, slots=True)
 class Score:
     """How many of the test images a finally trained network classified correctly."""
 
@@ -154,7 +175,7 @@ class Evaluation:
 
     architecture: Architecture
     measurement: Measurement | Failure | None = None
-    training: Training | Failure | None = None
+    training: Training | Cut | Failure | None = None
     violation: float = 0.0
 
     @property
@@ -165,13 +186,22 @@ class Evaluation:
 
     @property
     def status(self) -> str:
-        """`ok`, `failed`, `infeasible`, or `stopped` where the run ended before the evaluation did."""
-        return _status(self)
+        """`ok`, `failed`, `infeasible`, `cut`, or `stopped` where the run ended before the evaluation did."""
+        return "cut" if self.expected_losses is not None else _status(self)
 
     @property
     def ended(self) -> bool:
-        """Whether it is over and counts against a budget: there are losses, or a failure."""
-        return _status(self) in ("ok", "failed")
+        """Whether it is over and counts against a budget: losses, a failure, or the start of a training."""
+        return self.status in ("ok", "failed", "cut")
+
+    @property
+    def expected_losses(self) -> tuple[float, float] | None:
+        """(foretold error, latency in ms) of a network whose training was cut off; None of all others."""
+        if self.violation > 0:
+            return None
+        if isinstance(self.measurement, Measurement) and isinstance(self.training, Cut):
+            return self.training.error, self.measurement.latency_ms
+        return None
 
     @property
     def losses(self) -> tuple[float, float] | None:
@@ -212,7 +242,7 @@ class Evaluation:
     @property
     def seconds(self) -> float | None:
         """What measuring and training took, whichever run paid for it; None where one of them is missing."""
-        if isinstance(self.measurement, Measurement) and isinstance(self.training, Training):
+        if isinstance(self.measurement, Measurement) and isinstance(self.training, Training | Cut):
             return self.measurement.seconds + self.training.seconds
         return None
 
@@ -238,6 +268,7 @@ class TabularEvaluation:
     failure: Failure | None = None
     violation: float = 0.0
 
+    expected_losses = None
     latency_ci = None
     seconds = None
 

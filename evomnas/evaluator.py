@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -21,8 +21,9 @@ from evomnas.archive import Archive
 from evomnas.counting import count, smallest
 from evomnas.data import Dataset, load_dataset
 from evomnas.definition import AnyDefinition, Objective, ProblemDefinition, TableDefinition
+from evomnas.early_stop import Bar
 from evomnas.errors import InputError
-from evomnas.evaluation import AnyEvaluation, Cost, Evaluation, Failure, Measurement, TabularEvaluation, Training
+from evomnas.evaluation import AnyEvaluation, Cost, Cut, Evaluation, Failure, Measurement, TabularEvaluation, Training
 from evomnas.executors import CandidateLimits, Executor, Workers, make_executor
 from evomnas.latency.runtimes import Prepared
 from evomnas.layer_table import LayerTable, Parts
@@ -72,6 +73,13 @@ class Spent:
         self._purpose, self._since = purpose, now
 
 
+BarFor = Callable[[Evaluation], Bar | None]
+
+
+def no_bar(evaluation: Evaluation) -> None:
+    """Train every candidate to the end."""
+
+
 class OnPhase(Protocol):
     """Called with `preparing`, `waiting`, `measuring` or `training` whenever something may have changed."""
 
@@ -84,6 +92,7 @@ class AnyEvaluator(Protocol):
 
     archive: Archive
     candidates: CandidateLimits
+    run: str | None
     on_progress: OnPhase
     spent: Spent
 
@@ -106,7 +115,7 @@ class AnyEvaluator(Protocol):
         """What the archive has of an architecture."""
         ...
 
-    def evaluate(self, architectures: Sequence[Any]) -> list[AnyEvaluation]:
+    def evaluate(self, architectures: Sequence[Any], bar_for: BarFor = no_bar) -> list[AnyEvaluation]:
         """Evaluate what is not known yet; returns one evaluation per architecture, in their order."""
         ...
 
@@ -114,10 +123,11 @@ class AnyEvaluator(Protocol):
         """Take the first half of evaluations, where it is not known yet: all that needs no training."""
         ...
 
-    def train(self, architectures: Iterable[Any | None]) -> Iterator[Any]:
+    def train(self, architectures: Iterable[Any | None], bar_for: BarFor = no_bar) -> Iterator[Any]:
         """Take the second half; yields each architecture when its evaluation has ended.
 
-        They are drawn one by one, when there is room for another; None stands for none before the next has ended.
+        They are drawn one by one, when there is room for another; None stands for none before the next has ended. Where
+        `bar_for` has a bar for one by then, its training is cut off if it misses that, which counts for `run` alone.
         """
         ...
 
@@ -194,6 +204,7 @@ class Evaluator:
         executor: Where candidates are trained; idle while a latency is taken.
         preparer: Where they are prepared for the device; the same, unless trainings go on meanwhile.
         candidates: What one of them may take.
+        run: Whose trainings that were cut off count as evaluated; without it nobody's.
         on_progress: Told what is being done.
         spent: Where the time went.
     """
@@ -204,6 +215,7 @@ class Evaluator:
     executor: Executor
     preparer: Executor
     candidates: CandidateLimits = field(default_factory=CandidateLimits)
+    run: str | None = None
     on_progress: OnPhase = field(default=lambda phase: None)
     spent: Spent = field(default_factory=Spent)
 
@@ -237,7 +249,7 @@ class Evaluator:
     def known(self, architecture: Architecture) -> Evaluation:
         """What the archive has of an architecture."""
         limits = self.candidates.to_json()
-        found = self.archive.evaluation(self.proxy_key, self.device_key, architecture, limits)
+        found = self.archive.evaluation(self.proxy_key, self.device_key, architecture, limits, self.run)
         return self.limits.apply(found)
 
     def reference_cost(self) -> float:
@@ -257,14 +269,14 @@ class Evaluator:
         }
         return {"data": data}
 
-    def evaluate(self, architectures: Sequence[Architecture]) -> list[AnyEvaluation]:
+    def evaluate(self, architectures: Sequence[Architecture], bar_for: BarFor = no_bar) -> list[AnyEvaluation]:
         """Evaluate what is not known yet; returns one evaluation per architecture, in their order.
 
         What exceeds a limit of parameters or MACs is not measured, and what exceeds any limit is not trained.
         """
         distinct = list(dict.fromkeys(architectures))
         self.measure(distinct)
-        for _ in self.train([one for one in distinct if self.known(one).status == "stopped"]):
+        for _ in self.train([one for one in distinct if self.known(one).status == "stopped"], bar_for):
             pass
         found = {one: self.known(one) for one in distinct}
         return [found[architecture] for architecture in architectures]
@@ -273,18 +285,28 @@ class Evaluator:
         """Measure what is not known yet, unless its size exceeds a limit."""
         self._measure([one for one in dict.fromkeys(architectures) if self.known(one).status == "stopped"])
 
-    def train(self, architectures: Iterable[Architecture | None]) -> Iterator[Architecture]:
+    def train(self, architectures: Iterable[Architecture | None], bar_for: BarFor = no_bar) -> Iterator[Architecture]:
         """Train them, several at a time; yields each as it ends, when it is in the archive. See `AnyEvaluator`."""
-        trainings = self.executor.run("train", architectures, lambda: self.on_progress("training"))
+        items: Iterator[Any] = (None if one is None else self._item(one, bar_for) for one in architectures)
+        trainings = self.executor.run("train", items, lambda: self.on_progress("training"))
         while True:
             with self.spent.on("training"):
                 ended = next(trainings, None)
             if ended is None:
                 return
-            architecture, result = ended
-            self.archive.add_training(self.proxy_key, architecture, result, self.candidates.to_json())
+            item, result = ended
+            architecture: Architecture = item[0] if isinstance(item, tuple) else item
+            if isinstance(result, Cut):
+                self.archive.add_cut(str(self.run), architecture, result)
+            else:
+                self.archive.add_training(self.proxy_key, architecture, result, self.candidates.to_json())
             self.on_progress("training")
             yield architecture
+
+    def _item(self, architecture: Architecture, bar_for: BarFor) -> Architecture | tuple[Architecture, Bar]:
+        """What a worker is given to train."""
+        bar = bar_for(self.known(architecture))
+        return architecture if bar is None else (architecture, bar)
 
     def price(self, evaluations: Sequence[AnyEvaluation]) -> float:
         """Seconds of a measurement relative to a whole evaluation's.
@@ -385,6 +407,7 @@ class TableEvaluator:
         self.definition, self.archive, self.table = definition, archive, definition.read
         self.on_progress: OnPhase = lambda phase: None
         self.spent, self.candidates = Spent(), CandidateLimits()
+        self.run: str | None = None
         self.limits = Limits(definition.constraints)
         self._objectives = definition.table.objectives
         self._reference = self._losses(self.table.columns[self.table.space.reference_row])
@@ -438,8 +461,8 @@ class TableEvaluator:
                 f"exceeds them by {closest.violation:.0%}; raise the limits"
             )
 
-    def evaluate(self, architectures: Sequence[TabularArchitecture]) -> list[AnyEvaluation]:
-        """Look architectures up, and keep what was found."""
+    def evaluate(self, architectures: Sequence[TabularArchitecture], bar_for: BarFor = no_bar) -> list[AnyEvaluation]:
+        """Look architectures up, and keep what was found; there is nothing to cut off."""
         found = [self.look_up(architecture) for architecture in architectures]
         self.archive.add_lookups(self.proxy_key, found)
         return [self.limits.apply(one) for one in found]
@@ -448,7 +471,9 @@ class TableEvaluator:
         """Look them up: all is known then."""
         self.evaluate(architectures)
 
-    def train(self, architectures: Iterable[TabularArchitecture | None]) -> Iterator[TabularArchitecture]:
+    def train(
+        self, architectures: Iterable[TabularArchitecture | None], bar_for: BarFor = no_bar
+    ) -> Iterator[TabularArchitecture]:
         """Nothing is left to be trained."""
         return (one for one in architectures if one is not None)
 

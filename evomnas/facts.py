@@ -8,7 +8,7 @@ from typing import Any
 
 from scipy.stats import kendalltau
 
-from evomnas.evaluation import Evaluation, Measurement
+from evomnas.evaluation import Cut, Evaluation, Measurement
 from evomnas.finished import finished
 from evomnas.history import History
 from evomnas.presentation import duration, quality_said
@@ -104,10 +104,13 @@ def generation_rows(run: Run, past: History) -> tuple[list[str], list[list[str]]
     """A header and a row of cells per generation."""
     names = list(dict.fromkeys(name for one in past.generations for name in one.metrics))
     quality, _ = run.definition.axes
-    header = ["generation", "asked", "new", "failed", "evaluated", f"best {quality}", "hypervolume", "time", *names]
+    stops = run.manner.early_stop
+    counts = ["asked", "new", "failed", *(["cut off"] if stops else []), "evaluated"]
+    header = ["generation", *counts, f"best {quality}", "hypervolume", "time", *names]
     rows = [
         [
-            str(one.number), str(one.asked), str(one.new), str(one.failed + one.infeasible), str(one.evaluated),
+            str(one.number), str(one.asked), str(one.new), str(one.failed + one.infeasible),
+            *([str(one.cut)] if stops else []), str(one.evaluated),
             "-" if one.loss is None else quality_said(run.definition, one.loss, 2), f"{one.hypervolume:.4f}",
             "-" if one.seconds is None else duration(one.seconds),
             *(f"{one.metrics[name]:.4g}" if name in one.metrics else "-" for name in names),
@@ -115,6 +118,17 @@ def generation_rows(run: Run, past: History) -> tuple[list[str], list[list[str]]
         for one in past.generations
     ]  # fmt: skip
     return header, rows
+
+
+def cut_rows(run: Run, results: Sequence[Result]) -> tuple[list[str], list[list[str]]] | None:
+    """A header and a row of cells per network that was cut off; None where none was."""
+    rows = []
+    for one in (result.evaluation for result in results):
+        if isinstance(one, Evaluation) and isinstance(one.training, Cut) and one.expected_losses is not None:
+            losses, (error, latency) = one.training.losses, one.expected_losses
+            epochs = f"{len(losses)} of {run.images.training.epochs}"
+            rows.append([one.architecture.id, epochs, f"{losses[-1]:.4g}", f"{1 - error:.1%}", f"{latency:.4f}"])
+    return (["network", "epochs", "last loss", "accuracy foretold", "latency ms"], rows) if rows else None
 
 
 def finished_rows(run: Run) -> tuple[list[str], list[list[str]]] | None:
@@ -139,6 +153,8 @@ def search_settings(run: Run) -> list[tuple[str, str]]:
     options = {name.removesuffix("_ms") if run.tabular else name: value for name, value in run.options.items()}
     values = {"algorithm": record.algorithm, **options, "seed": record.seed, "budget": run.manifest["budget"]}
     values["breeds"] = "in steady state" if run.manner.asynchronous else "by generations"
+    if not run.tabular:
+        values["early stop"] = run.manner.early_stop
     values |= {f"candidate {name}": value for name, value in run.manifest.get("candidates", {}).items()}
     values |= run.definition.constraints.model_dump(exclude_none=True)
     values |= {"started": record.created, "status": run.manifest["status"]}

@@ -20,9 +20,10 @@ import numpy as np
 from evomnas.algorithms import Choosing, GoalSeeking, Introspective, Weighing, make_algorithm
 from evomnas.archive import Ask, GenerationRecord
 from evomnas.clock import Clock
+from evomnas.early_stop import EarlyStop
 from evomnas.errors import InputError
-from evomnas.evaluation import AnyArchitecture, AnyEvaluation
-from evomnas.evaluator import AnyEvaluator
+from evomnas.evaluation import AnyArchitecture, AnyEvaluation, Evaluation
+from evomnas.evaluator import AnyEvaluator, no_bar
 from evomnas.pareto import Front, hypervolume
 from evomnas.problem import told
 from evomnas.reward import Goal
@@ -54,6 +55,7 @@ class Progress:
         best_accuracy: On the validation split; None before the first.
         hypervolume: See `evomnas.pareto.hypervolume`.
         failed: How many of the evaluated ones failed.
+        cut: How many were cut off after their first epochs.
         reused: How many the archive knew from other runs.
         metrics: What the algorithm said of itself after the last generation.
     """
@@ -65,6 +67,7 @@ class Progress:
     best_accuracy: float | None = None
     hypervolume: float = 0.0
     failed: int = 0
+    cut: int = 0
     reused: int = 0
     metrics: Mapping[str, float] = field(default_factory=dict)
 
@@ -87,8 +90,11 @@ class Loop(ABC):
         self.recorded = run.asks
         self.position, self.generation, self.reused = 0, 0, 0
         self.done: dict[AnyArchitecture, AnyEvaluation] = {}
-        self.ended, self.failed, self.best_accuracy = 0, 0, -math.inf  # of those done
+        self.ended, self.failed, self.cut, self.best_accuracy = 0, 0, 0, -math.inf  # of those done
         self.front: Front[Result] = Front()
+        self.early_stop = EarlyStop(run.images.training.epochs, self.front) if run.manner.early_stop else None
+        self.bar_for = no_bar if self.early_stop is None else self.early_stop.bar
+        evaluator.run = run.record.id
         self.batch: list[AnyArchitecture] = []
         self.ended_generations: list[GenerationRecord] = []  # that the archive does not have yet
         self.metrics: dict[str, float] = {}  # of the last generation
@@ -128,6 +134,7 @@ class Loop(ABC):
         if isinstance(self.algorithm, Choosing):
             with self.evaluator.spent.on("algorithm"):
                 genomes = self.algorithm.choices()
+            self.evaluator.run = None  # a choice is trained to the end, even if it was cut off
             chosen = self.evaluator.evaluate([self.space.decode(genome) for genome in genomes])
         found = [one for one in self.done.values() if one.losses is not None]
         conclusions = []
@@ -161,6 +168,9 @@ class Loop(ABC):
         self.done[evaluation.architecture] = evaluation
         self.ended += evaluation.ended
         self.failed += evaluation.failure is not None
+        self.cut += evaluation.status == "cut"
+        if self.early_stop is not None and isinstance(evaluation, Evaluation):
+            self.early_stop.learn(evaluation)
         if evaluation.losses is not None:
             self.best_accuracy = max(self.best_accuracy, 1 - evaluation.losses[0])
             self.front.add(evaluation.losses, Result(ask.position, ask.generation, evaluation, on_front=True))
@@ -212,6 +222,7 @@ class Loop(ABC):
                 best if best > -math.inf else None,
                 hypervolume([p for p in points if p is not None], self.run_.definition.hypervolume.reference_point),
                 self.failed + sum(one.failure is not None for one in batch),
+                self.cut + sum(one.status == "cut" for one in batch),
                 self.reused,
                 self.metrics,
             )
@@ -260,7 +271,8 @@ class Generations(Loop):
             if fresh:
                 self._count_reused()
             first = {ask.architecture: ask for ask in reversed(asks)}
-            for architecture, evaluation in zip(self.batch, self.evaluator.evaluate(self.batch), strict=True):
+            evaluations = self.evaluator.evaluate(self.batch, self.bar_for)
+            for architecture, evaluation in zip(self.batch, evaluations, strict=True):
                 self._keep(first[str(architecture)], evaluation)
             self.batch = []
         self.position += len(asks)

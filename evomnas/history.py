@@ -22,7 +22,7 @@ class Generation:
         number: From 0.
         asked: Networks that the algorithm asked for.
         new: Of those, networks that it had not asked for before.
-        failed, infeasible: Of the new ones.
+        failed, infeasible, cut: Of the new ones; cut off after their first epochs.
         evaluated: Distinct networks evaluated by its end.
         loss: The least first loss by its end; None before there is any.
         hypervolume: By its end.
@@ -35,6 +35,7 @@ class Generation:
     new: int
     failed: int
     infeasible: int
+    cut: int
     evaluated: int
     loss: float | None
     hypervolume: float
@@ -108,6 +109,7 @@ def history(run: Run, results: Sequence[Result]) -> History:
                 new=len(members),
                 failed=sum(one.evaluation.status == "failed" for one in members),
                 infeasible=sum(one.evaluation.status == "infeasible" for one in members),
+                cut=sum(one.evaluation.status == "cut" for one in members),
                 evaluated=evaluated,
                 loss=loss if math.isfinite(loss) else None,
                 hypervolume=float(curve[evaluated - 1]) if evaluated else 0.0,

@@ -37,6 +37,7 @@ def search(
     device: str = "auto",
     candidates: CandidateLimits = CandidateLimits(),
     asynchronous: bool = False,
+    early_stop: bool = True,
     on_progress: OnProgress = lambda progress: None,
     on_generation: OnGeneration = lambda run: None,
 ) -> Run:
@@ -60,6 +61,7 @@ def search(
         candidates: Time and memory that one candidate may take in a worker process.
         asynchronous: Breed the next network as soon as a worker is free, from what is known by then, and do not wait
             for the slowest of a generation.
+        early_stop: Cut candidates off that their first epochs show to be dominated beyond doubt.
         on_progress: Called whenever something may have changed.
         on_generation: Called with the run, its files up to date, after new generations, at most once a second.
 
@@ -82,7 +84,8 @@ def search(
     path = archive_path(archive, folder)
     on_progress(Progress("starting", 0, budget))
     path.parent.mkdir(parents=True, exist_ok=True)
-    manner = Manner(asynchronous=asynchronous)
+    trained = not isinstance(definition, TableDefinition) and definition.training.epochs > 1
+    manner = Manner(asynchronous=asynchronous, early_stop=early_stop and trained)
     with open_evaluator(definition, Archive(path.resolve()), workers, device, candidates, asynchronous) as evaluator:
         run = begin(evaluator, folder, algorithm, seed, budget, options, manner)
         return carry_on(run, evaluator, started, time_limit_s, on_progress, on_generation)
@@ -237,5 +240,7 @@ def carry_on(
         loop.keep_generations()
         clock.note()
         results = run.results()  # with what ended in a generation that did not
+        if run.manner.early_stop:
+            run.manifest["cut"] = run.cut_off(results)
         run.write(sum(result.evaluation.ended for result in results), run.front(results))
     return run

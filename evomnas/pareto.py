@@ -74,6 +74,11 @@ class Front(Generic[T]):
         """What is on the front, the first loss rising."""
         return [item for items in self._items for item in items]
 
+    def least_first(self, second: float) -> float | None:
+        """The least first loss of those whose second one is at most `second`; None where there is none."""
+        place = bisect_left(self._ys, -second, key=lambda y: -y)
+        return self._xs[place] if place < len(self._xs) else None
+
     def add(self, losses: tuple[float, float], item: T) -> bool:
         """Add an item, and drop what it dominates; False where the front's points stay as they are."""
         x, y = losses

@@ -130,6 +130,18 @@ def reuse_line(run: Run) -> str:
     return f"{known}, which saved {duration(reused['seconds'])} of training and measuring."
 
 
+def cut_line(run: Run, results: Sequence[Result]) -> str:
+    """Which trainings were cut off, and what that saved; empty where none was."""
+    if not run.manner.early_stop:
+        return ""
+    cut = run.cut_off(results)
+    count, saved = cut["networks"], cut["saved_seconds"]
+    if not count:
+        return ""
+    who = f"{count} network{'s were' if count > 1 else ' was'} cut off after the first epochs, dominated beyond doubt"
+    return f"{who}, which saved about {duration(saved)} of training."
+
+
 def estimate_lines(found: Estimate, workers: int) -> list[str]:
     """What a search will cost, in words."""
     low, middle, high = found.training

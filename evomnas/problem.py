@@ -61,9 +61,11 @@ def told(evaluations: Sequence[AnyEvaluation]) -> tuple[NDArray[np.float64], NDA
     """What an algorithm is told: losses (n, 2), and violations (n,).
 
     Failures have infinite losses and violations; networks beyond a limit have infinite losses and the sum of their
-    relative excesses as violation.
+    relative excesses as violation. Of a training that was cut off, the error is the one that its curve foretells.
     """
-    losses = np.array([one.losses or (np.inf, np.inf) for one in evaluations], dtype=np.float64).reshape(-1, 2)
+    nothing = (np.inf, np.inf)
+    known = [one.losses or one.expected_losses or nothing for one in evaluations]
+    losses = np.array(known, dtype=np.float64).reshape(-1, 2)
     violations = [np.inf if one.status == "failed" else one.violation for one in evaluations]
     return losses, np.array(violations, dtype=np.float64)
 

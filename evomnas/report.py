@@ -15,7 +15,7 @@ from evomnas.architecture import Architecture
 from evomnas.history import history
 from evomnas.pages import svg, write_page
 from evomnas.preferences import Preferences, preferences
-from evomnas.presentation import failures, goal_lines, headline, result_table, reuse_line
+from evomnas.presentation import cut_line, failures, goal_lines, headline, result_table, reuse_line
 from evomnas.report_data import page_data
 from evomnas.reproduce import problem_file, run_command
 from evomnas.run_figures import (
@@ -114,11 +114,12 @@ def _how_it_went(run: Run, results: Sequence[Result]) -> dict[str, Any]:
     past = history(run, results)
     over_time = hypervolume_over_time_figure(past)
     return {
-        "search": list(filter(None, (*facts.search_says(run, past), reuse_line(run)))),
+        "search": list(filter(None, (*facts.search_says(run, past), cut_line(run, results), reuse_line(run)))),
         "over_evaluations": svg(hypervolume_figure(past)),
         "over_time": None if over_time is None else svg(over_time),
         "metrics": [(name, svg(metric_figure(name, lines))) for name, lines in past.series().items()],
         "generations": facts.generation_rows(run, past),
+        "cut": facts.cut_rows(run, results),
         "failed": failures(results),
     }
 

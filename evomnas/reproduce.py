@@ -24,6 +24,8 @@ def run_command(run: Run) -> str:
     for name, value in run.options.items():
         parts += _option(name, value)
     parts += ["--async"] * run.manner.asynchronous
+    if not run.tabular and run.images.training.epochs > 1 and not run.manner.early_stop:
+        parts.append("--no-early-stop")
     return shlex.join(parts + [part for setting in settings for part in ("--set", setting)])
 
 

@@ -23,7 +23,7 @@ from evomnas.architecture import Architecture
 from evomnas.archive import Archive, Ask, RunRecord
 from evomnas.definition import AnyDefinition, ProblemDefinition, TableDefinition, validate_definition
 from evomnas.errors import InputError
-from evomnas.evaluation import AnyEvaluation, TabularEvaluation
+from evomnas.evaluation import AnyEvaluation, Cut, Evaluation, TabularEvaluation
 from evomnas.evaluator import AnyEvaluator, describe_environment
 from evomnas.limits import Limits
 from evomnas.pareto import hypervolume, non_dominated
@@ -52,9 +52,11 @@ class Manner:
 
     Attributes:
         asynchronous: It breeds whenever a worker is free, and does not wait for a generation's end.
+        early_stop: It cuts candidates off that their first epochs show to be dominated beyond doubt.
     """
 
     asynchronous: bool = False
+    early_stop: bool = False
 
     def to_json(self) -> str:
         """As the archive keeps it; `from_json` is its inverse."""
@@ -258,7 +260,8 @@ class Run:
             found = self.archive.lookup(self.record.proxy, architecture)
             return self._limits.apply(found or TabularEvaluation(architecture, None, None, {}))
         record = self.record
-        return self._limits.apply(self.archive.evaluation(record.proxy, record.device, architecture, record.candidates))
+        known = self.archive.evaluation(record.proxy, record.device, architecture, record.candidates, record.id)
+        return self._limits.apply(known)
 
     @cached_property
     def _limits(self) -> Limits:
@@ -269,6 +272,13 @@ class Run:
         """The Pareto set, fastest first; of `results` where they are at hand."""
         chosen = [result for result in (self.results() if results is None else results) if result.on_front]
         return sorted(chosen, key=lambda result: result.evaluation.losses[1] if result.evaluation.losses else np.inf)
+
+    def cut_off(self, results: Sequence[Result]) -> dict[str, Any]:
+        """How many of the trainings were cut off, and what the rest of them would have taken, in seconds."""
+        trainings = [one.evaluation.training for one in results if isinstance(one.evaluation, Evaluation)]
+        cuts = [one for one in trainings if isinstance(one, Cut)]
+        saved = sum(one.saved(self.images.training.epochs) for one in cuts)
+        return {"networks": len(cuts), "saved_seconds": round(saved, 3)}
 
     def hypervolume(self, results: list[Result]) -> float:
         """Share of the problem's reference box that these results dominate."""

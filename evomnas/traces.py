@@ -27,7 +27,7 @@ class Trace:
 
     Attributes:
         folder: The run's.
-        algorithm, options, seed: What searched; a search in steady state has that among its options.
+        algorithm, options, seed: What searched; in steady state or with an early stop is among the options.
         status: `finished`, or why the run stands where it stands.
         budget: Evaluations that the run may make.
         losses: Both objectives, shape (n, 2); infinite for failed candidates. Networks beyond a limit are left out.
@@ -89,7 +89,7 @@ def trace(run: Run | Path | str) -> Trace:
             folder=opened.folder,
             run=record.id,
             algorithm=record.algorithm,
-            options=opened.options | ({"steady state": "yes"} if opened.manner.asynchronous else {}),
+            options=opened.options | _manner(opened),
             seed=record.seed,
             status=manifest["status"],
             budget=manifest["budget"],
@@ -103,6 +103,12 @@ def trace(run: Run | Path | str) -> Trace:
             definition=opened.definition,
             facts=facts(opened.definition, opened.archive, record.proxy, record.device),
         )
+
+
+def _manner(run: Run) -> dict[str, str]:
+    """What sets a run's manner apart, as options."""
+    found = {"steady state": run.manner.asynchronous, "early stop": run.manner.early_stop}
+    return {name: "yes" for name, value in found.items() if value}
 
 
 @contextmanager

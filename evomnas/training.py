@@ -15,7 +15,8 @@ from evomnas.architecture import Architecture
 from evomnas.data import Dataset
 from evomnas.definition import DataSection, TrainingSection
 from evomnas.device import choose_device
-from evomnas.evaluation import Training, TrainingDiverged
+from evomnas.early_stop import Bar
+from evomnas.evaluation import Cut, Training, TrainingDiverged
 from evomnas.fitting import Material, Trainer, cosine, training_mode, use_matrix_products
 from evomnas.network import Network, build_network, torch_generator
 
@@ -33,8 +34,10 @@ class ProxyTask:
         self._validation_images = self.material.on_device(dataset.validation_images)
         self._validation_labels = self.material.on_device(dataset.validation_labels)
 
-    def train(self, architecture: Architecture) -> Training:
+    def train(self, architecture: Architecture, bar: Bar | None = None) -> Training | Cut:
         """Train a fresh network of this architecture and score it on the validation images.
+
+        With a `bar` it stops after an epoch in which the network missed that.
 
         Raises:
             TrainingDiverged: The loss became infinite or not a number.
@@ -57,6 +60,9 @@ class ProxyTask:
             trainer = Trainer(network, self.material, recipe, partial(cosine, recipe.warmup), torch_generator(order))
             for _ in range(recipe.epochs):
                 trainer.epoch()
+                if bar is not None and bar.stops(trainer.losses):
+                    seconds = time.perf_counter() - started - trainer.waited
+                    return Cut(tuple(trainer.losses), bar.predicted(trainer.losses), seconds)
             accuracy = self._score(network)
         return Training(accuracy, tuple(trainer.losses), time.perf_counter() - started - trainer.waited)
 

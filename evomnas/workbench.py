@@ -14,8 +14,9 @@ from evomnas.architecture import Architecture
 from evomnas.cost import count_cost
 from evomnas.data import Dataset
 from evomnas.definition import ProblemDefinition
+from evomnas.early_stop import Bar
 from evomnas.errors import InputError
-from evomnas.evaluation import Cost, Failure, Training
+from evomnas.evaluation import Cost, Cut, Failure, Training
 from evomnas.latency.runtimes import Prepared, Runtime, open_runtime
 from evomnas.layer_table import Parts
 from evomnas.network import build_network, torch_generator
@@ -102,9 +103,9 @@ class Workbench:
         classes, channels = len(self.task.dataset.classes), self.task.dataset.channels
         return count_cost(architecture, classes, channels, self.definition.latency_resolution)
 
-    def train(self, architecture: Architecture) -> Training:
-        """Training on the proxy task and score on the validation split."""
-        return self.task.train(architecture)
+    def train(self, candidate: Architecture | tuple[Architecture, Bar]) -> Training | Cut:
+        """Training on the proxy task and score on the validation split; cut off where it misses the bar, if any."""
+        return self.task.train(*candidate) if isinstance(candidate, tuple) else self.task.train(candidate)
 
     def attempt(self, job: str, item: Any) -> Any:
         """Do `prepare`, `prepare_parts`, `cost` or `train`; an exception becomes a `Failure`, unless input is wrong."""

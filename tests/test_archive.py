@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from evomnas.architecture import Architecture
 from evomnas.archive import Archive, Ask, RunRecord, context_key
 from evomnas.errors import InputError
-from evomnas.evaluation import Cost, Failure, FullTraining, Measurement, Score, TabularEvaluation, Training
+from evomnas.evaluation import Cost, Cut, Failure, FullTraining, Measurement, Score, TabularEvaluation, Training
 from evomnas.latency.protocol import Calibration
 from evomnas.loop import resume, search
 from evomnas.runs import Run
@@ -54,6 +54,20 @@ def test_a_failure_is_a_record_and_never_a_number(archive):
     archive.add_training("p", ARCHITECTURE, failure)
     evaluation = archive.evaluation("p", "d", ARCHITECTURE)
     assert (evaluation.status, evaluation.failure, evaluation.losses) == ("failed", failure, None)
+
+
+def test_what_a_run_cut_off_stays_so_for_it_and_is_nothing_to_others(archive):
+    cut = Cut((2.0, 1.5), 0.4, 1.25)
+    archive.add_measurement("d", ARCHITECTURE, MEASUREMENT)
+    archive.add_cut("r", ARCHITECTURE, cut)
+    assert archive.evaluation("p", "d", ARCHITECTURE, run="r").training == cut
+    assert archive.evaluation("p", "d", ARCHITECTURE, run="another").status == "stopped"
+    assert archive.evaluation("p", "d", ARCHITECTURE).status == "stopped"
+    archive.add_training("p", ARCHITECTURE, TRAINING)  # another run trained it in full
+    own = archive.evaluation("p", "d", ARCHITECTURE, run="r")
+    assert (own.status, own.ended, own.losses, own.expected_losses) == ("cut", True, None, (0.4, 0.5))
+    assert own.seconds == MEASUREMENT.seconds + 1.25
+    assert archive.evaluation("p", "d", ARCHITECTURE, run="another").training == TRAINING
 
 
 def test_lookups_come_back_as_they_were_added(archive):
@@ -189,7 +203,10 @@ def test_an_older_archive_is_brought_up_to_date_and_loses_nothing(tmp_path, vers
         assert found.training == Training(0.9, (1.0, 0.5), 3.0)
         assert archive.calibration("device") == Calibration(0.25, (0.25, 0.26), None)
         assert [ask.architecture for ask in archive.asks("r")] == [str(architecture)]
-        assert archive.run("r").options == "{}"
+        assert (archive.run("r").options, archive.run("r").manner) == ("{}", "{}")
+        assert archive.evaluation("proxy", "device", architecture, run="r") == found
+        archive.add_cut("another", architecture, Cut((1.0,), 0.5, 1.0))
+        assert archive.evaluation("proxy", "device", architecture, run="another").status == "cut"
         archive.add_layer("device", "layer", 0.5)
         assert archive.layer("device", "layer") == 0.5
         archive.add_full_training("full", architecture, FullTraining(Score(9, 10), (1.0,), 2.0))

@@ -46,7 +46,8 @@ def keys(changes: list[tuple[str, object]]) -> tuple[str, str]:
     data = definition.data.model_dump_json()
     if data not in DATASETS:
         DATASETS[data] = load_dataset(definition.data)
-    evaluator = Evaluator(definition, DATASETS[data], ARCHIVE, InProcessExecutor(definition))
+    executor = InProcessExecutor(definition)
+    evaluator = Evaluator(definition, DATASETS[data], ARCHIVE, executor, executor)
     evaluator.close()
     return evaluator.proxy_key, evaluator.device_key
 

@@ -158,9 +158,9 @@ def test_the_report_is_written_on_the_way_within_its_share_of_the_time(shown_run
 
 
 def test_a_search_tells_after_its_generations(tabular_file, tmp_path, monkeypatch):
-    from evomnas import loop
+    from evomnas import generations, loop
 
-    monkeypatch.setattr(loop, "WRITE_EVERY_S", 0.0)
+    monkeypatch.setattr(generations, "WRITE_EVERY_S", 0.0)
     told: list[int] = []
 
     def on_generation(run):
@@ -179,9 +179,9 @@ def test_a_search_tells_after_its_generations(tabular_file, tmp_path, monkeypatc
 
 
 def test_a_search_keeps_its_report_up_to_date(tabular_file, tmp_path, monkeypatch):
-    from evomnas import loop, report
+    from evomnas import generations, loop, report
 
-    monkeypatch.setattr(loop, "WRITE_EVERY_S", 0.0)
+    monkeypatch.setattr(generations, "WRITE_EVERY_S", 0.0)
     monkeypatch.setattr(report, "SHARE", float("inf"))
     live, pages = LiveReport(), []
 
@@ -240,7 +240,8 @@ def test_generations_of_an_interrupted_clock_never_run_backwards(shown_run):
     from evomnas.history import Generation, History
 
     rows = [
-        Generation(n, 1, 1, 0, 0, n + 1, 0.5, 0.1 * n, seconds, {}) for n, seconds in enumerate((5.0, 3.0, None, 9.0))
+        Generation(n, 1, 1, 0, 0, 0, n + 1, 0.5, 0.1 * n, seconds, {})
+        for n, seconds in enumerate((5.0, 3.0, None, 9.0))
     ]
     seconds, values = History(tuple(rows), np.zeros(4), {}, 0, 0.0).over_time()
     assert seconds.tolist() == [5.0, 5.0, 9.0]

@@ -119,6 +119,13 @@ AsyncOption = Annotated[
         help="Breed whenever a worker is free, from what is known by then, and do not wait for a generation's slowest.",
     ),
 ]
+EarlyStopOption = Annotated[
+    bool,
+    typer.Option(
+        "--early-stop/--no-early-stop",
+        help="Cut candidates off that their first epochs show to be dominated beyond doubt.",
+    ),
+]
 
 
 @app.command()
@@ -154,6 +161,7 @@ def run(
     candidate_cpus: CandidateCpusOption = 1.0,
     candidate_gpus: CandidateGpusOption = 0.0,
     asynchronous: AsyncOption = False,
+    early_stop: EarlyStopOption = True,
 ) -> None:
     """Search a problem for its Pareto set of accuracy and measured latency."""
     options = algorithm_options(target, reward, alpha, beta, population, tournament, batch)
@@ -170,7 +178,7 @@ def run(
                 definition, algo, options=options, budget=budget, seed=seed, out=folder, archive=archive,
                 time_limit_s=limit, workers=where, device=device,
                 candidates=candidate_limits(candidate_time, candidate_memory), asynchronous=asynchronous,
-                on_progress=on_progress, on_generation=_live_report(),
+                early_stop=early_stop, on_progress=on_progress, on_generation=_live_report(),
             )  # fmt: skip
             _finish(finished)
 
@@ -309,7 +317,7 @@ def _live_report() -> Callable[[Run], None]:
 def _finish(finished: Run) -> None:
     """Write the report; say what came out, where it is and what to do next."""
     from evomnas.definition import TableDefinition
-    from evomnas.presentation import duration, goal_lines, headline, reuse_line
+    from evomnas.presentation import cut_line, duration, goal_lines, headline, reuse_line
     from evomnas.report import write_report
 
     results = finished.results()
@@ -318,7 +326,7 @@ def _finish(finished: Run) -> None:
     front = finished.front(results)
     print_results(finished, front)
     typer.echo(headline(finished, results))
-    for line in filter(None, (reuse_line(finished), *goal_lines(finished))):
+    for line in filter(None, (reuse_line(finished), cut_line(finished, results), *goal_lines(finished))):
         typer.echo(line)
     failed = sum(result.evaluation.failure is not None for result in results)
     if failed:
@@ -426,11 +434,12 @@ def _facts(progress: Progress, elapsed: float, evaluated: int) -> str:
     best = "" if progress.best_accuracy is None else f"best accuracy {progress.best_accuracy:.1%}, "
     left = elapsed / evaluated * (progress.budget - progress.evaluated) if evaluated > 0 else None
     failed = f", {progress.failed} failed" if progress.failed else ""
+    cut = f", {progress.cut} cut off" if progress.cut else ""
     reused = f", {progress.reused} from the archive" if progress.reused else ""
     tau = progress.metrics.get("tau (error)")
     ranked = "" if tau is None else f", predictors' tau {tau:.2f}"
     remaining = "" if left is None else f", {_clock(left)} left"
-    return f"{best}hypervolume {progress.hypervolume:.3f}{ranked}{failed}{reused}, {_clock(elapsed)}{remaining}"
+    return f"{best}hypervolume {progress.hypervolume:.3f}{ranked}{failed}{cut}{reused}, {_clock(elapsed)}{remaining}"
 
 
 def _clock(seconds: float) -> str:
