@@ -26,7 +26,7 @@ NAMES = ["mobilenet-v2@0.1", "mobilenet_v3_small", "squeezenet1_1"]
 def shelf(finished_run, tmp_path_factory):
     """Three networks from the shelf on the finished run's problem; one cannot take eight pixels."""
     folder = tmp_path_factory.mktemp("shelf")
-    found = train_baselines(finished_run.definition, NAMES, finished_run.archive, folder, device="cpu")
+    found = train_baselines(finished_run.definition, NAMES, finished_run.archive.path, folder, device="cpu")
     return folder, {one.name: one for one in found}
 
 
@@ -61,7 +61,7 @@ def test_one_that_cannot_take_the_resolution_says_why(shelf):
 def test_nothing_is_done_twice(shelf, finished_run, monkeypatch):
     monkeypatch.setattr("evomnas.deploy.full.FullTask.train", lambda *_, **__: pytest.fail("was trained again"))
     monkeypatch.setattr("evomnas.deploy.baselines.prepare_here", lambda *_: pytest.fail("was measured again"))
-    again = train_baselines(finished_run.definition, NAMES, finished_run.archive, shelf[0], device="cpu")
+    again = train_baselines(finished_run.definition, NAMES, finished_run.archive.path, shelf[0], device="cpu")
     assert {one.name: one for one in again} == shelf[1]
 
 
