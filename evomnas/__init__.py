@@ -15,7 +15,8 @@ Where things are:
   and looked up.
 - `table`: published tables of networks, searched in place of trainings.
 - `reward`: the paper's weighted product and its hard formulation, for searches that want one network.
-- `pareto`, `problem`, `algorithms`, `loop`: fronts, the pymoo problem, what asks, and the loop.
+- `pareto`, `problem`, `algorithms`: fronts, the pymoo problem, what asks.
+- `generations`, `steady`, `loop`: how it is asked and told; searches begun and resumed.
 - `traces`, `significance`, `comparison`, `benchmarking`: several runs side by side, and whole benchmarks of them.
 - `estimate`: what a search will cost.
 - `fitting`, `classifier`, `shelf`, `testsplit`, `deploy`, `finished`: full trainings, test scores, the
