@@ -11,11 +11,12 @@ Where things are:
 - `layer_table`, `stages`, `surroundings`: latencies added up from measured layers.
 - `doctor`: is this machine fit to measure.
 - `early_stop`: which candidates may stop before their last epoch.
-- `evaluation`, `executors`, `archive`, `evaluator`: one architecture's results, where they are made, kept
+- `evaluation`, `executors`, `archive`, `evaluator`, `lookup`: one architecture's results, where they are made, kept
   and looked up.
 - `table`: published tables of networks, searched in place of trainings.
 - `reward`: the paper's weighted product and its hard formulation, for searches that want one network.
-- `pareto`, `problem`, `algorithms`, `loop`: fronts, the pymoo problem, what asks, and the loop.
+- `pareto`, `problem`, `algorithms`: fronts, the pymoo problem, what asks.
+- `generations`, `steady`, `loop`: how it is asked and told; searches begun and resumed.
 - `traces`, `significance`, `comparison`, `benchmarking`: several runs side by side, and whole benchmarks of them.
 - `estimate`: what a search will cost.
 - `fitting`, `classifier`, `shelf`, `testsplit`, `deploy`, `finished`: full trainings, test scores, the

@@ -15,7 +15,7 @@ has the same rules.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -103,6 +103,13 @@ class Bar:
     def predicted(self, losses: Sequence[float]) -> float:
         """The final error to be expected of it."""
         return self.lines[len(losses) - 1].predicted(losses[-1])
+
+
+BarFor = Callable[[Evaluation], Bar | None]
+
+
+def no_bar(evaluation: Evaluation) -> None:
+    """Train every candidate to the end."""
 
 
 class EarlyStop:

@@ -1,16 +1,14 @@
 """Architectures in, evaluations out: look up, prepare, measure alone, train, and keep each result at once.
 
-`TableEvaluator` does it for tabular problems, where all is looked up.
+`evomnas.lookup` does it for tabular problems, where all is looked up.
 """
 
 from __future__ import annotations
 
 import math
-import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from functools import cached_property
 from operator import attrgetter
 from typing import Any, Protocol, cast
 
@@ -20,64 +18,21 @@ from evomnas.architecture import Architecture
 from evomnas.archive import Archive
 from evomnas.counting import count, smallest
 from evomnas.data import Dataset, load_dataset
-from evomnas.definition import AnyDefinition, Objective, ProblemDefinition, TableDefinition
-from evomnas.early_stop import Bar
+from evomnas.definition import AnyDefinition, ProblemDefinition, TableDefinition
+from evomnas.early_stop import Bar, BarFor, no_bar
 from evomnas.errors import InputError
-from evomnas.evaluation import AnyEvaluation, Cost, Cut, Evaluation, Failure, Measurement, TabularEvaluation, Training
+from evomnas.evaluation import AnyEvaluation, Cost, Cut, Evaluation, Failure, Measurement, Training
 from evomnas.executors import CandidateLimits, Executor, Workers, make_executor
 from evomnas.latency.runtimes import Prepared
 from evomnas.layer_table import LayerTable, Parts
 from evomnas.limits import Limits
+from evomnas.lookup import TableEvaluator
 from evomnas.machine import describe_machine, describe_versions
 from evomnas.meter import Meter, problem_setting
-from evomnas.pareto import hypervolume, non_dominated
-from evomnas.table import TabularArchitecture
+from evomnas.spent import Spent
 
-KNOWN_UNTRAINED = ("latency_ms", "params", "macs")  # quantities of a table that take no training to know
 PREPARING_S = 0.4  # to build, export and check a network, which the archive does not keep: 0.2 to 0.5 s
 NEIGHBOURS = 18  # networks that are measured before a latency limit counts as out of reach
-
-
-PURPOSES = ("training", "latency", "algorithm")
-
-
-class Spent:
-    """Wall-clock seconds by purpose: trainings, latencies with what they need, and the algorithm's own.
-
-    A purpose within another one's time has it to itself, as when a network is bred and measured while others train.
-    """
-
-    def __init__(self) -> None:
-        self._seconds = dict.fromkeys(PURPOSES, 0.0)
-        self._purpose, self._since = "", time.perf_counter()
-
-    def so_far(self) -> dict[str, float]:
-        """Seconds by purpose."""
-        self._turn_to(self._purpose)
-        return dict(self._seconds)
-
-    @contextmanager
-    def on(self, purpose: str) -> Iterator[None]:
-        """Add the time that the block takes."""
-        before = self._purpose
-        self._turn_to(purpose)
-        try:
-            yield
-        finally:
-            self._turn_to(before)
-
-    def _turn_to(self, purpose: str) -> None:
-        now = time.perf_counter()
-        if self._purpose:
-            self._seconds[self._purpose] += now - self._since
-        self._purpose, self._since = purpose, now
-
-
-BarFor = Callable[[Evaluation], Bar | None]
-
-
-def no_bar(evaluation: Evaluation) -> None:
-    """Train every candidate to the end."""
 
 
 class OnPhase(Protocol):
@@ -398,121 +353,6 @@ class Evaluator:
     def close(self) -> None:
         """Leave the device."""
         self.meter.close()
-
-
-class TableEvaluator:
-    """Looks architectures up in a problem's table; attributes as of `Evaluator`."""
-
-    def __init__(self, definition: TableDefinition, archive: Archive) -> None:
-        self.definition, self.archive, self.table = definition, archive, definition.read
-        self.on_progress: OnPhase = lambda phase: None
-        self.spent, self.candidates = Spent(), CandidateLimits()
-        self.run: str | None = None
-        self.limits = Limits(definition.constraints)
-        self._objectives = definition.table.objectives
-        self._reference = self._losses(self.table.columns[self.table.space.reference_row])
-        if not self._reference[1] > 0:
-            raise InputError(
-                f"the reference network of {definition.table.path} has the cost {self._reference[1]:g}: name another"
-            )
-        objectives = [objective.model_dump(mode="json") for objective in self._objectives]
-        context = {"table": self.table.fingerprint, "objectives": objectives, "reference": self._reference[1]}
-        self.proxy_key = self.device_key = archive.add_context(context)
-
-    def _losses(self, row: Any) -> tuple[float, float]:
-        quality, cost = (_loss(objective, value) for objective, value in zip(self._objectives, row, strict=True))
-        return quality, cost
-
-    def _relative(self, losses: tuple[float, float]) -> tuple[float, float]:
-        return losses[0], losses[1] / self._reference[1]
-
-    def known(self, architecture: TabularArchitecture) -> TabularEvaluation:
-        """What the archive has of an architecture."""
-        found = self.archive.lookup(self.proxy_key, architecture) or TabularEvaluation(architecture, None, None, {})
-        return self.limits.apply(found)
-
-    def look_up(self, architecture: TabularArchitecture) -> TabularEvaluation:
-        """What the table says of an architecture."""
-        row = self.table.row(architecture)
-        if row is None:
-            failure = Failure("missing", f"the table has no complete row for {architecture}")
-            return TabularEvaluation(architecture, None, None, {}, failure)
-        losses = self._losses(row)
-        quantities: dict[str, float] = {
-            objective.quantity: float(value) * objective.scale
-            for objective, value in zip(self._objectives, row, strict=True)
-            if objective.quantity is not None
-        }
-        return TabularEvaluation(architecture, losses, self._relative(losses), quantities)
-
-    def check_limits(self) -> None:
-        """Raise InputError where no network of the table meets all limits."""
-        if not self.limits.at_most:
-            return
-        space = self.table.space
-        found = [self.look_up(space.decode(row)) for row in space.rows]
-        closest = min(
-            map(self.limits.apply, (one for one in found if one.failure is None)), key=attrgetter("violation")
-        )
-        if closest.violation > 0:
-            facts = ", ".join(f"{name} {value:,g}" for name, value in closest.quantities.items())
-            raise InputError(
-                f"no network of the table meets the constraints: {closest.architecture} comes closest ({facts}) and "
-                f"exceeds them by {closest.violation:.0%}; raise the limits"
-            )
-
-    def evaluate(self, architectures: Sequence[TabularArchitecture], bar_for: BarFor = no_bar) -> list[AnyEvaluation]:
-        """Look architectures up, and keep what was found; there is nothing to cut off."""
-        found = [self.look_up(architecture) for architecture in architectures]
-        self.archive.add_lookups(self.proxy_key, found)
-        return [self.limits.apply(one) for one in found]
-
-    def measure(self, architectures: Sequence[TabularArchitecture]) -> None:
-        """Look them up: all is known then."""
-        self.evaluate(architectures)
-
-    def train(
-        self, architectures: Iterable[TabularArchitecture | None], bar_for: BarFor = no_bar
-    ) -> Iterator[TabularArchitecture]:
-        """Nothing is left to be trained."""
-        return (one for one in architectures if one is not None)
-
-    def price(self, evaluations: Sequence[AnyEvaluation]) -> float:
-        """Free where the cost is a count or a latency, which nobody trains a network for; else it cannot be known."""
-        return 0.0 if self._objectives[1].quantity in KNOWN_UNTRAINED else math.inf
-
-    def costs(self, architectures: Sequence[TabularArchitecture]) -> list[float]:
-        """Second losses; infinite for a network that is not in the table or is beyond a limit of what costs."""
-        found = [self.limits.apply(self.look_up(one)) for one in architectures]
-        return [math.inf if one.losses is None else one.losses[1] for one in found]
-
-    def reference_cost(self) -> float:
-        """The reference network's second loss."""
-        return self._reference[1]
-
-    def describe(self) -> dict[str, Any]:
-        """The table's size; where it is complete, the true front and its hypervolume."""
-        table = self.table
-        facts = {"rows": len(table.columns), "complete": table.complete, "fingerprint": table.fingerprint}
-        facts |= {"reference": str(table.space.decode(table.space.reference()))}
-        return {"data": facts} | ({"true_front": self._true_front} if table.complete else {})
-
-    @cached_property
-    def _true_front(self) -> dict[str, Any]:
-        """Hypervolume and losses of a complete table's front, once for all runs; without what is beyond a limit."""
-        rows = (self.table.space.decode(row) for row in self.table.space.rows)
-        losses = [one.losses for one in map(self.limits.apply, map(self.look_up, rows)) if one.losses is not None]
-        front = sorted(one for one, kept in zip(losses, non_dominated(losses), strict=True) if kept)
-        share = hypervolume([self._relative(one) for one in front], self.definition.hypervolume.reference_point)
-        return {"hypervolume": share, "losses": front}
-
-    def close(self) -> None:
-        """Nothing to leave."""
-
-
-def _loss(objective: Objective, value: float) -> float:
-    scaled = float(value) * objective.scale
-    return 1.0 - scaled if objective.direction == "maximize" else scaled
 
 
 def describe_environment() -> dict[str, Any]:

@@ -20,10 +20,10 @@ import numpy as np
 from evomnas.algorithms import Choosing, GoalSeeking, Introspective, Weighing, make_algorithm
 from evomnas.archive import Ask, GenerationRecord
 from evomnas.clock import Clock
-from evomnas.early_stop import EarlyStop
+from evomnas.early_stop import EarlyStop, no_bar
 from evomnas.errors import InputError
 from evomnas.evaluation import AnyArchitecture, AnyEvaluation, Evaluation
-from evomnas.evaluator import AnyEvaluator, no_bar
+from evomnas.evaluator import AnyEvaluator
 from evomnas.pareto import Front, hypervolume
 from evomnas.problem import told
 from evomnas.reward import Goal

@@ -96,7 +96,7 @@ class Steady(Loop):
         fresh = self.position >= len(self.recorded)
         self.generation = self.position // self.size
         [ask] = self._record([architecture])
-        if fresh:
+        if fresh and architecture not in self.done:
             self.batch = [architecture]
             self._count_reused()
             self.batch = []

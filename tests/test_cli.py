@@ -28,6 +28,11 @@ def evomnas(*arguments: object, cwd=None, **options) -> subprocess.CompletedProc
     return subprocess.run(command, capture_output=True, text=True, cwd=cwd, timeout=300, check=False, **options)
 
 
+def test_the_package_is_the_command_as_well():
+    result = subprocess.run([sys.executable, "-m", "evomnas", "problems"], capture_output=True, text=True, check=True)
+    assert result.stdout == evomnas("problems").stdout
+
+
 def test_help_does_not_import_torch():
     code = (
         "import sys; sys.argv = ['evomnas', '--help']\n"

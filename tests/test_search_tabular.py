@@ -11,7 +11,7 @@ from evomnas import registry
 from evomnas.archive import Archive
 from evomnas.definition import load_definition
 from evomnas.errors import InputError
-from evomnas.evaluator import TableEvaluator
+from evomnas.lookup import TableEvaluator
 from evomnas.loop import resume, search
 from evomnas.presentation import goal_lines, headline
 from evomnas.report import write_report

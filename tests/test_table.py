@@ -13,7 +13,7 @@ from scipy.stats import chisquare
 from evomnas.archive import Archive
 from evomnas.definition import load_definition
 from evomnas.errors import InputError
-from evomnas.evaluator import TableEvaluator
+from evomnas.lookup import TableEvaluator
 from evomnas.table import Table, TabularArchitecture
 
 

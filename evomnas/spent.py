@@ -1,0 +1,41 @@
+"""Where the time goes: seconds by purpose."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+PURPOSES = ("training", "latency", "algorithm")
+
+
+class Spent:
+    """Wall-clock seconds by purpose: trainings, latencies with what they need, and the algorithm's own.
+
+    A purpose within another one's time has it to itself, as when a network is bred and measured while others train.
+    """
+
+    def __init__(self) -> None:
+        self._seconds = dict.fromkeys(PURPOSES, 0.0)
+        self._purpose, self._since = "", time.perf_counter()
+
+    def so_far(self) -> dict[str, float]:
+        """Seconds by purpose."""
+        self._turn_to(self._purpose)
+        return dict(self._seconds)
+
+    @contextmanager
+    def on(self, purpose: str) -> Iterator[None]:
+        """Add the time that the block takes."""
+        before = self._purpose
+        self._turn_to(purpose)
+        try:
+            yield
+        finally:
+            self._turn_to(before)
+
+    def _turn_to(self, purpose: str) -> None:
+        now = time.perf_counter()
+        if self._purpose:
+            self._seconds[self._purpose] += now - self._since
+        self._purpose, self._since = purpose, now
