@@ -26,10 +26,12 @@ def join_cluster(address: str | None) -> Any:
         raise InputError("a cluster needs Ray, which is not installed: pip install 'evomnas[ray]'") from None
     if ray.is_initialized():
         return ray
+    host, _, port = str(address).rpartition(":")
+    if address not in (None, "auto") and not (host and port.isdecimal()):
+        raise InputError(f"cannot read the cluster's address {address!r}: write HOST:PORT, or auto")
     handler = signal.getsignal(signal.SIGTERM)
     try:
         if address not in (None, "auto"):  # Ray itself tries for minutes
-            host, _, port = str(address).rpartition(":")
             socket.create_connection((host, int(port)), ANSWER_S).close()
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
     except (OSError, ValueError, RuntimeError) as error:

@@ -87,17 +87,17 @@ def test_parameters_and_macs_count_before_anything_was_measured():
 
 
 def test_no_minute_goes_into_a_network_that_cannot_count(tiny_file, tmp_path, monkeypatch):
-    from evomnas.latency import targets
+    from evomnas.latency import local
 
     trained, measured = [], []
-    original_train, original_compare = ProxyTask.train, targets.compare
+    original_train, original_compare = ProxyTask.train, local.compare
 
     def compare(candidates, *rest):
         measured.append(len(candidates))
         return original_compare(candidates, *rest)
 
     monkeypatch.setattr(ProxyTask, "train", lambda self, one: trained.append(one) or original_train(self, one))
-    monkeypatch.setattr(targets, "compare", compare)
+    monkeypatch.setattr(local, "compare", compare)
     shape = {"classes": 10, "channels": 1, "resolution": 8}
     space = load_definition(tiny_file).space
     limit = count(space.mobilenet_v2(), **shape).params

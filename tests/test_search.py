@@ -96,12 +96,12 @@ def test_an_interrupted_run_resumes_to_the_run_that_nobody_disturbed(job, tiny, 
     """Stopped in a training or a measurement; then what had ended is never taken again."""
     import shutil
 
-    from evomnas.latency import targets
+    from evomnas.latency import local
 
     # The undisturbed run's archive holds every number, so that both runs see the same latencies.
     shutil.copy(finished_run.folder.parent / "evomnas.sqlite", tmp_path / "all.sqlite")
     calls = {"count": 0}
-    original_train, original_compare = ProxyTask.train, targets.compare
+    original_train, original_compare = ProxyTask.train, local.compare
 
     def count_and_stop() -> None:
         calls["count"] += 1
@@ -120,7 +120,7 @@ def test_an_interrupted_run_resumes_to_the_run_that_nobody_disturbed(job, tiny, 
     if job == "train":
         monkeypatch.setattr(ProxyTask, "train", interrupted_train)
     else:
-        monkeypatch.setattr(targets, "compare", interrupted_compare)
+        monkeypatch.setattr(local, "compare", interrupted_compare)
     with pytest.raises(Interrupt, match="stop here"):
         search(tiny, budget=8, seed=3, out=tmp_path / "run", workers=0)
     monkeypatch.undo()

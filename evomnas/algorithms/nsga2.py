@@ -46,7 +46,10 @@ class NSGA2(AskAndTell):
 
     def _breed(self) -> Genomes:
         offspring = self._algorithm.ask()
-        if offspring is None or len(offspring) == 0:
+        if _is_empty(offspring) and self._algorithm.n_offsprings == 1:  # parents are alike: try as for a generation
+            self._algorithm.n_offsprings = self._algorithm.pop_size
+            offspring = self._algorithm.ask()
+        if _is_empty(offspring):
             return np.zeros((0, self._problem.n_var), dtype=np.int64)
         genomes: Genomes = offspring.get("X").astype(np.int64)
         self._duplicates.remember([self.space.decode(genome) for genome in genomes])
@@ -57,3 +60,7 @@ class NSGA2(AskAndTell):
         Evaluator().eval(StaticProblem(self._problem, F=losses, G=violations[:, None]), offspring)
         self._algorithm.tell(infills=offspring)
         self._told += len(genomes)
+
+
+def _is_empty(offspring: Population | None) -> bool:
+    return offspring is None or len(offspring) == 0

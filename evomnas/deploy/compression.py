@@ -70,16 +70,13 @@ def factorized(network: Network, share: float, task: FullTask) -> Network:
 def check_ranks(network: nn.Module, share: float) -> None:
     """Raise InputError where a share leaves head or classifier nothing of what two factors need."""
     assert isinstance(network, Network)
-    for name, weight in (
-        ("head", cast(nn.Conv2d, network.head[0]).weight.flatten(1)),
-        ("classifier", network.classifier.weight),
-    ):
-        if _rank(weight, share) < 1:
-            least = sum(weight.shape) / weight.numel()
-            allowed = (
-                f"from {math.ceil(1000 * least) / 1000:g} on" if least < 1 else "none, it is too small for factors"
-            )
-            raise InputError(f"--factorize {share:g} leaves nothing of this network's {name}: it can have {allowed}")
+    weights = {"head": cast(nn.Conv2d, network.head[0]).weight.flatten(1), "classifier": network.classifier.weight}
+    empty = [name for name, weight in weights.items() if _rank(weight, share) < 1]
+    if empty:
+        least = max(sum(weight.shape) / weight.numel() for weight in weights.values())
+        allowed = f"from {math.ceil(1000 * least) / 1000:g} on" if least < 1 else "none, it is too small for factors"
+        names = " and ".join(empty)
+        raise InputError(f"--factorize {share:g} leaves nothing of this network's {names}: it can have {allowed}")
 
 
 def _epochs(task: FullTask) -> int:
