@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -56,7 +57,7 @@ class Dataset:
         """1 for grey images, 3 for colour."""
         return int(self.train_images.shape[1])
 
-    @property
+    @cached_property
     def fingerprint(self) -> str:
         """A hash of everything in it: equal content, equal fingerprint, wherever it was read from."""
         return _fingerprint(
@@ -77,7 +78,7 @@ class LabelledImages:
         """1 for grey images, 3 for colour."""
         return int(self.images.shape[1])
 
-    @property
+    @cached_property
     def fingerprint(self) -> str:
         """A hash of everything in it, as of `Dataset`."""
         return _fingerprint(self.classes, self.images, self.labels)

@@ -132,9 +132,8 @@ def open_evaluator(
         if isinstance(definition, TableDefinition):
             evaluator = TableEvaluator(definition, archive)
         else:
-            executor = make_executor(
-                definition, workers, device, candidates
-            )  # first: workers import while the images are read
+            # first: workers import while the images are read
+            executor = make_executor(definition, workers, device, candidates)
             stack.callback(executor.close)
             dataset = load_dataset(definition.data)
             executor.load(dataset)

@@ -175,9 +175,9 @@ class Loop(ABC):
             self.best_accuracy = max(self.best_accuracy, 1 - evaluation.losses[0])
             self.front.add(evaluation.losses, Result(ask.position, ask.generation, evaluation, on_front=True))
 
-    def _count_reused(self) -> None:
-        """Note what the archive has of this batch from other runs, and what that would have taken."""
-        known = [one for one in map(self.evaluator.known, self.batch) if one.ended]
+    def _count_reused(self, new: list[AnyArchitecture]) -> None:
+        """Note what the archive has of new networks from other runs, and what that would have taken."""
+        known = [one for one in map(self.evaluator.known, new) if one.ended]
         self.reused += len(known)
         before = self.run_.manifest.get("reused", {"networks": 0, "seconds": 0.0})
         saved = sum(one.seconds or 0.0 for one in known)
@@ -269,7 +269,7 @@ class Generations(Loop):
             batch = set(self.batch)
             asks = self._record(list(itertools.takewhile(lambda one: one in self.done or one in batch, asked)))  # noqa: B023
             if fresh:
-                self._count_reused()
+                self._count_reused(self.batch)
             first = {ask.architecture: ask for ask in reversed(asks)}
             evaluations = self.evaluator.evaluate(self.batch, self.bar_for)
             for architecture, evaluation in zip(self.batch, evaluations, strict=True):

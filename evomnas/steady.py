@@ -97,9 +97,7 @@ class Steady(Loop):
         self.generation = self.position // self.size
         [ask] = self._record([architecture])
         if fresh and architecture not in self.done:
-            self.batch = [architecture]
-            self._count_reused()
-            self.batch = []
+            self._count_reused([architecture])
         self.fruitless = self.fruitless + 1 if architecture in self.done else 0
         self.position += 1
         self.pending[ask.position] = genome, architecture

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import shutil
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -226,3 +227,26 @@ def fashion_mnist(tmp_path, rng) -> Path:
 @pytest.fixture
 def rng() -> np.random.Generator:
     return np.random.default_rng(7)
+
+
+@pytest.fixture
+def stopped_at(monkeypatch):
+    """A block whose search is interrupted when it calls a method of the archive for the so many-th time."""
+    from evomnas.archive import Archive
+
+    @contextmanager
+    def stopped(place: str, count: int):
+        original, calls = getattr(Archive, place), []
+
+        def stop(self, *args):
+            calls.append(1)
+            if len(calls) == count:
+                raise KeyboardInterrupt("stop here")
+            original(self, *args)
+
+        monkeypatch.setattr(Archive, place, stop)
+        with pytest.raises(KeyboardInterrupt, match="stop here"):
+            yield
+        monkeypatch.setattr(Archive, place, original)
+
+    return stopped

@@ -287,12 +287,12 @@ def test_a_search_that_is_killed_among_its_cuts_resumes_to_the_one_that_nobody_d
 
     def stopped(self, architecture, bar=None):
         if len(trained) == 2:
-            raise KeyboardInterrupt
+            raise KeyboardInterrupt("stop here")
         trained.append(architecture)
         return original(self, architecture, bar)
 
     monkeypatch.setattr(ProxyTask, "train", stopped)
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(KeyboardInterrupt, match="stop here"):
         search(problem, "random", budget=BUDGET, seed=SEED, out=tmp_path / "run")
     half = Run.open(tmp_path / "run")
     assert [one.architecture for one in of_status(half, "cut")] == trained

@@ -22,10 +22,6 @@ from evomnas.table import TabularArchitecture
 ALGORITHMS = sorted(registry.available("algorithms"))
 
 
-class Interrupt(KeyboardInterrupt):
-    pass
-
-
 def facts(run: Run) -> tuple:
     """All that two runs must have in common to be the same."""
     manifest = run.manifest
@@ -35,23 +31,12 @@ def facts(run: Run) -> tuple:
 
 @pytest.mark.parametrize("name", ALGORITHMS)
 @pytest.mark.parametrize("place", ["add_asks", "add_lookups"])
-def test_a_stopped_run_resumes_to_the_run_that_nobody_disturbed(name, place, tabular_file, tmp_path, monkeypatch):
+def test_a_stopped_run_resumes_to_the_run_that_nobody_disturbed(name, place, tabular_file, tmp_path, stopped_at):
     undisturbed = search(tabular_file, name, budget=60, seed=5, out=tmp_path / "a" / "run")
-    original = getattr(Archive, place)
     for stop in (1, 2, 3):
         folder = tmp_path / f"{place}{stop}" / "run"
-        calls = []
-
-        def stopped(self, *args, calls=calls, stop=stop):
-            calls.append(1)
-            if len(calls) == stop:
-                raise Interrupt("stop here")
-            original(self, *args)
-
-        monkeypatch.setattr(Archive, place, stopped)
-        with pytest.raises(Interrupt, match="stop here"):
+        with stopped_at(place, stop):
             search(tabular_file, name, budget=60, seed=5, out=folder)
-        monkeypatch.undo()
         assert facts(resume(folder)) == facts(undisturbed)
 
 

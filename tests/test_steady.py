@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 
 from evomnas import registry
-from evomnas.archive import Archive
 from evomnas.errors import InputError
 from evomnas.facts import search_settings
 from evomnas.loop import resume, search
@@ -31,23 +30,13 @@ def facts(run: Run) -> tuple:
 
 
 @pytest.mark.parametrize("name", ABLE)
-def test_a_stopped_run_resumes_to_the_run_that_nobody_disturbed(name, tabular_file, tmp_path, monkeypatch):
+def test_a_stopped_run_resumes_to_the_run_that_nobody_disturbed(name, tabular_file, tmp_path, stopped_at):
     undisturbed = search(tabular_file, name, budget=50, seed=5, out=tmp_path / "a" / "run", asynchronous=True)
     assert len(undisturbed.results()) == 50 == len(undisturbed.archive.tells(undisturbed.record.id))
     for place, stop in (("add_asks", 24), ("add_lookups", 1), ("add_tell", 1), ("add_tell", 43)):
-        original, calls = getattr(Archive, place), []
         folder = tmp_path / f"{place}{stop}" / "run"
-
-        def stopped(self, *args, calls=calls, stop=stop, original=original):
-            calls.append(1)
-            if len(calls) == stop:
-                raise Interrupt("stop here")
-            original(self, *args)
-
-        monkeypatch.setattr(Archive, place, stopped)
-        with pytest.raises(Interrupt, match="stop here"):
+        with stopped_at(place, stop):
             search(tabular_file, name, budget=50, seed=5, out=folder, asynchronous=True)
-        monkeypatch.undo()
         assert facts(resume(folder)) == facts(undisturbed)
 
 

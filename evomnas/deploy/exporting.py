@@ -231,10 +231,9 @@ def export_network(
 
 def _is_current(facts: Facts, task: FullTask) -> bool:
     """Whether a network was trained, on a processor of whatever kind, and scored as it would be now."""
-    kinds = ({"device": kind} for kind in ("cpu", "cuda"))
-    return facts.takes == task.takes and facts.scored in [
-        context_key(task.scored_context(facts.teacher) | kind) for kind in kinds
-    ]
+    current = task.scored_context(facts.teacher)
+    scored = [context_key(current | {"device": kind}) for kind in ("cpu", "cuda")]
+    return facts.takes == task.takes and facts.scored in scored
 
 
 def _remove(folder: Path, names: Iterable[str]) -> None:

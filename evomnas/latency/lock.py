@@ -40,49 +40,57 @@ def lock_folder() -> Path:
 @contextlib.contextmanager
 def training() -> Iterator[None]:
     """Train meanwhile: waits while a latency is taken, and so does `give_way` within it."""
-    _rooms.append(_enter())
+    stay = _Stay()
+    _stays.append(stay)
     try:
+        stay.enter()
         yield
     finally:
-        os.close(_rooms.pop())
+        _stays.remove(stay)
+        stay.leave()
 
 
 def give_way() -> float:
     """In the middle of a training: let those measure who wait for it; returns the seconds that this took.
 
-    A timer of the process (ITIMER_REAL) stands still meanwhile.
+    A timer of the process (ITIMER_REAL) stands still meanwhile. Where nobody waits it takes a microsecond.
     """
-    if not _rooms or not _is_wanted():
+    if not _stays or not _stays[-1].is_wanted():
         return 0.0
     left, _ = signal.setitimer(signal.ITIMER_REAL, 0.0)
     started = time.monotonic()
-    os.close(_rooms.pop())
-    _rooms.append(_enter())
+    _stays[-1].leave()
+    _stays[-1].enter()
     signal.setitimer(signal.ITIMER_REAL, left)
     return time.monotonic() - started
 
 
-_rooms: list[int] = []  # what this process has of the room, one descriptor per training
+class _Stay:
+    """A training's part of the room, and the gate to see who comes; the files stay as long as it does."""
+
+    def __init__(self) -> None:
+        self._descriptors: list[int] = []
+
+    def enter(self) -> None:
+        self._descriptors.append(_acquire(GATE, fcntl.LOCK_EX))
+        self._descriptors.append(_acquire(ROOM, fcntl.LOCK_SH))
+        fcntl.flock(self._descriptors[0], fcntl.LOCK_UN)
+
+    def leave(self) -> None:
+        while self._descriptors:
+            os.close(self._descriptors.pop())
+
+    def is_wanted(self) -> bool:
+        """Whether somebody has the gate: to measure, or for a moment to train."""
+        try:
+            fcntl.flock(self._descriptors[0], fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        fcntl.flock(self._descriptors[0], fcntl.LOCK_UN)
+        return False
 
 
-def _enter() -> int:
-    gate = _acquire(GATE, fcntl.LOCK_EX)
-    try:
-        return _acquire(ROOM, fcntl.LOCK_SH)
-    finally:
-        os.close(gate)
-
-
-def _is_wanted() -> bool:
-    """Whether somebody has the gate: to measure, or for a moment to train."""
-    gate = os.open(lock_folder() / GATE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(gate, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(gate)
-    return False
+_stays: list[_Stay] = []  # of this process
 
 
 @contextlib.contextmanager

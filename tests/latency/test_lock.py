@@ -189,3 +189,21 @@ def test_who_does_not_train_has_nothing_to_give_way_with(hold):
     measuring = hold("measuring")
     assert measuring.is_in(60)
     assert lock.give_way() == 0.0
+
+
+def train_until_interrupted(hold, monkeypatch) -> None:
+    with lock.training():
+        measuring = hold("measuring")
+        assert not measuring.is_in(2)
+
+        def interrupted(*_):
+            raise KeyboardInterrupt("stop here")
+
+        monkeypatch.setattr(lock, "_acquire", interrupted)
+        while not lock.give_way():
+            time.sleep(0.01)
+
+
+def test_an_interruption_while_it_gives_way_is_not_lost(hold, monkeypatch):
+    with pytest.raises(KeyboardInterrupt, match="stop here"):
+        train_until_interrupted(hold, monkeypatch)

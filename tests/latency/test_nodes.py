@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-import threading
 
 import numpy as np
 import pytest
 import ray
+from waiting import assert_waits
 
 from evomnas.archive import Archive
 from evomnas.errors import InputError
@@ -89,19 +89,7 @@ def test_a_search_measures_there_and_trains_elsewhere(cluster, tiny, tmp_path):
 
 
 def test_it_waits_for_the_lock_of_its_machine(device, networks):
-    done, waits = threading.Event(), []
-
-    def run() -> None:
-        list(device.compare(networks[1:], networks[0], lambda: waits.append(1)))
-        done.set()
-
-    with lock.training():
-        thread = threading.Thread(target=run)
-        thread.start()
-        assert not done.wait(2.0)
-    assert done.wait(60)
-    thread.join()
-    assert waits
+    assert_waits(device, networks, lock.training())
 
 
 def test_a_network_with_other_logits_fails_alone(device, networks):

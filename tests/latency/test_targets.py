@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from waiting import assert_waits
 
 from evomnas.errors import InputError
 from evomnas.evaluation import Failure
@@ -270,23 +271,7 @@ def test_a_network_with_other_logits_fails_alone(device, networks):
 
 def test_one_latency_at_a_time_there_as_well(device, networks):
     """The agent waits for the lock of the machine that it runs on, which is this one."""
-    import threading
-
-    done = threading.Event()
-
-    waits = []
-
-    def run() -> None:
-        list(device.compare(networks[1:], networks[0], lambda: waits.append(1)))
-        done.set()
-
-    with lock.measuring():
-        thread = threading.Thread(target=run)
-        thread.start()
-        assert not done.wait(2.0)
-    assert done.wait(60)
-    thread.join()
-    assert waits
+    assert_waits(device, networks, lock.measuring())
 
 
 @pytest.mark.parametrize(
