@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from evomnas.workbench import Workbench
 
 TRIES = 4  # of a candidate whose worker or node was lost
+DESERTED_S = 300.0  # without a node that a candidate fits on: a cluster that grows by itself starts one within minutes
 
 
 class RayExecutor:
@@ -61,14 +62,8 @@ class RayExecutor:
         Raises:
             InputError: The nodes lack evomnas, or none of them has what a candidate needs.
         """
-        wanted = {"CPU": self._cluster.cpus, "GPU": self._cluster.gpus}
-        nodes = [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
-        if not any(all(node.get(name, 0) >= amount for name, amount in wanted.items()) for node in nodes):
-            most = ", ".join(f"{max(node.get(name, 0) for node in nodes):g} {name}s" for name in wanted)
-            raise InputError(
-                f"no node of the cluster has the {self._cluster.cpus:g} CPUs and {self._cluster.gpus:g} GPUs that a "
-                f"candidate is to have, at most {most}: change --candidate-cpus or --candidate-gpus"
-            )
+        if missing := self._missing():
+            raise InputError(f"{missing}: change --candidate-cpus or --candidate-gpus")
         self._dataset = self._ray.put(dataset)
         try:
             self._ray.get(self._submit("nothing", None))
@@ -76,13 +71,30 @@ class RayExecutor:
             reason = str(error.cause).strip().splitlines()[-1:] or [repr(error.cause)]
             raise InputError(f"a node of the cluster cannot work: {reason[0]}; all need the same evomnas") from None
 
+    def _missing(self) -> str:
+        """What candidates lack where none of the nodes has all that one needs; nothing where one has."""
+        wanted = {"CPU": self._cluster.cpus, "GPU": self._cluster.gpus}
+        nodes = [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
+        if any(all(node.get(name, 0) >= amount for name, amount in wanted.items()) for node in nodes):
+            return ""
+        most = ", ".join(f"{max(node.get(name, 0) for node in nodes):g} {name}s" for name in wanted)
+        return (
+            f"no node of the cluster has the {self._cluster.cpus:g} CPUs and {self._cluster.gpus:g} GPUs that a "
+            f"candidate is to have, at most {most}"
+        )
+
     def _submit(self, job: str, item: Any) -> Any:
         return self._work.remote(self._settings, self._dataset, job, item, self._patience.seconds(job))
 
     def run(self, job: str, items: Iterable[Item | None], on_wait: Callable[[], None]) -> Jobs[Item]:
-        """Do a job for each; yields results as they end."""
+        """Do a job for each; yields results as they end.
+
+        Raises:
+            InputError: The nodes that could do it were lost, and no others joined for `DESERTED_S`.
+        """
         source = Source(items)
         running: dict[Any, Item] = {}
+        able = time.monotonic()
         try:
             while True:
                 while len(running) <= self._room() and (drawn := source.draw()):  # one more than work: nobody waits
@@ -92,6 +104,10 @@ class RayExecutor:
                     return
                 done, _ = self._ray.wait(list(running), num_returns=1, timeout=0.2)
                 on_wait()
+                if done or not (missing := self._missing()):
+                    able = time.monotonic()
+                elif time.monotonic() - able > DESERTED_S:
+                    raise InputError(f"{missing}, for {DESERTED_S:g} s now: start one, and resume")
                 for reference in done:
                     yield running.pop(reference), self._outcome(job, reference)
         finally:

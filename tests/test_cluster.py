@@ -55,6 +55,19 @@ def test_candidates_of_a_lost_node_are_tried_elsewhere_and_come_out_as_in_this_p
     assert found == expected
 
 
+def test_a_cluster_without_nodes_is_waited_for_only_so_long(nodes, executor, monkeypatch):
+    monkeypatch.setattr("evomnas.cluster.DESERTED_S", 0.5)
+    lost = next(node for node in nodes.worker_nodes)
+    nodes.remove_node(lost, allow_graceful=False)
+    try:
+        with pytest.raises(InputError, match="at most 0 CPUs, 0 GPUs, for 0.5 s now: start one, and resume"):
+            list(executor.run("cost", [SMALL], lambda: None))
+    finally:
+        nodes.add_node(num_cpus=1, object_store_memory=100 * 2**20)
+    [(_, cost)] = executor.run("cost", [SMALL], lambda: None)
+    assert cost.params > 0
+
+
 def test_a_search_on_a_cluster_is_the_search_on_this_machine(nodes, tiny, finished_run, tmp_path):
     with sqlite3.connect(tmp_path / "evomnas.sqlite") as archive, sqlite3.connect(finished_run.archive.path) as known:
         known.backup(archive)
@@ -79,8 +92,8 @@ def test_a_candidate_that_hangs_or_wants_too_much_memory_fails_alone(
         executor.load(tiny_dataset)
         [(_, failure)] = executor.run("train", [architecture], lambda: None)
         assert failure.kind == kind, failure
-        [(_, outcome)] = executor.run("prepare", [SMALL], lambda: None)
-        assert outcome[0].params > 0
+        [(_, cost)] = executor.run("cost", [SMALL], lambda: None)
+        assert cost.params > 0
     finally:
         executor.close()
 
