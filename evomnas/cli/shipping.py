@@ -304,7 +304,8 @@ def _shipping() -> Iterator[tuple[Callable[[str, int, int, float], None], Callab
         if debugging():
             raise
         typer.echo(
-            f"Interrupted; what was done is kept. Go on with the same command: {join(['evomnas', *sys.argv[1:]])}",
+            "Interrupted; what had ended is kept, and of a training the state that is saved every 20 seconds. Go on "
+            f"with the same command: {join(['evomnas', *sys.argv[1:]])}",
             err=True,
         )
         raise typer.Exit(interrupted(error)) from None

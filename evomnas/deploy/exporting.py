@@ -258,7 +258,8 @@ def read_exports(folder: Path) -> list[Export]:
     except FileNotFoundError:
         return []
     except (OSError, ValueError, TypeError, RecursionError) as error:
-        raise InputError(f"cannot read {folder / EXPORTS}: {error!r}; remove it, and export again") from None
+        reason = error.strerror if isinstance(error, OSError) else "it is not a table that evomnas export wrote"
+        raise InputError(f"cannot read {folder / EXPORTS}: {reason}; remove it, and export again") from None
 
 
 def _files(classifier: Classifier, task: FullTask, request: Request, facts: Facts, say: Say) -> Iterator[_File]:

@@ -83,7 +83,8 @@ class FullTask:
         check_test_split(definition.data)
         self.training = load_training_images(definition.data)
         self._steps = self.recipe.epochs * max(1, len(self.training.labels) // self.recipe.batch)
-        self.bn_momentum = max(self.recipe.bn_momentum, min(1.0, 1 / (STATISTICS * self._steps)))
+        self._least_momentum = min(1.0, 1 / (STATISTICS * self._steps))
+        self.bn_momentum = max(self.recipe.bn_momentum, self._least_momentum)
         self.device = torch.device(choose_device(device))
         augment = definition.data.augment if self.recipe.augment is None else self.recipe.augment
         self.material = Material(self.training.images, self.training.labels, augment, self.device)
@@ -170,6 +171,9 @@ class FullTask:
     def _build(self, network: AnyNetwork, seed: np.random.SeedSequence, fast: bool = True) -> nn.Module:
         recipe, shape = self.recipe, (len(self.training.classes), self.training.channels)
         module = build(network, *shape, dropout=recipe.dropout, bn_momentum=self.bn_momentum, seed=seed)
+        for norm in module.modules():
+            if isinstance(norm, nn.BatchNorm2d):  # torchvision's have a momentum of their own
+                norm.momentum = max(norm.momentum or 0.0, self._least_momentum)
         return self._ready(module) if fast else module.to(self.device)
 
     def _ready(self, module: nn.Module) -> nn.Module:

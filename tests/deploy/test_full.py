@@ -151,6 +151,8 @@ def test_batch_norm_s_statistics_follow_a_short_training_and_leave_a_long_one_al
     assert task.bn_momentum == pytest.approx(10 / 44)
     shipped = task.train(tiny.space.mobilenet_v2(), tmp_path / "a.pt")[0]
     assert task.score(task.predictions(shipped)).accuracy > 0.5  # it would be 0.39
+    shelf = task.train(ShelfNetwork("mobilenet_v3_small"), tmp_path / "b.pt")[0]  # its own momentum is 0.01, too
+    assert task.score(task.predictions(shelf)).accuracy > 0.3  # it would be 0.1
     longer = recipe.model_copy(update={"epochs": 100})
     assert FullTask(tiny.model_copy(update={"full": longer}), "cpu").bn_momentum == 0.01
     wider = recipe.model_copy(update={"bn_momentum": 0.5})
