@@ -176,13 +176,13 @@ def test_the_expected_gain_is_the_mean_of_sampled_hypervolumes(found, cost, mean
 
 
 @given(points, st.floats(-1, 10), st.floats(0, 8), st.floats(0.05, 2))
-def test_worth_is_the_gain_times_the_squared_share_of_samples_that_nothing_dominates(found, cost, mean, deviation):
+def test_worth_is_the_gain_times_the_share_of_samples_that_nothing_dominates(found, cost, mean, deviation):
     front = staircase(*np.array(found, dtype=float).T)
-    errors = np.random.default_rng(0).normal(mean, deviation, 1600)
+    errors = np.random.default_rng(0).normal(mean, deviation, 400)
     joining = [not any(c <= cost and e <= error for c, e in zip(*front, strict=True)) for error in errors]
     candidate = Predicted(*(np.array([value]) for value in (cost, mean, deviation, 1.0)))
     gain = expected_gain(front, candidate)[0]
-    assert worth(front, candidate)[0] == pytest.approx(gain * np.mean(joining) ** 2, abs=0.1 * gain)
+    assert worth(front, candidate)[0] == pytest.approx(gain * np.mean(joining), abs=0.1 * gain)
 
 
 def test_a_batch_starts_with_the_largest_worth_and_spreads_over_the_front():
