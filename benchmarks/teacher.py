@@ -20,7 +20,7 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import numpy as np
-from scipy import stats
+from headline import interval
 
 from evomnas.architecture import Architecture
 from evomnas.definition import ProblemDefinition
@@ -63,9 +63,8 @@ def main() -> None:
     for number, network in enumerate(networks[:-1]):
         alone, taught = (" ".join(f"{value:.2f}" for value in found[:, number, way]) for way in (0, 1))
         print(f"{network.id}  alone {alone}  taught {taught}  {gains[:, number].mean():+.2f} points")
-    means = gains.mean(axis=1)
-    half = stats.sem(means) * stats.t.ppf(0.975, len(means) - 1) if len(means) > 1 else np.inf
-    print(f"all {len(networks) - 1}: {means.mean():+.2f} ± {half:.2f} points of test accuracy, {len(means)} seeds")
+    mean, half = interval(gains.mean(axis=1).tolist())
+    print(f"all {len(networks) - 1}: {mean:+.2f} ± {half:.2f} points of test accuracy, {given.seeds} seeds")
 
 
 if __name__ == "__main__":

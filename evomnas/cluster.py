@@ -51,6 +51,7 @@ class RayExecutor:
         self._is_ours = had is None or not had.is_initialized()
         self._ray: Any = join_cluster(cluster.address)
         self._cluster, self._patience = cluster, Patience(limits)
+        self._wanted = {"CPU": cluster.cpus, "GPU": cluster.gpus}  # by a candidate
         self.device = "cuda" if cluster.gpus else "cpu"
         self._settings = (uuid.uuid4().hex, definition.model_dump(mode="json"), self.device, cluster.cpus, limits)
         options = {"num_cpus": cluster.cpus, "num_gpus": cluster.gpus, "max_retries": TRIES - 1}
@@ -73,11 +74,10 @@ class RayExecutor:
 
     def _missing(self) -> str:
         """What candidates lack where none of the nodes has all that one needs; nothing where one has."""
-        wanted = {"CPU": self._cluster.cpus, "GPU": self._cluster.gpus}
         nodes = [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
-        if any(all(node.get(name, 0) >= amount for name, amount in wanted.items()) for node in nodes):
+        if any(all(node.get(name, 0) >= amount for name, amount in self._wanted.items()) for node in nodes):
             return ""
-        most = ", ".join(f"{max(node.get(name, 0) for node in nodes):g} {name}s" for name in wanted)
+        most = ", ".join(f"{max((node.get(name, 0) for node in nodes), default=0):g} {name}s" for name in self._wanted)
         return (
             f"no node of the cluster has the {self._cluster.cpus:g} CPUs and {self._cluster.gpus:g} GPUs that a "
             f"candidate is to have, at most {most}"
@@ -117,8 +117,7 @@ class RayExecutor:
     def _room(self) -> float:
         """How many candidates the cluster has room for now; nodes come and go."""
         found = self._ray.cluster_resources()
-        wanted = {"CPU": self._cluster.cpus, "GPU": self._cluster.gpus}
-        return min(float(found.get(name, 0.0)) / amount for name, amount in wanted.items() if amount)
+        return min(float(found.get(name, 0.0)) / amount for name, amount in self._wanted.items() if amount)
 
     def _outcome(self, job: str, reference: Any) -> Outcome:
         errors = self._ray.exceptions
