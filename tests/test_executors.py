@@ -95,7 +95,7 @@ def test_without_a_limit_what_is_too_long_is_learnt_from_those_before(slow, tiny
 
 
 def test_waiting_for_a_latency_is_no_part_of_a_candidate_s_time(tiny, tiny_dataset):
-    executor = PoolExecutor(tiny, 1, limits=CandidateLimits(seconds=2.0))
+    executor = PoolExecutor(tiny, 1, limits=CandidateLimits(seconds=8.0))
     try:
         executor.load(tiny_dataset)
         list(executor.run("prepare", [tiny.space.mobilenet_v2()], lambda: None))  # the worker has imported all
@@ -104,7 +104,7 @@ def test_waiting_for_a_latency_is_no_part_of_a_candidate_s_time(tiny, tiny_datas
         thread = threading.Thread(target=lambda: outcomes.extend(job))
         with lock.measuring():
             thread.start()
-            time.sleep(3.0)
+            time.sleep(9.0)
             assert not outcomes
         thread.join()
         assert isinstance(outcomes[0][1], Training)
