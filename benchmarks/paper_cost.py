@@ -53,7 +53,8 @@ def seconds_per_image(search: Search, seed: int) -> float:
     """Processor seconds per training image of one random network."""
     import torch
 
-    from evomnas.fitting import Material, Trainer, cosine, training_mode, use_matrix_products
+    from evomnas.fast_layers import use_fast_layers
+    from evomnas.fitting import Material, Trainer, cosine, training_mode
     from evomnas.network import build_network, torch_generator
 
     definition = load_definition(search.problem)
@@ -65,7 +66,7 @@ def seconds_per_image(search: Search, seed: int) -> float:
     recipe = definition.training.model_copy(update={"batch": search.batch})
     with training_mode(device, None):
         network = build_network(architecture, search.classes, search.channels).to(memory_format=torch.channels_last)
-        use_matrix_products(network)
+        use_fast_layers(network)
         labels = rng.integers(0, search.classes, count)
         material = Material(images, labels, definition.data.augment, device)
         trainer = Trainer(network, material, recipe, lambda steps: cosine(0.1, steps), torch_generator(seed))

@@ -25,7 +25,8 @@ import torch
 
 from evomnas.allocation import M_MMAP_THRESHOLD, M_TRIM_THRESHOLD, keep_freed_memory
 from evomnas.definition import ProblemDefinition, load_definition
-from evomnas.fitting import Material, Trainer, cosine, training_mode, use_matrix_products
+from evomnas.fast_layers import use_fast_layers
+from evomnas.fitting import Material, Trainer, cosine, training_mode
 from evomnas.network import build_network, torch_generator
 from evomnas.training import SCORING_BATCH
 
@@ -58,7 +59,7 @@ def train(definition: ProblemDefinition, seed: int, way: str) -> tuple[float, fl
     with training_mode(device, None):
         WAYS[way]()
         network = build_network(architecture, 10, 1).to(memory_format=torch.channels_last)
-        use_matrix_products(network)
+        use_fast_layers(network)
         material = Material(images[:count], rng.integers(0, 10, count), (), device)
         trainer = Trainer(
             network, material, definition.training, lambda steps: cosine(0.1, steps), torch_generator(seed)

@@ -1,9 +1,9 @@
 """What does each measure for training speed bring, per training step on the CPU?
 
 Random networks of a problem take the same steps in three ways, in turn, so that a change of the machine's
-speed meets all of them: the default memory layout, channels-last, and channels-last with 1x1 convolutions
-as matrix products (what `evomnas.fitting` does). One thread. Prints the median time of a step and its
-ratio to the default layout's, per batch size, as JSON. `--networks 2` runs it short. About a minute.
+speed meets all of them: the default memory layout, channels-last, and channels-last with the layers of
+`evomnas.fast_layers` (what a search does). One thread. Prints the median time of a step and its ratio to
+the default layout's, per batch size, as JSON. `--networks 2` runs it short. About a minute.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from evomnas.definition import load_definition
-from evomnas.fitting import use_matrix_products
+from evomnas.fast_layers import use_fast_layers
 from evomnas.network import build_network
 
 STEPS = 8
@@ -37,12 +37,12 @@ def main() -> None:
     result = {}
     for batch in (64, 128):
         images, labels = torch.randn(batch, 1, size, size), torch.arange(batch) % 10
-        times: dict[str, list[float]] = {"default": [], "channels_last": [], "matrix_products": []}
+        times: dict[str, list[float]] = {"default": [], "channels_last": [], "fast_layers": []}
         for genome in genomes:
             networks = {way: build_network(definition.space.decode(genome), 10, 1) for way in times}
-            for way in ("channels_last", "matrix_products"):
+            for way in ("channels_last", "fast_layers"):
                 networks[way] = networks[way].to(memory_format=torch.channels_last)
-            use_matrix_products(networks["matrix_products"])
+            use_fast_layers(networks["fast_layers"])
             for step in range(WARM_UP + STEPS):
                 for way, network in networks.items():
                     layout = torch.contiguous_format if way == "default" else torch.channels_last

@@ -15,7 +15,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from evomnas.allocation import keep_freed_memory
 from evomnas.augmentation import AUGMENTATIONS
@@ -27,17 +26,6 @@ from evomnas.network import torch_generator
 
 STATISTICS_IMAGES = 2000  # about so many give the mean and deviation that images are normalised by
 LossFunction = Callable[[Tensor, Tensor, Tensor], Tensor]  # of normalised images, logits and labels
-
-
-class _PointwiseConv2d(nn.Conv2d):
-    """A 1x1 convolution as the matrix product that it is, for channels-last images on the CPU.
-
-    On small images a convolution call costs more than its arithmetic; benchmarks/training_step.py says how
-    much that is.
-    """
-
-    def forward(self, x: Tensor) -> Tensor:
-        return F.linear(x.permute(0, 2, 3, 1), self.weight.flatten(1), self.bias).permute(0, 3, 1, 2)
 
 
 class Material:
@@ -170,13 +158,6 @@ def training_mode(device: torch.device, dropped: np.random.SeedSequence | None) 
     finally:
         torch.set_num_threads(threads)
         torch.set_flush_denormal(False)
-
-
-def use_matrix_products(network: nn.Module) -> None:
-    """Make 1x1 convolutions matrix products, in place: the same function, faster on the CPU."""
-    for module in network.modules():
-        if type(module) is nn.Conv2d and (module.kernel_size, module.stride, module.groups) == ((1, 1), (1, 1), 1):
-            module.__class__ = _PointwiseConv2d
 
 
 def _optimizer(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:

@@ -17,7 +17,8 @@ from evomnas.definition import DataSection, TrainingSection
 from evomnas.device import choose_device
 from evomnas.early_stop import Bar
 from evomnas.evaluation import Cut, Training, TrainingDiverged
-from evomnas.fitting import Material, Trainer, cosine, training_mode, use_matrix_products
+from evomnas.fast_layers import use_fast_layers
+from evomnas.fitting import Material, Trainer, cosine, training_mode
 from evomnas.network import Network, build_network, torch_generator
 
 SCORING_BATCH = 512
@@ -56,7 +57,7 @@ class ProxyTask:
             )
             network = network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
             if self.device.type == "cpu":
-                use_matrix_products(network)
+                use_fast_layers(network)
             trainer = Trainer(network, self.material, recipe, partial(cosine, recipe.warmup), torch_generator(order))
             for _ in range(recipe.epochs):
                 trainer.epoch()

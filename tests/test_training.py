@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from evomnas.augmentation import crop, flip, shift
 from evomnas.data import load_dataset
 from evomnas.evaluation import Failure, TrainingDiverged
-from evomnas.fitting import cosine, use_matrix_products
-from evomnas.network import build_network, torch_generator
+from evomnas.fitting import cosine
+from evomnas.network import torch_generator
 from evomnas.training import ProxyTask
 
 
@@ -56,14 +56,6 @@ def test_a_loss_that_is_not_finite_is_a_failure_of_its_own_kind(tiny, tiny_datas
     with pytest.raises(TrainingDiverged, match="not finite|became") as caught:
         ProxyTask(tiny_dataset, tiny.data, recipe).train(tiny.space.mobilenet_v2())
     assert Failure.of(caught.value).kind == "diverged"
-
-
-def test_matrix_products_give_what_convolutions_give(tiny):
-    network = build_network(tiny.space.mobilenet_v2(), 10, 1, seed=2).to(memory_format=torch.channels_last).eval()
-    images = torch.randn(4, 1, 8, 8).contiguous(memory_format=torch.channels_last)
-    expected = network(images)
-    use_matrix_products(network)
-    torch.testing.assert_close(network(images), expected)
 
 
 def test_the_learning_rate_rises_to_its_peak_and_falls_to_zero():

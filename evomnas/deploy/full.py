@@ -28,16 +28,8 @@ from evomnas.data import LabelledImages, load_training_images, split_for_search
 from evomnas.definition import FullSection, ProblemDefinition
 from evomnas.device import choose_device
 from evomnas.evaluation import Score, TrainingDiverged
-from evomnas.fitting import (
-    LossFunction,
-    Material,
-    Trainer,
-    cosine,
-    cross_entropy,
-    exponential,
-    training_mode,
-    use_matrix_products,
-)
+from evomnas.fast_layers import use_fast_layers
+from evomnas.fitting import LossFunction, Material, Trainer, cosine, cross_entropy, exponential, training_mode
 from evomnas.latency import lock
 from evomnas.network import torch_generator
 from evomnas.runs import write_atomically
@@ -180,7 +172,7 @@ class FullTask:
         """A module on the device and in the layout that is fastest there."""
         module = module.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         if self.device.type == "cpu":
-            use_matrix_products(module)
+            use_fast_layers(module)
         return module
 
     def classifier(self, network: nn.Module) -> Classifier:
