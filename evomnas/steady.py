@@ -50,6 +50,7 @@ class Steady(Loop):
         for architecture in self.evaluator.train(self._to_train(), self.bar_for):
             self._tell_all(architecture)
         if self.told % max(1, self.size):
+            self._check_failures()
             self._end_generation(fresh=True)
 
     def _to_train(self) -> Iterator[AnyArchitecture | None]:

@@ -235,13 +235,14 @@ def test_failed_candidates_are_recorded_and_the_search_goes_on(tiny, tmp_path, m
     assert not any(result.on_front for result in run.results() if result.evaluation.status == "failed")
 
 
-def test_a_run_in_which_all_fails_stops_with_the_cause(tiny, tmp_path, monkeypatch):
+@pytest.mark.parametrize("asynchronous", [False, True])
+def test_a_run_in_which_all_fails_stops_with_the_cause(tiny, tmp_path, monkeypatch, asynchronous):
     def broken(self, architecture):
         raise RuntimeError("the cable is loose")
 
     monkeypatch.setattr(ProxyTask, "train", broken)
     with pytest.raises(EverythingFailed, match=r"all candidates failed \(4\), most often with: the cable is loose"):
-        search(tiny, budget=4, seed=1, out=tmp_path / "run", workers=0)
+        search(tiny, budget=4, seed=1, out=tmp_path / "run", workers=0, asynchronous=asynchronous)
 
 
 def test_a_run_under_a_symbolic_link_is_found_again(tabular_file, tmp_path):
