@@ -6,7 +6,7 @@
 - `results`: show, report, problems, describe.
 - `devices`: measure, runtimes, doctor.
 - `shipping`: train, baselines, export.
-- `tables`: plain columns.
+- `options`, `tables`: options that commands share; plain columns.
 """
 
 from __future__ import annotations

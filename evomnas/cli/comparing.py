@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from evomnas.cli.app import Terminated, app, debugging, reported
-from evomnas.cli.searching import (
-    LINE_EVERY_S,
+from evomnas.cli.options import (
     AlphaOption,
     BatchOption,
     BetaOption,
@@ -32,8 +31,8 @@ from evomnas.cli.searching import (
     WorkersOption,
     algorithm_options,
     candidate_limits,
-)  # fmt: skip
-from evomnas.cli.tables import PlainFormat, print_columns
+)
+from evomnas.cli.tables import LINE_EVERY_S, PlainFormat, print_columns
 from evomnas.errors import InputError
 
 if TYPE_CHECKING:  # imported where they are used, so that --help does not wait for torch

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-import re
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
-from enum import StrEnum
 from importlib import import_module
 from pathlib import Path
 from shlex import quote
@@ -18,114 +16,42 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from evomnas.cli.app import RunArgument, app, debugging, interrupted, reported
-from evomnas.cli.tables import PlainFormat, print_results, working
-from evomnas.errors import InputError, unknown
+from evomnas.cli.options import (
+    AlphaOption,
+    AsyncOption,
+    BatchOption,
+    BetaOption,
+    BudgetOption,
+    CandidateCpusOption,
+    CandidateGpusOption,
+    CandidateMemoryOption,
+    CandidateTimeOption,
+    DataOption,
+    DeviceOption,
+    EarlyStopOption,
+    ExecutorKind,
+    ExecutorOption,
+    PopulationOption,
+    RayAddressOption,
+    RewardOption,
+    SettingsOption,
+    TargetsOption,
+    TimeOption,
+    TournamentOption,
+    WorkersOption,
+    algorithm_options,
+    candidate_limits,
+    seconds,
+)
+from evomnas.cli.tables import LINE_EVERY_S, PlainFormat, print_results, working
+from evomnas.errors import InputError
 
 if TYPE_CHECKING:  # imported where they are used, so that --help does not wait for torch
     from rich.progress import TaskID
 
-    from evomnas.executors import CandidateLimits, Workers
+    from evomnas.executors import Workers
     from evomnas.loop import Progress
     from evomnas.runs import Run
-
-
-class ExecutorKind(StrEnum):
-    """Where candidates are trained."""
-
-    LOCAL = "local"
-    RAY = "ray"
-
-
-LINE_EVERY_S = 20.0  # where progress goes to a file
-
-BudgetOption = Annotated[int, typer.Option("--budget", help="Distinct networks to evaluate.")]
-TimeOption = Annotated[str | None, typer.Option("--time", help="Stop after this long: 90s, 10m, 2h.", metavar="TIME")]
-WorkersOption = Annotated[
-    int | None,
-    typer.Option("--workers", help="Worker processes; as many as cores by default, 0 for none.", show_default=False),
-]
-SettingsOption = Annotated[
-    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a value of the problem file.")
-]
-DeviceOption = Annotated[str, typer.Option("--device", help="Trains the networks: auto, cpu or cuda.")]
-DataOption = Annotated[
-    Path | None,
-    typer.Option("--data", metavar="PATH", help="Where the run's images are now, if moved.", show_default=False),
-]
-CandidateTimeOption = Annotated[
-    str | None,
-    typer.Option(
-        "--candidate-time", metavar="TIME", show_default=False,
-        help="Give a candidate up after this long [default: 10 times the longest before it].",
-    ),
-]  # fmt: skip
-CandidateMemoryOption = Annotated[
-    float | None,
-    typer.Option(
-        "--candidate-memory", metavar="GIB", show_default=False,
-        help="Memory that one candidate may take [default: an even share of the machine's].",
-    ),
-]  # fmt: skip
-ExecutorOption = Annotated[
-    ExecutorKind, typer.Option("--executor", help="Where candidates are trained: on this machine, or on a Ray cluster.")
-]
-RayAddressOption = Annotated[
-    str | None,
-    typer.Option(
-        "--ray-address", metavar="HOST:PORT", show_default=False,
-        help="The cluster's head, or auto for the one this machine belongs to [default: one is started here].",
-    ),
-]  # fmt: skip
-CandidateCpusOption = Annotated[
-    float, typer.Option("--candidate-cpus", help="CPUs of the cluster for each candidate; a training uses one.")
-]
-CandidateGpusOption = Annotated[
-    float, typer.Option("--candidate-gpus", help="GPUs of the cluster, or a share of one, for each candidate.")
-]
-TargetsOption = Annotated[
-    str | None,
-    typer.Option(
-        "--target-ms", metavar="MS", show_default=False,
-        help="Latency that the goal is about, several as 0.5,1,2 for rl-weighted; a cost on tabular problems "
-        "[default: the reference network's]",
-    ),
-]  # fmt: skip
-RewardOption = Annotated[
-    str | None,
-    typer.Option(
-        "--reward", help="Exponents by name: soft (both -0.07, the default) or hard (0, -1).", show_default=False
-    ),
-]
-AlphaOption = Annotated[
-    float | None, typer.Option("--alpha", help="The reward's exponent within the target.", show_default=False)
-]
-BetaOption = Annotated[
-    float | None, typer.Option("--beta", help="The reward's exponent beyond it.", show_default=False)
-]
-PopulationOption = Annotated[
-    int | None, typer.Option("--population", help="Of nsga2 and the evo algorithms [default: 20].", show_default=False)
-]
-TournamentOption = Annotated[
-    int | None, typer.Option("--tournament", help="Of the evo algorithms [default: 5].", show_default=False)
-]
-
-BatchOption = Annotated[
-    int | None, typer.Option("--batch", help="Networks that nsga2-surrogate asks for [default: 8].", show_default=False)
-]
-AsyncOption = Annotated[
-    bool,
-    typer.Option(
-        "--async",
-        help="Breed whenever a worker is free, from what is known by then, and do not wait for a generation's slowest.",
-    ),
-]
-EarlyStopOption = Annotated[
-    bool,
-    typer.Option(
-        "--early-stop/--no-early-stop",
-        help="Cut candidates off that their first epochs show to be dominated beyond doubt.",
-    ),
-]
 
 
 @app.command()
@@ -165,7 +91,7 @@ def run(
 ) -> None:
     """Search a problem for its Pareto set of accuracy and measured latency."""
     options = algorithm_options(target, reward, alpha, beta, population, tournament, batch)
-    limit = _seconds(time_limit)
+    limit = seconds(time_limit)
     with _display() as on_progress:
         from evomnas.definition import load_definition
         from evomnas.loop import default_folder, search
@@ -200,7 +126,7 @@ def resume(
     candidate_gpus: CandidateGpusOption = 0.0,
 ) -> None:
     """Go on with a run that was stopped, or raise its budget."""
-    limit = _seconds(time_limit)
+    limit = seconds(time_limit)
     with _display() as on_progress:
         from evomnas.loop import resume as resume_search
 
@@ -229,46 +155,6 @@ def _workers(
             "GPUs with --candidate-gpus 1"
         )
     return Cluster(address, cpus, gpus)
-
-
-def candidate_limits(time_limit: str | None, memory: float | None) -> CandidateLimits:
-    """What one candidate may take."""
-    from evomnas.executors import CandidateLimits
-
-    return CandidateLimits(_seconds(time_limit), memory)
-
-
-def algorithm_options(
-    target: str | None,
-    reward: str | None,
-    alpha: float | None,
-    beta: float | None,
-    population: int | None,
-    tournament: int | None,
-    batch: int | None,
-) -> dict[str, Any]:
-    """What was given of the algorithms' options."""
-    from evomnas.reward import EXPONENTS
-
-    given: dict[str, Any] = {"target_ms": None if target is None else _targets(target)}
-    if reward is not None:
-        if reward not in EXPONENTS:
-            raise unknown("reward", reward, EXPONENTS)
-        if alpha is not None or beta is not None:
-            raise InputError(f"--reward {reward} stands for exponents of its own: drop --alpha and --beta, or --reward")
-        alpha, beta = EXPONENTS[reward]
-    given |= {"alpha": alpha, "beta": beta, "population": population, "tournament": tournament, "batch": batch}
-    return {name: value for name, value in given.items() if value is not None}
-
-
-def _targets(text: str) -> float | list[float]:
-    try:
-        targets = [float(part) for part in text.split(",")]
-    except ValueError:
-        raise InputError(
-            f"cannot read the targets {text!r}: write milliseconds, as 0.5, or several as 0.5,1,2"
-        ) from None
-    return targets[0] if len(targets) == 1 else targets
 
 
 @app.command()
@@ -445,13 +331,3 @@ def _facts(progress: Progress, elapsed: float, evaluated: int) -> str:
 def _clock(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes // 60}:{minutes % 60:02}:{rest:02}" if minutes >= 60 else f"{minutes}:{rest:02}"
-
-
-def _seconds(text: str | None) -> float | None:
-    if text is None:
-        return None
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smh]?)", text.strip())
-    seconds = float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[match[2]] if match else 0.0
-    if not seconds > 0:
-        raise InputError(f"cannot read the time {text!r}: write seconds, minutes or hours as 90s, 10m or 2h")
-    return seconds

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from evomnas.cli.app import RunArgument, app, debugging, interrupted, reported
+from evomnas.cli.options import DataOption, DeviceOption, SettingsOption
 from evomnas.cli.results import find_architecture
-from evomnas.cli.searching import LINE_EVERY_S, DataOption, DeviceOption, SettingsOption
-from evomnas.cli.tables import PlainFormat, print_columns, working
+from evomnas.cli.tables import LINE_EVERY_S, PlainFormat, print_columns, working
 from evomnas.errors import InputError
 
 if TYPE_CHECKING:  # imported where they are used, so that --help does not wait for torch

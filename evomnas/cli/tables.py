@@ -12,6 +12,8 @@ import typer
 if TYPE_CHECKING:
     from evomnas.runs import Result, Run
 
+LINE_EVERY_S = 20.0  # where progress goes to a file
+
 
 class PlainFormat(StrEnum):
     """How what has no rows of results is printed."""
