@@ -15,6 +15,7 @@ from evomnas.errors import InputError
 from evomnas.evaluator import AnyEvaluator, open_evaluator
 from evomnas.executors import CandidateLimits, Workers
 from evomnas.generations import EverythingFailed, Generations, OnGeneration, OnProgress, Progress, TimeUp
+from evomnas.registry import DEFAULT_ALGORITHM
 from evomnas.runs import Manner, Run, check_free, check_place
 from evomnas.steady import Steady, check_steady
 
@@ -24,7 +25,7 @@ ARCHIVE = "evomnas.sqlite"
 
 def search(
     problem: str | Path | AnyDefinition = "digits",
-    algorithm: str = "nsga2",
+    algorithm: str = DEFAULT_ALGORITHM,
     *,
     options: Mapping[str, Any] | None = None,
     overrides: Sequence[str] = (),

@@ -207,7 +207,7 @@ def test_run_ends_with_the_front_the_report_and_the_next_command(tiny_file, tmp_
     assert result.returncode == 0, result.stderr
     assert "generation 0: 0 of 3 evaluated" in result.stderr
     assert re.search(r"^\d networks? on the Pareto front[;,] ", result.stdout, re.MULTILINE)
-    folder = tmp_path / "runs" / "tiny-nsga2-s1"
+    folder = tmp_path / "runs" / "tiny-nsga2-surrogate-s1"
     assert (folder / "report.html").is_file()
     assert (tmp_path / "runs" / "evomnas.sqlite").is_file()
     look = re.search(r"^Look: +evomnas (.*)$", result.stdout, re.MULTILINE)
@@ -319,7 +319,7 @@ def started(tiny_file, tmp_path):
         [*COMMAND, "run", str(tiny_file), "--budget", "40"], cwd=tmp_path, start_new_session=True,
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ | {"TMPDIR": str(tmp_path)},
     )  # fmt: skip
-    folder = tmp_path / "runs" / "tiny-nsga2-s1"
+    folder = tmp_path / "runs" / "tiny-nsga2-surrogate-s1"
     wait_until(lambda: (folder / "run.json").exists() and evaluated(folder) >= 2, 240)
     yield process, folder
     with contextlib.suppress(ProcessLookupError):

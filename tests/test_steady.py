@@ -55,7 +55,7 @@ def test_people_see_how_it_was_bred(tabular_file, tmp_path):
     assert "--async" in run_command(steady)
     assert ("breeds", "in steady state") in search_settings(steady)
     traces = [trace(tmp_path / name) for name in ("steady", "generations")]
-    assert labels(traces) == ["nsga2 (steady state yes)", "nsga2"]
+    assert labels(traces) == ["nsga2-surrogate (steady state yes)", "nsga2-surrogate"]
 
 
 def test_an_algorithm_that_needs_generations_is_refused_and_nothing_is_started(tabular_file, tmp_path):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -40,18 +42,23 @@ def _ends(effects: NDArray[np.float64], describe: Describer, sizes: NDArray[np.i
 
 
 def first_batch(
-    candidates: Described, costs: NDArray[np.float64] | None, count: int, rng: np.random.Generator
+    candidates: Described,
+    costs: NDArray[np.float64] | None,
+    count: int,
+    rng: np.random.Generator,
+    reference: Any = None,
 ) -> NDArray[np.int64]:
     """Rows of `count` candidates (or all): the cheapest, the dearest, and one of each band of costs between them.
 
     Each is as different as possible from those before, of a random few of its band; without `costs`, shape (n,), of
-    any random few.
+    any random few. The network `reference`, where it is a candidate, comes first, since people compare with it; the
+    others in any order, so that those which a budget leaves cover the range as well.
     """
     order = rng.permutation(len(candidates)) if costs is None else np.argsort(costs, kind="stable")
-    if len(order) <= count:
-        return order
-    chosen = [] if costs is None else [int(order[0]), int(order[-1])]
-    for band in np.array_split(order, max(count - len(chosen), 1)):
+    first = [row for row, network in enumerate(candidates.networks) if network == reference]
+    chosen = list(dict.fromkeys([*first, *([] if costs is None else (int(order[0]), int(order[-1])))]))
+    bands = len(order) if len(order) <= count else max(count - len(chosen), 1)
+    for band in np.array_split(order, bands):
         few = rng.permutation(np.setdiff1d(band, chosen))[:TRIED]
         nearest = np.ones(len(few))
         if chosen:
@@ -59,4 +66,5 @@ def first_batch(
             nearest = shared.max(axis=1)  # of the one it shares most choices with
         if len(few):
             chosen.append(int(few[int(np.argmin(nearest))]))
-    return np.array(chosen[:count], dtype=np.int64)
+    rest = rng.permutation(chosen[len(first) : count])
+    return np.array([*first, *rest], dtype=np.int64)

@@ -152,7 +152,9 @@ class NSGA2Surrogate(AskAndTell):
         costs: NDArray[np.float64] | None = known
         if np.isnan(known).any():  # sizes tell much the same, where there are any
             costs = candidates.sizes[:, 0] if candidates.sizes.shape[1] else None
-        return first_batch(candidates, costs, max(self.first, self._batch), self._rng)
+        reference = self.space.reference()
+        its_network = None if reference is None else self.space.decode(reference)
+        return first_batch(candidates, costs, max(self.first, self._batch), self._rng, its_network)
 
     def _expected_front(self) -> Front:
         """That of the results, and of what is predicted of networks that are still being evaluated."""

@@ -45,6 +45,7 @@ from evomnas.cli.options import (
 )
 from evomnas.cli.tables import LINE_EVERY_S, PlainFormat, print_results, working
 from evomnas.errors import InputError
+from evomnas.registry import DEFAULT_ALGORITHM
 
 if TYPE_CHECKING:  # imported where they are used, so that --help does not wait for torch
     from rich.progress import TaskID
@@ -58,7 +59,9 @@ if TYPE_CHECKING:  # imported where they are used, so that --help does not wait 
 @reported
 def run(
     problem: Annotated[str, typer.Argument(help="A built-in problem or a .toml file.")] = "digits",
-    algo: Annotated[str, typer.Option("--algo", help="Search algorithm; evomnas algorithms lists them.")] = "nsga2",
+    algo: Annotated[
+        str, typer.Option("--algo", help="Search algorithm; evomnas algorithms lists them.")
+    ] = DEFAULT_ALGORITHM,
     budget: BudgetOption = 64,
     time_limit: TimeOption = None,
     seed: Annotated[int, typer.Option("--seed", help="Of the algorithm.")] = 1,

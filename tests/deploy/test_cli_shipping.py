@@ -109,7 +109,7 @@ def test_image_folders_go_through_search_training_and_export(photographs, tmp_pa
     settings = [part for one in small for part in ("--set", one)]
     done = evomnas("run", "imagenet", *settings, "--budget", 2, "--workers", 0, "--device", "cpu")
     assert done.exit_code == 0, done.stderr
-    folder = tmp_path / "runs" / "imagenet-nsga2-s1"
+    folder = tmp_path / "runs" / "imagenet-nsga2-surrogate-s1"
     done = evomnas("train", folder, "--knee", "--format", "json", "--device", "cpu")
     assert done.exit_code == 0, done.stderr
     [row] = json.loads(done.stdout)
