@@ -21,14 +21,24 @@ from evomnas.archive import Archive
 from evomnas.comparison import Comparison, compare
 from evomnas.comparison_page import NAME, write_comparison
 from evomnas.definition import AnyDefinition, load_definition
-from evomnas.errors import InputError
+from evomnas.errors import EverythingFailed, InputError
 from evomnas.evaluator import AnyEvaluator, open_evaluator
 from evomnas.executors import CandidateLimits
-from evomnas.loop import ARCHIVE, Progress, begin, carry_on, check_options, check_settings, settled_options
+from evomnas.loop import (
+    ARCHIVE,
+    Progress,
+    begin,
+    carry_on,
+    check_candidates,
+    check_options,
+    check_settings,
+    settled_options,
+)
 from evomnas.runs import MANIFEST, Run, write_atomically
 from evomnas.traces import differences, facts
 
 ALGORITHMS = ("nsga2-surrogate", "nsga2", "rl-weighted", "evo-weighted", "random")
+SEEDS = 6  # so many runs of five algorithms can be told from chance
 MOST_SEEDS = 1000
 
 
@@ -67,7 +77,7 @@ def benchmark(
     problem: str | Path | AnyDefinition = "digits",
     algorithms: Sequence[str] = ALGORITHMS,
     *,
-    seeds: int = 5,
+    seeds: int = SEEDS,
     budget: int = 64,
     options: Mapping[str, Any] | None = None,
     overrides: Sequence[str] = (),
@@ -99,6 +109,7 @@ def benchmark(
     """
     definition = load_definition(problem, overrides) if isinstance(problem, str | Path) else problem
     check_settings(budget, 1, None, workers)
+    check_candidates(candidates, workers)
     _check_size(algorithms, seeds)
     folder = default_folder(definition) if out is None else Path(out)
     found = _existing(folder)
@@ -213,7 +224,10 @@ def _run_all(plan: Sequence[_Planned], evaluator: AnyEvaluator, on_progress: Cal
     evaluated = 0
     for number, planned in enumerate(plan, start=1):
         tell = partial(_tell, on_progress, (number, len(plan)), planned, evaluated)
-        runs.append(_run(planned, evaluator, tell))
+        try:
+            runs.append(_run(planned, evaluator, tell))
+        except EverythingFailed as error:
+            raise EverythingFailed(f"{planned.algorithm} with seed {planned.seed}: {error}") from error
         evaluated += int(runs[-1].manifest["evaluations"])
     return runs
 

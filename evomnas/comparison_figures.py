@@ -62,7 +62,8 @@ def _from(curves: Sequence[tuple[Group, Floats, Spread]], best_known: float) -> 
     """Limits in which the curves can be told apart: from where the higher half of them lies, up to the best known."""
     lowest = min(float(np.quantile(spread.low, 0.1)) for _, _, spread in curves)
     top = best_known if best_known > 0 else 1.0
-    return max(0.0, lowest - 0.1 * (top - lowest)), top + 0.04 * (top - lowest)
+    span = top - lowest or top  # flat curves at the best known
+    return max(0.0, lowest - 0.1 * span), top + 0.04 * span
 
 
 def fronts(comparison: Comparison, surface: str) -> Figure:

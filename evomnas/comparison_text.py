@@ -27,16 +27,21 @@ def verdict(comparison: Comparison) -> str:
         text = f"{start} {_listed([one.name for one in level])} have the same hypervolume, {_median(leader)}"
     else:
         text = f"{start} {leader.name} has the most hypervolume, {_median(leader)}"
-    return "".join([text, _share(comparison, leader), *_clauses(comparison, leader, others)]) + "."
+    return "".join([text, _share(comparison, leader), *_clauses(comparison, leader, others, len(level) > 1)]) + "."
 
 
-def _clauses(comparison: Comparison, leader: Group, others: Sequence[Group]) -> list[str]:
-    """The leader against each of the others: what is beyond chance, what is not, what cannot be said."""
+def _clauses(comparison: Comparison, leader: Group, others: Sequence[Group], tied: bool) -> list[str]:
+    """The leader against each of the others: what is beyond chance, what is not, what cannot be said.
+
+    Of those whose median is the leader's, only a difference beyond chance is worth a word.
+    """
+    lower = [one for one in others if one.median < leader.median]
+    its = f"{leader.name}'s" if tied else "its"
     pairs = {pair.second: pair for pair in comparison.pairs if pair.first == leader.name}
     ahead = [one for one in others if pairs[one.name].significant and pairs[one.name].effect > 0.5]
     behind = [one for one in others if pairs[one.name].significant and pairs[one.name].effect < 0.5]
-    unclear = [one for one in others if pairs[one.name].p is not None and not pairs[one.name].significant]
-    untested = [one for one in others if pairs[one.name].p is None]
+    unclear = [one for one in lower if pairs[one.name].p is not None and not pairs[one.name].significant]
+    untested = [one for one in lower if pairs[one.name].p is None]
 
     def said(groups: Sequence[Group]) -> str:
         return _listed([f"{one.name} ({_facts(one, leader, pairs[one.name])})" for one in groups])
@@ -45,7 +50,7 @@ def _clauses(comparison: Comparison, leader: Group, others: Sequence[Group]) -> 
     if ahead:
         clauses.append(f"; that is, beyond chance, more than {said(ahead)}")
     if unclear:
-        clauses.append(f"; its difference from {said(unclear)} is not significant")
+        clauses.append(f"; {its} difference from {said(unclear)} is not significant")
     if behind:
         clauses.append(f"; in their ranks the runs of {said(behind)} are ahead of it, whatever the medians")
     if untested:

@@ -1,4 +1,4 @@
-"""The error for what came from outside and is wrong, and the one way to say which names are allowed."""
+"""The errors that people see as one line, and the one way to say which names are allowed."""
 
 from __future__ import annotations
 
@@ -8,6 +8,10 @@ from collections.abc import Iterable
 
 class InputError(ValueError):
     """Wrong input: the message says in one line what was wrong, what is allowed and what to type."""
+
+
+class EverythingFailed(RuntimeError):
+    """No candidate of a whole generation gave a result; the message says why most of them did not."""
 
 
 def unknown(kind: str, name: str, allowed: Iterable[str]) -> InputError:

@@ -195,7 +195,9 @@ class Evaluator:
         if isinstance(outcome, Failure):
             message = f"the reference network cannot be prepared: {outcome.message}"
             if self.candidates != CandidateLimits():  # the likeliest reason
-                raise InputError(f"{message}; raise --candidate-time or --candidate-memory")
+                raise InputError(
+                    f"{message}; start again with a larger --candidate-time or --candidate-memory, and another --out"
+                )
             raise RuntimeError(message)
         _, prepared = outcome
         return cast(Prepared, prepared)

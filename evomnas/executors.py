@@ -48,6 +48,7 @@ Jobs = Iterator[tuple[Item, Outcome]]
 
 TRIES = 2  # of a candidate whose worker was killed, perhaps for no fault of its own
 LEAST_MEMORY_GIB = 1.5  # what a worker needs to import everything, and some more
+MOST_MEMORY_GIB = 2**20
 MOST_SECONDS = 3.6e7  # ten thousand hours: a limit beyond it means nothing
 PATIENCE, LEAST_PATIENCE_S = 10.0, 60.0  # a candidate may take so many times as long as the longest one before it
 
@@ -69,10 +70,10 @@ class CandidateLimits:
             raise InputError(
                 f"a candidate's time must be positive and at most {MOST_SECONDS / 3600:g}h: for example 10m"
             )
-        if self.memory_gib is not None and not LEAST_MEMORY_GIB <= self.memory_gib < 2**20:
+        if self.memory_gib is not None and not LEAST_MEMORY_GIB <= self.memory_gib < MOST_MEMORY_GIB:
             raise InputError(
-                f"a candidate's memory must be at least {LEAST_MEMORY_GIB:g} GiB, got {self.memory_gib:g}: a worker "
-                "process by itself takes most of that"
+                f"a candidate's memory must be at least {LEAST_MEMORY_GIB:g} GiB, most of which a worker process takes "
+                f"by itself, and below {MOST_MEMORY_GIB:,} GiB, got {self.memory_gib:g}"
             )
 
     def to_json(self) -> str:
@@ -285,7 +286,7 @@ class PoolExecutor:
 
     def _wait_for_workers(self) -> None:
         """Let all workers start, for some seconds: one that is stopped in the middle of it complains."""
-        end = time.monotonic() + 5.0
+        end = time.monotonic() + 15.0
         while len(list(self._folder.glob("worker-*"))) < self._workers and time.monotonic() < end:
             time.sleep(0.05)
 

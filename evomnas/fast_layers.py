@@ -1,4 +1,4 @@
-"""Layers that train faster on the CPU than PyTorch's own, for channels-last images: the same functions.
+"""Layers that train faster on the CPU than PyTorch's own: the same functions of batches of channels-last images.
 
 benchmarks/training_step.py says what each brings.
 """
@@ -68,6 +68,8 @@ def _weight_gradient(gradient: Tensor, x: Tensor, weight: Tensor, stride: int, p
         for size, before, after in zip(weight.shape[2:], x.shape[2:], gradient.shape[2:], strict=True)
     )
     result = torch.zeros_like(weight)
+    if not rows:
+        return result
     high, wide = ((after - 1) * stride for after in gradient.shape[2:])
     for left in range(columns.start, columns.stop, WIDEST):
         strip = weight[:, :, rows.start : rows.stop, left : min(left + WIDEST, columns.stop)]
@@ -93,7 +95,7 @@ def use_fast_layers(network: nn.Module) -> None:
     """Make 1x1 and depthwise convolutions the ones of this module, in place."""
     for module in network.modules():
         if type(module) is nn.Conv2d:
-            if (module.kernel_size, module.stride, module.groups) == ((1, 1), (1, 1), 1):
+            if module.kernel_size == module.stride == (1, 1) and module.groups == 1 and module.padding == (0, 0):
                 module.__class__ = _PointwiseConv2d
             elif module.groups == module.in_channels == module.out_channels > 1 and _alike_both_ways(module):
                 module.__class__ = _DepthwiseConv2d

@@ -21,7 +21,7 @@ from evomnas.algorithms import Choosing, GoalSeeking, Introspective, Weighing, m
 from evomnas.archive import Ask, GenerationRecord
 from evomnas.clock import Clock
 from evomnas.early_stop import EarlyStop, no_bar
-from evomnas.errors import InputError
+from evomnas.errors import EverythingFailed, InputError
 from evomnas.evaluation import AnyArchitecture, AnyEvaluation, Evaluation
 from evomnas.evaluator import AnyEvaluator
 from evomnas.pareto import Front, hypervolume
@@ -32,11 +32,8 @@ from evomnas.space import Space
 
 FRUITLESS_ASKS = 50  # generations without a new network after which a space counts as searched through
 WRITE_EVERY_S = 1.0  # the run's files, at the end of a generation; the archive has everything at once
+NOTE_EVERY_S = 30.0  # where time went, within a generation: so much of it is lost with a killed process
 BARREN_ASKS = 1000  # the same for generations without a network that could be trained, all beyond a limit
-
-
-class EverythingFailed(RuntimeError):
-    """No candidate of a whole generation gave a result."""
 
 
 class TimeUp(BaseException):
@@ -98,7 +95,7 @@ class Loop(ABC):
         self.batch: list[AnyArchitecture] = []
         self.ended_generations: list[GenerationRecord] = []  # that the archive does not have yet
         self.metrics: dict[str, float] = {}  # of the last generation
-        self.written = -math.inf
+        self.written, self.noted = -math.inf, time.perf_counter()
         record = run.record
         with self.evaluator.spent.on("algorithm"):
             self.algorithm = make_algorithm(record.algorithm, self.space, record.seed, json.loads(record.options))
@@ -154,7 +151,7 @@ class Loop(ABC):
         if time.perf_counter() - self.written >= WRITE_EVERY_S:
             self.keep_generations()
             self.run_.write(self.ended, self.front.items)
-            self.written = time.perf_counter()
+            self.written = self.noted = time.perf_counter()
             if fresh:
                 self.on_generation(self.run_)
 
@@ -209,6 +206,10 @@ class Loop(ABC):
     def _tick(self, phase: str) -> None:
         if self.deadline is not None and time.perf_counter() >= self.deadline:
             raise TimeUp
+        if time.perf_counter() - self.noted >= NOTE_EVERY_S:
+            self.clock.note()
+            self.run_.write(self.ended, self.front.items)
+            self.noted = time.perf_counter()
         batch = [self.evaluator.known(one) for one in self.batch]
         accuracies = [1 - one.losses[0] for one in batch if one.losses is not None]
         points = [one.relative_losses for one in (*(result.evaluation for result in self.front.items), *batch)]

@@ -34,7 +34,7 @@ def join_cluster(address: str | None) -> Any:
         if address not in (None, "auto"):  # Ray itself tries for minutes
             socket.create_connection((host, int(port)), ANSWER_S).close()
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
-    except (OSError, ValueError, RuntimeError) as error:
+    except Exception as error:  # Ray raises bare ones as well
         raise InputError(
             f"no Ray cluster answers at {address}: {str(error).splitlines()[0]}; start one with `ray start --head` and "
             "name its HOST:PORT, or leave --ray-address out"

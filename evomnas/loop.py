@@ -7,14 +7,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from evomnas.algorithms import make_algorithm, option_names
+from evomnas.algorithms import make_algorithm, option_defaults
 from evomnas.archive import Archive
 from evomnas.clock import Clock
 from evomnas.definition import AnyDefinition, TableDefinition, load_definition
-from evomnas.errors import InputError
+from evomnas.errors import EverythingFailed, InputError
 from evomnas.evaluator import AnyEvaluator, open_evaluator
 from evomnas.executors import CandidateLimits, Workers
-from evomnas.generations import EverythingFailed, Generations, OnGeneration, OnProgress, Progress, TimeUp
+from evomnas.generations import Generations, OnGeneration, OnProgress, Progress, TimeUp
 from evomnas.registry import DEFAULT_ALGORITHM
 from evomnas.runs import Manner, Run, check_free, check_place
 from evomnas.steady import Steady, check_steady
@@ -77,6 +77,7 @@ def search(
     definition = load_definition(problem, overrides) if isinstance(problem, str | Path) else problem
     options = {} if options is None else options
     check_settings(budget, seed, time_limit_s, workers)
+    check_candidates(candidates, workers)
     check_options(definition, algorithm, options)
     if asynchronous:
         check_steady(algorithm)
@@ -112,10 +113,14 @@ def begin(
 
 
 def settled_options(evaluator: AnyEvaluator, algorithm: str, options: Mapping[str, Any]) -> dict[str, Any]:
-    """`options`, with the reference network's cost as the target where an algorithm wants one and none is given."""
-    names = option_names(algorithm)
-    default = {"target_ms": evaluator.reference_cost()} if "target_ms" in names and "target_ms" not in options else {}
-    return default | dict(options)
+    """`options` without those that are the algorithm's defaults, so that equal searches look alike.
+
+    Where it wants a target and none is given, that is the reference network's cost.
+    """
+    defaults = option_defaults(algorithm)
+    target = {"target_ms": evaluator.reference_cost()} if "target_ms" in defaults and "target_ms" not in options else {}
+    given = {name: value for name, value in options.items() if value != defaults[name]}
+    return target | given
 
 
 def resume(
@@ -187,8 +192,9 @@ def archive_path(archive: Path | str | None, folder: Path) -> Path:
 
 def check_options(definition: AnyDefinition, algorithm: str, options: Mapping[str, Any]) -> None:
     """Raise InputError where an algorithm lacks an option or a value is wrong."""
-    names = option_names(algorithm)
-    target = {"target_ms": 1.0} if "target_ms" in names else {}  # the right one is known when the device is
+    target = (
+        {"target_ms": 1.0} if "target_ms" in option_defaults(algorithm) else {}
+    )  # the right one is known when the device is
     make_algorithm(algorithm, definition.space, 0, target | dict(options))
 
 
@@ -207,6 +213,15 @@ def check_settings(budget: int, seed: int, time_limit_s: float | None, workers: 
         raise InputError(f"the time limit must be positive, got {time_limit_s}: for example --time 10m")
     if isinstance(workers, int) and not 0 <= workers <= 1024:
         raise InputError(f"workers must lie between 0 and 1024, got {workers}: for example --workers 2")
+
+
+def check_candidates(candidates: CandidateLimits, workers: Workers) -> None:
+    """Raise InputError where nothing would keep limits: a process does not end itself."""
+    if workers == 0 and candidates != CandidateLimits():
+        raise InputError(
+            "what a candidate may take (--candidate-time, --candidate-memory) is kept by worker processes: drop it, or "
+            "use --workers 1"
+        )
 
 
 def _difference(what: str, run: Run, kind: str, new_key: str) -> str:

@@ -121,7 +121,7 @@ def metric_figure(name: str, lines: dict[str, list[tuple[int, float]]]) -> Figur
             )
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.set(xlabel="generation", ylabel=name)
-        if len(lines) > 1:
+        if any(lines):  # a name without an end is the axis's
             axes.legend(frameon=False)
         return figure
 

@@ -51,6 +51,7 @@ class Steady(Loop):
             self._tell_all(architecture)
         if self.told % max(1, self.size):
             self._check_failures()
+            self.generation = self.told // self.size
             self._end_generation(fresh=True)
 
     def _to_train(self) -> Iterator[AnyArchitecture | None]:
@@ -58,7 +59,7 @@ class Steady(Loop):
         started: set[AnyArchitecture] = set()
         while True:
             self._replay()
-            waiting = [one for _, one in self.pending.values() if one not in started]
+            waiting = [one for _, one in self.pending.values() if one not in started or one in self.done]
             if waiting:  # asked for before the run was stopped, or just now
                 chosen = waiting[0]
                 self.evaluator.measure([chosen])

@@ -164,6 +164,10 @@ def check_comparable(traces: Sequence[Trace]) -> None:
     """Raise InputError, with one line that names the runs, where they cannot stand side by side."""
     if len(traces) < 2:
         raise InputError("a comparison needs at least two runs: evomnas compare RUN RUN...")
+    for one in traces[1:]:
+        found = differences(traces[0].facts, one.facts)
+        if found:
+            raise InputError(f"{traces[0].folder} and {one.folder} are not runs of the same problem: {found}")
     known: dict[Any, Trace] = {}
     for one in traces:
         if one.run in known:
@@ -178,10 +182,6 @@ def check_comparable(traces: Sequence[Trace]) -> None:
         known[search] = one
         if not one.evaluations:
             raise InputError(f"{one.folder} has no evaluation yet: evomnas resume {one.folder}, or leave it out")
-    for one in traces[1:]:
-        found = differences(traces[0].facts, one.facts)
-        if found:
-            raise InputError(f"{traces[0].folder} and {one.folder} are not runs of the same problem: {found}")
 
 
 def labels(traces: Sequence[Trace]) -> list[str]:

@@ -10,10 +10,11 @@ import pytest
 from accessibility import serious
 
 from evomnas.archive import Archive
-from evomnas.benchmarking import benchmark
+from evomnas.benchmarking import ALGORITHMS, SEEDS, benchmark
 from evomnas.comparison_page import write_comparison
-from evomnas.errors import InputError
+from evomnas.errors import EverythingFailed, InputError
 from evomnas.runs import Run
+from evomnas.significance import seeds_needed
 from evomnas.training import ProxyTask
 
 TWO = ["nsga2", "random"]
@@ -107,6 +108,25 @@ def test_options_go_to_the_algorithms_that_have_them(tabular_file, tmp_path):
     assert json.loads(found["random-s1"].record.options) == {}
     with pytest.raises(InputError, match="nsga2-s1 is another run, there and now: population is 6 and 8"):
         benchmark(tabular_file, TWO, seeds=1, budget=10, options={"population": 8}, out=tmp_path / "bench")
+
+
+def test_an_option_at_its_default_makes_no_other_search(tabular_file, tmp_path):
+    for options in ({}, {"population": 20}):
+        benchmark(tabular_file, TWO, seeds=1, budget=10, options=options, out=tmp_path / "bench")
+    assert json.loads(runs(tmp_path / "bench")["nsga2-s1"].record.options) == {}
+
+
+def test_the_default_benchmark_can_tell_its_algorithms_apart():
+    assert seeds_needed(len(ALGORITHMS)) <= SEEDS
+
+
+def test_a_run_in_which_all_fails_is_named(tiny, tmp_path, monkeypatch):
+    def broken(self, architecture):
+        raise RuntimeError("the cable is loose")
+
+    monkeypatch.setattr(ProxyTask, "train", broken)
+    with pytest.raises(EverythingFailed, match=r"nsga2 with seed 1: all candidates failed \(3\)"):
+        benchmark(tiny, TWO, seeds=1, budget=3, out=tmp_path / "bench")
 
 
 def test_progress_counts_runs_and_evaluations(tabular_file, tmp_path):

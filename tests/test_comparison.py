@@ -221,6 +221,9 @@ def test_runs_of_different_problems_are_refused_with_the_difference(override, me
     search(load_definition(tabular_file, [override]), "nsga2", seed=2, budget=4, out=tmp_path / "other" / "run")
     with pytest.raises(InputError, match=f"nsga2 and .*run are not runs of the same problem: .*{message}"):
         compare([*pair, tmp_path / "other" / "run"])
+    search(load_definition(tabular_file, [override]), "random", budget=4, out=tmp_path / "another" / "run")
+    with pytest.raises(InputError, match="are not runs of the same problem"):  # although algorithm and seed are a run's
+        compare([*pair, tmp_path / "another" / "run"])
 
 
 def test_the_name_of_a_problem_and_the_place_of_its_table_do_not_matter(pair, tabular_file, tmp_path):
@@ -331,8 +334,16 @@ def test_too_few_seeds_say_nothing_about_chance(comparison):
 
 def test_equal_medians_have_no_winner(comparison):
     text = verdict(with_finals(comparison, {"a": [0.5], "b": [0.5]}))
-    assert text.startswith("After 40 evaluations a and b have the same hypervolume, 0.5000 with one seed")
-    assert "most" not in text
+    assert (
+        text
+        == "After 40 evaluations a and b have the same hypervolume, 0.5000 with one seed, 50.0% of the true front's."
+    )
+
+
+def test_those_behind_equal_leaders_are_compared_with_one_of_them_by_name(comparison):
+    text = verdict(with_finals(comparison, {"a": [0.5, 0.5], "b": [0.5, 0.5], "c": [0.4, 0.6]}, needed=2))
+    assert "have the same hypervolume" in text
+    assert "its difference" not in text
 
 
 def test_ranks_that_contradict_the_medians_are_not_hidden(comparison):

@@ -50,6 +50,10 @@ def test_kernels_that_reach_beyond_the_image_are_right(size, kernel):
     trained_alike(convolution, images(10, size, size))
 
 
+def test_a_kernel_none_of_whose_rows_meets_the_image_has_no_gradient():
+    trained_alike(nn.Conv2d(8, 8, 2, stride=4, padding=2, groups=8).double(), images(8, 1, 6))
+
+
 def test_pointwise_convolutions_give_what_pytorch_s_give():
     trained_alike(nn.Conv2d(6, 10, 1).double(), images(6, 5, 4))
 
@@ -64,6 +68,7 @@ def test_pointwise_convolutions_give_what_pytorch_s_give():
         nn.Conv2d(8, 16, 5, groups=8),
         nn.Conv2d(8, 8, 3, groups=2),
         nn.Conv2d(8, 8, 1, stride=2),
+        nn.Conv2d(8, 8, 1, padding=1),
     ],
 )
 def test_other_convolutions_stay_as_they_are(convolution):

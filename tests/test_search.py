@@ -12,7 +12,7 @@ import pytest
 from evomnas.archive import Archive
 from evomnas.errors import InputError
 from evomnas.evaluation import Training
-from evomnas.executors import make_executor
+from evomnas.executors import CandidateLimits, make_executor
 from evomnas.loop import EverythingFailed, resume, search
 from evomnas.presentation import headline, reuse_line
 from evomnas.runs import Run
@@ -29,7 +29,7 @@ def test_a_run_evaluates_its_budget_of_distinct_networks(finished_run):
     assert {result.evaluation.status for result in results} == {"ok"}
     assert results[0].evaluation.architecture == finished_run.definition.space.mobilenet_v2()
     assert [result.order for result in results] == list(range(24))
-    assert {result.generation for result in results} == {0, 1}
+    assert {result.generation for result in results} == {0, 1, 2}
 
 
 def test_the_front_is_what_no_evaluation_dominates(finished_run):
@@ -53,7 +53,7 @@ def test_the_folder_says_what_was_done(finished_run):
     manifest = json.loads((finished_run.folder / "run.json").read_text())
     assert (manifest["problem"], manifest["algorithm"], manifest["seed"], manifest["budget"]) == (
         "tiny",
-        "nsga2",
+        "nsga2-surrogate",
         3,
         24,
     )
@@ -211,7 +211,7 @@ def test_a_time_limit_stops_in_the_middle_of_a_generation_and_loses_nothing(tiny
     real = search_module.time.perf_counter
     monkeypatch.setattr(ProxyTask, "train", slow)
     monkeypatch.setattr(search_module.time, "perf_counter", lambda: real() + clock["offset"])
-    run = search(tiny, budget=20, seed=1, out=tmp_path / "run", workers=0, time_limit_s=250.0)
+    run = search(tiny, "nsga2", budget=20, seed=1, out=tmp_path / "run", workers=0, time_limit_s=250.0)
     assert run.manifest["status"] == "out of time"
     assert run.manifest["evaluations"] == 3
     assert "; 3 networks in" in headline(run, run.results())
@@ -307,8 +307,9 @@ def test_a_damaged_manifest_is_named(damage, finished_run, tmp_path):
         ({"time_limit_s": 0.0}, "time limit must be positive"),
         ({"workers": -1}, "workers must lie between"),
         ({"algorithm": "nsga3"}, "unknown algorithm 'nsga3': there are .*; did you mean nsga2"),
-        ({"options": {"tournament": 3}}, "nsga2 has no option tournament: it takes population"),
-        ({"options": {"population": 2.5}}, "population must be a whole number from 4"),
+        ({"algorithm": "nsga2", "options": {"tournament": 3}}, "nsga2 has no option tournament: it takes population"),
+        ({"algorithm": "nsga2", "options": {"population": 2.5}}, "population must be a whole number from 4"),
+        ({"candidates": CandidateLimits(seconds=60)}, "is kept by worker processes: drop it, or use --workers 1"),
         ({"device": "tpu"}, "unknown device 'tpu': there are auto, cpu, cuda"),
         ({"problem": "digit"}, "unknown problem 'digit'"),
     ],

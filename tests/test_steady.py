@@ -104,7 +104,7 @@ def test_real_trainings_end_in_any_order_and_the_archive_has_the_order(tiny, tmp
 
     with pytest.raises(Interrupt, match="stop here"):
         search(
-            tiny, "nsga2", options={"population": 6}, budget=16, out=tmp_path / "run", workers=2, asynchronous=True,
+            tiny, "nsga2", options={"population": 6}, budget=14, out=tmp_path / "run", workers=2, asynchronous=True,
             on_progress=stop_in_the_middle,
         )  # fmt: skip
     assert {"preparing", "measuring", "training"} <= set(seen)
@@ -118,7 +118,13 @@ def test_real_trainings_end_in_any_order_and_the_archive_has_the_order(tiny, tmp
     assert run.asks[: len(asks)] == asks
     assert run.archive.tells(run.record.id)[:9] == tells
     assert not trained & set(again)
-    assert len(run.results()) == 16 == len(trained) + len(again)
+    assert len(run.results()) == 14 == len(trained) + len(again)
     assert [ask.architecture for ask in run.asks] == replayed(run)
     assert run.manifest["seconds"]["training"] > 0
     assert all(value >= 0 for value in run.manifest["seconds"].values())
+
+
+def test_a_generation_that_the_budget_ends_is_recorded(tiny, tmp_path):
+    """The last two are asked for before the generation before them has ended."""
+    run = search(tiny, "nsga2", options={"population": 4}, budget=6, out=tmp_path / "run", workers=2, asynchronous=True)
+    assert [one.generation for one in run.archive.generations(run.record.id)] == [0, 1]

@@ -74,7 +74,7 @@ class Introspective(Protocol):
         """What it learned from what it was told last, by names that people read, such as `reward`.
 
         Figures of one name with different ends in parentheses, `reward (0.5)` and `reward (1)`, share a plot. What
-        does not apply to this generation is left out.
+        does not apply to this generation is left out. A class can say what each plot shows in `explanations`, by name.
         """
         ...
 
@@ -200,10 +200,15 @@ def _check_told(genomes: Genomes, losses: Losses, violations: Losses) -> None:
         raise ValueError("losses and violations must not be NaN: a failure is infinite and violated")
 
 
-def option_names(algorithm: str) -> list[str]:
-    """The options of a registered algorithm: its keyword-only arguments."""
+def option_defaults(algorithm: str) -> dict[str, Any]:
+    """The options of a registered algorithm, its keyword-only arguments, and their defaults."""
     parameters = inspect.signature(registry.load("algorithms", algorithm)).parameters.values()
-    return [one.name for one in parameters if one.kind is inspect.Parameter.KEYWORD_ONLY]
+    return {one.name: one.default for one in parameters if one.kind is inspect.Parameter.KEYWORD_ONLY}
+
+
+def option_names(algorithm: str) -> list[str]:
+    """The options of a registered algorithm."""
+    return list(option_defaults(algorithm))
 
 
 def make_algorithm(algorithm: str, space: Space, seed: int, options: Mapping[str, Any]) -> Algorithm:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import ClassVar
 
 import numpy as np
 
@@ -21,6 +22,11 @@ class RLWeighted(AskAndTell):
     Several targets are several searches, each with a controller of its own, as the paper searches again for 22 ms;
     they take turns, so that each has its share of any budget. A controller may sample a network again.
     """
+
+    explanations: ClassVar[Mapping[str, str]] = {
+        "reward": "The mean reward of the networks that were sampled.",
+        "entropy": "How open the controller's choices still are, per gene: the more it has learnt, the lower.",
+    }
 
     def __init__(
         self,

@@ -8,6 +8,9 @@ predictors cannot trap the search. The first batch covers the space's range of c
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import ClassVar
+
 import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import ThreadpoolController
@@ -40,6 +43,12 @@ class NSGA2Surrogate(AskAndTell):
     """
 
     steady = True
+    explanations: ClassVar[Mapping[str, str]] = {
+        "tau": "How well the predictors ranked the networks before a batch was chosen, each without being shown it "
+        "(Kendall's tau: 1 where all pairs are right, 0 by chance; a little too high, as they are weighed by it).",
+        "batch": "Where the networks of each batch came from: the first one, which covers the range of costs; chosen "
+        "among predicted ones; drawn at random.",
+    }
     first = FIRST  # benchmarks/search_quality.py tries others of these
     explored = EXPLORED
     spread = True
@@ -106,9 +115,9 @@ class NSGA2Surrogate(AskAndTell):
 
     def _propose(self) -> Described:
         """Candidates, none of which was asked for."""
-        if self._all is not None:
+        if self._all is not None and (self._can_predict or len(self._all) == self.space.networks):
             return distinct(self._all, self._seen)
-        if not self._can_predict:
+        if not self._can_predict:  # a table may lack most networks, but none that is drawn
             return distinct(first_candidates(self._describe, self._rng), self._seen)
         best = self._experience.best().genomes[:POPULATION]
         fill = [self.space.draw(self._rng) for _ in range(POPULATION - len(best))]

@@ -18,7 +18,7 @@ from typing import Annotated, NoReturn, ParamSpec, TypeVar
 
 import typer
 
-from evomnas.errors import InputError
+from evomnas.errors import EverythingFailed, InputError
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -96,6 +96,8 @@ def reported(command: Callable[P, T]) -> Callable[P, T]:
             raise
         except InputError as error:
             fail(str(error), 2)
+        except EverythingFailed as error:
+            fail(str(error), 1)
         except KeyboardInterrupt as error:
             fail("interrupted", interrupted(error))
         except BrokenPipeError:  # the reader of our output has gone, as in `evomnas show RUN | head -1`

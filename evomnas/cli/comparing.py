@@ -74,7 +74,7 @@ def benchmark(
             show_default=False,
         ),
     ] = None,
-    seeds: Annotated[int, typer.Option("--seeds", help="Runs of each algorithm, with the seeds 1, 2, ...")] = 5,
+    seeds: Annotated[int, typer.Option("--seeds", help="Runs of each algorithm, with the seeds 1, 2, ...")] = 6,
     budget: BudgetOption = 64,
     workers: WorkersOption = None,
     settings: SettingsOption = None,

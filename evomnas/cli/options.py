@@ -94,7 +94,8 @@ TournamentOption = Annotated[
 ]
 
 BatchOption = Annotated[
-    int | None, typer.Option("--batch", help="Networks that nsga2-surrogate asks for [default: 8].", show_default=False)
+    int | None,
+    typer.Option("--batch", help="Networks that nsga2-surrogate asks for at a time [default: 8].", show_default=False),
 ]
 AsyncOption = Annotated[
     bool,

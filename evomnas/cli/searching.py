@@ -227,7 +227,11 @@ def _finish(finished: Run) -> None:
     typer.echo(f"\nReport:  {report_path}")
     if front and not isinstance(finished.definition, TableDefinition):
         typer.echo(f"Look:    evomnas describe {front[-1].evaluation.architecture.id} --run {finished.argument}")
-    more = finished.manifest["budget"] * (1 if finished.manifest["status"] == "out of time" else 2)
+    manifest = finished.manifest
+    if manifest["status"] == "finished" and manifest["evaluations"] < manifest["budget"]:
+        typer.echo("There is nothing more to ask for: a larger budget would change nothing.")
+        return
+    more = manifest["budget"] * (1 if manifest["status"] == "out of time" else 2)
     typer.echo(f"Go on:   evomnas resume {finished.argument} --budget {more}")
 
 

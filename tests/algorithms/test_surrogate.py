@@ -185,11 +185,33 @@ def test_the_first_batch_takes_both_ends_and_one_of_each_band_of_costs():
     rows = first_batch(candidates, costs, 10, rng)
     assert len(set(rows.tolist())) == 10
     order = np.argsort(np.argsort(costs, kind="stable"))
-    assert {0, len(costs) - 1} <= set(order[rows])
-    assert sorted(np.floor(np.sort(order[rows][2:]) / len(costs) * 8).astype(int)) == list(range(8))
+    inner = set(order[rows]) - {0, len(costs) - 1}
+    assert len(inner) == 8  # all but the two ends
+    assert sorted(place * 8 // len(costs) for place in inner) == list(range(8))
     # Random networks alone do not reach that far: mixes with the smallest and the largest choices do.
     drawn = Describer(SPACE)(np.array([SPACE.draw(rng) for _ in range(len(costs))])).sizes[:, 0]
     assert np.ptp(costs) > np.ptp(drawn)
+
+
+def test_a_first_batch_begins_with_the_reference_network_and_its_start_covers_the_costs():
+    middles = []
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        candidates = first_candidates(Describer(SPACE), rng)
+        costs = candidates.sizes[:, 0]
+        rows = first_batch(candidates, costs, 10, rng, SPACE.mobilenet_v2())
+        assert candidates.networks[rows[0]] == SPACE.mobilenet_v2()
+        assert len(set(rows.tolist())) == 10
+        middles.append(np.mean(costs[rows[1:4]]) - np.mean(costs[rows[7:]]))
+    assert min(middles) < 0 < max(middles)
+
+
+def test_a_table_that_lacks_most_networks_is_searched_among_those_that_it_has():
+    genomes = GRID[::12]
+    space = TabularSpace([["0", "1", "2"]] * 6, genomes, 0)
+    asked = NSGA2Surrogate(space, 1).ask()
+    assert len(asked) == 10
+    assert {one.tobytes() for one in asked} <= {one.tobytes() for one in genomes}
 
 
 def test_a_first_batch_without_costs_takes_distinct_networks():
