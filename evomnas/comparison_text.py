@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from evomnas.comparison import LIMITS, SHARES, Comparison, Group, Reached
 from evomnas.definition import AnyDefinition, TableDefinition
-from evomnas.presentation import cost_said, quality_said
+from evomnas.presentation import cost_said, quality_said, share_said
 from evomnas.significance import LEVEL, Pair
 from evomnas.traces import Trace
 
@@ -73,7 +73,8 @@ def _median(group: Group) -> str:
 
 
 def _share(comparison: Comparison, group: Group) -> str:
-    return f", {group.median / comparison.best_known:.1%} of the true front's" if comparison.complete else ""
+    share = share_said(group.median / comparison.best_known)
+    return f", {share} of the true front's" if comparison.complete else ""
 
 
 def p_said(p: float) -> str:

@@ -97,11 +97,11 @@ def headline(run: Run, results: Sequence[Result]) -> str:
         text += f"the {names[1]} {said(run, last)}; "
     text += _gain(run, results, front)
     share = run.true_share()
-    of_true = "" if share is None else f", {_share(share)} of the true front's"
+    of_true = "" if share is None else f", {share_said(share)} of the true front's"
     return f"{text}hypervolume {run.manifest['hypervolume']:.3f}{of_true}; {work}."
 
 
-def _share(value: float) -> str:
+def share_said(value: float) -> str:
     """A share that is not whole is never said to be."""
     return "more than 99.9%" if 0.9995 <= value < 1 else f"{value:.1%}"
 
