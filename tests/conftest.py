@@ -53,7 +53,7 @@ def finished_run(tiny, tmp_path_factory):
     from evomnas.loop import search
     from evomnas.report import write_report
 
-    run = search(tiny, budget=24, seed=3, out=tmp_path_factory.mktemp("finished") / "run", workers=0)
+    run = search(tiny, "nsga2", budget=24, seed=3, out=tmp_path_factory.mktemp("finished") / "run", workers=0)
     write_report(run)
     return run
 

@@ -248,7 +248,7 @@ def wrong(tmp_path):
         (["run", "--out", "x" * 300], "choose another with --out DIR"),
         (["run", "--out", "run", "--archive", "run/a.sqlite"], "would lie in the run's own folder"),
         (["run", "--candidate-time", "9999999999999h"], "at most 10000h"),
-        (["run", "--candidate-memory", "1"], "at least 1.5 GiB, got 1"),
+        (["run", "--candidate-memory", "1"], "at least 1.5 GiB, most of which a worker process takes"),
         (["run", "--archive", "FOREIGN/file"], "name another file with --archive"),
         (["run", "--executor", "ray", "--ray-address", "127.0.0.1:1"], "no Ray cluster answers at 127.0.0.1:1"),
         (["run", "--executor", "ray", "--workers", "2"], "on GPUs with --candidate-gpus 1"),

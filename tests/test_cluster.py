@@ -72,7 +72,7 @@ def test_a_search_on_a_cluster_is_the_search_on_this_machine(nodes, tiny, finish
     with sqlite3.connect(tmp_path / "evomnas.sqlite") as archive, sqlite3.connect(finished_run.archive.path) as known:
         known.backup(archive)
         archive.execute("DELETE FROM trainings WHERE rowid % 4 = 0")  # not latencies: those never come out alike
-    run = search(tiny, budget=24, seed=3, out=tmp_path / "run", workers=Cluster(nodes.address))
+    run = search(tiny, "nsga2", budget=24, seed=3, out=tmp_path / "run", workers=Cluster(nodes.address))
     assert [result.to_dict() for result in run.results()] == [result.to_dict() for result in finished_run.results()]
 
 

@@ -101,7 +101,9 @@ def test_no_minute_goes_into_a_network_that_cannot_count(tiny_file, tmp_path, mo
     shape = {"classes": 10, "channels": 1, "resolution": 8}
     space = load_definition(tiny_file).space
     limit = count(space.mobilenet_v2(), **shape).params
-    run = search(tiny_file, overrides=[f"constraints.max_params={limit}"], budget=6, seed=1, out=tmp_path / "run")
+    run = search(
+        tiny_file, "nsga2", overrides=[f"constraints.max_params={limit}"], budget=6, seed=1, out=tmp_path / "run"
+    )
     assert len(trained) == 6 == sum(measured)
     assert all(count(one, **shape).params <= limit for one in trained)
     rows = [result.to_dict() for result in run.results()]
@@ -111,12 +113,12 @@ def test_no_minute_goes_into_a_network_that_cannot_count(tiny_file, tmp_path, mo
 
 
 def test_a_network_beyond_the_latency_limit_is_measured_and_not_trained(tiny_file, tmp_path, monkeypatch):
-    free = search(tiny_file, budget=20, seed=1, out=tmp_path / "free")
+    free = search(tiny_file, "nsga2", budget=20, seed=1, out=tmp_path / "free")
     latencies = {str(r.evaluation.architecture): r.to_dict()["latency_ms"] for r in free.results()}
     limit = sorted(latencies.values())[10]
     monkeypatch.setattr(ProxyTask, "train", lambda *_: pytest.fail("was trained"))
     overrides = [f"constraints.max_latency_ms={limit}"]
-    run = search(tiny_file, overrides=overrides, budget=11, seed=1, out=tmp_path / "run")
+    run = search(tiny_file, "nsga2", overrides=overrides, budget=11, seed=1, out=tmp_path / "run")
     assert [r.evaluation.status for r in run.results()][:20].count("ok") == 11
     assert max(r.evaluation.losses[1] for r in run.results() if r.evaluation.losses) <= limit
 

@@ -167,7 +167,7 @@ def test_a_search_tells_after_its_generations(tabular_file, tmp_path, monkeypatc
         told.append(run.manifest["evaluations"])
         assert (run.folder / "front.csv").is_file()
 
-    run = loop.search(tabular_file, budget=40, seed=1, out=tmp_path / "run", on_generation=on_generation)
+    run = loop.search(tabular_file, "nsga2", budget=40, seed=1, out=tmp_path / "run", on_generation=on_generation)
     assert told == [19, 39]  # the third generation is cut off by the budget
     records = run.archive.generations(run.record.id)
     assert [record.generation for record in records] == [0, 1]
@@ -189,7 +189,7 @@ def test_a_search_keeps_its_report_up_to_date(tabular_file, tmp_path, monkeypatc
         live(run)
         pages.append((run.folder / "report.html").read_text())
 
-    loop.search(tabular_file, budget=40, seed=1, out=tmp_path / "run", on_generation=on_generation)
+    loop.search(tabular_file, "nsga2", budget=40, seed=1, out=tmp_path / "run", on_generation=on_generation)
     assert ["The search goes on: 19 of 40" in pages[0], "The search goes on: 39 of 40" in pages[1]] == [True, True]
 
 
