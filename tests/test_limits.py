@@ -101,7 +101,8 @@ def test_no_minute_goes_into_a_network_that_cannot_count(tiny_file, tmp_path, mo
     shape = {"classes": 10, "channels": 1, "resolution": 8}
     space = load_definition(tiny_file).space
     limit = count(space.mobilenet_v2(), **shape).params
-    run = search(
+    overrides = [f"constraints.max_params={limit}"]
+    run = search(tiny_file, "nsga2", overrides=overrides, budget=6, seed=1, out=tmp_path / "run")
         tiny_file, "nsga2", overrides=[f"constraints.max_params={limit}"], budget=6, seed=1, out=tmp_path / "run"
     )
     assert len(trained) == 6 == sum(measured)
