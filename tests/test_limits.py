@@ -103,8 +103,6 @@ def test_no_minute_goes_into_a_network_that_cannot_count(tiny_file, tmp_path, mo
     limit = count(space.mobilenet_v2(), **shape).params
     overrides = [f"constraints.max_params={limit}"]
     run = search(tiny_file, "nsga2", overrides=overrides, budget=6, seed=1, out=tmp_path / "run")
-        tiny_file, "nsga2", overrides=[f"constraints.max_params={limit}"], budget=6, seed=1, out=tmp_path / "run"
-    )
     assert len(trained) == 6 == sum(measured)
     assert all(count(one, **shape).params <= limit for one in trained)
     rows = [result.to_dict() for result in run.results()]
