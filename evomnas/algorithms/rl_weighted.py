@@ -24,8 +24,8 @@ class RLWeighted(AskAndTell):
     """
 
     explanations: ClassVar[Mapping[str, str]] = {
-        "reward": "The mean reward of the networks that were sampled.",
-        "entropy": "How open the controller's choices still are, per gene: the more it has learnt, the lower.",
+        "reward": "the mean reward of the networks that were sampled.",
+        "entropy": "how open the controller's choices still are, per gene: the more it has learnt, the lower.",
     }
 
     def __init__(

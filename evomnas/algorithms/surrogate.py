@@ -44,9 +44,9 @@ class NSGA2Surrogate(AskAndTell):
 
     steady = True
     explanations: ClassVar[Mapping[str, str]] = {
-        "tau": "How well the predictors ranked the networks before a batch was chosen, each without being shown it "
+        "tau": "how well the predictors ranked the networks before a batch was chosen, each without being shown it "
         "(Kendall's tau: 1 where all pairs are right, 0 by chance; a little too high, as they are weighed by it).",
-        "batch": "Where the networks of each batch came from: the first one, which covers the range of costs; chosen "
+        "batch": "where the networks of each batch came from: the first one, which covers the range of costs; chosen "
         "among predicted ones; drawn at random.",
     }
     first = FIRST  # benchmarks/search_quality.py tries others of these
