@@ -98,7 +98,8 @@ def history(run: Run, results: Sequence[Result]) -> History:
     generations: list[Generation] = []
     evaluated, last = 0, max(by_generation, default=0)
     # The budget may end within the last generation, which is told and recorded when the run goes on.
-    end = float(run.manifest["seconds"]["total"]) if run.manifest["status"] == "finished" else None
+    ended_within = run.manifest["status"] == "finished" and all(one in records for one in by_generation if one != last)
+    end = float(run.manifest["seconds"]["total"]) if ended_within else None
     for number in sorted(by_generation):
         members = by_generation[number]
         evaluated += sum(one.evaluation.ended for one in members)

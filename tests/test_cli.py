@@ -217,6 +217,13 @@ def test_run_ends_with_the_front_the_report_and_the_next_command(tiny_file, tmp_
     assert json.loads((folder / "run.json").read_text())["evaluations"] == 6
 
 
+def test_a_search_that_has_nothing_more_to_ask_for_says_so(tabular_file, tmp_path):
+    done = evomnas("run", tabular_file, "--algo", "random", "--budget", 300, cwd=tmp_path)  # of 243 networks
+    assert done.returncode == 0, done.stderr
+    assert "nothing more to ask for: a larger budget would change nothing" in done.stdout
+    assert "Go on:" not in done.stdout
+
+
 def wrong(tmp_path):
     foreign = tmp_path / "foreign"
     foreign.mkdir()

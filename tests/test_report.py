@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 from evomnas.cli.results import app
 from evomnas.definition import load_definition, validate_definition
 from evomnas.errors import InputError
+from evomnas.history import Generation, History, history
 from evomnas.loop import search
 from evomnas.presentation import duration, headline
 from evomnas.report import LiveReport, write_report
@@ -208,7 +209,6 @@ def test_an_interrupted_search_leaves_no_page_that_waits(shown_run, tmp_path, ca
 
 
 def test_the_controller_s_reward_and_entropy_are_kept(tabular_file, tmp_path):
-    from evomnas.history import history
     from evomnas.loop import search
 
     run = search(tabular_file, "rl-weighted", options={"target_ms": [1.0, 2.0]}, budget=60, out=tmp_path / "run")
@@ -221,8 +221,16 @@ def test_the_controller_s_reward_and_entropy_are_kept(tabular_file, tmp_path):
     assert "entropy by generation" in write_report(run).read_text()
 
 
+def test_predictors_are_explained_and_the_generation_that_the_budget_ends_has_its_time(tabular_file, tmp_path):
+    run = search(tabular_file, budget=30, out=tmp_path / "run")
+    assert "Tau: how well the predictors ranked the networks" in write_report(run).read_text()
+    past = history(run, run.results())
+    assert [one.evaluated for one in past.generations] == [10, 18, 26, 30]
+    assert past.generations[-1].seconds == run.manifest["seconds"]["total"]
+    assert "tau (error)" in past.generations[-2].metrics
+
+
 def test_history_counts_what_was_asked(shown_run):
-    from evomnas.history import history
     from evomnas.pareto import hypervolume
 
     results = shown_run.results()
@@ -237,7 +245,6 @@ def test_history_counts_what_was_asked(shown_run):
 
 
 def test_generations_of_an_interrupted_clock_never_run_backwards(shown_run):
-    from evomnas.history import Generation, History
 
     rows = [
         Generation(n, 1, 1, 0, 0, 0, n + 1, 0.5, 0.1 * n, seconds, {})
@@ -348,7 +355,6 @@ def test_durations_are_said_as_people_do(seconds, text):
 
 
 def test_a_run_of_an_older_version_has_a_report_without_times(shown_run, tmp_path):
-    from evomnas.history import history
 
     run = copy.copy(shown_run)
     run.archive = copy.copy(shown_run.archive)

@@ -70,7 +70,7 @@ def test_the_folder_says_what_was_done(finished_run):
 
 def test_the_same_seed_with_the_archive_at_hand_gives_the_same_run_without_training(finished_run, tiny, monkeypatch):
     monkeypatch.setattr(ProxyTask, "train", lambda *_: pytest.fail("was trained again"))
-    again = search(tiny, budget=24, seed=3, out=finished_run.folder.parent / "again", workers=0)
+    again = search(tiny, "nsga2", budget=24, seed=3, out=finished_run.folder.parent / "again", workers=0)
     assert sequence(again) == sequence(finished_run)
     assert [r.to_dict() for r in again.front()] == [r.to_dict() for r in finished_run.front()]
     assert again.manifest["hypervolume"] == finished_run.manifest["hypervolume"]
@@ -122,7 +122,7 @@ def test_an_interrupted_run_resumes_to_the_run_that_nobody_disturbed(job, tiny, 
     else:
         monkeypatch.setattr(local, "compare", interrupted_compare)
     with pytest.raises(Interrupt, match="stop here"):
-        search(tiny, budget=8, seed=3, out=tmp_path / "run", workers=0)
+        search(tiny, "nsga2", budget=8, seed=3, out=tmp_path / "run", workers=0)
     monkeypatch.undo()
     manifest = json.loads((tmp_path / "run" / "run.json").read_text())
     assert manifest["status"] == "interrupted"
