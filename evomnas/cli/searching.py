@@ -331,6 +331,9 @@ def _facts(progress: Progress, elapsed: float, evaluated: int) -> str:
     reused = f", {progress.reused} from the archive" if progress.reused else ""
     tau = progress.metrics.get("tau (error)")
     ranked = "" if tau is None else f", predictors' tau {tau:.2f}"
+    batch = {name: count for name, count in progress.metrics.items() if name.startswith("batch (")}
+    if ranked and batch:
+        ranked += f", {batch.get('batch (predicted)', 0):.0f} of {sum(batch.values()):.0f} predicted"
     remaining = "" if left is None else f", {_clock(left)} left"
     return f"{best}hypervolume {progress.hypervolume:.3f}{ranked}{failed}{cut}{reused}, {_clock(elapsed)}{remaining}"
 
