@@ -3,6 +3,7 @@
 Where things are:
 
 - `architecture`, `space`, `zoo`: what a network is, which can be searched, which are published.
+- `defaults`: what nobody needs to say.
 - `definition`: the problem file; `evomnas.problems` holds the built-in ones.
 - `network`, `weights`, `cost`: from an architecture to a torch module, published weights, parameters, MACs.
 - `counting`, `limits`: the same counts in closed form; what a network may have at most.

@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from evomnas import registry
+from evomnas import defaults, registry
 from evomnas.algorithms import option_names
 from evomnas.archive import Archive
 from evomnas.comparison import Comparison, compare
@@ -38,7 +38,6 @@ from evomnas.runs import MANIFEST, Run, write_atomically
 from evomnas.traces import differences, facts
 
 ALGORITHMS = ("nsga2-surrogate", "nsga2", "rl-weighted", "evo-weighted", "random")
-SEEDS = 6  # so many runs of five algorithms can be told from chance
 MOST_SEEDS = 1000
 
 
@@ -77,8 +76,8 @@ def benchmark(
     problem: str | Path | AnyDefinition = "digits",
     algorithms: Sequence[str] = ALGORITHMS,
     *,
-    seeds: int = SEEDS,
-    budget: int = 64,
+    seeds: int = defaults.SEEDS,
+    budget: int = defaults.BUDGET,
     options: Mapping[str, Any] | None = None,
     overrides: Sequence[str] = (),
     out: Path | str | None = None,

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evomnas.archive import Archive
+from evomnas.defaults import BUDGET
 from evomnas.definition import AnyDefinition, TableDefinition
 from evomnas.errors import InputError
 from evomnas.evaluation import Evaluation, Training
@@ -20,7 +21,7 @@ from evomnas.evaluator import open_evaluator
 from evomnas.machine import usable_cores
 
 NETWORKS = 10
-GENERATION = 20  # networks that are trained before the next ones are known
+GENERATION = 8  # networks that are trained before the next ones are known: a batch of the default algorithm
 REPLICATES = 200
 DRAWN = 2000  # at most so many networks; longer searches are as many times as long
 REPORT_BYTES = 5 * 2**20
@@ -54,7 +55,7 @@ class Estimate:
 
 def estimate(
     definition: AnyDefinition,
-    budget: int = 64,
+    budget: int = BUDGET,
     workers: int = 0,
     device: str = "auto",
     on_progress: Callable[[str], None] = lambda phase: None,

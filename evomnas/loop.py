@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from evomnas import defaults
 from evomnas.algorithms import make_algorithm, option_defaults
 from evomnas.archive import Archive
 from evomnas.clock import Clock
@@ -15,7 +16,6 @@ from evomnas.errors import EverythingFailed, InputError
 from evomnas.evaluator import AnyEvaluator, open_evaluator
 from evomnas.executors import CandidateLimits, Workers
 from evomnas.generations import Generations, OnGeneration, OnProgress, Progress, TimeUp
-from evomnas.registry import DEFAULT_ALGORITHM
 from evomnas.runs import Manner, Run, check_free, check_place
 from evomnas.steady import Steady, check_steady
 
@@ -25,11 +25,11 @@ ARCHIVE = "evomnas.sqlite"
 
 def search(
     problem: str | Path | AnyDefinition = "digits",
-    algorithm: str = DEFAULT_ALGORITHM,
+    algorithm: str = defaults.ALGORITHM,
     *,
     options: Mapping[str, Any] | None = None,
     overrides: Sequence[str] = (),
-    budget: int = 64,
+    budget: int = defaults.BUDGET,
     seed: int = 1,
     out: Path | str | None = None,
     archive: Path | str | None = None,
@@ -117,9 +117,9 @@ def settled_options(evaluator: AnyEvaluator, algorithm: str, options: Mapping[st
 
     Where it wants a target and none is given, that is the reference network's cost.
     """
-    defaults = option_defaults(algorithm)
-    target = {"target_ms": evaluator.reference_cost()} if "target_ms" in defaults and "target_ms" not in options else {}
-    given = {name: value for name, value in options.items() if value != defaults[name]}
+    usual = option_defaults(algorithm)
+    target = {"target_ms": evaluator.reference_cost()} if "target_ms" in usual and "target_ms" not in options else {}
+    given = {name: value for name, value in options.items() if value != usual[name]}
     return target | given
 
 
@@ -192,9 +192,8 @@ def archive_path(archive: Path | str | None, folder: Path) -> Path:
 
 def check_options(definition: AnyDefinition, algorithm: str, options: Mapping[str, Any]) -> None:
     """Raise InputError where an algorithm lacks an option or a value is wrong."""
-    target = (
-        {"target_ms": 1.0} if "target_ms" in option_defaults(algorithm) else {}
-    )  # the right one is known when the device is
+    # A target's default is known when the device is.
+    target = {"target_ms": 1.0} if "target_ms" in option_defaults(algorithm) else {}
     make_algorithm(algorithm, definition.space, 0, target | dict(options))
 
 

@@ -11,8 +11,6 @@ from typing import Any
 
 from evomnas.errors import unknown
 
-DEFAULT_ALGORITHM = "nsga2-surrogate"  # docs/algorithms.md has the searches that it was chosen by
-
 
 def available(group: str) -> dict[str, EntryPoint]:
     """The entry points of `evomnas.<group>`, by name, in alphabetic order. Nothing is imported."""

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
 from markupsafe import Markup
 
-from evomnas import facts, registry
+from evomnas import facts
 from evomnas.architecture import Architecture
 from evomnas.history import history
 from evomnas.pages import svg, write_page
@@ -112,24 +112,18 @@ def _preferred(found: Preferences, networks: int) -> str:
 
 def _how_it_went(run: Run, results: Sequence[Result]) -> dict[str, Any]:
     past = history(run, results)
+    series, explanations = past.series(), run.manifest.get("explanations", {})
     over_time = hypervolume_over_time_figure(past)
     return {
         "search": list(filter(None, (*facts.search_says(run, past), cut_line(run, results), reuse_line(run)))),
         "over_evaluations": svg(hypervolume_figure(past)),
         "over_time": None if over_time is None else svg(over_time),
-        "metrics": [(name, svg(metric_figure(name, lines))) for name, lines in past.series().items()],
-        "explained": {name: text for name, text in _explanations(run).items() if name in past.series()},
+        "metrics": [(name, svg(metric_figure(name, lines))) for name, lines in series.items()],
+        "explained": [(name, explanations[name]) for name in series if name in explanations],
         "generations": facts.generation_rows(run, past),
         "cut": facts.cut_rows(run, results),
         "failed": failures(results),
     }
-
-
-def _explanations(run: Run) -> Mapping[str, str]:
-    """What an algorithm's figures show; nothing where it says nothing, or is not installed here."""
-    point = registry.available("algorithms").get(run.record.algorithm)
-    found: Mapping[str, str] = {} if point is None else getattr(point.load(), "explanations", {})
-    return found
 
 
 def _trust(run: Run, results: Sequence[Result]) -> dict[str, Any]:

@@ -322,7 +322,9 @@ def _check_manifest(manifest: dict[str, Any]) -> None:
         "problem": str, "algorithm": str, "seed": int, "budget": int, "evaluations": int, "hypervolume": (int, float),
         "status": str, "run": str, "seconds": dict, "data": dict, "definition": dict, "versions": dict, "machine": dict,
     }  # fmt: skip
-    kinds |= {name: kind for name, kind in (("goals", list), ("true_front", dict)) if name in manifest}
+    kinds |= {
+        name: kind for name, kind in (("goals", list), ("true_front", dict), ("explanations", dict)) if name in manifest
+    }
     for name, kind in kinds.items():
         if not isinstance(manifest[name], kind):
             raise TypeError(f"{name} is {manifest[name]!r}")

@@ -245,7 +245,6 @@ def test_history_counts_what_was_asked(shown_run):
 
 
 def test_generations_of_an_interrupted_clock_never_run_backwards(shown_run):
-
     rows = [
         Generation(n, 1, 1, 0, 0, 0, n + 1, 0.5, 0.1 * n, seconds, {})
         for n, seconds in enumerate((5.0, 3.0, None, 9.0))
@@ -355,7 +354,6 @@ def test_durations_are_said_as_people_do(seconds, text):
 
 
 def test_a_run_of_an_older_version_has_a_report_without_times(shown_run, tmp_path):
-
     run = copy.copy(shown_run)
     run.archive = copy.copy(shown_run.archive)
     run.archive.generations = lambda identity: []

@@ -288,6 +288,7 @@ def test_what_a_killed_process_left_of_a_file_is_no_content_and_goes(tiny, tabul
         {"budget": -1},
         {"goals": 5},
         {"true_front": 3},
+        {"explanations": "of nothing"},
         {"seconds": dict.fromkeys(("total", "training", "latency", "algorithm", "other"), math.nan)},
     ],
 )

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from evomnas import defaults
 from evomnas.cli.app import Terminated, app, debugging, reported
 from evomnas.cli.options import (
     AlphaOption,
@@ -74,8 +75,10 @@ def benchmark(
             show_default=False,
         ),
     ] = None,
-    seeds: Annotated[int, typer.Option("--seeds", help="Runs of each algorithm, with the seeds 1, 2, ...")] = 6,
-    budget: BudgetOption = 64,
+    seeds: Annotated[
+        int, typer.Option("--seeds", help="Runs of each algorithm, with the seeds 1, 2, ...")
+    ] = defaults.SEEDS,
+    budget: BudgetOption = defaults.BUDGET,
     workers: WorkersOption = None,
     settings: SettingsOption = None,
     out: Annotated[

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from evomnas import defaults
 from evomnas.cli.app import RunArgument, app, debugging, interrupted, reported
 from evomnas.cli.options import (
     AlphaOption,
@@ -45,7 +46,6 @@ from evomnas.cli.options import (
 )
 from evomnas.cli.tables import LINE_EVERY_S, PlainFormat, print_results, working
 from evomnas.errors import InputError
-from evomnas.registry import DEFAULT_ALGORITHM
 
 if TYPE_CHECKING:  # imported where they are used, so that --help does not wait for torch
     from rich.progress import TaskID
@@ -61,8 +61,8 @@ def run(
     problem: Annotated[str, typer.Argument(help="A built-in problem or a .toml file.")] = "digits",
     algo: Annotated[
         str, typer.Option("--algo", help="Search algorithm; evomnas algorithms lists them.")
-    ] = DEFAULT_ALGORITHM,
-    budget: BudgetOption = 64,
+    ] = defaults.ALGORITHM,
+    budget: BudgetOption = defaults.BUDGET,
     time_limit: TimeOption = None,
     seed: Annotated[int, typer.Option("--seed", help="Of the algorithm.")] = 1,
     workers: WorkersOption = None,
@@ -164,7 +164,7 @@ def _workers(
 @reported
 def estimate(
     problem: Annotated[str, typer.Argument(help="A built-in problem or a .toml file.")] = "digits",
-    budget: BudgetOption = 64,
+    budget: BudgetOption = defaults.BUDGET,
     workers: WorkersOption = None,
     settings: SettingsOption = None,
     device: DeviceOption = "auto",
