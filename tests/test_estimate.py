@@ -11,11 +11,11 @@ from evomnas.estimate import NETWORKS, _search_seconds, estimate
 from evomnas.presentation import estimate_lines
 
 
-def test_equal_trainings_take_as_many_rounds_as_workers_need_for_a_generation():
-    """64 networks are generations of 20, 20, 20 and 4; three workers need 7, 7, 7 and 2 rounds of 2 s."""
-    seconds = _search_seconds(np.full(5, 2.0), latency=0.5, startup=10.0, budget=64, workers=3)
-    assert seconds == pytest.approx((10 + 0.5 * 64 + 2.0 * 23,) * 3)
-    assert _search_seconds(np.full(5, 2.0), 0.5, 10.0, 64, 1) == pytest.approx((10 + 32 + 128,) * 3)
+def test_equal_trainings_take_as_many_rounds_as_workers_need_for_a_batch():
+    """60 networks are seven batches of 8 and one of 4; three workers need seven times 3 and then 2 rounds of 2 s."""
+    seconds = _search_seconds(np.full(5, 2.0), latency=0.5, startup=10.0, budget=60, workers=3)
+    assert seconds == pytest.approx((10 + 0.5 * 60 + 2.0 * 23,) * 3)
+    assert _search_seconds(np.full(5, 2.0), 0.5, 10.0, 60, 1) == pytest.approx((10 + 30 + 120,) * 3)
 
 
 def test_spread_trainings_give_an_interval_around_their_mean():
