@@ -48,8 +48,13 @@ def _layer(block: Block, inputs: int, side: int, after: int) -> Counts:
     return gate + expand + depthwise + _convolution(wide, block.filters, 1, after)
 
 
+def count_stem(filters: int, channels: int, side: int) -> Counts:
+    """The stem, whose output has `side` pixels."""
+    return _convolution(channels, filters, 3, side)
+
+
 @lru_cache(maxsize=100_000)  # a search counts thousands of networks of the same blocks
-def _block(block: Block, inputs: int, side: int) -> Counts:
+def count_block(block: Block, inputs: int, side: int) -> Counts:
     """All layers of a block that is given `side` pixels."""
     after = -(-side // block.stride)
     total = _layer(block, inputs, side, after)
@@ -58,19 +63,19 @@ def _block(block: Block, inputs: int, side: int) -> Counts:
     return total
 
 
-def _tail(last: int, head: int, classes: int, final: int) -> Counts:
-    """Head and classifier."""
-    return _convolution(last, head, 1, final) + Counts(head * classes + classes, head * classes)
+def count_tail(last: int, head: int, classes: int, side: int) -> Counts:
+    """Head and classifier behind `last` filters and `side` pixels."""
+    return _convolution(last, head, 1, side) + Counts(head * classes + classes, head * classes)
 
 
 def count_parts(architecture: Architecture, classes: int, channels: int, resolution: int) -> list[Counts]:
     """What each part of a network has: the stem, each block, head and classifier together."""
     side = -(-resolution // architecture.stem_stride)
-    inputs, parts = architecture.stem, [_convolution(channels, architecture.stem, 3, side)]
+    inputs, parts = architecture.stem, [count_stem(architecture.stem, channels, side)]
     for block in architecture.blocks:
-        parts.append(_block(block, inputs, side))
+        parts.append(count_block(block, inputs, side))
         inputs, side = block.filters, -(-side // block.stride)
-    return [*parts, _tail(inputs, architecture.head, classes, side)]
+    return [*parts, count_tail(inputs, architecture.head, classes, side)]
 
 
 def count(architecture: Architecture, classes: int, channels: int, resolution: int) -> Counts:
@@ -93,13 +98,13 @@ def smallest(
         after: dict[int, tuple[int, list[int]]] = {}
         for inputs, (least, genes) in best.items():
             for block, block_genes in space.blocks_behind(number, inputs):
-                total = least + quantity(_block(block, inputs, side))
+                total = least + quantity(count_block(block, inputs, side))
                 if block.filters not in after or total < after[block.filters][0]:
                     after[block.filters] = total, [*genes, *block_genes]
         best, side = after, -(-side // stride)
 
     def whole(last: int) -> int:
-        ends = _convolution(channels, stem, 3, first) + _tail(last, space.head, classes, side)
+        ends = count_stem(stem, channels, first) + count_tail(last, space.head, classes, side)
         return best[last][0] + quantity(ends)
 
     return space.decode(np.array(best[min(best, key=whole)][1]))

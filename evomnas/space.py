@@ -207,7 +207,7 @@ class SearchSpace:
     @property
     def networks(self) -> int:
         """Number of distinct networks, at most `genomes`."""
-        return self._ways[0][self._stem]
+        return self._ways[0][self.stem_filters]
 
     @cached_property
     def _operations(self) -> list[tuple[int, int]]:
@@ -219,12 +219,12 @@ class SearchSpace:
     def _distinct(self) -> list[dict[int, dict[Block, tuple[int, ...]]]]:
         """Per block and channels before it: its distinct blocks, operations aside, with their last four genes."""
         found: list[dict[int, dict[Block, tuple[int, ...]]]] = []
-        widths = {self._stem}
+        widths = {self.stem_filters}
         for number in range(self.blocks):
             _, _, *others = (range(len(choices)) for choices in self.choices(number))
             behind: dict[int, dict[Block, tuple[int, ...]]] = {width: {} for width in widths}
             for width, genes in itertools.product(widths, itertools.product(*others)):
-                behind[width].setdefault(self._block(number, (0, 0, *genes), width), genes)
+                behind[width].setdefault(self.block(number, (0, 0, *genes), width), genes)
             found.append(behind)
             widths = set(self.filter_choices(number))
         return found
@@ -250,17 +250,28 @@ class SearchSpace:
             )
         return ways
 
+    @cached_property
+    def _odds(self) -> list[dict[int, tuple[list[tuple[int, ...]], list[int], NDArray[np.float64]]]]:
+        """Per block and channels before it: its distinct blocks' last four genes, their filters, and summed chances."""
+        odds: list[dict[int, tuple[list[tuple[int, ...]], list[int], NDArray[np.float64]]]] = []
+        for distinct, after in zip(self._distinct, self._ways[1:], strict=True):
+            odds.append({})
+            for width, blocks in distinct.items():
+                filters = [block.filters for block in blocks]
+                total = sum(after[one] for one in filters)
+                summed = np.cumsum([after[one] / total for one in filters])
+                odds[-1][width] = list(blocks.values()), filters, summed / summed[-1]
+        return odds
+
     def draw(self, rng: np.random.Generator) -> NDArray[np.int64]:
         """A genome of shape (n_var,), each distinct network with the same chance; see `_ways`."""
         genome: list[int] = []
-        filters = self._stem
-        for number in range(self.blocks):
-            distinct, after = self._distinct[number][filters], self._ways[number + 1]
-            blocks = list(distinct)
-            total = sum(after[block.filters] for block in blocks)
-            chosen = blocks[rng.choice(len(blocks), p=[after[block.filters] / total for block in blocks])]
-            genome += [*self._operations[rng.integers(len(self._operations))], *distinct[chosen]]
-            filters = chosen.filters
+        width = self.stem_filters
+        for odds in self._odds:
+            genes, filters, summed = odds[width]
+            chosen = int(summed.searchsorted(rng.random(), side="right"))
+            genome += [*self._operations[rng.integers(len(self._operations))], *genes[chosen]]
+            width = filters[chosen]
         return np.array(genome, dtype=np.int64)
 
     def decode(self, genome: Sequence[int] | NDArray[np.integer]) -> Architecture:
@@ -284,14 +295,15 @@ class SearchSpace:
         rows = genes.astype(np.int64).reshape(self.blocks, len(GENES))
         blocks: list[Block] = []
         for number, row in enumerate(rows):
-            blocks.append(self._block(number, row, blocks[-1].filters if blocks else self._stem))
-        return Architecture(self._stem, self.stem_stride, tuple(blocks), self.head)
+            blocks.append(self.block(number, row, blocks[-1].filters if blocks else self.stem_filters))
+        return Architecture(self.stem_filters, self.stem_stride, tuple(blocks), self.head)
 
     @property
-    def _stem(self) -> int:
+    def stem_filters(self) -> int:
+        """Filters of the stem: `stem` times `width`, rounded."""
         return round_filters(self.stem * self.width, self.divisor)
 
-    def _block(self, number: int, genes: Sequence[int] | NDArray[np.int64], in_filters: int) -> Block:
+    def block(self, number: int, genes: Sequence[int] | NDArray[np.int64], in_filters: int) -> Block:
         """The canonical block of six genes behind `in_filters` channels; each is built once, as searches want many."""
         key = number, in_filters, *map(int, genes)
         if key not in self._built:
@@ -328,7 +340,7 @@ class SearchSpace:
             InputError: The architecture is not a point of this space; the message names the place.
         """
         outside = (architecture.stem, architecture.stem_stride, architecture.head)
-        if outside != (self._stem, self.stem_stride, self.head) or len(architecture.blocks) != self.blocks:
+        if outside != (self.stem_filters, self.stem_stride, self.head) or len(architecture.blocks) != self.blocks:
             raise InputError("stem, head or number of blocks differ from the search space's")
         genome, filters = [], architecture.stem
         for number, block in enumerate(architecture.blocks):
@@ -344,18 +356,18 @@ class SearchSpace:
         for gene, field in zip(order, fields, strict=True):
             for value in sizes[gene]:
                 genes[gene] = value
-                candidate = self._block(number, genes, in_filters)
+                candidate = self.block(number, genes, in_filters)
                 if getattr(candidate, field) == getattr(block, field):
                     break
             else:
                 rows = ([*genes[:gene], value, *genes[gene + 1 :]] for value in sizes[gene])
-                candidates = (self._block(number, row, in_filters) for row in rows)
+                candidates = (self.block(number, row, in_filters) for row in rows)
                 allowed = sorted({str(getattr(candidate, field)) for candidate in candidates})
                 raise InputError(
                     f"block {number + 1}: {field} {getattr(block, field)} is not in this search space, "
                     f"which has {', '.join(allowed)}"
                 )
-        if self._block(number, genes, in_filters) != block:
+        if self.block(number, genes, in_filters) != block:
             raise InputError(f"block {number + 1}: stride {block.stride} is not {self.strides[number]}")
         return genes
 
@@ -378,7 +390,7 @@ class SearchSpace:
                 zip(self.filters, self.layers, self.strides, strict=True)
             )
         )
-        return Architecture(self._stem, self.stem_stride, blocks, self.head)
+        return Architecture(self.stem_filters, self.stem_stride, blocks, self.head)
 
     def neighbours(self, architecture: Architecture) -> list[Architecture]:
         """The other architectures that differ from one of this space's by one gene."""

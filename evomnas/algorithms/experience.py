@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from typing import Any
 
 import numpy as np
@@ -30,7 +30,7 @@ class Experience:
         self._error, self._cost = (Blend(*(kind() for kind in predictors)) for _ in range(2))
         self._told = self._costed = describe(np.zeros((0, len(describe.space.gene_sizes)), dtype=np.int64))
         self._errors, self._log_costs = np.zeros(0), np.zeros(0)  # infinite where there is no result; of the costed
-        self._known: dict[object, float] = {}  # logarithms of costs by network; infinite where it is ruled out
+        self._known: dict[Hashable, float] = {}  # logarithms of costs by key; infinite where it is ruled out
         self._classifiers: list[Any] = []  # of networks with and without a result, as soon as there are both
         self._error_is_fresh = self._cost_is_fresh = False  # whether the predictors have learnt from all
 
@@ -55,9 +55,9 @@ class Experience:
 
     def weigh(self, networks: Described, costs: Floats) -> None:
         """Take in costs of networks, shape (n,); infinite where a network fails or is beyond a limit."""
-        new = np.array([one not in self._known for one in networks.networks], dtype=bool)
+        new = np.array([one not in self._known for one in networks.keys], dtype=bool)
         logs = np.log(np.maximum(costs, np.finfo(float).tiny))
-        self._known |= dict(zip(networks.networks, logs.tolist(), strict=True))
+        self._known |= dict(zip(networks.keys, logs.tolist(), strict=True))
         learnt = np.flatnonzero(new & np.isfinite(logs))[: max(0, MOST - len(self._costed))]
         if len(learnt):
             self._costed, self._log_costs = (
@@ -68,7 +68,7 @@ class Experience:
 
     def costs(self, networks: Described) -> Floats:
         """Logarithms of costs, shape (n,): NaN where one is unknown, infinite where a network is ruled out."""
-        return np.array([self._known.get(one, np.nan) for one in networks.networks], dtype=np.float64)
+        return np.array([self._known.get(one, np.nan) for one in networks.keys], dtype=np.float64)
 
     def front(self) -> Front:
         """The results' staircase of logarithms."""

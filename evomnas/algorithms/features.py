@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Container, Sequence
+from collections.abc import Container, Hashable, Iterator
 from dataclasses import dataclass
-from math import log, prod
-from typing import Any
+from math import prod
 
 import numpy as np
 from numpy.typing import NDArray
 
-from evomnas.architecture import Architecture
-from evomnas.counting import count
+from evomnas.counting import count_block, count_stem, count_tail
 from evomnas.space import GENES, Genomes, SearchSpace, Space
 
 SIZES = 5
@@ -25,7 +23,7 @@ class Described:
 
     Attributes:
         genomes: Shape (n, n_var).
-        networks: What they decode to.
+        keys: Each network's own, the same for all genomes of one network.
         one_hot: Shape (n, choices), the same for genomes of one network.
         sizes: In a `SearchSpace` logarithms of MACs, parameters, layers, and 1 + layers with squeeze-and-excite and
             with a skip, shape (n, 5): whole networks', since those of blocks, which are in their genes, predicted no
@@ -33,16 +31,25 @@ class Described:
     """
 
     genomes: Genomes
-    networks: tuple[Any, ...]
+    keys: tuple[Hashable, ...]
     one_hot: NDArray[np.float64]
     sizes: NDArray[np.float64]
 
     def __getitem__(self, rows: NDArray[np.int64]) -> Described:
-        chosen = tuple(self.networks[row] for row in rows)
+        chosen = tuple(self.keys[row] for row in rows)
         return Described(self.genomes[rows], chosen, self.one_hot[rows], self.sizes[rows])
 
     def __len__(self) -> int:
-        return len(self.networks)
+        return len(self.keys)
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """What a block of a `SearchSpace` brings to its network: its canonical genes, as bytes of int64, and its sizes."""
+
+    key: bytes
+    filters: int
+    sizes: tuple[int, ...]
 
 
 class Describer:
@@ -55,27 +62,59 @@ class Describer:
 
     def __init__(self, space: Space) -> None:
         self.space = space
-        self._choices = _choices(space) if isinstance(space, SearchSpace) else None
         # One more where a space is a `SearchSpace`: a canonical block may hold a value that is none of its choices.
-        widths = [int(size) + (self._choices is not None) for size in space.gene_sizes]
+        widths = [int(size) + isinstance(space, SearchSpace) for size in space.gene_sizes]
         self.gene = np.repeat(np.arange(len(widths)), widths)
         self._starts = np.cumsum([0, *widths[:-1]])
+        self._parts: dict[tuple[int, ...], _Part] = {}  # as searches describe many networks of the same blocks
 
-    def __call__(self, genomes: Genomes, networks: Sequence[Any] | None = None) -> Described:
-        """Describe genomes of shape (n, n_var); `networks` are what they decode to, where that is known."""
-        decoded = tuple(map(self.space.decode, genomes)) if networks is None else tuple(networks)
-        codes, sizes = genomes, np.zeros((len(genomes), 0))
+    def __call__(self, genomes: Genomes) -> Described:
+        """Describe genomes of shape (n, n_var)."""
         if isinstance(self.space, SearchSpace):
-            codes = np.array([self._codes(one) for one in decoded], dtype=np.int64).reshape(genomes.shape)
-            sizes = np.array([_sizes(self.space, one) for one in decoded], dtype=np.float64).reshape(-1, SIZES)
-        one_hot = np.zeros((len(genomes), len(self.gene)))
-        np.put_along_axis(one_hot, codes + self._starts, 1.0, axis=1)
-        return Described(genomes, decoded, one_hot, sizes)
+            parts = [part for genome in genomes.tolist() for part in self._parts_of(self.space, genome)]
+            count, blocks = len(genomes), self.space.blocks
+            keys = tuple(
+                b"".join([part.key for part in parts[row : row + blocks]]) for row in range(0, len(parts), blocks)
+            )
+            codes = np.frombuffer(b"".join(keys), dtype=np.int64).reshape(genomes.shape)
+            sizes = np.array([part.sizes for part in parts], dtype=np.float64).reshape(count, blocks, SIZES).sum(axis=1)
+            return Described(genomes, keys, self._one_hot(codes), np.log(sizes))
+        keys = tuple(map(self.space.decode, genomes))
+        return Described(genomes, keys, self._one_hot(genomes), np.zeros((len(genomes), 0)))
 
-    def _codes(self, architecture: Architecture) -> list[int]:
-        assert self._choices is not None
-        values = [getattr(block, name) for block in architecture.blocks for name in GENES]
-        return [known.get(value, len(known)) for known, value in zip(self._choices, values, strict=True)]
+    def key(self, genome: NDArray[np.int64]) -> Hashable:
+        """The key of one network."""
+        return self(genome[None]).keys[0]
+
+    def _one_hot(self, codes: NDArray[np.int64]) -> NDArray[np.float64]:
+        one_hot = np.zeros((len(codes), len(self.gene)))
+        np.put_along_axis(one_hot, codes + self._starts, 1.0, axis=1)
+        return one_hot
+
+    def _parts_of(self, space: SearchSpace, genome: list[int]) -> Iterator[_Part]:
+        filters = space.stem_filters
+        for number in range(space.blocks):
+            place = number, filters, *genome[number * len(GENES) : (number + 1) * len(GENES)]
+            part = self._parts.get(place)
+            if part is None:
+                part = self._parts[place] = _part(space, *place)
+            yield part
+            filters = part.filters
+
+
+def _part(space: SearchSpace, number: int, in_filters: int, *genes: int) -> _Part:
+    block = space.block(number, genes, in_filters)
+    choices = zip(GENES, space.choices(number), strict=True)
+    codes = [one.index(value) if (value := getattr(block, name)) in one else len(one) for name, one in choices]
+    side = LAST_SIDE * prod(space.strides[number:])
+    counts = count_block(block, in_filters, side)
+    layers, skips, first, last = block.layers, block.skip != "none", number == 0, number == space.blocks - 1
+    if first:
+        counts += count_stem(in_filters, 3, side)
+    if last:
+        counts += count_tail(block.filters, space.head, 1, LAST_SIDE)
+    gated, skipping = (first + layers * bool(one) for one in (block.se, skips))
+    return _Part(np.array(codes).tobytes(), block.filters, (counts.macs, counts.params, layers, gated, skipping))
 
 
 def joined(*parts: Described) -> Described:
@@ -83,28 +122,13 @@ def joined(*parts: Described) -> Described:
     genomes, one_hot, sizes = (
         np.concatenate([getattr(one, name) for one in parts]) for name in ("genomes", "one_hot", "sizes")
     )
-    return Described(genomes, tuple(itertools.chain.from_iterable(one.networks for one in parts)), one_hot, sizes)
+    return Described(genomes, tuple(itertools.chain.from_iterable(one.keys for one in parts)), one_hot, sizes)
 
 
 def distinct(described: Described, without: Container[object] = ()) -> Described:
     """Each network once, and none of those in `without`."""
-    first: dict[object, int] = {}
-    for row, network in enumerate(described.networks):
-        if network not in without:
-            first.setdefault(network, row)
+    first: dict[Hashable, int] = {}
+    for row, key in enumerate(described.keys):
+        if key not in without:
+            first.setdefault(key, row)
     return described[np.array(list(first.values()), dtype=np.int64)]
-
-
-def _choices(space: SearchSpace) -> list[dict[object, int]]:
-    """Per gene its values and the first choice that stands for each."""
-    genes = [choices for block in range(space.blocks) for choices in space.choices(block)]
-    return [{value: place for place, value in reversed(list(enumerate(choices)))} for choices in genes]
-
-
-def _sizes(space: SearchSpace, architecture: Architecture) -> list[float]:
-    side = prod(space.strides) * space.stem_stride * LAST_SIDE
-    counts = count(architecture, classes=1, channels=3, resolution=side)
-    layers = sum(block.layers for block in architecture.blocks)
-    gated = sum(block.layers for block in architecture.blocks if block.se)
-    skipping = sum(block.layers for block in architecture.blocks if block.skip != "none")
-    return [log(value) for value in (counts.macs, counts.params, layers, 1 + gated, 1 + skipping)]

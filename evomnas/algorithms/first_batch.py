@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Hashable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,16 +46,16 @@ def first_batch(
     costs: NDArray[np.float64] | None,
     count: int,
     rng: np.random.Generator,
-    reference: Any = None,
+    reference: Hashable = None,
 ) -> NDArray[np.int64]:
     """Rows of `count` candidates (or all): the cheapest, the dearest, and one of each band of costs between them.
 
     Each is as different as possible from those before, of a random few of its band; without `costs`, shape (n,), of
-    any random few. The network `reference`, where it is a candidate, comes first, since people compare with it; the
-    others in any order, so that those which a budget leaves cover the range as well.
+    any random few. The one of the key `reference`, where it is a candidate, comes first, since people compare with it;
+    the others in any order, so that those which a budget leaves cover the range as well.
     """
     order = rng.permutation(len(candidates)) if costs is None else np.argsort(costs, kind="stable")
-    first = [row for row, network in enumerate(candidates.networks) if network == reference]
+    first = [row for row, key in enumerate(candidates.keys) if key == reference]
     chosen = list(dict.fromkeys([*first, *([] if costs is None else (int(order[0]), int(order[-1])))]))
     bands = len(order) if len(order) <= count else max(count - len(chosen), 1)
     for band in np.array_split(order, bands):

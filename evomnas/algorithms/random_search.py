@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Hashable
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from evomnas.algorithms import AskAndTell, Losses
 from evomnas.space import Genomes, Space
@@ -12,11 +14,19 @@ from evomnas.space import Genomes, Space
 BATCH = 20  # as many as a generation of the others
 
 
-def draw_new(space: Space, seen: set[Any], rng: np.random.Generator) -> np.ndarray[Any, np.dtype[np.int64]] | None:
-    """A genome of a network that is not in `seen`, each with the same chance, and adds it there; None if all are."""
+def draw_new(
+    space: Space,
+    seen: set[Any],
+    rng: np.random.Generator,
+    key: Callable[[NDArray[np.int64]], Hashable] | None = None,
+) -> NDArray[np.int64] | None:
+    """A genome of a network that is not in `seen`, each with the same chance, and adds it there; None if all are.
+
+    `seen` holds networks, or what `key` makes of their genomes.
+    """
     while len(seen) < space.networks:
         genome = space.draw(rng)
-        network = space.decode(genome)
+        network = (key or space.decode)(genome)
         if network not in seen:
             seen.add(network)
             return genome

@@ -8,7 +8,7 @@ predictors cannot trap the search. The first batch covers the space's range of c
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from typing import ClassVar
 
 import numpy as np
@@ -60,7 +60,7 @@ class NSGA2Surrogate(AskAndTell):
         self._rng = np.random.default_rng(seed)
         self._describe = Describer(space)
         self._experience = Experience(self._describe, self.predictors)
-        self._seen: set[object] = set()
+        self._seen: set[Hashable] = set()
         self._candidates: Described | None = None
         self._all: Described | None = None
         if np.prod(space.gene_sizes, dtype=np.float64) <= ENUMERATED:
@@ -143,7 +143,7 @@ class NSGA2Surrogate(AskAndTell):
         candidates = candidates[np.flatnonzero(~np.isinf(self._experience.costs(candidates)))]
         predicted = self._can_predict
         rows = self._choose(candidates) if len(candidates) else np.zeros(0, dtype=np.int64)
-        self._seen.update(candidates[rows].networks)
+        self._seen.update(candidates[rows].keys)
         drawn = self._draw(self._batch - len(rows)) if predicted or not len(rows) else []
         self._sources = {"first": 0, "predicted": 0, "drawn": len(drawn)}
         self._sources["predicted" if predicted else "first"] = len(rows)
@@ -162,8 +162,8 @@ class NSGA2Surrogate(AskAndTell):
         if np.isnan(known).any():  # sizes tell much the same, where there are any
             costs = candidates.sizes[:, 0] if candidates.sizes.shape[1] else None
         reference = self.space.reference()
-        its_network = None if reference is None else self.space.decode(reference)
-        return first_batch(candidates, costs, max(self.first, self._batch), self._rng, its_network)
+        its_key = None if reference is None else self._describe.key(reference)
+        return first_batch(candidates, costs, max(self.first, self._batch), self._rng, its_key)
 
     def _expected_front(self) -> Front:
         """That of the results, and of what is predicted of networks that are still being evaluated."""
@@ -177,7 +177,7 @@ class NSGA2Surrogate(AskAndTell):
         """Up to `count` networks that were not asked for, each with the same chance; none that is ruled out."""
         drawn: list[NDArray[np.int64]] = []
         while len(drawn) < count:
-            genome = draw_new(self.space, self._seen, self._rng)
+            genome = draw_new(self.space, self._seen, self._rng, self._describe.key)
             if genome is None:
                 break
             if not np.isinf(self._experience.costs(self._describe(genome[None])))[0]:

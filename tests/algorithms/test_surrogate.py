@@ -7,7 +7,7 @@ import itertools
 import numpy as np
 import pytest
 
-from evomnas.algorithms.features import Describer, distinct
+from evomnas.algorithms.features import LAST_SIDE, Describer, distinct
 from evomnas.algorithms.first_batch import first_batch, first_candidates
 from evomnas.algorithms.predictors import Inputs
 from evomnas.algorithms.random_search import RandomSearch
@@ -161,21 +161,29 @@ def test_genomes_of_one_network_are_described_alike():
     twins[:, 4] = np.array([1, 0, 2])[twins[:, 4]]  # of 8 filters, both 0.75 and 1 times as many are 8
     described = describe(np.concatenate([genomes, twins]))
     assert (described.one_hot.sum(axis=1) == len(SPACE.gene_sizes)).all()
-    by_network: dict[object, set[bytes]] = {}
-    for network, row, sizes in zip(described.networks, described.one_hot, described.sizes, strict=True):
-        by_network.setdefault(network, set()).add(row.tobytes() + sizes.tobytes())
-    assert len(by_network) == len(set(described.networks)) <= 300
+    by_network: dict[object, set[object]] = {}
+    for genome, *one in zip(described.genomes, described.keys, described.one_hot, described.sizes, strict=True):
+        by_network.setdefault(SPACE.decode(genome), set()).add((one[0], one[1].tobytes(), one[2].tobytes()))
+    assert len(by_network) == len(set(described.keys)) <= 300
     assert all(len(rows) == 1 for rows in by_network.values())
     assert len({next(iter(rows)) for rows in by_network.values()}) == len(by_network)
     once = distinct(described)
-    assert list(once.networks) == list(dict.fromkeys(described.networks))
-    assert len(distinct(described, set(once.networks[:5]))) == len(once) - 5
+    assert list(once.keys) == list(dict.fromkeys(described.keys))
+    assert len(distinct(described, set(once.keys[:5]))) == len(once) - 5
 
 
-def test_described_macs_are_in_the_order_of_counted_ones():
+def test_described_sizes_are_those_of_whole_networks():
     genomes = SPACE.sample(50, np.random.default_rng(1))
-    macs = space_losses(genomes)[:, 1]
-    assert np.corrcoef(Describer(SPACE)(genomes).sizes[:, 0], np.log(macs))[0, 1] > 0.99
+    side = LAST_SIDE * SPACE.mobilenet_v2().total_stride
+    for genome, sizes in zip(genomes, Describer(SPACE)(genomes).sizes, strict=True):
+        network = SPACE.decode(genome)
+        counts = count(network, classes=1, channels=3, resolution=side)
+        gated, skipping = (
+            sum(one.layers for one in network.blocks if has(one))
+            for has in (lambda b: b.se, lambda b: b.skip != "none")
+        )
+        layers = sum(one.layers for one in network.blocks)
+        assert np.exp(sizes) == pytest.approx([counts.macs, counts.params, layers, 1 + gated, 1 + skipping])
 
 
 def test_the_first_batch_takes_both_ends_and_one_of_each_band_of_costs():
@@ -194,13 +202,13 @@ def test_the_first_batch_takes_both_ends_and_one_of_each_band_of_costs():
 
 
 def test_a_first_batch_begins_with_the_reference_network_and_its_start_covers_the_costs():
-    middles = []
+    middles, describe = [], Describer(SPACE)
     for seed in range(20):
         rng = np.random.default_rng(seed)
-        candidates = first_candidates(Describer(SPACE), rng)
+        candidates = first_candidates(describe, rng)
         costs = candidates.sizes[:, 0]
-        rows = first_batch(candidates, costs, 10, rng, SPACE.mobilenet_v2())
-        assert candidates.networks[rows[0]] == SPACE.mobilenet_v2()
+        rows = first_batch(candidates, costs, 10, rng, describe.key(SPACE.reference()))
+        assert SPACE.decode(candidates.genomes[rows[0]]) == SPACE.mobilenet_v2()
         assert len(set(rows.tolist())) == 10
         middles.append(np.mean(costs[rows[1:4]]) - np.mean(costs[rows[7:]]))
     assert min(middles) < 0 < max(middles)
