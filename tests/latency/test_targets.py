@@ -7,6 +7,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -94,6 +95,7 @@ def server(tmp_path_factory):
     (folder / "sshd_config").write_text(
         f"Port {port}\nListenAddress 127.0.0.1\nHostKey {folder}/host\nPidFile {folder}/pid\nStrictModes no\n"
         f"AuthorizedKeysFile {folder}/user.pub\nPasswordAuthentication no\nUsePAM no\n"
+        f"SetEnv TMPDIR={tempfile.gettempdir()}\n"  # where locks are, as here
     )
     (folder / "config").write_text(
         f"Host device\n HostName 127.0.0.1\n Port {port}\nHost *\n IdentityFile {folder}/user\n IdentitiesOnly yes\n"
