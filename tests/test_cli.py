@@ -1,4 +1,4 @@
-"""The command, as its users run it: real processes, real exit codes, real signals."""
+"""The command, as its users run it: real processes, real exit codes, real signals; what is refused, in this process."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from evomnas.cli import comparing, devices, results, searching, shipping  # noqa: F401 they register themselves
+from evomnas.cli.app import app
 from evomnas.definition import load_definition
 from evomnas.runs import Run
 from evomnas.space import GENES
@@ -26,6 +29,15 @@ COMMAND = [sys.executable, "-c", "from evomnas.cli import main; main()"]
 def evomnas(*arguments: object, cwd=None, **options) -> subprocess.CompletedProcess[str]:
     command = [*COMMAND, *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, cwd=cwd, timeout=300, check=False, **options)
+
+
+def refusal(*arguments: object) -> str:
+    """The one line that the command refuses its arguments with."""
+    result = CliRunner().invoke(app, [str(one) for one in arguments])
+    assert result.exit_code == 2, result.output
+    assert result.stderr.count("\n") == 1
+    assert not result.stdout
+    return result.stderr
 
 
 def test_the_package_is_the_command_as_well():
@@ -65,7 +77,7 @@ def test_help_does_not_import_torch():
 def test_every_command_has_help_and_stands_in_the_readme(command):
     from pathlib import Path
 
-    assert len(evomnas(command, "--help").stdout) > 100
+    assert len(CliRunner().invoke(app, [command, "--help"]).stdout) > 100
     readme = (Path(__file__).parents[1] / "README.md").read_text()
     assert f"evomnas {command}" in readme
 
@@ -137,10 +149,7 @@ def test_measure_prints_every_network_with_its_interval_and_device(finished_run)
     ],
 )
 def test_measure_refuses_in_one_line(arguments, message):
-    result = evomnas("measure", *arguments)
-    assert result.returncode == 2
-    assert result.stderr.count("\n") == 1
-    assert message in result.stderr
+    assert message in refusal("measure", *arguments)
 
 
 def test_runtimes_lists_versions():
@@ -171,10 +180,7 @@ def test_doctor_looks_at_noise_disk_memory_and_versions(tmp_path):
     ],
 )
 def test_describe_refuses_in_one_line(arguments, message):
-    result = evomnas("describe", *arguments)
-    assert result.returncode == 2
-    assert result.stderr.count("\n") == 1
-    assert message in result.stderr
+    assert message in refusal("describe", *arguments)
 
 
 def test_show_and_describe_read_a_run(finished_run):
@@ -257,7 +263,6 @@ def wrong(tmp_path):
         (["run", "--candidate-time", "9999999999999h"], "at most 10000h"),
         (["run", "--candidate-memory", "1"], "at least 1.5 GiB, most of which a worker process takes"),
         (["run", "--archive", "FOREIGN/file"], "name another file with --archive"),
-        (["run", "--executor", "ray", "--ray-address", "127.0.0.1:1"], "no Ray cluster answers at 127.0.0.1:1"),
         (["run", "--executor", "ray", "--workers", "2"], "on GPUs with --candidate-gpus 1"),
         (["run", "--executor", "ray", "--candidate-cpus", "0"], "for example --candidate-cpus 1"),
         (["run", "--candidate-gpus", "1"], "add --executor ray"),
@@ -271,16 +276,28 @@ def wrong(tmp_path):
         (["describe", "mnasnet-a1", "--classes", "0"], "--classes must lie between"),
     ],
 )
-def test_bad_input_is_one_line_and_exit_code_2(arguments, message, tmp_path):
+def test_bad_input_is_one_line_and_exit_code_2(arguments, message, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     foreign = wrong(tmp_path)
-    result = evomnas(*(one.replace("FOREIGN", str(foreign)) for one in arguments), cwd=tmp_path)
-    assert result.returncode == 2
-    assert message.replace("FOREIGN", str(foreign)) in result.stderr
-    assert result.stderr.startswith("evomnas: ")
-    assert result.stderr.count("\n") == 1
-    assert result.stdout == ""
+    said = refusal(*(one.replace("FOREIGN", str(foreign)) for one in arguments))
+    assert message.replace("FOREIGN", str(foreign)) in said
+    assert said.startswith("evomnas: ")
     assert (foreign / "file").read_text() == "mine"
     assert not list(tmp_path.glob("runs/*/run.json"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["digit"], "did you mean digits?"),
+        (["--executor", "ray", "--ray-address", "127.0.0.1:1"], "no Ray cluster answers at 127.0.0.1:1"),
+    ],
+)
+def test_a_process_says_no_more_than_that_line(arguments, message, tmp_path):
+    result = evomnas("run", *arguments, cwd=tmp_path)
+    assert (result.returncode, result.stdout) == (2, "")
+    assert message in result.stderr
+    assert result.stderr.count("\n") == 1
 
 
 def test_help_that_nobody_can_read_is_one_line():

@@ -18,7 +18,7 @@ Floats = NDArray[np.float64]
 
 ERROR_FLOOR = 1e-3  # added to errors before their logarithm: a validation split does not tell smaller ones apart
 MOST = 1000  # evaluations that predictors learn from, so that a long search stays quick
-TREES = 100
+TREES = 20  # choices leave them little to differ in: a hundred asked for as many failures, in twice the time
 
 
 class Experience:

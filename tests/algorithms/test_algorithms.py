@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -70,21 +71,26 @@ def test_the_seed_decides_the_sequence(algorithm):
     assert not np.array_equal(first, other)
 
 
-def test_ties_are_played_the_same_in_fresh_processes(name):
-    """A constant objective makes every choice a tie; hash seeds differ from process to process."""
+@pytest.fixture(scope="module")
+def ties() -> list[dict[str, str]]:
+    """What all ask for where an objective is constant and every choice a tie, in two processes of other hash seeds."""
     code = (
-        "import sys, hashlib; sys.path.insert(0, sys.argv[1]); import numpy as np;"
+        "import sys, hashlib, json; sys.path.insert(0, sys.argv[1]); import numpy as np;"
         "from test_algorithms import SPACE, make, play;"
-        "searcher = make(sys.argv[2], SPACE, 5);"
-        "print(hashlib.sha256(play(searcher, 5, lambda g: np.ones((len(g), 2))).tobytes()).hexdigest())"
+        "asked = {name: play(make(name, SPACE, 5), 5, lambda g: np.ones((len(g), 2))) for name in sys.argv[2:]};"
+        "print(json.dumps({name: hashlib.sha256(one.tobytes()).hexdigest() for name, one in asked.items()}))"
     )
-    root = str(Path(__file__).parent)
-    runs = [
-        subprocess.run([sys.executable, "-c", code, root, name], capture_output=True, text=True, check=True,
-                       env={"PYTHONHASHSEED": seed, "PATH": "/usr/bin:/bin"}).stdout
+    command = [sys.executable, "-c", code, str(Path(__file__).parent), *registry.available("algorithms")]
+    done = [
+        subprocess.run(command, capture_output=True, text=True, check=True,
+                       env={"PYTHONHASHSEED": seed, "PATH": "/usr/bin:/bin"})
         for seed in ("1", "2")
     ]  # fmt: skip
-    assert runs[0] == runs[1]
+    return [json.loads(one.stdout) for one in done]
+
+
+def test_ties_are_played_the_same_in_fresh_processes(name, ties):
+    assert ties[0][name] == ties[1][name]
 
 
 def test_failures_are_survived_and_not_bred_from(name, algorithm):
