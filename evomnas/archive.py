@@ -167,14 +167,14 @@ class Archive:
         """Close the file."""
         self._connection.close()
 
-    def _insert(self, table: str, *rows: Mapping[str, Any]) -> None:
-        """Add rows in one transaction, except where another run has added their key before."""
+    def _insert(self, table: str, *rows: Mapping[str, Any], otherwise: str = "IGNORE") -> None:
+        """Add rows in one transaction, except where another run has added their key before (or `REPLACE` it)."""
         if not rows:
             return
         names, marks = ", ".join(rows[0]), ", ".join("?" * len(rows[0]))
         with self._transaction():
             self._connection.executemany(
-                f"INSERT OR IGNORE INTO {table} ({names}) VALUES ({marks})", [tuple(row.values()) for row in rows]
+                f"INSERT OR {otherwise} INTO {table} ({names}) VALUES ({marks})", [tuple(row.values()) for row in rows]
             )
 
     def _row(self, table: str, **key: Any) -> sqlite3.Row | None:
@@ -358,9 +358,9 @@ class Archive:
         return [Tell(row["number"], row["asks"], row["ask"]) for row in rows]
 
     def add_generations(self, run: str, records: Iterable[GenerationRecord]) -> None:
-        """Keep that generations were told; one that a resumed run tells again stays as it was."""
+        """Keep that generations were told, in place of what was kept of one that had been told in part."""
         rows = (asdict(record) | {"metrics": json.dumps(record.metrics)} for record in records)
-        self._insert("generations", *({"run": run, **row} for row in rows))
+        self._insert("generations", *({"run": run, **row} for row in rows), otherwise="REPLACE")
 
     def generations(self, run: str) -> list[GenerationRecord]:
         """All generations that a run has told, in order; runs of older versions kept none."""

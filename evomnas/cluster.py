@@ -7,7 +7,9 @@ on. The search alone writes the archive, and a candidate whose worker or node is
 
 from __future__ import annotations
 
+import math
 import signal
+import socket
 import sys
 import time
 import uuid
@@ -39,6 +41,8 @@ if TYPE_CHECKING:
 
 TRIES = 4  # of a candidate whose worker or node was lost
 DESERTED_S = 300.0  # without a node that a candidate fits on: a cluster that grows by itself starts one within minutes
+HEADLESS_S = 20.0  # without an answer of the head; after a minute Ray ends the whole process
+PULSE_S = 1.0  # between two looks at the cluster
 
 
 class RayExecutor:
@@ -50,6 +54,10 @@ class RayExecutor:
         had = sys.modules.get("ray")
         self._is_ours = had is None or not had.is_initialized()
         self._ray: Any = join_cluster(cluster.address)
+        self._head = self._ray.get_runtime_context().gcs_address
+        self._nodes: list[dict[str, float]] = []  # what each has of every resource
+        self._looked = -math.inf  # when that was so
+        self._is_lost = False  # the head, for good
         self._cluster, self._patience = cluster, Patience(limits)
         self._wanted = {"CPU": cluster.cpus, "GPU": cluster.gpus}  # by a candidate
         self.device = "cuda" if cluster.gpus else "cpu"
@@ -63,6 +71,7 @@ class RayExecutor:
         Raises:
             InputError: The nodes lack evomnas, or none of them has what a candidate needs.
         """
+        self._look()
         if missing := self._missing():
             raise InputError(f"{missing}: change --candidate-cpus or --candidate-gpus")
         self._dataset = self._ray.put(dataset)
@@ -72,12 +81,35 @@ class RayExecutor:
             reason = str(error.cause).strip().splitlines()[-1:] or [repr(error.cause)]
             raise InputError(f"a node of the cluster cannot work: {reason[0]}; all need the same evomnas") from None
 
+    def _look(self) -> None:
+        """See which nodes there are, at most once in `PULSE_S`.
+
+        The head is tried first: where it is lost, asking it would block until Ray ends this process.
+
+        Raises:
+            InputError: It did not answer for `HEADLESS_S`.
+        """
+        started = time.monotonic()
+        if started - self._looked < PULSE_S:
+            return
+        while not _answers(self._head):
+            if time.monotonic() - started > HEADLESS_S:
+                self._is_lost = True
+                raise InputError(
+                    f"the head of the Ray cluster at {self._head} was lost, and what had ended is kept: start one, and "
+                    "evomnas resume the run with --executor ray --ray-address HOST:PORT"
+                )
+            time.sleep(0.2)
+        self._nodes = [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
+        self._looked = time.monotonic()
+
     def _missing(self) -> str:
         """What candidates lack where none of the nodes has all that one needs; nothing where one has."""
-        nodes = [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
-        if any(all(node.get(name, 0) >= amount for name, amount in self._wanted.items()) for node in nodes):
+        if any(all(node.get(name, 0) >= amount for name, amount in self._wanted.items()) for node in self._nodes):
             return ""
-        most = ", ".join(f"{max((node.get(name, 0) for node in nodes), default=0):g} {name}s" for name in self._wanted)
+        most = ", ".join(
+            f"{max((node.get(name, 0) for node in self._nodes), default=0):g} {name}s" for name in self._wanted
+        )
         return (
             f"no node of the cluster has the {self._cluster.cpus:g} CPUs and {self._cluster.gpus:g} GPUs that a "
             f"candidate is to have, at most {most}"
@@ -90,7 +122,7 @@ class RayExecutor:
         """Do a job for each; yields results as they end.
 
         Raises:
-            InputError: The nodes that could do it were lost, and no others joined for `DESERTED_S`.
+            InputError: The nodes that could do it were lost, and no others joined for `DESERTED_S`; or the head was.
         """
         source = Source(items)
         running: dict[Any, Item] = {}
@@ -110,14 +142,16 @@ class RayExecutor:
                     raise InputError(f"{missing}, for {DESERTED_S:g} s now: start one, and resume")
                 for reference in done:
                     yield running.pop(reference), self._outcome(job, reference)
+                if running:
+                    self._look()
         finally:
-            for reference in running:
+            for reference in () if self._is_lost else running:
                 self._ray.cancel(reference, force=True)
 
     def _room(self) -> float:
         """How many candidates the cluster has room for now; nodes come and go."""
-        found = self._ray.cluster_resources()
-        return min(float(found.get(name, 0.0)) / amount for name, amount in self._wanted.items() if amount)
+        found = {name: sum(float(node.get(name, 0.0)) for node in self._nodes) for name in self._wanted}
+        return min(found[name] / amount for name, amount in self._wanted.items() if amount)
 
     def _outcome(self, job: str, reference: Any) -> Outcome:
         errors = self._ray.exceptions
@@ -137,8 +171,18 @@ class RayExecutor:
 
     def close(self) -> None:
         """Leave the cluster; one that was started here ends."""
-        if self._is_ours:
+        if self._is_ours and not self._is_lost:
             self._ray.shutdown()
+
+
+def _answers(address: str) -> bool:
+    """Whether anybody listens at an address."""
+    host, _, port = address.rpartition(":")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), 1.0).close()
+    except OSError:
+        return False
+    return True
 
 
 # --- on a node -------------------------------------------------------------------------------------------

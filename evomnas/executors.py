@@ -91,8 +91,8 @@ class Cluster:
     """A Ray cluster that trains the candidates, in place of processes of this machine.
 
     Attributes:
-        address: Its head, `host:port`, or `auto` for the one that this machine belongs to; without it one is started
-            here.
+        address: Its head, `host:port`, or `auto` for the one that this machine belongs to; without it that of
+            `RAY_ADDRESS`, or else one is started here.
         cpus: CPUs that Ray sets aside for a candidate; a training uses one.
         gpus: GPUs, or a share of one; 0 trains on the CPU.
     """
@@ -104,8 +104,8 @@ class Cluster:
     def __post_init__(self) -> None:
         if not 0 < self.cpus <= 4096 or not 0 <= self.gpus <= 4096 or (self.gpus > 1 and self.gpus % 1):
             raise InputError(
-                f"a candidate can have more than 0 CPUs and a share of a GPU or whole ones, not {self.cpus:g} CPUs and "
-                f"{self.gpus:g} GPUs: for example --candidate-cpus 1 --candidate-gpus 0.5"
+                "a candidate has more than 0 CPUs, and a share of a GPU or whole ones, at most 4096 of either, not "
+                f"{self.cpus:g} CPUs and {self.gpus:g} GPUs: for example --candidate-cpus 1 --candidate-gpus 0.5"
             )
 
 

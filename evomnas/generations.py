@@ -54,7 +54,7 @@ class Progress:
         failed: How many of the evaluated ones failed.
         cut: How many were cut off after their first epochs.
         reused: How many the archive knew from other runs.
-        metrics: What the algorithm said of itself after the last generation.
+        metrics: What the algorithm said of itself when it asked for the generation.
     """
 
     phase: str
@@ -93,8 +93,9 @@ class Loop(ABC):
         self.bar_for = no_bar if self.early_stop is None else self.early_stop.bar
         evaluator.run = run.record.id
         self.batch: list[AnyArchitecture] = []
+        self.kept = {one.generation for one in run.archive.generations(run.record.id)}  # by the archive, from before
         self.ended_generations: list[GenerationRecord] = []  # that the archive does not have yet
-        self.metrics: dict[str, float] = {}  # of the last generation
+        self.metrics: dict[str, float] = {}  # what the algorithm said of itself last
         self.written, self.noted = -math.inf, time.perf_counter()
         record = run.record
         with self.evaluator.spent.on("algorithm"):
@@ -146,11 +147,17 @@ class Loop(ABC):
             conclusions.append(names | {"best": best, "choice": choice})
         return conclusions
 
-    def _end_generation(self, fresh: bool) -> None:
-        """Note when the generation ended and what the algorithm says of itself; now and then, write."""
+    def _listen(self) -> None:
+        """Take in what the algorithm says of itself."""
         found = self.algorithm.metrics() if isinstance(self.algorithm, Introspective) else {}
         self.metrics = {name: float(value) for name, value in found.items() if np.isfinite(value)}
-        self.ended_generations.append(GenerationRecord(self.generation, self.clock.note(), self.metrics))
+
+    def _end_generation(self, fresh: bool) -> None:
+        """Note when the generation ended and what the algorithm says of itself; now and then, write."""
+        self._listen()
+        seconds = self.clock.note()
+        if fresh or self.generation not in self.kept:
+            self.ended_generations.append(GenerationRecord(self.generation, seconds, self.metrics))
         if time.perf_counter() - self.written >= WRITE_EVERY_S:
             self.keep_generations()
             self.run_.write(self.ended, self.front.items)
@@ -251,10 +258,12 @@ class Generations(Loop):
                 genomes = self.algorithm.ask()
             if len(genomes) == 0:
                 return
+            self._listen()
             asked = [self.space.decode(genome) for genome in genomes]
             new = [one for one in dict.fromkeys(asked) if one not in self.done]
             before, recorded = self.room(), len(self.recorded)
             if not self._evaluate(asked, new):
+                self._end_generation(fresh=len(self.recorded) > recorded)
                 return
             losses, violations = told([self.done[one] for one in asked])
             with self.evaluator.spent.on("algorithm"):

@@ -119,7 +119,7 @@ def metric_figure(name: str, lines: dict[str, list[tuple[int, float]]]) -> Figur
             axes.plot(
                 xs, ys, marker=marker, ms=3.5, color=(ACCENT, INK, MUTED)[number % 3], ls=DASHES[number % 4], label=line
             )
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         axes.set(xlabel="generation", ylabel=name)
         if any(lines):  # a name without an end is the axis's
             axes.legend(frameon=False)

@@ -111,6 +111,7 @@ class Steady(Loop):
         self._weigh()
         with self.evaluator.spent.on("algorithm"):
             self.bred.extend(cast(SteadyState, self.algorithm).ask_more())
+        self._listen()
         self.size = self.size or len(self.bred)
         self.starved_at = -1 if self.bred else self.told
         return bool(self.bred)

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import socket
 import sqlite3
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,7 +15,9 @@ import ray
 from evomnas.architecture import Architecture
 from evomnas.errors import InputError
 from evomnas.executors import CandidateLimits, Cluster, InProcessExecutor, make_executor
+from evomnas.joining import join_cluster
 from evomnas.loop import search
+from evomnas.runs import Run
 
 SMALL = Architecture.parse("stem8_s1-conv_k3_s1_f8_n1-head16")
 HUGE = Architecture.parse("stem8_s1-conv_k3_s1_f8192_n2-head16")  # a layer of 2.25 GiB
@@ -108,3 +114,70 @@ def test_what_no_node_has_and_a_cluster_that_is_not_there_are_said_in_one_line(n
         make_executor(tiny, Cluster("127.0.0.1:1"))
     with pytest.raises(InputError, match="for example --candidate-cpus 1"):
         Cluster(cpus=0)
+
+
+def test_a_new_cluster_is_no_other_that_this_machine_has(nodes, tiny, tmp_path, monkeypatch):
+    """Neither the one that runs here, as Ray itself would take it, nor what a killed one left."""
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    known = Path(ray._private.utils.get_ray_address_file(None))
+    before = known.read_text() if known.exists() else None
+    known.write_text(nodes.address)
+    try:
+        executor = make_executor(tiny, Cluster())
+        assert ray.get_runtime_context().gcs_address != nodes.address
+        executor.close()
+    finally:
+        known.unlink(missing_ok=True)
+        if before is not None:
+            known.write_text(before)
+
+
+def test_what_answers_and_is_no_cluster_is_one_line(monkeypatch):
+    monkeypatch.setattr("evomnas.joining.JOIN_S", 3.0)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"127.0.0.1:{silent.getsockname()[1]}"
+        with pytest.raises(InputError, match=f"no Ray cluster answers at {address}: what is there lets nobody join"):
+            join_cluster(address)
+
+
+@pytest.mark.parametrize("address", ["ray://127.0.0.1:10001", "127.0.0.1:99999", "127.0.0.1", ":6379", ""])
+def test_an_address_that_is_none_is_one_line(address):
+    with pytest.raises(InputError, match="write HOST:PORT, or auto"):
+        join_cluster(address)
+
+
+BEHEADED = """
+import os, sys
+from ray.cluster_utils import Cluster as Nodes
+import evomnas.cluster
+from evomnas.definition import load_definition
+from evomnas.errors import InputError
+from evomnas.executors import Cluster
+from evomnas.loop import search
+
+def on_progress(progress):
+    if progress.evaluated and not killed:
+        killed.append(nodes.head_node.kill_gcs_server())
+
+evomnas.cluster.HEADLESS_S = 1.0
+killed = []
+nodes = Nodes(initialize_head=True, head_node_args={"num_cpus": 1, "object_store_memory": 100 * 2**20})
+try:
+    tiny = load_definition(sys.argv[1])
+    search(tiny, "random", budget=60, out="run", workers=Cluster(nodes.address), on_progress=on_progress)
+except InputError as error:
+    print(error, flush=True)
+os._exit(0)
+"""
+
+
+def test_a_search_outlives_the_head_of_its_cluster(tiny_file, tmp_path):
+    """Ray would end the process in the middle of anything."""
+    done = subprocess.run(
+        [sys.executable, "-c", BEHEADED, str(tiny_file)], cwd=tmp_path, capture_output=True, text=True, timeout=200,
+        check=False,
+    )  # fmt: skip
+    assert "was lost, and what had ended is kept: start one, and evomnas resume the run" in done.stdout, done.stderr
+    run = Run.open(tmp_path / "run")
+    assert run.manifest["status"] == "interrupted"
+    assert 0 < run.manifest["evaluations"] < 60

@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 from evomnas.cli.results import app
 from evomnas.definition import load_definition, validate_definition
 from evomnas.errors import InputError
+from evomnas.executors import Cluster
 from evomnas.history import Generation, History, history
 from evomnas.loop import search
 from evomnas.presentation import duration, headline
@@ -169,14 +170,16 @@ def test_a_search_tells_after_its_generations(tabular_file, tmp_path, monkeypatc
         assert (run.folder / "front.csv").is_file()
 
     run = loop.search(tabular_file, "nsga2", budget=40, seed=1, out=tmp_path / "run", on_generation=on_generation)
-    assert told == [19, 39]  # the third generation is cut off by the budget
+    assert told == [19, 39, 40]  # the third generation is cut off by the budget
     records = run.archive.generations(run.record.id)
-    assert [record.generation for record in records] == [0, 1]
+    assert [record.generation for record in records] == [0, 1, 2]
     loop.resume(tmp_path / "run", budget=60, on_generation=on_generation)
-    assert told[2:] == [59]  # what was replayed is not told again
+    assert told[3:] == [59, 60]  # what was replayed is not told again
     again = Run.open(tmp_path / "run").archive.generations(run.record.id)
-    assert again[:2] == records
-    assert again[2].seconds >= again[1].seconds >= again[0].seconds
+    assert [record.generation for record in again] == [0, 1, 2, 3]
+    assert again[:2] == records[:2]
+    assert again[2].seconds > records[2].seconds  # all of it is known now
+    assert again[3].seconds >= again[2].seconds >= again[1].seconds
 
 
 def test_a_search_keeps_its_report_up_to_date(tabular_file, tmp_path, monkeypatch):
@@ -201,11 +204,13 @@ def test_an_interrupted_search_leaves_no_page_that_waits(shown_run, tmp_path, ca
     run = Run.open(tmp_path / "copy" / "run")
     page = write_report(run, running=True)
     assert 'id="running"' in page.read_text()
-    with pytest.raises(typer.Exit) as ended, _resumable(run.folder):
+    with pytest.raises(typer.Exit) as ended, _resumable(run.folder, Cluster("head:6379", gpus=0.5)):
         raise KeyboardInterrupt
     assert ended.value.exit_code == 130
     assert 'id="running"' not in page.read_text()
-    assert "every finished evaluation is kept" in capsys.readouterr().err
+    there = " --executor ray --ray-address head:6379 --candidate-gpus 0.5"
+    said = capsys.readouterr().err
+    assert f"every finished evaluation is kept. Go on with: evomnas resume {run.folder}{there}\n" in said
 
 
 def test_the_controller_s_reward_and_entropy_are_kept(tabular_file, tmp_path):

@@ -161,7 +161,8 @@ def test_a_run_says_where_its_networks_came_from_and_how_well_predictors_rank(ta
     assert sources == [[10, 0, 0], *([0, 7, 1] for _ in said[1:])]
     assert said[-1]["tau (error)"] > 0.7  # 42 networks say much of a smooth function of 5 genes
     assert "tau (cost)" not in said[-1]  # all costs were known
-    assert dict(seen[-1].metrics) == said[-2]  # of the generation before
+    assert dict(seen[-1].metrics) == said[-1]
+    assert len(said) == 6  # the last of which the budget ended
     page = write_report(run).read_text()
     assert "tau by generation" in page
     assert f"{said[-1]['tau (error)']:.4g}" in page

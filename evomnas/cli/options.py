@@ -57,7 +57,7 @@ RayAddressOption = Annotated[
     str | None,
     typer.Option(
         "--ray-address", metavar="HOST:PORT", show_default=False,
-        help="The cluster's head, or auto for the one this machine belongs to [default: one is started here].",
+        help="The cluster's head, or auto for this machine's [default: RAY_ADDRESS, or one is started here].",
     ),
 ]  # fmt: skip
 CandidateCpusOption = Annotated[

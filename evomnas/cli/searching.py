@@ -102,14 +102,14 @@ def run(
         definition = load_definition(problem, settings or [])
         where = _workers(executor, workers, device, ray_address, candidate_cpus, candidate_gpus)
         folder = out or default_folder(definition, algo, seed)
-        with _resumable(folder):
+        with _resumable(folder, where):
             finished = search(
                 definition, algo, options=options, budget=budget, seed=seed, out=folder, archive=archive,
                 time_limit_s=limit, workers=where, device=device,
                 candidates=candidate_limits(candidate_time, candidate_memory), asynchronous=asynchronous,
                 early_stop=early_stop, on_progress=on_progress, on_generation=_live_report(),
             )  # fmt: skip
-            _finish(finished)
+            _finish(finished, where)
 
 
 @app.command()
@@ -134,12 +134,12 @@ def resume(
         from evomnas.loop import resume as resume_search
 
         where = _workers(executor, workers, device, ray_address, candidate_cpus, candidate_gpus)
-        with _resumable(folder):
+        with _resumable(folder, where):
             finished = resume_search(
                 folder, budget=budget, data=data, time_limit_s=limit, workers=where, device=device,
                 on_progress=on_progress, on_generation=_live_report(),
             )  # fmt: skip
-            _finish(finished)
+            _finish(finished, where)
 
 
 def _workers(
@@ -203,7 +203,7 @@ def _live_report() -> Callable[[Run], None]:
     return on_generation
 
 
-def _finish(finished: Run) -> None:
+def _finish(finished: Run, where: Workers) -> None:
     """Write the report; say what came out, where it is and what to do next."""
     from evomnas.definition import TableDefinition
     from evomnas.presentation import cut_line, duration, goal_lines, headline, reuse_line
@@ -232,11 +232,24 @@ def _finish(finished: Run) -> None:
         typer.echo("There is nothing more to ask for: a larger budget would change nothing.")
         return
     more = manifest["budget"] * (1 if manifest["status"] == "out of time" else 2)
-    typer.echo(f"Go on:   evomnas resume {finished.argument} --budget {more}")
+    typer.echo(f"Go on:   evomnas resume {finished.argument} --budget {more}{_there(where)}")
+
+
+def _there(where: Workers) -> str:
+    """The options by which a search goes on where it was."""
+    from evomnas.executors import Cluster
+
+    if not isinstance(where, Cluster):
+        return ""
+    usual = Cluster()
+    given = {"ray-address": where.address, "candidate-cpus": where.cpus, "candidate-gpus": where.gpus}
+    defaults = {"ray-address": usual.address, "candidate-cpus": usual.cpus, "candidate-gpus": usual.gpus}
+    changed = (f" --{name} {quote(str(value))}" for name, value in given.items() if value != defaults[name])
+    return " --executor ray" + "".join(changed)
 
 
 @contextmanager
-def _resumable(folder: Path) -> Iterator[None]:
+def _resumable(folder: Path, where: Workers) -> Iterator[None]:
     """Say how to go on where a search is interrupted."""
     try:
         yield
@@ -246,7 +259,8 @@ def _resumable(folder: Path) -> Iterator[None]:
             raise
         if (folder / "run.json").is_file():
             typer.echo(
-                f"Interrupted; every finished evaluation is kept. Go on with: evomnas resume {quote(str(folder))}",
+                f"Interrupted; every finished evaluation is kept. Go on with: evomnas resume {quote(str(folder))}"
+                f"{_there(where)}",
                 err=True,
             )
             _close_report(folder)

@@ -12,7 +12,7 @@ from evomnas.latency.local import Measured
 from evomnas.latency.protocol import TIME_LIMIT_S, Calibration
 from evomnas.latency.runtimes import Prepared
 
-RETRIES_S = (1.0, 3.0, 9.0)  # pauses before a lost device is tried again
+RETRIES_S = (1.0, 3.0, 9.0, 27.0)  # pauses before a lost device is tried again
 
 
 class ConnectionLost(Exception):
@@ -28,6 +28,7 @@ class RemoteDevice(ABC):
         self._on_wait: Callable[[], None] = lambda: None
         self._suspects: set[int | None] = set()  # candidates with which it was lost in this comparison
         self._refusal = ""  # why it could not be reached again
+        self._is_given_up = False
         self._machine = self._connect()
 
     def describe(self) -> dict[str, str]:
@@ -67,8 +68,17 @@ class RemoteDevice(ABC):
         on_wait: Callable[[], None],
         time_limit_s: float = TIME_LIMIT_S,
     ) -> Measured:
-        """Time candidates relative to the reference, alone; a lost connection is tried again, thrice."""
+        """Time candidates relative to the reference, alone; a lost connection is tried again after each of `RETRIES_S`.
+
+        Where it stays lost, the candidates that are left fail: a device may be lost by what it was given.
+
+        Raises:
+            InputError: It stayed lost the last time, and still is.
+        """
         self._on_wait = on_wait
+        if self._is_given_up:
+            self._connect()
+            self._is_given_up = False
         self._suspects = set()
         waiting = dict(enumerate(candidates))
         pauses = list(RETRIES_S)
@@ -83,11 +93,13 @@ class RemoteDevice(ABC):
                     yield error.index, Failure("connection", f"{error} twice while this network was loaded")
                 self._suspects.add(error.index)
                 if not self._reconnect(pauses):
+                    self._is_given_up = True
                     yield from ((index, Failure("connection", self._gave_up(error))) for index in waiting)
                     return
 
     def _reconnect(self, pauses: list[float]) -> bool:
         while pauses:
+            self._on_wait()
             time.sleep(pauses.pop(0))
             try:
                 self._connect()

@@ -193,6 +193,8 @@ def test_a_connection_that_stays_lost_is_a_recorded_failure(device, networks, mo
     assert sorted(results) == [0, 1, 2]
     assert {result.kind for result in results.values()} == {"connection"}
     assert "2 times it could not be taken up again" in results[0].message
+    with pytest.raises(InputError, match="cannot reach ssh://no.such.host.invalid"):  # and no more networks are spent
+        dict(device.compare(networks[1:], networks[0], lambda: None))
 
 
 def test_a_machine_that_comes_back_is_used_again(device, networks, monkeypatch):
