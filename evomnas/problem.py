@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pymoo.core.crossover import Crossover
 from pymoo.core.duplicate import DuplicateElimination
+from pymoo.core.individual import Individual
 from pymoo.core.mutation import Mutation
 from pymoo.core.population import Population
 from pymoo.core.problem import Problem
@@ -27,6 +28,8 @@ from evomnas.errors import InputError
 from evomnas.evaluation import AnyArchitecture, AnyEvaluation
 from evomnas.evaluator import AnyEvaluator, open_evaluator
 from evomnas.space import Genomes, Space
+
+MOST_DECODED = 10_000  # genomes whose networks are kept at hand
 
 Evaluate = Callable[[Sequence[Any]], list[AnyEvaluation]]
 
@@ -168,19 +171,29 @@ class NetworkDuplicates(DuplicateElimination):  # type: ignore[misc]
         super().__init__()
         self.space = space
         self._history: set[AnyArchitecture] = set()
+        self._decoded: dict[bytes, AnyArchitecture] = {}  # as parents are compared with again and again
 
     def remember(self, architectures: Sequence[AnyArchitecture]) -> None:
         """Never let these networks through again."""
         self._history.update(architectures)
 
     def _do(self, pop: Population, other: Population | None, is_duplicate: NDArray[np.bool_]) -> NDArray[np.bool_]:
-        seen = set() if other is None else {self.space.decode(individual.X) for individual in other}
+        seen = set() if other is None else set(map(self._network, other))
         for index, individual in enumerate(pop):
-            network = self.space.decode(individual.X)
+            network = self._network(individual)
             is_duplicate[index] = network in self._history or network in seen
             if other is None:
                 seen.add(network)
         return is_duplicate
+
+    def _network(self, individual: Individual) -> AnyArchitecture:
+        genome = np.asarray(individual.X, dtype=np.int64)
+        key = genome.tobytes()
+        if key not in self._decoded:
+            if len(self._decoded) >= MOST_DECODED:
+                self._decoded.clear()
+            self._decoded[key] = self.space.decode(genome)
+        return self._decoded[key]
 
 
 def operators(space: Space) -> dict[str, Any]:

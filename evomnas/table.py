@@ -85,11 +85,11 @@ class TabularSpace:
             InputError: The genome does not belong to this space.
         """
         genes = np.asarray(genome)
-        fitting = genes.shape == self.gene_sizes.shape and bool(np.all((genes >= 0) & (genes < self.gene_sizes)))
-        if not fitting or not bool(np.all(genes == np.floor(genes))):
-            raise InputError(f"a genome of this table has {len(self.choices)} whole numbers below {self.gene_sizes}")
-        chosen = (values[int(gene)] for values, gene in zip(self.choices, genes, strict=True))
-        return TabularArchitecture(self._separator.join(chosen))
+        if genes.shape == self.gene_sizes.shape:
+            pairs = list(zip(self.choices, genes.tolist(), strict=True))
+            if all(0 <= gene < len(values) and gene == int(gene) for values, gene in pairs):
+                return TabularArchitecture(self._separator.join([values[int(gene)] for values, gene in pairs]))
+        raise InputError(f"a genome of this table has {len(self.choices)} whole numbers below {self.gene_sizes}")
 
     def sample(self, count: int, rng: np.random.Generator) -> Genomes:
         """`count` genomes of shape (count, n_var); see `evomnas.space.sample_evenly`."""

@@ -110,7 +110,9 @@ def test_mutation_leaves_genes_alone_that_have_one_choice(rng):
     assert (mutated[:, 1] > 0).all()
 
 
-def test_duplicates_are_networks_and_not_genomes():
+@pytest.mark.parametrize("kept", [10_000, 1])
+def test_duplicates_are_networks_and_not_genomes(kept, monkeypatch):
+    monkeypatch.setattr("evomnas.problem.MOST_DECODED", kept)
     space = SearchSpace(filters=(8,), layers=(1,), strides=(2,), stem=8, stem_stride=1, head=8)
     none, identity, pool = ([0, 0, 0, skip, 0, 0] for skip in (0, 1, 2))
     population = Population.new("X", np.array([none, identity, pool, none]))
