@@ -26,7 +26,7 @@ class Generation:
         evaluated: Distinct networks evaluated by its end.
         loss: The least first loss by its end; None before there is any.
         hypervolume: By its end.
-        seconds: The run's wall clock at its end or the run's; None where it is not over, or an older version ran it.
+        seconds: The run's wall clock at its end or the budget's; None where it is not over, or an older version ran it.
         metrics: What the algorithm said of itself, by name.
     """
 
@@ -96,10 +96,7 @@ def history(run: Run, results: Sequence[Result]) -> History:
         by_generation.setdefault(result.generation, []).append(result)
     records = {record.generation: record for record in run.archive.generations(run.record.id)}
     generations: list[Generation] = []
-    evaluated, last = 0, max(by_generation, default=0)
-    # The budget may end within the last generation, which is told and recorded when the run goes on.
-    ended_within = run.manifest["status"] == "finished" and all(one in records for one in by_generation if one != last)
-    end = float(run.manifest["seconds"]["total"]) if ended_within else None
+    evaluated = 0
     for number in sorted(by_generation):
         members = by_generation[number]
         evaluated += sum(one.evaluation.ended for one in members)
@@ -116,7 +113,7 @@ def history(run: Run, results: Sequence[Result]) -> History:
                 evaluated=evaluated,
                 loss=loss if math.isfinite(loss) else None,
                 hypervolume=float(curve[evaluated - 1]) if evaluated else 0.0,
-                seconds=record.seconds if record is not None else end if number == last else None,
+                seconds=None if record is None else record.seconds,
                 metrics={} if record is None else record.metrics,
             )
         )

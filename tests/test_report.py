@@ -231,8 +231,10 @@ def test_predictors_are_explained_and_the_generation_that_the_budget_ends_has_it
     assert "Tau: how well the predictors ranked the networks" in write_report(run).read_text()
     past = history(run, run.results())
     assert [one.evaluated for one in past.generations] == [10, 18, 26, 30]
-    assert past.generations[-1].seconds == run.manifest["seconds"]["total"]
-    assert "tau (error)" in past.generations[-2].metrics
+    seconds = [one.seconds for one in past.generations]
+    assert seconds == sorted(seconds)
+    assert seconds[-1] <= run.manifest["seconds"]["total"]
+    assert "tau (error)" in past.generations[-1].metrics
 
 
 def test_history_counts_what_was_asked(shown_run):
