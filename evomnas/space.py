@@ -175,18 +175,30 @@ class SearchSpace:
 
     def layer_choices(self, block: int) -> tuple[int, ...]:
         """Choices of layers for the block with index `block` (from 0), ascending and at least 1."""
-        base = self.layers[block]
-        return tuple(sorted({base + offset for offset in self.layer_offsets if base + offset >= 1} or {base}))
+        return self._layer_choices[block]
 
     def filter_choices(self, block: int) -> tuple[int, ...]:
         """Filters of the block with index `block` for each of `filter_multipliers`, rounded: some may coincide."""
-        base = self.filters[block] * self.width
-        return tuple(round_filters(base * multiplier, self.divisor) for multiplier in self.filter_multipliers)
+        return self._filter_choices[block]
 
     def choices(self, block: int) -> tuple[tuple[object, ...], ...]:
         """What each of the six genes of a block may stand for, in the order of `GENES`."""
         filters, layers = self.filter_choices(block), self.layer_choices(block)
         return (self.ops, self.kernels, self.se_ratios, self.skips, filters, layers)
+
+    @cached_property
+    def _layer_choices(self) -> list[tuple[int, ...]]:
+        return [
+            tuple(sorted({base + offset for offset in self.layer_offsets if base + offset >= 1} or {base}))
+            for base in self.layers
+        ]
+
+    @cached_property
+    def _filter_choices(self) -> list[tuple[int, ...]]:
+        return [
+            tuple(round_filters(base * self.width * multiplier, self.divisor) for multiplier in self.filter_multipliers)
+            for base in self.filters
+        ]
 
     @cached_property
     def gene_sizes(self) -> NDArray[np.int64]:
