@@ -100,9 +100,8 @@ class Loop(ABC):
         record = run.record
         with self.evaluator.spent.on("algorithm"):
             self.algorithm = make_algorithm(record.algorithm, self.space, record.seed, json.loads(record.options))
-        run.manifest["explanations"] = dict(
-            getattr(self.algorithm, "explanations", {})
-        )  # a report imports no algorithm
+        explanations = getattr(self.algorithm, "explanations", {})
+        run.manifest["explanations"] = dict(explanations)  # a report imports no algorithm
         evaluator.on_progress = self._tick
 
     @abstractmethod

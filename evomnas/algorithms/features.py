@@ -114,7 +114,9 @@ def _part(space: SearchSpace, number: int, in_filters: int, *genes: int) -> _Par
     if last:
         counts += count_tail(block.filters, space.head, 1, LAST_SIDE)
     gated, skipping = (first + layers * bool(one) for one in (block.se, skips))
-    return _Part(np.array(codes).tobytes(), block.filters, (counts.macs, counts.params, layers, gated, skipping))
+    return _Part(
+        np.array(codes, dtype=np.int64).tobytes(), block.filters, (counts.macs, counts.params, layers, gated, skipping)
+    )
 
 
 def joined(*parts: Described) -> Described:
