@@ -163,6 +163,11 @@ class Archive:
             raise
         self._connection.execute("COMMIT")
 
+    @property
+    def changes(self) -> int:
+        """How many rows were added through this object: where it is the same, nothing was."""
+        return self._connection.total_changes
+
     def close(self) -> None:
         """Close the file."""
         self._connection.close()
@@ -273,19 +278,19 @@ class Archive:
 
         What the `run` itself cut off stays so for it, whoever trained that network in full since.
         """
-        measurement = _read_measurement(self._half("measurements", device, architecture, candidates))
-        cut = None if run is None else self._row("cuts", run=run, architecture=str(architecture))
+        notation = str(architecture)
+        measurement = _read_measurement(self._half("measurements", device, notation, candidates))
+        cut = None if run is None else self._row("cuts", run=run, architecture=notation)
         if cut is not None:
             left = Cut(tuple(json.loads(cut["losses"])), cut["error"], cut["seconds"])
             return Evaluation(architecture, measurement, left)
-        return Evaluation(
-            architecture, measurement, _read_training(self._half("trainings", proxy, architecture, candidates))
-        )
+        training = _read_training(self._half("trainings", proxy, notation, candidates))
+        return Evaluation(architecture, measurement, training)
 
-    def _half(self, table: str, context: str, architecture: Architecture, candidates: str) -> sqlite3.Row | None:
+    def _half(self, table: str, context: str, notation: str, candidates: str) -> sqlite3.Row | None:
         """A half's row: a failure by these limits before anything else, since it is what a run was told."""
         for key in (_limited(context, candidates), context):
-            row = self._row(table, context=key, architecture=str(architecture))
+            row = self._row(table, context=key, architecture=notation)
             if row is not None:
                 return row
         return None

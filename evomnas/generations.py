@@ -12,7 +12,7 @@ import math
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -97,6 +97,7 @@ class Loop(ABC):
         self.ended_generations: list[GenerationRecord] = []  # that the archive does not have yet
         self.metrics: dict[str, float] = {}  # what the algorithm said of itself last
         self.written, self.noted = -math.inf, time.perf_counter()
+        self._latest: tuple[tuple[int, ...], Progress] | None = None  # as of which state
         record = run.record
         with self.evaluator.spent.on("algorithm"):
             self.algorithm = make_algorithm(record.algorithm, self.space, record.seed, json.loads(record.options))
@@ -219,23 +220,27 @@ class Loop(ABC):
             self.clock.note()
             self.run_.write(self.ended, self.front.items)
             self.noted = time.perf_counter()
+        state = self.run_.archive.changes, self.generation, self.ended, self.reused, len(self.batch)
+        if self._latest is None or self._latest[0] != state:  # asked several times a second, and answers take look-ups
+            self._latest = state, self._progress(phase)
+        self.on_progress(replace(self._latest[1], phase=phase))
+
+    def _progress(self, phase: str) -> Progress:
         batch = [self.evaluator.known(one) for one in self.batch]
         accuracies = [1 - one.losses[0] for one in batch if one.losses is not None]
         points = [one.relative_losses for one in (*(result.evaluation for result in self.front.items), *batch)]
         best = max([self.best_accuracy, *accuracies])
-        self.on_progress(
-            Progress(
-                phase,
-                self.ended + sum(one.ended for one in batch),
-                self.budget,
-                self.generation,
-                best if best > -math.inf else None,
-                hypervolume([p for p in points if p is not None], self.run_.definition.hypervolume.reference_point),
-                self.failed + sum(one.failure is not None for one in batch),
-                self.cut + sum(one.status == "cut" for one in batch),
-                self.reused,
-                self.metrics,
-            )
+        return Progress(
+            phase,
+            self.ended + sum(one.ended for one in batch),
+            self.budget,
+            self.generation,
+            best if best > -math.inf else None,
+            hypervolume([p for p in points if p is not None], self.run_.definition.hypervolume.reference_point),
+            self.failed + sum(one.failure is not None for one in batch),
+            self.cut + sum(one.status == "cut" for one in batch),
+            self.reused,
+            self.metrics,
         )
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import groupby
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,6 +39,17 @@ class Preferences:
     rows: tuple[tuple[str, str], ...]
     everywhere: NDArray[np.float64]
     front: NDArray[np.float64]
+
+    @property
+    def numbers(self) -> list[str]:
+        """What heads the columns: a block by its number, a table's gene by its name."""
+        return [name.removeprefix("block ").removeprefix("gene ") for name in self.columns]
+
+    def by_gene(self) -> list[tuple[str, list[tuple[str, list[float], list[float]]]]]:
+        """Per gene its values, each with its shares of all evaluated networks and of the front, by column."""
+        rows = zip(self.rows, self.everywhere.tolist(), self.front.tolist(), strict=True)
+        genes = groupby(rows, key=lambda row: row[0][0])
+        return [(gene, [(value, everywhere, front) for (_, value), everywhere, front in row]) for gene, row in genes]
 
     def strongest(self, count: int = 3) -> list[tuple[str, str, str, float, float]]:
         """Where the front differs most: (column, gene, value, its share, that of all evaluated)."""

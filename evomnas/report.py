@@ -23,13 +23,12 @@ from evomnas.run_figures import (
     hypervolume_over_time_figure,
     metric_figure,
     pareto_figure,
-    preferences_figure,
 )
 from evomnas.runs import Result, Run
 
 NAME = "report.html"
-SHARE = 0.04  # of a search's time that reports on the way may take
-SMALL_S = 0.8  # that a report of a small run takes
+SHARE = 0.005  # of a search's time that reports on the way may take
+FIRST_S = 20.0  # of a search, after which there is one, whatever it takes
 
 
 def write_report(
@@ -50,15 +49,17 @@ def write_report(
 class LiveReport:
     """Called after every generation of a search, it keeps the report up to date.
 
-    Reports on the way may take `SHARE` of the search's time: where generations take milliseconds, as on tables, or
-    reports a second, as with ten thousand networks, some generations have none.
+    After the first one, reports on the way may take `SHARE` of the search's time: where generations take
+    milliseconds, as on tables, or reports a second, as with ten thousand networks, most generations have none. The
+    last one has none either, since the search's own report follows.
     """
 
     def __init__(self) -> None:
-        self._spent, self._longest = 0.0, SMALL_S
+        self._spent = self._longest = 0.0
 
     def __call__(self, run: Run) -> None:
-        if self._spent + self._longest > SHARE * run.manifest["seconds"]["total"]:
+        total, ends = run.manifest["seconds"]["total"], run.manifest["evaluations"] >= run.manifest["budget"]
+        if ends or total < FIRST_S or (self._spent and self._spent + self._longest > SHARE * total):
             return
         started = time.perf_counter()
         write_report(run, running=True)
@@ -82,7 +83,7 @@ def _content(run: Run, results: list[Result], running: bool) -> dict[str, Any]:
         "header": header[:-1],
         "cells": [row[:-1] for row in cells],
         "drawn": any(isinstance(one, Architecture) for one in architectures),
-        "pareto": svg(pareto_figure(run, results)),
+        "pareto": None if running else svg(pareto_figure(run, results)),  # for those who run no scripts
         "counting": facts.counting_says(results),
         "finished": facts.finished_rows(run),
         "data": page_data(run, results),
@@ -97,7 +98,7 @@ def _why(run: Run, results: list[Result]) -> dict[str, Any]:
     found = preferences(run, results)
     if found is None:
         return {"preferences": None}
-    return {"preferences": svg(preferences_figure(found)), "preferred": _preferred(found, len(run.front(results)))}
+    return {"preferences": found, "preferred": _preferred(found, len(run.front(results)))}
 
 
 def _preferred(found: Preferences, networks: int) -> str:

@@ -162,7 +162,7 @@ def _heat_map(axes: Axes, shares: NDArray[np.float64], title: str, found: Prefer
         if found.rows[row][0] != found.rows[row - 1][0]:
             axes.axhline(row - 0.5, color=MUTED, lw=0.6)
     axes.set(xlim=(-0.5, columns - 0.5), ylim=(rows - 0.5, -0.5))
-    axes.set_xticks(range(columns), [name.removeprefix("block ").removeprefix("gene ") for name in found.columns])
+    axes.set_xticks(range(columns), found.numbers)
     axes.tick_params(axis="x", length=0)
     axes.set_title(f"{title} (%)", loc="left", fontsize=8.5)
     for spine in axes.spines.values():

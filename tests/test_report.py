@@ -20,6 +20,7 @@ from evomnas.errors import InputError
 from evomnas.executors import Cluster
 from evomnas.history import Generation, History, history
 from evomnas.loop import search
+from evomnas.preferences import preferences
 from evomnas.presentation import duration, headline
 from evomnas.report import LiveReport, write_report
 from evomnas.reproduce import problem_file, run_command
@@ -79,6 +80,18 @@ def test_each_part_has_the_counts_of_the_built_network(data, shown_run):
             total = expected.setdefault(name, [0, 0])
             total[0], total[1] = total[0] + layer.params, total[1] + layer.macs
         assert [part[7:9] for part in parts] == list(expected.values())
+
+
+def test_what_the_front_prefers_is_a_table_of_its_shares(text, shown_run):
+    found = preferences(shown_run, shown_run.results())
+    body = re.search(r'<table class="shares">.*?</thead>(.*?)</table>', text, re.DOTALL)[1]
+    rows = re.findall(r'<th scope="row">(.*?)</th>(.*?)</tr>', body)
+    assert [value for value, _ in rows] == [value for _, value in found.rows]
+    for (_, cells), everywhere, front in zip(rows, found.everywhere, found.front, strict=True):
+        shown = re.findall(r'<td(?: class="share" style="--share:([\d.]+)")?>', cells)
+        shares = [float(share) if share else np.nan for share in shown]
+        expected = [*everywhere, np.nan, *front]  # a gap between the two
+        np.testing.assert_allclose(shares, expected, atol=5e-4)
 
 
 def test_references_limits_and_failures_are_told(text, data):
@@ -154,7 +167,10 @@ def test_the_report_is_written_on_the_way_within_its_share_of_the_time(shown_run
     assert "The search goes on: 8 of 30 networks" in first
     live(run)  # too soon after the first one
     assert (tmp_path / "report.html").read_text() == first
-    run.manifest["seconds"]["total"] = 1e6
+    run.manifest["seconds"]["total"], run.manifest["evaluations"] = 1e6, 30
+    live(run)  # nor at the end, where the last one is due
+    assert (tmp_path / "report.html").read_text() == first
+    run.manifest["evaluations"] = 8
     live(run)
     assert (tmp_path / "report.html").read_text() != first
 
@@ -186,6 +202,7 @@ def test_a_search_keeps_its_report_up_to_date(tabular_file, tmp_path, monkeypatc
     from evomnas import generations, loop, report
 
     monkeypatch.setattr(generations, "WRITE_EVERY_S", 0.0)
+    monkeypatch.setattr(report, "FIRST_S", 0.0)
     monkeypatch.setattr(report, "SHARE", float("inf"))
     live, pages = LiveReport(), []
 
