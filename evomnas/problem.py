@@ -16,7 +16,6 @@ import numpy as np
 from numpy.typing import NDArray
 from pymoo.core.crossover import Crossover
 from pymoo.core.duplicate import DuplicateElimination
-from pymoo.core.individual import Individual
 from pymoo.core.mutation import Mutation
 from pymoo.core.population import Population
 from pymoo.core.problem import Problem
@@ -170,24 +169,25 @@ class NetworkDuplicates(DuplicateElimination):  # type: ignore[misc]
     def __init__(self, space: Space) -> None:
         super().__init__()
         self.space = space
-        self._history: set[AnyArchitecture] = set()
+        self.history: set[AnyArchitecture] = set()
         self._decoded: dict[bytes, AnyArchitecture] = {}  # as parents are compared with again and again
 
     def remember(self, architectures: Sequence[AnyArchitecture]) -> None:
         """Never let these networks through again."""
-        self._history.update(architectures)
+        self.history.update(architectures)
 
     def _do(self, pop: Population, other: Population | None, is_duplicate: NDArray[np.bool_]) -> NDArray[np.bool_]:
-        seen = set() if other is None else set(map(self._network, other))
+        seen = set() if other is None else {self.network(one.X) for one in other}
         for index, individual in enumerate(pop):
-            network = self._network(individual)
-            is_duplicate[index] = network in self._history or network in seen
+            network = self.network(individual.X)
+            is_duplicate[index] = network in self.history or network in seen
             if other is None:
                 seen.add(network)
         return is_duplicate
 
-    def _network(self, individual: Individual) -> AnyArchitecture:
-        genome = np.asarray(individual.X, dtype=np.int64)
+    def network(self, genome: Genomes) -> AnyArchitecture:
+        """What a genome decodes to."""
+        genome = np.asarray(genome, dtype=np.int64)
         key = genome.tobytes()
         if key not in self._decoded:
             if len(self._decoded) >= MOST_DECODED:

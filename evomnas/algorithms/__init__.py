@@ -1,6 +1,6 @@
 """Search algorithms: they ask for genomes and are told losses, and know nothing else.
 
-- `nsga2`: the whole Pareto set in one run (pymoo).
+- `nsga2`: the whole Pareto set in one run (pymoo); `mating` makes its children, quickly.
 - `surrogate`: NSGA-II on predictions; with `experience`, what was learnt, by the `predictors` from `features` of
   networks; `proposals`, the candidates; `first_batch` and `acquisition`, which of them to evaluate.
 - `rl_weighted`, with `controller`: the paper's own search, an RNN controller and the weighted product (torch).

@@ -11,6 +11,7 @@ from pymoo.core.termination import NoTermination
 from pymoo.problems.static import StaticProblem
 
 from evomnas.algorithms import AskAndTell, Losses, check_whole
+from evomnas.algorithms.mating import ArrayMating
 from evomnas.problem import operators
 from evomnas.space import Genomes, Space
 
@@ -33,6 +34,7 @@ class NSGA2(AskAndTell):
         chosen = operators(space)
         self._duplicates = chosen["eliminate_duplicates"]
         self._algorithm = PymooNSGA2(pop_size=population, **chosen)
+        self._algorithm.mating = ArrayMating(self._algorithm, self._duplicates.network, self._duplicates.history)
         self._algorithm.setup(self._problem, termination=NoTermination(), seed=seed)
         self._enough, self._told = population // 2, 0
 

@@ -13,6 +13,7 @@ from pymoo.core.problem import Problem
 from pymoo.core.termination import NoTermination
 from pymoo.problems.static import StaticProblem
 
+from evomnas.algorithms.mating import ArrayMating
 from evomnas.problem import operators
 from evomnas.space import Genomes, Space
 
@@ -34,6 +35,7 @@ def visit(space: Space, start: Genomes, predict: Predict, seed: int) -> None:
     problem = Problem(len(sizes), 2, 0, xl=np.zeros_like(sizes), xu=sizes - 1, vtype=int)
     chosen = operators(space) | {"sampling": start, "eliminate_duplicates": True}
     algorithm = NSGA2(pop_size=POPULATION, **chosen)
+    algorithm.mating = ArrayMating(algorithm, bytes)
     algorithm.setup(problem, termination=NoTermination(), seed=seed)
     for _ in range(GENERATIONS):
         offspring: Population | None = algorithm.ask()
