@@ -1,4 +1,4 @@
-"""The command, as its users run it: real processes, real exit codes, real signals; what is refused, in this process."""
+"""The command, as its users run it: real processes, exit codes and signals; what only reads or refuses, in this one."""
 
 from __future__ import annotations
 
@@ -38,6 +38,13 @@ def refusal(*arguments: object) -> str:
     assert result.stderr.count("\n") == 1
     assert not result.stdout
     return result.stderr
+
+
+def answer(*arguments: object) -> str:
+    """What the command prints, in this process."""
+    result = CliRunner().invoke(app, [str(one) for one in arguments])
+    assert result.exit_code == 0, result.output
+    return result.stdout
 
 
 def test_the_package_is_the_command_as_well():
@@ -90,31 +97,31 @@ def test_problems_lists_the_built_in_ones():
 
 
 def test_describe_gives_the_published_totals():
-    values = json.loads(evomnas("describe", "mnasnet-a1", "--format", "json").stdout)
+    values = json.loads(answer("describe", "mnasnet-a1", "--format", "json"))
     assert values["params"] == 3_887_038
     assert abs(values["macs"] / 1e6 - 311.3) < 0.1
     assert sum(layer["macs"] for layer in values["layers"]) == values["macs"]
-    table = evomnas("describe", "mobilenet-v2@0.5", "--resolution", 96, "--classes", 10).stdout
+    table = answer("describe", "mobilenet-v2@0.5", "--resolution", 96, "--classes", 10)
     assert re.search(r"^block 7.1 +mbconv6 k3 +160x3x3", table, re.MULTILINE)
 
 
 def test_describe_counts_a_problem_s_space(tiny_file):
-    values = json.loads(evomnas("describe", "--space", str(tiny_file), "--format", "json").stdout)
+    values = json.loads(answer("describe", "--space", str(tiny_file), "--format", "json"))
     assert values["genomes"] == math.prod(len(block[gene]) for block in values["blocks"] for gene in GENES)
     assert 0 < values["networks"] < values["genomes"]
-    table = evomnas("describe", "--space", "digits").stdout
+    table = answer("describe", "--space", "digits")
     assert f"{load_definition('digits').space.networks:,} distinct networks" in table
 
 
 def test_describe_draws_an_architecture(tmp_path):
     path = tmp_path / "a1.svg"
-    assert str(path) in evomnas("describe", "mnasnet-a1", "--figure", str(path)).stdout
+    assert str(path) in answer("describe", "mnasnet-a1", "--figure", str(path))
     assert ">MBConv3 5×5</text>" in path.read_text()
     first = path.read_text()
-    evomnas("describe", "mnasnet-a1", "--figure", str(path))
+    answer("describe", "mnasnet-a1", "--figure", str(path))
     assert path.read_text() == first
     png = tmp_path / "a1.PNG"
-    evomnas("describe", "mnasnet-a1", "--figure", str(png))
+    answer("describe", "mnasnet-a1", "--figure", str(png))
     assert png.read_bytes().startswith(b"\x89PNG")
 
 
@@ -184,7 +191,7 @@ def test_describe_refuses_in_one_line(arguments, message):
 
 
 def test_show_and_describe_read_a_run(finished_run):
-    rows = json.loads(evomnas("show", finished_run.folder, "--all", "--format", "json").stdout)
+    rows = json.loads(answer("show", finished_run.folder, "--all", "--format", "json"))
     assert len(rows) == 24
     keys = [
         "id",
@@ -200,11 +207,11 @@ def test_show_and_describe_read_a_run(finished_run):
         "order",
     ]
     assert list(rows[0]) == keys
-    front = evomnas("show", finished_run.folder, "--format", "csv").stdout
+    front = answer("show", finished_run.folder, "--format", "csv")
     assert front == (finished_run.folder / "front.csv").read_text()
-    table = evomnas("show", finished_run.folder).stdout
+    table = answer("show", finished_run.folder)
     assert all(row["id"] in table for row in rows if row["on_front"])
-    described = json.loads(evomnas("describe", rows[5]["id"], "--run", finished_run.folder, "--format", "json").stdout)
+    described = json.loads(answer("describe", rows[5]["id"], "--run", finished_run.folder, "--format", "json"))
     assert (described["params"], described["macs"]) == (rows[5]["params"], rows[5]["macs"])
 
 
