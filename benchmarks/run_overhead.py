@@ -64,15 +64,17 @@ def main() -> None:
     watch.wrap(generations.Loop, "_tick", "progress")
     watch.wrap(report, "write_report", "reports")
     sys.argv[1:1] = ["run"]
-    started = time.perf_counter()
+    started, code = time.perf_counter(), None
     try:
         command()
     except SystemExit as ended:
-        if ended.code:
-            raise
+        code = ended.code
     total = time.perf_counter() - started
+    if not watch.seconds:  # nothing was searched
+        sys.exit(code)
     parts = ", ".join(f"{name} {one:.1f} s ({one / total:.2%})" for name, one in watch.seconds.most_common())
     print(f"{total:.0f} s in all: {parts}; together {watch.seconds.total() / total:.2%}")
+    sys.exit(code)
 
 
 if __name__ == "__main__":

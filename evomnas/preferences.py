@@ -31,7 +31,7 @@ class Preferences:
         columns: Names of the blocks, or of a table's genes.
         rows: (gene, value) per row.
         everywhere: Share of all evaluated networks with that value at that place, shape (rows, columns); NaN where
-            the space has no such choice.
+            the space has no such choice, or no network of a table that was evaluated.
         front: The same of the networks on the front.
     """
 
@@ -45,11 +45,10 @@ class Preferences:
         """What heads the columns: a block by its number, a table's gene by its name."""
         return [name.removeprefix("block ").removeprefix("gene ") for name in self.columns]
 
-    def by_gene(self) -> list[tuple[str, list[tuple[str, list[float], list[float]]]]]:
-        """Per gene its values, each with its shares of all evaluated networks and of the front, by column."""
-        rows = zip(self.rows, self.everywhere.tolist(), self.front.tolist(), strict=True)
-        genes = groupby(rows, key=lambda row: row[0][0])
-        return [(gene, [(value, everywhere, front) for (_, value), everywhere, front in row]) for gene, row in genes]
+    def by_gene(self, shares: NDArray[np.float64]) -> list[tuple[str, list[tuple[str, list[float]]]]]:
+        """Per gene its values, each with its row of `shares`."""
+        genes = groupby(zip(self.rows, shares.tolist(), strict=True), key=lambda row: row[0][0])
+        return [(gene, [(value, row) for (_, value), row in rows]) for gene, rows in genes]
 
     def strongest(self, count: int = 3) -> list[tuple[str, str, str, float, float]]:
         """Where the front differs most: (column, gene, value, its share, that of all evaluated)."""
@@ -74,9 +73,10 @@ def preferences(run: Run, results: Sequence[Result]) -> Preferences | None:
         return None
     everywhere = _shares(genes, columns, rows)
     front = _shares([one for one, result in zip(genes, done, strict=True) if result.on_front], columns, rows)
-    if isinstance(run.definition, ProblemDefinition):
-        for shares in (everywhere, front):
-            shares[~_choices(run.definition.space, rows)] = np.nan
+    space = run.definition.space if isinstance(run.definition, ProblemDefinition) else None
+    choices = everywhere > 0 if space is None else _choices(space, rows)  # the table may be gone
+    for shares in (everywhere, front):
+        shares[~choices] = np.nan
     return Preferences(columns, rows, everywhere, front)
 
 

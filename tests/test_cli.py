@@ -230,6 +230,14 @@ def test_run_ends_with_the_front_the_report_and_the_next_command(tiny_file, tmp_
     assert json.loads((folder / "run.json").read_text())["evaluations"] == 6
 
 
+def test_the_last_line_of_a_log_is_the_end_of_the_search(tabular_file, tmp_path):
+    out = ["--out", tmp_path / "run", "--archive", tmp_path / "a.sqlite"]
+    arguments = ["run", tabular_file, "--algo", "nsga2", "--async", "--budget", 55, *out]
+    result = CliRunner().invoke(app, [str(one) for one in arguments])
+    assert result.exit_code == 0, result.output
+    assert "55 of 55 evaluated" in result.stderr.splitlines()[-1]
+
+
 def test_a_search_that_has_nothing_more_to_ask_for_says_so(tabular_file, tmp_path):
     done = evomnas("run", tabular_file, "--algo", "random", "--budget", 300, cwd=tmp_path)  # of 243 networks
     assert done.returncode == 0, done.stderr

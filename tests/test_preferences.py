@@ -61,5 +61,19 @@ def test_a_table_s_genes_are_its_columns(tabular_file, tmp_path):
     assert found.front.sum(axis=0) == pytest.approx(np.ones(5))
 
 
+def test_a_value_that_no_network_of_a_table_has_at_a_place_is_missing(tmp_path):
+    rows = [f"{op},{width},{50 + width},{width}" for op, width in itertools.product(("conv", "dconv"), (8, 16))]
+    (tmp_path / "table.csv").write_text("\n".join(["op,width,top1,ms", *rows]))
+    (tmp_path / "table.toml").write_text(
+        'name = "table"\n[table]\npath = "table.csv"\ngenes = ["op", "width"]\nobjectives = [\n'
+        '{ column = "top1", direction = "maximize", scale = 0.01 }, { column = "ms", direction = "minimize" }]\n'
+    )
+    run = search(tmp_path / "table.toml", "random", budget=4, out=tmp_path / "run")
+    found = preferences(run, run.results())
+    shares = dict(zip([value for _, value in found.rows], found.everywhere.tolist(), strict=True))
+    assert np.isnan([shares["conv"][1], shares["dconv"][1], shares["8"][0], shares["16"][0]]).all()
+    assert shares["conv"][0] == shares["8"][1] == 0.5
+
+
 def test_without_a_front_there_is_no_preference(shown_run):
     assert preferences(shown_run, []) is None

@@ -84,13 +84,12 @@ def test_each_part_has_the_counts_of_the_built_network(data, shown_run):
 
 def test_what_the_front_prefers_is_a_table_of_its_shares(text, shown_run):
     found = preferences(shown_run, shown_run.results())
-    body = re.search(r'<table class="shares">.*?</thead>(.*?)</table>', text, re.DOTALL)[1]
-    rows = re.findall(r'<th scope="row">(.*?)</th>(.*?)</tr>', body)
-    assert [value for value, _ in rows] == [value for _, value in found.rows]
-    for (_, cells), everywhere, front in zip(rows, found.everywhere, found.front, strict=True):
-        shown = re.findall(r'<td(?: class="share" style="--share:([\d.]+)")?>', cells)
-        shares = [float(share) if share else np.nan for share in shown]
-        expected = [*everywhere, np.nan, *front]  # a gap between the two
+    maps = re.findall(r'<table class="shares">.*?</thead>(.*?)</table>', text, re.DOTALL)
+    for body, expected in zip(maps, (found.everywhere, found.front), strict=True):
+        rows = re.findall(r'<th scope="row">(.*?)</th>(.*?)</tr>', body)
+        assert [value for value, _ in rows] == [value for _, value in found.rows]
+        cells = [re.findall(r'<td(?: class="share" style="--share:([\d.]+)")?>', row) for _, row in rows]
+        shares = [[float(share) if share else np.nan for share in row] for row in cells]
         np.testing.assert_allclose(shares, expected, atol=5e-4)
 
 
