@@ -6,14 +6,14 @@
 - ray: candidates that only wait, half to one and a half times `--seconds`, on a Ray cluster of this machine that is
   told of so many CPUs; executor, tasks, processes and locks are those of a search. Efficiency is the time that
   workers who never wait for the next candidate would take (each takes the next of the list) over the time it took. It
-  holds what dispatching costs. A waiting worker needs about 110 MiB; counts that the memory has no room for are left
+  holds what dispatching costs. A waiting worker needs about 60 MiB; counts that the memory has no room for are left
   out.
 
 Prints both as JSON.
 
     python benchmarks/scaling.py [--networks 24] [--counts 1 4 16 64 128 256] [--seconds 10] [--rounds 5]
 
-About ten minutes; `--counts 1 8 --networks 4 --seconds 1` runs it short.
+About half an hour, most of it until 256 processes have started; `--counts 1 8 --networks 4 --seconds 1` runs it short.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from evomnas.definition import ProblemDefinition, load_definition
 from evomnas.executors import Cluster, Executor, PoolExecutor, make_executor
 from evomnas.machine import processor, usable_cores
 
-WORKER_GIB = 0.11  # measured with 64
+WORKER_GIB = 0.06  # measured with 48, their share of common pages included
 AT_A_TIME = 12
 
 
