@@ -236,6 +236,8 @@ def test_the_last_line_of_a_log_is_the_end_of_the_search(tabular_file, tmp_path)
     result = CliRunner().invoke(app, [str(one) for one in arguments])
     assert result.exit_code == 0, result.output
     assert "55 of 55 evaluated" in result.stderr.splitlines()[-1]
+    output = result.output  # both, as they came
+    assert output.index("55 of 55 evaluated") < output.index("networks on the Pareto front")
 
 
 def test_a_search_that_has_nothing_more_to_ask_for_says_so(tabular_file, tmp_path):

@@ -302,12 +302,11 @@ def _display() -> Iterator[Callable[[Progress], None]]:
     _live = Bar(*columns, console=console, auto_refresh=False, transient=True)
     started, task = time.monotonic(), _live.add_task("importing", total=None, facts="")
     last = (-1, -1, 0.0)  # generation, evaluated and time of the last line
-    untold: str | None = None  # what a line would have said since
     first: int | None = None
     importing: list[threading.Thread] = []
 
     def on_progress(progress: Progress) -> None:
-        nonlocal first, last, untold
+        nonlocal first, last
         first = progress.evaluated if first is None or progress.phase == "starting" else first
         facts = _facts(progress, time.monotonic() - started, progress.evaluated - first)
         if progress.phase == "training" and not importing:
@@ -316,20 +315,18 @@ def _display() -> Iterator[Callable[[Progress], None]]:
         if console.is_terminal:
             _show(_live, task, progress, facts)
         elif progress.phase != "starting" and (progress.generation, progress.evaluated) != last[:2]:
-            untold = f"generation {progress.generation}: {progress.evaluated} of {progress.budget} evaluated, {facts}"
-            if progress.generation == last[0] and time.monotonic() - last[2] < LINE_EVERY_S:
+            soon = progress.generation == last[0] and time.monotonic() - last[2] < LINE_EVERY_S
+            if soon and progress.evaluated < progress.budget:
                 return
             last = progress.generation, progress.evaluated, time.monotonic()
-            typer.echo(untold, err=True)
-            untold = None
+            text = f"generation {progress.generation}: {progress.evaluated} of {progress.budget} evaluated"
+            typer.echo(f"{text}, {facts}", err=True)
 
     if console.is_terminal:
         _live.start()
         _live.refresh()
     try:
         yield on_progress
-        if untold is not None:
-            typer.echo(untold, err=True)
     finally:
         _stop_display()
         _live = None
