@@ -33,7 +33,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from evomnas import registry
+from evomnas.core import registry
 from evomnas.runs import Run
 from evomnas.steady import is_steady
 

@@ -26,8 +26,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from evomnas.core.machine import processor, usable_cores
 from evomnas.definition import load_definition
-from evomnas.machine import processor, usable_cores
 
 TPU_HOURS = 64 * 4.5 * 24  # the paper's 64 TPUv2 for 4.5 days
 
@@ -53,9 +53,10 @@ def seconds_per_image(search: Search, seed: int) -> float:
     """Processor seconds per training image of one random network."""
     import torch
 
+    from evomnas.core.seeding import torch_generator
     from evomnas.fast_layers import use_fast_layers
     from evomnas.fitting import Material, Trainer, cosine, training_mode
-    from evomnas.network import build_network, torch_generator
+    from evomnas.network import build_network
 
     definition = load_definition(search.problem)
     rng = np.random.default_rng(seed)

@@ -48,8 +48,9 @@ class Stopwatch:
 
 
 def main() -> None:
-    from evomnas import archive, generations, registry, report, runs
+    from evomnas import archive, generations, report, runs
     from evomnas.cli import main as command
+    from evomnas.core import registry
 
     watch = Stopwatch()
     kinds = {kind for name in registry.available("algorithms") for kind in registry.load("algorithms", name).__mro__}

@@ -1,4 +1,4 @@
-"""What does it bring to keep freed memory (`evomnas.allocation`), and how much more memory does it take?
+"""What does it bring to keep freed memory (`evomnas.core.memory`), and how much more memory does it take?
 
 Random networks of a problem take an epoch on random images and then score others, with glibc's own thresholds as they
 are once they have grown (blocks beyond 32 MiB go back at once, the heap's end beyond 64 MiB) and with ours, in turn.
@@ -23,11 +23,12 @@ from statistics import median
 import numpy as np
 import torch
 
-from evomnas.allocation import M_MMAP_THRESHOLD, M_TRIM_THRESHOLD, keep_freed_memory
+from evomnas.core.memory import M_MMAP_THRESHOLD, M_TRIM_THRESHOLD, keep_freed_memory
+from evomnas.core.seeding import torch_generator
 from evomnas.definition import ProblemDefinition, load_definition
 from evomnas.fast_layers import use_fast_layers
 from evomnas.fitting import Material, Trainer, cosine, training_mode
-from evomnas.network import build_network, torch_generator
+from evomnas.network import build_network
 from evomnas.training import SCORING_BATCH
 
 STEPS, SCORED = 16, 2048

@@ -24,12 +24,12 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
 from evomnas.architecture import Architecture
+from evomnas.core.machine import processor, usable_cores
 from evomnas.counting import count
 from evomnas.data import Dataset as Splits
 from evomnas.data import load_dataset
 from evomnas.definition import ProblemDefinition, load_definition
 from evomnas.executors import default_workers, make_executor
-from evomnas.machine import processor, usable_cores
 from evomnas.network import build_network
 
 AT_A_TIME = 5

@@ -42,10 +42,10 @@ if TYPE_CHECKING:
     from evomnas.benchmarking import benchmark
     from evomnas.comparison import Comparison, compare
     from evomnas.comparison_page import write_comparison
+    from evomnas.core.errors import InputError
     from evomnas.cost import count_cost
     from evomnas.definition import ProblemDefinition, load_definition
     from evomnas.deploy.saving import load_network
-    from evomnas.errors import InputError
     from evomnas.loop import resume, search
     from evomnas.meter import measure_latency
     from evomnas.network import build_network

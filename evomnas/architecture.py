@@ -26,7 +26,7 @@ from dataclasses import asdict, dataclass, replace
 from decimal import Decimal
 from typing import Any
 
-from evomnas.errors import InputError
+from evomnas.core.errors import InputError
 
 SKIPS = ("none", "identity", "pool")
 MAX_BLOCKS, MAX_LAYERS, MAX_FILTERS, MAX_KERNEL = 100, 100, 16_384, 99  # beyond any published network's

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from evomnas.architecture import Architecture
-from evomnas.errors import InputError
+from evomnas.core.errors import InputError
 from evomnas.evaluation import (
     Cost,
     Cut,

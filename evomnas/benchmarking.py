@@ -15,13 +15,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from evomnas import defaults, registry
 from evomnas.algorithms import option_names
 from evomnas.archive import Archive
 from evomnas.comparison import Comparison, compare
 from evomnas.comparison_page import NAME, write_comparison
+from evomnas.core import defaults, registry
+from evomnas.core.errors import EverythingFailed, InputError
+from evomnas.core.files import write_atomically
 from evomnas.definition import AnyDefinition, load_definition
-from evomnas.errors import EverythingFailed, InputError
 from evomnas.evaluator import AnyEvaluator, open_evaluator
 from evomnas.executors import CandidateLimits
 from evomnas.loop import (
@@ -34,7 +35,7 @@ from evomnas.loop import (
     check_settings,
     settled_options,
 )
-from evomnas.runs import MANIFEST, Run, write_atomically
+from evomnas.runs import MANIFEST, Run
 from evomnas.traces import differences, facts
 
 ALGORITHMS = ("nsga2-surrogate", "nsga2", "rl-weighted", "evo-weighted", "random")

@@ -17,9 +17,11 @@ import warnings
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from evomnas.core.errors import InputError
+from evomnas.core.machine import usable_cores
+from evomnas.core.ray_connection import join_cluster
 from evomnas.data import Dataset
 from evomnas.definition import ProblemDefinition
-from evomnas.errors import InputError
 from evomnas.evaluation import Failure
 from evomnas.executors import (
     CandidateLimits,
@@ -33,8 +35,6 @@ from evomnas.executors import (
     room_for,
     share_of_memory,
 )
-from evomnas.joining import join_cluster
-from evomnas.machine import usable_cores
 
 if TYPE_CHECKING:
     from evomnas.workbench import Workbench

@@ -22,9 +22,9 @@ import numpy as np
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
-from evomnas import registry
 from evomnas.architecture import Architecture
-from evomnas.errors import InputError, unknown
+from evomnas.core import registry
+from evomnas.core.errors import InputError, unknown
 from evomnas.latency.address import LOCAL, parse_target
 from evomnas.space import SearchSpace
 from evomnas.table import Table, TabularArchitecture, TabularSpace

@@ -13,12 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evomnas.archive import Archive
-from evomnas.defaults import BUDGET
+from evomnas.core.defaults import BUDGET
+from evomnas.core.errors import InputError
+from evomnas.core.machine import usable_cores
 from evomnas.definition import AnyDefinition, TableDefinition
-from evomnas.errors import InputError
 from evomnas.evaluation import Evaluation, Training
 from evomnas.evaluator import open_evaluator
-from evomnas.machine import usable_cores
 
 NETWORKS = 10
 GENERATION = 8  # networks that are trained before the next ones are known: a batch of the default algorithm

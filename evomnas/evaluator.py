@@ -16,18 +16,17 @@ import numpy as np
 
 from evomnas.architecture import Architecture
 from evomnas.archive import Archive
+from evomnas.core.errors import InputError
 from evomnas.counting import count, smallest
 from evomnas.data import Dataset, load_dataset
 from evomnas.definition import AnyDefinition, ProblemDefinition, TableDefinition
 from evomnas.early_stop import Bar, BarFor, no_bar
-from evomnas.errors import InputError
 from evomnas.evaluation import AnyEvaluation, Cost, Cut, Evaluation, Failure, Measurement, Training
 from evomnas.executors import CandidateLimits, Executor, Workers, make_executor
 from evomnas.latency.runtimes import Prepared
 from evomnas.layer_table import LayerTable, Parts
 from evomnas.limits import Limits
 from evomnas.lookup import TableEvaluator
-from evomnas.machine import describe_machine, describe_versions
 from evomnas.meter import Meter, problem_setting
 from evomnas.spent import Spent
 
@@ -354,8 +353,3 @@ class Evaluator:
     def close(self) -> None:
         """Leave the device."""
         self.meter.close()
-
-
-def describe_environment() -> dict[str, Any]:
-    """Machine and versions, as they stand in run.json."""
-    return {"versions": describe_versions(), "machine": describe_machine()}

@@ -26,14 +26,14 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 import numpy as np
 
+from evomnas.core import lock
+from evomnas.core.device import choose_device
+from evomnas.core.errors import InputError
+from evomnas.core.machine import memory_gib, usable_cores
+from evomnas.core.scratch import Scratch
 from evomnas.data import Dataset
 from evomnas.definition import ProblemDefinition
-from evomnas.device import choose_device
-from evomnas.errors import InputError
 from evomnas.evaluation import Failure
-from evomnas.latency import lock
-from evomnas.machine import memory_gib, usable_cores
-from evomnas.scratch import Scratch
 
 if TYPE_CHECKING:  # workers import torch while the main process reads the images
     from pebble import ProcessPool

@@ -16,13 +16,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from evomnas.allocation import keep_freed_memory
 from evomnas.augmentation import AUGMENTATIONS
+from evomnas.core import lock
+from evomnas.core.memory import keep_freed_memory
+from evomnas.core.seeding import torch_generator
 from evomnas.data import Images, Labels
 from evomnas.definition import Recipe
 from evomnas.evaluation import TrainingDiverged
-from evomnas.latency import lock
-from evomnas.network import torch_generator
 
 STATISTICS_IMAGES = 2000  # about so many give the mean and deviation that images are normalised by
 LossFunction = Callable[[Tensor, Tensor, Tensor], Tensor]  # of normalised images, logits and labels

@@ -20,8 +20,8 @@ import numpy as np
 from evomnas.algorithms import Choosing, GoalSeeking, Introspective, Weighing, make_algorithm
 from evomnas.archive import Ask, GenerationRecord
 from evomnas.clock import Clock
+from evomnas.core.errors import EverythingFailed, InputError
 from evomnas.early_stop import EarlyStop, no_bar
-from evomnas.errors import EverythingFailed, InputError
 from evomnas.evaluation import AnyArchitecture, AnyEvaluation, Evaluation
 from evomnas.evaluator import AnyEvaluator
 from evomnas.pareto import Front, hypervolume

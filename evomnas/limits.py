@@ -7,9 +7,9 @@ from dataclasses import replace
 from operator import attrgetter
 from typing import TypeVar
 
+from evomnas.core.errors import InputError
 from evomnas.counting import count, smallest
 from evomnas.definition import ConstraintsSection
-from evomnas.errors import InputError
 from evomnas.evaluation import AnyEvaluation, Evaluation, TabularEvaluation
 from evomnas.space import SearchSpace
 

@@ -9,9 +9,9 @@ from operator import attrgetter
 from typing import Any
 
 from evomnas.archive import Archive
+from evomnas.core.errors import InputError
 from evomnas.definition import Objective, TableDefinition
 from evomnas.early_stop import BarFor, no_bar
-from evomnas.errors import InputError
 from evomnas.evaluation import AnyEvaluation, Failure, TabularEvaluation
 from evomnas.executors import CandidateLimits
 from evomnas.limits import Limits

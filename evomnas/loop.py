@@ -7,16 +7,17 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from evomnas import defaults
 from evomnas.algorithms import make_algorithm, option_defaults
 from evomnas.archive import Archive
 from evomnas.clock import Clock
+from evomnas.core import defaults
+from evomnas.core.errors import EverythingFailed, InputError
+from evomnas.core.files import check_place
 from evomnas.definition import AnyDefinition, TableDefinition, load_definition
-from evomnas.errors import EverythingFailed, InputError
 from evomnas.evaluator import AnyEvaluator, open_evaluator
 from evomnas.executors import CandidateLimits, Workers
 from evomnas.generations import Generations, OnGeneration, OnProgress, Progress, TimeUp
-from evomnas.runs import Manner, Run, check_free, check_place
+from evomnas.runs import Manner, Run, check_free
 from evomnas.steady import Steady, check_steady
 
 __all__ = ["EverythingFailed", "Progress", "resume", "search"]

@@ -30,6 +30,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from evomnas.architecture import Architecture, Block
+from evomnas.core.seeding import torch_generator
 
 BN_EPSILON = 1e-3
 
@@ -171,12 +172,6 @@ def clip_activations(network: Network) -> None:
             for index, module in enumerate(sequence):
                 if isinstance(module, nn.ReLU):
                     sequence[index] = nn.ReLU6(inplace=True)
-
-
-def torch_generator(seed: int | np.random.SeedSequence) -> torch.Generator:
-    """A torch generator on the CPU that follows from a seed of numpy's kind."""
-    sequence = seed if isinstance(seed, np.random.SeedSequence) else np.random.SeedSequence(seed)
-    return torch.Generator().manual_seed(int(sequence.generate_state(1, np.uint64)[0] >> np.uint64(1)))
 
 
 def _initialise(network: nn.Module, generator: torch.Generator) -> None:

@@ -10,9 +10,9 @@ from jinja2 import ChoiceLoader, Environment, FileSystemLoader, PackageLoader, T
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
-from evomnas.errors import InputError
+from evomnas.core.errors import InputError
+from evomnas.core.files import write_atomically
 from evomnas.figures import to_svg
-from evomnas.runs import write_atomically
 
 
 def write_page(path: Path, template: str, content: Mapping[str, Any], templates: Path | None = None) -> Path:

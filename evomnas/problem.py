@@ -22,8 +22,8 @@ from pymoo.core.problem import Problem
 from pymoo.core.sampling import Sampling
 
 from evomnas.archive import Archive
+from evomnas.core.errors import InputError
 from evomnas.definition import AnyDefinition, load_definition
-from evomnas.errors import InputError
 from evomnas.evaluation import AnyArchitecture, AnyEvaluation
 from evomnas.evaluator import AnyEvaluator, open_evaluator
 from evomnas.space import Genomes, Space

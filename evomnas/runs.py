@@ -7,7 +7,6 @@ import io
 import json
 import math
 import os
-import re
 import shlex
 import uuid
 from collections.abc import Mapping, Sequence
@@ -21,10 +20,12 @@ import numpy as np
 
 from evomnas.architecture import Architecture
 from evomnas.archive import Archive, Ask, RunRecord
+from evomnas.core.errors import InputError
+from evomnas.core.files import _is_partial, check_place, write_atomically
+from evomnas.core.machine import describe_environment
 from evomnas.definition import AnyDefinition, ProblemDefinition, TableDefinition, validate_definition
-from evomnas.errors import InputError
 from evomnas.evaluation import AnyEvaluation, Cut, Evaluation, TabularEvaluation
-from evomnas.evaluator import AnyEvaluator, describe_environment
+from evomnas.evaluator import AnyEvaluator
 from evomnas.limits import Limits
 from evomnas.pareto import hypervolume, non_dominated
 from evomnas.table import TabularArchitecture
@@ -350,20 +351,6 @@ def check_free(folder: Path) -> None:
         raise InputError(f"{folder} exists and is not an empty folder: choose another with --out DIR")
 
 
-def check_place(path: Path, option: str) -> None:
-    """Raise InputError where nothing can ever lie at `path`: beneath a file, or with a name that is too long."""
-    try:
-        above = next(parent for parent in path.absolute().parents if parent.exists())
-    except OSError as error:
-        raise InputError(f"{path} cannot be made: {error.strerror}; choose another with {option}") from None
-    if not above.is_dir():
-        raise InputError(f"{path} cannot be made, since {above} is a file: choose another with {option}")
-
-
-def _is_partial(path: Path) -> bool:
-    return re.fullmatch(r"\..+\.\d+\.part", path.name) is not None
-
-
 def to_csv(rows: list[dict[str, Any]]) -> str:
     """Rows as CSV with a header; lists become their parts separated by spaces."""
     buffer = io.StringIO()
@@ -372,16 +359,3 @@ def to_csv(rows: list[dict[str, Any]]) -> str:
     for row in rows:
         writer.writerow({k: " ".join(map(str, v)) if isinstance(v, list) else v for k, v in row.items()})
     return buffer.getvalue()
-
-
-def write_atomically(path: Path, content: str | bytes) -> None:
-    """Replace a file's content in one step; what a process that was killed left of its attempt goes first."""
-    for left in path.parent.glob(f".{path.name}.*.part"):
-        if _is_partial(left) and not Path(f"/proc/{left.name.split('.')[-2]}").exists():
-            left.unlink(missing_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        partial.write_bytes(content.encode() if isinstance(content, str) else content)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)

@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evomnas.architecture import MAX_BLOCKS, MAX_FILTERS, MAX_LAYERS, SKIPS, Architecture, Block
-from evomnas.errors import InputError
+from evomnas.core.errors import InputError
 
 Genomes = NDArray[np.int64]
 

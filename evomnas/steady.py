@@ -13,10 +13,10 @@ from typing import Any, cast
 
 from numpy.typing import NDArray
 
-from evomnas import registry
 from evomnas.algorithms import SteadyState
 from evomnas.archive import Ask, Tell
-from evomnas.errors import InputError
+from evomnas.core import registry
+from evomnas.core.errors import InputError
 from evomnas.evaluation import AnyArchitecture
 from evomnas.generations import BARREN_ASKS, FRUITLESS_ASKS, Loop
 from evomnas.problem import told

@@ -16,7 +16,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from evomnas.network import torch_generator
+from evomnas.core.seeding import torch_generator
 from evomnas.stages import COPIES
 
 SEED = 0

@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from evomnas.errors import InputError, unknown
+from evomnas.core.errors import InputError, unknown
 from evomnas.space import Genomes, sample_evenly
 
 MAX_GENE_CHARACTERS = 64

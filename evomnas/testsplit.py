@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from evomnas import registry
+from evomnas.core import registry
+from evomnas.core.errors import InputError
 from evomnas.data import (
     LabelledImages,
     TrainingImages,
@@ -19,7 +20,6 @@ from evomnas.data import (
     test_folder,
 )
 from evomnas.definition import DataSection
-from evomnas.errors import InputError
 
 
 def check_test_split(section: DataSection) -> None:

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evomnas.archive import Archive
+from evomnas.core.errors import InputError
 from evomnas.definition import AnyDefinition, TableDefinition
-from evomnas.errors import InputError
 from evomnas.runs import Run
 
 MOST_DIFFERENCES = 4  # that an error lists

@@ -12,14 +12,15 @@ import numpy as np
 import torch
 
 from evomnas.architecture import Architecture
+from evomnas.core.device import choose_device
+from evomnas.core.seeding import torch_generator
 from evomnas.data import Dataset
 from evomnas.definition import DataSection, TrainingSection
-from evomnas.device import choose_device
 from evomnas.early_stop import Bar
 from evomnas.evaluation import Cut, Training, TrainingDiverged
 from evomnas.fast_layers import use_fast_layers
 from evomnas.fitting import Material, Trainer, cosine, training_mode
-from evomnas.network import Network, build_network, torch_generator
+from evomnas.network import Network, build_network
 
 SCORING_BATCH = 512
 

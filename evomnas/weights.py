@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from evomnas.architecture import Architecture
-from evomnas.errors import InputError
+from evomnas.core.errors import InputError
 from evomnas.network import Network, clip_activations
 
 BN_EPSILON = 1e-5  # of torchvision and timm

@@ -9,17 +9,18 @@ from typing import Any
 import torch
 from torch import nn
 
-from evomnas.allocation import release_freed_memory
 from evomnas.architecture import Architecture
+from evomnas.core.errors import InputError
+from evomnas.core.memory import release_freed_memory
+from evomnas.core.seeding import torch_generator
 from evomnas.cost import count_cost
 from evomnas.data import Dataset
 from evomnas.definition import ProblemDefinition
 from evomnas.early_stop import Bar
-from evomnas.errors import InputError
 from evomnas.evaluation import Cost, Cut, Failure, Training
 from evomnas.latency.runtimes import Prepared, Runtime, open_runtime
 from evomnas.layer_table import Parts
-from evomnas.network import build_network, torch_generator
+from evomnas.network import build_network
 from evomnas.shelf import AnyNetwork, build
 from evomnas.surroundings import surround
 from evomnas.training import ProxyTask

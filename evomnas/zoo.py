@@ -11,7 +11,7 @@ import re
 from dataclasses import replace
 
 from evomnas.architecture import Architecture
-from evomnas.errors import InputError, unknown
+from evomnas.core.errors import InputError, unknown
 from evomnas.space import round_filters
 
 NETWORKS = {

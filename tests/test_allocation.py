@@ -11,7 +11,7 @@ import pytest
 
 FAULTS = """
 import ctypes, numpy, resource
-from evomnas.allocation import keep_freed_memory
+from evomnas.core.memory import keep_freed_memory
 
 ctypes.CDLL(None).prctl(41, 1, 0, 0, 0)  # PR_SET_THP_DISABLE: with huge pages there are few faults to count
 
@@ -29,7 +29,7 @@ print(before, faults())
 
 RELEASE = """
 import numpy
-from evomnas.allocation import keep_freed_memory, release_freed_memory
+from evomnas.core.memory import keep_freed_memory, release_freed_memory
 
 def data_mib():
     return int(open("/proc/self/status").read().split("VmData:")[1].split()[0]) // 1024

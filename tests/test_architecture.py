@@ -9,7 +9,7 @@ from hypothesis import given
 from strategies import architectures
 
 from evomnas.architecture import Architecture, Block
-from evomnas.errors import InputError
+from evomnas.core.errors import InputError
 
 
 @given(architectures)

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from evomnas.architecture import Architecture
 from evomnas.archive import Archive, Ask, RunRecord, context_key
-from evomnas.errors import InputError
+from evomnas.core.errors import InputError
 from evomnas.evaluation import Cost, Cut, Failure, FullTraining, Measurement, Score, TabularEvaluation, Training
 from evomnas.latency.protocol import Calibration
 from evomnas.loop import resume, search

@@ -13,9 +13,9 @@ import pytest
 import ray
 
 from evomnas.architecture import Architecture
-from evomnas.errors import InputError
+from evomnas.core.errors import InputError
+from evomnas.core.ray_connection import join_cluster
 from evomnas.executors import CandidateLimits, Cluster, InProcessExecutor, make_executor
-from evomnas.joining import join_cluster
 from evomnas.loop import search
 from evomnas.runs import Run
 
@@ -133,7 +133,7 @@ def test_a_new_cluster_is_no_other_that_this_machine_has(nodes, tiny, tmp_path, 
 
 
 def test_what_answers_and_is_no_cluster_is_one_line(monkeypatch):
-    monkeypatch.setattr("evomnas.joining.JOIN_S", 3.0)
+    monkeypatch.setattr("evomnas.core.ray_connection.JOIN_S", 3.0)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         address = f"127.0.0.1:{silent.getsockname()[1]}"
         with pytest.raises(InputError, match=f"no Ray cluster answers at {address}: what is there lets nobody join"):
@@ -151,7 +151,7 @@ import os, sys
 from ray.cluster_utils import Cluster as Nodes
 import evomnas.cluster
 from evomnas.definition import load_definition
-from evomnas.errors import InputError
+from evomnas.core.errors import InputError
 from evomnas.executors import Cluster
 from evomnas.loop import search
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from evomnas.core.errors import InputError
 from evomnas.data import load_dataset
 from evomnas.definition import DataSection
-from evomnas.errors import InputError
 
 
 def section(**values) -> DataSection:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from evomnas.core.errors import InputError
 from evomnas.definition import ProblemDefinition, builtin_problems, load_definition, validate_definition
-from evomnas.errors import InputError
 
 
 @pytest.mark.parametrize("name", sorted(builtin_problems()))

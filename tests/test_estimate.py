@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from evomnas.core.errors import InputError
 from evomnas.definition import load_definition
-from evomnas.errors import InputError
 from evomnas.estimate import NETWORKS, _search_seconds, estimate
 from evomnas.presentation import estimate_lines
 

@@ -11,9 +11,9 @@ import pytest
 
 from evomnas import executors, loop
 from evomnas.architecture import Architecture
+from evomnas.core import lock
 from evomnas.evaluation import Training
 from evomnas.executors import CandidateLimits, PoolExecutor
-from evomnas.latency import lock
 from evomnas.loop import EverythingFailed, resume, search
 from evomnas.runs import Run
 from evomnas.training import ProxyTask

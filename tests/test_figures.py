@@ -7,7 +7,7 @@ import re
 import pytest
 
 from evomnas.architecture import Architecture
-from evomnas.errors import InputError
+from evomnas.core.errors import InputError
 from evomnas.figures import architecture_figure, to_svg
 from evomnas.zoo import published
 

@@ -10,8 +10,8 @@ import math
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from evomnas.core.errors import InputError
 from evomnas.definition import AnyDefinition, TableDefinition, load_definition, validate_definition
-from evomnas.errors import InputError
 
 IMAGES = load_definition("digits").model_dump(mode="json")
 TABULAR = load_definition("nas-bench-macro").model_dump(mode="json")

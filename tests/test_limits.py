@@ -11,12 +11,12 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from strategies import architectures
 
-from evomnas import registry
 from evomnas.architecture import Architecture
+from evomnas.core import registry
+from evomnas.core.errors import InputError
 from evomnas.cost import count_cost
 from evomnas.counting import count, smallest
 from evomnas.definition import ConstraintsSection, load_definition
-from evomnas.errors import InputError
 from evomnas.evaluation import Cost, Evaluation, Measurement, Training
 from evomnas.limits import Limits
 from evomnas.loop import resume, search

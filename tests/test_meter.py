@@ -8,7 +8,7 @@ import pytest
 from evomnas import meter
 from evomnas.architecture import Architecture
 from evomnas.archive import Archive
-from evomnas.errors import InputError
+from evomnas.core.errors import InputError
 from evomnas.evaluation import Failure, Measurement
 from evomnas.latency.runtimes import Prepared
 from evomnas.meter import Meter, Setting, default_reference, measure_latency, prepare_here

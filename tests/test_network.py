@@ -192,7 +192,7 @@ def test_the_projection_of_an_inverted_bottleneck_is_linear():
 
 
 def test_unknown_published_networks_are_refused():
-    from evomnas.errors import InputError
+    from evomnas.core.errors import InputError
 
     with pytest.raises(InputError, match="unknown network 'mnasnet-b2': there are .*did you mean mnasnet-b1"):
         published("mnasnet-b2")

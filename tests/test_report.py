@@ -15,8 +15,8 @@ import typer
 from typer.testing import CliRunner
 
 from evomnas.cli.results import app
+from evomnas.core.errors import InputError
 from evomnas.definition import load_definition, validate_definition
-from evomnas.errors import InputError
 from evomnas.executors import Cluster
 from evomnas.history import Generation, History, history
 from evomnas.loop import search

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evomnas.errors import InputError
+from evomnas.core.errors import InputError
 from evomnas.reward import EXPONENTS, Constrained, WeightedProduct, exponent_for, weighted_product
 
 

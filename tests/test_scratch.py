@@ -8,11 +8,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-from evomnas.scratch import Scratch
+from evomnas.core.scratch import Scratch
 
 OWNER = """
 import pathlib, sys
-from evomnas.scratch import Scratch
+from evomnas.core.scratch import Scratch
 print(Scratch().path, flush=True)
 sys.stdin.read()
 """

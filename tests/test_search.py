@@ -10,7 +10,7 @@ import os
 import pytest
 
 from evomnas.archive import Archive
-from evomnas.errors import InputError
+from evomnas.core.errors import InputError
 from evomnas.evaluation import Training
 from evomnas.executors import CandidateLimits, make_executor
 from evomnas.loop import EverythingFailed, resume, search

@@ -7,10 +7,10 @@ import json
 import numpy as np
 import pytest
 
-from evomnas import registry
 from evomnas.archive import Archive
+from evomnas.core import registry
+from evomnas.core.errors import InputError
 from evomnas.definition import load_definition
-from evomnas.errors import InputError
 from evomnas.lookup import TableEvaluator
 from evomnas.loop import resume, search
 from evomnas.presentation import goal_lines, headline

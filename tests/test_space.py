@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from strategies import points
 
 from evomnas.architecture import Architecture
-from evomnas.errors import InputError
+from evomnas.core.errors import InputError
 from evomnas.space import GENES, SearchSpace, round_filters
 
 PAPER = SearchSpace()

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from evomnas import registry
-from evomnas.errors import InputError
+from evomnas.core import registry
+from evomnas.core.errors import InputError
 from evomnas.facts import search_settings
 from evomnas.loop import resume, search
 from evomnas.problem import told

@@ -11,8 +11,8 @@ import pytest
 from scipy.stats import chisquare
 
 from evomnas.archive import Archive
+from evomnas.core.errors import InputError
 from evomnas.definition import load_definition
-from evomnas.errors import InputError
 from evomnas.lookup import TableEvaluator
 from evomnas.table import Table, TabularArchitecture
 

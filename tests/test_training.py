@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evomnas.augmentation import crop, flip, shift
+from evomnas.core.seeding import torch_generator
 from evomnas.data import load_dataset
 from evomnas.evaluation import Failure, TrainingDiverged
 from evomnas.fitting import cosine
-from evomnas.network import torch_generator
 from evomnas.training import ProxyTask
 
 

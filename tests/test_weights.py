@@ -11,7 +11,7 @@ import torchvision
 from torch import nn
 
 from evomnas.architecture import Architecture
-from evomnas.errors import InputError
+from evomnas.core.errors import InputError
 from evomnas.latency.onnx_graph import to_onnx
 from evomnas.network import build_network
 from evomnas.weights import import_weights

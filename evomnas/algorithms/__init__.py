@@ -23,8 +23,8 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from evomnas import registry
-from evomnas.errors import InputError
+from evomnas.core import registry
+from evomnas.core.errors import InputError
 from evomnas.reward import Goal
 from evomnas.space import Genomes, Space
 

@@ -23,7 +23,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from evomnas.network import torch_generator
+from evomnas.core.seeding import torch_generator
 from evomnas.space import Genomes
 
 UNITS = 100

@@ -19,7 +19,7 @@ from deap import base, tools
 
 from evomnas.algorithms import AskAndTell, Losses, check_whole
 from evomnas.algorithms.random_search import draw_new
-from evomnas.errors import InputError
+from evomnas.core.errors import InputError
 from evomnas.reward import EXPONENTS, Constrained, Goal, WeightedProduct
 from evomnas.space import Genomes, Space
 

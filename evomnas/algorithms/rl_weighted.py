@@ -9,7 +9,7 @@ import numpy as np
 
 from evomnas.algorithms import AskAndTell, Losses
 from evomnas.algorithms.controller import Policy
-from evomnas.errors import InputError
+from evomnas.core.errors import InputError
 from evomnas.reward import EXPONENTS, Goal, WeightedProduct
 from evomnas.space import Genomes, Space
 

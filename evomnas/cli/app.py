@@ -18,7 +18,7 @@ from typing import Annotated, NoReturn, ParamSpec, TypeVar
 
 import typer
 
-from evomnas.errors import EverythingFailed, InputError
+from evomnas.core.errors import EverythingFailed, InputError
 
 P = ParamSpec("P")
 T = TypeVar("T")

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from evomnas import defaults
 from evomnas.cli.app import Terminated, app, debugging, reported
 from evomnas.cli.options import (
     AlphaOption,
@@ -34,7 +33,8 @@ from evomnas.cli.options import (
     candidate_limits,
 )
 from evomnas.cli.tables import LINE_EVERY_S, PlainFormat, print_columns
-from evomnas.errors import InputError
+from evomnas.core import defaults
+from evomnas.core.errors import InputError
 
 if TYPE_CHECKING:  # imported where they are used, so that --help does not wait for torch
     from evomnas.benchmarking import Standing

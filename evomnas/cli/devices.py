@@ -13,7 +13,7 @@ import typer
 from evomnas.cli.app import app, reported
 from evomnas.cli.results import find_architecture
 from evomnas.cli.tables import PlainFormat, print_columns, working
-from evomnas.errors import InputError
+from evomnas.core.errors import InputError
 
 if TYPE_CHECKING:
     from evomnas.architecture import Architecture
@@ -235,7 +235,7 @@ def _print_measured(names: list[str], rows: list[dict[str, Any]], setting: Setti
 @reported
 def runtimes() -> None:
     """List what can run networks: what is installed, and the line that installs the rest."""
-    from evomnas import registry
+    from evomnas.core import registry
     from evomnas.latency.runtimes import Runtime, installed_version
 
     rows = []

@@ -15,7 +15,7 @@ import typer
 
 from evomnas.cli.app import RunArgument, app, reported
 from evomnas.cli.tables import PlainFormat, print_columns, print_results
-from evomnas.errors import InputError, unknown
+from evomnas.core.errors import InputError, unknown
 
 if TYPE_CHECKING:  # imported where they are used, so that --help does not wait for torch
     from evomnas.architecture import Architecture
@@ -135,8 +135,8 @@ def algorithms() -> None:
     """List the search algorithms and their options."""
     import inspect
 
-    from evomnas import registry
     from evomnas.algorithms import option_names
+    from evomnas.core import registry
 
     flags = {"target_ms": "--target-ms"}
     rows = []

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from evomnas import defaults
 from evomnas.cli.app import RunArgument, app, debugging, interrupted, reported
 from evomnas.cli.options import (
     AlphaOption,
@@ -45,7 +44,8 @@ from evomnas.cli.options import (
     seconds,
 )
 from evomnas.cli.tables import LINE_EVERY_S, PlainFormat, print_results, working
-from evomnas.errors import InputError
+from evomnas.core import defaults
+from evomnas.core.errors import InputError
 
 if TYPE_CHECKING:  # imported where they are used, so that --help does not wait for torch
     from rich.progress import TaskID

@@ -22,8 +22,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.utils import prune
 
+from evomnas.core.errors import InputError
 from evomnas.deploy.full import FullTask
-from evomnas.errors import InputError
 from evomnas.network import Network
 
 FINE_TUNING = 0.3  # of the full training's epochs,

@@ -14,9 +14,9 @@ import torch
 from numpy.typing import NDArray
 
 from evomnas.classifier import Classifier
+from evomnas.core.quiet import silence
 from evomnas.latency.executorch import folded, lower
 from evomnas.latency.runtimes import Floats
-from evomnas.quiet import silence
 
 
 class ExecuTorchFormat:

@@ -20,6 +20,9 @@ from numpy.typing import NDArray
 from evomnas.architecture import Architecture
 from evomnas.archive import Archive, context_key
 from evomnas.classifier import Classifier
+from evomnas.core.errors import InputError, unknown
+from evomnas.core.files import write_atomically
+from evomnas.core.quiet import silence
 from evomnas.definition import ProblemDefinition
 from evomnas.deploy.chosen import check_images, network_folder
 from evomnas.deploy.compression import check_ranks, factorized, huffman_bytes, pruned
@@ -27,14 +30,12 @@ from evomnas.deploy.executorch_format import ExecuTorchFormat
 from evomnas.deploy.full import FullTask
 from evomnas.deploy.onnx_format import OnnxFormat
 from evomnas.deploy.saving import FACTS, Facts, load_network, read_facts
-from evomnas.errors import InputError, unknown
 from evomnas.evaluation import Failure, Score
 from evomnas.latency.address import LOCAL
 from evomnas.latency.runtimes import Floats, Prepared, Runtime, open_runtime
 from evomnas.meter import Meter, Setting, prepare_here
 from evomnas.network import Network
-from evomnas.quiet import silence
-from evomnas.runs import Run, write_atomically
+from evomnas.runs import Run
 
 EXPORTS = "exports.json"
 CALIBRATION_IMAGES = 256

@@ -24,15 +24,15 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from evomnas.archive import context_key
 from evomnas.classifier import Classifier
+from evomnas.core import lock
+from evomnas.core.device import choose_device
+from evomnas.core.files import write_atomically
+from evomnas.core.seeding import torch_generator
 from evomnas.data import LabelledImages, load_training_images, split_for_search
 from evomnas.definition import FullSection, ProblemDefinition
-from evomnas.device import choose_device
 from evomnas.evaluation import Score, TrainingDiverged
 from evomnas.fast_layers import use_fast_layers
 from evomnas.fitting import LossFunction, Material, Trainer, cosine, cross_entropy, exponential, training_mode
-from evomnas.latency import lock
-from evomnas.network import torch_generator
-from evomnas.runs import write_atomically
 from evomnas.shelf import AnyNetwork, build
 from evomnas.testsplit import check_test_split, load_test_images
 

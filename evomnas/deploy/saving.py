@@ -18,8 +18,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from safetensors import SafetensorError, safe_open
 
 from evomnas.classifier import Classifier
-from evomnas.errors import InputError
-from evomnas.runs import write_atomically
+from evomnas.core.errors import InputError
+from evomnas.core.files import write_atomically
 from evomnas.shelf import AnyNetwork, build, parse_network
 
 WEIGHTS, FACTS, CARD = "weights.safetensors", "model.json", "README.md"

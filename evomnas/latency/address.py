@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from evomnas.errors import InputError
+from evomnas.core.errors import InputError
 
 LOCAL = "local"
 RAY_S_OWN = ("CPU", "GPU", "memory", "object_store_memory")  # resources that say nothing of a machine

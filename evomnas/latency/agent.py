@@ -59,7 +59,7 @@ def main() -> None:
     except (EOFError, BrokenPipeError):
         pass
     finally:
-        from evomnas.latency import lock
+        from evomnas.core import lock
 
         lock.remove()
 
@@ -69,9 +69,10 @@ def _serve(requests: BinaryIO, answers: BinaryIO) -> None:
         import numpy as np
         import onnxruntime
 
-        from evomnas.latency import lock, protocol
+        from evomnas.core import lock
+        from evomnas.core.machine import processor
+        from evomnas.latency import protocol
         from evomnas.latency.onnxruntime import OnnxRuntime
-        from evomnas.machine import processor
     except ImportError as error:
         send(answers, {"error": str(error), "missing": error.name or ""})
         return

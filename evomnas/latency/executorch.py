@@ -17,8 +17,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from evomnas.machine import user_folder
-from evomnas.quiet import silence
+from evomnas.core.machine import user_folder
+from evomnas.core.quiet import silence
 
 if TYPE_CHECKING:
     import torch

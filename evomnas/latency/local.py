@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Protocol, cast
 
-from evomnas.errors import InputError
+from evomnas.core import lock
+from evomnas.core.errors import InputError
+from evomnas.core.machine import describe_machine
 from evomnas.evaluation import Failure
-from evomnas.latency import lock
 from evomnas.latency.protocol import (
     PROCESSOR,
     TIME_LIMIT_S,
@@ -22,7 +23,6 @@ from evomnas.latency.protocol import (
     load_copies,
 )
 from evomnas.latency.runtimes import Floats, Prepared, Runtime, check_output, installed_version
-from evomnas.machine import describe_machine
 
 Measured = Iterator[tuple[int, "Ratio | Failure"]]
 

@@ -20,8 +20,8 @@ from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
 from evomnas.classifier import Classifier, Normalise
+from evomnas.core.quiet import silence
 from evomnas.network import Layer, Network, PoolSkip, SqueezeExcite
-from evomnas.quiet import silence
 from evomnas.surroundings import Parallel
 
 OPSET = 17

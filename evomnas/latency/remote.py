@@ -6,7 +6,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 
-from evomnas.errors import InputError
+from evomnas.core.errors import InputError
 from evomnas.evaluation import Failure
 from evomnas.latency.local import Measured
 from evomnas.latency.protocol import TIME_LIMIT_S, Calibration

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from evomnas import registry
-from evomnas.errors import InputError
+from evomnas.core import registry
+from evomnas.core.errors import InputError
 from evomnas.evaluation import RuntimeMismatch
 
 if TYPE_CHECKING:  # what measures needs no torch: only what makes networks ready does

@@ -16,11 +16,12 @@ import tempfile
 import threading
 from collections.abc import Iterator, Sequence
 from importlib import resources
+from itertools import accumulate
 from typing import Any, cast
 
 import numpy as np
 
-from evomnas.errors import InputError
+from evomnas.core.errors import InputError
 from evomnas.evaluation import Failure
 from evomnas.latency import agent
 from evomnas.latency.address import Address
@@ -30,7 +31,7 @@ from evomnas.latency.remote import ConnectionLost, RemoteDevice
 from evomnas.latency.runtimes import Prepared, check_output
 
 GREETING_S, LOADING_S = 30.0, 300.0  # after which a machine that does not answer counts as lost
-_SENT = ("machine", "latency/lock", "latency/protocol", "latency/onnxruntime", "latency/agent")
+_SENT = ("core.machine", "core.lock", "latency.protocol", "latency.onnxruntime", "latency.agent")
 
 
 class SshDevice(RemoteDevice):
@@ -211,13 +212,12 @@ class SshDevice(RemoteDevice):
 
 def _agent_script() -> bytes:
     """The agent with the modules that it imports, as one script."""
-    sources = {}
-    for name in _SENT:
-        source = resources.files("evomnas").joinpath(f"{name}.py").read_text("utf-8")
-        sources[f"evomnas.{name.replace('/', '.')}"] = source
+    package = resources.files("evomnas")
+    sources = {f"evomnas.{name}": package.joinpath(f"{name.replace('.', '/')}.py").read_text("utf-8") for name in _SENT}
+    packages = sorted({parent for name in sources for parent in accumulate(name.split(".")[:-1], "{}.{}".format)})
     return f"""
 import importlib.util, json, sys, types
-for name in ("evomnas", "evomnas.latency"):
+for name in {packages!r}:
     sys.modules[name] = types.ModuleType(name)
     sys.modules[name].__path__ = []
 class Finder:

@@ -10,8 +10,8 @@ from scipy.stats import chisquare
 from evomnas.algorithms import controller as module
 from evomnas.algorithms.controller import Controller, Policy
 from evomnas.algorithms.rl_weighted import MINIBATCH, RLWeighted
-from evomnas.errors import InputError
-from evomnas.network import torch_generator
+from evomnas.core.errors import InputError
+from evomnas.core.seeding import torch_generator
 from evomnas.space import SearchSpace
 
 SIZES = np.array([4, 2, 3])

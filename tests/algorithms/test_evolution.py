@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from evomnas.algorithms.evolution import BROOD, EvoConstrained, EvoWeighted
-from evomnas.errors import InputError
+from evomnas.core.errors import InputError
 from evomnas.space import SearchSpace
 
 SPACE = SearchSpace(filters=(8, 8, 16), layers=(1, 2, 1), strides=(1, 2, 1), stem=8, head=16)

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from test_algorithms import SPACE, losses_of, make
 
-from evomnas import registry
 from evomnas.algorithms import SteadyState
+from evomnas.core import registry
 from evomnas.space import SearchSpace
 from evomnas.steady import is_steady
 

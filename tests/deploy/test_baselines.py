@@ -9,9 +9,9 @@ import pytest
 import torch
 import torchvision
 
-from evomnas import registry
+from evomnas.core import registry
+from evomnas.core.errors import InputError
 from evomnas.deploy.baselines import to_dict, train_baselines
-from evomnas.errors import InputError
 from evomnas.evaluation import FullTraining, Measurement
 from evomnas.finished import finished
 from evomnas.report import write_report

@@ -13,13 +13,13 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from evomnas.cli.shipping import app
+from evomnas.core.errors import InputError
 from evomnas.definition import validate_definition
 from evomnas.deploy import full
 from evomnas.deploy.chosen import train_chosen
 from evomnas.deploy.exporting import Request, export_network, read_exports
 from evomnas.deploy.full import FullTask
 from evomnas.deploy.saving import load_network
-from evomnas.errors import InputError
 from evomnas.finished import finished
 from evomnas.fitting import Trainer
 from evomnas.loop import resume, search

@@ -8,10 +8,10 @@ from dataclasses import replace
 import pytest
 
 from evomnas.archive import Archive
+from evomnas.core.errors import InputError
 from evomnas.deploy.chosen import front_networks, knee_network, most_accurate, train_chosen
 from evomnas.deploy.full import FullTask
 from evomnas.deploy.saving import load_network
-from evomnas.errors import InputError
 from evomnas.evaluation import Failure, FullTraining
 from evomnas.runs import Run
 

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
+from evomnas.core.errors import InputError
 from evomnas.deploy.compression import (
     CODE_LENGTHS_BYTES,
     _factors,
@@ -22,7 +23,6 @@ from evomnas.deploy.compression import (
     pruned,
 )
 from evomnas.deploy.saving import load_network
-from evomnas.errors import InputError
 
 
 def test_pruning_leaves_the_largest_weights_and_they_stay_zero_through_fine_tuning(trained, task):

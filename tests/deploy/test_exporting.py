@@ -16,9 +16,9 @@ import pytest
 import torch
 from PIL import Image
 
+from evomnas.core.errors import InputError
 from evomnas.deploy.exporting import EXPORTS, Request, _calibration, export_network, read_exports
 from evomnas.deploy.saving import load_network
-from evomnas.errors import InputError
 from evomnas.latency import runtimes
 
 SMALLER = "factorized 90 %, pruned 50 %"

@@ -12,9 +12,9 @@ import safetensors.torch
 import torch
 
 import evomnas
+from evomnas.core.errors import InputError
 from evomnas.deploy.card import model_card
 from evomnas.deploy.saving import load_network, save_network
-from evomnas.errors import InputError
 from evomnas.network import build_network
 
 

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from evomnas import registry
+from evomnas.core import registry
+from evomnas.core.errors import InputError
 from evomnas.data import load_dataset, load_training_images
 from evomnas.definition import DataSection
-from evomnas.errors import InputError
 from evomnas.testsplit import load_test_images
 
 

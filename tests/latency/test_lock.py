@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from evomnas.errors import InputError
-from evomnas.latency import lock, targets
+from evomnas.core import lock
+from evomnas.core.errors import InputError
+from evomnas.latency import targets
 from evomnas.latency.runtimes import open_runtime
 from evomnas.space import SearchSpace
 from evomnas.workbench import prepare
@@ -18,7 +19,7 @@ from evomnas.workbench import prepare
 HOLD = """
 import sys
 import time
-from evomnas.latency import lock
+from evomnas.core import lock
 with getattr(lock, sys.argv[1])():
     print("in", flush=True)
     sys.stdin.readline()
@@ -156,7 +157,7 @@ def test_a_folder_of_somebody_else_is_refused():
 
 TRAIN = """
 import signal, sys, time
-from evomnas.latency import lock
+from evomnas.core import lock
 signal.signal(signal.SIGALRM, lambda *_: print("late", flush=True) or sys.exit(1))
 with lock.training():
     signal.setitimer(signal.ITIMER_REAL, 1000.0)

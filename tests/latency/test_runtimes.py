@@ -8,8 +8,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evomnas import registry
-from evomnas.errors import InputError
+from evomnas.core import registry
+from evomnas.core.errors import InputError
 from evomnas.evaluation import Failure, RuntimeMismatch
 from evomnas.latency.runtimes import check_output, installed_version, open_runtime
 from evomnas.network import build_network

@@ -15,9 +15,10 @@ import numpy as np
 import pytest
 from waiting import assert_waits
 
-from evomnas.errors import InputError
+from evomnas.core import lock
+from evomnas.core.errors import InputError
 from evomnas.evaluation import Failure
-from evomnas.latency import lock, remote, ssh
+from evomnas.latency import remote, ssh
 from evomnas.latency.address import Address, Nodes, parse_target
 from evomnas.latency.local import LocalDevice
 from evomnas.latency.runtimes import Prepared, open_runtime
@@ -314,7 +315,7 @@ def test_what_is_sent_runs_on_older_pythons():
     from importlib import resources
 
     for name in ssh._SENT:
-        source = resources.files("evomnas").joinpath(f"{name}.py").read_text("utf-8")
+        source = resources.files("evomnas").joinpath(f"{name.replace('.', '/')}.py").read_text("utf-8")
         tree = ast.parse(source, feature_version=(3, 9))
         names = {keyword.arg for node in ast.walk(tree) if isinstance(node, ast.Call) for keyword in node.keywords}
         assert not names & {"slots", "strict", "kw_only"}, name  # of Python 3.10

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from evomnas.errors import InputError, unknown
+from evomnas.core.errors import InputError, unknown
 
 DEVICES = ("auto", "cpu", "cuda")
 _DRIVERS = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")  # NVIDIA, AMD, Windows' subsystem for Linux

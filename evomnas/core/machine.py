@@ -6,6 +6,7 @@ import os
 import platform
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 PACKAGES = ("evomnas", "torch", "torchvision", "onnxruntime", "pymoo", "numpy", "ptflops")
 
@@ -51,3 +52,8 @@ def describe_machine() -> dict[str, str | int | float]:
 def describe_versions() -> dict[str, str]:
     """Versions of Python and of the packages that results depend on."""
     return {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}}
+
+
+def describe_environment() -> dict[str, Any]:
+    """Machine and versions, as they stand in run.json."""
+    return {"versions": describe_versions(), "machine": describe_machine()}

@@ -9,7 +9,7 @@ from __future__ import annotations
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
-from evomnas.errors import unknown
+from evomnas.core.errors import unknown
 
 
 def available(group: str) -> dict[str, EntryPoint]:

@@ -10,7 +10,7 @@ import subprocess
 import sys
 from typing import Any
 
-from evomnas.errors import InputError
+from evomnas.core.errors import InputError
 
 ANSWER_S = 10.0  # a cluster's head that does not answer within it is not there
 JOIN_S = 30.0  # what has not let a process join within it is no cluster
