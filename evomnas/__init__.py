@@ -38,41 +38,56 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from evomnas.architecture import Architecture, Block
-    from evomnas.benchmarking import benchmark
-    from evomnas.comparison import Comparison, compare
-    from evomnas.comparison_page import write_comparison
-    from evomnas.core.errors import InputError
-    from evomnas.cost import count_cost
-    from evomnas.definition import ProblemDefinition, load_definition
-    from evomnas.deploy.saving import load_network
-    from evomnas.loop import resume, search
-    from evomnas.meter import measure_latency
-    from evomnas.network import build_network
-    from evomnas.problem import SearchProblem, load_problem
-    from evomnas.report import write_report
-    from evomnas.reward import weighted_product
-    from evomnas.runs import Run
-    from evomnas.space import SearchSpace
-    from evomnas.weights import import_weights
-    from evomnas.zoo import published
+    from evomnas.architecture import Architecture as Architecture
+    from evomnas.architecture import Block as Block
+    from evomnas.benchmarking import benchmark as benchmark
+    from evomnas.comparison import Comparison as Comparison
+    from evomnas.comparison import compare as compare
+    from evomnas.comparison_page import write_comparison as write_comparison
+    from evomnas.core.errors import InputError as InputError
+    from evomnas.cost import count_cost as count_cost
+    from evomnas.definition import ProblemDefinition as ProblemDefinition
+    from evomnas.definition import load_definition as load_definition
+    from evomnas.deploy.saving import load_network as load_network
+    from evomnas.loop import resume as resume
+    from evomnas.loop import search as search
+    from evomnas.meter import measure_latency as measure_latency
+    from evomnas.network import build_network as build_network
+    from evomnas.problem import SearchProblem as SearchProblem
+    from evomnas.problem import load_problem as load_problem
+    from evomnas.report import write_report as write_report
+    from evomnas.reward import weighted_product as weighted_product
+    from evomnas.runs import Run as Run
+    from evomnas.space import SearchSpace as SearchSpace
+    from evomnas.weights import import_weights as import_weights
+    from evomnas.zoo import published as published
 
 _HOMES = {
-    "Architecture": "architecture", "Block": "architecture", "count_cost": "cost", "ProblemDefinition": "definition",
-    "load_definition": "definition", "InputError": "errors", "measure_latency": "meter", "build_network": "network",
-    "SearchProblem": "problem", "load_problem": "problem", "write_report": "report", "Run": "runs",
-    "resume": "loop", "search": "loop", "SearchSpace": "space", "import_weights": "weights", "published": "zoo",
-    "weighted_product": "reward", "benchmark": "benchmarking", "Comparison": "comparison", "compare": "comparison",
-    "write_comparison": "comparison_page", "load_network": "deploy.saving",
-}  # fmt: skip
-
-__all__ = [
-    "Architecture", "Block", "Comparison", "InputError", "ProblemDefinition", "Run", "SearchProblem", "SearchSpace",
-    "benchmark", "build_network", "compare", "count_cost", "import_weights", "load_definition", "load_network",
-    "load_problem", "measure_latency", "published", "resume", "search", "weighted_product", "write_comparison",
-    "write_report",
-]  # fmt: skip
-
+    "Architecture": "evomnas.architecture",
+    "Block": "evomnas.architecture",
+    "Comparison": "evomnas.comparison",
+    "InputError": "evomnas.core.errors",
+    "ProblemDefinition": "evomnas.definition",
+    "Run": "evomnas.runs",
+    "SearchProblem": "evomnas.problem",
+    "SearchSpace": "evomnas.space",
+    "benchmark": "evomnas.benchmarking",
+    "build_network": "evomnas.network",
+    "compare": "evomnas.comparison",
+    "count_cost": "evomnas.cost",
+    "import_weights": "evomnas.weights",
+    "load_definition": "evomnas.definition",
+    "load_network": "evomnas.deploy.saving",
+    "load_problem": "evomnas.problem",
+    "measure_latency": "evomnas.meter",
+    "published": "evomnas.zoo",
+    "resume": "evomnas.loop",
+    "search": "evomnas.loop",
+    "weighted_product": "evomnas.reward",
+    "write_comparison": "evomnas.comparison_page",
+    "write_report": "evomnas.report",
+}
+__all__ = sorted(_HOMES)
 
 _CHECKOUT = Path(__file__).resolve().parents[1]
 if (_CHECKOUT / "problems" / "digits.toml").is_file():
@@ -82,4 +97,4 @@ if (_CHECKOUT / "problems" / "digits.toml").is_file():
 def __getattr__(name: str) -> object:
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    return getattr(import_module(_HOMES[name]), name)
