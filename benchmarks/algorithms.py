@@ -22,8 +22,8 @@ from numpy.typing import NDArray
 import evomnas
 from evomnas import comparison_text as text
 from evomnas.cli.tables import print_columns
+from evomnas.results.run import Run
 from evomnas.reward import EXPONENTS, weighted_product
-from evomnas.runs import Run
 
 SAMPLES = 50
 

@@ -31,9 +31,9 @@ import numpy as np
 
 from evomnas.benchmarking import benchmark
 from evomnas.early_stop import EarlyStop
-from evomnas.evaluation import Evaluation
 from evomnas.pareto import Front, hypervolume, non_dominated
-from evomnas.runs import Run
+from evomnas.results.evaluation import Evaluation
+from evomnas.results.run import Run
 
 ALGORITHMS = ("nsga2", "nsga2-surrogate", "random")
 GENERATION = 20  # networks that random search asks for at once

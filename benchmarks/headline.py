@@ -33,16 +33,16 @@ import numpy as np
 from scipy import stats
 
 from evomnas.architecture import Architecture
-from evomnas.archive import Archive
 from evomnas.data import load_dataset
 from evomnas.definition import ProblemDefinition, load_definition
 from evomnas.deploy.chosen import Keeper, device_context
 from evomnas.deploy.full import FullTask
-from evomnas.evaluation import FullTraining, Measurement
 from evomnas.evaluator import open_evaluator
 from evomnas.loop import resume, search
 from evomnas.meter import Meter, prepare_here, problem_setting
-from evomnas.runs import Run
+from evomnas.results.archive import Archive
+from evomnas.results.evaluation import FullTraining, Measurement
+from evomnas.results.run import Run
 from evomnas.zoo import fitted, published
 
 PAPER = {"faster": 1.8, "points": 0.5}

@@ -34,7 +34,7 @@ from pathlib import Path
 from typing import Any
 
 from evomnas.core import registry
-from evomnas.runs import Run
+from evomnas.results.run import Run
 from evomnas.steady import is_steady
 
 COMMAND = [sys.executable, "-c", "from evomnas.cli import main; main()"]

@@ -21,15 +21,15 @@ from statistics import median
 
 import numpy as np
 
-from evomnas.archive import Archive, Ask, GenerationRecord
 from evomnas.counting import count
 from evomnas.definition import load_definition
-from evomnas.evaluation import Cost, Measurement, Training
 from evomnas.evaluator import open_evaluator
-from evomnas.latency.protocol import Calibration
 from evomnas.loop import begin
 from evomnas.report import write_report
-from evomnas.runs import Run
+from evomnas.results.archive import Archive, Ask, GenerationRecord
+from evomnas.results.evaluation import Cost, Measurement, Training
+from evomnas.results.run import Run
+from evomnas.results.timing import Calibration
 
 GENERATION = 20
 TRIES = 20

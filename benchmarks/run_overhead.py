@@ -48,9 +48,11 @@ class Stopwatch:
 
 
 def main() -> None:
-    from evomnas import archive, generations, report, runs
+    from evomnas import generations, report
     from evomnas.cli import main as command
     from evomnas.core import registry
+    from evomnas.results import archive
+    from evomnas.results import run as runs
 
     watch = Stopwatch()
     kinds = {kind for name in registry.available("algorithms") for kind in registry.load("algorithms", name).__mro__}

@@ -26,7 +26,7 @@ from evomnas.architecture import Architecture
 from evomnas.definition import ProblemDefinition
 from evomnas.deploy.chosen import front_networks
 from evomnas.deploy.full import FullTask, Teacher
-from evomnas.runs import Run
+from evomnas.results.run import Run
 
 
 def accuracies(definition: ProblemDefinition, seed: int, networks: list[Architecture]) -> list[tuple[float, float]]:

@@ -56,8 +56,8 @@ if TYPE_CHECKING:
     from evomnas.problem import SearchProblem as SearchProblem
     from evomnas.problem import load_problem as load_problem
     from evomnas.report import write_report as write_report
+    from evomnas.results.run import Run as Run
     from evomnas.reward import weighted_product as weighted_product
-    from evomnas.runs import Run as Run
     from evomnas.space import SearchSpace as SearchSpace
     from evomnas.weights import import_weights as import_weights
     from evomnas.zoo import published as published
@@ -68,7 +68,7 @@ _HOMES = {
     "Comparison": "evomnas.comparison",
     "InputError": "evomnas.core.errors",
     "ProblemDefinition": "evomnas.definition",
-    "Run": "evomnas.runs",
+    "Run": "evomnas.results.run",
     "SearchProblem": "evomnas.problem",
     "SearchSpace": "evomnas.space",
     "benchmark": "evomnas.benchmarking",

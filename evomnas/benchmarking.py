@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 from evomnas.algorithms import option_names
-from evomnas.archive import Archive
 from evomnas.comparison import Comparison, compare
 from evomnas.comparison_page import NAME, write_comparison
 from evomnas.core import defaults, registry
@@ -35,7 +34,8 @@ from evomnas.loop import (
     check_settings,
     settled_options,
 )
-from evomnas.runs import MANIFEST, Run
+from evomnas.results.archive import Archive
+from evomnas.results.run import MANIFEST, Run
 from evomnas.traces import differences, facts
 
 ALGORITHMS = ("nsga2-surrogate", "nsga2", "rl-weighted", "evo-weighted", "random")

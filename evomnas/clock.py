@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from evomnas.evaluator import AnyEvaluator
-from evomnas.runs import SECONDS, Run
+from evomnas.results.run import SECONDS, Run
 
 
 class Clock:

@@ -22,7 +22,6 @@ from evomnas.core.machine import usable_cores
 from evomnas.core.ray_connection import join_cluster
 from evomnas.data import Dataset
 from evomnas.definition import ProblemDefinition
-from evomnas.evaluation import Failure
 from evomnas.executors import (
     CandidateLimits,
     Cluster,
@@ -35,6 +34,7 @@ from evomnas.executors import (
     room_for,
     share_of_memory,
 )
+from evomnas.results.evaluation import Failure
 
 if TYPE_CHECKING:
     from evomnas.workbench import Workbench

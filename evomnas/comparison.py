@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from evomnas.definition import AnyDefinition
 from evomnas.pareto import attainment, hypervolume, hypervolume_curve, non_dominated
-from evomnas.runs import Run
+from evomnas.results.run import Run
 from evomnas.significance import Pair, compare_pairs, seeds_needed
 from evomnas.traces import Trace, check_comparable, labels, trace
 

@@ -16,8 +16,8 @@ import torch
 from torch import nn
 
 from evomnas.architecture import Architecture
-from evomnas.evaluation import Cost
 from evomnas.network import Layer, Network, SqueezeExcite
+from evomnas.results.evaluation import Cost
 
 _UNCOUNTED = [nn.BatchNorm2d, nn.ReLU, nn.Sigmoid, nn.AvgPool2d, nn.AdaptiveAvgPool2d, nn.Dropout]
 

@@ -12,13 +12,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from evomnas.archive import Archive
 from evomnas.core.defaults import BUDGET
 from evomnas.core.errors import InputError
 from evomnas.core.machine import usable_cores
 from evomnas.definition import AnyDefinition, TableDefinition
-from evomnas.evaluation import Evaluation, Training
 from evomnas.evaluator import open_evaluator
+from evomnas.results.archive import Archive
+from evomnas.results.evaluation import Evaluation, Training
 
 NETWORKS = 10
 GENERATION = 8  # networks that are trained before the next ones are known: a batch of the default algorithm

@@ -33,7 +33,7 @@ from evomnas.core.machine import memory_gib, usable_cores
 from evomnas.core.scratch import Scratch
 from evomnas.data import Dataset
 from evomnas.definition import ProblemDefinition
-from evomnas.evaluation import Failure
+from evomnas.results.evaluation import Failure
 
 if TYPE_CHECKING:  # workers import torch while the main process reads the images
     from pebble import ProcessPool

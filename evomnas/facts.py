@@ -8,11 +8,11 @@ from typing import Any
 
 from scipy.stats import kendalltau
 
-from evomnas.evaluation import Cut, Evaluation, Measurement
-from evomnas.finished import finished
 from evomnas.history import History
 from evomnas.presentation import duration, quality_said
-from evomnas.runs import Result, Run
+from evomnas.results.evaluation import Cut, Evaluation, Measurement
+from evomnas.results.full_trainings import finished
+from evomnas.results.run import Result, Run
 
 
 def counting_says(results: Sequence[Result]) -> str:

@@ -22,7 +22,7 @@ from evomnas.core.memory import keep_freed_memory
 from evomnas.core.seeding import torch_generator
 from evomnas.data import Images, Labels
 from evomnas.definition import Recipe
-from evomnas.evaluation import TrainingDiverged
+from evomnas.results.evaluation import TrainingDiverged
 
 STATISTICS_IMAGES = 2000  # about so many give the mean and deviation that images are normalised by
 LossFunction = Callable[[Tensor, Tensor, Tensor], Tensor]  # of normalised images, logits and labels

@@ -18,16 +18,15 @@ from typing import Any
 import numpy as np
 
 from evomnas.algorithms import Choosing, GoalSeeking, Introspective, Weighing, make_algorithm
-from evomnas.archive import Ask, GenerationRecord
 from evomnas.clock import Clock
 from evomnas.core.errors import EverythingFailed, InputError
 from evomnas.early_stop import EarlyStop, no_bar
-from evomnas.evaluation import AnyArchitecture, AnyEvaluation, Evaluation
 from evomnas.evaluator import AnyEvaluator
 from evomnas.pareto import Front, hypervolume
-from evomnas.problem import told
+from evomnas.results.archive import Ask, GenerationRecord
+from evomnas.results.evaluation import AnyArchitecture, AnyEvaluation, Evaluation, told
+from evomnas.results.run import Result, Run
 from evomnas.reward import Goal
-from evomnas.runs import Result, Run
 from evomnas.space import Space
 
 FRUITLESS_ASKS = 50  # generations without a new network after which a space counts as searched through

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evomnas.pareto import hypervolume_curve
-from evomnas.runs import Result, Run
+from evomnas.results.run import Result, Run
 
 
 @dataclass(frozen=True, slots=True)

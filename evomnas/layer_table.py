@@ -22,9 +22,9 @@ from numpy.typing import NDArray
 from scipy.stats import kendalltau
 
 from evomnas.architecture import Architecture
-from evomnas.evaluation import Cost, Failure, Measurement
 from evomnas.latency.runtimes import Prepared
 from evomnas.meter import Meter
+from evomnas.results.evaluation import Cost, Failure, Measurement
 from evomnas.space import SearchSpace
 from evomnas.stages import COPIES, Stage, stages
 

@@ -8,14 +8,14 @@ from functools import cached_property
 from operator import attrgetter
 from typing import Any
 
-from evomnas.archive import Archive
 from evomnas.core.errors import InputError
 from evomnas.definition import Objective, TableDefinition
 from evomnas.early_stop import BarFor, no_bar
-from evomnas.evaluation import AnyEvaluation, Failure, TabularEvaluation
 from evomnas.executors import CandidateLimits
-from evomnas.limits import Limits
 from evomnas.pareto import hypervolume, non_dominated
+from evomnas.results.archive import Archive
+from evomnas.results.constraints import Limits
+from evomnas.results.evaluation import AnyEvaluation, Failure, TabularEvaluation
 from evomnas.spent import Spent
 from evomnas.table import TabularArchitecture
 

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from evomnas.algorithms import make_algorithm, option_defaults
-from evomnas.archive import Archive
 from evomnas.clock import Clock
 from evomnas.core import defaults
 from evomnas.core.errors import EverythingFailed, InputError
@@ -17,7 +16,8 @@ from evomnas.definition import AnyDefinition, TableDefinition, load_definition
 from evomnas.evaluator import AnyEvaluator, open_evaluator
 from evomnas.executors import CandidateLimits, Workers
 from evomnas.generations import Generations, OnGeneration, OnProgress, Progress, TimeUp
-from evomnas.runs import Manner, Run, check_free
+from evomnas.results.archive import Archive
+from evomnas.results.run import Manner, Run, check_free
 from evomnas.steady import Steady, check_steady
 
 __all__ = ["EverythingFailed", "Progress", "resume", "search"]

@@ -15,16 +15,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from evomnas.architecture import Architecture
-from evomnas.archive import Archive
 from evomnas.core.errors import InputError
 from evomnas.core.machine import user_folder
 from evomnas.definition import ProblemDefinition
-from evomnas.evaluation import Cost, Failure, Measurement
 from evomnas.latency import protocol
 from evomnas.latency.address import LOCAL, Address, parse_target
-from evomnas.latency.protocol import Calibration, Ratio
 from evomnas.latency.runtimes import Prepared, open_runtime
 from evomnas.latency.targets import open_device
+from evomnas.results.archive import Archive
+from evomnas.results.evaluation import Cost, Failure, Measurement
+from evomnas.results.timing import Calibration, Ratio
 from evomnas.zoo import fitted, published
 
 if TYPE_CHECKING:  # it imports torch

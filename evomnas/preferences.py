@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from evomnas.architecture import Architecture, Block
 from evomnas.definition import ProblemDefinition, TableDefinition
-from evomnas.runs import Result, Run
+from evomnas.results.run import Result, Run
 from evomnas.space import GENES, SearchSpace
 from evomnas.table import SEPARATORS
 

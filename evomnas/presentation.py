@@ -8,7 +8,7 @@ from typing import Any
 
 from evomnas.definition import AnyDefinition, TableDefinition
 from evomnas.estimate import Estimate
-from evomnas.runs import Result, Run
+from evomnas.results.run import Result, Run
 
 
 def duration(seconds: float) -> str:

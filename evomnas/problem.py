@@ -21,11 +21,11 @@ from pymoo.core.population import Population
 from pymoo.core.problem import Problem
 from pymoo.core.sampling import Sampling
 
-from evomnas.archive import Archive
 from evomnas.core.errors import InputError
 from evomnas.definition import AnyDefinition, load_definition
-from evomnas.evaluation import AnyArchitecture, AnyEvaluation
 from evomnas.evaluator import AnyEvaluator, open_evaluator
+from evomnas.results.archive import Archive
+from evomnas.results.evaluation import AnyArchitecture, AnyEvaluation, told
 from evomnas.space import Genomes, Space
 
 MOST_DECODED = 10_000  # genomes whose networks are kept at hand
@@ -57,19 +57,6 @@ class SearchProblem(Problem):  # type: ignore[misc]
     def operators(self) -> dict[str, Any]:
         """Keyword arguments for a genetic algorithm of pymoo: `NSGA2(pop_size=20, **problem.operators())`."""
         return operators(self.space)
-
-
-def told(evaluations: Sequence[AnyEvaluation]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """What an algorithm is told: losses (n, 2), and violations (n,).
-
-    Failures have infinite losses and violations; networks beyond a limit have infinite losses and the sum of their
-    relative excesses as violation. Of a training that was cut off, the error is the one that its curve foretells.
-    """
-    nothing = (np.inf, np.inf)
-    known = [one.losses or one.expected_losses or nothing for one in evaluations]
-    losses = np.array(known, dtype=np.float64).reshape(-1, 2)
-    violations = [np.inf if one.status == "failed" else one.violation for one in evaluations]
-    return losses, np.array(violations, dtype=np.float64)
 
 
 def load_problem(

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 from evomnas.architecture import Architecture
 from evomnas.definition import ProblemDefinition, TableDefinition
-from evomnas.evaluation import Evaluation
-from evomnas.runs import Result, Run
+from evomnas.results.evaluation import Evaluation
+from evomnas.results.run import Result, Run
 from evomnas.zoo import NETWORKS, fitted, published
 
 

@@ -18,8 +18,8 @@ from evomnas.preferences import Preferences, preferences
 from evomnas.presentation import cut_line, failures, goal_lines, headline, result_table, reuse_line
 from evomnas.report_data import page_data
 from evomnas.reproduce import problem_file, run_command
+from evomnas.results.run import Result, Run
 from evomnas.run_figures import hypervolume_figure, hypervolume_over_time_figure, metric_figure, pareto_figure
-from evomnas.runs import Result, Run
 
 NAME = "report.html"
 SHARE = 0.005  # of a search's time that reports on the way may take

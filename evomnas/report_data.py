@@ -12,12 +12,12 @@ from typing import Any
 from evomnas.architecture import Architecture
 from evomnas.breakdown import Breakdown, break_down
 from evomnas.counting import count_parts
-from evomnas.evaluation import Evaluation, Measurement
 from evomnas.figures import OP_COLOURS, SE_COLOUR, Box, boxes
 from evomnas.pareto import knees
 from evomnas.references import references
 from evomnas.reproduce import network_commands
-from evomnas.runs import Result, Run
+from evomnas.results.evaluation import Evaluation, Measurement
+from evomnas.results.run import Result, Run
 
 SKIP_LETTERS = {"none": "-", "identity": "i", "pool": "p"}
 

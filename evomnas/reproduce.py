@@ -7,7 +7,7 @@ import shlex
 from typing import Any
 
 from evomnas.definition import builtin_problems, load_definition
-from evomnas.runs import Run
+from evomnas.results.run import Run
 from evomnas.traces import flat
 
 ID, NOTATION = "{id}", "{architecture}"  # what the page puts a network's own into

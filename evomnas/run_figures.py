@@ -20,7 +20,7 @@ from evomnas.definition import ProblemDefinition
 from evomnas.figures import ACCENT, GRID, INK, MUTED, STYLE, architecture_figure, save
 from evomnas.history import History, history
 from evomnas.preferences import Preferences, preferences
-from evomnas.runs import Result, Run
+from evomnas.results.run import Result, Run
 
 MANY = 2000  # points, from which on they are drawn as pixels and generations are not marked
 MOST_MARKS = 60  # of generations

@@ -18,8 +18,8 @@ from evomnas.architecture import Architecture
 from evomnas.core.errors import InputError, unknown
 from evomnas.core.seeding import torch_generator
 from evomnas.cost import count_cost, module_cost
-from evomnas.evaluation import Cost
 from evomnas.network import build_network
+from evomnas.results.evaluation import Cost
 from evomnas.zoo import NETWORKS, fitted, published
 
 TORCHVISION: dict[str, dict[str, Any]] = {  # by torchvision's name, and what is not its default

@@ -14,12 +14,11 @@ from typing import Any, cast
 from numpy.typing import NDArray
 
 from evomnas.algorithms import SteadyState
-from evomnas.archive import Ask, Tell
 from evomnas.core import registry
 from evomnas.core.errors import InputError
-from evomnas.evaluation import AnyArchitecture
 from evomnas.generations import BARREN_ASKS, FRUITLESS_ASKS, Loop
-from evomnas.problem import told
+from evomnas.results.archive import Ask, Tell
+from evomnas.results.evaluation import AnyArchitecture, told
 
 
 def check_steady(algorithm: str) -> None:

@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from evomnas.archive import Archive
 from evomnas.core.errors import InputError
 from evomnas.definition import AnyDefinition, TableDefinition
-from evomnas.runs import Run
+from evomnas.results.archive import Archive
+from evomnas.results.run import Run
 
 MOST_DIFFERENCES = 4  # that an error lists
 

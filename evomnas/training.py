@@ -17,10 +17,10 @@ from evomnas.core.seeding import torch_generator
 from evomnas.data import Dataset
 from evomnas.definition import DataSection, TrainingSection
 from evomnas.early_stop import Bar
-from evomnas.evaluation import Cut, Training, TrainingDiverged
 from evomnas.fast_layers import use_fast_layers
 from evomnas.fitting import Material, Trainer, cosine, training_mode
 from evomnas.network import Network, build_network
+from evomnas.results.evaluation import Cut, Training, TrainingDiverged
 
 SCORING_BATCH = 512
 

@@ -17,10 +17,10 @@ from evomnas.cost import count_cost
 from evomnas.data import Dataset
 from evomnas.definition import ProblemDefinition
 from evomnas.early_stop import Bar
-from evomnas.evaluation import Cost, Cut, Failure, Training
 from evomnas.latency.runtimes import Prepared, Runtime, open_runtime
 from evomnas.layer_table import Parts
 from evomnas.network import build_network
+from evomnas.results.evaluation import Cost, Cut, Failure, Training
 from evomnas.shelf import AnyNetwork, build
 from evomnas.surroundings import surround
 from evomnas.training import ProxyTask

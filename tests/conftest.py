@@ -65,13 +65,13 @@ def shown_run(tiny, tmp_path_factory):
     Its front has several networks, one of its candidates failed, the algorithm said something of itself, and
     the reference network is not on the front.
     """
-    from evomnas.archive import Archive, Ask, GenerationRecord
     from evomnas.counting import count
-    from evomnas.evaluation import Cost, Failure, Measurement, Training
     from evomnas.evaluator import open_evaluator
-    from evomnas.latency.protocol import Calibration
     from evomnas.loop import begin
     from evomnas.report import write_report
+    from evomnas.results.archive import Archive, Ask, GenerationRecord
+    from evomnas.results.evaluation import Cost, Failure, Measurement, Training
+    from evomnas.results.timing import Calibration
 
     folder = tmp_path_factory.mktemp("shown")
     rng = np.random.default_rng(11)
@@ -232,7 +232,7 @@ def rng() -> np.random.Generator:
 @pytest.fixture
 def stopped_at(monkeypatch):
     """A block whose search is interrupted when it calls a method of the archive for the so many-th time."""
-    from evomnas.archive import Archive
+    from evomnas.results.archive import Archive
 
     @contextmanager
     def stopped(place: str, count: int):

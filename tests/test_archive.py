@@ -14,12 +14,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evomnas.architecture import Architecture
-from evomnas.archive import Archive, Ask, RunRecord, context_key
 from evomnas.core.errors import InputError
-from evomnas.evaluation import Cost, Cut, Failure, FullTraining, Measurement, Score, TabularEvaluation, Training
-from evomnas.latency.protocol import Calibration
 from evomnas.loop import resume, search
-from evomnas.runs import Run
+from evomnas.results.archive import Archive, Ask, RunRecord, context_key
+from evomnas.results.evaluation import Cost, Cut, Failure, FullTraining, Measurement, Score, TabularEvaluation, Training
+from evomnas.results.run import Run
+from evomnas.results.timing import Calibration
 from evomnas.table import TabularArchitecture
 
 ARCHITECTURE = Architecture.parse("stem8_s1-conv_k3_s1_f8_n1-head16")

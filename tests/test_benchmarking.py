@@ -9,12 +9,12 @@ import sqlite3
 import pytest
 from accessibility import serious
 
-from evomnas.archive import Archive
 from evomnas.benchmarking import ALGORITHMS, benchmark
 from evomnas.comparison_page import write_comparison
 from evomnas.core.defaults import SEEDS
 from evomnas.core.errors import EverythingFailed, InputError
-from evomnas.runs import Run
+from evomnas.results.archive import Archive
+from evomnas.results.run import Run
 from evomnas.significance import seeds_needed
 from evomnas.training import ProxyTask
 

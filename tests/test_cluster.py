@@ -17,7 +17,7 @@ from evomnas.core.errors import InputError
 from evomnas.core.ray_connection import join_cluster
 from evomnas.executors import CandidateLimits, Cluster, InProcessExecutor, make_executor
 from evomnas.loop import search
-from evomnas.runs import Run
+from evomnas.results.run import Run
 
 SMALL = Architecture.parse("stem8_s1-conv_k3_s1_f8_n1-head16")
 HUGE = Architecture.parse("stem8_s1-conv_k3_s1_f8192_n2-head16")  # a layer of 2.25 GiB

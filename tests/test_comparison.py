@@ -11,13 +11,13 @@ import statistics
 import numpy as np
 import pytest
 
-from evomnas.archive import Archive
 from evomnas.comparison import LIMITS, SHARES, Comparison, Reached, compare
 from evomnas.comparison_text import notes, significance_note, summary_table, verdict
 from evomnas.core.errors import InputError
 from evomnas.definition import load_definition
 from evomnas.loop import search
-from evomnas.runs import Run
+from evomnas.results.archive import Archive
+from evomnas.results.run import Run
 from evomnas.significance import Pair, compare_pairs
 
 

@@ -20,22 +20,21 @@ from scipy import stats
 from tiny_problem import TINY
 
 from evomnas.algorithms import make_algorithm
-from evomnas.archive import Archive
 from evomnas.comparison import compare
 from evomnas.counting import count
 from evomnas.definition import validate_definition
 from evomnas.early_stop import DOUBT, ERROR_FLOOR, LEAST, EarlyStop, Line
-from evomnas.evaluation import Cost, Cut, Evaluation, Failure, Measurement, Training
 from evomnas.evaluator import open_evaluator
 from evomnas.executors import make_executor
-from evomnas.latency.protocol import Calibration
 from evomnas.loop import resume, search
 from evomnas.pareto import Front
 from evomnas.presentation import cut_line
-from evomnas.problem import told
 from evomnas.report import write_report
 from evomnas.reproduce import run_command
-from evomnas.runs import Manner, Run
+from evomnas.results.archive import Archive
+from evomnas.results.evaluation import Cost, Cut, Evaluation, Failure, Measurement, Training, told
+from evomnas.results.run import Manner, Run
+from evomnas.results.timing import Calibration
 from evomnas.training import ProxyTask
 
 # --- the rule ----------------------------------------------------------------------------------------------

@@ -8,11 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny_problem import TINY
 
-from evomnas.archive import Archive
 from evomnas.data import load_dataset
 from evomnas.definition import validate_definition
 from evomnas.evaluator import Evaluator
 from evomnas.executors import InProcessExecutor
+from evomnas.results.archive import Archive
 
 ARCHIVE = Archive()
 DATASETS: dict = {}

@@ -12,10 +12,10 @@ import pytest
 from evomnas import executors, loop
 from evomnas.architecture import Architecture
 from evomnas.core import lock
-from evomnas.evaluation import Training
 from evomnas.executors import CandidateLimits, PoolExecutor
 from evomnas.loop import EverythingFailed, resume, search
-from evomnas.runs import Run
+from evomnas.results.evaluation import Training
+from evomnas.results.run import Run
 from evomnas.training import ProxyTask
 
 HUGE = Architecture.parse("stem8_s1-conv_k3_s1_f8192_n2-head16")  # a layer of 2.25 GiB

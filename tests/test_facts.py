@@ -11,7 +11,7 @@ import pytest
 
 from evomnas.facts import counting_says, noise, plain
 from evomnas.references import references
-from evomnas.runs import Run
+from evomnas.results.run import Run
 
 
 def known(run) -> list[tuple[float, float]]:
@@ -59,7 +59,7 @@ def test_settings_are_written_as_people_do(value, text):
 
 
 def test_published_networks_stand_beside_the_front_once_they_are_evaluated(shown_run, tmp_path):
-    from evomnas.evaluation import Cost, Measurement, Training
+    from evomnas.results.evaluation import Cost, Measurement, Training
     from evomnas.zoo import fitted, published
 
     shutil.copytree(shown_run.folder.parent, tmp_path / "copy")

@@ -9,14 +9,14 @@ from hypothesis import given
 from strategies import points
 
 from evomnas import layer_table
-from evomnas.archive import Archive
-from evomnas.evaluation import Cost, Failure, Measurement
-from evomnas.latency.protocol import Ratio
 from evomnas.latency.runtimes import check_output, open_runtime
 from evomnas.layer_table import CORRECTIONS, LayerTable, Parts, check, fit
 from evomnas.loop import search
 from evomnas.meter import Meter, Setting, prepare_here
 from evomnas.network import Layer, SqueezeExcite, build_network
+from evomnas.results.archive import Archive
+from evomnas.results.evaluation import Cost, Failure, Measurement
+from evomnas.results.timing import Ratio
 from evomnas.space import SearchSpace
 from evomnas.stages import COPIES, stages
 from evomnas.surroundings import surround

@@ -17,10 +17,10 @@ from evomnas.core.errors import InputError
 from evomnas.cost import count_cost
 from evomnas.counting import count, smallest
 from evomnas.definition import ConstraintsSection, load_definition
-from evomnas.evaluation import Cost, Evaluation, Measurement, Training
-from evomnas.limits import Limits
 from evomnas.loop import resume, search
 from evomnas.presentation import goal_lines
+from evomnas.results.constraints import Limits
+from evomnas.results.evaluation import Cost, Evaluation, Measurement, Training
 from evomnas.space import SearchSpace
 from evomnas.training import ProxyTask
 from evomnas.zoo import published

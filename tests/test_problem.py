@@ -11,16 +11,8 @@ from pymoo.optimize import minimize
 from scipy.stats import binom, chisquare
 
 from evomnas.architecture import Architecture
-from evomnas.evaluation import Cost, Evaluation, Failure, Measurement, Training
-from evomnas.problem import (
-    BlockCrossover,
-    GeneMutation,
-    NetworkDuplicates,
-    SearchProblem,
-    SpaceSampling,
-    load_problem,
-    told,
-)
+from evomnas.problem import BlockCrossover, GeneMutation, NetworkDuplicates, SearchProblem, SpaceSampling, load_problem
+from evomnas.results.evaluation import Cost, Evaluation, Failure, Measurement, Training, told
 from evomnas.space import GENES, SearchSpace
 
 SPACE = SearchSpace()

@@ -24,7 +24,7 @@ from evomnas.preferences import preferences
 from evomnas.presentation import duration, headline
 from evomnas.report import LiveReport, write_report
 from evomnas.reproduce import problem_file, run_command
-from evomnas.runs import Run
+from evomnas.results.run import Run
 
 PLOTLY = re.compile(r"<script>\s*/\*\*\s*\* plotly.js.*?</script>", re.DOTALL)
 

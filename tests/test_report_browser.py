@@ -8,7 +8,7 @@ import pytest
 from accessibility import serious
 
 from evomnas.report import write_report
-from evomnas.runs import Run
+from evomnas.results.run import Run
 
 
 @pytest.fixture(scope="module")

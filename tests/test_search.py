@@ -9,13 +9,13 @@ import os
 
 import pytest
 
-from evomnas.archive import Archive
 from evomnas.core.errors import InputError
-from evomnas.evaluation import Training
 from evomnas.executors import CandidateLimits, make_executor
 from evomnas.loop import EverythingFailed, resume, search
 from evomnas.presentation import headline, reuse_line
-from evomnas.runs import Run
+from evomnas.results.archive import Archive
+from evomnas.results.evaluation import Training
+from evomnas.results.run import Run
 from evomnas.training import ProxyTask
 
 

@@ -7,7 +7,6 @@ import json
 import numpy as np
 import pytest
 
-from evomnas.archive import Archive
 from evomnas.core import registry
 from evomnas.core.errors import InputError
 from evomnas.definition import load_definition
@@ -15,8 +14,9 @@ from evomnas.lookup import TableEvaluator
 from evomnas.loop import resume, search
 from evomnas.presentation import goal_lines, headline
 from evomnas.report import write_report
+from evomnas.results.archive import Archive
+from evomnas.results.run import Run
 from evomnas.reward import weighted_product
-from evomnas.runs import Run
 from evomnas.table import TabularArchitecture
 
 ALGORITHMS = sorted(registry.available("algorithms"))

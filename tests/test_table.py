@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from scipy.stats import chisquare
 
-from evomnas.archive import Archive
 from evomnas.core.errors import InputError
 from evomnas.definition import load_definition
 from evomnas.lookup import TableEvaluator
+from evomnas.results.archive import Archive
 from evomnas.table import Table, TabularArchitecture
 
 

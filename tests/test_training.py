@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from evomnas.augmentation import crop, flip, shift
 from evomnas.core.seeding import torch_generator
 from evomnas.data import load_dataset
-from evomnas.evaluation import Failure, TrainingDiverged
 from evomnas.fitting import cosine
+from evomnas.results.evaluation import Failure, TrainingDiverged
 from evomnas.training import ProxyTask
 
 

@@ -17,10 +17,10 @@ from evomnas.core.errors import InputError
 
 if TYPE_CHECKING:
     from evomnas.architecture import Architecture
-    from evomnas.evaluation import Cost, Failure, Measurement
     from evomnas.latency.runtimes import Prepared
     from evomnas.meter import Setting
-    from evomnas.runs import Run
+    from evomnas.results.evaluation import Cost, Failure, Measurement
+    from evomnas.results.run import Run
 
 TargetOption = Annotated[
     str | None,
@@ -58,7 +58,7 @@ def measure(
     output: Annotated[PlainFormat, typer.Option("--format", help="How to print.")] = PlainFormat.TABLE,
 ) -> None:
     """Measure the latency of architectures, each with its interval."""
-    from evomnas.runs import Run
+    from evomnas.results.run import Run
 
     if bool(archs) == (check_layers is not None):
         raise InputError("measure takes architectures, as in evomnas measure mnasnet-a1, or --check-layers N")
@@ -88,10 +88,10 @@ def _check_layers(setting: Setting, opened: Run | None, count: int, output: Plai
     """Measure random networks of the run's space, or the paper's, whole and by their layers."""
     import numpy as np
 
-    from evomnas.archive import Archive
     from evomnas.latency.runtimes import open_runtime
     from evomnas.layer_table import LayerTable, Parts, check
     from evomnas.meter import Meter, prepare_here
+    from evomnas.results.archive import Archive
     from evomnas.space import SearchSpace
     from evomnas.workbench import prepare_parts as prepare_one
 
@@ -155,8 +155,8 @@ def _sessions(
     setting: Setting, architectures: list[Architecture], count: int
 ) -> Iterator[dict[Architecture, Measurement | Failure]]:
     """What each of `count` sessions measures; every one loads all networks anew."""
-    from evomnas.archive import Archive
     from evomnas.meter import Meter, prepare_here
+    from evomnas.results.archive import Archive
 
     with working() as say:
         prepared: dict[Architecture, tuple[Cost, Prepared]] = {}
@@ -183,7 +183,7 @@ def _sessions(
 def _row(architecture: Architecture, results: Sequence[Measurement | Failure], setting: Setting) -> dict[str, Any]:
     import numpy as np
 
-    from evomnas.evaluation import Measurement
+    from evomnas.results.evaluation import Measurement
 
     good = [one for one in results if isinstance(one, Measurement)]
     latencies = [one.latency_ms for one in good]

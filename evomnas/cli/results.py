@@ -19,7 +19,7 @@ from evomnas.core.errors import InputError, unknown
 
 if TYPE_CHECKING:  # imported where they are used, so that --help does not wait for torch
     from evomnas.architecture import Architecture
-    from evomnas.runs import Run
+    from evomnas.results.run import Run
 
 
 class Format(StrEnum):
@@ -47,7 +47,7 @@ def show(
     failed: Annotated[bool, typer.Option("--failed", help="The candidates that failed, and why.")] = False,
 ) -> None:
     """Print a run's Pareto set, or all its evaluations, or its failures."""
-    from evomnas.runs import Run, to_csv
+    from evomnas.results.run import Run, to_csv
 
     if failed and everything:
         raise InputError("--failed and --all exclude each other: --all has the failed ones, too")
@@ -96,7 +96,7 @@ def report(
     ] = None,
 ) -> None:
     """Write a run's HTML report again, or its figures for a paper."""
-    from evomnas.runs import Run
+    from evomnas.results.run import Run
 
     for option, path in (("--templates", templates), ("--figures", figures)):
         if path is not None and path.exists() and not path.is_dir():
@@ -191,7 +191,7 @@ def describe(
         if not figure.parent.is_dir():
             raise InputError(f"there is no folder {figure.parent} for --figure")
     from evomnas.cost import layer_costs, total_cost
-    from evomnas.runs import Run
+    from evomnas.results.run import Run
 
     opened = None if run_folder is None else Run.open(run_folder)
     architecture = find_architecture(arch, opened)

@@ -52,7 +52,7 @@ if TYPE_CHECKING:  # imported where they are used, so that --help does not wait 
 
     from evomnas.executors import Workers
     from evomnas.loop import Progress
-    from evomnas.runs import Run
+    from evomnas.results.run import Run
 
 
 @app.command()
@@ -272,7 +272,7 @@ def _resumable(folder: Path, where: Workers) -> Iterator[None]:
 def _close_report(folder: Path) -> None:
     """Write the report of what there is: a page that is open waits for nothing more."""
     from evomnas.report import write_report
-    from evomnas.runs import Run
+    from evomnas.results.run import Run
 
     write_report(Run.open(folder))
 

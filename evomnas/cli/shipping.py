@@ -23,8 +23,8 @@ if TYPE_CHECKING:  # imported where they are used, so that --help does not wait 
     from evomnas.deploy.baselines import Baseline
     from evomnas.deploy.chosen import Trained
     from evomnas.deploy.exporting import Export
-    from evomnas.evaluation import Score
-    from evomnas.runs import Run
+    from evomnas.results.evaluation import Score
+    from evomnas.results.run import Run
 
 FormatOption = Annotated[PlainFormat, typer.Option("--format", help="How to print.")]
 
@@ -161,7 +161,7 @@ def export(
 
 
 def _opened(folder: Path, data: Path | None) -> Run:
-    from evomnas.runs import Run
+    from evomnas.results.run import Run
 
     opened = Run.open(folder)
     if data is not None:
@@ -170,7 +170,7 @@ def _opened(folder: Path, data: Path | None) -> Run:
 
 
 def _score(result: object) -> Score | None:
-    from evomnas.evaluation import FullTraining
+    from evomnas.results.evaluation import FullTraining
 
     return result.score if isinstance(result, FullTraining) else None
 
@@ -183,7 +183,7 @@ def _said(score: Score | None) -> tuple[str, str]:
 
 
 def _trained_row(one: Trained) -> dict[str, Any]:
-    from evomnas.evaluation import Failure
+    from evomnas.results.evaluation import Failure
 
     score = _score(one.result)
     return {

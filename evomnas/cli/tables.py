@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import typer
 
 if TYPE_CHECKING:
-    from evomnas.runs import Result, Run
+    from evomnas.results.run import Result, Run
 
 LINE_EVERY_S = 20.0  # where progress goes to a file
 

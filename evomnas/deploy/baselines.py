@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from evomnas.archive import Archive
 from evomnas.definition import ProblemDefinition
 from evomnas.deploy.chosen import Keeper, OnProgress, Trained
 from evomnas.deploy.full import FullTask
-from evomnas.evaluation import Cost, Failure, FullTraining, Measurement
 from evomnas.latency.runtimes import Prepared
 from evomnas.meter import Meter, prepare_here, problem_setting
+from evomnas.results.archive import Archive
+from evomnas.results.evaluation import Cost, Failure, FullTraining, Measurement
 from evomnas.shelf import TORCHVISION, AnyNetwork, from_shelf, reason_against
 from evomnas.zoo import NETWORKS
 

@@ -18,7 +18,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evomnas.architecture import Architecture
-from evomnas.archive import Archive, context_key
 from evomnas.classifier import Classifier
 from evomnas.core.errors import InputError, unknown
 from evomnas.core.files import write_atomically
@@ -30,12 +29,13 @@ from evomnas.deploy.executorch_format import ExecuTorchFormat
 from evomnas.deploy.full import FullTask
 from evomnas.deploy.onnx_format import OnnxFormat
 from evomnas.deploy.saving import FACTS, Facts, load_network, read_facts
-from evomnas.evaluation import Failure, Score
 from evomnas.latency.address import LOCAL
 from evomnas.latency.runtimes import Floats, Prepared, Runtime, open_runtime
 from evomnas.meter import Meter, Setting, prepare_here
 from evomnas.network import Network
-from evomnas.runs import Run
+from evomnas.results.archive import Archive, context_key
+from evomnas.results.evaluation import Failure, Score
+from evomnas.results.run import Run
 
 EXPORTS = "exports.json"
 CALIBRATION_IMAGES = 256

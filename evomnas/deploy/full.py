@@ -22,7 +22,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from evomnas.archive import context_key
 from evomnas.classifier import Classifier
 from evomnas.core import lock
 from evomnas.core.device import choose_device
@@ -30,9 +29,10 @@ from evomnas.core.files import write_atomically
 from evomnas.core.seeding import torch_generator
 from evomnas.data import LabelledImages, load_training_images, split_for_search
 from evomnas.definition import FullSection, ProblemDefinition
-from evomnas.evaluation import Score, TrainingDiverged
 from evomnas.fast_layers import use_fast_layers
 from evomnas.fitting import LossFunction, Material, Trainer, cosine, cross_entropy, exponential, training_mode
+from evomnas.results.archive import context_key
+from evomnas.results.evaluation import Score, TrainingDiverged
 from evomnas.shelf import AnyNetwork, build
 from evomnas.testsplit import check_test_split, load_test_images
 

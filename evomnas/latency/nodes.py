@@ -18,12 +18,12 @@ from evomnas.core import lock
 from evomnas.core.errors import InputError
 from evomnas.core.machine import usable_cores
 from evomnas.core.ray_connection import join_cluster
-from evomnas.evaluation import Failure
 from evomnas.latency.address import RAY_S_OWN, Nodes
 from evomnas.latency.local import LocalDevice, Measured
-from evomnas.latency.protocol import Calibration, Ratio
 from evomnas.latency.remote import ConnectionLost, RemoteDevice
 from evomnas.latency.runtimes import Prepared, open_runtime
+from evomnas.results.evaluation import Failure
+from evomnas.results.timing import Calibration, Ratio
 
 START_S = 120.0  # for a process on a node to start and import the runtime
 

@@ -35,6 +35,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from evomnas.results.timing import Calibration, Ratio
+
 VERSION = 6  # of the protocol: latencies of different versions are not put side by side
 MIN_ROUNDS = 8
 PRECISION = 0.01
@@ -71,37 +73,6 @@ class Clock:
 
 PROCESSOR = Clock(time.thread_time, statistics.median)
 WALL = Clock(time.perf_counter, min)
-
-
-@dataclass(frozen=True)
-class Ratio:
-    """Latency relative to the reference network.
-
-    Attributes:
-        ratio: Trimmed mean over rounds.
-        low, high: Bootstrap confidence interval (95 %).
-        samples: The ratio of every round.
-        seconds: Time spent on this network, the reference's bursts included.
-        precise: Whether the interval came within `PRECISION`; else the time limit ended it.
-        load: Cores that were busy with something else meanwhile; None where the system does not tell.
-    """
-
-    ratio: float
-    low: float
-    high: float
-    samples: tuple[float, ...]
-    seconds: float
-    precise: bool
-    load: float | None
-
-
-@dataclass(frozen=True)
-class Calibration:
-    """The reference network's own latency in milliseconds, with every burst's, and the load meanwhile."""
-
-    latency_ms: float
-    samples_ms: tuple[float, ...]
-    load: float | None
 
 
 @dataclass

@@ -7,10 +7,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 
 from evomnas.core.errors import InputError
-from evomnas.evaluation import Failure
 from evomnas.latency.local import Measured
-from evomnas.latency.protocol import TIME_LIMIT_S, Calibration
+from evomnas.latency.protocol import TIME_LIMIT_S
 from evomnas.latency.runtimes import Prepared
+from evomnas.results.evaluation import Failure
+from evomnas.results.timing import Calibration
 
 RETRIES_S = (1.0, 3.0, 9.0, 27.0)  # pauses before a lost device is tried again
 

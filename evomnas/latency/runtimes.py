@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from evomnas.core import registry
 from evomnas.core.errors import InputError
-from evomnas.evaluation import RuntimeMismatch
+from evomnas.results.evaluation import RuntimeMismatch
 
 if TYPE_CHECKING:  # what measures needs no torch: only what makes networks ready does
     import torch

@@ -22,16 +22,16 @@ from typing import Any, cast
 import numpy as np
 
 from evomnas.core.errors import InputError
-from evomnas.evaluation import Failure
 from evomnas.latency import agent
 from evomnas.latency.address import Address
 from evomnas.latency.local import Measured
-from evomnas.latency.protocol import Calibration, Ratio
 from evomnas.latency.remote import ConnectionLost, RemoteDevice
 from evomnas.latency.runtimes import Prepared, check_output
+from evomnas.results.evaluation import Failure
+from evomnas.results.timing import Calibration, Ratio
 
 GREETING_S, LOADING_S = 30.0, 300.0  # after which a machine that does not answer counts as lost
-_SENT = ("core.machine", "core.lock", "latency.protocol", "latency.onnxruntime", "latency.agent")
+_SENT = ("core.machine", "core.lock", "results.timing", "latency.protocol", "latency.onnxruntime", "latency.agent")
 
 
 class SshDevice(RemoteDevice):

@@ -12,9 +12,9 @@ import torchvision
 from evomnas.core import registry
 from evomnas.core.errors import InputError
 from evomnas.deploy.baselines import to_dict, train_baselines
-from evomnas.evaluation import FullTraining, Measurement
-from evomnas.finished import finished
 from evomnas.report import write_report
+from evomnas.results.evaluation import FullTraining, Measurement
+from evomnas.results.full_trainings import finished
 from evomnas.shelf import TORCHVISION, ShelfNetwork, build, cost, from_shelf, parse_network, reason_against
 from evomnas.workbench import prepare
 from evomnas.zoo import NETWORKS

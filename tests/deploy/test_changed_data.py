@@ -20,10 +20,10 @@ from evomnas.deploy.chosen import train_chosen
 from evomnas.deploy.exporting import Request, export_network, read_exports
 from evomnas.deploy.full import FullTask
 from evomnas.deploy.saving import load_network
-from evomnas.finished import finished
 from evomnas.fitting import Trainer
 from evomnas.loop import resume, search
-from evomnas.runs import Run
+from evomnas.results.full_trainings import finished
+from evomnas.results.run import Run
 
 
 def write_images(folder: Path, count: int, seed: int) -> None:

@@ -7,13 +7,13 @@ from dataclasses import replace
 
 import pytest
 
-from evomnas.archive import Archive
 from evomnas.core.errors import InputError
 from evomnas.deploy.chosen import front_networks, knee_network, most_accurate, train_chosen
 from evomnas.deploy.full import FullTask
 from evomnas.deploy.saving import load_network
-from evomnas.evaluation import Failure, FullTraining
-from evomnas.runs import Run
+from evomnas.results.archive import Archive
+from evomnas.results.evaluation import Failure, FullTraining
+from evomnas.results.run import Run
 
 
 def test_the_front_is_fastest_first_and_its_last_is_the_most_accurate(finished_run):

@@ -15,8 +15,8 @@ from torch.nn import functional as F
 from evomnas.classifier import Classifier
 from evomnas.deploy import full
 from evomnas.deploy.full import FullTask, Teacher, _distilled
-from evomnas.evaluation import Score, TrainingDiverged
 from evomnas.fitting import exponential
+from evomnas.results.evaluation import Score, TrainingDiverged
 from evomnas.shelf import ShelfNetwork
 
 

@@ -9,15 +9,15 @@ import pytest
 import ray
 from waiting import assert_waits
 
-from evomnas.archive import Archive
 from evomnas.core import lock
 from evomnas.core.errors import InputError
-from evomnas.evaluation import Failure
 from evomnas.executors import Cluster
 from evomnas.latency import nodes, remote
 from evomnas.latency.runtimes import Prepared, open_runtime
 from evomnas.latency.targets import open_device
 from evomnas.loop import search
+from evomnas.results.archive import Archive
+from evomnas.results.evaluation import Failure
 from evomnas.space import SearchSpace
 from evomnas.workbench import prepare
 

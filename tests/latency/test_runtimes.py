@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from evomnas.core import registry
 from evomnas.core.errors import InputError
-from evomnas.evaluation import Failure, RuntimeMismatch
 from evomnas.latency.runtimes import check_output, installed_version, open_runtime
 from evomnas.network import build_network
+from evomnas.results.evaluation import Failure, RuntimeMismatch
 from evomnas.space import SearchSpace
 from evomnas.workbench import prepare
 

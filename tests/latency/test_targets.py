@@ -17,13 +17,13 @@ from waiting import assert_waits
 
 from evomnas.core import lock
 from evomnas.core.errors import InputError
-from evomnas.evaluation import Failure
 from evomnas.latency import remote, ssh
 from evomnas.latency.address import Address, Nodes, parse_target
 from evomnas.latency.local import LocalDevice
 from evomnas.latency.runtimes import Prepared, open_runtime
 from evomnas.latency.ssh import SshDevice
 from evomnas.latency.targets import open_device
+from evomnas.results.evaluation import Failure
 from evomnas.space import SearchSpace
 from evomnas.workbench import prepare
 

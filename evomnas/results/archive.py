@@ -23,7 +23,7 @@ from typing import Any
 
 from evomnas.architecture import Architecture
 from evomnas.core.errors import InputError
-from evomnas.evaluation import (
+from evomnas.results.evaluation import (
     Cost,
     Cut,
     Evaluation,
@@ -34,8 +34,8 @@ from evomnas.evaluation import (
     TabularEvaluation,
     Training,
 )
-from evomnas.latency.protocol import Calibration
-from evomnas.schema import APPLICATION_ID, MIGRATIONS, SCHEMA, SCHEMA_VERSION
+from evomnas.results.schema import APPLICATION_ID, MIGRATIONS, SCHEMA, SCHEMA_VERSION
+from evomnas.results.timing import Calibration
 from evomnas.table import TabularArchitecture
 
 BUSY_TIMEOUT_S = 60.0

@@ -8,8 +8,11 @@ of epochs needs new trainings but no new measurement.
 from __future__ import annotations
 
 import traceback
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
 
 from evomnas.architecture import Architecture
 from evomnas.table import TabularArchitecture
@@ -170,7 +173,7 @@ class Measurement:
 class Evaluation:
     """What is known of an architecture; a missing half is None (not there yet).
 
-    `violation` is the sum of its relative excesses over the problem's limits (`evomnas.limits`).
+    `violation` is the sum of its relative excesses over the problem's limits (`evomnas.results.constraints`).
     """
 
     architecture: Architecture
@@ -293,3 +296,16 @@ def _status(evaluation: Evaluation | TabularEvaluation) -> str:
 
 AnyArchitecture = Architecture | TabularArchitecture
 AnyEvaluation = Evaluation | TabularEvaluation
+
+
+def told(evaluations: Sequence[AnyEvaluation]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """What an algorithm is told: losses (n, 2), and violations (n,).
+
+    Failures have infinite losses and violations; networks beyond a limit have infinite losses and the sum of their
+    relative excesses as violation. Of a training that was cut off, the error is the one that its curve foretells.
+    """
+    nothing = (np.inf, np.inf)
+    known = [one.losses or one.expected_losses or nothing for one in evaluations]
+    losses = np.array(known, dtype=np.float64).reshape(-1, 2)
+    violations = [np.inf if one.status == "failed" else one.violation for one in evaluations]
+    return losses, np.array(violations, dtype=np.float64)

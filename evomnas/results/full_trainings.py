@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from evomnas.architecture import Architecture
-from evomnas.archive import context_key
 from evomnas.definition import ProblemDefinition
-from evomnas.evaluation import Failure, FullTraining, Measurement
-from evomnas.runs import Run
+from evomnas.results.archive import context_key
+from evomnas.results.evaluation import Failure, FullTraining, Measurement
+from evomnas.results.run import Run
 from evomnas.zoo import NETWORKS, fitted, published
 
 TORCHVISION = "torchvision:"  # begins the notation of a network of torchvision's

@@ -10,7 +10,7 @@ from typing import TypeVar
 from evomnas.core.errors import InputError
 from evomnas.counting import count, smallest
 from evomnas.definition import ConstraintsSection
-from evomnas.evaluation import AnyEvaluation, Evaluation, TabularEvaluation
+from evomnas.results.evaluation import AnyEvaluation, Evaluation, TabularEvaluation
 from evomnas.space import SearchSpace
 
 E = TypeVar("E", Evaluation, TabularEvaluation)
