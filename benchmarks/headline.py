@@ -38,7 +38,7 @@ from evomnas.definition import ProblemDefinition, load_definition
 from evomnas.deploy.chosen import Keeper, device_context
 from evomnas.deploy.full import FullTask
 from evomnas.evaluator import open_evaluator
-from evomnas.loop import resume, search
+from evomnas.loop.launch import resume, search
 from evomnas.meter import Meter, prepare_here, problem_setting
 from evomnas.results.archive import Archive
 from evomnas.results.evaluation import FullTraining, Measurement

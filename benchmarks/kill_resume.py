@@ -34,8 +34,8 @@ from pathlib import Path
 from typing import Any
 
 from evomnas.core import registry
+from evomnas.loop.steady_state import is_steady
 from evomnas.results.run import Run
-from evomnas.steady import is_steady
 
 COMMAND = [sys.executable, "-c", "from evomnas.cli import main; main()"]
 TABLE = """name = "table"

@@ -18,7 +18,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from evomnas.loop import Progress, search
+from evomnas.loop.launch import Progress, search
 
 GENES, CHOICES = 9, 4
 PARTS = (100, 1_000, 3_000, 10_000, 30_000, 100_000)

@@ -48,9 +48,10 @@ class Stopwatch:
 
 
 def main() -> None:
-    from evomnas import generations, report
+    from evomnas import report
     from evomnas.cli import main as command
     from evomnas.core import registry
+    from evomnas.loop import generations
     from evomnas.results import archive
     from evomnas.results import run as runs
 

@@ -49,12 +49,12 @@ if TYPE_CHECKING:
     from evomnas.definition import ProblemDefinition as ProblemDefinition
     from evomnas.definition import load_definition as load_definition
     from evomnas.deploy.saving import load_network as load_network
-    from evomnas.loop import resume as resume
-    from evomnas.loop import search as search
+    from evomnas.loop.launch import resume as resume
+    from evomnas.loop.launch import search as search
+    from evomnas.loop.pymoo_problem import SearchProblem as SearchProblem
+    from evomnas.loop.pymoo_problem import load_problem as load_problem
     from evomnas.meter import measure_latency as measure_latency
     from evomnas.network import build_network as build_network
-    from evomnas.problem import SearchProblem as SearchProblem
-    from evomnas.problem import load_problem as load_problem
     from evomnas.report import write_report as write_report
     from evomnas.results.run import Run as Run
     from evomnas.reward import weighted_product as weighted_product
@@ -69,7 +69,7 @@ _HOMES = {
     "InputError": "evomnas.core.errors",
     "ProblemDefinition": "evomnas.definition",
     "Run": "evomnas.results.run",
-    "SearchProblem": "evomnas.problem",
+    "SearchProblem": "evomnas.loop.pymoo_problem",
     "SearchSpace": "evomnas.space",
     "benchmark": "evomnas.benchmarking",
     "build_network": "evomnas.network",
@@ -78,11 +78,11 @@ _HOMES = {
     "import_weights": "evomnas.weights",
     "load_definition": "evomnas.definition",
     "load_network": "evomnas.deploy.saving",
-    "load_problem": "evomnas.problem",
+    "load_problem": "evomnas.loop.pymoo_problem",
     "measure_latency": "evomnas.meter",
     "published": "evomnas.zoo",
-    "resume": "evomnas.loop",
-    "search": "evomnas.loop",
+    "resume": "evomnas.loop.launch",
+    "search": "evomnas.loop.launch",
     "weighted_product": "evomnas.reward",
     "write_comparison": "evomnas.comparison_page",
     "write_report": "evomnas.report",

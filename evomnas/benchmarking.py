@@ -24,7 +24,7 @@ from evomnas.core.files import write_atomically
 from evomnas.definition import AnyDefinition, load_definition
 from evomnas.evaluator import AnyEvaluator, open_evaluator
 from evomnas.executors import CandidateLimits
-from evomnas.loop import (
+from evomnas.loop.launch import (
     ARCHIVE,
     Progress,
     begin,

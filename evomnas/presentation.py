@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from evomnas.definition import AnyDefinition, TableDefinition
-from evomnas.estimate import Estimate
+from evomnas.loop.estimate import Estimate
 from evomnas.results.run import Result, Run
 
 

@@ -50,7 +50,7 @@ def tiny_dataset(tiny):
 @pytest.fixture(scope="session")
 def finished_run(tiny, tmp_path_factory):
     """A search of 24 networks of the tiny problem, in this process, with its report."""
-    from evomnas.loop import search
+    from evomnas.loop.launch import search
     from evomnas.report import write_report
 
     run = search(tiny, "nsga2", budget=24, seed=3, out=tmp_path_factory.mktemp("finished") / "run", workers=0)
@@ -67,7 +67,7 @@ def shown_run(tiny, tmp_path_factory):
     """
     from evomnas.counting import count
     from evomnas.evaluator import open_evaluator
-    from evomnas.loop import begin
+    from evomnas.loop.launch import begin
     from evomnas.report import write_report
     from evomnas.results.archive import Archive, Ask, GenerationRecord
     from evomnas.results.evaluation import Cost, Failure, Measurement, Training

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from evomnas.architecture import Architecture
 from evomnas.core.errors import InputError
-from evomnas.loop import resume, search
+from evomnas.loop.launch import resume, search
 from evomnas.results.archive import Archive, Ask, RunRecord, context_key
 from evomnas.results.evaluation import Cost, Cut, Failure, FullTraining, Measurement, Score, TabularEvaluation, Training
 from evomnas.results.run import Run

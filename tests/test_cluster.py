@@ -16,7 +16,7 @@ from evomnas.architecture import Architecture
 from evomnas.core.errors import InputError
 from evomnas.core.ray_connection import join_cluster
 from evomnas.executors import CandidateLimits, Cluster, InProcessExecutor, make_executor
-from evomnas.loop import search
+from evomnas.loop.launch import search
 from evomnas.results.run import Run
 
 SMALL = Architecture.parse("stem8_s1-conv_k3_s1_f8_n1-head16")
@@ -153,7 +153,7 @@ import evomnas.cluster
 from evomnas.definition import load_definition
 from evomnas.core.errors import InputError
 from evomnas.executors import Cluster
-from evomnas.loop import search
+from evomnas.loop.launch import search
 
 def on_progress(progress):
     if progress.evaluated and not killed:

@@ -14,7 +14,7 @@ import pytest
 from typer.testing import CliRunner
 
 from evomnas.cli.shipping import app
-from evomnas.loop import search
+from evomnas.loop.launch import search
 
 COMMAND = [sys.executable, "-c", "from evomnas.cli import main; main()"]
 

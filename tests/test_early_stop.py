@@ -26,7 +26,7 @@ from evomnas.definition import validate_definition
 from evomnas.early_stop import DOUBT, ERROR_FLOOR, LEAST, EarlyStop, Line
 from evomnas.evaluator import open_evaluator
 from evomnas.executors import make_executor
-from evomnas.loop import resume, search
+from evomnas.loop.launch import resume, search
 from evomnas.pareto import Front
 from evomnas.presentation import cut_line
 from evomnas.report import write_report

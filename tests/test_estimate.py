@@ -7,7 +7,7 @@ import pytest
 
 from evomnas.core.errors import InputError
 from evomnas.definition import load_definition
-from evomnas.estimate import NETWORKS, _search_seconds, estimate
+from evomnas.loop.estimate import NETWORKS, _search_seconds, estimate
 from evomnas.presentation import estimate_lines
 
 

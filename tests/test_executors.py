@@ -9,11 +9,12 @@ import time
 
 import pytest
 
-from evomnas import executors, loop
+from evomnas import executors
 from evomnas.architecture import Architecture
 from evomnas.core import lock
 from evomnas.executors import CandidateLimits, PoolExecutor
-from evomnas.loop import EverythingFailed, resume, search
+from evomnas.loop import launch as loop
+from evomnas.loop.launch import EverythingFailed, resume, search
 from evomnas.results.evaluation import Training
 from evomnas.results.run import Run
 from evomnas.training import ProxyTask

@@ -11,7 +11,7 @@ from strategies import points
 from evomnas import layer_table
 from evomnas.latency.runtimes import check_output, open_runtime
 from evomnas.layer_table import CORRECTIONS, LayerTable, Parts, check, fit
-from evomnas.loop import search
+from evomnas.loop.launch import search
 from evomnas.meter import Meter, Setting, prepare_here
 from evomnas.network import Layer, SqueezeExcite, build_network
 from evomnas.results.archive import Archive

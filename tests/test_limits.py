@@ -17,7 +17,7 @@ from evomnas.core.errors import InputError
 from evomnas.cost import count_cost
 from evomnas.counting import count, smallest
 from evomnas.definition import ConstraintsSection, load_definition
-from evomnas.loop import resume, search
+from evomnas.loop.launch import resume, search
 from evomnas.presentation import goal_lines
 from evomnas.results.constraints import Limits
 from evomnas.results.evaluation import Cost, Evaluation, Measurement, Training

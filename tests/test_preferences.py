@@ -7,7 +7,7 @@ import itertools
 import numpy as np
 import pytest
 
-from evomnas.loop import search
+from evomnas.loop.launch import search
 from evomnas.preferences import preferences
 
 

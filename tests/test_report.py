@@ -19,7 +19,7 @@ from evomnas.core.errors import InputError
 from evomnas.definition import load_definition, validate_definition
 from evomnas.executors import Cluster
 from evomnas.history import Generation, History, history
-from evomnas.loop import search
+from evomnas.loop.launch import search
 from evomnas.preferences import preferences
 from evomnas.presentation import duration, headline
 from evomnas.report import LiveReport, write_report
@@ -120,7 +120,7 @@ def test_what_comes_from_outside_stays_text(shown_run, tmp_path):
 
 
 def test_a_table_s_hostile_names_stay_text_in_a_browser(visit, tmp_path):
-    from evomnas.loop import search
+    from evomnas.loop.launch import search
 
     names = ["<img src=x onerror=document.title='hacked'>", "<b>bold</b>", "plain"]
     (tmp_path / "table.csv").write_text(
@@ -175,7 +175,8 @@ def test_the_report_is_written_on_the_way_within_its_share_of_the_time(shown_run
 
 
 def test_a_search_tells_after_its_generations(tabular_file, tmp_path, monkeypatch):
-    from evomnas import generations, loop
+    from evomnas.loop import generations
+    from evomnas.loop import launch as loop
 
     monkeypatch.setattr(generations, "WRITE_EVERY_S", 0.0)
     told: list[int] = []
@@ -198,7 +199,9 @@ def test_a_search_tells_after_its_generations(tabular_file, tmp_path, monkeypatc
 
 
 def test_a_search_keeps_its_report_up_to_date(tabular_file, tmp_path, monkeypatch):
-    from evomnas import generations, loop, report
+    from evomnas import report
+    from evomnas.loop import generations
+    from evomnas.loop import launch as loop
 
     monkeypatch.setattr(generations, "WRITE_EVERY_S", 0.0)
     monkeypatch.setattr(report, "FIRST_S", 0.0)
@@ -230,7 +233,7 @@ def test_an_interrupted_search_leaves_no_page_that_waits(shown_run, tmp_path, ca
 
 
 def test_the_controller_s_reward_and_entropy_are_kept(tabular_file, tmp_path):
-    from evomnas.loop import search
+    from evomnas.loop.launch import search
 
     run = search(tabular_file, "rl-weighted", options={"target_ms": [1.0, 2.0]}, budget=60, out=tmp_path / "run")
     series = history(run, run.results()).series()
@@ -282,7 +285,7 @@ def test_the_problem_file_is_the_problem(shown_run):
 
 
 def test_a_table_s_problem_file_and_command_make_the_same_search(tabular_file, tmp_path):
-    from evomnas.loop import search
+    from evomnas.loop.launch import search
 
     run = search(
         tabular_file, "rl-weighted", options={"target_ms": [1.0, 2.0], "alpha": 0.0}, budget=3, out=tmp_path / "run"

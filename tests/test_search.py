@@ -11,7 +11,7 @@ import pytest
 
 from evomnas.core.errors import InputError
 from evomnas.executors import CandidateLimits, make_executor
-from evomnas.loop import EverythingFailed, resume, search
+from evomnas.loop.launch import EverythingFailed, resume, search
 from evomnas.presentation import headline, reuse_line
 from evomnas.results.archive import Archive
 from evomnas.results.evaluation import Training
@@ -199,7 +199,7 @@ def test_resuming_with_other_images_is_refused(tiny_file, tmp_path, rng):
 
 
 def test_a_time_limit_stops_in_the_middle_of_a_generation_and_loses_nothing(tiny, tmp_path, monkeypatch):
-    import evomnas.loop as search_module
+    import evomnas.loop.launch as search_module
 
     original = ProxyTask.train
     clock = {"offset": 0.0}

@@ -11,7 +11,7 @@ from evomnas.core import registry
 from evomnas.core.errors import InputError
 from evomnas.definition import load_definition
 from evomnas.lookup import TableEvaluator
-from evomnas.loop import resume, search
+from evomnas.loop.launch import resume, search
 from evomnas.presentation import goal_lines, headline
 from evomnas.report import write_report
 from evomnas.results.archive import Archive

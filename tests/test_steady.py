@@ -7,11 +7,11 @@ import pytest
 from evomnas.core import registry
 from evomnas.core.errors import InputError
 from evomnas.facts import search_settings
-from evomnas.loop import resume, search
+from evomnas.loop.launch import resume, search
+from evomnas.loop.steady_state import is_steady
 from evomnas.reproduce import run_command
 from evomnas.results.evaluation import told
 from evomnas.results.run import Run
-from evomnas.steady import is_steady
 from evomnas.traces import labels, trace
 from evomnas.training import ProxyTask
 

@@ -12,7 +12,7 @@ from pymoo.problems.static import StaticProblem
 
 from evomnas.algorithms import AskAndTell, Losses, check_whole
 from evomnas.algorithms.mating import ArrayMating
-from evomnas.problem import operators
+from evomnas.loop.pymoo_problem import operators
 from evomnas.space import Genomes, Space
 
 

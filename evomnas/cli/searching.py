@@ -51,7 +51,7 @@ if TYPE_CHECKING:  # imported where they are used, so that --help does not wait 
     from rich.progress import TaskID
 
     from evomnas.executors import Workers
-    from evomnas.loop import Progress
+    from evomnas.loop.launch import Progress
     from evomnas.results.run import Run
 
 
@@ -97,7 +97,7 @@ def run(
     limit = seconds(time_limit)
     with _display() as on_progress:
         from evomnas.definition import load_definition
-        from evomnas.loop import default_folder, search
+        from evomnas.loop.launch import default_folder, search
 
         definition = load_definition(problem, settings or [])
         where = _workers(executor, workers, device, ray_address, candidate_cpus, candidate_gpus)
@@ -131,7 +131,7 @@ def resume(
     """Go on with a run that was stopped, or raise its budget."""
     limit = seconds(time_limit)
     with _display() as on_progress:
-        from evomnas.loop import resume as resume_search
+        from evomnas.loop.launch import resume as resume_search
 
         where = _workers(executor, workers, device, ray_address, candidate_cpus, candidate_gpus)
         with _resumable(folder, where):
@@ -173,9 +173,9 @@ def estimate(
     """Say what a search would cost here, from some random networks that are trained and measured for it."""
     with working() as say:
         from evomnas.definition import load_definition
-        from evomnas.estimate import estimate as estimated
         from evomnas.executors import default_workers
-        from evomnas.loop import check_budget
+        from evomnas.loop.estimate import estimate as estimated
+        from evomnas.loop.launch import check_budget
         from evomnas.presentation import estimate_lines
 
         check_budget(budget)

@@ -100,7 +100,7 @@ def baselines(
     with _shipping() as (on_progress, say):
         from evomnas.definition import TableDefinition, load_definition
         from evomnas.deploy.baselines import default_names, to_dict, train_baselines
-        from evomnas.loop import ARCHIVE
+        from evomnas.loop.launch import ARCHIVE
 
         definition = load_definition(problem, settings or [])
         if isinstance(definition, TableDefinition):

@@ -21,7 +21,7 @@ from evomnas.deploy.exporting import Request, export_network, read_exports
 from evomnas.deploy.full import FullTask
 from evomnas.deploy.saving import load_network
 from evomnas.fitting import Trainer
-from evomnas.loop import resume, search
+from evomnas.loop.launch import resume, search
 from evomnas.results.full_trainings import finished
 from evomnas.results.run import Run
 

@@ -15,7 +15,7 @@ from evomnas.executors import Cluster
 from evomnas.latency import nodes, remote
 from evomnas.latency.runtimes import Prepared, open_runtime
 from evomnas.latency.targets import open_device
-from evomnas.loop import search
+from evomnas.loop.launch import search
 from evomnas.results.archive import Archive
 from evomnas.results.evaluation import Failure
 from evomnas.space import SearchSpace

@@ -1,4 +1,4 @@
-"""A search by generations: ask for one, evaluate it, tell it; and what all searches share.
+"""What all searches share: what was evaluated, what is in the archive, how far the run is.
 
 A run is a function of its problem, algorithm, seed and archive. Resuming is therefore running again: what
 the archive has is told at once, until the run reaches the place where it stopped.
@@ -6,7 +6,6 @@ the archive has is told at once, until the run reaches the place where it stoppe
 
 from __future__ import annotations
 
-import itertools
 import json
 import math
 import time
@@ -18,10 +17,10 @@ from typing import Any
 import numpy as np
 
 from evomnas.algorithms import Choosing, GoalSeeking, Introspective, Weighing, make_algorithm
-from evomnas.clock import Clock
 from evomnas.core.errors import EverythingFailed, InputError
 from evomnas.early_stop import EarlyStop, no_bar
 from evomnas.evaluator import AnyEvaluator
+from evomnas.loop.run_clock import Clock
 from evomnas.pareto import Front, hypervolume
 from evomnas.results.archive import Ask, GenerationRecord
 from evomnas.results.evaluation import AnyArchitecture, AnyEvaluation, Evaluation, told
@@ -30,8 +29,14 @@ from evomnas.reward import Goal
 from evomnas.space import Space
 
 FRUITLESS_ASKS = 50  # generations without a new network after which a space counts as searched through
+
+
 WRITE_EVERY_S = 1.0  # the run's files, at the end of a generation; the archive has everything at once
+
+
 NOTE_EVERY_S = 30.0  # where time went, within a generation: so much of it is lost with a killed process
+
+
 BARREN_ASKS = 1000  # the same for generations without a network that could be trained, all beyond a limit
 
 
@@ -69,6 +74,8 @@ class Progress:
 
 
 OnProgress = Callable[[Progress], None]
+
+
 OnGeneration = Callable[[Run], None]
 
 
@@ -248,50 +255,3 @@ def _conclusion(goal: Goal, evaluation: AnyEvaluation) -> dict[str, Any]:
     architecture = evaluation.architecture
     losses = None if evaluation.losses is None else list(evaluation.losses)
     return {"id": architecture.id, "architecture": str(architecture), "losses": losses, "score": score}
-
-
-class Generations(Loop):
-    """One generation after the other, each told when all of it is known."""
-
-    def run(self) -> None:
-        fruitless = barren = 0
-        while self.room() and fruitless < FRUITLESS_ASKS and barren < BARREN_ASKS:
-            self._weigh()
-            with self.evaluator.spent.on("algorithm"):
-                genomes = self.algorithm.ask()
-            if len(genomes) == 0:
-                return
-            self._listen()
-            asked = [self.space.decode(genome) for genome in genomes]
-            new = [one for one in dict.fromkeys(asked) if one not in self.done]
-            before, recorded = self.room(), len(self.recorded)
-            if not self._evaluate(asked, new):
-                self._end_generation(fresh=len(self.recorded) > recorded)
-                return
-            losses, violations = told([self.done[one] for one in asked])
-            with self.evaluator.spent.on("algorithm"):
-                self.algorithm.tell(genomes, losses, violations)
-            self._end_generation(fresh=len(self.recorded) > recorded)
-            fruitless = 0 if new else fruitless + 1
-            barren = 0 if self.room() < before else barren + 1
-            self.generation += 1
-
-    def _evaluate(self, asked: list[AnyArchitecture], new: list[AnyArchitecture]) -> bool:
-        """Evaluate a generation; False where the budget ends within it."""
-        fresh = self.position >= len(self.recorded)
-        asks: list[Ask] = []
-        while self.room() and len(asks) < len(asked):
-            self.batch, new = new[: self.room()], new[self.room() :]
-            batch = set(self.batch)
-            asks = self._record(list(itertools.takewhile(lambda one: one in self.done or one in batch, asked)))  # noqa: B023
-            if fresh:
-                self._count_reused(self.batch)
-            first = {ask.architecture: ask for ask in reversed(asks)}
-            evaluations = self.evaluator.evaluate(self.batch, self.bar_for)
-            for architecture, evaluation in zip(self.batch, evaluations, strict=True):
-                self._keep(first[str(architecture)], evaluation)
-            self.batch = []
-        self.position += len(asks)
-        self._tick("training")
-        self._check_failures()
-        return len(asks) == len(asked)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from evomnas.algorithms import SteadyState
 from evomnas.core import registry
 from evomnas.core.errors import InputError
-from evomnas.generations import BARREN_ASKS, FRUITLESS_ASKS, Loop
+from evomnas.loop.loop import BARREN_ASKS, FRUITLESS_ASKS, Loop
 from evomnas.results.archive import Ask, Tell
 from evomnas.results.evaluation import AnyArchitecture, told
 

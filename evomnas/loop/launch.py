@@ -8,17 +8,18 @@ from pathlib import Path
 from typing import Any
 
 from evomnas.algorithms import make_algorithm, option_defaults
-from evomnas.clock import Clock
 from evomnas.core import defaults
 from evomnas.core.errors import EverythingFailed, InputError
 from evomnas.core.files import check_place
 from evomnas.definition import AnyDefinition, TableDefinition, load_definition
 from evomnas.evaluator import AnyEvaluator, open_evaluator
 from evomnas.executors import CandidateLimits, Workers
-from evomnas.generations import Generations, OnGeneration, OnProgress, Progress, TimeUp
+from evomnas.loop.generations import Generations
+from evomnas.loop.loop import OnGeneration, OnProgress, Progress, TimeUp
+from evomnas.loop.run_clock import Clock
+from evomnas.loop.steady_state import Steady, check_steady
 from evomnas.results.archive import Archive
 from evomnas.results.run import Manner, Run, check_free
-from evomnas.steady import Steady, check_steady
 
 __all__ = ["EverythingFailed", "Progress", "resume", "search"]
 ARCHIVE = "evomnas.sqlite"
