@@ -1,7 +1,7 @@
 """What does cutting hopeless candidates off save, and does it lose any network of the front?
 
 Takes searches whose candidates were all trained to the end (`evomnas run --no-early-stop`, or a benchmark's runs) and
-plays them again from their stored learning curves: generation by generation, by the rule of `evomnas.early_stop`, from
+plays them again from their stored learning curves: generation by generation, by the rule of `evomnas.training.early_stop`, from
 what the search itself would have known by then. What would have been cut off saves the rest of its training, and is
 lost if the whole search has it on its front. Asks stay as they were: what a search would have asked for had it been
 told less is not seen here.
@@ -30,10 +30,10 @@ from pathlib import Path
 import numpy as np
 
 from evomnas.benchmarking import benchmark
-from evomnas.early_stop import EarlyStop
-from evomnas.pareto import Front, hypervolume, non_dominated
+from evomnas.problem.pareto import Front, hypervolume, non_dominated
 from evomnas.results.evaluation import Evaluation
 from evomnas.results.run import Run
+from evomnas.training.early_stop import EarlyStop
 
 ALGORITHMS = ("nsga2", "nsga2-surrogate", "random")
 GENERATION = 20  # networks that random search asks for at once

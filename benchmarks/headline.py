@@ -32,18 +32,19 @@ from pathlib import Path
 import numpy as np
 from scipy import stats
 
-from evomnas.architecture import Architecture
-from evomnas.data import load_dataset
-from evomnas.definition import ProblemDefinition, load_definition
+from evomnas.data.datasets import load_dataset
 from evomnas.deploy.chosen import Keeper, device_context
 from evomnas.deploy.full import FullTask
 from evomnas.evaluator import open_evaluator
 from evomnas.loop.launch import resume, search
 from evomnas.meter import Meter, prepare_here, problem_setting
+from evomnas.problem.architecture import Architecture
+from evomnas.problem.definition import ProblemDefinition
+from evomnas.problem.loading import load_definition
+from evomnas.problem.published import fitted, published
 from evomnas.results.archive import Archive
 from evomnas.results.evaluation import FullTraining, Measurement
 from evomnas.results.run import Run
-from evomnas.zoo import fitted, published
 
 PAPER = {"faster": 1.8, "points": 0.5}
 

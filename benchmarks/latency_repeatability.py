@@ -27,10 +27,10 @@ import numpy as np
 from scipy.stats import kendalltau
 
 from evomnas.core.machine import processor, usable_cores
-from evomnas.counting import count
-from evomnas.definition import load_definition
 from evomnas.latency.protocol import PROCESSOR, Copies, calibrate, compare, load_copies
 from evomnas.latency.runtimes import Prepared, open_runtime
+from evomnas.problem.counting import count
+from evomnas.problem.loading import load_definition
 from evomnas.workbench import prepare
 
 SPACES = {"digits": 8, "cifar10": 32, "images": 224}  # problems, and the images' height and width in pixels

@@ -27,7 +27,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from evomnas.core.machine import processor, usable_cores
-from evomnas.definition import load_definition
+from evomnas.problem.loading import load_definition
 
 TPU_HOURS = 64 * 4.5 * 24  # the paper's 64 TPUv2 for 4.5 days
 
@@ -54,9 +54,10 @@ def seconds_per_image(search: Search, seed: int) -> float:
     import torch
 
     from evomnas.core.seeding import torch_generator
-    from evomnas.fast_layers import use_fast_layers
-    from evomnas.fitting import Material, Trainer, cosine, training_mode
-    from evomnas.network import build_network
+    from evomnas.networks.fast_layers import use_fast_layers
+    from evomnas.networks.network import build_network
+    from evomnas.training.schedules import cosine
+    from evomnas.training.trainer import Material, Trainer, training_mode
 
     definition = load_definition(search.problem)
     rng = np.random.default_rng(seed)

@@ -29,7 +29,7 @@ from evomnas.benchmarking import Standing
 from evomnas.comparison import Group
 from evomnas.comparison_text import verdict
 from evomnas.executors import default_workers
-from evomnas.space import Genomes, Space
+from evomnas.problem.search_space import Genomes, Space
 
 OURS = ("nsga2-surrogate", "nsga2")
 PEER = "optuna-nsga2"

@@ -21,10 +21,10 @@ from statistics import median
 
 import numpy as np
 
-from evomnas.counting import count
-from evomnas.definition import load_definition
 from evomnas.evaluator import open_evaluator
 from evomnas.loop.launch import begin
+from evomnas.problem.counting import count
+from evomnas.problem.loading import load_definition
 from evomnas.report import write_report
 from evomnas.results.archive import Archive, Ask, GenerationRecord
 from evomnas.results.evaluation import Cost, Measurement, Training

@@ -31,9 +31,10 @@ from typing import Any
 import numpy as np
 
 from evomnas.core.machine import processor, usable_cores
-from evomnas.data import Dataset, load_dataset
-from evomnas.definition import ProblemDefinition, load_definition
+from evomnas.data.datasets import Dataset, load_dataset
 from evomnas.executors import Cluster, Executor, PoolExecutor, make_executor
+from evomnas.problem.definition import ProblemDefinition
+from evomnas.problem.loading import load_definition
 
 WORKER_GIB = 0.06  # measured with 48, their share of common pages included
 AT_A_TIME = 12

@@ -38,12 +38,13 @@ from synthetic_tables import synthetic_table
 
 from evomnas.algorithms import Algorithm, Weighing
 from evomnas.algorithms.nsga2 import NSGA2
-from evomnas.algorithms.predictors import GaussianProcess, QuadraticRidge
 from evomnas.algorithms.random_search import RandomSearch
-from evomnas.algorithms.surrogate import NSGA2Surrogate
-from evomnas.pareto import hypervolume_curve, non_dominated
-from evomnas.space import Genomes
-from evomnas.table import Table, TabularSpace
+from evomnas.algorithms.surrogate.nsga2_surrogate import NSGA2Surrogate
+from evomnas.algorithms.surrogate.predictors import GaussianProcess, QuadraticRidge
+from evomnas.problem.pareto import hypervolume_curve, non_dominated
+from evomnas.problem.search_space import Genomes
+from evomnas.problem.table import Table
+from evomnas.problem.tabular_space import TabularSpace
 
 MARKS = (50, 100, 200, 300, 500)
 SHARES = (0.95, 0.99)

@@ -25,7 +25,7 @@ from search_quality import Known, read, synthetic
 
 from evomnas.algorithms import Algorithm, Weighing
 from evomnas.algorithms.nsga2 import NSGA2
-from evomnas.algorithms.surrogate import NSGA2Surrogate
+from evomnas.algorithms.surrogate.nsga2_surrogate import NSGA2Surrogate
 
 SHARE = 0.99
 VARIATION = 0.15  # standard deviation of a training's time about what its cost says

@@ -22,10 +22,10 @@ from pathlib import Path
 import numpy as np
 from headline import interval
 
-from evomnas.architecture import Architecture
-from evomnas.definition import ProblemDefinition
 from evomnas.deploy.chosen import front_networks
 from evomnas.deploy.full import FullTask, Teacher
+from evomnas.problem.architecture import Architecture
+from evomnas.problem.definition import ProblemDefinition
 from evomnas.results.run import Run
 
 

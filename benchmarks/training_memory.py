@@ -25,11 +25,13 @@ import torch
 
 from evomnas.core.memory import M_MMAP_THRESHOLD, M_TRIM_THRESHOLD, keep_freed_memory
 from evomnas.core.seeding import torch_generator
-from evomnas.definition import ProblemDefinition, load_definition
-from evomnas.fast_layers import use_fast_layers
-from evomnas.fitting import Material, Trainer, cosine, training_mode
-from evomnas.network import build_network
-from evomnas.training import SCORING_BATCH
+from evomnas.networks.fast_layers import use_fast_layers
+from evomnas.networks.network import build_network
+from evomnas.problem.definition import ProblemDefinition
+from evomnas.problem.loading import load_definition
+from evomnas.training.proxy_task import SCORING_BATCH
+from evomnas.training.schedules import cosine
+from evomnas.training.trainer import Material, Trainer, training_mode
 
 STEPS, SCORED = 16, 2048
 

@@ -2,7 +2,7 @@
 
 Random networks of a problem take the same steps in three ways, in turn, so that a change of the machine's
 speed meets all of them: the default memory layout, channels-last, and channels-last with the layers of
-`evomnas.fast_layers` (what a search does). One thread. Prints the median time of a step and its ratio to
+`evomnas.networks.fast_layers` (what a search does). One thread. Prints the median time of a step and its ratio to
 the default layout's, per batch size, as JSON. `--networks 2` runs it short. About a minute.
 """
 
@@ -16,9 +16,9 @@ from statistics import median
 import numpy as np
 import torch
 
-from evomnas.definition import load_definition
-from evomnas.fast_layers import use_fast_layers
-from evomnas.network import build_network
+from evomnas.networks.fast_layers import use_fast_layers
+from evomnas.networks.network import build_network
+from evomnas.problem.loading import load_definition
 
 STEPS = 8
 WARM_UP = 2

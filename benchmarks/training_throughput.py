@@ -23,14 +23,15 @@ from torch import nn
 from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
-from evomnas.architecture import Architecture
 from evomnas.core.machine import processor, usable_cores
-from evomnas.counting import count
-from evomnas.data import Dataset as Splits
-from evomnas.data import load_dataset
-from evomnas.definition import ProblemDefinition, load_definition
+from evomnas.data.datasets import Dataset as Splits
+from evomnas.data.datasets import load_dataset
 from evomnas.executors import default_workers, make_executor
-from evomnas.network import build_network
+from evomnas.networks.network import build_network
+from evomnas.problem.architecture import Architecture
+from evomnas.problem.counting import count
+from evomnas.problem.definition import ProblemDefinition
+from evomnas.problem.loading import load_definition
 
 AT_A_TIME = 5
 

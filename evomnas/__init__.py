@@ -38,49 +38,49 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from evomnas.architecture import Architecture as Architecture
-    from evomnas.architecture import Block as Block
     from evomnas.benchmarking import benchmark as benchmark
     from evomnas.comparison import Comparison as Comparison
     from evomnas.comparison import compare as compare
     from evomnas.comparison_page import write_comparison as write_comparison
     from evomnas.core.errors import InputError as InputError
-    from evomnas.cost import count_cost as count_cost
-    from evomnas.definition import ProblemDefinition as ProblemDefinition
-    from evomnas.definition import load_definition as load_definition
     from evomnas.deploy.saving import load_network as load_network
     from evomnas.loop.launch import resume as resume
     from evomnas.loop.launch import search as search
     from evomnas.loop.pymoo_problem import SearchProblem as SearchProblem
     from evomnas.loop.pymoo_problem import load_problem as load_problem
     from evomnas.meter import measure_latency as measure_latency
-    from evomnas.network import build_network as build_network
+    from evomnas.networks.layer_costs import count_cost as count_cost
+    from evomnas.networks.network import build_network as build_network
+    from evomnas.networks.published_weights import import_weights as import_weights
+    from evomnas.problem.architecture import Architecture as Architecture
+    from evomnas.problem.architecture import Block as Block
+    from evomnas.problem.definition import ProblemDefinition as ProblemDefinition
+    from evomnas.problem.loading import load_definition as load_definition
+    from evomnas.problem.published import published as published
+    from evomnas.problem.search_space import SearchSpace as SearchSpace
     from evomnas.report import write_report as write_report
     from evomnas.results.run import Run as Run
     from evomnas.reward import weighted_product as weighted_product
-    from evomnas.space import SearchSpace as SearchSpace
-    from evomnas.weights import import_weights as import_weights
-    from evomnas.zoo import published as published
 
 _HOMES = {
-    "Architecture": "evomnas.architecture",
-    "Block": "evomnas.architecture",
+    "Architecture": "evomnas.problem.architecture",
+    "Block": "evomnas.problem.architecture",
     "Comparison": "evomnas.comparison",
     "InputError": "evomnas.core.errors",
-    "ProblemDefinition": "evomnas.definition",
+    "ProblemDefinition": "evomnas.problem.definition",
     "Run": "evomnas.results.run",
     "SearchProblem": "evomnas.loop.pymoo_problem",
-    "SearchSpace": "evomnas.space",
+    "SearchSpace": "evomnas.problem.search_space",
     "benchmark": "evomnas.benchmarking",
-    "build_network": "evomnas.network",
+    "build_network": "evomnas.networks.network",
     "compare": "evomnas.comparison",
-    "count_cost": "evomnas.cost",
-    "import_weights": "evomnas.weights",
-    "load_definition": "evomnas.definition",
+    "count_cost": "evomnas.networks.layer_costs",
+    "import_weights": "evomnas.networks.published_weights",
+    "load_definition": "evomnas.problem.loading",
     "load_network": "evomnas.deploy.saving",
     "load_problem": "evomnas.loop.pymoo_problem",
     "measure_latency": "evomnas.meter",
-    "published": "evomnas.zoo",
+    "published": "evomnas.problem.published",
     "resume": "evomnas.loop.launch",
     "search": "evomnas.loop.launch",
     "weighted_product": "evomnas.reward",

@@ -21,7 +21,6 @@ from evomnas.comparison_page import NAME, write_comparison
 from evomnas.core import defaults, registry
 from evomnas.core.errors import EverythingFailed, InputError
 from evomnas.core.files import write_atomically
-from evomnas.definition import AnyDefinition, load_definition
 from evomnas.evaluator import AnyEvaluator, open_evaluator
 from evomnas.executors import CandidateLimits
 from evomnas.loop.launch import (
@@ -34,6 +33,8 @@ from evomnas.loop.launch import (
     check_settings,
     settled_options,
 )
+from evomnas.problem.definition import AnyDefinition
+from evomnas.problem.loading import load_definition
 from evomnas.results.archive import Archive
 from evomnas.results.run import MANIFEST, Run
 from evomnas.traces import differences, facts

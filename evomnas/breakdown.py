@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import nnls
 
-from evomnas.architecture import Architecture
-from evomnas.counting import Counts, count_parts
+from evomnas.problem.architecture import Architecture
+from evomnas.problem.counting import Counts, count_parts
 
 FEATURES = ("dense", "depthwise", "weights", "layers", "gates")
 MIN_NETWORKS = 20  # fewer say nothing about so many coefficients
@@ -48,7 +48,7 @@ class Breakdown:
 def part_features(architecture: Architecture, parts: Sequence[Counts]) -> NDArray[np.float64]:
     """What stem, each block, and head with classifier compute, shape (parts, 5) in the order of `FEATURES`.
 
-    `parts` are what `evomnas.counting.count_parts` says of the architecture.
+    `parts` are what `evomnas.problem.counting.count_parts` says of the architecture.
     """
     layers = [1, *(block.layers for block in architecture.blocks), 2]
     gates = [0, *(block.layers * (block.se > 0) for block in architecture.blocks), 0]

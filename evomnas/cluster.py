@@ -20,8 +20,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from evomnas.core.errors import InputError
 from evomnas.core.machine import usable_cores
 from evomnas.core.ray_connection import join_cluster
-from evomnas.data import Dataset
-from evomnas.definition import ProblemDefinition
+from evomnas.data.datasets import Dataset
 from evomnas.executors import (
     CandidateLimits,
     Cluster,
@@ -34,6 +33,7 @@ from evomnas.executors import (
     room_for,
     share_of_memory,
 )
+from evomnas.problem.definition import ProblemDefinition
 from evomnas.results.evaluation import Failure
 
 if TYPE_CHECKING:

@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from evomnas.definition import AnyDefinition
-from evomnas.pareto import attainment, hypervolume, hypervolume_curve, non_dominated
+from evomnas.problem.definition import AnyDefinition
+from evomnas.problem.pareto import attainment, hypervolume, hypervolume_curve, non_dominated
 from evomnas.results.run import Run
 from evomnas.significance import Pair, compare_pairs, seeds_needed
 from evomnas.traces import Trace, check_comparable, labels, trace

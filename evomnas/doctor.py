@@ -14,9 +14,9 @@ import numpy as np
 from evomnas.core.machine import describe_machine, describe_versions, user_folder
 from evomnas.latency.protocol import PRECISION, Load
 from evomnas.meter import Meter, Setting, default_reference, machine_archive_path, prepare_here
+from evomnas.problem.published import published
 from evomnas.results.archive import Archive
 from evomnas.results.evaluation import Failure
-from evomnas.zoo import published
 
 QUIET_LOAD = 0.1  # busy cores that do no harm
 MIN_FREE_GIB, MIN_MEMORY_GIB = 2.0, 4.0

@@ -14,21 +14,21 @@ from typing import Any, Protocol, cast
 
 import numpy as np
 
-from evomnas.architecture import Architecture
 from evomnas.core.errors import InputError
-from evomnas.counting import count, smallest
-from evomnas.data import Dataset, load_dataset
-from evomnas.definition import AnyDefinition, ProblemDefinition, TableDefinition
-from evomnas.early_stop import Bar, BarFor, no_bar
+from evomnas.data.datasets import Dataset, load_dataset
 from evomnas.executors import CandidateLimits, Executor, Workers, make_executor
 from evomnas.latency.runtimes import Prepared
 from evomnas.layer_table import LayerTable, Parts
 from evomnas.lookup import TableEvaluator
 from evomnas.meter import Meter, problem_setting
+from evomnas.problem.architecture import Architecture
+from evomnas.problem.counting import count, smallest
+from evomnas.problem.definition import AnyDefinition, ProblemDefinition, TableDefinition
 from evomnas.results.archive import Archive
 from evomnas.results.constraints import Limits
 from evomnas.results.evaluation import AnyEvaluation, Cost, Cut, Evaluation, Failure, Measurement, Training
 from evomnas.spent import Spent
+from evomnas.training.early_stop import Bar, BarFor, no_bar
 
 PREPARING_S = 0.4  # to build, export and check a network, which the archive does not keep: 0.2 to 0.5 s
 NEIGHBOURS = 18  # networks that are measured before a latency limit counts as out of reach

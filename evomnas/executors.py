@@ -31,8 +31,8 @@ from evomnas.core.device import choose_device
 from evomnas.core.errors import InputError
 from evomnas.core.machine import memory_gib, usable_cores
 from evomnas.core.scratch import Scratch
-from evomnas.data import Dataset
-from evomnas.definition import ProblemDefinition
+from evomnas.data.datasets import Dataset
+from evomnas.problem.definition import ProblemDefinition
 from evomnas.results.evaluation import Failure
 
 if TYPE_CHECKING:  # workers import torch while the main process reads the images

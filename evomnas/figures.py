@@ -18,7 +18,7 @@ from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 from matplotlib.patches import Arc, Rectangle
 
-from evomnas.architecture import Architecture
+from evomnas.problem.architecture import Architecture
 
 INK, MUTED, ACCENT, GRID = "#1a1a1a", "#8a8a8a", "#0b6e99", "#dddddd"
 STYLE: Any = {

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from evomnas.pareto import hypervolume_curve
+from evomnas.problem.pareto import hypervolume_curve
 from evomnas.results.run import Result, Run
 
 

@@ -21,11 +21,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import kendalltau
 
-from evomnas.architecture import Architecture
 from evomnas.latency.runtimes import Prepared
 from evomnas.meter import Meter
+from evomnas.problem.architecture import Architecture
+from evomnas.problem.search_space import SearchSpace
 from evomnas.results.evaluation import Cost, Failure, Measurement
-from evomnas.space import SearchSpace
 from evomnas.stages import COPIES, Stage, stages
 
 FIT_NETWORKS, MIN_FIT_NETWORKS = 40, 8

@@ -9,15 +9,15 @@ from operator import attrgetter
 from typing import Any
 
 from evomnas.core.errors import InputError
-from evomnas.definition import Objective, TableDefinition
-from evomnas.early_stop import BarFor, no_bar
 from evomnas.executors import CandidateLimits
-from evomnas.pareto import hypervolume, non_dominated
+from evomnas.problem.definition import Objective, TableDefinition
+from evomnas.problem.pareto import hypervolume, non_dominated
+from evomnas.problem.tabular_space import TabularArchitecture
 from evomnas.results.archive import Archive
 from evomnas.results.constraints import Limits
 from evomnas.results.evaluation import AnyEvaluation, Failure, TabularEvaluation
 from evomnas.spent import Spent
-from evomnas.table import TabularArchitecture
+from evomnas.training.early_stop import BarFor, no_bar
 
 KNOWN_UNTRAINED = ("latency_ms", "params", "macs")  # quantities of a table that take no training to know
 

@@ -14,21 +14,21 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from evomnas.architecture import Architecture
 from evomnas.core.errors import InputError
 from evomnas.core.machine import user_folder
-from evomnas.definition import ProblemDefinition
 from evomnas.latency import protocol
-from evomnas.latency.address import LOCAL, Address, parse_target
 from evomnas.latency.runtimes import Prepared, open_runtime
 from evomnas.latency.targets import open_device
+from evomnas.problem.architecture import Architecture
+from evomnas.problem.definition import ProblemDefinition
+from evomnas.problem.published import fitted, published
+from evomnas.problem.target import LOCAL, Address, parse_target
 from evomnas.results.archive import Archive
 from evomnas.results.evaluation import Cost, Failure, Measurement
 from evomnas.results.timing import Calibration, Ratio
-from evomnas.zoo import fitted, published
 
 if TYPE_CHECKING:  # it imports torch
-    from evomnas.shelf import AnyNetwork
+    from evomnas.networks.torchvision_models import AnyNetwork
 
 K = TypeVar("K")
 
@@ -236,7 +236,7 @@ def default_reference(resolution: int) -> Architecture:
 
 def prepare_here(setting: Setting, network: AnyNetwork) -> tuple[Cost, Prepared]:
     """Costs of a network and itself in the setting's runtime, made in this process."""
-    from evomnas.shelf import cost
+    from evomnas.networks.torchvision_models import cost
     from evomnas.workbench import prepare
 
     if isinstance(network, Architecture):

@@ -14,11 +14,11 @@ from itertools import groupby
 import numpy as np
 from numpy.typing import NDArray
 
-from evomnas.architecture import Architecture, Block
-from evomnas.definition import ProblemDefinition, TableDefinition
+from evomnas.problem.architecture import Architecture, Block
+from evomnas.problem.definition import ProblemDefinition, TableDefinition
+from evomnas.problem.search_space import GENES, SearchSpace
+from evomnas.problem.table import SEPARATORS
 from evomnas.results.run import Result, Run
-from evomnas.space import GENES, SearchSpace
-from evomnas.table import SEPARATORS
 
 MAX_ROWS, MAX_COLUMNS = 40, 40  # of a drawing that can be read
 

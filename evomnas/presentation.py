@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from evomnas.definition import AnyDefinition, TableDefinition
 from evomnas.loop.estimate import Estimate
+from evomnas.problem.definition import AnyDefinition, TableDefinition
 from evomnas.results.run import Result, Run
 
 

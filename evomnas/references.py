@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from evomnas.architecture import Architecture
-from evomnas.definition import ProblemDefinition, TableDefinition
+from evomnas.problem.architecture import Architecture
+from evomnas.problem.definition import ProblemDefinition, TableDefinition
+from evomnas.problem.published import NETWORKS, fitted, published
 from evomnas.results.evaluation import Evaluation
 from evomnas.results.run import Result, Run
-from evomnas.zoo import NETWORKS, fitted, published
 
 
 @dataclass(frozen=True, slots=True)

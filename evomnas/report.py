@@ -11,11 +11,11 @@ from typing import Any
 from markupsafe import Markup
 
 from evomnas import facts
-from evomnas.architecture import Architecture
 from evomnas.history import history
 from evomnas.pages import svg, write_page
 from evomnas.preferences import Preferences, preferences
 from evomnas.presentation import cut_line, failures, goal_lines, headline, result_table, reuse_line
+from evomnas.problem.architecture import Architecture
 from evomnas.report_data import page_data
 from evomnas.reproduce import problem_file, run_command
 from evomnas.results.run import Result, Run

@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from evomnas.architecture import Architecture
 from evomnas.breakdown import Breakdown, break_down
-from evomnas.counting import count_parts
 from evomnas.figures import OP_COLOURS, SE_COLOUR, Box, boxes
-from evomnas.pareto import knees
+from evomnas.problem.architecture import Architecture
+from evomnas.problem.counting import count_parts
+from evomnas.problem.pareto import knees
 from evomnas.references import references
 from evomnas.reproduce import network_commands
 from evomnas.results.evaluation import Evaluation, Measurement

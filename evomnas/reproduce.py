@@ -6,9 +6,8 @@ import json
 import shlex
 from typing import Any
 
-from evomnas.definition import builtin_problems, load_definition
+from evomnas.problem.loading import builtin_problems, flat, load_definition
 from evomnas.results.run import Run
-from evomnas.traces import flat
 
 ID, NOTATION = "{id}", "{architecture}"  # what the page puts a network's own into
 

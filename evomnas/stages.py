@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from evomnas.architecture import Architecture, Block
+from evomnas.problem.architecture import Architecture, Block
 
 COPIES = 4  # of a stage in the surroundings that it is timed in, see `evomnas.surroundings`
 

@@ -10,30 +10,15 @@ one convolution would share what a runtime does to their input, which showed in 
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable
-from typing import cast
 
 import torch
 from torch import Tensor, nn
 
 from evomnas.core.seeding import torch_generator
+from evomnas.networks.network import Parallel
 from evomnas.stages import COPIES
 
 SEED = 0
-
-
-class Parallel(nn.Module):
-    """The sum of what its branches make of one input."""
-
-    def __init__(self, branches: Iterable[nn.Module]) -> None:
-        super().__init__()
-        self.branches = nn.ModuleList(branches)
-
-    def forward(self, x: Tensor) -> Tensor:
-        first, *others = (branch(x) for branch in self.branches)
-        for other in others:
-            first = first + other
-        return cast(Tensor, first)
 
 
 def surround(stage: nn.Module, value: Tensor, is_first: bool) -> tuple[nn.Module, Tensor]:

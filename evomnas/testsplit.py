@@ -10,7 +10,7 @@ import numpy as np
 
 from evomnas.core import registry
 from evomnas.core.errors import InputError
-from evomnas.data import (
+from evomnas.data.datasets import (
     LabelledImages,
     TrainingImages,
     read_digits,
@@ -19,7 +19,7 @@ from evomnas.data import (
     read_torchvision,
     test_folder,
 )
-from evomnas.definition import DataSection
+from evomnas.problem.definition import DataSection
 
 
 def check_test_split(section: DataSection) -> None:

@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evomnas.core.errors import InputError
-from evomnas.definition import AnyDefinition, TableDefinition
+from evomnas.problem.definition import AnyDefinition, TableDefinition
+from evomnas.problem.loading import flat
 from evomnas.results.archive import Archive
 from evomnas.results.run import Run
 
@@ -135,15 +136,6 @@ def facts(definition: AnyDefinition, archive: Archive, proxy: str, device: str) 
     if not isinstance(definition, TableDefinition):  # a table's space is in the table
         shared |= {"space": settings["space"], "latency": archive.context(device)}
     return dict(flat(shared))
-
-
-def flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Nested settings by flat names, such as `training.epochs`."""
-    for name, value in values.items():
-        if isinstance(value, Mapping):
-            yield from flat(value, f"{prefix}{name}.")
-        else:
-            yield prefix + name, value
 
 
 def differences(first: Mapping[str, Any], second: Mapping[str, Any]) -> str:

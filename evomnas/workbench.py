@@ -9,21 +9,21 @@ from typing import Any
 import torch
 from torch import nn
 
-from evomnas.architecture import Architecture
 from evomnas.core.errors import InputError
 from evomnas.core.memory import release_freed_memory
 from evomnas.core.seeding import torch_generator
-from evomnas.cost import count_cost
-from evomnas.data import Dataset
-from evomnas.definition import ProblemDefinition
-from evomnas.early_stop import Bar
+from evomnas.data.datasets import Dataset
 from evomnas.latency.runtimes import Prepared, Runtime, open_runtime
 from evomnas.layer_table import Parts
-from evomnas.network import build_network
+from evomnas.networks.layer_costs import count_cost
+from evomnas.networks.network import build_network
+from evomnas.networks.torchvision_models import AnyNetwork, build
+from evomnas.problem.architecture import Architecture
+from evomnas.problem.definition import ProblemDefinition
 from evomnas.results.evaluation import Cost, Cut, Failure, Training
-from evomnas.shelf import AnyNetwork, build
 from evomnas.surroundings import surround
-from evomnas.training import ProxyTask
+from evomnas.training.early_stop import Bar
+from evomnas.training.proxy_task import ProxyTask
 
 PROBE_SEED = 0
 

@@ -13,7 +13,8 @@ import pytest
 from hypothesis import settings
 from tiny_problem import TINY
 
-from evomnas.definition import ProblemDefinition, validate_definition
+from evomnas.problem.definition import ProblemDefinition
+from evomnas.problem.loading import validate_definition
 
 settings.register_profile("suite", deadline=None, max_examples=40, derandomize=bool(os.environ.get("CI")))
 settings.load_profile("suite")
@@ -42,7 +43,7 @@ def tiny() -> ProblemDefinition:
 
 @pytest.fixture(scope="session")
 def tiny_dataset(tiny):
-    from evomnas.data import load_dataset
+    from evomnas.data.datasets import load_dataset
 
     return load_dataset(tiny.data)
 
@@ -65,9 +66,9 @@ def shown_run(tiny, tmp_path_factory):
     Its front has several networks, one of its candidates failed, the algorithm said something of itself, and
     the reference network is not on the front.
     """
-    from evomnas.counting import count
     from evomnas.evaluator import open_evaluator
     from evomnas.loop.launch import begin
+    from evomnas.problem.counting import count
     from evomnas.report import write_report
     from evomnas.results.archive import Archive, Ask, GenerationRecord
     from evomnas.results.evaluation import Cost, Failure, Measurement, Training

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from hypothesis import strategies as st
 
-from evomnas.architecture import SKIPS, Architecture, Block
-from evomnas.space import SearchSpace
+from evomnas.problem.architecture import SKIPS, Architecture, Block
+from evomnas.problem.search_space import SearchSpace
 
 blocks = st.builds(
     Block,

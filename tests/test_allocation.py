@@ -45,10 +45,10 @@ print(kept - data_mib())
 TRAININGS = """
 import numpy as np
 from tiny_problem import TINY
-from evomnas import fitting
-from evomnas.data import load_dataset
-from evomnas.definition import validate_definition
-from evomnas.training import ProxyTask
+from evomnas.training import trainer as fitting
+from evomnas.data.datasets import load_dataset
+from evomnas.problem.loading import validate_definition
+from evomnas.training.proxy_task import ProxyTask
 
 tiny = validate_definition(TINY)
 architectures = [tiny.space.decode(genome) for genome in tiny.space.sample(3, np.random.default_rng(2))]

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from strategies import architectures
 
-from evomnas.architecture import Architecture, Block
 from evomnas.core.errors import InputError
+from evomnas.problem.architecture import Architecture, Block
 
 
 @given(architectures)

@@ -13,14 +13,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evomnas.architecture import Architecture
 from evomnas.core.errors import InputError
 from evomnas.loop.launch import resume, search
+from evomnas.problem.architecture import Architecture
+from evomnas.problem.tabular_space import TabularArchitecture
 from evomnas.results.archive import Archive, Ask, RunRecord, context_key
 from evomnas.results.evaluation import Cost, Cut, Failure, FullTraining, Measurement, Score, TabularEvaluation, Training
 from evomnas.results.run import Run
 from evomnas.results.timing import Calibration
-from evomnas.table import TabularArchitecture
 
 ARCHITECTURE = Architecture.parse("stem8_s1-conv_k3_s1_f8_n1-head16")
 OTHER = Architecture.parse("stem8_s1-conv_k5_s1_f8_n1-head16")

@@ -16,7 +16,7 @@ from evomnas.core.errors import EverythingFailed, InputError
 from evomnas.results.archive import Archive
 from evomnas.results.run import Run
 from evomnas.significance import seeds_needed
-from evomnas.training import ProxyTask
+from evomnas.training.proxy_task import ProxyTask
 
 TWO = ["nsga2", "random"]
 

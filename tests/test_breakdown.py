@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from evomnas.breakdown import MIN_NETWORKS, break_down, part_features
-from evomnas.counting import count_parts
-from evomnas.zoo import published
+from evomnas.problem.counting import count_parts
+from evomnas.problem.published import published
 
 SHAPE = {"classes": 10, "channels": 1, "resolution": 8}
 TRUE = np.array([3e-6, 9e-6, 1e-7, 0.01, 0.02])  # ms per dense MAC, depthwise MAC, weight, layer, SE

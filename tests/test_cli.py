@@ -19,9 +19,9 @@ from typer.testing import CliRunner
 
 from evomnas.cli import comparing, devices, results, searching, shipping  # noqa: F401 they register themselves
 from evomnas.cli.app import app
-from evomnas.definition import load_definition
+from evomnas.problem.loading import load_definition
+from evomnas.problem.search_space import GENES
 from evomnas.results.run import Run
-from evomnas.space import GENES
 
 COMMAND = [sys.executable, "-c", "from evomnas.cli import main; main()"]
 

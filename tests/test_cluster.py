@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 import ray
 
-from evomnas.architecture import Architecture
 from evomnas.core.errors import InputError
 from evomnas.core.ray_connection import join_cluster
 from evomnas.executors import CandidateLimits, Cluster, InProcessExecutor, make_executor
 from evomnas.loop.launch import search
+from evomnas.problem.architecture import Architecture
 from evomnas.results.run import Run
 
 SMALL = Architecture.parse("stem8_s1-conv_k3_s1_f8_n1-head16")
@@ -150,7 +150,7 @@ BEHEADED = """
 import os, sys
 from ray.cluster_utils import Cluster as Nodes
 import evomnas.cluster
-from evomnas.definition import load_definition
+from evomnas.problem.loading import load_definition
 from evomnas.core.errors import InputError
 from evomnas.executors import Cluster
 from evomnas.loop.launch import search

@@ -14,8 +14,8 @@ import pytest
 from evomnas.comparison import LIMITS, SHARES, Comparison, Reached, compare
 from evomnas.comparison_text import notes, significance_note, summary_table, verdict
 from evomnas.core.errors import InputError
-from evomnas.definition import load_definition
 from evomnas.loop.launch import search
+from evomnas.problem.loading import load_definition
 from evomnas.results.archive import Archive
 from evomnas.results.run import Run
 from evomnas.significance import Pair, compare_pairs

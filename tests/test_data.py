@@ -7,8 +7,8 @@ import pytest
 from PIL import Image
 
 from evomnas.core.errors import InputError
-from evomnas.data import load_dataset
-from evomnas.definition import DataSection
+from evomnas.data.datasets import load_dataset
+from evomnas.problem.definition import DataSection
 
 
 def section(**values) -> DataSection:
@@ -133,7 +133,7 @@ def test_an_image_folder_with_a_train_folder_reads_that_alone(photos, tmp_path):
 
 
 def test_images_of_sixteen_bits_keep_their_shades_and_floats_are_refused(photos, rng):
-    from evomnas.data import _read_image
+    from evomnas.data.datasets import _read_image
 
     shades = rng.integers(0, 65536, (8, 8), dtype=np.uint16)
     Image.fromarray(shades).save(photos / "deep.png")

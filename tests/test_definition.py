@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from evomnas.core.errors import InputError
-from evomnas.definition import ProblemDefinition, builtin_problems, load_definition, validate_definition
+from evomnas.problem.definition import ProblemDefinition
+from evomnas.problem.loading import builtin_problems, load_definition, validate_definition
 
 
 @pytest.mark.parametrize("name", sorted(builtin_problems()))

@@ -21,21 +21,21 @@ from tiny_problem import TINY
 
 from evomnas.algorithms import make_algorithm
 from evomnas.comparison import compare
-from evomnas.counting import count
-from evomnas.definition import validate_definition
-from evomnas.early_stop import DOUBT, ERROR_FLOOR, LEAST, EarlyStop, Line
 from evomnas.evaluator import open_evaluator
 from evomnas.executors import make_executor
 from evomnas.loop.launch import resume, search
-from evomnas.pareto import Front
 from evomnas.presentation import cut_line
+from evomnas.problem.counting import count
+from evomnas.problem.loading import validate_definition
+from evomnas.problem.pareto import Front
 from evomnas.report import write_report
 from evomnas.reproduce import run_command
 from evomnas.results.archive import Archive
 from evomnas.results.evaluation import Cost, Cut, Evaluation, Failure, Measurement, Training, told
 from evomnas.results.run import Manner, Run
 from evomnas.results.timing import Calibration
-from evomnas.training import ProxyTask
+from evomnas.training.early_stop import DOUBT, ERROR_FLOOR, LEAST, EarlyStop, Line
+from evomnas.training.proxy_task import ProxyTask
 
 # --- the rule ----------------------------------------------------------------------------------------------
 

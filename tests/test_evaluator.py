@@ -8,10 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny_problem import TINY
 
-from evomnas.data import load_dataset
-from evomnas.definition import validate_definition
+from evomnas.data.datasets import load_dataset
 from evomnas.evaluator import Evaluator
 from evomnas.executors import InProcessExecutor
+from evomnas.problem.loading import validate_definition
 from evomnas.results.archive import Archive
 
 ARCHIVE = Archive()

@@ -10,14 +10,14 @@ import time
 import pytest
 
 from evomnas import executors
-from evomnas.architecture import Architecture
 from evomnas.core import lock
 from evomnas.executors import CandidateLimits, PoolExecutor
 from evomnas.loop import launch as loop
 from evomnas.loop.launch import EverythingFailed, resume, search
+from evomnas.problem.architecture import Architecture
 from evomnas.results.evaluation import Training
 from evomnas.results.run import Run
-from evomnas.training import ProxyTask
+from evomnas.training.proxy_task import ProxyTask
 
 HUGE = Architecture.parse("stem8_s1-conv_k3_s1_f8192_n2-head16")  # a layer of 2.25 GiB
 
@@ -172,7 +172,7 @@ def test_an_export_that_fails_is_recorded_and_the_search_goes_on(tiny, tmp_path,
 
 def test_logits_that_disagree_are_recorded_and_the_search_goes_on(tiny, tmp_path, monkeypatch):
     from evomnas.latency.onnxruntime import OnnxRuntime
-    from evomnas.network import build_network
+    from evomnas.networks.network import build_network
 
     original = OnnxRuntime.convert
 

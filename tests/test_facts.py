@@ -59,8 +59,8 @@ def test_settings_are_written_as_people_do(value, text):
 
 
 def test_published_networks_stand_beside_the_front_once_they_are_evaluated(shown_run, tmp_path):
+    from evomnas.problem.published import fitted, published
     from evomnas.results.evaluation import Cost, Measurement, Training
-    from evomnas.zoo import fitted, published
 
     shutil.copytree(shown_run.folder.parent, tmp_path / "copy")
     run = Run.open(tmp_path / "copy" / "run")

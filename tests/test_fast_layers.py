@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from evomnas.fast_layers import use_fast_layers
+from evomnas.networks.fast_layers import use_fast_layers
 
 
 def trained_alike(slow: nn.Module, x: torch.Tensor) -> nn.Module:

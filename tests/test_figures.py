@@ -6,10 +6,10 @@ import re
 
 import pytest
 
-from evomnas.architecture import Architecture
 from evomnas.core.errors import InputError
 from evomnas.figures import architecture_figure, to_svg
-from evomnas.zoo import published
+from evomnas.problem.architecture import Architecture
+from evomnas.problem.published import published
 
 
 def words(architecture: Architecture, **shape: int) -> list[str]:

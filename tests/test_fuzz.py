@@ -11,7 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from evomnas.core.errors import InputError
-from evomnas.definition import AnyDefinition, TableDefinition, load_definition, validate_definition
+from evomnas.problem.definition import AnyDefinition, TableDefinition
+from evomnas.problem.loading import load_definition, validate_definition
 
 IMAGES = load_definition("digits").model_dump(mode="json")
 TABULAR = load_definition("nas-bench-macro").model_dump(mode="json")

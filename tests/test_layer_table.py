@@ -13,11 +13,11 @@ from evomnas.latency.runtimes import check_output, open_runtime
 from evomnas.layer_table import CORRECTIONS, LayerTable, Parts, check, fit
 from evomnas.loop.launch import search
 from evomnas.meter import Meter, Setting, prepare_here
-from evomnas.network import Layer, SqueezeExcite, build_network
+from evomnas.networks.network import Layer, SqueezeExcite, build_network
+from evomnas.problem.search_space import SearchSpace
 from evomnas.results.archive import Archive
 from evomnas.results.evaluation import Cost, Failure, Measurement
 from evomnas.results.timing import Ratio
-from evomnas.space import SearchSpace
 from evomnas.stages import COPIES, stages
 from evomnas.surroundings import surround
 from evomnas.workbench import prepare_parts
@@ -212,7 +212,7 @@ def test_a_sum_that_is_not_positive_is_a_failure(monkeypatch):
 
 
 def test_a_search_may_add_up_its_latencies(tiny_values, tmp_path, monkeypatch):
-    from evomnas.definition import validate_definition
+    from evomnas.problem.loading import validate_definition
 
     monkeypatch.setattr(layer_table, "FIT_NETWORKS", 10)
     tiny_values["latency"] = {"method": "layers"}

@@ -11,19 +11,20 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from strategies import architectures
 
-from evomnas.architecture import Architecture
 from evomnas.core import registry
 from evomnas.core.errors import InputError
-from evomnas.cost import count_cost
-from evomnas.counting import count, smallest
-from evomnas.definition import ConstraintsSection, load_definition
 from evomnas.loop.launch import resume, search
+from evomnas.networks.layer_costs import count_cost
 from evomnas.presentation import goal_lines
+from evomnas.problem.architecture import Architecture
+from evomnas.problem.counting import count, smallest
+from evomnas.problem.definition import ConstraintsSection
+from evomnas.problem.loading import load_definition
+from evomnas.problem.published import published
+from evomnas.problem.search_space import SearchSpace
 from evomnas.results.constraints import Limits
 from evomnas.results.evaluation import Cost, Evaluation, Measurement, Training
-from evomnas.space import SearchSpace
-from evomnas.training import ProxyTask
-from evomnas.zoo import published
+from evomnas.training.proxy_task import ProxyTask
 
 SHAPE = {"classes": 10, "channels": 3, "resolution": 32}
 

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 
 from evomnas import meter
-from evomnas.architecture import Architecture
 from evomnas.core.errors import InputError
 from evomnas.latency.runtimes import Prepared
 from evomnas.meter import Meter, Setting, default_reference, measure_latency, prepare_here
+from evomnas.problem.architecture import Architecture
+from evomnas.problem.published import published
 from evomnas.results.archive import Archive
 from evomnas.results.evaluation import Failure, Measurement
-from evomnas.zoo import published
 
 SMALL = Architecture.parse("stem8_s1-dconv_k3_s1_f8_n1_id-mbconv3_k3_s2_f16_n2_id-head32")
 

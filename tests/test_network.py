@@ -12,11 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from strategies import points
 
-from evomnas.architecture import Architecture, Block
-from evomnas.cost import count_cost, layer_costs, total_cost
-from evomnas.network import build_network
-from evomnas.space import SearchSpace
-from evomnas.zoo import fitted, published
+from evomnas.networks.layer_costs import count_cost, layer_costs, total_cost
+from evomnas.networks.network import build_network
+from evomnas.problem.architecture import Architecture, Block
+from evomnas.problem.published import fitted, published
+from evomnas.problem.search_space import SearchSpace
 
 PUBLISHED = {  # parameters, millions of MACs without SE; from the papers, their code, torchvision and timm
     "mnasnet-a1": (3_887_038, 311.3),
@@ -60,7 +60,7 @@ def test_layer_costs_add_up_to_the_network_s():
 
 
 def closed_form(architecture: Architecture, classes: int, channels: int, resolution: int) -> tuple[int, int, int]:
-    """Parameters, MACs and SE MACs by arithmetic: no torch, no module of evomnas.network."""
+    """Parameters, MACs and SE MACs by arithmetic: no torch, no module of evomnas.networks.network."""
     params = macs = se_macs = 0
 
     def conv(inputs, outputs, kernel, size, groups=1):

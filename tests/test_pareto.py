@@ -8,7 +8,7 @@ from deap import base, creator, tools
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evomnas.pareto import Front, attainment, hypervolume, hypervolume_curve, knees, non_dominated
+from evomnas.problem.pareto import Front, attainment, hypervolume, hypervolume_curve, knees, non_dominated
 
 points = st.lists(st.tuples(st.integers(0, 6), st.integers(0, 6)), max_size=12)
 if not hasattr(creator, "Losses"):

@@ -10,7 +10,6 @@ from pymoo.core.problem import Problem
 from pymoo.optimize import minimize
 from scipy.stats import binom, chisquare
 
-from evomnas.architecture import Architecture
 from evomnas.loop.pymoo_problem import (
     BlockCrossover,
     GeneMutation,
@@ -19,8 +18,9 @@ from evomnas.loop.pymoo_problem import (
     SpaceSampling,
     load_problem,
 )
+from evomnas.problem.architecture import Architecture
+from evomnas.problem.search_space import GENES, SearchSpace
 from evomnas.results.evaluation import Cost, Evaluation, Failure, Measurement, Training, told
-from evomnas.space import GENES, SearchSpace
 
 SPACE = SearchSpace()
 PROBLEM = Problem(42, 2, 1, xl=np.zeros(42), xu=SPACE.gene_sizes - 1, vtype=int)

@@ -16,12 +16,12 @@ from typer.testing import CliRunner
 
 from evomnas.cli.results import app
 from evomnas.core.errors import InputError
-from evomnas.definition import load_definition, validate_definition
 from evomnas.executors import Cluster
 from evomnas.history import Generation, History, history
 from evomnas.loop.launch import search
 from evomnas.preferences import preferences
 from evomnas.presentation import duration, headline
+from evomnas.problem.loading import load_definition, validate_definition
 from evomnas.report import LiveReport, write_report
 from evomnas.reproduce import problem_file, run_command
 from evomnas.results.run import Run
@@ -68,7 +68,7 @@ def test_every_network_and_setting_is_in_it(text, data, shown_run):
 
 def test_each_part_has_the_counts_of_the_built_network(data, shown_run):
     """Checked against ptflops, layer by layer."""
-    from evomnas.cost import layer_costs
+    from evomnas.networks.layer_costs import layer_costs
 
     networks = data["networks"]
     for place in range(0, len(networks["id"]), 7):
@@ -257,7 +257,7 @@ def test_predictors_are_explained_and_the_generation_that_the_budget_ends_has_it
 
 
 def test_history_counts_what_was_asked(shown_run):
-    from evomnas.pareto import hypervolume
+    from evomnas.problem.pareto import hypervolume
 
     results = shown_run.results()
     past = history(shown_run, results)
@@ -297,7 +297,7 @@ def test_a_table_s_problem_file_and_command_make_the_same_search(tabular_file, t
 
 
 def test_a_built_in_problem_is_named_with_what_was_set(shown_run):
-    from evomnas.definition import load_definition
+    from evomnas.problem.loading import load_definition
 
     run = copy.copy(shown_run)
     run.definition = load_definition(

@@ -16,7 +16,7 @@ from evomnas.presentation import headline, reuse_line
 from evomnas.results.archive import Archive
 from evomnas.results.evaluation import Training
 from evomnas.results.run import Run
-from evomnas.training import ProxyTask
+from evomnas.training.proxy_task import ProxyTask
 
 
 def sequence(run) -> list[str]:
@@ -142,7 +142,7 @@ def test_an_interrupted_run_resumes_to_the_run_that_nobody_disturbed(job, tiny, 
 
 
 def test_candidates_are_measured_before_training_and_a_stopped_run_measures_none_again(tiny, tmp_path, monkeypatch):
-    from evomnas.algorithms import surrogate
+    from evomnas.algorithms.surrogate import nsga2_surrogate as surrogate
 
     monkeypatch.setattr(surrogate, "MEASURED_SHARE", 2.0)  # these trainings take no longer than a measurement
     settings = {"options": {"batch": 2}, "budget": 12, "seed": 1, "workers": 0}

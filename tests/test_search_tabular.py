@@ -9,15 +9,15 @@ import pytest
 
 from evomnas.core import registry
 from evomnas.core.errors import InputError
-from evomnas.definition import load_definition
 from evomnas.lookup import TableEvaluator
 from evomnas.loop.launch import resume, search
 from evomnas.presentation import goal_lines, headline
+from evomnas.problem.loading import load_definition
+from evomnas.problem.tabular_space import TabularArchitecture
 from evomnas.report import write_report
 from evomnas.results.archive import Archive
 from evomnas.results.run import Run
 from evomnas.reward import weighted_product
-from evomnas.table import TabularArchitecture
 
 ALGORITHMS = sorted(registry.available("algorithms"))
 

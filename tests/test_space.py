@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import points
 
-from evomnas.architecture import Architecture
 from evomnas.core.errors import InputError
-from evomnas.space import GENES, SearchSpace, round_filters
+from evomnas.problem.architecture import Architecture
+from evomnas.problem.search_space import GENES, SearchSpace, round_filters
 
 PAPER = SearchSpace()
 
@@ -220,7 +220,7 @@ def test_wrong_spaces_are_refused(changes, message):
 
 
 def test_encoding_a_network_outside_the_space_names_the_place():
-    from evomnas.zoo import published
+    from evomnas.problem.published import published
 
     with pytest.raises(InputError, match="block 5: filters 112 is not in this search space, which has"):
         PAPER.encode(published("mnasnet-a1"))

@@ -13,7 +13,7 @@ from evomnas.reproduce import run_command
 from evomnas.results.evaluation import told
 from evomnas.results.run import Run
 from evomnas.traces import labels, trace
-from evomnas.training import ProxyTask
+from evomnas.training.proxy_task import ProxyTask
 
 ABLE = [name for name in sorted(registry.available("algorithms")) if is_steady(name)]
 

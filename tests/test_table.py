@@ -11,10 +11,11 @@ import pytest
 from scipy.stats import chisquare
 
 from evomnas.core.errors import InputError
-from evomnas.definition import load_definition
 from evomnas.lookup import TableEvaluator
+from evomnas.problem.loading import load_definition
+from evomnas.problem.table import Table
+from evomnas.problem.tabular_space import TabularArchitecture
 from evomnas.results.archive import Archive
-from evomnas.table import Table, TabularArchitecture
 
 
 def write_csv(path, rows, header="op,width,top1,ms"):

@@ -8,12 +8,12 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evomnas.augmentation import crop, flip, shift
 from evomnas.core.seeding import torch_generator
-from evomnas.data import load_dataset
-from evomnas.fitting import cosine
+from evomnas.data.datasets import load_dataset
 from evomnas.results.evaluation import Failure, TrainingDiverged
-from evomnas.training import ProxyTask
+from evomnas.training.augmentation import crop, flip, shift
+from evomnas.training.proxy_task import ProxyTask
+from evomnas.training.schedules import cosine
 
 
 def test_a_short_training_learns_and_comes_out_the_same_again(tiny, tiny_dataset):
@@ -101,14 +101,14 @@ def test_the_proxy_task_normalises_by_the_training_images(tiny):
 
 def test_images_that_do_not_fit_on_the_device_come_batch_by_batch(tiny, tiny_dataset, monkeypatch):
     expected = ProxyTask(tiny_dataset, tiny.data, tiny.training).train(tiny.space.mobilenet_v2())
-    monkeypatch.setattr("evomnas.fitting._fits", lambda images, device: False)
+    monkeypatch.setattr("evomnas.training.trainer._fits", lambda images, device: False)
     found = ProxyTask(tiny_dataset, tiny.data, tiny.training).train(tiny.space.mobilenet_v2())
     assert found.losses == expected.losses
 
 
 def test_a_few_large_images_are_normalised_too(tiny, rng):
     """More than ten million pixels in fewer than a thousand images."""
-    from evomnas.data import Dataset
+    from evomnas.data.datasets import Dataset
 
     images = rng.integers(0, 256, (400, 3, 96, 96), dtype=np.uint8)
     labels = np.arange(400, dtype=np.int64) % 2

@@ -10,12 +10,12 @@ import torch
 import torchvision
 from torch import nn
 
-from evomnas.architecture import Architecture
 from evomnas.core.errors import InputError
 from evomnas.latency.onnx_graph import to_onnx
-from evomnas.network import build_network
-from evomnas.weights import import_weights
-from evomnas.zoo import published
+from evomnas.networks.network import build_network
+from evomnas.networks.published_weights import import_weights
+from evomnas.problem.architecture import Architecture
+from evomnas.problem.published import published
 
 TORCHVISION = {
     "mnasnet-b1@0.5": "mnasnet0_5",

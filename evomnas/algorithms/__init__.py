@@ -25,8 +25,8 @@ from numpy.typing import NDArray
 
 from evomnas.core import registry
 from evomnas.core.errors import InputError
+from evomnas.problem.search_space import Genomes, Space
 from evomnas.reward import Goal
-from evomnas.space import Genomes, Space
 
 Losses = NDArray[np.float64]
 

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from evomnas.core.seeding import torch_generator
-from evomnas.space import Genomes
+from evomnas.problem.search_space import Genomes
 
 UNITS = 100
 INITIAL = 0.1

@@ -13,7 +13,7 @@ from pymoo.core.population import Population
 from pymoo.core.problem import Problem
 from pymoo.core.variable import get
 
-from evomnas.space import Genomes
+from evomnas.problem.search_space import Genomes
 
 ROUNDS = 100  # of mating, after which a generation remains as small as it is
 

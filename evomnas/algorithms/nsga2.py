@@ -13,7 +13,7 @@ from pymoo.problems.static import StaticProblem
 from evomnas.algorithms import AskAndTell, Losses, check_whole
 from evomnas.algorithms.mating import ArrayMating
 from evomnas.loop.pymoo_problem import operators
-from evomnas.space import Genomes, Space
+from evomnas.problem.search_space import Genomes, Space
 
 
 class NSGA2(AskAndTell):

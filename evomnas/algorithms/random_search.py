@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evomnas.algorithms import AskAndTell, Losses
-from evomnas.space import Genomes, Space
+from evomnas.problem.search_space import Genomes, Space
 
 BATCH = 20  # as many as a generation of the others
 

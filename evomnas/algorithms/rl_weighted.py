@@ -10,8 +10,8 @@ import numpy as np
 from evomnas.algorithms import AskAndTell, Losses
 from evomnas.algorithms.controller import Policy
 from evomnas.core.errors import InputError
+from evomnas.problem.search_space import Genomes, Space
 from evomnas.reward import EXPONENTS, Goal, WeightedProduct
-from evomnas.space import Genomes, Space
 
 MINIBATCH = 20  # networks per update
 

@@ -107,8 +107,8 @@ def benchmark(
         from evomnas.benchmarking import ALGORITHMS, default_folder
         from evomnas.benchmarking import benchmark as run_benchmark
         from evomnas.comparison_page import NAME
-        from evomnas.definition import load_definition
         from evomnas.executors import default_workers
+        from evomnas.problem.loading import load_definition
 
         definition = load_definition(problem, settings or [])
         folder = out or default_folder(definition)

@@ -16,9 +16,9 @@ from evomnas.cli.tables import PlainFormat, print_columns, working
 from evomnas.core.errors import InputError
 
 if TYPE_CHECKING:
-    from evomnas.architecture import Architecture
     from evomnas.latency.runtimes import Prepared
     from evomnas.meter import Setting
+    from evomnas.problem.architecture import Architecture
     from evomnas.results.evaluation import Cost, Failure, Measurement
     from evomnas.results.run import Run
 
@@ -91,8 +91,8 @@ def _check_layers(setting: Setting, opened: Run | None, count: int, output: Plai
     from evomnas.latency.runtimes import open_runtime
     from evomnas.layer_table import LayerTable, Parts, check
     from evomnas.meter import Meter, prepare_here
+    from evomnas.problem.search_space import SearchSpace
     from evomnas.results.archive import Archive
-    from evomnas.space import SearchSpace
     from evomnas.workbench import prepare_parts as prepare_one
 
     space = SearchSpace() if opened is None else opened.images.space

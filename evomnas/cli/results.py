@@ -18,7 +18,7 @@ from evomnas.cli.tables import PlainFormat, print_columns, print_results
 from evomnas.core.errors import InputError, unknown
 
 if TYPE_CHECKING:  # imported where they are used, so that --help does not wait for torch
-    from evomnas.architecture import Architecture
+    from evomnas.problem.architecture import Architecture
     from evomnas.results.run import Run
 
 
@@ -123,7 +123,7 @@ def report(
 @reported
 def problems() -> None:
     """List the built-in problems."""
-    from evomnas.definition import builtin_problems
+    from evomnas.problem.loading import builtin_problems
 
     for name, summary in builtin_problems().items():
         typer.echo(f"{name:15} {summary}")
@@ -190,7 +190,7 @@ def describe(
             raise InputError(f"--figure takes a name that ends in .svg, .pdf or .png, not {figure.name!r}")
         if not figure.parent.is_dir():
             raise InputError(f"there is no folder {figure.parent} for --figure")
-    from evomnas.cost import layer_costs, total_cost
+    from evomnas.networks.layer_costs import layer_costs, total_cost
     from evomnas.results.run import Run
 
     opened = None if run_folder is None else Run.open(run_folder)
@@ -230,8 +230,9 @@ def describe(
 
 
 def _describe_space(problem: str, output: PlainFormat) -> None:
-    from evomnas.definition import TableDefinition, load_definition
-    from evomnas.space import GENES
+    from evomnas.problem.definition import TableDefinition
+    from evomnas.problem.loading import load_definition
+    from evomnas.problem.search_space import GENES
 
     definition = load_definition(problem, [])
     if isinstance(definition, TableDefinition):
@@ -262,8 +263,8 @@ def _describe_space(problem: str, output: PlainFormat) -> None:
 
 def find_architecture(text: str, opened: Run | None) -> Architecture:
     """What a user means by a notation, a published network's name or an id of a run."""
-    from evomnas.architecture import Architecture
-    from evomnas.zoo import NETWORKS, published
+    from evomnas.problem.architecture import Architecture
+    from evomnas.problem.published import NETWORKS, published
 
     if text.startswith("stem"):
         return Architecture.parse(text)

@@ -96,8 +96,8 @@ def run(
     options = algorithm_options(target, reward, alpha, beta, population, tournament, batch)
     limit = seconds(time_limit)
     with _display() as on_progress:
-        from evomnas.definition import load_definition
         from evomnas.loop.launch import default_folder, search
+        from evomnas.problem.loading import load_definition
 
         definition = load_definition(problem, settings or [])
         where = _workers(executor, workers, device, ray_address, candidate_cpus, candidate_gpus)
@@ -172,11 +172,11 @@ def estimate(
 ) -> None:
     """Say what a search would cost here, from some random networks that are trained and measured for it."""
     with working() as say:
-        from evomnas.definition import load_definition
         from evomnas.executors import default_workers
         from evomnas.loop.estimate import estimate as estimated
         from evomnas.loop.launch import check_budget
         from evomnas.presentation import estimate_lines
+        from evomnas.problem.loading import load_definition
 
         check_budget(budget)
         definition = load_definition(problem, settings or [])
@@ -205,8 +205,8 @@ def _live_report() -> Callable[[Run], None]:
 
 def _finish(finished: Run, where: Workers) -> None:
     """Write the report; say what came out, where it is and what to do next."""
-    from evomnas.definition import TableDefinition
     from evomnas.presentation import cut_line, duration, goal_lines, headline, reuse_line
+    from evomnas.problem.definition import TableDefinition
     from evomnas.report import write_report
 
     results = finished.results()

@@ -98,9 +98,10 @@ def baselines(
 ) -> None:
     """Train and measure networks from the shelf under a problem's own recipe, on its data and device."""
     with _shipping() as (on_progress, say):
-        from evomnas.definition import TableDefinition, load_definition
         from evomnas.deploy.baselines import default_names, to_dict, train_baselines
         from evomnas.loop.launch import ARCHIVE
+        from evomnas.problem.definition import TableDefinition
+        from evomnas.problem.loading import load_definition
 
         definition = load_definition(problem, settings or [])
         if isinstance(definition, TableDefinition):
@@ -200,7 +201,7 @@ def _trained_row(one: Trained) -> dict[str, Any]:
 
 
 def _print_trained(opened: Run, trained: Sequence[Trained], data: Path | None) -> None:
-    from evomnas.architecture import Architecture
+    from evomnas.problem.architecture import Architecture
 
     rows = []
     for one in trained:

@@ -12,15 +12,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from evomnas.definition import ProblemDefinition
 from evomnas.deploy.chosen import Keeper, OnProgress, Trained
 from evomnas.deploy.full import FullTask
 from evomnas.latency.runtimes import Prepared
 from evomnas.meter import Meter, prepare_here, problem_setting
+from evomnas.networks.torchvision_models import TORCHVISION, AnyNetwork, from_shelf, reason_against
+from evomnas.problem.definition import ProblemDefinition
+from evomnas.problem.published import NETWORKS
 from evomnas.results.archive import Archive
 from evomnas.results.evaluation import Cost, Failure, FullTraining, Measurement
-from evomnas.shelf import TORCHVISION, AnyNetwork, from_shelf, reason_against
-from evomnas.zoo import NETWORKS
 
 Said = Callable[[str], None]
 

@@ -11,19 +11,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from evomnas.architecture import Architecture
-from evomnas.classifier import Classifier
 from evomnas.core.errors import InputError
 from evomnas.core.machine import describe_machine, describe_versions
 from evomnas.deploy.card import model_card
 from evomnas.deploy.full import FullTask, Teacher
 from evomnas.deploy.saving import FACTS, Facts, load_network, read_facts, said, save_network
-from evomnas.pareto import knees
+from evomnas.networks.classifier import Classifier
+from evomnas.networks.torchvision_models import AnyNetwork, cost
+from evomnas.problem.architecture import Architecture
+from evomnas.problem.pareto import knees
 from evomnas.results.archive import Archive, context_key
 from evomnas.results.evaluation import Failure, FullTraining, Measurement, TrainingDiverged
 from evomnas.results.full_trainings import alias
 from evomnas.results.run import Result, Run
-from evomnas.shelf import AnyNetwork, cost
 
 CHECKPOINT = "checkpoint.pt"
 FOLDER = "networks"

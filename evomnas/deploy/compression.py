@@ -24,7 +24,7 @@ from torch.nn.utils import prune
 
 from evomnas.core.errors import InputError
 from evomnas.deploy.full import FullTask
-from evomnas.network import Network
+from evomnas.networks.network import Network
 
 FINE_TUNING = 0.3  # of the full training's epochs,
 FINE_TUNING_RATE = 0.25  # from this share of its learning rate down to 0

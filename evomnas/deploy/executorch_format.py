@@ -13,10 +13,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from evomnas.classifier import Classifier
 from evomnas.core.quiet import silence
 from evomnas.latency.executorch import folded, lower
 from evomnas.latency.runtimes import Floats
+from evomnas.networks.classifier import Classifier
 
 
 class ExecuTorchFormat:

@@ -17,22 +17,22 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from evomnas.architecture import Architecture
-from evomnas.classifier import Classifier
 from evomnas.core.errors import InputError, unknown
 from evomnas.core.files import write_atomically
 from evomnas.core.quiet import silence
-from evomnas.definition import ProblemDefinition
 from evomnas.deploy.chosen import check_images, network_folder
 from evomnas.deploy.compression import check_ranks, factorized, huffman_bytes, pruned
 from evomnas.deploy.executorch_format import ExecuTorchFormat
 from evomnas.deploy.full import FullTask
 from evomnas.deploy.onnx_format import OnnxFormat
 from evomnas.deploy.saving import FACTS, Facts, load_network, read_facts
-from evomnas.latency.address import LOCAL
 from evomnas.latency.runtimes import Floats, Prepared, Runtime, open_runtime
 from evomnas.meter import Meter, Setting, prepare_here
-from evomnas.network import Network
+from evomnas.networks.classifier import Classifier
+from evomnas.networks.network import Network
+from evomnas.problem.architecture import Architecture
+from evomnas.problem.definition import ProblemDefinition
+from evomnas.problem.target import LOCAL
 from evomnas.results.archive import Archive, context_key
 from evomnas.results.evaluation import Failure, Score
 from evomnas.results.run import Run

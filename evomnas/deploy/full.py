@@ -22,19 +22,20 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from evomnas.classifier import Classifier
 from evomnas.core import lock
 from evomnas.core.device import choose_device
 from evomnas.core.files import write_atomically
 from evomnas.core.seeding import torch_generator
-from evomnas.data import LabelledImages, load_training_images, split_for_search
-from evomnas.definition import FullSection, ProblemDefinition
-from evomnas.fast_layers import use_fast_layers
-from evomnas.fitting import LossFunction, Material, Trainer, cosine, cross_entropy, exponential, training_mode
+from evomnas.data.datasets import LabelledImages, load_training_images, split_for_search
+from evomnas.networks.classifier import Classifier
+from evomnas.networks.fast_layers import use_fast_layers
+from evomnas.networks.torchvision_models import AnyNetwork, build
+from evomnas.problem.definition import FullSection, ProblemDefinition
 from evomnas.results.archive import context_key
 from evomnas.results.evaluation import Score, TrainingDiverged
-from evomnas.shelf import AnyNetwork, build
 from evomnas.testsplit import check_test_split, load_test_images
+from evomnas.training.schedules import cosine, exponential
+from evomnas.training.trainer import LossFunction, Material, Trainer, cross_entropy, training_mode
 
 CHECKPOINT_S = 20.0  # an interruption loses at most so much, and an epoch
 SCORING_BATCH = 512

@@ -15,10 +15,10 @@ import onnx
 import torch
 from numpy.typing import NDArray
 
-from evomnas.classifier import Classifier
 from evomnas.core.quiet import silence
 from evomnas.latency.onnx_graph import to_onnx
 from evomnas.latency.runtimes import Floats
+from evomnas.networks.classifier import Classifier
 
 
 class OnnxFormat:

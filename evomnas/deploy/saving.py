@@ -17,10 +17,10 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from safetensors import SafetensorError, safe_open
 
-from evomnas.classifier import Classifier
 from evomnas.core.errors import InputError
 from evomnas.core.files import write_atomically
-from evomnas.shelf import AnyNetwork, build, parse_network
+from evomnas.networks.classifier import Classifier
+from evomnas.networks.torchvision_models import AnyNetwork, build, parse_network
 
 WEIGHTS, FACTS, CARD = "weights.safetensors", "model.json", "README.md"
 FORMAT = 1

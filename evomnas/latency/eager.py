@@ -6,7 +6,7 @@ import io
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from evomnas.architecture import Architecture
+from evomnas.problem.architecture import Architecture
 
 if TYPE_CHECKING:
     import torch
@@ -26,7 +26,7 @@ class TorchRuntime:
         """The architecture's notation and the weights."""
         import torch
 
-        from evomnas.network import Network
+        from evomnas.networks.network import Network
 
         if not isinstance(network, Network):
             raise TypeError("the runtime torch runs whole networks alone")
@@ -43,7 +43,7 @@ class TorchRuntime:
         """The network again; threads are a setting of the whole process."""
         import torch
 
-        from evomnas.network import build_network
+        from evomnas.networks.network import build_network
 
         content = torch.load(io.BytesIO(model), weights_only=True)
         architecture = Architecture.parse(content["architecture"])

@@ -18,10 +18,10 @@ from evomnas.core import lock
 from evomnas.core.errors import InputError
 from evomnas.core.machine import usable_cores
 from evomnas.core.ray_connection import join_cluster
-from evomnas.latency.address import RAY_S_OWN, Nodes
 from evomnas.latency.local import LocalDevice, Measured
 from evomnas.latency.remote import ConnectionLost, RemoteDevice
 from evomnas.latency.runtimes import Prepared, open_runtime
+from evomnas.problem.target import RAY_S_OWN, Nodes
 from evomnas.results.evaluation import Failure
 from evomnas.results.timing import Calibration, Ratio
 

@@ -1,7 +1,7 @@
 """A `Network` as an ONNX file, written node by node.
 
 PyTorch's exporters trace a module and take 0.2 to 7 s a network; a search needs hundreds of networks, all
-made of the dozen modules of `evomnas.network`, so writing their nodes down takes some milliseconds. Batch
+made of the dozen modules of `evomnas.networks.network`, so writing their nodes down takes some milliseconds. Batch
 norm is folded into the convolution before it, as every runtime for inference does. Networks of other
 libraries are traced.
 """
@@ -19,10 +19,9 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
-from evomnas.classifier import Classifier, Normalise
 from evomnas.core.quiet import silence
-from evomnas.network import Layer, Network, PoolSkip, SqueezeExcite
-from evomnas.surroundings import Parallel
+from evomnas.networks.classifier import Classifier, Normalise
+from evomnas.networks.network import Layer, Network, Parallel, PoolSkip, SqueezeExcite
 
 OPSET = 17
 IR_VERSION = 8  # of ONNX 1.12: older runtimes on small devices read it

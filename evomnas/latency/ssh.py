@@ -23,10 +23,10 @@ import numpy as np
 
 from evomnas.core.errors import InputError
 from evomnas.latency import agent
-from evomnas.latency.address import Address
 from evomnas.latency.local import Measured
 from evomnas.latency.remote import ConnectionLost, RemoteDevice
 from evomnas.latency.runtimes import Prepared, check_output
+from evomnas.problem.target import Address
 from evomnas.results.evaluation import Failure
 from evomnas.results.timing import Calibration, Ratio
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from evomnas.latency.address import Address, parse_target
 from evomnas.latency.local import Device, LocalDevice
 from evomnas.latency.nodes import NodeDevice
 from evomnas.latency.runtimes import Runtime
 from evomnas.latency.ssh import SshDevice
+from evomnas.problem.target import Address, parse_target
 
 
 def open_device(target: str, runtime: Runtime, threads: int) -> Device:

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from evomnas.core.defaults import BUDGET
 from evomnas.core.errors import InputError
 from evomnas.core.machine import usable_cores
-from evomnas.definition import AnyDefinition, TableDefinition
 from evomnas.evaluator import open_evaluator
+from evomnas.problem.definition import AnyDefinition, TableDefinition
 from evomnas.results.archive import Archive
 from evomnas.results.evaluation import Evaluation, Training
 

@@ -11,13 +11,14 @@ from evomnas.algorithms import make_algorithm, option_defaults
 from evomnas.core import defaults
 from evomnas.core.errors import EverythingFailed, InputError
 from evomnas.core.files import check_place
-from evomnas.definition import AnyDefinition, TableDefinition, load_definition
 from evomnas.evaluator import AnyEvaluator, open_evaluator
 from evomnas.executors import CandidateLimits, Workers
 from evomnas.loop.generations import Generations
 from evomnas.loop.loop import OnGeneration, OnProgress, Progress, TimeUp
 from evomnas.loop.run_clock import Clock
 from evomnas.loop.steady_state import Steady, check_steady
+from evomnas.problem.definition import AnyDefinition, TableDefinition
+from evomnas.problem.loading import load_definition
 from evomnas.results.archive import Archive
 from evomnas.results.run import Manner, Run, check_free
 

@@ -18,15 +18,15 @@ import numpy as np
 
 from evomnas.algorithms import Choosing, GoalSeeking, Introspective, Weighing, make_algorithm
 from evomnas.core.errors import EverythingFailed, InputError
-from evomnas.early_stop import EarlyStop, no_bar
 from evomnas.evaluator import AnyEvaluator
 from evomnas.loop.run_clock import Clock
-from evomnas.pareto import Front, hypervolume
+from evomnas.problem.pareto import Front, hypervolume
+from evomnas.problem.search_space import Space
 from evomnas.results.archive import Ask, GenerationRecord
 from evomnas.results.evaluation import AnyArchitecture, AnyEvaluation, Evaluation, told
 from evomnas.results.run import Result, Run
 from evomnas.reward import Goal
-from evomnas.space import Space
+from evomnas.training.early_stop import EarlyStop, no_bar
 
 FRUITLESS_ASKS = 50  # generations without a new network after which a space counts as searched through
 
@@ -54,7 +54,7 @@ class Progress:
         budget: Distinct networks in all.
         generation: From 0.
         best_accuracy: On the validation split; None before the first.
-        hypervolume: See `evomnas.pareto.hypervolume`.
+        hypervolume: See `evomnas.problem.pareto.hypervolume`.
         failed: How many of the evaluated ones failed.
         cut: How many were cut off after their first epochs.
         reused: How many the archive knew from other runs.

@@ -22,11 +22,12 @@ from pymoo.core.problem import Problem
 from pymoo.core.sampling import Sampling
 
 from evomnas.core.errors import InputError
-from evomnas.definition import AnyDefinition, load_definition
 from evomnas.evaluator import AnyEvaluator, open_evaluator
+from evomnas.problem.definition import AnyDefinition
+from evomnas.problem.loading import load_definition
+from evomnas.problem.search_space import Genomes, Space
 from evomnas.results.archive import Archive
 from evomnas.results.evaluation import AnyArchitecture, AnyEvaluation, told
-from evomnas.space import Genomes, Space
 
 MOST_DECODED = 10_000  # genomes whose networks are kept at hand
 

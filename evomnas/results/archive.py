@@ -21,8 +21,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from evomnas.architecture import Architecture
 from evomnas.core.errors import InputError
+from evomnas.problem.architecture import Architecture
+from evomnas.problem.tabular_space import TabularArchitecture
 from evomnas.results.evaluation import (
     Cost,
     Cut,
@@ -36,7 +37,6 @@ from evomnas.results.evaluation import (
 )
 from evomnas.results.schema import APPLICATION_ID, MIGRATIONS, SCHEMA, SCHEMA_VERSION
 from evomnas.results.timing import Calibration
-from evomnas.table import TabularArchitecture
 
 BUSY_TIMEOUT_S = 60.0
 FULL_DISK_BYTES = 128 * 1024  # SQLite needs some room beside a database to open it

@@ -8,10 +8,10 @@ from operator import attrgetter
 from typing import TypeVar
 
 from evomnas.core.errors import InputError
-from evomnas.counting import count, smallest
-from evomnas.definition import ConstraintsSection
+from evomnas.problem.counting import count, smallest
+from evomnas.problem.definition import ConstraintsSection
+from evomnas.problem.search_space import SearchSpace
 from evomnas.results.evaluation import AnyEvaluation, Evaluation, TabularEvaluation
-from evomnas.space import SearchSpace
 
 E = TypeVar("E", Evaluation, TabularEvaluation)
 

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from evomnas.architecture import Architecture
-from evomnas.table import TabularArchitecture
+from evomnas.problem.architecture import Architecture
+from evomnas.problem.tabular_space import TabularArchitecture
 
 
 class TrainingDiverged(ArithmeticError):
@@ -58,7 +58,7 @@ class Cut:
 
     Attributes:
         losses: Mean training loss of each epoch that was trained.
-        error: The final error that those foretell (`evomnas.early_stop`).
+        error: The final error that those foretell (`evomnas.training.early_stop`).
         seconds: How long it took.
     """
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from evomnas.architecture import Architecture
-from evomnas.definition import ProblemDefinition
+from evomnas.problem.architecture import Architecture
+from evomnas.problem.definition import ProblemDefinition
+from evomnas.problem.published import NETWORKS, fitted, published
 from evomnas.results.archive import context_key
 from evomnas.results.evaluation import Failure, FullTraining, Measurement
 from evomnas.results.run import Run
-from evomnas.zoo import NETWORKS, fitted, published
 
 TORCHVISION = "torchvision:"  # begins the notation of a network of torchvision's
 

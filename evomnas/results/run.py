@@ -18,17 +18,18 @@ from typing import Any
 
 import numpy as np
 
-from evomnas.architecture import Architecture
 from evomnas.core.errors import InputError
 from evomnas.core.files import _is_partial, check_place, write_atomically
 from evomnas.core.machine import describe_environment
-from evomnas.definition import AnyDefinition, ProblemDefinition, TableDefinition, validate_definition
 from evomnas.evaluator import AnyEvaluator
-from evomnas.pareto import hypervolume, non_dominated
+from evomnas.problem.architecture import Architecture
+from evomnas.problem.definition import AnyDefinition, ProblemDefinition, TableDefinition
+from evomnas.problem.loading import validate_definition
+from evomnas.problem.pareto import hypervolume, non_dominated
+from evomnas.problem.tabular_space import TabularArchitecture
 from evomnas.results.archive import Archive, Ask, RunRecord
 from evomnas.results.constraints import Limits
 from evomnas.results.evaluation import AnyEvaluation, Cut, Evaluation, TabularEvaluation
-from evomnas.table import TabularArchitecture
 
 MANIFEST = "run.json"
 SECONDS = ("total", "training", "latency", "algorithm", "other")

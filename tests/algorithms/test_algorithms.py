@@ -19,7 +19,7 @@ from pymoo.util.nds.non_dominated_sorting import NonDominatedSorting
 
 from evomnas.algorithms import make_algorithm, option_names
 from evomnas.core import registry
-from evomnas.space import SearchSpace
+from evomnas.problem.search_space import SearchSpace
 
 SPACE = SearchSpace(filters=(8, 8, 16), layers=(1, 2, 1), strides=(1, 2, 1), stem=8, head=16)
 

@@ -12,7 +12,7 @@ from evomnas.algorithms.controller import Controller, Policy
 from evomnas.algorithms.rl_weighted import MINIBATCH, RLWeighted
 from evomnas.core.errors import InputError
 from evomnas.core.seeding import torch_generator
-from evomnas.space import SearchSpace
+from evomnas.problem.search_space import SearchSpace
 
 SIZES = np.array([4, 2, 3])
 SPACE = SearchSpace(filters=(8, 8, 16), layers=(1, 2, 1), strides=(1, 2, 1), stem=8, head=16)

@@ -7,7 +7,7 @@ import pytest
 
 from evomnas.algorithms.evolution import BROOD, EvoConstrained, EvoWeighted
 from evomnas.core.errors import InputError
-from evomnas.space import SearchSpace
+from evomnas.problem.search_space import SearchSpace
 
 SPACE = SearchSpace(filters=(8, 8, 16), layers=(1, 2, 1), strides=(1, 2, 1), stem=8, head=16)
 

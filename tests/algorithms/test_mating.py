@@ -12,7 +12,7 @@ from pymoo.problems.static import StaticProblem
 
 from evomnas.algorithms.mating import ArrayMating
 from evomnas.loop.pymoo_problem import operators
-from evomnas.space import SearchSpace
+from evomnas.problem.search_space import SearchSpace
 
 
 def evolved(space: SearchSpace, ours: bool, forget: bool, generations: int) -> list[list[tuple[int, ...]]]:

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from scipy.optimize import approx_fprime
 from sklearn.kernel_ridge import KernelRidge
 
-from evomnas.algorithms import predictors
-from evomnas.algorithms.acquisition import MARGIN, Predicted, best_batch, expected_gain, staircase, worth
-from evomnas.algorithms.predictors import Blend, GaussianProcess, Inputs, QuadraticRidge
-from evomnas.pareto import non_dominated
+from evomnas.algorithms.surrogate import predictors
+from evomnas.algorithms.surrogate.acquisition import MARGIN, Predicted, best_batch, expected_gain, staircase, worth
+from evomnas.algorithms.surrogate.predictors import Blend, GaussianProcess, Inputs, QuadraticRidge
+from evomnas.problem.pareto import non_dominated
 
 SIZES = (3, 2, 4, 2)
 KINDS = [GaussianProcess, QuadraticRidge]

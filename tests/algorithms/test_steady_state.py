@@ -9,7 +9,7 @@ from test_algorithms import SPACE, losses_of, make
 from evomnas.algorithms import SteadyState
 from evomnas.core import registry
 from evomnas.loop.steady_state import is_steady
-from evomnas.space import SearchSpace
+from evomnas.problem.search_space import SearchSpace
 
 ABLE = [name for name in sorted(registry.available("algorithms")) if is_steady(name)]
 

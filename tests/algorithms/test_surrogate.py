@@ -7,15 +7,15 @@ import itertools
 import numpy as np
 import pytest
 
-from evomnas.algorithms.features import LAST_SIDE, Describer, distinct
-from evomnas.algorithms.first_batch import first_batch, first_candidates
-from evomnas.algorithms.predictors import Inputs
 from evomnas.algorithms.random_search import RandomSearch
-from evomnas.algorithms.surrogate import MOST_MEASURED, NSGA2Surrogate
-from evomnas.counting import count
-from evomnas.pareto import hypervolume
-from evomnas.space import SearchSpace
-from evomnas.table import TabularSpace
+from evomnas.algorithms.surrogate.features import LAST_SIDE, Describer, distinct
+from evomnas.algorithms.surrogate.first_batch import first_batch, first_candidates
+from evomnas.algorithms.surrogate.nsga2_surrogate import MOST_MEASURED, NSGA2Surrogate
+from evomnas.algorithms.surrogate.predictors import Inputs
+from evomnas.problem.counting import count
+from evomnas.problem.pareto import hypervolume
+from evomnas.problem.search_space import SearchSpace
+from evomnas.problem.tabular_space import TabularSpace
 
 SPACE = SearchSpace(filters=(8, 8, 16), layers=(1, 2, 1), strides=(1, 2, 1), stem=8, head=16)
 GRID = np.array(list(itertools.product(range(3), repeat=6)), dtype=np.int64)  # 729 networks

@@ -12,12 +12,20 @@ import torchvision
 from evomnas.core import registry
 from evomnas.core.errors import InputError
 from evomnas.deploy.baselines import to_dict, train_baselines
+from evomnas.networks.torchvision_models import (
+    TORCHVISION,
+    ShelfNetwork,
+    build,
+    cost,
+    from_shelf,
+    parse_network,
+    reason_against,
+)
+from evomnas.problem.published import NETWORKS
 from evomnas.report import write_report
 from evomnas.results.evaluation import FullTraining, Measurement
 from evomnas.results.full_trainings import finished
-from evomnas.shelf import TORCHVISION, ShelfNetwork, build, cost, from_shelf, parse_network, reason_against
 from evomnas.workbench import prepare
-from evomnas.zoo import NETWORKS
 
 NAMES = ["mobilenet-v2@0.1", "mobilenet_v3_small", "squeezenet1_1"]
 

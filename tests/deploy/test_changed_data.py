@@ -14,16 +14,16 @@ from typer.testing import CliRunner
 
 from evomnas.cli.shipping import app
 from evomnas.core.errors import InputError
-from evomnas.definition import validate_definition
 from evomnas.deploy import full
 from evomnas.deploy.chosen import train_chosen
 from evomnas.deploy.exporting import Request, export_network, read_exports
 from evomnas.deploy.full import FullTask
 from evomnas.deploy.saving import load_network
-from evomnas.fitting import Trainer
 from evomnas.loop.launch import resume, search
+from evomnas.problem.loading import validate_definition
 from evomnas.results.full_trainings import finished
 from evomnas.results.run import Run
+from evomnas.training.trainer import Trainer
 
 
 def write_images(folder: Path, count: int, seed: int) -> None:

@@ -12,12 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
-from evomnas.classifier import Classifier
 from evomnas.deploy import full
 from evomnas.deploy.full import FullTask, Teacher, _distilled
-from evomnas.fitting import exponential
+from evomnas.networks.classifier import Classifier
+from evomnas.networks.torchvision_models import ShelfNetwork
 from evomnas.results.evaluation import Score, TrainingDiverged
-from evomnas.shelf import ShelfNetwork
+from evomnas.training.schedules import exponential
 
 
 def weights(classifier: Classifier) -> dict[str, torch.Tensor]:

@@ -15,7 +15,7 @@ import evomnas
 from evomnas.core.errors import InputError
 from evomnas.deploy.card import model_card
 from evomnas.deploy.saving import load_network, save_network
-from evomnas.network import build_network
+from evomnas.networks.network import build_network
 
 
 @pytest.fixture
@@ -172,7 +172,7 @@ def test_what_is_missing_or_torn_is_one_line(folder, tmp_path):
 
 
 def test_a_network_from_the_shelf_comes_back(task, tmp_path):
-    from evomnas.shelf import ShelfNetwork, build
+    from evomnas.networks.torchvision_models import ShelfNetwork, build
 
     shelf = ShelfNetwork("mobilenet_v3_small")
     made = task.classifier(build(shelf, 10, 1, dropout=0.2, bn_momentum=0.1, seed=3))

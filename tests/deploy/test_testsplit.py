@@ -11,8 +11,8 @@ from PIL import Image
 
 from evomnas.core import registry
 from evomnas.core.errors import InputError
-from evomnas.data import load_dataset, load_training_images
-from evomnas.definition import DataSection
+from evomnas.data.datasets import load_dataset, load_training_images
+from evomnas.problem.definition import DataSection
 from evomnas.testsplit import load_test_images
 
 

@@ -13,7 +13,7 @@ from evomnas.core import lock
 from evomnas.core.errors import InputError
 from evomnas.latency import targets
 from evomnas.latency.runtimes import open_runtime
-from evomnas.space import SearchSpace
+from evomnas.problem.search_space import SearchSpace
 from evomnas.workbench import prepare
 
 HOLD = """

@@ -16,9 +16,9 @@ from evomnas.latency import nodes, remote
 from evomnas.latency.runtimes import Prepared, open_runtime
 from evomnas.latency.targets import open_device
 from evomnas.loop.launch import search
+from evomnas.problem.search_space import SearchSpace
 from evomnas.results.archive import Archive
 from evomnas.results.evaluation import Failure
-from evomnas.space import SearchSpace
 from evomnas.workbench import prepare
 
 SPACE = SearchSpace(filters=(8, 12), layers=(1, 2), strides=(1, 2), stem=8, stem_stride=1, head=24, divisor=4)

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from evomnas.core import registry
 from evomnas.core.errors import InputError
 from evomnas.latency.runtimes import check_output, installed_version, open_runtime
-from evomnas.network import build_network
+from evomnas.networks.network import build_network
+from evomnas.problem.search_space import SearchSpace
 from evomnas.results.evaluation import Failure, RuntimeMismatch
-from evomnas.space import SearchSpace
 from evomnas.workbench import prepare
 
 SPACE = SearchSpace(filters=(8, 12, 8), layers=(1, 2, 1), strides=(1, 2, 2), stem=8, stem_stride=1, head=24, divisor=4)

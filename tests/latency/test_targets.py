@@ -18,13 +18,13 @@ from waiting import assert_waits
 from evomnas.core import lock
 from evomnas.core.errors import InputError
 from evomnas.latency import remote, ssh
-from evomnas.latency.address import Address, Nodes, parse_target
 from evomnas.latency.local import LocalDevice
 from evomnas.latency.runtimes import Prepared, open_runtime
 from evomnas.latency.ssh import SshDevice
 from evomnas.latency.targets import open_device
+from evomnas.problem.search_space import SearchSpace
+from evomnas.problem.target import Address, Nodes, parse_target
 from evomnas.results.evaluation import Failure
-from evomnas.space import SearchSpace
 from evomnas.workbench import prepare
 
 SPACE = SearchSpace(filters=(8, 12), layers=(1, 2), strides=(1, 2), stem=8, stem_stride=1, head=24, divisor=4)

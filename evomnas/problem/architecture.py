@@ -4,7 +4,7 @@ An `Architecture` is always in canonical form: two architectures are equal exact
 the same network, so equality, hashing and `Architecture.id` all mean "the same network". Two things stay as
 they are written: SE ratios that squeeze to the same number of channels (a search space decodes them to the
 first of its own), and the boundary between two blocks whose layers are alike (the paper's space has none).
-An architecture knows nothing about images, classes or weights; `evomnas.network` builds the torch module.
+An architecture knows nothing about images, classes or weights; `evomnas.networks.network` builds the torch module.
 
 The one-line notation lists stem, blocks and head, separated by hyphens::
 
@@ -53,7 +53,7 @@ class Block:
         filters: Output channels of every layer.
         layers: Number of layers, at least 1.
         se: Squeeze-and-excite ratio relative to the layer's input channels; 0 for none.
-        skip: `none`, `identity` or `pool`; see `evomnas.network` for what each builds.
+        skip: `none`, `identity` or `pool`; see `evomnas.networks.network` for what each builds.
     """
 
     op: str

@@ -14,7 +14,7 @@ What each choice builds (paper figure 4 and the published code; where both are s
   a skip as well: average pooling over its stride, channels padded with zeros or cut. It adds no weights
   and gives every layer of the block a residual path, which an identity cannot.
 
-Activations are ReLU throughout (published MobileNetV2 weights want ReLU6: `evomnas.weights` sees to that).
+Activations are ReLU throughout (published MobileNetV2 weights want ReLU6: `evomnas.networks.published_weights` sees to that).
 Convolutions have no bias. BN epsilon is 1e-3, as in the published code. All convolutions pad by half
 their kernel, so that a stride of s maps n pixels to ceil(n / s).
 """
@@ -22,6 +22,7 @@ their kernel, so that a stride of s maps n pixels to ceil(n / s).
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import cast
 
 import numpy as np
@@ -29,8 +30,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from evomnas.architecture import Architecture, Block
 from evomnas.core.seeding import torch_generator
+from evomnas.problem.architecture import Architecture, Block
 
 BN_EPSILON = 1e-3
 
@@ -189,3 +190,17 @@ def _initialise(network: nn.Module, generator: torch.Generator) -> None:
         elif isinstance(module, nn.Linear):
             nn.init.normal_(module.weight, std=0.01, generator=generator)
             nn.init.zeros_(module.bias)
+
+
+class Parallel(nn.Module):
+    """The sum of what its branches make of one input."""
+
+    def __init__(self, branches: Iterable[nn.Module]) -> None:
+        super().__init__()
+        self.branches = nn.ModuleList(branches)
+
+    def forward(self, x: Tensor) -> Tensor:
+        first, *others = (branch(x) for branch in self.branches)
+        for other in others:
+            first = first + other
+        return cast(Tensor, first)

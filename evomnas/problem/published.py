@@ -10,9 +10,9 @@ import math
 import re
 from dataclasses import replace
 
-from evomnas.architecture import Architecture
 from evomnas.core.errors import InputError, unknown
-from evomnas.space import round_filters
+from evomnas.problem.architecture import Architecture
+from evomnas.problem.search_space import round_filters
 
 NETWORKS = {
     "mnasnet-a1": (

@@ -1,6 +1,6 @@
 """Parameters and MACs of an architecture in closed form: what must be known before anything is built.
 
-The same figures as `evomnas.cost` counts on built networks with ptflops (tested on any architecture), in microseconds
+The same figures as `evomnas.networks.layer_costs` counts on built networks with ptflops (tested on any architecture), in microseconds
 and without torch, so that limits can be checked before any work goes into a candidate, and against the whole space
 before a search.
 """
@@ -13,8 +13,8 @@ from functools import lru_cache
 
 import numpy as np
 
-from evomnas.architecture import Architecture, Block
-from evomnas.space import SearchSpace
+from evomnas.problem.architecture import Architecture, Block
+from evomnas.problem.search_space import SearchSpace
 
 
 @dataclass(frozen=True, slots=True)

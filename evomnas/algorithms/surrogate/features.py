@@ -10,8 +10,8 @@ from math import prod
 import numpy as np
 from numpy.typing import NDArray
 
-from evomnas.counting import count_block, count_stem, count_tail
-from evomnas.space import GENES, Genomes, SearchSpace, Space
+from evomnas.problem.counting import count_block, count_stem, count_tail
+from evomnas.problem.search_space import GENES, Genomes, SearchSpace, Space
 
 SIZES = 5
 LAST_SIDE = 4  # pixels at a network's end when MACs are counted: their ratios hardly depend on the resolution

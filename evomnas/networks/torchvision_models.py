@@ -14,13 +14,13 @@ from typing import Any
 import torch
 from torch import nn
 
-from evomnas.architecture import Architecture
 from evomnas.core.errors import InputError, unknown
 from evomnas.core.seeding import torch_generator
-from evomnas.cost import count_cost, module_cost
-from evomnas.network import build_network
+from evomnas.networks.layer_costs import count_cost, module_cost
+from evomnas.networks.network import build_network
+from evomnas.problem.architecture import Architecture
+from evomnas.problem.published import NETWORKS, fitted, published
 from evomnas.results.evaluation import Cost
-from evomnas.zoo import NETWORKS, fitted, published
 
 TORCHVISION: dict[str, dict[str, Any]] = {  # by torchvision's name, and what is not its default
     "squeezenet1_1": {},
@@ -95,7 +95,7 @@ def reason_against(network: AnyNetwork, channels: int, resolution: int) -> str |
 def cost(network: AnyNetwork, classes: int, channels: int, resolution: int) -> Cost:
     """Parameters and MACs of a network for one image of `resolution` pixels squared.
 
-    Those of squeeze-and-excite are counted apart in architectures alone, as `evomnas.cost` does it.
+    Those of squeeze-and-excite are counted apart in architectures alone, as `evomnas.networks.layer_costs` does it.
     """
     if isinstance(network, Architecture):
         return count_cost(network, classes, channels, resolution)

@@ -1,6 +1,6 @@
 """Train a network on the proxy task and score it on the validation split (paper section 3).
 
-A training is a function of the problem and the architecture alone; `evomnas.fitting` says how it runs.
+A training is a function of the problem and the architecture alone; `evomnas.training.trainer` says how it runs.
 """
 
 from __future__ import annotations
@@ -11,16 +11,17 @@ from functools import partial
 import numpy as np
 import torch
 
-from evomnas.architecture import Architecture
 from evomnas.core.device import choose_device
 from evomnas.core.seeding import torch_generator
-from evomnas.data import Dataset
-from evomnas.definition import DataSection, TrainingSection
-from evomnas.early_stop import Bar
-from evomnas.fast_layers import use_fast_layers
-from evomnas.fitting import Material, Trainer, cosine, training_mode
-from evomnas.network import Network, build_network
+from evomnas.data.datasets import Dataset
+from evomnas.networks.fast_layers import use_fast_layers
+from evomnas.networks.network import Network, build_network
+from evomnas.problem.architecture import Architecture
+from evomnas.problem.definition import DataSection, TrainingSection
 from evomnas.results.evaluation import Cut, Training, TrainingDiverged
+from evomnas.training.early_stop import Bar
+from evomnas.training.schedules import cosine
+from evomnas.training.trainer import Material, Trainer, training_mode
 
 SCORING_BATCH = 512
 

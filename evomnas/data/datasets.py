@@ -23,7 +23,7 @@ from PIL import Image
 
 from evomnas.core import registry
 from evomnas.core.errors import InputError
-from evomnas.definition import DataSection
+from evomnas.problem.definition import DataSection
 
 TEST_SHARE = 0.2  # kept aside where a data set has no test split of its own
 SPLIT_SEED = 0  # splits belong to the data set, never to a run

@@ -16,13 +16,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from evomnas.augmentation import AUGMENTATIONS
 from evomnas.core import lock
 from evomnas.core.memory import keep_freed_memory
 from evomnas.core.seeding import torch_generator
-from evomnas.data import Images, Labels
-from evomnas.definition import Recipe
+from evomnas.data.datasets import Images, Labels
+from evomnas.problem.definition import Recipe
 from evomnas.results.evaluation import TrainingDiverged
+from evomnas.training.augmentation import AUGMENTATIONS
 
 STATISTICS_IMAGES = 2000  # about so many give the mean and deviation that images are normalised by
 LossFunction = Callable[[Tensor, Tensor, Tensor], Tensor]  # of normalised images, logits and labels
@@ -173,27 +173,3 @@ def _optimizer(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
     return torch.optim.SGD(
         parameters, rate, momentum=recipe.momentum, nesterov=recipe.momentum > 0, weight_decay=decay, fused=True
     )
-
-
-class cosine:
-    """Learning rate over its peak: a linear rise over `warmup` of the steps, then half a cosine to 0."""
-
-    def __init__(self, warmup: float, steps: int) -> None:
-        self.rise, self.steps = warmup * steps, steps
-
-    def __call__(self, step: int) -> float:
-        if step < self.rise:
-            return (step + 1) / (self.rise + 1)
-        return 0.5 * (1 + math.cos(math.pi * (step - self.rise) / max(1.0, self.steps - self.rise)))
-
-
-class exponential:
-    """Learning rate over its peak: a linear rise over `warmup` of the steps, then an even decline to `end`."""
-
-    def __init__(self, warmup: float, end: float, steps: int) -> None:
-        self.rise, self.end, self.steps = warmup * steps, end, steps
-
-    def __call__(self, step: int) -> float:
-        if step < self.rise:
-            return (step + 1) / (self.rise + 1)
-        return float(self.end ** ((step - self.rise) / max(1.0, self.steps - self.rise)))

@@ -7,8 +7,8 @@ from collections.abc import Hashable
 import numpy as np
 from numpy.typing import NDArray
 
-from evomnas.algorithms.features import Described, Describer, distinct
-from evomnas.space import Genomes
+from evomnas.algorithms.surrogate.features import Described, Describer, distinct
+from evomnas.problem.search_space import Genomes
 
 DRAWN = 400  # random networks that it is chosen from, and as many mixes of them with the smallest and the largest
 TRIED = 64  # of a band of costs

@@ -23,8 +23,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from evomnas.architecture import MAX_BLOCKS, MAX_FILTERS, MAX_LAYERS, SKIPS, Architecture, Block
 from evomnas.core.errors import InputError
+from evomnas.problem.architecture import MAX_BLOCKS, MAX_FILTERS, MAX_LAYERS, SKIPS, Architecture, Block
 
 Genomes = NDArray[np.int64]
 
@@ -32,7 +32,7 @@ GENES = ("op", "kernel", "se", "skip", "filters", "layers")
 
 
 class Space(Protocol):
-    """What an algorithm knows of a search space, be it `SearchSpace` or a table's (`evomnas.table`)."""
+    """What an algorithm knows of a search space, be it `SearchSpace` or a table's (`evomnas.problem.table`)."""
 
     @property
     def gene_sizes(self) -> NDArray[np.int64]:

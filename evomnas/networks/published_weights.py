@@ -14,9 +14,9 @@ from collections.abc import Callable, Iterator, Mapping
 import torch
 from torch import Tensor, nn
 
-from evomnas.architecture import Architecture
 from evomnas.core.errors import InputError
-from evomnas.network import Network, clip_activations
+from evomnas.networks.network import Network, clip_activations
+from evomnas.problem.architecture import Architecture
 
 BN_EPSILON = 1e-5  # of torchvision and timm
 

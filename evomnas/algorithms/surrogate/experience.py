@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from sklearn.ensemble import ExtraTreesClassifier
 from sklearn.linear_model import LogisticRegression
 
-from evomnas.algorithms.acquisition import Front, Predicted, staircase
-from evomnas.algorithms.features import Described, Describer, joined
-from evomnas.algorithms.predictors import Blend, Inputs, Predictor
+from evomnas.algorithms.surrogate.acquisition import Front, Predicted, staircase
+from evomnas.algorithms.surrogate.features import Described, Describer, joined
+from evomnas.algorithms.surrogate.predictors import Blend, Inputs, Predictor
 
 Floats = NDArray[np.float64]
 

@@ -15,8 +15,8 @@ from typing import cast
 import torch
 from torch import nn
 
-from evomnas.architecture import Architecture
-from evomnas.network import Layer, Network, SqueezeExcite
+from evomnas.networks.network import Layer, Network, SqueezeExcite
+from evomnas.problem.architecture import Architecture
 from evomnas.results.evaluation import Cost
 
 _UNCOUNTED = [nn.BatchNorm2d, nn.ReLU, nn.Sigmoid, nn.AvgPool2d, nn.AdaptiveAvgPool2d, nn.Dropout]

@@ -16,14 +16,14 @@ from numpy.typing import NDArray
 from threadpoolctl import ThreadpoolController
 
 from evomnas.algorithms import AskAndTell, Losses, check_whole
-from evomnas.algorithms.acquisition import Front, best_batch, staircase, worth
-from evomnas.algorithms.experience import Experience
-from evomnas.algorithms.features import Described, Describer, distinct, joined
-from evomnas.algorithms.first_batch import first_batch, first_candidates
-from evomnas.algorithms.predictors import GaussianProcess, Predictor, QuadraticRidge
-from evomnas.algorithms.proposals import POPULATION, visit
 from evomnas.algorithms.random_search import draw_new
-from evomnas.space import Genomes, Space
+from evomnas.algorithms.surrogate.acquisition import Front, best_batch, staircase, worth
+from evomnas.algorithms.surrogate.experience import Experience
+from evomnas.algorithms.surrogate.features import Described, Describer, distinct, joined
+from evomnas.algorithms.surrogate.first_batch import first_batch, first_candidates
+from evomnas.algorithms.surrogate.predictors import GaussianProcess, Predictor, QuadraticRidge
+from evomnas.algorithms.surrogate.proposals import POPULATION, visit
+from evomnas.problem.search_space import Genomes, Space
 
 FIRST = 10  # networks before the first prediction: 8 or 20 made searches of synthetic tables no better
 EXPLORED = 1  # networks of each batch that are drawn at random

@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import stdtrit
 
-from evomnas.pareto import Front
+from evomnas.problem.pareto import Front
 from evomnas.results.evaluation import Evaluation, Measurement, Training
 
 DOUBT = 0.1  # the chance that one of as many errors as there are completed trainings ends below its bound

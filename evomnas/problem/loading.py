@@ -1,0 +1,167 @@
+"""Problem files: from TOML and overrides to a checked definition.
+
+`load_definition("digits")` reads a built-in problem, `load_definition("my.toml")` the user's; overrides
+such as `training.epochs=8` change single values. Unknown keys and values out of range are errors that
+name the place and what is allowed.
+"""
+
+from __future__ import annotations
+
+import copy
+import os
+import re
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from evomnas.core.errors import InputError, unknown
+from evomnas.problem.definition import AnyDefinition, Objective, ProblemDefinition, TableDefinition
+
+
+def builtin_problems() -> dict[str, str]:
+    """Names and one-line summaries of the built-in problems."""
+    return {path.stem: tomllib.loads(path.read_text())["summary"] for path in _builtin_paths().values()}
+
+
+def _builtin_paths() -> dict[str, Path]:
+    folder = Path(str(resources.files("evomnas.problems")))
+    return {path.stem: path for path in sorted(folder.glob("*.toml"))}
+
+
+def load_definition(problem: str | Path, overrides: Sequence[str] = ()) -> AnyDefinition:
+    """Read and check a problem.
+
+    Args:
+        problem: A built-in name or a path of a TOML file.
+        overrides: `section.key=value` strings; the value is TOML, or else text.
+
+    Raises:
+        InputError: No such problem, or its content is wrong; the message lists all faults.
+    """
+    values, base = _read(problem)
+    for override in overrides:
+        _apply(values, override)
+    for section in ("data", "table"):
+        path = values[section].get("path") if isinstance(values.get(section), dict) else None
+        if isinstance(path, str) and "\0" in path:
+            raise InputError(f"{section}.path holds a null character")
+        if isinstance(path, str):
+            given = any(override.partition("=")[0].strip() == f"{section}.path" for override in overrides)
+            values[section]["path"] = str(((Path.cwd() if given else base) / Path(os.path.expanduser(path))).resolve())
+    return validate_definition(values)
+
+
+def validate_definition(values: dict[str, Any]) -> AnyDefinition:
+    """The definition of already parsed values, as `model_dump(mode="json")` makes them; a [table] decides its kind."""
+    model: type[ProblemDefinition] | type[TableDefinition] = TableDefinition if "table" in values else ProblemDefinition
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        raise InputError("; ".join(_describe(fault, model) for fault in _all_faults(error, values, model))) from None
+
+
+def _all_faults(error: ValidationError, values: dict[str, Any], model: type[BaseModel]) -> list[ErrorDetails]:
+    """The faults of an error, and those that hide behind them.
+
+    A section is checked as a whole when its values are right. So what is wrong is taken away, until nothing is left to
+    find or to take.
+    """
+    values = copy.deepcopy(values)
+    faults = error.errors()
+    new = faults
+    while sum(_take(values, fault["loc"]) for fault in new if fault["type"] != "missing"):
+        try:
+            model.model_validate(values)
+            break
+        except ValidationError as further:
+            known = {fault["loc"] for fault in faults}
+            new = [one for one in further.errors() if one["loc"] not in known and one["type"] != "missing"]
+            faults += new
+    return faults
+
+
+def _take(values: Any, location: tuple[int | str, ...]) -> bool:
+    """Remove the value at a place; False where there is none."""
+    for part in location[:-1]:
+        values = values.get(part) if isinstance(values, dict) else None
+    return isinstance(values, dict) and bool(location) and values.pop(location[-1], location) is not location
+
+
+def _read(problem: str | Path) -> tuple[dict[str, Any], Path]:
+    builtin = _builtin_paths()
+    path = builtin.get(str(problem), Path(os.path.expanduser(problem)))
+    if str(problem) not in builtin and path.suffix != ".toml":
+        error = unknown("problem", str(problem), builtin)
+        raise InputError(f"{error}; or give the path of a .toml file")
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8")), path.resolve().parent
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"cannot read the problem file {path}: {error}") from None
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"the problem file {path} is not valid TOML: {str(error)[:200]}") from None
+
+
+def _apply(values: dict[str, Any], override: str) -> None:
+    key, equals, text = override.partition("=")
+    names = key.strip().split(".")
+    if not equals or not all(names):
+        raise InputError(
+            f"cannot read the override {override!r}: write it as section.key=value, as in training.epochs=8"
+        )
+    try:
+        parsed = tomllib.loads(f"value = {text}")
+        value = parsed["value"] if len(parsed) == 1 else text
+    except (ValueError, RecursionError):
+        value = text
+    section = values
+    for name in names[:-1]:
+        section = section.setdefault(name, {})
+        if not isinstance(section, dict):
+            raise InputError(f"cannot set {key}: {name} is a value, not a section")
+    section[names[-1]] = value
+
+
+_EXPECTED = {
+    "tuple_type": "a list",
+    "model_type": "a section of keys and values",
+    "dataclass_type": "a section of keys and values",
+    "path_type": "a path in quotes",
+}
+
+
+def _describe(fault: ErrorDetails, model: type[BaseModel]) -> str:
+    place = ".".join(str(part) for part in fault["loc"])
+    if fault["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
+        return str(unknown("key", place, _known_keys(fault["loc"], model)))
+    if fault["type"] == "missing":
+        return f"{place} is missing"
+    if fault["type"] == "literal_error":
+        return str(unknown(place, str(fault["input"])[:80], re.findall("'([^']*)'", fault["ctx"]["expected"])))
+    if fault["type"] in _EXPECTED:
+        return f"{place}: input should be {_EXPECTED[fault['type']]}, got {str(fault['input'])[:80]!r}"
+    message = fault["msg"].removeprefix("Value error, ").removeprefix("Assertion failed, ")
+    message = message if message[:2].isupper() else message[:1].lower() + message[1:]
+    shown = "" if isinstance(fault["input"], dict | BaseModel) else f", got {str(fault['input'])[:80]!r}"
+    return f"{place}: {message}{shown}" if place else message
+
+
+def _known_keys(location: tuple[int | str, ...], problem: type[BaseModel]) -> list[str]:
+    model: Any = problem
+    for part in location[:-1]:
+        model = Objective if isinstance(part, int) else model.model_fields[part].annotation
+    fields = getattr(model, "model_fields", None) or model.__dataclass_fields__
+    return [".".join(map(str, (*location[:-1], name))) for name in fields]
+
+
+def flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Nested settings by flat names, such as `training.epochs`."""
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            yield from flat(value, f"{prefix}{name}.")
+        else:
+            yield prefix + name, value

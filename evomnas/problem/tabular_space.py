@@ -1,0 +1,90 @@
+"""The search space of a table: its rows."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evomnas.core.errors import InputError
+from evomnas.problem.search_space import Genomes, sample_evenly
+
+
+@dataclass(frozen=True, slots=True)
+class TabularArchitecture:
+    """A network of a table, called by its genes' values: `02012100`, or `3-5-dense` where they are longer."""
+
+    name: str
+
+    @property
+    def id(self) -> str:
+        """Eight hexadecimal digits that stand for this network."""
+        return hashlib.blake2b(self.name.encode(), digest_size=4).hexdigest()
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class TabularSpace:
+    """The space of a table: an independent choice per gene.
+
+    Attributes:
+        choices: Per gene its values, in order.
+        genes_per_block: So many neighbouring genes describe one block together.
+        rows: The genomes that the table holds, shape (n, n_var); all others have no result.
+        reference_row: Which of them is the reference network's.
+    """
+
+    def __init__(
+        self,
+        choices: Sequence[Sequence[str]],
+        rows: Genomes,
+        reference_row: int,
+        genes_per_block: int = 1,
+        separator: str = "-",
+    ) -> None:
+        self.choices = tuple(tuple(values) for values in choices)
+        self.rows, self.reference_row, self.genes_per_block = rows, reference_row, genes_per_block
+        self._separator = separator  # between the values in a network's name
+        self.gene_sizes: NDArray[np.int64] = np.array([len(values) for values in self.choices], dtype=np.int64)
+
+    @property
+    def genomes(self) -> int:
+        """Number of genomes."""
+        return math.prod(int(size) for size in self.gene_sizes)
+
+    @property
+    def networks(self) -> int:
+        """Number of networks that the table holds."""
+        return len(self.rows)
+
+    def decode(self, genome: Sequence[int] | NDArray[np.integer]) -> TabularArchitecture:
+        """The network of a genome of shape (n_var,), whether the table holds it or not.
+
+        Raises:
+            InputError: The genome does not belong to this space.
+        """
+        genes = np.asarray(genome)
+        if genes.shape == self.gene_sizes.shape:
+            pairs = list(zip(self.choices, genes.tolist(), strict=True))
+            if all(0 <= gene < len(values) and gene == int(gene) for values, gene in pairs):
+                return TabularArchitecture(self._separator.join([values[int(gene)] for values, gene in pairs]))
+        raise InputError(f"a genome of this table has {len(self.choices)} whole numbers below {self.gene_sizes}")
+
+    def sample(self, count: int, rng: np.random.Generator) -> Genomes:
+        """`count` genomes of shape (count, n_var); see `evomnas.problem.search_space.sample_evenly`."""
+        return sample_evenly(self.gene_sizes, count, rng)
+
+    def draw(self, rng: np.random.Generator) -> NDArray[np.int64]:
+        """A genome of shape (n_var,) of one of the table's networks, all with the same chance."""
+        row: NDArray[np.int64] = self.rows[rng.integers(len(self.rows))]
+        return row
+
+    def reference(self) -> NDArray[np.int64]:
+        """The reference network's genome."""
+        row: NDArray[np.int64] = self.rows[self.reference_row]
+        return row
