@@ -21,9 +21,9 @@ from numpy.typing import NDArray
 
 import evomnas
 from evomnas import comparison_text as text
+from evomnas.algorithms.goals import EXPONENTS, weighted_product
 from evomnas.cli.tables import print_columns
 from evomnas.results.run import Run
-from evomnas.reward import EXPONENTS, weighted_product
 
 SAMPLES = 50
 

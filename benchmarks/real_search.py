@@ -24,7 +24,7 @@ from pathlib import Path
 import numpy as np
 
 from evomnas import benchmark, compare, write_comparison
-from evomnas.algorithms import AskAndTell, Losses
+from evomnas.algorithms.base import AskAndTell, Losses
 from evomnas.benchmarking import Standing
 from evomnas.comparison import Group
 from evomnas.comparison_text import verdict

@@ -36,7 +36,7 @@ from numpy.typing import NDArray
 from peers import PEERS, Evaluate, Search
 from synthetic_tables import synthetic_table
 
-from evomnas.algorithms import Algorithm, Weighing
+from evomnas.algorithms.base import Algorithm, Weighing
 from evomnas.algorithms.nsga2 import NSGA2
 from evomnas.algorithms.random_search import RandomSearch
 from evomnas.algorithms.surrogate.nsga2_surrogate import NSGA2Surrogate

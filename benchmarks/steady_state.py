@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 from search_quality import Known, read, synthetic
 
-from evomnas.algorithms import Algorithm, Weighing
+from evomnas.algorithms.base import Algorithm, Weighing
 from evomnas.algorithms.nsga2 import NSGA2
 from evomnas.algorithms.surrogate.nsga2_surrogate import NSGA2Surrogate
 

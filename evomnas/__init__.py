@@ -38,6 +38,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from evomnas.algorithms.goals import weighted_product as weighted_product
     from evomnas.benchmarking import benchmark as benchmark
     from evomnas.comparison import Comparison as Comparison
     from evomnas.comparison import compare as compare
@@ -60,7 +61,6 @@ if TYPE_CHECKING:
     from evomnas.problem.search_space import SearchSpace as SearchSpace
     from evomnas.report import write_report as write_report
     from evomnas.results.run import Run as Run
-    from evomnas.reward import weighted_product as weighted_product
 
 _HOMES = {
     "Architecture": "evomnas.problem.architecture",
@@ -83,7 +83,7 @@ _HOMES = {
     "published": "evomnas.problem.published",
     "resume": "evomnas.loop.launch",
     "search": "evomnas.loop.launch",
-    "weighted_product": "evomnas.reward",
+    "weighted_product": "evomnas.algorithms.goals",
     "write_comparison": "evomnas.comparison_page",
     "write_report": "evomnas.report",
 }

@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from evomnas.algorithms import option_names
+from evomnas.algorithms.base import option_names
 from evomnas.comparison import Comparison, compare
 from evomnas.comparison_page import NAME, write_comparison
 from evomnas.core import defaults, registry

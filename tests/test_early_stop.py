@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from scipy import stats
 from tiny_problem import TINY
 
-from evomnas.algorithms import make_algorithm
+from evomnas.algorithms.base import make_algorithm
 from evomnas.comparison import compare
 from evomnas.evaluator import open_evaluator
 from evomnas.executors import make_executor

@@ -10,14 +10,8 @@ from pymoo.core.problem import Problem
 from pymoo.optimize import minimize
 from scipy.stats import binom, chisquare
 
-from evomnas.loop.pymoo_problem import (
-    BlockCrossover,
-    GeneMutation,
-    NetworkDuplicates,
-    SearchProblem,
-    SpaceSampling,
-    load_problem,
-)
+from evomnas.algorithms.operators import BlockCrossover, GeneMutation, NetworkDuplicates, SpaceSampling
+from evomnas.loop.pymoo_problem import SearchProblem, load_problem
 from evomnas.problem.architecture import Architecture
 from evomnas.problem.search_space import GENES, SearchSpace
 from evomnas.results.evaluation import Cost, Evaluation, Failure, Measurement, Training, told
@@ -111,7 +105,7 @@ def test_mutation_leaves_genes_alone_that_have_one_choice(rng):
 
 @pytest.mark.parametrize("kept", [10_000, 1])
 def test_duplicates_are_networks_and_not_genomes(kept, monkeypatch):
-    monkeypatch.setattr("evomnas.loop.pymoo_problem.MOST_DECODED", kept)
+    monkeypatch.setattr("evomnas.algorithms.operators.MOST_DECODED", kept)
     space = SearchSpace(filters=(8,), layers=(1,), strides=(2,), stem=8, stem_stride=1, head=8)
     none, identity, pool = ([0, 0, 0, skip, 0, 0] for skip in (0, 1, 2))
     population = Population.new("X", np.array([none, identity, pool, none]))

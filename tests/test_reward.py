@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from evomnas.algorithms.goals import EXPONENTS, Constrained, WeightedProduct, exponent_for, weighted_product
 from evomnas.core.errors import InputError
-from evomnas.reward import EXPONENTS, Constrained, WeightedProduct, exponent_for, weighted_product
 
 
 @pytest.mark.parametrize(("latency", "multiplier"), [(40, 1.045), (78, 0.997), (103, 0.978), (110, 0.974), (75, 1.0)])

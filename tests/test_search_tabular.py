@@ -7,6 +7,7 @@ import json
 import numpy as np
 import pytest
 
+from evomnas.algorithms.goals import weighted_product
 from evomnas.core import registry
 from evomnas.core.errors import InputError
 from evomnas.lookup import TableEvaluator
@@ -17,7 +18,6 @@ from evomnas.problem.tabular_space import TabularArchitecture
 from evomnas.report import write_report
 from evomnas.results.archive import Archive
 from evomnas.results.run import Run
-from evomnas.reward import weighted_product
 
 ALGORITHMS = sorted(registry.available("algorithms"))
 

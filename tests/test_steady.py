@@ -78,7 +78,7 @@ def test_networks_beyond_a_limit_count_for_nothing(tabular_file, tmp_path):
 
 def replayed(run: Run) -> list[str]:
     """What the algorithm asks for when it is told the run's results in the order that the archive has."""
-    from evomnas.algorithms import make_algorithm
+    from evomnas.algorithms.base import make_algorithm
 
     algorithm = make_algorithm(run.record.algorithm, run.definition.space, run.record.seed, run.options)
     results = {str(one.evaluation.architecture): one.evaluation for one in run.results()}

@@ -17,11 +17,11 @@ from typing import Any
 import numpy as np
 from deap import base, tools
 
-from evomnas.algorithms import AskAndTell, Losses, check_whole
+from evomnas.algorithms.base import AskAndTell, Losses, check_whole
+from evomnas.algorithms.goals import EXPONENTS, Constrained, Goal, WeightedProduct
 from evomnas.algorithms.random_search import draw_new
 from evomnas.core.errors import InputError
 from evomnas.problem.search_space import Genomes, Space
-from evomnas.reward import EXPONENTS, Constrained, Goal, WeightedProduct
 
 BROOD = 5  # networks that are bred, and trained, at a time
 TRIES = 50  # mutants of one parent before a network is drawn at random

@@ -10,9 +10,9 @@ from pymoo.core.problem import Problem
 from pymoo.core.termination import NoTermination
 from pymoo.problems.static import StaticProblem
 
-from evomnas.algorithms import AskAndTell, Losses, check_whole
+from evomnas.algorithms.base import AskAndTell, Losses, check_whole
 from evomnas.algorithms.mating import ArrayMating
-from evomnas.loop.pymoo_problem import operators
+from evomnas.algorithms.operators import operators
 from evomnas.problem.search_space import Genomes, Space
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from evomnas.algorithms import AskAndTell, Losses
+from evomnas.algorithms.base import AskAndTell, Losses
 from evomnas.problem.search_space import Genomes, Space
 
 BATCH = 20  # as many as a generation of the others

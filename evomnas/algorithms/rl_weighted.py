@@ -7,11 +7,11 @@ from typing import ClassVar
 
 import numpy as np
 
-from evomnas.algorithms import AskAndTell, Losses
-from evomnas.algorithms.controller import Policy
+from evomnas.algorithms.base import AskAndTell, Losses
+from evomnas.algorithms.goals import EXPONENTS, Goal, WeightedProduct
+from evomnas.algorithms.rnn_controller import Policy
 from evomnas.core.errors import InputError
 from evomnas.problem.search_space import Genomes, Space
-from evomnas.reward import EXPONENTS, Goal, WeightedProduct
 
 MINIBATCH = 20  # networks per update
 

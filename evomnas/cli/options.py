@@ -123,7 +123,7 @@ def algorithm_options(
     batch: int | None,
 ) -> dict[str, Any]:
     """What was given of the algorithms' options."""
-    from evomnas.reward import EXPONENTS
+    from evomnas.algorithms.goals import EXPONENTS
 
     given: dict[str, Any] = {"target_ms": None if target is None else _targets(target)}
     if reward is not None:

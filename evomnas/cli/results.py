@@ -135,7 +135,7 @@ def algorithms() -> None:
     """List the search algorithms and their options."""
     import inspect
 
-    from evomnas.algorithms import option_names
+    from evomnas.algorithms.base import option_names
     from evomnas.core import registry
 
     flags = {"target_ms": "--target-ms"}

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from evomnas.algorithms import make_algorithm, option_defaults
+from evomnas.algorithms.base import make_algorithm, option_defaults
 from evomnas.core import defaults
 from evomnas.core.errors import EverythingFailed, InputError
 from evomnas.core.files import check_place

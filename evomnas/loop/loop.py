@@ -16,7 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from evomnas.algorithms import Choosing, GoalSeeking, Introspective, Weighing, make_algorithm
+from evomnas.algorithms.base import Choosing, GoalSeeking, Introspective, Weighing, make_algorithm
+from evomnas.algorithms.goals import Goal
 from evomnas.core.errors import EverythingFailed, InputError
 from evomnas.evaluator import AnyEvaluator
 from evomnas.loop.run_clock import Clock
@@ -25,7 +26,6 @@ from evomnas.problem.search_space import Space
 from evomnas.results.archive import Ask, GenerationRecord
 from evomnas.results.evaluation import AnyArchitecture, AnyEvaluation, Evaluation, told
 from evomnas.results.run import Result, Run
-from evomnas.reward import Goal
 from evomnas.training.early_stop import EarlyStop, no_bar
 
 FRUITLESS_ASKS = 50  # generations without a new network after which a space counts as searched through

@@ -13,7 +13,7 @@ from typing import Any, cast
 
 from numpy.typing import NDArray
 
-from evomnas.algorithms import SteadyState
+from evomnas.algorithms.base import SteadyState
 from evomnas.core import registry
 from evomnas.core.errors import InputError
 from evomnas.loop.loop import BARREN_ASKS, FRUITLESS_ASKS, Loop

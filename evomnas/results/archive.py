@@ -87,7 +87,7 @@ class Tell:
 class GenerationRecord:
     """What is kept of a generation that was told: the run's `seconds` by then, and what its algorithm says of itself.
 
-    `metrics` are figures by name, such as `reward`; see `evomnas.algorithms.Introspective`.
+    `metrics` are figures by name, such as `reward`; see `evomnas.algorithms.base.Introspective`.
     """
 
     generation: int

@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pymoo.util.nds.non_dominated_sorting import NonDominatedSorting
 
-from evomnas.algorithms import make_algorithm, option_names
+from evomnas.algorithms.base import make_algorithm, option_names
 from evomnas.core import registry
 from evomnas.problem.search_space import SearchSpace
 

@@ -7,9 +7,9 @@ import pytest
 import torch
 from scipy.stats import chisquare
 
-from evomnas.algorithms import controller as module
-from evomnas.algorithms.controller import Controller, Policy
+from evomnas.algorithms import rnn_controller as module
 from evomnas.algorithms.rl_weighted import MINIBATCH, RLWeighted
+from evomnas.algorithms.rnn_controller import Controller, Policy
 from evomnas.core.errors import InputError
 from evomnas.core.seeding import torch_generator
 from evomnas.problem.search_space import SearchSpace

@@ -11,7 +11,7 @@ from pymoo.core.termination import NoTermination
 from pymoo.problems.static import StaticProblem
 
 from evomnas.algorithms.mating import ArrayMating
-from evomnas.loop.pymoo_problem import operators
+from evomnas.algorithms.operators import operators
 from evomnas.problem.search_space import SearchSpace
 
 

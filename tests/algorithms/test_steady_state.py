@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from test_algorithms import SPACE, losses_of, make
 
-from evomnas.algorithms import SteadyState
+from evomnas.algorithms.base import SteadyState
 from evomnas.core import registry
 from evomnas.loop.steady_state import is_steady
 from evomnas.problem.search_space import SearchSpace

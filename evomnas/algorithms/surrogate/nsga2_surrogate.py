@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import ThreadpoolController
 
-from evomnas.algorithms import AskAndTell, Losses, check_whole
+from evomnas.algorithms.base import AskAndTell, Losses, check_whole
 from evomnas.algorithms.random_search import draw_new
 from evomnas.algorithms.surrogate.acquisition import Front, best_batch, staircase, worth
 from evomnas.algorithms.surrogate.experience import Experience

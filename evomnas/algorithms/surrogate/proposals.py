@@ -14,7 +14,7 @@ from pymoo.core.termination import NoTermination
 from pymoo.problems.static import StaticProblem
 
 from evomnas.algorithms.mating import ArrayMating
-from evomnas.loop.pymoo_problem import operators
+from evomnas.algorithms.operators import operators
 from evomnas.problem.search_space import Genomes, Space
 
 POPULATION, GENERATIONS = 100, 10  # on predictions: some 1,000 candidates
