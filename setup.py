@@ -99,9 +99,9 @@ setup(
             "food101 = evomnas.testsplit:torchvision_dataset",
         ],
         "evomnas.runtimes": [
-            "onnxruntime = evomnas.latency.onnxruntime:OnnxRuntime",
-            "executorch = evomnas.latency.executorch:ExecuTorchRuntime",
-            "torch = evomnas.latency.eager:TorchRuntime",
+            "onnxruntime = evomnas.latency.runtimes.onnx_runtime:OnnxRuntime",
+            "executorch = evomnas.latency.runtimes.executorch_xnnpack:ExecuTorchRuntime",
+            "torch = evomnas.latency.runtimes.torch_eager:TorchRuntime",
         ],
         "evomnas.algorithms": [
             "nsga2 = evomnas.algorithms.nsga2:NSGA2",

@@ -28,7 +28,7 @@ from scipy.stats import kendalltau
 
 from evomnas.core.machine import processor, usable_cores
 from evomnas.latency.protocol import PROCESSOR, Copies, calibrate, compare, load_copies
-from evomnas.latency.runtimes import Prepared, open_runtime
+from evomnas.latency.runtimes.base import Prepared, open_runtime
 from evomnas.problem.counting import count
 from evomnas.problem.loading import load_definition
 from evomnas.workbench import prepare

@@ -17,7 +17,7 @@ import numpy as np
 from evomnas.core.errors import InputError
 from evomnas.data.datasets import Dataset, load_dataset
 from evomnas.executors import CandidateLimits, Executor, Workers, make_executor
-from evomnas.latency.runtimes import Prepared
+from evomnas.latency.runtimes.base import Prepared
 from evomnas.layer_table import LayerTable, Parts
 from evomnas.lookup import TableEvaluator
 from evomnas.meter import Meter, problem_setting

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import kendalltau
 
-from evomnas.latency.runtimes import Prepared
+from evomnas.latency.runtimes.base import Prepared
 from evomnas.meter import Meter
 from evomnas.problem.architecture import Architecture
 from evomnas.problem.search_space import SearchSpace

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from evomnas.core.errors import InputError
 from evomnas.core.machine import user_folder
 from evomnas.latency import protocol
-from evomnas.latency.runtimes import Prepared, open_runtime
+from evomnas.latency.runtimes.base import Prepared, open_runtime
 from evomnas.latency.targets import open_device
 from evomnas.problem.architecture import Architecture
 from evomnas.problem.definition import ProblemDefinition

@@ -13,7 +13,7 @@ from evomnas.core.errors import InputError
 from evomnas.core.memory import release_freed_memory
 from evomnas.core.seeding import torch_generator
 from evomnas.data.datasets import Dataset
-from evomnas.latency.runtimes import Prepared, Runtime, open_runtime
+from evomnas.latency.runtimes.base import Prepared, Runtime, open_runtime
 from evomnas.layer_table import Parts
 from evomnas.networks.layer_costs import count_cost
 from evomnas.networks.network import build_network

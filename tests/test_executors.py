@@ -153,7 +153,7 @@ def test_a_search_in_which_every_loss_diverges_ends_early_and_says_so(tiny_file,
 
 
 def test_an_export_that_fails_is_recorded_and_the_search_goes_on(tiny, tmp_path, monkeypatch):
-    from evomnas.latency.onnxruntime import OnnxRuntime
+    from evomnas.latency.runtimes.onnx_runtime import OnnxRuntime
 
     original = OnnxRuntime.convert
 
@@ -171,7 +171,7 @@ def test_an_export_that_fails_is_recorded_and_the_search_goes_on(tiny, tmp_path,
 
 
 def test_logits_that_disagree_are_recorded_and_the_search_goes_on(tiny, tmp_path, monkeypatch):
-    from evomnas.latency.onnxruntime import OnnxRuntime
+    from evomnas.latency.runtimes.onnx_runtime import OnnxRuntime
     from evomnas.networks.network import build_network
 
     original = OnnxRuntime.convert

@@ -9,7 +9,7 @@ from hypothesis import given
 from strategies import points
 
 from evomnas import layer_table
-from evomnas.latency.runtimes import check_output, open_runtime
+from evomnas.latency.runtimes.base import check_output, open_runtime
 from evomnas.layer_table import CORRECTIONS, LayerTable, Parts, check, fit
 from evomnas.loop.launch import search
 from evomnas.meter import Meter, Setting, prepare_here

@@ -7,7 +7,7 @@ import pytest
 
 from evomnas import meter
 from evomnas.core.errors import InputError
-from evomnas.latency.runtimes import Prepared
+from evomnas.latency.runtimes.base import Prepared
 from evomnas.meter import Meter, Setting, default_reference, measure_latency, prepare_here
 from evomnas.problem.architecture import Architecture
 from evomnas.problem.published import published

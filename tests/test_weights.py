@@ -11,7 +11,7 @@ import torchvision
 from torch import nn
 
 from evomnas.core.errors import InputError
-from evomnas.latency.onnx_graph import to_onnx
+from evomnas.latency.runtimes.onnx_graph import to_onnx
 from evomnas.networks.network import build_network
 from evomnas.networks.published_weights import import_weights
 from evomnas.problem.architecture import Architecture

@@ -16,7 +16,7 @@ from evomnas.cli.tables import PlainFormat, print_columns, working
 from evomnas.core.errors import InputError
 
 if TYPE_CHECKING:
-    from evomnas.latency.runtimes import Prepared
+    from evomnas.latency.runtimes.base import Prepared
     from evomnas.meter import Setting
     from evomnas.problem.architecture import Architecture
     from evomnas.results.evaluation import Cost, Failure, Measurement
@@ -88,7 +88,7 @@ def _check_layers(setting: Setting, opened: Run | None, count: int, output: Plai
     """Measure random networks of the run's space, or the paper's, whole and by their layers."""
     import numpy as np
 
-    from evomnas.latency.runtimes import open_runtime
+    from evomnas.latency.runtimes.base import open_runtime
     from evomnas.layer_table import LayerTable, Parts, check
     from evomnas.meter import Meter, prepare_here
     from evomnas.problem.search_space import SearchSpace
@@ -236,7 +236,7 @@ def _print_measured(names: list[str], rows: list[dict[str, Any]], setting: Setti
 def runtimes() -> None:
     """List what can run networks: what is installed, and the line that installs the rest."""
     from evomnas.core import registry
-    from evomnas.latency.runtimes import Runtime, installed_version
+    from evomnas.latency.runtimes.base import Runtime, installed_version
 
     rows = []
     for name in registry.available("runtimes"):

@@ -14,7 +14,7 @@ from typing import Any
 
 from evomnas.deploy.chosen import Keeper, OnProgress, Trained
 from evomnas.deploy.full import FullTask
-from evomnas.latency.runtimes import Prepared
+from evomnas.latency.runtimes.base import Prepared
 from evomnas.meter import Meter, prepare_here, problem_setting
 from evomnas.networks.torchvision_models import TORCHVISION, AnyNetwork, from_shelf, reason_against
 from evomnas.problem.definition import ProblemDefinition

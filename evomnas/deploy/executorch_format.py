@@ -14,8 +14,8 @@ import torch
 from numpy.typing import NDArray
 
 from evomnas.core.quiet import silence
-from evomnas.latency.executorch import folded, lower
-from evomnas.latency.runtimes import Floats
+from evomnas.latency.runtimes.base import Floats
+from evomnas.latency.runtimes.executorch_xnnpack import folded, lower
 from evomnas.networks.classifier import Classifier
 
 

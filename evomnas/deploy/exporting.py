@@ -26,7 +26,7 @@ from evomnas.deploy.executorch_format import ExecuTorchFormat
 from evomnas.deploy.full import FullTask
 from evomnas.deploy.onnx_format import OnnxFormat
 from evomnas.deploy.saving import FACTS, Facts, load_network, read_facts
-from evomnas.latency.runtimes import Floats, Prepared, Runtime, open_runtime
+from evomnas.latency.runtimes.base import Floats, Prepared, Runtime, open_runtime
 from evomnas.meter import Meter, Setting, prepare_here
 from evomnas.networks.classifier import Classifier
 from evomnas.networks.network import Network

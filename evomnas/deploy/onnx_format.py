@@ -16,8 +16,8 @@ import torch
 from numpy.typing import NDArray
 
 from evomnas.core.quiet import silence
-from evomnas.latency.onnx_graph import to_onnx
-from evomnas.latency.runtimes import Floats
+from evomnas.latency.runtimes.base import Floats
+from evomnas.latency.runtimes.onnx_graph import to_onnx
 from evomnas.networks.classifier import Classifier
 
 

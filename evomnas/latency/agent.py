@@ -72,7 +72,7 @@ def _serve(requests: BinaryIO, answers: BinaryIO) -> None:
         from evomnas.core import lock
         from evomnas.core.machine import processor
         from evomnas.latency import protocol
-        from evomnas.latency.onnxruntime import OnnxRuntime
+        from evomnas.latency.runtimes.onnx_runtime import OnnxRuntime
     except ImportError as error:
         send(answers, {"error": str(error), "missing": error.name or ""})
         return

@@ -20,7 +20,7 @@ from evomnas.core.machine import usable_cores
 from evomnas.core.ray_connection import join_cluster
 from evomnas.latency.local import LocalDevice, Measured
 from evomnas.latency.remote import ConnectionLost, RemoteDevice
-from evomnas.latency.runtimes import Prepared, open_runtime
+from evomnas.latency.runtimes.base import Prepared, open_runtime
 from evomnas.problem.target import RAY_S_OWN, Nodes
 from evomnas.results.evaluation import Failure
 from evomnas.results.timing import Calibration, Ratio

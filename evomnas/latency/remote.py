@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from evomnas.core.errors import InputError
 from evomnas.latency.local import Measured
 from evomnas.latency.protocol import TIME_LIMIT_S
-from evomnas.latency.runtimes import Prepared
+from evomnas.latency.runtimes.base import Prepared
 from evomnas.results.evaluation import Failure
 from evomnas.results.timing import Calibration
 

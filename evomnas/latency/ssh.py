@@ -25,7 +25,7 @@ from evomnas.core.errors import InputError
 from evomnas.latency import agent
 from evomnas.latency.local import Measured
 from evomnas.latency.remote import ConnectionLost, RemoteDevice
-from evomnas.latency.runtimes import Prepared, check_output
+from evomnas.latency.runtimes.base import Prepared, check_output
 from evomnas.problem.target import Address
 from evomnas.results.evaluation import Failure
 from evomnas.results.timing import Calibration, Ratio

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from evomnas.latency.local import Device, LocalDevice
 from evomnas.latency.nodes import NodeDevice
-from evomnas.latency.runtimes import Runtime
+from evomnas.latency.runtimes.base import Runtime
 from evomnas.latency.ssh import SshDevice
 from evomnas.problem.target import Address, parse_target
 

@@ -19,7 +19,7 @@ from PIL import Image
 from evomnas.core.errors import InputError
 from evomnas.deploy.exporting import EXPORTS, Request, _calibration, export_network, read_exports
 from evomnas.deploy.saving import load_network
-from evomnas.latency import runtimes
+from evomnas.latency.runtimes import base as runtimes
 
 SMALLER = "factorized 90 %, pruned 50 %"
 

@@ -13,7 +13,7 @@ from evomnas.core import lock
 from evomnas.core.errors import InputError
 from evomnas.executors import Cluster
 from evomnas.latency import nodes, remote
-from evomnas.latency.runtimes import Prepared, open_runtime
+from evomnas.latency.runtimes.base import Prepared, open_runtime
 from evomnas.latency.targets import open_device
 from evomnas.loop.launch import search
 from evomnas.problem.search_space import SearchSpace

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from evomnas.core import registry
 from evomnas.core.errors import InputError
-from evomnas.latency.runtimes import check_output, installed_version, open_runtime
+from evomnas.latency.runtimes.base import check_output, installed_version, open_runtime
 from evomnas.networks.network import build_network
 from evomnas.problem.search_space import SearchSpace
 from evomnas.results.evaluation import Failure, RuntimeMismatch
@@ -87,7 +87,7 @@ def test_a_part_of_a_network_can_be_converted():
 
 
 def test_executorch_programs_are_kept_on_disk_and_belong_to_their_weights(monkeypatch):
-    from evomnas.latency import executorch
+    from evomnas.latency.runtimes import executorch_xnnpack as executorch
 
     runtime = open_runtime("executorch")
     first = prepare(runtime, SPACE.mobilenet_v2(), 4, 1, 8)

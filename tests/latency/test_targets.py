@@ -19,7 +19,7 @@ from evomnas.core import lock
 from evomnas.core.errors import InputError
 from evomnas.latency import remote, ssh
 from evomnas.latency.local import LocalDevice
-from evomnas.latency.runtimes import Prepared, open_runtime
+from evomnas.latency.runtimes.base import Prepared, open_runtime
 from evomnas.latency.ssh import SshDevice
 from evomnas.latency.targets import open_device
 from evomnas.problem.search_space import SearchSpace

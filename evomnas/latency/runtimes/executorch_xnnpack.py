@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-    from evomnas.latency.runtimes import Floats
+    from evomnas.latency.runtimes.base import Floats
 
 KEPT_BYTES = 2 * 2**30
 

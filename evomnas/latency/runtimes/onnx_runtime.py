@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-    from evomnas.latency.runtimes import Floats
+    from evomnas.latency.runtimes.base import Floats
 
 
 onnxruntime.disable_telemetry_events()  # some builds would report that they are used
@@ -26,7 +26,7 @@ class OnnxRuntime:
 
     def convert(self, network: nn.Module, images: torch.Tensor) -> bytes:
         """The network as an ONNX file, batch norm folded into the convolutions."""
-        from evomnas.latency.onnx_graph import to_onnx
+        from evomnas.latency.runtimes.onnx_graph import to_onnx
 
         return to_onnx(network, images)
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-    from evomnas.latency.runtimes import Floats
+    from evomnas.latency.runtimes.base import Floats
 
 
 class TorchRuntime:
