@@ -27,7 +27,7 @@ import numpy as np
 from scipy.stats import kendalltau
 
 from evomnas.core.machine import processor, usable_cores
-from evomnas.latency.protocol import PROCESSOR, Copies, calibrate, compare, load_copies
+from evomnas.latency.devices.protocol import PROCESSOR, Copies, calibrate, compare, load_copies
 from evomnas.latency.runtimes.base import Prepared, open_runtime
 from evomnas.problem.counting import count
 from evomnas.problem.loading import load_definition

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from evomnas.core.machine import describe_machine, describe_versions, user_folder
-from evomnas.latency.protocol import PRECISION, Load
+from evomnas.latency.devices.protocol import PRECISION, Load
 from evomnas.meter import Meter, Setting, default_reference, machine_archive_path, prepare_here
 from evomnas.problem.published import published
 from evomnas.results.archive import Archive

@@ -1,6 +1,6 @@
 """Latencies of architectures on one device, all on the scale of one calibration.
 
-Networks are compared with a reference network in interleaved rounds (`evomnas.latency.protocol`). What that
+Networks are compared with a reference network in interleaved rounds (`evomnas.latency.devices.protocol`). What that
 network itself takes is measured once per machine, runtime and shape, and kept in this user's own archive of
 the machine, so that all runs on a machine share one scale.
 """
@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from evomnas.core.errors import InputError
 from evomnas.core.machine import user_folder
-from evomnas.latency import protocol
+from evomnas.latency.devices import protocol
+from evomnas.latency.devices.factory import open_device
 from evomnas.latency.runtimes.base import Prepared, open_runtime
-from evomnas.latency.targets import open_device
 from evomnas.problem.architecture import Architecture
 from evomnas.problem.definition import ProblemDefinition
 from evomnas.problem.published import fitted, published
@@ -42,7 +42,7 @@ class Setting:
 
     Attributes:
         runtime: A registered runtime.
-        target: `local`, an ssh or a ray target, see `evomnas.latency.targets`.
+        target: `local`, an ssh or a ray target, see `evomnas.latency.devices.factory`.
         threads: Threads that one inference may use.
         batch, channels, resolution: Of its images.
         classes: Logits per image.

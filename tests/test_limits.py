@@ -88,7 +88,7 @@ def test_parameters_and_macs_count_before_anything_was_measured():
 
 
 def test_no_minute_goes_into_a_network_that_cannot_count(tiny_file, tmp_path, monkeypatch):
-    from evomnas.latency import local
+    from evomnas.latency.devices import local
 
     trained, measured = [], []
     original_train, original_compare = ProxyTask.train, local.compare

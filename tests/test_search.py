@@ -96,7 +96,7 @@ def test_an_interrupted_run_resumes_to_the_run_that_nobody_disturbed(job, tiny, 
     """Stopped in a training or a measurement; then what had ended is never taken again."""
     import shutil
 
-    from evomnas.latency import local
+    from evomnas.latency.devices import local
 
     # The undisturbed run's archive holds every number, so that both runs see the same latencies.
     shutil.copy(finished_run.folder.parent / "evomnas.sqlite", tmp_path / "all.sqlite")

@@ -12,9 +12,10 @@ from waiting import assert_waits
 from evomnas.core import lock
 from evomnas.core.errors import InputError
 from evomnas.executors import Cluster
-from evomnas.latency import nodes, remote
+from evomnas.latency.devices import ray_nodes as nodes
+from evomnas.latency.devices import remote
+from evomnas.latency.devices.factory import open_device
 from evomnas.latency.runtimes.base import Prepared, open_runtime
-from evomnas.latency.targets import open_device
 from evomnas.loop.launch import search
 from evomnas.problem.search_space import SearchSpace
 from evomnas.results.archive import Archive

@@ -14,8 +14,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evomnas.latency import protocol
-from evomnas.latency.protocol import Copies
+from evomnas.latency.devices import protocol
+from evomnas.latency.devices.protocol import Copies
 
 
 @pytest.fixture

@@ -17,11 +17,11 @@ from waiting import assert_waits
 
 from evomnas.core import lock
 from evomnas.core.errors import InputError
-from evomnas.latency import remote, ssh
-from evomnas.latency.local import LocalDevice
+from evomnas.latency.devices import remote, ssh
+from evomnas.latency.devices.factory import open_device
+from evomnas.latency.devices.local import LocalDevice
+from evomnas.latency.devices.ssh import SshDevice
 from evomnas.latency.runtimes.base import Prepared, open_runtime
-from evomnas.latency.ssh import SshDevice
-from evomnas.latency.targets import open_device
 from evomnas.problem.search_space import SearchSpace
 from evomnas.problem.target import Address, Nodes, parse_target
 from evomnas.results.evaluation import Failure

@@ -22,16 +22,23 @@ from typing import Any, cast
 import numpy as np
 
 from evomnas.core.errors import InputError
-from evomnas.latency import agent
-from evomnas.latency.local import Measured
-from evomnas.latency.remote import ConnectionLost, RemoteDevice
+from evomnas.latency.devices import agent
+from evomnas.latency.devices.local import Measured
+from evomnas.latency.devices.remote import ConnectionLost, RemoteDevice
 from evomnas.latency.runtimes.base import Prepared, check_output
 from evomnas.problem.target import Address
 from evomnas.results.evaluation import Failure
 from evomnas.results.timing import Calibration, Ratio
 
 GREETING_S, LOADING_S = 30.0, 300.0  # after which a machine that does not answer counts as lost
-_SENT = ("core.machine", "core.lock", "results.timing", "latency.protocol", "latency.onnxruntime", "latency.agent")
+_SENT = (
+    "core.machine",
+    "core.lock",
+    "results.timing",
+    "latency.devices.protocol",
+    "latency.runtimes.onnx_runtime",
+    "latency.devices.agent",
+)
 
 
 class SshDevice(RemoteDevice):
@@ -229,6 +236,6 @@ class Finder:
     def exec_module(self, module):
         exec(compile(self.sources[module.__name__], module.__name__, "exec"), module.__dict__)
 sys.meta_path.insert(0, Finder())
-from evomnas.latency.agent import main
+from evomnas.latency.devices.agent import main
 main()
 """.encode()

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from evomnas.latency.local import Device, LocalDevice
-from evomnas.latency.nodes import NodeDevice
+from evomnas.latency.devices.local import Device, LocalDevice
+from evomnas.latency.devices.ray_nodes import NodeDevice
+from evomnas.latency.devices.ssh import SshDevice
 from evomnas.latency.runtimes.base import Runtime
-from evomnas.latency.ssh import SshDevice
 from evomnas.problem.target import Address, parse_target
 
 

@@ -18,8 +18,8 @@ from evomnas.core import lock
 from evomnas.core.errors import InputError
 from evomnas.core.machine import usable_cores
 from evomnas.core.ray_connection import join_cluster
-from evomnas.latency.local import LocalDevice, Measured
-from evomnas.latency.remote import ConnectionLost, RemoteDevice
+from evomnas.latency.devices.local import LocalDevice, Measured
+from evomnas.latency.devices.remote import ConnectionLost, RemoteDevice
 from evomnas.latency.runtimes.base import Prepared, open_runtime
 from evomnas.problem.target import RAY_S_OWN, Nodes
 from evomnas.results.evaluation import Failure

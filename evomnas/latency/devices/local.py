@@ -10,7 +10,7 @@ from typing import Protocol, cast
 from evomnas.core import lock
 from evomnas.core.errors import InputError
 from evomnas.core.machine import describe_machine
-from evomnas.latency.protocol import PROCESSOR, TIME_LIMIT_S, WALL, Copies, calibrate, compare, load_copies
+from evomnas.latency.devices.protocol import PROCESSOR, TIME_LIMIT_S, WALL, Copies, calibrate, compare, load_copies
 from evomnas.latency.runtimes.base import Floats, Prepared, Runtime, check_output, installed_version
 from evomnas.results.evaluation import Failure
 from evomnas.results.timing import Calibration, Ratio

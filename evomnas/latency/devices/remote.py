@@ -7,8 +7,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 
 from evomnas.core.errors import InputError
-from evomnas.latency.local import Measured
-from evomnas.latency.protocol import TIME_LIMIT_S
+from evomnas.latency.devices.local import Measured
+from evomnas.latency.devices.protocol import TIME_LIMIT_S
 from evomnas.latency.runtimes.base import Prepared
 from evomnas.results.evaluation import Failure
 from evomnas.results.timing import Calibration

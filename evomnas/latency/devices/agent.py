@@ -1,7 +1,7 @@
 """What measures on another machine: it is sent there, runs in memory, and answers on standard output.
 
 Requests come on standard input, frames as `send` writes them. The machine needs Python 3.9 or newer, numpy
-and onnxruntime; the modules that this one imports are sent along (`evomnas.latency.targets`).
+and onnxruntime; the modules that this one imports are sent along (`evomnas.latency.devices.factory`).
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def _serve(requests: BinaryIO, answers: BinaryIO) -> None:
 
         from evomnas.core import lock
         from evomnas.core.machine import processor
-        from evomnas.latency import protocol
+        from evomnas.latency.devices import protocol
         from evomnas.latency.runtimes.onnx_runtime import OnnxRuntime
     except ImportError as error:
         send(answers, {"error": str(error), "missing": error.name or ""})
