@@ -17,8 +17,9 @@ import numpy as np
 from evomnas.core.errors import InputError
 from evomnas.data.datasets import Dataset, load_dataset
 from evomnas.executors import CandidateLimits, Executor, Workers, make_executor
+from evomnas.latency.layers.stages import Parts
+from evomnas.latency.layers.table import LayerTable
 from evomnas.latency.runtimes.base import Prepared
-from evomnas.layer_table import LayerTable, Parts
 from evomnas.lookup import TableEvaluator
 from evomnas.meter import Meter, problem_setting
 from evomnas.problem.architecture import Architecture

@@ -13,15 +13,14 @@ from evomnas.core.errors import InputError
 from evomnas.core.memory import release_freed_memory
 from evomnas.core.seeding import torch_generator
 from evomnas.data.datasets import Dataset
+from evomnas.latency.layers.prepare_layers import prepare_parts
+from evomnas.latency.layers.stages import Parts
 from evomnas.latency.runtimes.base import Prepared, Runtime, open_runtime
-from evomnas.layer_table import Parts
 from evomnas.networks.layer_costs import count_cost
-from evomnas.networks.network import build_network
 from evomnas.networks.torchvision_models import AnyNetwork, build
 from evomnas.problem.architecture import Architecture
 from evomnas.problem.definition import ProblemDefinition
 from evomnas.results.evaluation import Cost, Cut, Failure, Training
-from evomnas.surroundings import surround
 from evomnas.training.early_stop import Bar
 from evomnas.training.proxy_task import ProxyTask
 
@@ -39,21 +38,6 @@ def prepare(
     module = build(network, classes, channels, dropout=0.0, bn_momentum=1.0, seed=PROBE_SEED)
     with _probe(module, channels, resolution, batch) as images:
         return _converted(runtime, module, images)
-
-
-def prepare_parts(
-    runtime: Runtime, parts: Parts, classes: int, channels: int, resolution: int, batch: int = 1
-) -> list[Prepared]:
-    """Stages of a network in their surroundings, or these alone, converted for the runtime, in the order wanted."""
-    prepared = []
-    network = build_network(parts.architecture, classes, channels, bn_momentum=1.0, seed=PROBE_SEED)
-    with _probe(network, channels, resolution, batch) as value:
-        for place, stage in enumerate(network.stages()):
-            for inside, module in ((True, stage.eval()), (False, nn.Identity())):
-                if (place, inside) in parts.wanted:
-                    prepared.append(_converted(runtime, *surround(module, value, is_first=place == 0)))
-            value = stage(value)
-    return prepared
 
 
 def _converted(runtime: Runtime, module: nn.Module, images: torch.Tensor) -> Prepared:

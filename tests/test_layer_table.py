@@ -8,9 +8,12 @@ import torch
 from hypothesis import given
 from strategies import points
 
-from evomnas import layer_table
+from evomnas.latency.layers import table as layer_table
+from evomnas.latency.layers.prepare_layers import prepare_parts
+from evomnas.latency.layers.stages import COPIES, Parts, stages
+from evomnas.latency.layers.surroundings import surround
+from evomnas.latency.layers.table import CORRECTIONS, LayerTable, check, fit
 from evomnas.latency.runtimes.base import check_output, open_runtime
-from evomnas.layer_table import CORRECTIONS, LayerTable, Parts, check, fit
 from evomnas.loop.launch import search
 from evomnas.meter import Meter, Setting, prepare_here
 from evomnas.networks.network import Layer, SqueezeExcite, build_network
@@ -18,9 +21,6 @@ from evomnas.problem.search_space import SearchSpace
 from evomnas.results.archive import Archive
 from evomnas.results.evaluation import Cost, Failure, Measurement
 from evomnas.results.timing import Ratio
-from evomnas.stages import COPIES, stages
-from evomnas.surroundings import surround
-from evomnas.workbench import prepare_parts
 
 SPACE = SearchSpace(filters=(8, 8), layers=(1, 2), strides=(1, 2), stem=8, stem_stride=1, head=16, divisor=4)
 

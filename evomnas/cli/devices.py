@@ -88,12 +88,13 @@ def _check_layers(setting: Setting, opened: Run | None, count: int, output: Plai
     """Measure random networks of the run's space, or the paper's, whole and by their layers."""
     import numpy as np
 
+    from evomnas.latency.layers.prepare_layers import prepare_parts as prepare_one
+    from evomnas.latency.layers.stages import Parts
+    from evomnas.latency.layers.table import LayerTable, check
     from evomnas.latency.runtimes.base import open_runtime
-    from evomnas.layer_table import LayerTable, Parts, check
     from evomnas.meter import Meter, prepare_here
     from evomnas.problem.search_space import SearchSpace
     from evomnas.results.archive import Archive
-    from evomnas.workbench import prepare_parts as prepare_one
 
     space = SearchSpace() if opened is None else opened.images.space
     space.mobilenet_v2().check_resolution(setting.resolution)

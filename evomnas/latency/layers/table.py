@@ -1,6 +1,6 @@
 """Latencies from a table of layers: each distinct layer is measured once, a network is the calibrated sum.
 
-A layer is measured in surroundings that resemble a network's (`evomnas.surroundings`), less the surroundings alone,
+A layer is measured in surroundings that resemble a network's (`evomnas.latency.layers.surroundings`), less the surroundings alone,
 relative to the middle layer of the reference network. That network itself is no unit for layers: its weights come
 from further away than a single layer's, where other programs on the machine get in the way, so that a layer's ratio to
 it changes by several per cent within half a minute.
@@ -21,12 +21,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import kendalltau
 
+from evomnas.latency.layers.stages import COPIES, Parts, Stage, stages
 from evomnas.latency.runtimes.base import Prepared
 from evomnas.meter import Meter
 from evomnas.problem.architecture import Architecture
 from evomnas.problem.search_space import SearchSpace
 from evomnas.results.evaluation import Cost, Failure, Measurement
-from evomnas.stages import COPIES, Stage, stages
 
 FIT_NETWORKS, MIN_FIT_NETWORKS = 40, 8
 LAYER_LIMIT_S, SWEEPS = 0.05, 2  # per layer: a network has many, whose errors cancel in part
@@ -35,20 +35,6 @@ CORRECTIONS = ("weights", "gates", "identities")
 COEFFICIENTS = ("sum", "layers", "one", *CORRECTIONS)
 RIDGE = 0.03  # of the corrections, each relative to what it could explain: 0.003 to 0.1 gave the same errors
 INTERVAL = 1.96  # standard deviations of the fit's relative error
-
-
-@dataclass(frozen=True, slots=True)
-class Parts:
-    """What is to be made ready of an architecture's network.
-
-    Attributes:
-        architecture: Whose network.
-        wanted: Places of stages, ascending, each with True for the stage in its surroundings, then False for
-            the surroundings without it.
-    """
-
-    architecture: Architecture
-    wanted: tuple[tuple[int, bool], ...]
 
 
 Prepare = Callable[[Sequence[Architecture]], Iterable[tuple[Architecture, "tuple[Cost, Prepared] | Failure"]]]

@@ -15,8 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from evomnas.core.seeding import torch_generator
+from evomnas.latency.layers.stages import COPIES
 from evomnas.networks.network import Parallel
-from evomnas.stages import COPIES
 
 SEED = 0
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from evomnas.problem.architecture import Architecture, Block
 
-COPIES = 4  # of a stage in the surroundings that it is timed in, see `evomnas.surroundings`
+COPIES = 4  # of a stage in the surroundings that it is timed in, see `evomnas.latency.layers.surroundings`
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,3 +61,17 @@ def _around(inputs: int, side: int) -> str:
 
 def _key(name: str) -> str:
     return f"{COPIES}x_{name}"
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What is to be made ready of an architecture's network.
+
+    Attributes:
+        architecture: Whose network.
+        wanted: Places of stages, ascending, each with True for the stage in its surroundings, then False for
+            the surroundings without it.
+    """
+
+    architecture: Architecture
+    wanted: tuple[tuple[int, bool], ...]
