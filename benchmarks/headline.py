@@ -36,8 +36,10 @@ from evomnas.data.datasets import load_dataset
 from evomnas.deploy.chosen import Keeper, device_context
 from evomnas.deploy.full import FullTask
 from evomnas.evaluator import open_evaluator
+from evomnas.latency.meter import Meter
+from evomnas.latency.prepare import prepare_here
+from evomnas.latency.setting import problem_setting
 from evomnas.loop.launch import resume, search
-from evomnas.meter import Meter, prepare_here, problem_setting
 from evomnas.problem.architecture import Architecture
 from evomnas.problem.definition import ProblemDefinition
 from evomnas.problem.loading import load_definition

@@ -28,10 +28,10 @@ from scipy.stats import kendalltau
 
 from evomnas.core.machine import processor, usable_cores
 from evomnas.latency.devices.protocol import PROCESSOR, Copies, calibrate, compare, load_copies
+from evomnas.latency.prepare import prepare
 from evomnas.latency.runtimes.base import Prepared, open_runtime
 from evomnas.problem.counting import count
 from evomnas.problem.loading import load_definition
-from evomnas.workbench import prepare
 
 SPACES = {"digits": 8, "cifar10": 32, "images": 224}  # problems, and the images' height and width in pixels
 PER_SPACE, DRAWN = 5, 200

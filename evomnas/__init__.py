@@ -45,11 +45,11 @@ if TYPE_CHECKING:
     from evomnas.comparison_page import write_comparison as write_comparison
     from evomnas.core.errors import InputError as InputError
     from evomnas.deploy.saving import load_network as load_network
+    from evomnas.latency.meter import measure_latency as measure_latency
     from evomnas.loop.launch import resume as resume
     from evomnas.loop.launch import search as search
     from evomnas.loop.pymoo_problem import SearchProblem as SearchProblem
     from evomnas.loop.pymoo_problem import load_problem as load_problem
-    from evomnas.meter import measure_latency as measure_latency
     from evomnas.networks.layer_costs import count_cost as count_cost
     from evomnas.networks.network import build_network as build_network
     from evomnas.networks.published_weights import import_weights as import_weights
@@ -79,7 +79,7 @@ _HOMES = {
     "load_definition": "evomnas.problem.loading",
     "load_network": "evomnas.deploy.saving",
     "load_problem": "evomnas.loop.pymoo_problem",
-    "measure_latency": "evomnas.meter",
+    "measure_latency": "evomnas.latency.meter",
     "published": "evomnas.problem.published",
     "resume": "evomnas.loop.launch",
     "search": "evomnas.loop.launch",

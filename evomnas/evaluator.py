@@ -19,9 +19,10 @@ from evomnas.data.datasets import Dataset, load_dataset
 from evomnas.executors import CandidateLimits, Executor, Workers, make_executor
 from evomnas.latency.layers.stages import Parts
 from evomnas.latency.layers.table import LayerTable
+from evomnas.latency.meter import Meter
 from evomnas.latency.runtimes.base import Prepared
+from evomnas.latency.setting import problem_setting
 from evomnas.lookup import TableEvaluator
-from evomnas.meter import Meter, problem_setting
 from evomnas.problem.architecture import Architecture
 from evomnas.problem.counting import count, smallest
 from evomnas.problem.definition import AnyDefinition, ProblemDefinition, TableDefinition

@@ -13,9 +13,11 @@ from evomnas.latency.layers.prepare_layers import prepare_parts
 from evomnas.latency.layers.stages import COPIES, Parts, stages
 from evomnas.latency.layers.surroundings import surround
 from evomnas.latency.layers.table import CORRECTIONS, LayerTable, check, fit
+from evomnas.latency.meter import Meter
+from evomnas.latency.prepare import prepare_here
 from evomnas.latency.runtimes.base import check_output, open_runtime
+from evomnas.latency.setting import Setting
 from evomnas.loop.launch import search
-from evomnas.meter import Meter, Setting, prepare_here
 from evomnas.networks.network import Layer, SqueezeExcite, build_network
 from evomnas.problem.search_space import SearchSpace
 from evomnas.results.archive import Archive

@@ -5,10 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from evomnas import meter
 from evomnas.core.errors import InputError
+from evomnas.latency import meter
+from evomnas.latency.meter import Meter, measure_latency
+from evomnas.latency.prepare import prepare_here
 from evomnas.latency.runtimes.base import Prepared
-from evomnas.meter import Meter, Setting, default_reference, measure_latency, prepare_here
+from evomnas.latency.setting import Setting, default_reference
 from evomnas.problem.architecture import Architecture
 from evomnas.problem.published import published
 from evomnas.results.archive import Archive

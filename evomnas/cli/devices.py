@@ -17,7 +17,7 @@ from evomnas.core.errors import InputError
 
 if TYPE_CHECKING:
     from evomnas.latency.runtimes.base import Prepared
-    from evomnas.meter import Setting
+    from evomnas.latency.setting import Setting
     from evomnas.problem.architecture import Architecture
     from evomnas.results.evaluation import Cost, Failure, Measurement
     from evomnas.results.run import Run
@@ -91,8 +91,9 @@ def _check_layers(setting: Setting, opened: Run | None, count: int, output: Plai
     from evomnas.latency.layers.prepare_layers import prepare_parts as prepare_one
     from evomnas.latency.layers.stages import Parts
     from evomnas.latency.layers.table import LayerTable, check
+    from evomnas.latency.meter import Meter
+    from evomnas.latency.prepare import prepare_here
     from evomnas.latency.runtimes.base import open_runtime
-    from evomnas.meter import Meter, prepare_here
     from evomnas.problem.search_space import SearchSpace
     from evomnas.results.archive import Archive
 
@@ -131,7 +132,7 @@ def _check_layers(setting: Setting, opened: Run | None, count: int, output: Plai
 
 def _setting(opened: Run | None, **given: Any) -> Setting:
     """The run's device, or this machine with the paper's images, changed by what was given."""
-    from evomnas.meter import Setting, default_reference
+    from evomnas.latency.setting import Setting, default_reference
 
     if opened is not None:
         latency, shape = opened.images.latency, opened.shape
@@ -156,7 +157,8 @@ def _sessions(
     setting: Setting, architectures: list[Architecture], count: int
 ) -> Iterator[dict[Architecture, Measurement | Failure]]:
     """What each of `count` sessions measures; every one loads all networks anew."""
-    from evomnas.meter import Meter, prepare_here
+    from evomnas.latency.meter import Meter
+    from evomnas.latency.prepare import prepare_here
     from evomnas.results.archive import Archive
 
     with working() as say:
@@ -251,7 +253,7 @@ def runtimes() -> None:
 @reported
 def doctor() -> None:
     """Say whether this machine is fit to search and to measure, and what to do about it."""
-    from evomnas.doctor import examine
+    from evomnas.latency.doctor import examine
 
     findings = examine()
     width = max(len(one.name) for one in findings)

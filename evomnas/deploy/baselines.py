@@ -14,8 +14,10 @@ from typing import Any
 
 from evomnas.deploy.chosen import Keeper, OnProgress, Trained
 from evomnas.deploy.full import FullTask
+from evomnas.latency.meter import Meter
+from evomnas.latency.prepare import prepare_here
 from evomnas.latency.runtimes.base import Prepared
-from evomnas.meter import Meter, prepare_here, problem_setting
+from evomnas.latency.setting import problem_setting
 from evomnas.networks.torchvision_models import TORCHVISION, AnyNetwork, from_shelf, reason_against
 from evomnas.problem.definition import ProblemDefinition
 from evomnas.problem.published import NETWORKS

@@ -26,8 +26,10 @@ from evomnas.deploy.executorch_format import ExecuTorchFormat
 from evomnas.deploy.full import FullTask
 from evomnas.deploy.onnx_format import OnnxFormat
 from evomnas.deploy.saving import FACTS, Facts, load_network, read_facts
+from evomnas.latency.meter import Meter
+from evomnas.latency.prepare import prepare_here
 from evomnas.latency.runtimes.base import Floats, Prepared, Runtime, open_runtime
-from evomnas.meter import Meter, Setting, prepare_here
+from evomnas.latency.setting import Setting
 from evomnas.networks.classifier import Classifier
 from evomnas.networks.network import Network
 from evomnas.problem.architecture import Architecture

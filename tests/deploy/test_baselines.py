@@ -12,6 +12,7 @@ import torchvision
 from evomnas.core import registry
 from evomnas.core.errors import InputError
 from evomnas.deploy.baselines import to_dict, train_baselines
+from evomnas.latency.prepare import prepare
 from evomnas.networks.torchvision_models import (
     TORCHVISION,
     ShelfNetwork,
@@ -25,7 +26,6 @@ from evomnas.problem.published import NETWORKS
 from evomnas.report import write_report
 from evomnas.results.evaluation import FullTraining, Measurement
 from evomnas.results.full_trainings import finished
-from evomnas.workbench import prepare
 
 NAMES = ["mobilenet-v2@0.1", "mobilenet_v3_small", "squeezenet1_1"]
 

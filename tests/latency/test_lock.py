@@ -12,9 +12,9 @@ import pytest
 from evomnas.core import lock
 from evomnas.core.errors import InputError
 from evomnas.latency.devices import factory as targets
+from evomnas.latency.prepare import prepare
 from evomnas.latency.runtimes.base import open_runtime
 from evomnas.problem.search_space import SearchSpace
-from evomnas.workbench import prepare
 
 HOLD = """
 import sys

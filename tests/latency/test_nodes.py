@@ -15,12 +15,12 @@ from evomnas.executors import Cluster
 from evomnas.latency.devices import ray_nodes as nodes
 from evomnas.latency.devices import remote
 from evomnas.latency.devices.factory import open_device
+from evomnas.latency.prepare import prepare
 from evomnas.latency.runtimes.base import Prepared, open_runtime
 from evomnas.loop.launch import search
 from evomnas.problem.search_space import SearchSpace
 from evomnas.results.archive import Archive
 from evomnas.results.evaluation import Failure
-from evomnas.workbench import prepare
 
 SPACE = SearchSpace(filters=(8, 12), layers=(1, 2), strides=(1, 2), stem=8, stem_stride=1, head=24, divisor=4)
 ATTENTIVE = {"health_check_initial_delay_ms": 0, "health_check_period_ms": 300, "health_check_failure_threshold": 3}

@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 
 from evomnas.core import registry
 from evomnas.core.errors import InputError
+from evomnas.latency.prepare import prepare
 from evomnas.latency.runtimes.base import check_output, installed_version, open_runtime
 from evomnas.networks.network import build_network
 from evomnas.problem.search_space import SearchSpace
 from evomnas.results.evaluation import Failure, RuntimeMismatch
-from evomnas.workbench import prepare
 
 SPACE = SearchSpace(filters=(8, 12, 8), layers=(1, 2, 1), strides=(1, 2, 2), stem=8, stem_stride=1, head=24, divisor=4)
 genomes = st.tuples(*(st.integers(0, int(size) - 1) for size in SPACE.gene_sizes))

@@ -21,11 +21,11 @@ from evomnas.latency.devices import remote, ssh
 from evomnas.latency.devices.factory import open_device
 from evomnas.latency.devices.local import LocalDevice
 from evomnas.latency.devices.ssh import SshDevice
+from evomnas.latency.prepare import prepare
 from evomnas.latency.runtimes.base import Prepared, open_runtime
 from evomnas.problem.search_space import SearchSpace
 from evomnas.problem.target import Address, Nodes, parse_target
 from evomnas.results.evaluation import Failure
-from evomnas.workbench import prepare
 
 SPACE = SearchSpace(filters=(8, 12), layers=(1, 2), strides=(1, 2), stem=8, stem_stride=1, head=24, divisor=4)
 

@@ -6,9 +6,9 @@ from torch import nn
 
 from evomnas.latency.layers.stages import Parts
 from evomnas.latency.layers.surroundings import surround
+from evomnas.latency.prepare import PROBE_SEED, _converted, _probe
 from evomnas.latency.runtimes.base import Prepared, Runtime
 from evomnas.networks.network import build_network
-from evomnas.workbench import PROBE_SEED, _converted, _probe
 
 
 def prepare_parts(

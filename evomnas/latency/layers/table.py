@@ -22,8 +22,8 @@ from numpy.typing import NDArray
 from scipy.stats import kendalltau
 
 from evomnas.latency.layers.stages import COPIES, Parts, Stage, stages
+from evomnas.latency.meter import Meter
 from evomnas.latency.runtimes.base import Prepared
-from evomnas.meter import Meter
 from evomnas.problem.architecture import Architecture
 from evomnas.problem.search_space import SearchSpace
 from evomnas.results.evaluation import Cost, Failure, Measurement

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -18,70 +18,22 @@ from evomnas.core.errors import InputError
 from evomnas.core.machine import user_folder
 from evomnas.latency.devices import protocol
 from evomnas.latency.devices.factory import open_device
+from evomnas.latency.prepare import prepare_here
 from evomnas.latency.runtimes.base import Prepared, open_runtime
+from evomnas.latency.setting import Setting, default_reference
 from evomnas.problem.architecture import Architecture
-from evomnas.problem.definition import ProblemDefinition
-from evomnas.problem.published import fitted, published
-from evomnas.problem.target import LOCAL, Address, parse_target
+from evomnas.problem.target import LOCAL
 from evomnas.results.archive import Archive
 from evomnas.results.evaluation import Cost, Failure, Measurement
 from evomnas.results.timing import Calibration, Ratio
 
 if TYPE_CHECKING:  # it imports torch
-    from evomnas.networks.torchvision_models import AnyNetwork
+    pass
 
 K = TypeVar("K")
 
 TOGETHER = 20  # networks that are compared in the same rounds, and in memory at once,
 TOGETHER_BYTES = 150 * 2**20  # or as many as take this much
-
-
-@dataclass(frozen=True)
-class Setting:
-    """What a latency depends on beside the network: where it runs and what it is given.
-
-    Attributes:
-        runtime: A registered runtime.
-        target: `local`, an ssh or a ray target, see `evomnas.latency.devices.factory`.
-        threads: Threads that one inference may use.
-        batch, channels, resolution: Of its images.
-        classes: Logits per image.
-        reference: The network that all are compared with.
-        method: `network` measures networks whole, `layers` adds up a table of layers.
-    """
-
-    runtime: str
-    target: str
-    threads: int
-    batch: int
-    channels: int
-    resolution: int
-    classes: int
-    reference: Architecture
-    method: str = "network"
-
-    def check(self) -> None:
-        """Raise InputError where a runtime cannot run on the target, or by layers."""
-        if isinstance(parse_target(self.target), Address) and self.runtime != "onnxruntime":
-            raise InputError(f"on {self.target} only the runtime onnxruntime can measure, not {self.runtime}")
-        if self.method == "layers" and self.runtime == "torch":
-            raise InputError("the runtime torch runs whole networks alone: latency.method = 'layers' needs another")
-
-
-def problem_setting(definition: ProblemDefinition, classes: int, channels: int) -> Setting:
-    """What a problem measures its candidates with."""
-    latency = definition.latency
-    return Setting(
-        runtime=latency.runtime,
-        target=latency.target,
-        threads=latency.threads,
-        batch=latency.batch,
-        channels=channels,
-        resolution=definition.latency_resolution,
-        classes=classes,
-        reference=definition.space.mobilenet_v2(),
-        method=latency.method,
-    )
 
 
 class Meter:
@@ -227,23 +179,6 @@ def _machine_archive() -> Archive | None:
         path.parent.mkdir(parents=True, exist_ok=True)
         return Archive(path)
     return None
-
-
-def default_reference(resolution: int) -> Architecture:
-    """MobileNetV2, with strides that images of `resolution` pixels allow: what is compared with by default."""
-    return fitted(published("mobilenet-v2"), resolution)
-
-
-def prepare_here(setting: Setting, network: AnyNetwork) -> tuple[Cost, Prepared]:
-    """Costs of a network and itself in the setting's runtime, made in this process."""
-    from evomnas.networks.torchvision_models import cost
-    from evomnas.workbench import prepare
-
-    if isinstance(network, Architecture):
-        network.check_resolution(setting.resolution)
-    shape = setting.classes, setting.channels, setting.resolution
-    runtime = open_runtime(setting.runtime)
-    return cost(network, *shape), prepare(runtime, network, *shape, setting.batch)
 
 
 def measure_latency(

@@ -13,7 +13,9 @@ import numpy as np
 
 from evomnas.core.machine import describe_machine, describe_versions, user_folder
 from evomnas.latency.devices.protocol import PRECISION, Load
-from evomnas.meter import Meter, Setting, default_reference, machine_archive_path, prepare_here
+from evomnas.latency.meter import Meter, machine_archive_path
+from evomnas.latency.prepare import prepare_here
+from evomnas.latency.setting import Setting, default_reference
 from evomnas.problem.published import published
 from evomnas.results.archive import Archive
 from evomnas.results.evaluation import Failure
