@@ -28,7 +28,7 @@ from evomnas.algorithms.base import AskAndTell, Losses
 from evomnas.benchmarking import Standing
 from evomnas.comparison import Group
 from evomnas.comparison_text import verdict
-from evomnas.executors import default_workers
+from evomnas.evaluation.executors.factory import default_workers
 from evomnas.problem.search_space import Genomes, Space
 
 OURS = ("nsga2-surrogate", "nsga2")

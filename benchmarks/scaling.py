@@ -32,7 +32,9 @@ import numpy as np
 
 from evomnas.core.machine import processor, usable_cores
 from evomnas.data.datasets import Dataset, load_dataset
-from evomnas.executors import Cluster, Executor, PoolExecutor, make_executor
+from evomnas.evaluation.executors.base import Cluster, Executor
+from evomnas.evaluation.executors.factory import make_executor
+from evomnas.evaluation.executors.pool import PoolExecutor
 from evomnas.problem.definition import ProblemDefinition
 from evomnas.problem.loading import load_definition
 
@@ -53,9 +55,9 @@ class Waiting:
 
 def wait_in_place_of_training() -> None:
     """In a worker process, before its first candidate: nobody imports torch to wait."""
-    module: Any = types.ModuleType("evomnas.workbench")
+    module: Any = types.ModuleType("evomnas.evaluation.executors.worker")
     module.Workbench = Waiting
-    sys.modules["evomnas.workbench"] = module
+    sys.modules["evomnas.evaluation.executors.worker"] = module
 
 
 def seconds_of(executor: Executor, items: list[Any]) -> float:

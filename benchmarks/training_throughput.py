@@ -26,7 +26,7 @@ from torchvision import transforms
 from evomnas.core.machine import processor, usable_cores
 from evomnas.data.datasets import Dataset as Splits
 from evomnas.data.datasets import load_dataset
-from evomnas.executors import default_workers, make_executor
+from evomnas.evaluation.executors.factory import default_workers, make_executor
 from evomnas.networks.network import build_network
 from evomnas.problem.architecture import Architecture
 from evomnas.problem.counting import count

@@ -21,8 +21,8 @@ from evomnas.comparison_page import NAME, write_comparison
 from evomnas.core import defaults, registry
 from evomnas.core.errors import EverythingFailed, InputError
 from evomnas.core.files import write_atomically
+from evomnas.evaluation.executors.base import CandidateLimits
 from evomnas.evaluator import AnyEvaluator, open_evaluator
-from evomnas.executors import CandidateLimits
 from evomnas.loop.launch import (
     ARCHIVE,
     Progress,

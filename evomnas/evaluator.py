@@ -16,7 +16,8 @@ import numpy as np
 
 from evomnas.core.errors import InputError
 from evomnas.data.datasets import Dataset, load_dataset
-from evomnas.executors import CandidateLimits, Executor, Workers, make_executor
+from evomnas.evaluation.executors.base import CandidateLimits, Executor, Workers
+from evomnas.evaluation.executors.factory import make_executor
 from evomnas.latency.layers.stages import Parts
 from evomnas.latency.layers.table import LayerTable
 from evomnas.latency.meter import Meter

@@ -9,7 +9,7 @@ from operator import attrgetter
 from typing import Any
 
 from evomnas.core.errors import InputError
-from evomnas.executors import CandidateLimits
+from evomnas.evaluation.executors.base import CandidateLimits
 from evomnas.problem.definition import Objective, TableDefinition
 from evomnas.problem.pareto import hypervolume, non_dominated
 from evomnas.problem.tabular_space import TabularArchitecture

@@ -14,7 +14,9 @@ import ray
 
 from evomnas.core.errors import InputError
 from evomnas.core.ray_connection import join_cluster
-from evomnas.executors import CandidateLimits, Cluster, InProcessExecutor, make_executor
+from evomnas.evaluation.executors.base import CandidateLimits, Cluster
+from evomnas.evaluation.executors.factory import make_executor
+from evomnas.evaluation.executors.in_process import InProcessExecutor
 from evomnas.loop.launch import search
 from evomnas.problem.architecture import Architecture
 from evomnas.results.run import Run
@@ -62,7 +64,7 @@ def test_candidates_of_a_lost_node_are_tried_elsewhere_and_come_out_as_in_this_p
 
 
 def test_a_cluster_without_nodes_is_waited_for_only_so_long(nodes, executor, monkeypatch):
-    monkeypatch.setattr("evomnas.cluster.DESERTED_S", 0.5)
+    monkeypatch.setattr("evomnas.evaluation.executors.ray_cluster.DESERTED_S", 0.5)
     lost = next(node for node in nodes.worker_nodes)
     nodes.remove_node(lost, allow_graceful=False)
     try:
@@ -149,17 +151,17 @@ def test_an_address_that_is_none_is_one_line(address):
 BEHEADED = """
 import os, sys
 from ray.cluster_utils import Cluster as Nodes
-import evomnas.cluster
+import evomnas.evaluation.executors.ray_cluster
 from evomnas.problem.loading import load_definition
 from evomnas.core.errors import InputError
-from evomnas.executors import Cluster
+from evomnas.evaluation.executors.base import Cluster
 from evomnas.loop.launch import search
 
 def on_progress(progress):
     if progress.evaluated and not killed:
         killed.append(nodes.head_node.kill_gcs_server())
 
-evomnas.cluster.HEADLESS_S = 1.0
+evomnas.evaluation.executors.ray_cluster.HEADLESS_S = 1.0
 killed = []
 nodes = Nodes(initialize_head=True, head_node_args={"num_cpus": 1, "object_store_memory": 100 * 2**20})
 try:

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from tiny_problem import TINY
 
 from evomnas.data.datasets import load_dataset
+from evomnas.evaluation.executors.in_process import InProcessExecutor
 from evomnas.evaluator import Evaluator
-from evomnas.executors import InProcessExecutor
 from evomnas.problem.loading import validate_definition
 from evomnas.results.archive import Archive
 

@@ -9,9 +9,10 @@ import time
 
 import pytest
 
-from evomnas import executors
 from evomnas.core import lock
-from evomnas.executors import CandidateLimits, PoolExecutor
+from evomnas.evaluation.executors import pool as executors
+from evomnas.evaluation.executors.base import CandidateLimits
+from evomnas.evaluation.executors.pool import PoolExecutor
 from evomnas.loop import launch as loop
 from evomnas.loop.launch import EverythingFailed, resume, search
 from evomnas.problem.architecture import Architecture

@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 from evomnas.cli.results import app
 from evomnas.core.errors import InputError
-from evomnas.executors import Cluster
+from evomnas.evaluation.executors.base import Cluster
 from evomnas.history import Generation, History, history
 from evomnas.loop.launch import search
 from evomnas.preferences import preferences

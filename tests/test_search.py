@@ -10,7 +10,8 @@ import os
 import pytest
 
 from evomnas.core.errors import InputError
-from evomnas.executors import CandidateLimits, make_executor
+from evomnas.evaluation.executors.base import CandidateLimits
+from evomnas.evaluation.executors.factory import make_executor
 from evomnas.loop.launch import EverythingFailed, resume, search
 from evomnas.presentation import headline, reuse_line
 from evomnas.results.archive import Archive

@@ -107,7 +107,7 @@ def benchmark(
         from evomnas.benchmarking import ALGORITHMS, default_folder
         from evomnas.benchmarking import benchmark as run_benchmark
         from evomnas.comparison_page import NAME
-        from evomnas.executors import default_workers
+        from evomnas.evaluation.executors.factory import default_workers
         from evomnas.problem.loading import load_definition
 
         definition = load_definition(problem, settings or [])

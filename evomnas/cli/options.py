@@ -12,7 +12,7 @@ import typer
 from evomnas.core.errors import InputError, unknown
 
 if TYPE_CHECKING:  # imported where they are used, so that --help does not wait for torch
-    from evomnas.executors import CandidateLimits
+    from evomnas.evaluation.executors.base import CandidateLimits
 
 
 class ExecutorKind(StrEnum):
@@ -138,7 +138,7 @@ def algorithm_options(
 
 def candidate_limits(time_limit: str | None, memory: float | None) -> CandidateLimits:
     """What one candidate may take."""
-    from evomnas.executors import CandidateLimits
+    from evomnas.evaluation.executors.base import CandidateLimits
 
     return CandidateLimits(seconds(time_limit), memory)
 

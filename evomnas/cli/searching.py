@@ -50,7 +50,7 @@ from evomnas.core.errors import InputError
 if TYPE_CHECKING:  # imported where they are used, so that --help does not wait for torch
     from rich.progress import TaskID
 
-    from evomnas.executors import Workers
+    from evomnas.evaluation.executors.base import Workers
     from evomnas.loop.launch import Progress
     from evomnas.results.run import Run
 
@@ -146,7 +146,8 @@ def _workers(
     executor: ExecutorKind, workers: int | None, device: str, address: str | None, cpus: float, gpus: float
 ) -> Workers:
     """Worker processes here, or a cluster."""
-    from evomnas.executors import Cluster, default_workers
+    from evomnas.evaluation.executors.base import Cluster
+    from evomnas.evaluation.executors.factory import default_workers
 
     if executor is ExecutorKind.LOCAL:
         if address is not None or (cpus, gpus) != (1.0, 0.0):
@@ -172,7 +173,7 @@ def estimate(
 ) -> None:
     """Say what a search would cost here, from some random networks that are trained and measured for it."""
     with working() as say:
-        from evomnas.executors import default_workers
+        from evomnas.evaluation.executors.factory import default_workers
         from evomnas.loop.estimate import estimate as estimated
         from evomnas.loop.launch import check_budget
         from evomnas.presentation import estimate_lines
@@ -237,7 +238,7 @@ def _finish(finished: Run, where: Workers) -> None:
 
 def _there(where: Workers) -> str:
     """The options by which a search goes on where it was."""
-    from evomnas.executors import Cluster
+    from evomnas.evaluation.executors.base import Cluster
 
     if not isinstance(where, Cluster):
         return ""

@@ -11,8 +11,8 @@ from evomnas.algorithms.base import make_algorithm, option_defaults
 from evomnas.core import defaults
 from evomnas.core.errors import EverythingFailed, InputError
 from evomnas.core.files import check_place
+from evomnas.evaluation.executors.base import CandidateLimits, Workers
 from evomnas.evaluator import AnyEvaluator, open_evaluator
-from evomnas.executors import CandidateLimits, Workers
 from evomnas.loop.generations import Generations
 from evomnas.loop.loop import OnGeneration, OnProgress, Progress, TimeUp
 from evomnas.loop.run_clock import Clock

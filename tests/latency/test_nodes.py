@@ -11,7 +11,7 @@ from waiting import assert_waits
 
 from evomnas.core import lock
 from evomnas.core.errors import InputError
-from evomnas.executors import Cluster
+from evomnas.evaluation.executors.base import Cluster
 from evomnas.latency.devices import ray_nodes as nodes
 from evomnas.latency.devices import remote
 from evomnas.latency.devices.factory import open_device

@@ -21,7 +21,7 @@ from evomnas.core.errors import InputError
 from evomnas.core.machine import usable_cores
 from evomnas.core.ray_connection import join_cluster
 from evomnas.data.datasets import Dataset
-from evomnas.executors import (
+from evomnas.evaluation.executors.base import (
     CandidateLimits,
     Cluster,
     Item,
@@ -37,7 +37,7 @@ from evomnas.problem.definition import ProblemDefinition
 from evomnas.results.evaluation import Failure
 
 if TYPE_CHECKING:
-    from evomnas.workbench import Workbench
+    from evomnas.evaluation.executors.worker import Workbench
 
 TRIES = 4  # of a candidate whose worker or node was lost
 DESERTED_S = 300.0  # without a node that a candidate fits on: a cluster that grows by itself starts one within minutes
@@ -205,7 +205,7 @@ def _work(
     global _bench
     identity, definition, device, cpus, limits = settings
     if _bench is None or _bench[0] != identity:
-        from evomnas.workbench import Workbench
+        from evomnas.evaluation.executors.worker import Workbench
 
         if limits.memory_gib is not None or device == "cpu":
             limit_memory(limits.memory_gib or share_of_memory(max(1.0, usable_cores() / cpus)))

@@ -1,0 +1,9 @@
+"""Architecture in, evaluation out.
+
+- `interface`: what a search needs of an evaluator.
+- `network_evaluator`: look up, measure alone, train.
+- `table_evaluator`: evaluations from a table.
+- `executors/`: in which processes candidates are prepared and trained.
+- `stopwatch`: seconds by purpose.
+- `factory`: the evaluator of a problem.
+"""
