@@ -35,7 +35,7 @@ from scipy import stats
 from evomnas.data.datasets import load_dataset
 from evomnas.deploy.chosen import Keeper, device_context
 from evomnas.deploy.full import FullTask
-from evomnas.evaluator import open_evaluator
+from evomnas.evaluation.factory import open_evaluator
 from evomnas.latency.meter import Meter
 from evomnas.latency.prepare import prepare_here
 from evomnas.latency.setting import problem_setting

@@ -21,7 +21,7 @@ from statistics import median
 
 import numpy as np
 
-from evomnas.evaluator import open_evaluator
+from evomnas.evaluation.factory import open_evaluator
 from evomnas.loop.launch import begin
 from evomnas.problem.counting import count
 from evomnas.problem.loading import load_definition

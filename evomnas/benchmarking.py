@@ -22,7 +22,8 @@ from evomnas.core import defaults, registry
 from evomnas.core.errors import EverythingFailed, InputError
 from evomnas.core.files import write_atomically
 from evomnas.evaluation.executors.base import CandidateLimits
-from evomnas.evaluator import AnyEvaluator, open_evaluator
+from evomnas.evaluation.factory import open_evaluator
+from evomnas.evaluation.interface import AnyEvaluator
 from evomnas.loop.launch import (
     ARCHIVE,
     Progress,

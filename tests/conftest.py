@@ -66,7 +66,7 @@ def shown_run(tiny, tmp_path_factory):
     Its front has several networks, one of its candidates failed, the algorithm said something of itself, and
     the reference network is not on the front.
     """
-    from evomnas.evaluator import open_evaluator
+    from evomnas.evaluation.factory import open_evaluator
     from evomnas.loop.launch import begin
     from evomnas.problem.counting import count
     from evomnas.report import write_report

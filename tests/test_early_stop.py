@@ -22,7 +22,7 @@ from tiny_problem import TINY
 from evomnas.algorithms.base import make_algorithm
 from evomnas.comparison import compare
 from evomnas.evaluation.executors.factory import make_executor
-from evomnas.evaluator import open_evaluator
+from evomnas.evaluation.factory import open_evaluator
 from evomnas.loop.launch import resume, search
 from evomnas.presentation import cut_line
 from evomnas.problem.counting import count

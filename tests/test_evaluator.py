@@ -10,7 +10,7 @@ from tiny_problem import TINY
 
 from evomnas.data.datasets import load_dataset
 from evomnas.evaluation.executors.in_process import InProcessExecutor
-from evomnas.evaluator import Evaluator
+from evomnas.evaluation.network_evaluator import Evaluator
 from evomnas.problem.loading import validate_definition
 from evomnas.results.archive import Archive
 

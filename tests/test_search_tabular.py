@@ -10,7 +10,7 @@ import pytest
 from evomnas.algorithms.goals import weighted_product
 from evomnas.core import registry
 from evomnas.core.errors import InputError
-from evomnas.lookup import TableEvaluator
+from evomnas.evaluation.table_evaluator import TableEvaluator
 from evomnas.loop.launch import resume, search
 from evomnas.presentation import goal_lines, headline
 from evomnas.problem.loading import load_definition

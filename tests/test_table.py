@@ -11,7 +11,7 @@ import pytest
 from scipy.stats import chisquare
 
 from evomnas.core.errors import InputError
-from evomnas.lookup import TableEvaluator
+from evomnas.evaluation.table_evaluator import TableEvaluator
 from evomnas.problem.loading import load_definition
 from evomnas.problem.table import Table
 from evomnas.problem.tabular_space import TabularArchitecture

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from evomnas.core.defaults import BUDGET
 from evomnas.core.errors import InputError
 from evomnas.core.machine import usable_cores
-from evomnas.evaluator import open_evaluator
+from evomnas.evaluation.factory import open_evaluator
 from evomnas.problem.definition import AnyDefinition, TableDefinition
 from evomnas.results.archive import Archive
 from evomnas.results.evaluation import Evaluation, Training

@@ -12,7 +12,8 @@ from evomnas.core import defaults
 from evomnas.core.errors import EverythingFailed, InputError
 from evomnas.core.files import check_place
 from evomnas.evaluation.executors.base import CandidateLimits, Workers
-from evomnas.evaluator import AnyEvaluator, open_evaluator
+from evomnas.evaluation.factory import open_evaluator
+from evomnas.evaluation.interface import AnyEvaluator
 from evomnas.loop.generations import Generations
 from evomnas.loop.loop import OnGeneration, OnProgress, Progress, TimeUp
 from evomnas.loop.run_clock import Clock

@@ -19,7 +19,7 @@ import numpy as np
 from evomnas.algorithms.base import Choosing, GoalSeeking, Introspective, Weighing, make_algorithm
 from evomnas.algorithms.goals import Goal
 from evomnas.core.errors import EverythingFailed, InputError
-from evomnas.evaluator import AnyEvaluator
+from evomnas.evaluation.interface import AnyEvaluator
 from evomnas.loop.run_clock import Clock
 from evomnas.problem.pareto import Front, hypervolume
 from evomnas.problem.search_space import Space

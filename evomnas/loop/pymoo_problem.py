@@ -17,7 +17,8 @@ from pymoo.core.problem import Problem
 
 from evomnas.algorithms.operators import operators
 from evomnas.core.errors import InputError
-from evomnas.evaluator import AnyEvaluator, open_evaluator
+from evomnas.evaluation.factory import open_evaluator
+from evomnas.evaluation.interface import AnyEvaluator
 from evomnas.problem.definition import AnyDefinition
 from evomnas.problem.loading import load_definition
 from evomnas.problem.search_space import Genomes, Space

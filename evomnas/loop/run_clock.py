@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from evomnas.evaluator import AnyEvaluator
+from evomnas.evaluation.interface import AnyEvaluator
 from evomnas.results.run import SECONDS, Run
 
 

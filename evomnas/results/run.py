@@ -21,7 +21,7 @@ import numpy as np
 from evomnas.core.errors import InputError
 from evomnas.core.files import _is_partial, check_place, write_atomically
 from evomnas.core.machine import describe_environment
-from evomnas.evaluator import AnyEvaluator
+from evomnas.evaluation.interface import AnyEvaluator
 from evomnas.problem.architecture import Architecture
 from evomnas.problem.definition import AnyDefinition, ProblemDefinition, TableDefinition
 from evomnas.problem.loading import validate_definition

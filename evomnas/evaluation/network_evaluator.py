@@ -1,152 +1,38 @@
 """Architectures in, evaluations out: look up, prepare, measure alone, train, and keep each result at once.
 
-`evomnas.lookup` does it for tabular problems, where all is looked up.
+`evomnas.evaluation.table_evaluator` does it for tabular problems, where all is looked up.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from operator import attrgetter
-from typing import Any, Protocol, cast
+from typing import Any, cast
 
 import numpy as np
 
 from evomnas.core.errors import InputError
-from evomnas.data.datasets import Dataset, load_dataset
-from evomnas.evaluation.executors.base import CandidateLimits, Executor, Workers
-from evomnas.evaluation.executors.factory import make_executor
+from evomnas.data.datasets import Dataset
+from evomnas.evaluation.executors.base import CandidateLimits, Executor
+from evomnas.evaluation.interface import OnPhase
+from evomnas.evaluation.stopwatch import Spent
 from evomnas.latency.layers.stages import Parts
 from evomnas.latency.layers.table import LayerTable
 from evomnas.latency.meter import Meter
 from evomnas.latency.runtimes.base import Prepared
 from evomnas.latency.setting import problem_setting
-from evomnas.lookup import TableEvaluator
 from evomnas.problem.architecture import Architecture
 from evomnas.problem.counting import count, smallest
-from evomnas.problem.definition import AnyDefinition, ProblemDefinition, TableDefinition
+from evomnas.problem.definition import ProblemDefinition
 from evomnas.results.archive import Archive
 from evomnas.results.constraints import Limits
 from evomnas.results.evaluation import AnyEvaluation, Cost, Cut, Evaluation, Failure, Measurement, Training
-from evomnas.spent import Spent
 from evomnas.training.early_stop import Bar, BarFor, no_bar
 
 PREPARING_S = 0.4  # to build, export and check a network, which the archive does not keep: 0.2 to 0.5 s
 NEIGHBOURS = 18  # networks that are measured before a latency limit counts as out of reach
-
-
-class OnPhase(Protocol):
-    """Called with `preparing`, `waiting`, `measuring` or `training` whenever something may have changed."""
-
-    def __call__(self, phase: str, /) -> None:
-        """What is being done."""
-
-
-class AnyEvaluator(Protocol):
-    """What a search needs of an `Evaluator` or a `TableEvaluator`."""
-
-    archive: Archive
-    candidates: CandidateLimits
-    run: str | None
-    on_progress: OnPhase
-    spent: Spent
-
-    @property
-    def definition(self) -> AnyDefinition:
-        """The problem."""
-        ...
-
-    @property
-    def proxy_key(self) -> str:
-        """The archive's context of its trainings."""
-        ...
-
-    @property
-    def device_key(self) -> str:
-        """The archive's context of its measurements."""
-        ...
-
-    def known(self, architecture: Any) -> AnyEvaluation:
-        """What the archive has of an architecture."""
-        ...
-
-    def evaluate(self, architectures: Sequence[Any], bar_for: BarFor = no_bar) -> list[AnyEvaluation]:
-        """Evaluate what is not known yet; returns one evaluation per architecture, in their order."""
-        ...
-
-    def measure(self, architectures: Sequence[Any]) -> None:
-        """Take the first half of evaluations, where it is not known yet: all that needs no training."""
-        ...
-
-    def train(self, architectures: Iterable[Any | None], bar_for: BarFor = no_bar) -> Iterator[Any]:
-        """Take the second half; yields each architecture when its evaluation has ended.
-
-        They are drawn one by one, when there is room for another; None stands for none before the next has ended. Where
-        `bar_for` has a bar for one by then, its training is cut off if it misses that, which counts for `run` alone.
-        """
-        ...
-
-    def price(self, evaluations: Sequence[Any]) -> float:
-        """What knowing a network's cost takes, relative to a whole evaluation, as these evaluations say.
-
-        0 where it is free, infinite where it cannot be known or nothing was evaluated yet.
-        """
-        ...
-
-    def costs(self, architectures: Sequence[Any]) -> list[float]:
-        """Second losses without the first ones; infinite where a network fails or is beyond a limit."""
-        ...
-
-    def reference_cost(self) -> float:
-        """The reference network's second objective: its calibrated latency in milliseconds, or a table's cost."""
-        ...
-
-    def check_limits(self) -> None:
-        """Raise InputError where no network can meet the problem's limits."""
-        ...
-
-    def describe(self) -> dict[str, Any]:
-        """What stands in run.json about the data, and a table's true front where it is known."""
-        ...
-
-    def close(self) -> None:
-        """Leave the device."""
-        ...
-
-
-@contextmanager
-def open_evaluator(
-    definition: AnyDefinition,
-    archive: Archive,
-    workers: Workers = 0,
-    device: str = "auto",
-    candidates: CandidateLimits = CandidateLimits(),
-    asynchronous: bool = False,
-) -> Iterator[AnyEvaluator]:
-    """An evaluator that is ready; its processes end with the block.
-
-    Where it works `asynchronous`ly, networks are prepared in a process of their own while all workers train.
-    """
-    with ExitStack() as stack:
-        evaluator: AnyEvaluator
-        if isinstance(definition, TableDefinition):
-            evaluator = TableEvaluator(definition, archive)
-        else:
-            # first: workers import while the images are read
-            executor = make_executor(definition, workers, device, candidates)
-            stack.callback(executor.close)
-            dataset = load_dataset(definition.data)
-            executor.load(dataset)
-            preparer = executor
-            if asynchronous and workers:
-                preparer = make_executor(definition, 1, "cpu", candidates)
-                stack.callback(preparer.close)
-                preparer.load(dataset)
-            evaluator = Evaluator(definition, dataset, archive, executor, preparer, candidates)
-        stack.callback(evaluator.close)
-        yield evaluator
 
 
 @dataclass

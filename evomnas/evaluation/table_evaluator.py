@@ -10,20 +10,20 @@ from typing import Any
 
 from evomnas.core.errors import InputError
 from evomnas.evaluation.executors.base import CandidateLimits
+from evomnas.evaluation.stopwatch import Spent
 from evomnas.problem.definition import Objective, TableDefinition
 from evomnas.problem.pareto import hypervolume, non_dominated
 from evomnas.problem.tabular_space import TabularArchitecture
 from evomnas.results.archive import Archive
 from evomnas.results.constraints import Limits
 from evomnas.results.evaluation import AnyEvaluation, Failure, TabularEvaluation
-from evomnas.spent import Spent
 from evomnas.training.early_stop import BarFor, no_bar
 
 KNOWN_UNTRAINED = ("latency_ms", "params", "macs")  # quantities of a table that take no training to know
 
 
 class TableEvaluator:
-    """Looks architectures up in a problem's table; attributes as of `evomnas.evaluator.Evaluator`."""
+    """Looks architectures up in a problem's table; attributes as of `evomnas.evaluation.network_evaluator.Evaluator`."""
 
     def __init__(self, definition: TableDefinition, archive: Archive) -> None:
         self.definition, self.archive, self.table = definition, archive, definition.read
