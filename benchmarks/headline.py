@@ -33,8 +33,8 @@ import numpy as np
 from scipy import stats
 
 from evomnas.data.datasets import load_dataset
-from evomnas.deploy.chosen import Keeper, device_context
-from evomnas.deploy.full import FullTask
+from evomnas.deploy.full_training import FullTask
+from evomnas.deploy.trained_networks import Keeper, device_context
 from evomnas.evaluation.factory import open_evaluator
 from evomnas.latency.meter import Meter
 from evomnas.latency.prepare import prepare_here

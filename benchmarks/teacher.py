@@ -22,8 +22,8 @@ from pathlib import Path
 import numpy as np
 from headline import interval
 
-from evomnas.deploy.chosen import front_networks
-from evomnas.deploy.full import FullTask, Teacher
+from evomnas.deploy.full_training import FullTask, Teacher
+from evomnas.deploy.trained_networks import front_networks
 from evomnas.problem.architecture import Architecture
 from evomnas.problem.definition import ProblemDefinition
 from evomnas.results.run import Run

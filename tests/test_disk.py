@@ -74,7 +74,7 @@ def test_a_run_on_a_read_only_disk_can_be_shown_and_nothing_else(disk, tabular_f
 @pytest.fixture
 def shipped(disk, tiny):
     """A run on the small disk, one of whose networks is trained in full."""
-    from evomnas.deploy.chosen import train_chosen
+    from evomnas.deploy.trained_networks import train_chosen
 
     run = search(tiny, "random", budget=2, seed=1, out=disk / "run")
     networks = [one.evaluation.architecture for one in run.results()]
@@ -111,7 +111,7 @@ def test_a_finished_training_is_shown_before_a_full_disk_refuses_its_report(ship
 
 
 def test_a_checkpoint_that_a_full_disk_refuses_says_so_and_leaves_nothing(disk, tiny):
-    from evomnas.deploy.full import FullTask
+    from evomnas.deploy.full_training import FullTask
 
     fill(disk)
     before = sorted(disk.rglob("*"))

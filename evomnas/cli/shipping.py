@@ -21,8 +21,8 @@ from evomnas.core.errors import InputError
 
 if TYPE_CHECKING:  # imported where they are used, so that --help does not wait for torch
     from evomnas.deploy.baselines import Baseline
-    from evomnas.deploy.chosen import Trained
-    from evomnas.deploy.exporting import Export
+    from evomnas.deploy.export import Export
+    from evomnas.deploy.trained_networks import Trained
     from evomnas.results.evaluation import Score
     from evomnas.results.run import Run
 
@@ -47,7 +47,7 @@ def train(
 ) -> None:
     """Train networks of a run in full, on all training images, and score them on the test images."""
     with _shipping() as (on_progress, say):
-        from evomnas.deploy.chosen import front_networks, knee_network, most_accurate, train_chosen
+        from evomnas.deploy.trained_networks import front_networks, knee_network, most_accurate, train_chosen
 
         opened = _opened(folder, data)
         if [bool(archs), front, knee].count(True) != 1:
@@ -148,7 +148,7 @@ def export(
     if quantize not in (None, "int8"):
         raise InputError(f"--quantize knows int8 alone, not {quantize!r}")
     with _shipping() as (_, say):
-        from evomnas.deploy.exporting import Request, export_network
+        from evomnas.deploy.export import Request, export_network
 
         opened = _opened(folder, data)
         request = Request(tuple(dict.fromkeys(to or ["onnx"])), quantize is not None, prune, factorize, huffman)

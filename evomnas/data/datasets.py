@@ -3,7 +3,7 @@
 A data set is a function that takes a `DataSection` and returns `TrainingImages`: what may be trained on,
 before the validation split. None of them reads the test split, so that nothing in a search can: data sets
 with an official test split leave it on disk, the others keep a fifth of every class aside. What reads the
-same data set's test images is another function, in `evomnas.testsplit`, which no search imports.
+same data set's test images is another function, in `evomnas.deploy.testsplit`, which no search imports.
 
 Images are uint8, shape (n, channels, height, width), brought to `resolution` once, here. Register another
 data set as an entry point of the group `evomnas.datasets`.

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from evomnas.deploy.chosen import Keeper, OnProgress, Trained
-from evomnas.deploy.full import FullTask
+from evomnas.deploy.full_training import FullTask
+from evomnas.deploy.trained_networks import Keeper, OnProgress, Trained
 from evomnas.latency.meter import Meter
 from evomnas.latency.prepare import prepare_here
 from evomnas.latency.runtimes.base import Prepared

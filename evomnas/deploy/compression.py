@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from torch.nn.utils import prune
 
 from evomnas.core.errors import InputError
-from evomnas.deploy.full import FullTask
+from evomnas.deploy.full_training import FullTask
 from evomnas.networks.network import Network
 
 FINE_TUNING = 0.3  # of the full training's epochs,

@@ -8,7 +8,7 @@ import pytest
 @pytest.fixture(scope="session")
 def trained(finished_run):
     """The front's most accurate network after its full training."""
-    from evomnas.deploy.chosen import most_accurate, train_chosen
+    from evomnas.deploy.trained_networks import most_accurate, train_chosen
 
     [one] = train_chosen(finished_run, [most_accurate(finished_run)], device="cpu")
     return one
@@ -17,7 +17,7 @@ def trained(finished_run):
 @pytest.fixture(scope="session")
 def task(finished_run):
     """The images and the recipe of the finished run's problem."""
-    from evomnas.deploy.full import FullTask
+    from evomnas.deploy.full_training import FullTask
 
     return FullTask(finished_run.definition, "cpu")
 
@@ -25,7 +25,7 @@ def task(finished_run):
 @pytest.fixture(scope="session")
 def exports(finished_run, trained):
     """The trained network's ONNX files, all options given, by variant."""
-    from evomnas.deploy.exporting import Request, export_network
+    from evomnas.deploy.export import Request, export_network
 
     request = Request(("onnx",), quantize=True, prune=0.5, factorize=0.9, huffman=True)
     _, _, exported = export_network(finished_run, trained.network, request, device="cpu")

@@ -54,7 +54,7 @@ def test_they_are_trained_measured_and_saved(shelf, finished_run):
 
 
 def _key(run) -> str:
-    from evomnas.deploy.chosen import alias
+    from evomnas.deploy.trained_networks import alias
 
     [key] = run.archive.aliased(alias(run.definition, run.searched))
     return key
@@ -67,14 +67,16 @@ def test_one_that_cannot_take_the_resolution_says_why(shelf):
 
 
 def test_nothing_is_done_twice(shelf, finished_run, monkeypatch):
-    monkeypatch.setattr("evomnas.deploy.full.FullTask.train", lambda *_, **__: pytest.fail("was trained again"))
+    monkeypatch.setattr(
+        "evomnas.deploy.full_training.FullTask.train", lambda *_, **__: pytest.fail("was trained again")
+    )
     monkeypatch.setattr("evomnas.deploy.baselines.prepare_here", lambda *_: pytest.fail("was measured again"))
     again = train_baselines(finished_run.definition, NAMES, finished_run.archive.path, shelf[0], device="cpu")
     assert {one.name: one for one in again} == shelf[1]
 
 
 def test_a_report_gets_them_from_the_archive_without_reading_images(shelf, finished_run, trained, monkeypatch):
-    monkeypatch.setattr("evomnas.deploy.full.load_training_images", lambda *_: pytest.fail("read the images"))
+    monkeypatch.setattr("evomnas.deploy.full_training.load_training_images", lambda *_: pytest.fail("read the images"))
     found = {one.notation: one for one in finished(finished_run)}
     for name in NAMES[:2]:
         mine = found[str(shelf[1][name].network)]

@@ -14,11 +14,11 @@ from typer.testing import CliRunner
 
 from evomnas.cli.shipping import app
 from evomnas.core.errors import InputError
-from evomnas.deploy import full
-from evomnas.deploy.chosen import train_chosen
-from evomnas.deploy.exporting import Request, export_network, read_exports
-from evomnas.deploy.full import FullTask
+from evomnas.deploy import full_training as full
+from evomnas.deploy.export import Request, export_network, read_exports
+from evomnas.deploy.full_training import FullTask
 from evomnas.deploy.saving import load_network
+from evomnas.deploy.trained_networks import train_chosen
 from evomnas.loop.launch import resume, search
 from evomnas.problem.loading import validate_definition
 from evomnas.results.full_trainings import finished

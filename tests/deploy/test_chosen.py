@@ -8,9 +8,9 @@ from dataclasses import replace
 import pytest
 
 from evomnas.core.errors import InputError
-from evomnas.deploy.chosen import front_networks, knee_network, most_accurate, train_chosen
-from evomnas.deploy.full import FullTask
+from evomnas.deploy.full_training import FullTask
 from evomnas.deploy.saving import load_network
+from evomnas.deploy.trained_networks import front_networks, knee_network, most_accurate, train_chosen
 from evomnas.results.archive import Archive
 from evomnas.results.evaluation import Failure, FullTraining
 from evomnas.results.run import Run

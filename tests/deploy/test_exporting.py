@@ -17,7 +17,7 @@ import torch
 from PIL import Image
 
 from evomnas.core.errors import InputError
-from evomnas.deploy.exporting import EXPORTS, Request, _calibration, export_network, read_exports
+from evomnas.deploy.export import EXPORTS, Request, _calibration, export_network, read_exports
 from evomnas.deploy.saving import load_network
 from evomnas.latency.runtimes import base as runtimes
 

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
-from evomnas.deploy import full
-from evomnas.deploy.full import FullTask, Teacher, _distilled
+from evomnas.deploy import full_training as full
+from evomnas.deploy.full_training import FullTask, Teacher, _distilled
 from evomnas.networks.classifier import Classifier
 from evomnas.networks.torchvision_models import ShelfNetwork
 from evomnas.results.evaluation import Score, TrainingDiverged

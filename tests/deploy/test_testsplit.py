@@ -12,8 +12,8 @@ from PIL import Image
 from evomnas.core import registry
 from evomnas.core.errors import InputError
 from evomnas.data.datasets import load_dataset, load_training_images
+from evomnas.deploy.testsplit import load_test_images
 from evomnas.problem.definition import DataSection
-from evomnas.testsplit import load_test_images
 
 
 def section(**values) -> DataSection:
@@ -57,7 +57,7 @@ def test_a_search_s_images_are_what_full_trainings_train_on():
 
 
 def test_a_search_does_not_import_what_reads_test_images():
-    code = "import sys, evomnas.loop.launch, evomnas.evaluation.executors.worker, evomnas.report; print('evomnas.testsplit' in sys.modules)"
+    code = "import sys, evomnas.loop.launch, evomnas.evaluation.executors.worker, evomnas.report; print('evomnas.deploy.testsplit' in sys.modules)"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout == "False\n"
 

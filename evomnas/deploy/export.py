@@ -20,12 +20,12 @@ from numpy.typing import NDArray
 from evomnas.core.errors import InputError, unknown
 from evomnas.core.files import write_atomically
 from evomnas.core.quiet import silence
-from evomnas.deploy.chosen import check_images, network_folder
 from evomnas.deploy.compression import check_ranks, factorized, huffman_bytes, pruned
 from evomnas.deploy.executorch_format import ExecuTorchFormat
-from evomnas.deploy.full import FullTask
+from evomnas.deploy.full_training import FullTask
 from evomnas.deploy.onnx_format import OnnxFormat
 from evomnas.deploy.saving import FACTS, Facts, load_network, read_facts
+from evomnas.deploy.trained_networks import check_images, network_folder
 from evomnas.latency.meter import Meter
 from evomnas.latency.prepare import prepare_here
 from evomnas.latency.runtimes.base import Floats, Prepared, Runtime, open_runtime

@@ -27,13 +27,13 @@ from evomnas.core.device import choose_device
 from evomnas.core.files import write_atomically
 from evomnas.core.seeding import torch_generator
 from evomnas.data.datasets import LabelledImages, load_training_images, split_for_search
+from evomnas.deploy.testsplit import check_test_split, load_test_images
 from evomnas.networks.classifier import Classifier
 from evomnas.networks.fast_layers import use_fast_layers
 from evomnas.networks.torchvision_models import AnyNetwork, build
 from evomnas.problem.definition import FullSection, ProblemDefinition
 from evomnas.results.archive import context_key
 from evomnas.results.evaluation import Score, TrainingDiverged
-from evomnas.testsplit import check_test_split, load_test_images
 from evomnas.training.schedules import cosine, exponential
 from evomnas.training.trainer import LossFunction, Material, Trainer, cross_entropy, training_mode
 

@@ -14,7 +14,7 @@ from typing import Any
 from evomnas.core.errors import InputError
 from evomnas.core.machine import describe_machine, describe_versions
 from evomnas.deploy.card import model_card
-from evomnas.deploy.full import FullTask, Teacher
+from evomnas.deploy.full_training import FullTask, Teacher
 from evomnas.deploy.saving import FACTS, Facts, load_network, read_facts, said, save_network
 from evomnas.networks.classifier import Classifier
 from evomnas.networks.torchvision_models import AnyNetwork, cost
