@@ -25,7 +25,7 @@ from evomnas.evaluation.factory import open_evaluator
 from evomnas.loop.launch import begin
 from evomnas.problem.counting import count
 from evomnas.problem.loading import load_definition
-from evomnas.report import write_report
+from evomnas.report.run_report import write_report
 from evomnas.results.archive import Archive, Ask, GenerationRecord
 from evomnas.results.evaluation import Cost, Measurement, Training
 from evomnas.results.run import Run

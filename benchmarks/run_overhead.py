@@ -48,10 +48,10 @@ class Stopwatch:
 
 
 def main() -> None:
-    from evomnas import report
     from evomnas.cli import main as command
     from evomnas.core import registry
     from evomnas.loop import generations
+    from evomnas.report import run_report as report
     from evomnas.results import archive
     from evomnas.results import run as runs
 

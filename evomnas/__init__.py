@@ -59,7 +59,7 @@ if TYPE_CHECKING:
     from evomnas.problem.loading import load_definition as load_definition
     from evomnas.problem.published import published as published
     from evomnas.problem.search_space import SearchSpace as SearchSpace
-    from evomnas.report import write_report as write_report
+    from evomnas.report.run_report import write_report as write_report
     from evomnas.results.run import Run as Run
 
 _HOMES = {
@@ -85,7 +85,7 @@ _HOMES = {
     "search": "evomnas.loop.launch",
     "weighted_product": "evomnas.algorithms.goals",
     "write_comparison": "evomnas.comparison_page",
-    "write_report": "evomnas.report",
+    "write_report": "evomnas.report.run_report",
 }
 __all__ = sorted(_HOMES)
 

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, MaxNLocator
 
 from evomnas.comparison import Comparison, Floats, Group, Spread
-from evomnas.figures import MUTED, STYLE
+from evomnas.report.figures import MUTED, STYLE
 
 # Okabe and Ito's colours, but for yellow and black, which one of a light and a dark page would swallow.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")

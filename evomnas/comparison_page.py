@@ -8,8 +8,8 @@ from typing import Any
 from evomnas import comparison_figures as figures
 from evomnas import comparison_text as text
 from evomnas.comparison import SHARES, Comparison
-from evomnas.pages import svg, write_page
 from evomnas.problem.definition import TableDefinition
+from evomnas.report.pages import svg, write_page
 
 NAME = "comparison.html"
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from evomnas.comparison import LIMITS, SHARES, Comparison, Group, Reached
-from evomnas.presentation import cost_said, quality_said, share_said
 from evomnas.problem.definition import AnyDefinition, TableDefinition
+from evomnas.report.words import cost_said, quality_said, share_said
 from evomnas.significance import LEVEL, Pair
 from evomnas.traces import Trace
 

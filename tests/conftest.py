@@ -52,7 +52,7 @@ def tiny_dataset(tiny):
 def finished_run(tiny, tmp_path_factory):
     """A search of 24 networks of the tiny problem, in this process, with its report."""
     from evomnas.loop.launch import search
-    from evomnas.report import write_report
+    from evomnas.report.run_report import write_report
 
     run = search(tiny, "nsga2", budget=24, seed=3, out=tmp_path_factory.mktemp("finished") / "run", workers=0)
     write_report(run)
@@ -69,7 +69,7 @@ def shown_run(tiny, tmp_path_factory):
     from evomnas.evaluation.factory import open_evaluator
     from evomnas.loop.launch import begin
     from evomnas.problem.counting import count
-    from evomnas.report import write_report
+    from evomnas.report.run_report import write_report
     from evomnas.results.archive import Archive, Ask, GenerationRecord
     from evomnas.results.evaluation import Cost, Failure, Measurement, Training
     from evomnas.results.timing import Calibration

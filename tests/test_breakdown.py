@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from evomnas.breakdown import MIN_NETWORKS, break_down, part_features
 from evomnas.problem.counting import count_parts
 from evomnas.problem.published import published
+from evomnas.report.latency_breakdown import MIN_NETWORKS, break_down, part_features
 
 SHAPE = {"classes": 10, "channels": 1, "resolution": 8}
 TRUE = np.array([3e-6, 9e-6, 1e-7, 0.01, 0.02])  # ms per dense MAC, depthwise MAC, weight, layer, SE

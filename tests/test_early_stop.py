@@ -24,12 +24,12 @@ from evomnas.comparison import compare
 from evomnas.evaluation.executors.factory import make_executor
 from evomnas.evaluation.factory import open_evaluator
 from evomnas.loop.launch import resume, search
-from evomnas.presentation import cut_line
 from evomnas.problem.counting import count
 from evomnas.problem.loading import validate_definition
 from evomnas.problem.pareto import Front
-from evomnas.report import write_report
-from evomnas.reproduce import run_command
+from evomnas.report.reproduce import run_command
+from evomnas.report.run_report import write_report
+from evomnas.report.words import cut_line
 from evomnas.results.archive import Archive
 from evomnas.results.evaluation import Cost, Cut, Evaluation, Failure, Measurement, Training, told
 from evomnas.results.run import Manner, Run

@@ -7,8 +7,8 @@ import pytest
 
 from evomnas.core.errors import InputError
 from evomnas.loop.estimate import NETWORKS, _search_seconds, estimate
-from evomnas.presentation import estimate_lines
 from evomnas.problem.loading import load_definition
+from evomnas.report.words import estimate_lines
 
 
 def test_equal_trainings_take_as_many_rounds_as_workers_need_for_a_batch():

@@ -9,8 +9,8 @@ from dataclasses import replace
 
 import pytest
 
-from evomnas.facts import counting_says, noise, plain
-from evomnas.references import references
+from evomnas.report.references import references
+from evomnas.report.run_words import counting_says, noise, plain
 from evomnas.results.run import Run
 
 

@@ -7,9 +7,9 @@ import re
 import pytest
 
 from evomnas.core.errors import InputError
-from evomnas.figures import architecture_figure, to_svg
 from evomnas.problem.architecture import Architecture
 from evomnas.problem.published import published
+from evomnas.report.figures import architecture_figure, to_svg
 
 
 def words(architecture: Architecture, **shape: int) -> list[str]:

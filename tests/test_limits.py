@@ -15,13 +15,13 @@ from evomnas.core import registry
 from evomnas.core.errors import InputError
 from evomnas.loop.launch import resume, search
 from evomnas.networks.layer_costs import count_cost
-from evomnas.presentation import goal_lines
 from evomnas.problem.architecture import Architecture
 from evomnas.problem.counting import count, smallest
 from evomnas.problem.definition import ConstraintsSection
 from evomnas.problem.loading import load_definition
 from evomnas.problem.published import published
 from evomnas.problem.search_space import SearchSpace
+from evomnas.report.words import goal_lines
 from evomnas.results.constraints import Limits
 from evomnas.results.evaluation import Cost, Evaluation, Measurement, Training
 from evomnas.training.proxy_task import ProxyTask

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from evomnas.loop.launch import search
-from evomnas.preferences import preferences
+from evomnas.report.gene_preferences import preferences
 
 
 def test_shares_are_those_of_a_count(shown_run):

@@ -17,13 +17,13 @@ from typer.testing import CliRunner
 from evomnas.cli.results import app
 from evomnas.core.errors import InputError
 from evomnas.evaluation.executors.base import Cluster
-from evomnas.history import Generation, History, history
 from evomnas.loop.launch import search
-from evomnas.preferences import preferences
-from evomnas.presentation import duration, headline
 from evomnas.problem.loading import load_definition, validate_definition
-from evomnas.report import LiveReport, write_report
-from evomnas.reproduce import problem_file, run_command
+from evomnas.report.gene_preferences import preferences
+from evomnas.report.history import Generation, History, history
+from evomnas.report.reproduce import problem_file, run_command
+from evomnas.report.run_report import LiveReport, write_report
+from evomnas.report.words import duration, headline
 from evomnas.results.run import Run
 
 PLOTLY = re.compile(r"<script>\s*/\*\*\s*\* plotly.js.*?</script>", re.DOTALL)
@@ -199,9 +199,9 @@ def test_a_search_tells_after_its_generations(tabular_file, tmp_path, monkeypatc
 
 
 def test_a_search_keeps_its_report_up_to_date(tabular_file, tmp_path, monkeypatch):
-    from evomnas import report
     from evomnas.loop import generations
     from evomnas.loop import launch as loop
+    from evomnas.report import run_report as report
 
     monkeypatch.setattr(generations, "WRITE_EVERY_S", 0.0)
     monkeypatch.setattr(report, "FIRST_S", 0.0)

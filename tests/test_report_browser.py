@@ -7,7 +7,7 @@ import re
 import pytest
 from accessibility import serious
 
-from evomnas.report import write_report
+from evomnas.report.run_report import write_report
 from evomnas.results.run import Run
 
 

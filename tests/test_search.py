@@ -13,7 +13,7 @@ from evomnas.core.errors import InputError
 from evomnas.evaluation.executors.base import CandidateLimits
 from evomnas.evaluation.executors.factory import make_executor
 from evomnas.loop.launch import EverythingFailed, resume, search
-from evomnas.presentation import headline, reuse_line
+from evomnas.report.words import headline, reuse_line
 from evomnas.results.archive import Archive
 from evomnas.results.evaluation import Training
 from evomnas.results.run import Run

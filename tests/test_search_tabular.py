@@ -12,10 +12,10 @@ from evomnas.core import registry
 from evomnas.core.errors import InputError
 from evomnas.evaluation.table_evaluator import TableEvaluator
 from evomnas.loop.launch import resume, search
-from evomnas.presentation import goal_lines, headline
 from evomnas.problem.loading import load_definition
 from evomnas.problem.tabular_space import TabularArchitecture
-from evomnas.report import write_report
+from evomnas.report.run_report import write_report
+from evomnas.report.words import goal_lines, headline
 from evomnas.results.archive import Archive
 from evomnas.results.run import Run
 

@@ -6,10 +6,10 @@ import pytest
 
 from evomnas.core import registry
 from evomnas.core.errors import InputError
-from evomnas.facts import search_settings
 from evomnas.loop.launch import resume, search
 from evomnas.loop.steady_state import is_steady
-from evomnas.reproduce import run_command
+from evomnas.report.reproduce import run_command
+from evomnas.report.run_words import search_settings
 from evomnas.results.evaluation import told
 from evomnas.results.run import Run
 from evomnas.traces import labels, trace

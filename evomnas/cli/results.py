@@ -66,7 +66,7 @@ def show(
 
 
 def _show_failures(opened: Run, output: Format) -> None:
-    from evomnas.presentation import failures
+    from evomnas.report.words import failures
 
     rows = failures(opened.results())
     if output is Format.JSON:
@@ -109,12 +109,12 @@ def report(
         raise InputError("--format is that of the figures: add --figures DIR")
     opened = Run.open(folder)
     if figures is not None:
-        from evomnas.run_figures import write_figures
+        from evomnas.report.run_figures import write_figures
 
         for path in write_figures(opened, figures, extension or FigureFormat.PDF):
             typer.echo(path)
         return
-    from evomnas.report import write_report
+    from evomnas.report.run_report import write_report
 
     typer.echo(write_report(opened, templates=templates))
 
@@ -205,7 +205,7 @@ def describe(
     layers = layer_costs(architecture, **shape)
     total = total_cost(layers)
     if figure is not None:
-        from evomnas.figures import architecture_figure, save
+        from evomnas.report.figures import architecture_figure, save
 
         save(architecture_figure(architecture, **shape), figure)
     if output is PlainFormat.JSON:

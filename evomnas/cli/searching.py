@@ -176,8 +176,8 @@ def estimate(
         from evomnas.evaluation.executors.factory import default_workers
         from evomnas.loop.estimate import estimate as estimated
         from evomnas.loop.launch import check_budget
-        from evomnas.presentation import estimate_lines
         from evomnas.problem.loading import load_definition
+        from evomnas.report.words import estimate_lines
 
         check_budget(budget)
         definition = load_definition(problem, settings or [])
@@ -195,7 +195,7 @@ def _live_report() -> Callable[[Run], None]:
     reports: list[Callable[[Run], None]] = []
 
     def on_generation(run: Run) -> None:
-        from evomnas.report import LiveReport
+        from evomnas.report.run_report import LiveReport
 
         if not reports:
             reports.append(LiveReport())
@@ -206,9 +206,9 @@ def _live_report() -> Callable[[Run], None]:
 
 def _finish(finished: Run, where: Workers) -> None:
     """Write the report; say what came out, where it is and what to do next."""
-    from evomnas.presentation import cut_line, duration, goal_lines, headline, reuse_line
     from evomnas.problem.definition import TableDefinition
-    from evomnas.report import write_report
+    from evomnas.report.run_report import write_report
+    from evomnas.report.words import cut_line, duration, goal_lines, headline, reuse_line
 
     results = finished.results()
     report_path = write_report(finished, results)
@@ -272,7 +272,7 @@ def _resumable(folder: Path, where: Workers) -> Iterator[None]:
 
 def _close_report(folder: Path) -> None:
     """Write the report of what there is: a page that is open waits for nothing more."""
-    from evomnas.report import write_report
+    from evomnas.report.run_report import write_report
     from evomnas.results.run import Run
 
     write_report(Run.open(folder))
@@ -311,7 +311,7 @@ def _display() -> Iterator[Callable[[Progress], None]]:
         first = progress.evaluated if first is None or progress.phase == "starting" else first
         facts = _facts(progress, time.monotonic() - started, progress.evaluated - first)
         if progress.phase == "training" and not importing:
-            importing.append(threading.Thread(target=import_module, args=("evomnas.report",), daemon=True))
+            importing.append(threading.Thread(target=import_module, args=("evomnas.report.run_report",), daemon=True))
             importing[0].start()  # matplotlib takes a second, and this process has nothing to do now
         if console.is_terminal:
             _show(_live, task, progress, facts)

@@ -64,7 +64,7 @@ def train(
     else:
         _print_trained(opened, trained, data)
     with working() as say:
-        from evomnas.report import write_report
+        from evomnas.report.run_report import write_report
 
         say("writing the report")
         write_report(opened)

@@ -24,7 +24,7 @@ class PlainFormat(StrEnum):
 
 def print_results(run: Run, results: Sequence[Result]) -> None:
     """Evaluated networks of a run."""
-    from evomnas.presentation import result_table
+    from evomnas.report.words import result_table
 
     if not results:
         typer.echo("No network has been evaluated successfully yet.")

@@ -23,7 +23,7 @@ from evomnas.networks.torchvision_models import (
     reason_against,
 )
 from evomnas.problem.published import NETWORKS
-from evomnas.report import write_report
+from evomnas.report.run_report import write_report
 from evomnas.results.evaluation import FullTraining, Measurement
 from evomnas.results.full_trainings import finished
 

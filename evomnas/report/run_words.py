@@ -8,8 +8,8 @@ from typing import Any
 
 from scipy.stats import kendalltau
 
-from evomnas.history import History
-from evomnas.presentation import duration, quality_said
+from evomnas.report.history import History
+from evomnas.report.words import duration, quality_said
 from evomnas.results.evaluation import Cut, Evaluation, Measurement
 from evomnas.results.full_trainings import finished
 from evomnas.results.run import Result, Run

@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from evomnas.breakdown import Breakdown, break_down
-from evomnas.figures import OP_COLOURS, SE_COLOUR, Box, boxes
 from evomnas.problem.architecture import Architecture
 from evomnas.problem.counting import count_parts
 from evomnas.problem.pareto import knees
-from evomnas.references import references
-from evomnas.reproduce import network_commands
+from evomnas.report.figures import OP_COLOURS, SE_COLOUR, Box, boxes
+from evomnas.report.latency_breakdown import Breakdown, break_down
+from evomnas.report.references import references
+from evomnas.report.reproduce import network_commands
 from evomnas.results.evaluation import Evaluation, Measurement
 from evomnas.results.run import Result, Run
 

@@ -10,16 +10,16 @@ from typing import Any
 
 from markupsafe import Markup
 
-from evomnas import facts
-from evomnas.history import history
-from evomnas.pages import svg, write_page
-from evomnas.preferences import Preferences, preferences
-from evomnas.presentation import cut_line, failures, goal_lines, headline, result_table, reuse_line
 from evomnas.problem.architecture import Architecture
-from evomnas.report_data import page_data
-from evomnas.reproduce import problem_file, run_command
+from evomnas.report import run_words as facts
+from evomnas.report.gene_preferences import Preferences, preferences
+from evomnas.report.history import history
+from evomnas.report.page_data import page_data
+from evomnas.report.pages import svg, write_page
+from evomnas.report.reproduce import problem_file, run_command
+from evomnas.report.run_figures import hypervolume_figure, hypervolume_over_time_figure, metric_figure, pareto_figure
+from evomnas.report.words import cut_line, failures, goal_lines, headline, result_table, reuse_line
 from evomnas.results.run import Result, Run
-from evomnas.run_figures import hypervolume_figure, hypervolume_over_time_figure, metric_figure, pareto_figure
 
 NAME = "report.html"
 SHARE = 0.005  # of a search's time that reports on the way may take

@@ -15,11 +15,11 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from evomnas.figures import ACCENT, GRID, INK, MUTED, STYLE, architecture_figure, save
-from evomnas.history import History, history
-from evomnas.preferences import Preferences, preferences
 from evomnas.problem.architecture import Architecture
 from evomnas.problem.definition import ProblemDefinition
+from evomnas.report.figures import ACCENT, GRID, INK, MUTED, STYLE, architecture_figure, save
+from evomnas.report.gene_preferences import Preferences, preferences
+from evomnas.report.history import History, history
 from evomnas.results.run import Result, Run
 
 MANY = 2000  # points, from which on they are drawn as pixels and generations are not marked
