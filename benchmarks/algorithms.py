@@ -20,9 +20,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 import evomnas
-from evomnas import comparison_text as text
 from evomnas.algorithms.goals import EXPONENTS, weighted_product
 from evomnas.cli.tables import print_columns
+from evomnas.report.comparison import words as text
 from evomnas.results.run import Run
 
 SAMPLES = 50

@@ -30,8 +30,8 @@ from pathlib import Path
 
 import numpy as np
 
-from evomnas.benchmarking import benchmark
 from evomnas.problem.pareto import Front, hypervolume, non_dominated
+from evomnas.report.comparison.benchmark import benchmark
 from evomnas.results.evaluation import Evaluation
 from evomnas.results.run import Run
 from evomnas.training.early_stop import EarlyStop

@@ -25,11 +25,11 @@ import numpy as np
 
 from evomnas import benchmark, compare, write_comparison
 from evomnas.algorithms.base import AskAndTell, Losses
-from evomnas.benchmarking import Standing
-from evomnas.comparison import Group
-from evomnas.comparison_text import verdict
 from evomnas.evaluation.executors.factory import default_workers
 from evomnas.problem.search_space import Genomes, Space
+from evomnas.report.comparison.benchmark import Standing
+from evomnas.report.comparison.comparison import Group
+from evomnas.report.comparison.words import verdict
 
 OURS = ("nsga2-surrogate", "nsga2")
 PEER = "optuna-nsga2"

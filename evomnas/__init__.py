@@ -39,10 +39,6 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from evomnas.algorithms.goals import weighted_product as weighted_product
-    from evomnas.benchmarking import benchmark as benchmark
-    from evomnas.comparison import Comparison as Comparison
-    from evomnas.comparison import compare as compare
-    from evomnas.comparison_page import write_comparison as write_comparison
     from evomnas.core.errors import InputError as InputError
     from evomnas.deploy.saving import load_network as load_network
     from evomnas.latency.meter import measure_latency as measure_latency
@@ -59,21 +55,25 @@ if TYPE_CHECKING:
     from evomnas.problem.loading import load_definition as load_definition
     from evomnas.problem.published import published as published
     from evomnas.problem.search_space import SearchSpace as SearchSpace
+    from evomnas.report.comparison.benchmark import benchmark as benchmark
+    from evomnas.report.comparison.comparison import Comparison as Comparison
+    from evomnas.report.comparison.comparison import compare as compare
+    from evomnas.report.comparison.page import write_comparison as write_comparison
     from evomnas.report.run_report import write_report as write_report
     from evomnas.results.run import Run as Run
 
 _HOMES = {
     "Architecture": "evomnas.problem.architecture",
     "Block": "evomnas.problem.architecture",
-    "Comparison": "evomnas.comparison",
+    "Comparison": "evomnas.report.comparison.comparison",
     "InputError": "evomnas.core.errors",
     "ProblemDefinition": "evomnas.problem.definition",
     "Run": "evomnas.results.run",
     "SearchProblem": "evomnas.loop.pymoo_problem",
     "SearchSpace": "evomnas.problem.search_space",
-    "benchmark": "evomnas.benchmarking",
+    "benchmark": "evomnas.report.comparison.benchmark",
     "build_network": "evomnas.networks.network",
-    "compare": "evomnas.comparison",
+    "compare": "evomnas.report.comparison.comparison",
     "count_cost": "evomnas.networks.layer_costs",
     "import_weights": "evomnas.networks.published_weights",
     "load_definition": "evomnas.problem.loading",
@@ -84,7 +84,7 @@ _HOMES = {
     "resume": "evomnas.loop.launch",
     "search": "evomnas.loop.launch",
     "weighted_product": "evomnas.algorithms.goals",
-    "write_comparison": "evomnas.comparison_page",
+    "write_comparison": "evomnas.report.comparison.page",
     "write_report": "evomnas.report.run_report",
 }
 __all__ = sorted(_HOMES)

@@ -140,7 +140,7 @@ def tabular_file(tmp_path) -> Path:
 @pytest.fixture(scope="session")
 def benchmarked(tmp_path_factory) -> Path:
     """The folder of a finished benchmark of the tabular problem: nsga2 and random, 5 seeds, 40 evaluations."""
-    from evomnas.benchmarking import benchmark
+    from evomnas.report.comparison.benchmark import benchmark
 
     folder = tmp_path_factory.mktemp("benchmarked")
     benchmark(_write_tabular(folder), ["nsga2", "random"], seeds=5, budget=40, out=folder / "bench")

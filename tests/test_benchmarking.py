@@ -9,13 +9,13 @@ import sqlite3
 import pytest
 from accessibility import serious
 
-from evomnas.benchmarking import ALGORITHMS, benchmark
-from evomnas.comparison_page import write_comparison
 from evomnas.core.defaults import SEEDS
 from evomnas.core.errors import EverythingFailed, InputError
+from evomnas.report.comparison.benchmark import ALGORITHMS, benchmark
+from evomnas.report.comparison.page import write_comparison
+from evomnas.report.comparison.significance import seeds_needed
 from evomnas.results.archive import Archive
 from evomnas.results.run import Run
-from evomnas.significance import seeds_needed
 from evomnas.training.proxy_task import ProxyTask
 
 TWO = ["nsga2", "random"]

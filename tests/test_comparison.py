@@ -11,14 +11,14 @@ import statistics
 import numpy as np
 import pytest
 
-from evomnas.comparison import LIMITS, SHARES, Comparison, Reached, compare
-from evomnas.comparison_text import notes, significance_note, summary_table, verdict
 from evomnas.core.errors import InputError
 from evomnas.loop.launch import search
 from evomnas.problem.loading import load_definition
+from evomnas.report.comparison.comparison import LIMITS, SHARES, Comparison, Reached, compare
+from evomnas.report.comparison.significance import Pair, compare_pairs
+from evomnas.report.comparison.words import notes, significance_note, summary_table, verdict
 from evomnas.results.archive import Archive
 from evomnas.results.run import Run
-from evomnas.significance import Pair, compare_pairs
 
 
 @pytest.fixture(scope="module")

@@ -20,13 +20,13 @@ from scipy import stats
 from tiny_problem import TINY
 
 from evomnas.algorithms.base import make_algorithm
-from evomnas.comparison import compare
 from evomnas.evaluation.executors.factory import make_executor
 from evomnas.evaluation.factory import open_evaluator
 from evomnas.loop.launch import resume, search
 from evomnas.problem.counting import count
 from evomnas.problem.loading import validate_definition
 from evomnas.problem.pareto import Front
+from evomnas.report.comparison.comparison import compare
 from evomnas.report.reproduce import run_command
 from evomnas.report.run_report import write_report
 from evomnas.report.words import cut_line

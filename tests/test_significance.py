@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evomnas.significance import a12, compare_pairs, holm, least_p, seeds_needed
+from evomnas.report.comparison.significance import a12, compare_pairs, holm, least_p, seeds_needed
 
 
 def wins(first, second) -> float:

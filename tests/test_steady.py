@@ -8,11 +8,11 @@ from evomnas.core import registry
 from evomnas.core.errors import InputError
 from evomnas.loop.launch import resume, search
 from evomnas.loop.steady_state import is_steady
+from evomnas.report.comparison.traces import labels, trace
 from evomnas.report.reproduce import run_command
 from evomnas.report.run_words import search_settings
 from evomnas.results.evaluation import told
 from evomnas.results.run import Run
-from evomnas.traces import labels, trace
 from evomnas.training.proxy_task import ProxyTask
 
 ABLE = [name for name in sorted(registry.available("algorithms")) if is_steady(name)]

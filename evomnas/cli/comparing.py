@@ -37,8 +37,8 @@ from evomnas.core import defaults
 from evomnas.core.errors import InputError
 
 if TYPE_CHECKING:  # imported where they are used, so that --help does not wait for torch
-    from evomnas.benchmarking import Standing
-    from evomnas.comparison import Comparison
+    from evomnas.report.comparison.benchmark import Standing
+    from evomnas.report.comparison.comparison import Comparison
 
 FormatOption = Annotated[PlainFormat, typer.Option("--format", help="How to print.")]
 
@@ -55,8 +55,8 @@ def compare(
 ) -> None:
     """Put runs side by side: hypervolume, fronts, attainment, and whether chance would do as much."""
     page = _page(folders[0], out)
-    from evomnas.comparison import compare as compare_runs
-    from evomnas.comparison_page import write_comparison
+    from evomnas.report.comparison.comparison import compare as compare_runs
+    from evomnas.report.comparison.page import write_comparison
 
     comparison = compare_runs(folders)
     write_comparison(comparison, page)
@@ -104,11 +104,11 @@ def benchmark(
     """Run algorithms with several seeds under one budget, and compare them; again: go on where it stopped."""
     options = algorithm_options(target, reward, alpha, beta, population, tournament, batch)
     with _repeatable(), _display() as on_progress:
-        from evomnas.benchmarking import ALGORITHMS, default_folder
-        from evomnas.benchmarking import benchmark as run_benchmark
-        from evomnas.comparison_page import NAME
         from evomnas.evaluation.executors.factory import default_workers
         from evomnas.problem.loading import load_definition
+        from evomnas.report.comparison.benchmark import ALGORITHMS, default_folder
+        from evomnas.report.comparison.benchmark import benchmark as run_benchmark
+        from evomnas.report.comparison.page import NAME
 
         definition = load_definition(problem, settings or [])
         folder = out or default_folder(definition)
@@ -131,7 +131,7 @@ def _page(first: Path, out: Path | None) -> Path:
 
 
 def _print(comparison: Comparison, page: Path, output: PlainFormat) -> None:
-    from evomnas import comparison_text as text
+    from evomnas.report.comparison import words as text
 
     if output is PlainFormat.JSON:
         typer.echo(json.dumps(comparison.to_dict(), indent=2))

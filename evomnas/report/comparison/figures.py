@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, MaxNLocator
 
-from evomnas.comparison import Comparison, Floats, Group, Spread
+from evomnas.report.comparison.comparison import Comparison, Floats, Group, Spread
 from evomnas.report.figures import MUTED, STYLE
 
 # Okabe and Ito's colours, but for yellow and black, which one of a light and a dark page would swallow.

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from evomnas.comparison import LIMITS, SHARES, Comparison, Group, Reached
 from evomnas.problem.definition import AnyDefinition, TableDefinition
+from evomnas.report.comparison.comparison import LIMITS, SHARES, Comparison, Group, Reached
+from evomnas.report.comparison.significance import LEVEL, Pair
+from evomnas.report.comparison.traces import Trace
 from evomnas.report.words import cost_said, quality_said, share_said
-from evomnas.significance import LEVEL, Pair
-from evomnas.traces import Trace
 
 Table = tuple[tuple[str, ...], list[tuple[str, ...]]]
 NAMED = 3  # runs that a note names

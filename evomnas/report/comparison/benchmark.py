@@ -16,8 +16,6 @@ from pathlib import Path
 from typing import Any
 
 from evomnas.algorithms.base import option_names
-from evomnas.comparison import Comparison, compare
-from evomnas.comparison_page import NAME, write_comparison
 from evomnas.core import defaults, registry
 from evomnas.core.errors import EverythingFailed, InputError
 from evomnas.core.files import write_atomically
@@ -36,9 +34,11 @@ from evomnas.loop.launch import (
 )
 from evomnas.problem.definition import AnyDefinition
 from evomnas.problem.loading import load_definition
+from evomnas.report.comparison.comparison import Comparison, compare
+from evomnas.report.comparison.page import NAME, write_comparison
+from evomnas.report.comparison.traces import differences, facts
 from evomnas.results.archive import Archive
 from evomnas.results.run import MANIFEST, Run
-from evomnas.traces import differences, facts
 
 ALGORITHMS = ("nsga2-surrogate", "nsga2", "rl-weighted", "evo-weighted", "random")
 MOST_SEEDS = 1000

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from evomnas import comparison_figures as figures
-from evomnas import comparison_text as text
-from evomnas.comparison import SHARES, Comparison
 from evomnas.problem.definition import TableDefinition
+from evomnas.report.comparison import figures
+from evomnas.report.comparison import words as text
+from evomnas.report.comparison.comparison import SHARES, Comparison
 from evomnas.report.pages import svg, write_page
 
 NAME = "comparison.html"

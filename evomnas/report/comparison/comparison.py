@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 
 from evomnas.problem.definition import AnyDefinition
 from evomnas.problem.pareto import attainment, hypervolume, hypervolume_curve, non_dominated
+from evomnas.report.comparison.significance import Pair, compare_pairs, seeds_needed
+from evomnas.report.comparison.traces import Trace, check_comparable, labels, trace
 from evomnas.results.run import Run
-from evomnas.significance import Pair, compare_pairs, seeds_needed
-from evomnas.traces import Trace, check_comparable, labels, trace
 
 Floats = NDArray[np.float64]
 
