@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 import evomnas
 from evomnas.algorithms.goals import EXPONENTS, weighted_product
-from evomnas.cli.tables import print_columns
+from evomnas.cli.output import print_columns
 from evomnas.report.comparison import words as text
 from evomnas.results.run import Run
 

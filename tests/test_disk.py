@@ -13,7 +13,7 @@ import sys
 import pytest
 from typer.testing import CliRunner
 
-from evomnas.cli.shipping import app
+from evomnas.cli.deploy import app
 from evomnas.loop.launch import search
 
 COMMAND = [sys.executable, "-c", "from evomnas.cli import main; main()"]

@@ -14,7 +14,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from evomnas.cli.results import app
+from evomnas.cli.show import app
 from evomnas.core.errors import InputError
 from evomnas.evaluation.executors.base import Cluster
 from evomnas.loop.launch import search
@@ -217,7 +217,7 @@ def test_a_search_keeps_its_report_up_to_date(tabular_file, tmp_path, monkeypatc
 
 
 def test_an_interrupted_search_leaves_no_page_that_waits(shown_run, tmp_path, capsys):
-    from evomnas.cli.searching import _resumable
+    from evomnas.cli.search import _resumable
 
     shutil.copytree(shown_run.folder.parent, tmp_path / "copy")
     run = Run.open(tmp_path / "copy" / "run")

@@ -191,7 +191,7 @@ def test_a_run_that_asked_for_networks_again_has_a_report(tabular_file, tmp_path
 
 
 def test_a_table_s_networks_cannot_be_built(tabular_file, tmp_path):
-    from evomnas.cli.results import find_architecture
+    from evomnas.cli.show import find_architecture
 
     run = search(tabular_file, "nsga2", budget=1, out=tmp_path / "run")
     assert isinstance(run.results()[0].evaluation.architecture, TabularArchitecture)

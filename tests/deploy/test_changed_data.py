@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from evomnas.cli.shipping import app
+from evomnas.cli.deploy import app
 from evomnas.core.errors import InputError
 from evomnas.deploy import full_training as full
 from evomnas.deploy.export import Request, export_network, read_exports

@@ -17,7 +17,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from evomnas.cli import searching  # noqa: F401 its commands register themselves
-from evomnas.cli.shipping import app
+from evomnas.cli.deploy import app
 
 COMMAND = [sys.executable, "-c", "from evomnas.cli import main; main()"]
 

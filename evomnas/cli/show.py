@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from evomnas.cli.app import RunArgument, app, reported
-from evomnas.cli.tables import PlainFormat, print_columns, print_results
+from evomnas.cli.output import PlainFormat, print_columns, print_results
 from evomnas.core.errors import InputError, unknown
 
 if TYPE_CHECKING:  # imported where they are used, so that --help does not wait for torch

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from evomnas.cli.app import app, reported
-from evomnas.cli.results import find_architecture
-from evomnas.cli.tables import PlainFormat, print_columns, working
+from evomnas.cli.output import PlainFormat, print_columns, working
+from evomnas.cli.show import find_architecture
 from evomnas.core.errors import InputError
 
 if TYPE_CHECKING:

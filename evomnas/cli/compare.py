@@ -32,7 +32,7 @@ from evomnas.cli.options import (
     algorithm_options,
     candidate_limits,
 )
-from evomnas.cli.tables import LINE_EVERY_S, PlainFormat, print_columns
+from evomnas.cli.output import LINE_EVERY_S, PlainFormat, print_columns
 from evomnas.core import defaults
 from evomnas.core.errors import InputError
 

@@ -43,7 +43,7 @@ from evomnas.cli.options import (
     candidate_limits,
     seconds,
 )
-from evomnas.cli.tables import LINE_EVERY_S, PlainFormat, print_results, working
+from evomnas.cli.output import LINE_EVERY_S, PlainFormat, print_results, working
 from evomnas.core import defaults
 from evomnas.core.errors import InputError
 

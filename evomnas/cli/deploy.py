@@ -15,8 +15,8 @@ import typer
 
 from evomnas.cli.app import RunArgument, app, debugging, interrupted, reported
 from evomnas.cli.options import DataOption, DeviceOption, SettingsOption
-from evomnas.cli.results import find_architecture
-from evomnas.cli.tables import LINE_EVERY_S, PlainFormat, print_columns, working
+from evomnas.cli.output import LINE_EVERY_S, PlainFormat, print_columns, working
+from evomnas.cli.show import find_architecture
 from evomnas.core.errors import InputError
 
 if TYPE_CHECKING:  # imported where they are used, so that --help does not wait for torch
