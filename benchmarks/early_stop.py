@@ -2,8 +2,7 @@
 
 Takes searches whose candidates were all trained to the end (`evomnas run --no-early-stop`, or a benchmark's runs) and
 plays them again from their stored learning curves: generation by generation, by the rule of
-`evomnas.training.early_stop`, from
-what the search itself would have known by then. What would have been cut off saves the rest of its training, and is
+`evomnas.training.early_stop`, from what the search itself would have known by then. What would have been cut off saves the rest of its training, and is
 lost if the whole search has it on its front. Asks stay as they were: what a search would have asked for had it been
 told less is not seen here.
 

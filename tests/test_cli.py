@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from evomnas.cli import comparing, devices, results, searching, shipping  # noqa: F401 they register themselves
+from evomnas.cli import compare, deploy, measure, search, show  # noqa: F401 they register themselves
 from evomnas.cli.app import app
 from evomnas.problem.loading import load_definition
 from evomnas.problem.search_space import GENES

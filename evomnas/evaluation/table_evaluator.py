@@ -23,7 +23,7 @@ KNOWN_UNTRAINED = ("latency_ms", "params", "macs")  # quantities of a table that
 
 
 class TableEvaluator:
-    """Looks architectures up in a problem's table; attributes as of `evomnas.evaluation.network_evaluator.Evaluator`."""
+    """Looks architectures up in a problem's table; see `evomnas.evaluation.interface` for its attributes."""
 
     def __init__(self, definition: TableDefinition, archive: Archive) -> None:
         self.definition, self.archive, self.table = definition, archive, definition.read

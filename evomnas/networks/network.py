@@ -14,8 +14,8 @@ What each choice builds (paper figure 4 and the published code; where both are s
   a skip as well: average pooling over its stride, channels padded with zeros or cut. It adds no weights
   and gives every layer of the block a residual path, which an identity cannot.
 
-Activations are ReLU throughout (published MobileNetV2 weights want ReLU6: `evomnas.networks.published_weights` sees to that).
-Convolutions have no bias. BN epsilon is 1e-3, as in the published code. All convolutions pad by half
+Activations are ReLU throughout (published MobileNetV2 weights want ReLU6: `evomnas.networks.published_weights` sees
+to that). Convolutions have no bias. BN epsilon is 1e-3, as in the published code. All convolutions pad by half
 their kernel, so that a stride of s maps n pixels to ceil(n / s).
 """
 

@@ -1,7 +1,7 @@
 """Parameters and MACs of an architecture in closed form: what must be known before anything is built.
 
-The same figures as `evomnas.networks.layer_costs` counts on built networks with ptflops (tested on any architecture), in microseconds
-and without torch, so that limits can be checked before any work goes into a candidate, and against the whole space
+The same figures as `evomnas.networks.layer_costs` counts on built networks with ptflops (tested on any architecture),
+in microseconds and without torch, so that limits can be checked before any work goes into a candidate, and against the whole space
 before a search.
 """
 

@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from evomnas.cli import searching  # noqa: F401 its commands register themselves
+from evomnas.cli import search  # noqa: F401 its commands register themselves
 from evomnas.cli.deploy import app
 
 COMMAND = [sys.executable, "-c", "from evomnas.cli import main; main()"]

@@ -57,7 +57,8 @@ def test_a_search_s_images_are_what_full_trainings_train_on():
 
 
 def test_a_search_does_not_import_what_reads_test_images():
-    code = "import sys, evomnas.loop.launch, evomnas.evaluation.executors.worker, evomnas.report.run_report; print('evomnas.deploy.testsplit' in sys.modules)"
+    modules = "evomnas.loop.launch, evomnas.evaluation.executors.worker, evomnas.report.run_report"
+    code = f"import sys, {modules}; print('evomnas.deploy.testsplit' in sys.modules)"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout == "False\n"
 
