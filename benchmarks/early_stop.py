@@ -2,9 +2,9 @@
 
 Takes searches whose candidates were all trained to the end (`evomnas run --no-early-stop`, or a benchmark's runs) and
 plays them again from their stored learning curves: generation by generation, by the rule of
-`evomnas.training.early_stop`, from what the search itself would have known by then. What would have been cut off saves the rest of its training, and is
-lost if the whole search has it on its front. Asks stay as they were: what a search would have asked for had it been
-told less is not seen here.
+`evomnas.training.early_stop`, from what the search itself would have known by then. What would have been cut off saves
+the rest of its training, and is lost if the whole search has it on its front. Asks stay as they were: what a search
+would have asked for had it been told less is not seen here.
 
     python benchmarks/early_stop.py [RUN ...] [--at-once 2] [--orders 100]
 

@@ -60,6 +60,15 @@ def finished_run(tiny, tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def trained(finished_run):
+    """The front's most accurate network after its full training."""
+    from evomnas.deploy.trained_networks import most_accurate, train_chosen
+
+    [one] = train_chosen(finished_run, [most_accurate(finished_run)], device="cpu")
+    return one
+
+
+@pytest.fixture(scope="session")
 def shown_run(tiny, tmp_path_factory):
     """A run of 30 networks that is always the same, with its report: its figures are made up, so that nobody waits.
 

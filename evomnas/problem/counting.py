@@ -1,8 +1,8 @@
 """Parameters and MACs of an architecture in closed form: what must be known before anything is built.
 
 The same figures as `evomnas.networks.layer_costs` counts on built networks with ptflops (tested on any architecture),
-in microseconds and without torch, so that limits can be checked before any work goes into a candidate, and against the whole space
-before a search.
+in microseconds and without torch, so that limits can be checked before any work goes into a candidate, and against the
+whole space before a search.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """One conformance suite for all registered algorithms; a new one joins by its entry point.
 
-`tests/test_search.py` plays each through the loop: resumed, with a budget below a population, on a table.
+`tests/loop/test_search.py` plays each through the loop: resumed, with a budget below a population, on a table.
 """
 
 from __future__ import annotations
@@ -15,22 +15,15 @@ import pytest
 from deap import base, creator, tools
 from hypothesis import given
 from hypothesis import strategies as st
+from playing import SPACE, losses_of, make, play
 from pymoo.util.nds.non_dominated_sorting import NonDominatedSorting
 
-from evomnas.algorithms.base import make_algorithm, option_names
 from evomnas.core import registry
 from evomnas.problem.search_space import SearchSpace
-
-SPACE = SearchSpace(filters=(8, 8, 16), layers=(1, 2, 1), strides=(1, 2, 1), stem=8, head=16)
-
 
 REPEATING = {"rl-weighted"}  # the paper's controller samples a network again where it likes it
 INDIFFERENT = {"random", "rl-weighted"}  # the one learns nothing, the other nothing from failures
 ROUNDS = {"nsga2-surrogate": 18}  # in which others need 40 to learn what to avoid
-
-
-def make(name: str, space: SearchSpace, seed: int):
-    return make_algorithm(name, space, seed, {"target_ms": 1.5} if "target_ms" in option_names(name) else {})
 
 
 @pytest.fixture(params=sorted(registry.available("algorithms")))
@@ -41,21 +34,6 @@ def name(request):
 @pytest.fixture
 def algorithm(name):
     return lambda space, seed: make(name, space, seed)
-
-
-def losses_of(genomes: np.ndarray) -> np.ndarray:
-    """Two objectives in conflict, any smooth function of the genes."""
-    shares = genomes / np.maximum(SPACE.gene_sizes - 1, 1)
-    return np.stack([1 - shares.mean(axis=1), 1 + shares[:, ::2].sum(axis=1)], axis=1)
-
-
-def play(searcher, rounds: int, losses=losses_of, violations=lambda genomes: np.zeros(len(genomes))) -> np.ndarray:
-    asked = []
-    for _ in range(rounds):
-        genomes = searcher.ask()
-        searcher.tell(genomes, losses(genomes), violations(genomes))
-        asked.append(genomes)
-    return np.concatenate(asked)
 
 
 def test_genomes_are_valid_and_no_network_is_asked_for_twice(name, algorithm):
@@ -76,11 +54,11 @@ def ties() -> list[dict[str, str]]:
     """What all ask for where an objective is constant and every choice a tie, in two processes of other hash seeds."""
     code = (
         "import sys, hashlib, json; sys.path.insert(0, sys.argv[1]); import numpy as np;"
-        "from test_algorithms import SPACE, make, play;"
+        "from playing import SPACE, make, play;"
         "asked = {name: play(make(name, SPACE, 5), 5, lambda g: np.ones((len(g), 2))) for name in sys.argv[2:]};"
         "print(json.dumps({name: hashlib.sha256(one.tobytes()).hexdigest() for name, one in asked.items()}))"
     )
-    command = [sys.executable, "-c", code, str(Path(__file__).parent), *registry.available("algorithms")]
+    command = [sys.executable, "-c", code, str(Path(__file__).parents[1]), *registry.available("algorithms")]
     done = [
         subprocess.run(command, capture_output=True, text=True, check=True,
                        env={"PYTHONHASHSEED": seed, "PATH": "/usr/bin:/bin"})
@@ -175,7 +153,7 @@ def test_the_global_generators_are_left_alone(algorithm):
 
 def test_a_space_that_is_searched_through_ends_in_an_empty_ask(name, algorithm):
     if name in REPEATING:
-        return  # the loop ends it where nothing new comes: see tests/test_search.py
+        return  # the loop ends it where nothing new comes: see tests/loop/test_search.py
     space = SearchSpace(
         filters=(8,), layers=(1,), strides=(1,), stem=8, head=8, ops=("conv",), filter_multipliers=(1.0,)
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from test_algorithms import SPACE, losses_of, make
+from playing import SPACE, losses_of, make
 
 from evomnas.algorithms.base import SteadyState
 from evomnas.core import registry

@@ -6,15 +6,6 @@ import pytest
 
 
 @pytest.fixture(scope="session")
-def trained(finished_run):
-    """The front's most accurate network after its full training."""
-    from evomnas.deploy.trained_networks import most_accurate, train_chosen
-
-    [one] = train_chosen(finished_run, [most_accurate(finished_run)], device="cpu")
-    return one
-
-
-@pytest.fixture(scope="session")
 def task(finished_run):
     """The images and the recipe of the finished run's problem."""
     from evomnas.deploy.full_training import FullTask

@@ -1,9 +1,9 @@
 """Latencies from a table of layers: each distinct layer is measured once, a network is the calibrated sum.
 
 A layer is measured in surroundings that resemble a network's (`evomnas.latency.layers.surroundings`), less the
-surroundings alone, relative to the middle layer of the reference network. That network itself is no unit for layers: its weights come
-from further away than a single layer's, where other programs on the machine get in the way, so that a layer's ratio to
-it changes by several per cent within half a minute.
+surroundings alone, relative to the middle layer of the reference network. That network itself is no unit for layers:
+its weights come from further away than a single layer's, where other programs on the machine get in the way, so that a
+layer's ratio to it changes by several per cent within half a minute.
 
 The sum of a network's layers is not its latency: weights that are warm in the cache while one layer is timed are
 not so in a network, and what a layer's neighbours do matters. So ratio = a * sum + b * layers + c + corrections for

@@ -85,7 +85,7 @@ def test_every_command_has_help_and_stands_in_the_readme(command):
     from pathlib import Path
 
     assert len(CliRunner().invoke(app, [command, "--help"]).stdout) > 100
-    readme = (Path(__file__).parents[1] / "README.md").read_text()
+    readme = (Path(__file__).parents[2] / "README.md").read_text()
     assert f"evomnas {command}" in readme
 
 

@@ -62,7 +62,7 @@ for change in (lambda: None, keep):
 
 def lines(code: str) -> list[str]:
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=Path(__file__).parent
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=Path(__file__).parents[1]
     )
     return done.stdout.splitlines()
 

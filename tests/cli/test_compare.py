@@ -24,7 +24,7 @@ def evomnas(*arguments: object, cwd=None) -> subprocess.CompletedProcess[str]:
 @pytest.mark.parametrize("command", ["compare", "benchmark"])
 def test_the_commands_have_help_and_stand_in_the_readme(command):
     assert len(evomnas(command, "--help").stdout) > 100
-    assert f"evomnas {command}" in (Path(__file__).parents[1] / "README.md").read_text()
+    assert f"evomnas {command}" in (Path(__file__).parents[2] / "README.md").read_text()
 
 
 def test_a_benchmark_ends_with_the_comparison_and_compare_makes_the_same(tabular_file, tmp_path):

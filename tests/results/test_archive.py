@@ -192,7 +192,7 @@ def test_an_archive_of_another_version_is_refused(tmp_path):
 def test_an_older_archive_is_brought_up_to_date_and_loses_nothing(tmp_path, version):
     path = tmp_path / "old.sqlite"
     with sqlite3.connect(path) as connection:
-        connection.executescript((Path(__file__).parent / "data" / f"archive-v{version}.sql").read_text())
+        connection.executescript((Path(__file__).parent / f"archive-v{version}.sql").read_text())
     for _ in range(2):  # and opening it again finds it as it is
         archive = Archive(path)
         architecture = Architecture.parse("stem8_s1-conv_k3_s1_f8_n1-head8")
