@@ -1,7 +1,7 @@
 """What users have of version 0.1 goes on working: an archive, its runs and a trained network, made by that version.
 
-`tests/version_0_1` holds them: `digits` at 8 pixels, searched by generations, in steady state and by the paper's method,
-and a table. Latencies belong to the machine that took them: the archive's device becomes this one.
+`tests/version_0_1` holds them: `digits` at 8 pixels, searched by generations, in steady state and by the paper's
+method, and a table. Latencies belong to the machine that took them: the archive's device becomes this one.
 """
 
 from __future__ import annotations
@@ -110,7 +110,7 @@ def test_an_old_training_counts_and_others_are_added(runs):
 
 def test_an_old_trained_network_is_exported(runs):
     folder = runs / "tiny-nsga2-s1"
-    assert "model.onnx" in evomnas("export", folder, TRAINED, "--to", "onnx")
+    evomnas("export", folder, TRAINED, "--to", "onnx")
     assert (folder / "networks" / TRAINED / "model.onnx").is_file()
     assert TRAINED in evomnas("describe", TRAINED, "--run", folder)
 
