@@ -107,8 +107,10 @@ def play(searched: Generations, epochs: int, reference: Sequence[float], tally: 
 
 def epochs_taken(rule: EarlyStop, one: Evaluation) -> int:
     """After how many epochs the rule would have ended a training."""
-    bar, losses = rule.bar(one), one.training.losses
-    stops = (count for count in range(1, len(losses)) if bar is not None and bar.stops(losses[:count]))
+    threshold, losses = rule.threshold(one), one.training.losses
+    stops = (
+        count for count in range(1, len(losses)) if threshold is not None and threshold.should_stop(losses[:count])
+    )
     return next(stops, len(losses))
 
 

@@ -56,8 +56,8 @@ def seconds_per_image(search: Search, seed: int) -> float:
     from evomnas.core.seeding import torch_generator
     from evomnas.networks.fast_layers import use_fast_layers
     from evomnas.networks.network import build_network
-    from evomnas.training.schedules import cosine
-    from evomnas.training.trainer import Material, Trainer, training_mode
+    from evomnas.training.schedules import CosineSchedule
+    from evomnas.training.trainer import Trainer, TrainingBatches, training_mode
 
     definition = load_definition(search.problem)
     rng = np.random.default_rng(seed)
@@ -70,11 +70,11 @@ def seconds_per_image(search: Search, seed: int) -> float:
         network = build_network(architecture, search.classes, search.channels).to(memory_format=torch.channels_last)
         use_fast_layers(network)
         labels = rng.integers(0, search.classes, count)
-        material = Material(images, labels, definition.data.augment, device)
-        trainer = Trainer(network, material, recipe, lambda steps: cosine(0.1, steps), torch_generator(seed))
-        trainer.epoch()  # warms up
+        batches = TrainingBatches(images, labels, definition.data.augment, device)
+        trainer = Trainer(network, batches, recipe, lambda steps: CosineSchedule(0.1, steps), torch_generator(seed))
+        trainer.train_epoch()  # warms up
         started = time.process_time()
-        trainer.epoch()
+        trainer.train_epoch()
         return (time.process_time() - started) / count
 
 

@@ -30,8 +30,8 @@ from evomnas.networks.network import build_network
 from evomnas.problem.definition import ProblemDefinition
 from evomnas.problem.loading import load_definition
 from evomnas.training.proxy_task import SCORING_BATCH
-from evomnas.training.schedules import cosine
-from evomnas.training.trainer import Material, Trainer, training_mode
+from evomnas.training.schedules import CosineSchedule
+from evomnas.training.trainer import Trainer, TrainingBatches, training_mode
 
 STEPS, SCORED = 16, 2048
 
@@ -63,17 +63,17 @@ def train(definition: ProblemDefinition, seed: int, way: str) -> tuple[float, fl
         WAYS[way]()
         network = build_network(architecture, 10, 1).to(memory_format=torch.channels_last)
         use_fast_layers(network)
-        material = Material(images[:count], rng.integers(0, 10, count), (), device)
+        batches = TrainingBatches(images[:count], rng.integers(0, 10, count), (), device)
         trainer = Trainer(
-            network, material, definition.training, lambda steps: cosine(0.1, steps), torch_generator(seed)
+            network, batches, definition.training, lambda steps: CosineSchedule(0.1, steps), torch_generator(seed)
         )
         started = time.process_time()
-        trainer.epoch()
+        trainer.train_epoch()
         trained = time.process_time()
         network.eval()
         with torch.inference_mode():
             for part in torch.from_numpy(images[:SCORED]).split(SCORING_BATCH):
-                network(material.normalised(part))
+                network(batches.normalise(part))
         return trained - started, time.process_time() - trained
 
 

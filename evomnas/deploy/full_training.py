@@ -34,8 +34,8 @@ from evomnas.networks.torchvision_models import AnyNetwork, build
 from evomnas.problem.definition import FullSection, ProblemDefinition
 from evomnas.results.archive import context_key
 from evomnas.results.evaluation import Score, TrainingDiverged
-from evomnas.training.schedules import cosine, exponential
-from evomnas.training.trainer import LossFunction, Material, Trainer, cross_entropy, training_mode
+from evomnas.training.schedules import CosineSchedule, ExponentialSchedule
+from evomnas.training.trainer import LossFunction, Trainer, TrainingBatches, cross_entropy, training_mode
 
 CHECKPOINT_S = 20.0  # an interruption loses at most so much, and an epoch
 SCORING_BATCH = 512
@@ -80,7 +80,7 @@ class FullTask:
         self.bn_momentum = max(self.recipe.bn_momentum, self._least_momentum)
         self.device = torch.device(choose_device(device))
         augment = definition.data.augment if self.recipe.augment is None else self.recipe.augment
-        self.material = Material(self.training.images, self.training.labels, augment, self.device)
+        self.batches = TrainingBatches(self.training.images, self.training.labels, augment, self.device)
         self._augment = list(augment)
 
     @cached_property
@@ -100,7 +100,7 @@ class FullTask:
     @property
     def takes(self) -> tuple[Any, ...]:
         """What its networks are made for, as `Facts.takes` of a saved one: classes, resolution, mean and deviation."""
-        mean, std = tuple(self.material.mean.tolist()), tuple(self.material.std.tolist())
+        mean, std = tuple(self.batches.mean.tolist()), tuple(self.batches.std.tolist())
         return self.training.classes, self.definition.data.resolution, mean, std
 
     def context(self, teacher: str | None = None) -> dict[str, Any]:
@@ -144,17 +144,17 @@ class FullTask:
             decay = max(0.0, 1 - 1 / (recipe.averaging * self._steps))
             averaging = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
             average = AveragedModel(module, multi_avg_fn=averaging, use_buffers=True)
-            schedule = partial(exponential, recipe.warmup, recipe.final_rate)
-            trainer = Trainer(module, self.material, recipe, schedule, torch_generator(order), loss, average)
+            schedule = partial(ExponentialSchedule, recipe.warmup, recipe.final_rate)
+            trainer = Trainer(module, self.batches, recipe, schedule, torch_generator(order), loss, average)
             key = self.context(teacher.notation if teacher else None) | {"network": str(network)}
             saved = _Checkpoint(checkpoint, context_key(key), trainer, average)
             seconds = saved.restore()
             while len(trainer.losses) < recipe.epochs:
                 with lock.training():
                     started = time.perf_counter()
-                    waited = trainer.waited
-                    last = trainer.epoch()
-                    seconds += time.perf_counter() - started - (trainer.waited - waited)
+                    waited = trainer.waited_seconds
+                    last = trainer.train_epoch()
+                    seconds += time.perf_counter() - started - (trainer.waited_seconds - waited)
                 saved.save(seconds, force=len(trainer.losses) == recipe.epochs)
                 on_epoch(len(trainer.losses), recipe.epochs, last)
             final = self._build(network, weights, fast=False)
@@ -191,11 +191,15 @@ class FullTask:
         order, dropped = np.random.SeedSequence(recipe.seed).spawn(5)[3:]
         with training_mode(self.device, dropped):
             trainer = Trainer(
-                network.to(self.device), self.material, recipe, partial(cosine, recipe.warmup), torch_generator(order)
+                network.to(self.device),
+                self.batches,
+                recipe,
+                partial(CosineSchedule, recipe.warmup),
+                torch_generator(order),
             )
             for _ in range(epochs):
                 with lock.training():
-                    trainer.epoch()
+                    trainer.train_epoch()
         network.eval()
 
     @torch.inference_mode()

@@ -10,7 +10,7 @@ from evomnas.evaluation.stopwatch import Spent
 from evomnas.problem.definition import AnyDefinition
 from evomnas.results.archive import Archive
 from evomnas.results.evaluation import AnyEvaluation
-from evomnas.training.early_stop import BarFor, no_bar
+from evomnas.training.early_stop import ThresholdFor, no_threshold
 
 
 class OnPhase(Protocol):
@@ -48,7 +48,7 @@ class AnyEvaluator(Protocol):
         """What the archive has of an architecture."""
         ...
 
-    def evaluate(self, architectures: Sequence[Any], bar_for: BarFor = no_bar) -> list[AnyEvaluation]:
+    def evaluate(self, architectures: Sequence[Any], threshold_for: ThresholdFor = no_threshold) -> list[AnyEvaluation]:
         """Evaluate what is not known yet; returns one evaluation per architecture, in their order."""
         ...
 
@@ -56,11 +56,12 @@ class AnyEvaluator(Protocol):
         """Take the first half of evaluations, where it is not known yet: all that needs no training."""
         ...
 
-    def train(self, architectures: Iterable[Any | None], bar_for: BarFor = no_bar) -> Iterator[Any]:
+    def train(self, architectures: Iterable[Any | None], threshold_for: ThresholdFor = no_threshold) -> Iterator[Any]:
         """Take the second half; yields each architecture when its evaluation has ended.
 
         They are drawn one by one, when there is room for another; None stands for none before the next has ended. Where
-        `bar_for` has a bar for one by then, its training is cut off if it misses that, which counts for `run` alone.
+        `threshold_for` has a threshold for one by then, its training is cut off if it misses that, which counts for
+        `run` alone.
         """
         ...
 

@@ -29,7 +29,7 @@ from evomnas.problem.definition import ProblemDefinition
 from evomnas.results.archive import Archive
 from evomnas.results.constraints import Limits
 from evomnas.results.evaluation import AnyEvaluation, Cost, Cut, Evaluation, Failure, Measurement, Training
-from evomnas.training.early_stop import Bar, BarFor, no_bar
+from evomnas.training.early_stop import LossThreshold, ThresholdFor, no_threshold
 
 PREPARING_S = 0.4  # to build, export and check a network, which the archive does not keep: 0.2 to 0.5 s
 NEIGHBOURS = 18  # networks that are measured before a latency limit counts as out of reach
@@ -113,14 +113,16 @@ class Evaluator:
         }
         return {"data": data}
 
-    def evaluate(self, architectures: Sequence[Architecture], bar_for: BarFor = no_bar) -> list[AnyEvaluation]:
+    def evaluate(
+        self, architectures: Sequence[Architecture], threshold_for: ThresholdFor = no_threshold
+    ) -> list[AnyEvaluation]:
         """Evaluate what is not known yet; returns one evaluation per architecture, in their order.
 
         What exceeds a limit of parameters or MACs is not measured, and what exceeds any limit is not trained.
         """
         distinct = list(dict.fromkeys(architectures))
         self.measure(distinct)
-        for _ in self.train([one for one in distinct if self.known(one).status == "stopped"], bar_for):
+        for _ in self.train([one for one in distinct if self.known(one).status == "stopped"], threshold_for):
             pass
         found = {one: self.known(one) for one in distinct}
         return [found[architecture] for architecture in architectures]
@@ -129,9 +131,11 @@ class Evaluator:
         """Measure what is not known yet, unless its size exceeds a limit."""
         self._measure([one for one in dict.fromkeys(architectures) if self.known(one).status == "stopped"])
 
-    def train(self, architectures: Iterable[Architecture | None], bar_for: BarFor = no_bar) -> Iterator[Architecture]:
+    def train(
+        self, architectures: Iterable[Architecture | None], threshold_for: ThresholdFor = no_threshold
+    ) -> Iterator[Architecture]:
         """Train them, several at a time; yields each as it ends, when it is in the archive. See `AnyEvaluator`."""
-        items: Iterator[Any] = (None if one is None else self._item(one, bar_for) for one in architectures)
+        items: Iterator[Any] = (None if one is None else self._item(one, threshold_for) for one in architectures)
         trainings = self.executor.run("train", items, lambda: self.on_progress("training"))
         while True:
             with self.spent.on("training"):
@@ -147,10 +151,12 @@ class Evaluator:
             self.on_progress("training")
             yield architecture
 
-    def _item(self, architecture: Architecture, bar_for: BarFor) -> Architecture | tuple[Architecture, Bar]:
+    def _item(
+        self, architecture: Architecture, threshold_for: ThresholdFor
+    ) -> Architecture | tuple[Architecture, LossThreshold]:
         """What a worker is given to train."""
-        bar = bar_for(self.known(architecture))
-        return architecture if bar is None else (architecture, bar)
+        threshold = threshold_for(self.known(architecture))
+        return architecture if threshold is None else (architecture, threshold)
 
     def price(self, evaluations: Sequence[AnyEvaluation]) -> float:
         """Seconds of a measurement relative to a whole evaluation's.

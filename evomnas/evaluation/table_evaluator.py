@@ -17,7 +17,7 @@ from evomnas.problem.tabular_space import TabularArchitecture
 from evomnas.results.archive import Archive
 from evomnas.results.constraints import Limits
 from evomnas.results.evaluation import AnyEvaluation, Failure, TabularEvaluation
-from evomnas.training.early_stop import BarFor, no_bar
+from evomnas.training.early_stop import ThresholdFor, no_threshold
 
 KNOWN_UNTRAINED = ("latency_ms", "params", "macs")  # quantities of a table that take no training to know
 
@@ -83,7 +83,9 @@ class TableEvaluator:
                 f"exceeds them by {closest.violation:.0%}; raise the limits"
             )
 
-    def evaluate(self, architectures: Sequence[TabularArchitecture], bar_for: BarFor = no_bar) -> list[AnyEvaluation]:
+    def evaluate(
+        self, architectures: Sequence[TabularArchitecture], threshold_for: ThresholdFor = no_threshold
+    ) -> list[AnyEvaluation]:
         """Look architectures up, and keep what was found; there is nothing to cut off."""
         found = [self.look_up(architecture) for architecture in architectures]
         self.archive.add_lookups(self.proxy_key, found)
@@ -94,7 +96,7 @@ class TableEvaluator:
         self.evaluate(architectures)
 
     def train(
-        self, architectures: Iterable[TabularArchitecture | None], bar_for: BarFor = no_bar
+        self, architectures: Iterable[TabularArchitecture | None], threshold_for: ThresholdFor = no_threshold
     ) -> Iterator[TabularArchitecture]:
         """Nothing is left to be trained."""
         return (one for one in architectures if one is not None)

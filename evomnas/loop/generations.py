@@ -50,7 +50,7 @@ class Generations(Loop):
             if fresh:
                 self._count_reused(self.batch)
             first = {ask.architecture: ask for ask in reversed(asks)}
-            evaluations = self.evaluator.evaluate(self.batch, self.bar_for)
+            evaluations = self.evaluator.evaluate(self.batch, self.threshold_for)
             for architecture, evaluation in zip(self.batch, evaluations, strict=True):
                 self._keep(first[str(architecture)], evaluation)
             self.batch = []

@@ -26,7 +26,7 @@ from evomnas.problem.search_space import Space
 from evomnas.results.archive import Ask, GenerationRecord
 from evomnas.results.evaluation import AnyArchitecture, AnyEvaluation, Evaluation, told
 from evomnas.results.run import Result, Run
-from evomnas.training.early_stop import EarlyStop, no_bar
+from evomnas.training.early_stop import EarlyStop, no_threshold
 
 FRUITLESS_ASKS = 50  # generations without a new network after which a space counts as searched through
 
@@ -96,7 +96,7 @@ class Loop(ABC):
         self.ended, self.failed, self.cut, self.best_accuracy = 0, 0, 0, -math.inf  # of those done
         self.front: Front[Result] = Front()
         self.early_stop = EarlyStop(run.images.training.epochs, self.front) if run.manner.early_stop else None
-        self.bar_for = no_bar if self.early_stop is None else self.early_stop.bar
+        self.threshold_for = no_threshold if self.early_stop is None else self.early_stop.threshold
         evaluator.run = run.record.id
         self.batch: list[AnyArchitecture] = []
         self.kept = {one.generation for one in run.archive.generations(run.record.id)}  # by the archive, from before

@@ -46,7 +46,7 @@ class Steady(Loop):
         self.size = 0  # of a generation
         self.starved_at = -1  # as many were told when the algorithm had nothing to ask
         self.fruitless = self.barren = 0
-        for architecture in self.evaluator.train(self._to_train(), self.bar_for):
+        for architecture in self.evaluator.train(self._to_train(), self.threshold_for):
             self._tell_all(architecture)
         if self.told % max(1, self.size):
             self._check_failures()

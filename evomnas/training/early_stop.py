@@ -26,13 +26,14 @@ from scipy.special import stdtrit
 from evomnas.problem.pareto import Front
 from evomnas.results.evaluation import Evaluation, Measurement, Training
 
-DOUBT = 0.1  # the chance that one of as many errors as there are completed trainings ends below its bound
-LEAST = 10  # completed trainings before anything stops
+# the chance that one of as many errors as there are completed trainings ends below its bound
+FAMILYWISE_ERROR_RATE = 0.1
+MIN_COMPLETED_TRAININGS = 10  # completed trainings before anything stops
 ERROR_FLOOR = 1e-3  # added to errors before their logarithm: a validation split does not tell smaller ones apart
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class PowerLaw:
     """A power law between the loss after an epoch and the final error: a straight line through their logarithms.
 
     Attributes:
@@ -51,7 +52,7 @@ class Line:
     margin: float
 
     @classmethod
-    def through(cls, losses: NDArray[np.float64], errors: NDArray[np.float64]) -> Line:
+    def fit(cls, losses: NDArray[np.float64], errors: NDArray[np.float64]) -> PowerLaw:
         """The line through logarithms of losses and final errors, both of shape (n,), n > 2."""
         count = len(losses)
         x, y = losses - losses.mean(), errors - errors.mean()
@@ -61,15 +62,15 @@ class Line:
         deviation = math.sqrt(float(left @ left) / (count - 2))
         leverage = 1 / count + (x * x / spread if spread > 0 else 0.0)
         lowest = float((left / np.sqrt(np.maximum(1 - leverage, 1e-9))).min())  # each from the line of all others
-        margin = max(-float(stdtrit(count - 2, DOUBT / count)) * deviation, -lowest)
+        margin = max(-float(stdtrit(count - 2, FAMILYWISE_ERROR_RATE / count)) * deviation, -lowest)
         return cls(float(losses.mean()), float(errors.mean()), slope, spread, count, margin)
 
-    def predicted(self, loss: float) -> float:
+    def predict_error(self, loss: float) -> float:
         """The error to be expected of a training with this loss; in [0, 1]."""
         logarithm = self.error + self.slope * (_logarithm(loss) - self.loss)
         return max(0.0, math.exp(min(logarithm, 0.0)) - ERROR_FLOOR)
 
-    def most(self, error: float) -> float:
+    def max_loss(self, error: float) -> float:
         """The largest loss whose lower bound is at most `error`; infinite where losses tell too little.
 
         The lower bound rises with the loss for ever if the slope is beyond doubt itself. Then it is where
@@ -85,30 +86,30 @@ class Line:
 
 
 @dataclass(frozen=True, slots=True)
-class Bar:
+class LossThreshold:
     """What a candidate has to reach to be trained to the end.
 
     Attributes:
         lines: Of every epoch but the last.
-        most: The largest loss after each of them with which there is hope.
+        max_losses: The largest loss after each of them with which there is hope.
     """
 
-    lines: tuple[Line, ...]
-    most: tuple[float, ...]
+    lines: tuple[PowerLaw, ...]
+    max_losses: tuple[float, ...]
 
-    def stops(self, losses: Sequence[float]) -> bool:
+    def should_stop(self, losses: Sequence[float]) -> bool:
         """Whether a training with these losses, of the epochs so far, is hopeless."""
-        return len(losses) <= len(self.most) and losses[-1] > self.most[len(losses) - 1]
+        return len(losses) <= len(self.max_losses) and losses[-1] > self.max_losses[len(losses) - 1]
 
-    def predicted(self, losses: Sequence[float]) -> float:
+    def predict_error(self, losses: Sequence[float]) -> float:
         """The final error to be expected of it."""
-        return self.lines[len(losses) - 1].predicted(losses[-1])
+        return self.lines[len(losses) - 1].predict_error(losses[-1])
 
 
-BarFor = Callable[[Evaluation], Bar | None]
+ThresholdFor = Callable[[Evaluation], LossThreshold | None]
 
 
-def no_bar(evaluation: Evaluation) -> None:
+def no_threshold(evaluation: Evaluation) -> None:
     """Train every candidate to the end."""
 
 
@@ -120,7 +121,7 @@ class EarlyStop:
         self._epochs, self._front = epochs, front
         self._curves: list[list[float]] = []  # logarithms of the losses of all epochs but the last
         self._errors: list[float] = []
-        self._lines: tuple[Line, ...] | None = None
+        self._lines: tuple[PowerLaw, ...] | None = None
 
     def learn(self, evaluation: Evaluation) -> None:
         """Take in an evaluation that has ended; what was not trained to the end says nothing."""
@@ -130,21 +131,21 @@ class EarlyStop:
             self._errors.append(math.log(1 - training.accuracy + ERROR_FLOOR))
             self._lines = None
 
-    def bar(self, evaluation: Evaluation) -> Bar | None:
+    def threshold(self, evaluation: Evaluation) -> LossThreshold | None:
         """What a measured candidate has to reach; None where it must be trained to the end."""
         measured = evaluation.measurement
-        if not isinstance(measured, Measurement) or len(self._errors) < LEAST:
+        if not isinstance(measured, Measurement) or len(self._errors) < MIN_COMPLETED_TRAININGS:
             return None
         rival = self._front.least_first(measured.low_ms)
         if rival is None:
             return None
         lines = self._fitted()
-        return Bar(lines, tuple(line.most(rival) for line in lines))
+        return LossThreshold(lines, tuple(line.max_loss(rival) for line in lines))
 
-    def _fitted(self) -> tuple[Line, ...]:
+    def _fitted(self) -> tuple[PowerLaw, ...]:
         if self._lines is None:
             curves, errors = np.array(self._curves), np.array(self._errors)
-            self._lines = tuple(Line.through(losses, errors) for losses in curves.T)
+            self._lines = tuple(PowerLaw.fit(losses, errors) for losses in curves.T)
         return self._lines
 
 

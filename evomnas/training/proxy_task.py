@@ -19,9 +19,9 @@ from evomnas.networks.network import Network, build_network
 from evomnas.problem.architecture import Architecture
 from evomnas.problem.definition import DataSection, TrainingSection
 from evomnas.results.evaluation import Cut, Training, TrainingDiverged
-from evomnas.training.early_stop import Bar
-from evomnas.training.schedules import cosine
-from evomnas.training.trainer import Material, Trainer, training_mode
+from evomnas.training.early_stop import LossThreshold
+from evomnas.training.schedules import CosineSchedule
+from evomnas.training.trainer import Trainer, TrainingBatches, training_mode
 
 SCORING_BATCH = 512
 
@@ -33,22 +33,22 @@ class ProxyTask:
         self.dataset = dataset
         self.recipe = recipe
         self.device = torch.device(choose_device(device))
-        self.material = Material(dataset.train_images, dataset.train_labels, data.augment, self.device)
-        self._validation_images = self.material.on_device(dataset.validation_images)
-        self._validation_labels = self.material.on_device(dataset.validation_labels)
+        self.batches = TrainingBatches(dataset.train_images, dataset.train_labels, data.augment, self.device)
+        self._validation_images = self.batches.to_device(dataset.validation_images)
+        self._validation_labels = self.batches.to_device(dataset.validation_labels)
 
-    def train(self, architecture: Architecture, bar: Bar | None = None) -> Training | Cut:
+    def train(self, architecture: Architecture, threshold: LossThreshold | None = None) -> Training | Cut:
         """Train a fresh network of this architecture and score it on the validation images.
 
-        With a `bar` it stops after an epoch in which the network missed that.
+        With a `threshold` it stops after an epoch in which the network missed that.
 
         Raises:
             TrainingDiverged: The loss became infinite or not a number.
         """
         started = time.perf_counter()
         recipe = self.recipe
-        weights, order, dropped = np.random.SeedSequence(recipe.seed).spawn(3)
-        with training_mode(self.device, dropped if recipe.dropout > 0 else None):
+        weights, order, dropout_seed = np.random.SeedSequence(recipe.seed).spawn(3)
+        with training_mode(self.device, dropout_seed if recipe.dropout > 0 else None):
             network = build_network(
                 architecture,
                 len(self.dataset.classes),
@@ -60,14 +60,16 @@ class ProxyTask:
             network = network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
             if self.device.type == "cpu":
                 use_fast_layers(network)
-            trainer = Trainer(network, self.material, recipe, partial(cosine, recipe.warmup), torch_generator(order))
+            trainer = Trainer(
+                network, self.batches, recipe, partial(CosineSchedule, recipe.warmup), torch_generator(order)
+            )
             for _ in range(recipe.epochs):
-                trainer.epoch()
-                if bar is not None and bar.stops(trainer.losses):
-                    seconds = time.perf_counter() - started - trainer.waited
-                    return Cut(tuple(trainer.losses), bar.predicted(trainer.losses), seconds)
+                trainer.train_epoch()
+                if threshold is not None and threshold.should_stop(trainer.losses):
+                    seconds = time.perf_counter() - started - trainer.waited_seconds
+                    return Cut(tuple(trainer.losses), threshold.predict_error(trainer.losses), seconds)
             accuracy = self._score(network)
-        return Training(accuracy, tuple(trainer.losses), time.perf_counter() - started - trainer.waited)
+        return Training(accuracy, tuple(trainer.losses), time.perf_counter() - started - trainer.waited_seconds)
 
     @torch.inference_mode()
     def _score(self, network: Network) -> float:
@@ -75,7 +77,7 @@ class ProxyTask:
         correct = 0
         for start in range(0, len(self._validation_labels), SCORING_BATCH):
             part = slice(start, start + SCORING_BATCH)
-            logits = network(self.material.normalised(self._validation_images[part]))
+            logits = network(self.batches.normalise(self._validation_images[part]))
             if not torch.isfinite(logits).all():
                 raise TrainingDiverged("the trained network's logits are not finite")
             correct += int((logits.argmax(1) == self._validation_labels[part]).sum())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 
-class cosine:
+class CosineSchedule:
     """Learning rate over its peak: a linear rise over `warmup` of the steps, then half a cosine to 0."""
 
     def __init__(self, warmup: float, steps: int) -> None:
@@ -17,7 +17,7 @@ class cosine:
         return 0.5 * (1 + math.cos(math.pi * (step - self.rise) / max(1.0, self.steps - self.rise)))
 
 
-class exponential:
+class ExponentialSchedule:
     """Learning rate over its peak: a linear rise over `warmup` of the steps, then an even decline to `end`."""
 
     def __init__(self, warmup: float, end: float, steps: int) -> None:

@@ -28,7 +28,7 @@ STATISTICS_IMAGES = 2000  # about so many give the mean and deviation that image
 LossFunction = Callable[[Tensor, Tensor, Tensor], Tensor]  # of normalised images, logits and labels
 
 
-class Material:
+class TrainingBatches:
     """Images and labels on a device, normalised by the images' own mean and deviation, and augmented.
 
     Attributes:
@@ -42,24 +42,24 @@ class Material:
         axes = (0, 2, 3)
         self.mean = pixels.mean(axes, dtype=np.float64).astype(np.float32)
         self.std = np.maximum(pixels.std(axes, dtype=np.float64), 1e-3).astype(np.float32)
-        self._mean, self._std = (self.on_device(one).view(1, -1, 1, 1) for one in (self.mean, self.std))
-        self.images = self.on_device(images) if _fits(images, device) else torch.from_numpy(images)
-        self.labels = self.on_device(labels)
+        self._mean, self._std = (self.to_device(one).view(1, -1, 1, 1) for one in (self.mean, self.std))
+        self.images = self.to_device(images) if _fits(images, device) else torch.from_numpy(images)
+        self.labels = self.to_device(labels)
 
-    def on_device(self, array: NDArray[np.generic]) -> Tensor:
+    def to_device(self, array: NDArray[np.generic]) -> Tensor:
         """An array as a tensor on the device."""
         return torch.from_numpy(array).to(self.device)
 
-    def normalised(self, images: Tensor) -> Tensor:
+    def normalise(self, images: Tensor) -> Tensor:
         """Images of pixel values, (n, c, h, w), as networks are trained on them."""
         return ((images.float() - self._mean) / self._std).contiguous(memory_format=torch.channels_last)
 
-    def batch(self, chosen: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    def make_batch(self, indices: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """Augmented, normalised images and the labels of some indices."""
-        images = self.images[chosen.to(self.images.device)].to(self.device).float()
+        images = self.images[indices.to(self.images.device)].to(self.device).float()
         for augment in self._augmentations:
             images = augment(images, generator)
-        return self.normalised(images), self.labels[chosen]
+        return self.normalise(images), self.labels[indices]
 
 
 def _fits(images: Images, device: torch.device) -> bool:
@@ -71,14 +71,14 @@ class Trainer:
     """A training under way.
 
     Attributes:
-        steps: Of an epoch.
-        waited: Seconds in which it gave way to measurements.
+        steps_per_epoch: Batches of one pass over the images.
+        waited_seconds: Seconds in which it gave way to measurements.
     """
 
     def __init__(
         self,
         network: nn.Module,
-        material: Material,
+        batches: TrainingBatches,
         recipe: Recipe,
         schedule: Callable[[int], Callable[[int], float]],
         generator: torch.Generator,
@@ -88,36 +88,40 @@ class Trainer:
         """Set it up.
 
         Args:
-            network: What is trained, on the material's device; it stays in training mode.
-            material: The images.
+            network: What is trained, on the batches' device; it stays in training mode.
+            batches: The images.
             recipe: Batch, optimizer and label smoothing.
             schedule: Takes the number of all steps and returns the learning rate over its peak, by the step.
             generator: Of the order and of augmentations.
             loss: In place of cross-entropy.
             average: Follows the network step by step.
         """
-        self.network, self.material, self.generator = network.train(), material, generator
-        self.batch = min(recipe.batch, len(material.labels))
-        self.steps = len(material.labels) // self.batch
+        self.network, self.batches, self.generator = network.train(), batches, generator
+        self.batch_size = min(recipe.batch, len(batches.labels))
+        self.steps_per_epoch = len(batches.labels) // self.batch_size
         self.optimizer = _optimizer(network, recipe)
-        self.schedule = torch.optim.lr_scheduler.LambdaLR(self.optimizer, schedule(recipe.epochs * self.steps))
+        self.schedule = torch.optim.lr_scheduler.LambdaLR(
+            self.optimizer, schedule(recipe.epochs * self.steps_per_epoch)
+        )
         self.losses: list[float] = []
-        self.waited = 0.0
+        self.waited_seconds = 0.0
         self._loss = loss or cross_entropy(recipe)
         self._average = average
 
-    def epoch(self) -> float:
+    def train_epoch(self) -> float:
         """One pass over the images; returns its mean loss, which is added to `losses`.
 
         Raises:
             TrainingDiverged: It is infinite or not a number.
         """
-        device = self.material.device
+        device = self.batches.device
         total = torch.zeros((), device=device)
-        order = torch.randperm(len(self.material.labels), generator=self.generator).to(device)
-        for step in range(self.steps):
-            self.waited += lock.give_way()
-            images, labels = self.material.batch(order[step * self.batch : (step + 1) * self.batch], self.generator)
+        order = torch.randperm(len(self.batches.labels), generator=self.generator).to(device)
+        for step in range(self.steps_per_epoch):
+            self.waited_seconds += lock.give_way()
+            images, labels = self.batches.make_batch(
+                order[step * self.batch_size : (step + 1) * self.batch_size], self.generator
+            )
             with torch.autocast("cuda", torch.bfloat16, enabled=device.type == "cuda"):  # needs no loss scaling
                 loss = self._loss(images, self.network(images), labels)
             self.optimizer.zero_grad()
@@ -127,7 +131,7 @@ class Trainer:
             if self._average is not None:
                 self._average.update_parameters(self.network)
             total += loss.detach()
-        self.losses.append(float(total) / self.steps)
+        self.losses.append(float(total) / self.steps_per_epoch)
         if not math.isfinite(self.losses[-1]):
             raise TrainingDiverged(f"the training loss became {self.losses[-1]} in epoch {len(self.losses)}")
         return self.losses[-1]
@@ -140,10 +144,10 @@ def cross_entropy(recipe: Recipe) -> LossFunction:
 
 
 @contextmanager
-def training_mode(device: torch.device, dropped: np.random.SeedSequence | None) -> Iterator[None]:
+def training_mode(device: torch.device, dropout_seed: np.random.SeedSequence | None) -> Iterator[None]:
     """One thread and flushed denormals on the CPU, and a generator for dropout; what the caller had set is restored.
 
-    Dropout knows torch's global generator alone, so it is lent one that follows from `dropped`.
+    Dropout knows torch's global generator alone, so it is lent one that follows from `dropout_seed`.
     """
     threads = torch.get_num_threads()
     if device.type == "cpu":
@@ -151,9 +155,9 @@ def training_mode(device: torch.device, dropped: np.random.SeedSequence | None) 
         torch.set_flush_denormal(True)
         keep_freed_memory()
     try:
-        with torch.random.fork_rng(enabled=dropped is not None):
-            if dropped is not None:
-                torch.manual_seed(torch_generator(dropped).initial_seed())
+        with torch.random.fork_rng(enabled=dropout_seed is not None):
+            if dropout_seed is not None:
+                torch.manual_seed(torch_generator(dropout_seed).initial_seed())
             yield
     finally:
         torch.set_num_threads(threads)

@@ -159,8 +159,8 @@ def test_the_huffman_size_of_the_same_file_is_kept(here):
 def test_test_images_are_read_once_a_training_has_ended(here, monkeypatch):
     shutil.rmtree(here.folder)
     events = []
-    epoch, load = Trainer.epoch, full.load_test_images
-    monkeypatch.setattr(Trainer, "epoch", lambda self: events.append("epoch") or epoch(self))
+    train_epoch, load = Trainer.train_epoch, full.load_test_images
+    monkeypatch.setattr(Trainer, "train_epoch", lambda self: events.append("epoch") or train_epoch(self))
     monkeypatch.setattr(full, "load_test_images", lambda *given: events.append("test images") or load(*given))
     train(here)
     assert events == ["epoch", "epoch", "test images"]

@@ -17,7 +17,7 @@ from evomnas.deploy.full_training import FullTask, Teacher, _distilled
 from evomnas.networks.classifier import Classifier
 from evomnas.networks.torchvision_models import ShelfNetwork
 from evomnas.results.evaluation import Score, TrainingDiverged
-from evomnas.training.schedules import exponential
+from evomnas.training.schedules import ExponentialSchedule
 
 
 def weights(classifier: Classifier) -> dict[str, torch.Tensor]:
@@ -90,7 +90,7 @@ def test_a_loss_that_is_not_finite_ends_a_full_training(tiny, tmp_path):
 
 
 def test_the_rate_rises_and_then_falls_by_the_same_share_every_step():
-    rates = [exponential(0.1, 0.012, 100)(step) for step in range(101)]
+    rates = [ExponentialSchedule(0.1, 0.012, 100)(step) for step in range(101)]
     assert max(rates) == rates[10] == 1.0
     shares = np.diff(np.log(rates[10:]))
     assert np.allclose(shares, shares[0])
@@ -170,4 +170,4 @@ def test_the_interval_is_wilson_s(images, data):
 
 def test_schedules_are_objects_that_a_checkpoint_can_keep():
     """A closure's state would be lost."""
-    assert vars(partial(exponential, 0.1, 0.5)(10)) == {"rise": 1.0, "end": 0.5, "steps": 10}
+    assert vars(partial(ExponentialSchedule, 0.1, 0.5)(10)) == {"rise": 1.0, "end": 0.5, "steps": 10}

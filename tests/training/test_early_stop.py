@@ -34,7 +34,7 @@ from evomnas.results.archive import Archive
 from evomnas.results.evaluation import Cost, Cut, Evaluation, Failure, Measurement, Training, told
 from evomnas.results.run import Manner, Run
 from evomnas.results.timing import Calibration
-from evomnas.training.early_stop import DOUBT, ERROR_FLOOR, LEAST, EarlyStop, Line
+from evomnas.training.early_stop import ERROR_FLOOR, FAMILYWISE_ERROR_RATE, MIN_COMPLETED_TRAININGS, EarlyStop, PowerLaw
 from evomnas.training.proxy_task import ProxyTask
 
 # --- the rule ----------------------------------------------------------------------------------------------
@@ -45,7 +45,7 @@ seeds = st.integers(0, 10_000)
 def curves(seed: int, epochs: int = 4) -> tuple[np.ndarray, np.ndarray]:
     """Losses (n, epochs) and final errors (n,) that follow them, more or less."""
     rng = np.random.default_rng(seed)
-    quality = rng.normal(size=int(rng.integers(LEAST, 40)))
+    quality = rng.normal(size=int(rng.integers(MIN_COMPLETED_TRAININGS, 40)))
     noise = 10 ** rng.uniform(-2, 0)
     losses = np.exp(0.3 * quality[:, None] + noise * rng.normal(size=(len(quality), epochs)))
     return losses, 1 / (1 + np.exp(2.0 - quality - noise * rng.normal(size=len(quality))))
@@ -74,7 +74,7 @@ def lower_bound(xs: np.ndarray, ys: np.ndarray, x: float) -> float:
 
     line = stats.linregress(xs, ys)
     deviation = math.sqrt(((ys - line.intercept - line.slope * xs) ** 2).sum() / (len(xs) - 2))
-    margins = [stats.t.ppf(1 - DOUBT / len(xs), len(xs) - 2) * deviation]
+    margins = [stats.t.ppf(1 - FAMILYWISE_ERROR_RATE / len(xs), len(xs) - 2) * deviation]
     for place in range(len(xs)):
         others = np.arange(len(xs)) != place
         without = stats.linregress(xs[others], ys[others])
@@ -87,28 +87,28 @@ def lower_bound(xs: np.ndarray, ys: np.ndarray, x: float) -> float:
 def test_the_largest_loss_with_hope_is_where_the_textbook_s_bound_meets_the_rival(seed, rival):
     losses, errors = curves(seed, 1)
     xs, ys = np.log(losses[:, 0]), np.log(errors + ERROR_FLOOR)
-    line = Line.through(xs, ys)
-    goal, most = math.log(rival + ERROR_FLOOR), line.most(rival)
+    line = PowerLaw.fit(xs, ys)
+    goal, most = math.log(rival + ERROR_FLOOR), line.max_loss(rival)
     if math.isinf(most):  # the bound does not rise with the loss for ever: the slope may be chance
         assert lower_bound(xs, ys, xs.mean() + 1e6) <= lower_bound(xs, ys, xs.mean() + 1e3)
     else:
         assert lower_bound(xs, ys, math.log(most)) == pytest.approx(goal, abs=1e-6)
         assert lower_bound(xs, ys, math.log(most) + 0.01) > goal
-        assert line.predicted(most) >= min(rival, 1 - ERROR_FLOOR) - 1e-9
+        assert line.predict_error(most) >= min(rival, 1 - ERROR_FLOOR) - 1e-9
 
 
 @given(seeds)
 def test_no_completed_training_would_have_been_stopped_for_one_that_is_no_better(seed):
     losses, errors = curves(seed)
     for curve, error in zip(losses, errors, strict=True):
-        bar = taught(losses, errors, (error, 1.0)).bar(measured(1.0))
-        assert not any(bar.stops(curve[:epoch]) for epoch in range(1, len(curve) + 1))
+        threshold = taught(losses, errors, (error, 1.0)).threshold(measured(1.0))
+        assert not any(threshold.should_stop(curve[:epoch]) for epoch in range(1, len(curve) + 1))
 
 
 @given(seeds, st.floats(0.01, 0.9), st.floats(0.01, 0.9))
 def test_the_better_the_rival_the_lower_the_bar(seed, one, other):
     rule = [taught(*curves(seed), (min(one, other), 1.0)), taught(*curves(seed), (max(one, other), 1.0))]
-    low, high = (each.bar(measured(1.0)).most for each in rule)
+    low, high = (each.threshold(measured(1.0)).max_losses for each in rule)
     assert all(a <= b for a, b in zip(low, high, strict=True))
 
 
@@ -121,37 +121,40 @@ def plain() -> tuple[np.ndarray, np.ndarray]:
 
 
 def test_what_is_far_behind_stops_and_the_last_epoch_stops_nothing(plain):
-    bar = taught(*plain, (0.08, 1.0)).bar(measured(1.0))
-    assert bar.stops([plain[0][-1, 0]])
-    assert not bar.stops([plain[0][0, 0]])
-    assert not bar.stops([*plain[0][0, :2], 1e9])
-    assert bar.predicted([plain[0][-1, 0]]) == pytest.approx(plain[1][-1], rel=0.1)
+    threshold = taught(*plain, (0.08, 1.0)).threshold(measured(1.0))
+    assert threshold.should_stop([plain[0][-1, 0]])
+    assert not threshold.should_stop([plain[0][0, 0]])
+    assert not threshold.should_stop([*plain[0][0, :2], 1e9])
+    assert threshold.predict_error([plain[0][-1, 0]]) == pytest.approx(plain[1][-1], rel=0.1)
 
 
 def test_only_rivals_that_are_surely_no_slower_count(plain):
     rule = taught(*plain, (0.08, 1.0))
-    assert rule.bar(measured(1.0)) is not None
-    assert rule.bar(measured(0.99)) is None
-    assert rule.bar(measured(1.01, low_ms=0.99)) is None
-    assert rule.bar(Evaluation(None)) is None  # nobody knows yet how fast it is
+    assert rule.threshold(measured(1.0)) is not None
+    assert rule.threshold(measured(0.99)) is None
+    assert rule.threshold(measured(1.01, low_ms=0.99)) is None
+    assert rule.threshold(Evaluation(None)) is None  # nobody knows yet how fast it is
 
 
 def test_there_is_no_bar_before_enough_trainings_are_complete(plain):
     losses, errors = plain
-    assert taught(losses[: LEAST - 1], errors[: LEAST - 1]).bar(measured(1.0)) is None
-    rule = taught(losses[: LEAST - 1], errors[: LEAST - 1])
+    assert (
+        taught(losses[: MIN_COMPLETED_TRAININGS - 1], errors[: MIN_COMPLETED_TRAININGS - 1]).threshold(measured(1.0))
+        is None
+    )
+    rule = taught(losses[: MIN_COMPLETED_TRAININGS - 1], errors[: MIN_COMPLETED_TRAININGS - 1])
     rule.learn(measured(1.0, Cut((2.0,), 0.5, 1.0)))
     rule.learn(measured(1.0, Failure("diverged", "the loss became NaN")))
-    assert rule.bar(measured(1.0)) is None
+    assert rule.threshold(measured(1.0)) is None
     rule.learn(measured(1.0, Training(0.9, tuple(losses[-1]), 1.0)))
-    assert rule.bar(measured(1.0)) is not None
+    assert rule.threshold(measured(1.0)) is not None
 
 
 @pytest.mark.parametrize("losses", [np.ones(30), np.tile([1.0, 2.0], 15)])
 def test_losses_that_say_nothing_stop_nobody(losses):
     errors = np.linspace(0.1, 0.5, 30)
-    bar = taught(np.column_stack([losses, losses]), errors, (0.1, 1.0)).bar(measured(1.0))
-    assert bar.most == (math.inf,)
+    threshold = taught(np.column_stack([losses, losses]), errors, (0.1, 1.0)).threshold(measured(1.0))
+    assert threshold.max_losses == (math.inf,)
 
 
 @given(st.lists(st.tuples(st.integers(0, 6), st.integers(0, 6)), max_size=12), st.integers(-1, 7))
@@ -284,11 +287,11 @@ def test_a_search_that_is_killed_among_its_cuts_resumes_to_the_one_that_nobody_d
     archive.close()
     trained, original = [], ProxyTask.train
 
-    def stopped(self, architecture, bar=None):
+    def stopped(self, architecture, threshold=None):
         if len(trained) == 2:
             raise KeyboardInterrupt("stop here")
         trained.append(architecture)
-        return original(self, architecture, bar)
+        return original(self, architecture, threshold)
 
     monkeypatch.setattr(ProxyTask, "train", stopped)
     with pytest.raises(KeyboardInterrupt, match="stop here"):
@@ -338,7 +341,7 @@ def test_worker_processes_cut_off_where_this_process_does(problem, tiny_dataset,
     executor = make_executor(problem, 1)
     try:
         executor.load(tiny_dataset)
-        items = [(one.architecture, rule.bar(one)) for one in cuts]
+        items = [(one.architecture, rule.threshold(one)) for one in cuts]
         outcomes = dict(executor.run("train", items, lambda: None))
     finally:
         executor.close()

@@ -13,7 +13,7 @@ from evomnas.data.datasets import load_dataset
 from evomnas.results.evaluation import Failure, TrainingDiverged
 from evomnas.training.augmentation import crop, flip, shift
 from evomnas.training.proxy_task import ProxyTask
-from evomnas.training.schedules import cosine
+from evomnas.training.schedules import CosineSchedule
 
 
 def test_a_short_training_learns_and_comes_out_the_same_again(tiny, tiny_dataset):
@@ -59,7 +59,7 @@ def test_a_loss_that_is_not_finite_is_a_failure_of_its_own_kind(tiny, tiny_datas
 
 
 def test_the_learning_rate_rises_to_its_peak_and_falls_to_zero():
-    rates = [cosine(0.2, 50)(step) for step in range(51)]
+    rates = [CosineSchedule(0.2, 50)(step) for step in range(51)]
     assert max(rates) == rates[10] == 1.0
     assert sorted(rates[:11]) == rates[:11]
     assert sorted(rates[10:], reverse=True) == rates[10:]
@@ -94,7 +94,7 @@ def test_flip_mirrors_about_half_of_the_images():
 
 def test_the_proxy_task_normalises_by_the_training_images(tiny):
     dataset = load_dataset(tiny.data)
-    images = ProxyTask(dataset, tiny.data, tiny.training).material.normalised(torch.from_numpy(dataset.train_images))
+    images = ProxyTask(dataset, tiny.data, tiny.training).batches.normalise(torch.from_numpy(dataset.train_images))
     assert abs(float(images.mean())) < 1e-4
     assert float(images.std()) == pytest.approx(1, abs=1e-3)
 
@@ -113,4 +113,4 @@ def test_a_few_large_images_are_normalised_too(tiny, rng):
     images = rng.integers(0, 256, (400, 3, 96, 96), dtype=np.uint8)
     labels = np.arange(400, dtype=np.int64) % 2
     task = ProxyTask(Dataset(images, labels, images[:4], labels[:4], ("a", "b")), tiny.data, tiny.training)
-    assert abs(float(task.material.normalised(torch.from_numpy(images[:50])).mean())) < 0.05
+    assert abs(float(task.batches.normalise(torch.from_numpy(images[:50])).mean())) < 0.05

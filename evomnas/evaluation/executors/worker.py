@@ -15,7 +15,7 @@ from evomnas.networks.layer_costs import count_cost
 from evomnas.problem.architecture import Architecture
 from evomnas.problem.definition import ProblemDefinition
 from evomnas.results.evaluation import Cost, Cut, Failure, Training
-from evomnas.training.early_stop import Bar
+from evomnas.training.early_stop import LossThreshold
 from evomnas.training.proxy_task import ProxyTask
 
 
@@ -44,8 +44,8 @@ class Workbench:
         classes, channels = len(self.task.dataset.classes), self.task.dataset.channels
         return count_cost(architecture, classes, channels, self.definition.latency_resolution)
 
-    def train(self, candidate: Architecture | tuple[Architecture, Bar]) -> Training | Cut:
-        """Training on the proxy task and score on the validation split; cut off where it misses the bar, if any."""
+    def train(self, candidate: Architecture | tuple[Architecture, LossThreshold]) -> Training | Cut:
+        """Train on the proxy task and score on the validation split; cut off where it misses the threshold, if any."""
         return self.task.train(*candidate) if isinstance(candidate, tuple) else self.task.train(candidate)
 
     def attempt(self, job: str, item: Any) -> Any:
