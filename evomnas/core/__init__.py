@@ -1,13 +1,17 @@
-"""Nothing about networks: errors, names, files, and the machine that everything runs on.
+"""What every room may use, and what knows nothing of networks: errors, names, files, locks, this machine.
 
-- `errors`: wrong input in one line.
-- `defaults`: the values of options that nobody gave.
+- `errors`: the errors that users see as one line.
+- `defaults`: the values of options that nobody sets.
 - `registry`: data sets, runtimes and algorithms by name, through entry points.
-- `files`: files that are replaced in one step.
-- `scratch`: a folder that processes share and that never stays behind.
-- `lock`: nothing trains while a latency is taken.
-- `machine`, `device`, `memory`: what this machine is, CPU or GPU, what happens to freed memory.
+- `files`: files that are replaced in one step, and a check of where a file may be written.
+- `scratch`: a temporary folder for the processes of one search, removed even after a crash.
+- `lock`: one latency measurement at a time, and no training while it runs.
+- `machine`: the processor, its cores and memory, and the installed versions.
+- `device`: the CPU or the GPU, for trainings.
+- `memory`: freed memory that is kept for the next training step.
 - `ray_connection`: start or join a Ray cluster.
 - `seeding`: torch generators from numpy's seeds.
-- `quiet`: libraries that print too much.
+- `quiet`: silence for libraries that print too much.
+
+Only `seeding` imports torch, and `device` does where a GPU may be present.
 """

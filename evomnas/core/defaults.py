@@ -1,5 +1,5 @@
-"""What the command and the library do where nobody says otherwise. Nothing is imported, so that --help is quick."""
+"""Default values of the command line and the library. The module imports nothing, so that `--help` is quick."""
 
-ALGORITHM = "nsga2-surrogate"  # docs/algorithms.md has the searches that it was chosen by
-BUDGET = 64  # networks
-SEEDS = 6  # of a benchmark: so many runs of five algorithms can be told from chance
+ALGORITHM = "nsga2-surrogate"  # docs/algorithms.md has the searches on which it was chosen
+BUDGET = 64  # networks that a search evaluates
+SEEDS = 6  # runs per algorithm in a benchmark: with so many, five algorithms can be told apart from chance

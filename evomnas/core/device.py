@@ -1,4 +1,4 @@
-"""Which device trains networks."""
+"""The device on which networks are trained."""
 
 from __future__ import annotations
 
@@ -8,20 +8,26 @@ from pathlib import Path
 from evomnas.core.errors import InputError, unknown
 
 DEVICES = ("auto", "cpu", "cuda")
-_DRIVERS = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")  # NVIDIA, AMD, Windows' subsystem for Linux
+_GPU_DRIVER_FILES = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")  # NVIDIA, AMD, Windows' subsystem for Linux
 
 
 def choose_device(device: str = "auto") -> str:
-    """`cpu` or `cuda`, by torch's name; `auto` is a GPU where there is one.
+    """Return the device on which to train, by torch's name.
 
-    On a Linux without any GPU driver the answer is known before torch is imported, which takes seconds.
+    On a Linux without any GPU driver the answer is known without torch, whose import takes seconds.
+
+    Args:
+        device: `cpu`, `cuda`, or `auto` for a GPU if there is one.
+
+    Returns:
+        `cpu` or `cuda`.
 
     Raises:
-        InputError: There is no such device here.
+        InputError: The name is unknown, or `cuda` was asked for and there is no GPU.
     """
     if device not in DEVICES:
         raise unknown("device", device, DEVICES)
-    if device == "cpu" or (sys.platform == "linux" and not any(Path(driver).exists() for driver in _DRIVERS)):
+    if device == "cpu" or (sys.platform == "linux" and not any(Path(file).exists() for file in _GPU_DRIVER_FILES)):
         has_gpu = False
     else:
         import torch

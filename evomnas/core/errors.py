@@ -1,4 +1,4 @@
-"""The errors that people see as one line, and the one way to say which names are allowed."""
+"""The errors that users see as one line, and one message for all unknown names."""
 
 from __future__ import annotations
 
@@ -7,15 +7,24 @@ from collections.abc import Iterable
 
 
 class InputError(ValueError):
-    """Wrong input: the message says in one line what was wrong, what is allowed and what to type."""
+    """Wrong input. The message is one line: what was wrong, what is allowed, and what to type."""
 
 
 class EverythingFailed(RuntimeError):
-    """No candidate of a whole generation gave a result; the message says why most of them did not."""
+    """No candidate of a whole generation gave a result. The message says why most of them failed."""
 
 
 def unknown(kind: str, name: str, allowed: Iterable[str]) -> InputError:
-    """An `InputError` for a `name` of some `kind` that is none of those `allowed`."""
+    """Return the error for an unknown name. It lists the allowed names and suggests the most similar one.
+
+    Args:
+        kind: The kind of thing that was named, for the message: "device", "algorithm".
+        name: The unknown name.
+        allowed: All names that exist.
+
+    Returns:
+        The error, for the caller to raise.
+    """
     names = sorted(allowed)
     nearest = difflib.get_close_matches(name, names, n=1)
     hint = f"; did you mean {nearest[0]}?" if nearest else ""

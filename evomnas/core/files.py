@@ -1,4 +1,4 @@
-"""Files that are replaced in one step, and places where a file can lie."""
+"""Files that are replaced in one step, and a check of where a file may be written."""
 
 from __future__ import annotations
 
@@ -10,24 +10,47 @@ from evomnas.core.errors import InputError
 
 
 def check_place(path: Path, option: str) -> None:
-    """Raise InputError where nothing can ever lie at `path`: beneath a file, or with a name that is too long."""
+    """Check that a file or folder could be created at a path. Nothing is created.
+
+    Args:
+        path: The path; its parent folders need not exist yet.
+        option: The command-line option that sets the path, for the message.
+
+    Raises:
+        InputError: A parent of the path is a file, or the path is too long.
+    """
     try:
-        above = next(parent for parent in path.absolute().parents if parent.exists())
+        existing_parent = next(parent for parent in path.absolute().parents if parent.exists())
     except OSError as error:
         raise InputError(f"{path} cannot be made: {error.strerror}; choose another with {option}") from None
-    if not above.is_dir():
-        raise InputError(f"{path} cannot be made, since {above} is a file: choose another with {option}")
+    if not existing_parent.is_dir():
+        raise InputError(f"{path} cannot be made, since {existing_parent} is a file: choose another with {option}")
 
 
-def _is_partial(path: Path) -> bool:
+def is_partial(path: Path) -> bool:
+    """Return whether a file is an unfinished one of `write_atomically`.
+
+    Args:
+        path: The file; only its name is looked at.
+
+    Returns:
+        True for names such as `.run.json.1234.part`, where 1234 is the process that writes it.
+    """
     return re.fullmatch(r"\..+\.\d+\.part", path.name) is not None
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:
-    """Replace a file's content in one step; what a process that was killed left of its attempt goes first."""
-    for left in path.parent.glob(f".{path.name}.*.part"):
-        if _is_partial(left) and not Path(f"/proc/{left.name.split('.')[-2]}").exists():
-            left.unlink(missing_ok=True)
+    """Replace a file's content in one step: a reader sees the old content or the new one, never a part.
+
+    Unfinished files that killed processes left for the same path are removed first.
+
+    Args:
+        path: The file to write; its folder must exist.
+        content: The new content; text is written as UTF-8.
+    """
+    for partial in path.parent.glob(f".{path.name}.*.part"):
+        if is_partial(partial) and not Path(f"/proc/{partial.name.split('.')[-2]}").exists():
+            partial.unlink(missing_ok=True)
     partial = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         partial.write_bytes(content.encode() if isinstance(content, str) else content)

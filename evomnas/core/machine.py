@@ -1,4 +1,7 @@
-"""What machine this is and which versions are installed: what a measurement means without, nobody knows."""
+"""This machine and the installed versions, without which a measured latency means nothing.
+
+This module needs the standard library only, since it is also sent to other machines.
+"""
 
 from __future__ import annotations
 
@@ -12,13 +15,13 @@ PACKAGES = ("evomnas", "torch", "torchvision", "onnxruntime", "pymoo", "numpy", 
 
 
 def user_folder() -> Path:
-    """Where this user keeps what belongs to the machine and not to a run: calibrations, layer tables, programs."""
+    """Return the folder for what belongs to the machine rather than to a run: calibrations, layer tables, programs."""
     base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
     return Path(os.path.expanduser(base)) / "evomnas"
 
 
 def processor() -> str:
-    """The processor's model name."""
+    """Return the processor's model name."""
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.is_file():
         for line in cpuinfo.read_text().splitlines():
@@ -28,18 +31,18 @@ def processor() -> str:
 
 
 def usable_cores() -> int:
-    """Cores that this process may use."""
+    """Return the number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def memory_gib() -> float:
-    """The machine's memory in GiB; 0 where the system does not tell."""
+    """Return the machine's memory in GiB, or 0 if the system does not report it."""
     names = getattr(os, "sysconf_names", {})
     return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30 if "SC_PHYS_PAGES" in names else 0.0
 
 
 def describe_machine() -> dict[str, str | int | float]:
-    """Processor, cores, memory in GiB, system, and the host's name."""
+    """Return the processor, the usable cores, the memory in GiB, the operating system and the host's name."""
     return {
         "processor": processor(),
         "cores": usable_cores(),
@@ -50,10 +53,10 @@ def describe_machine() -> dict[str, str | int | float]:
 
 
 def describe_versions() -> dict[str, str]:
-    """Versions of Python and of the packages that results depend on."""
+    """Return the versions of Python and of the packages on which results depend, by name."""
     return {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}}
 
 
 def describe_environment() -> dict[str, Any]:
-    """Machine and versions, as they stand in run.json."""
+    """Return the machine and the versions as run.json stores them."""
     return {"versions": describe_versions(), "machine": describe_machine()}

@@ -1,6 +1,7 @@
-"""Memory that is freed and wanted again a moment later, as in every training step.
+"""Freed memory that is kept for its next use.
 
-glibc gives large blocks back to the system at once, and the system clears each page of theirs when it is wanted again.
+Every training step frees large blocks and asks for the same ones a moment later. By default glibc returns such
+blocks to the system at once, and the system has to clear every page when it is asked for again.
 """
 
 from __future__ import annotations
@@ -8,24 +9,29 @@ from __future__ import annotations
 import ctypes
 from functools import cache
 
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of mallopt(3)
-LARGEST_KEPT, MOST_KEPT = 2**30, 2**31 - 1  # bytes: blocks up to the first, and so much at the end of the heap
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # parameters of mallopt(3)
+MAX_HEAP_BLOCK_BYTES = 2**30  # larger blocks are still mapped and returned one by one
+MAX_FREE_HEAP_BYTES = 2**31 - 1  # free memory at the end of the heap beyond this is returned
 
 
 @cache
 def keep_freed_memory() -> None:
-    """Have this process keep freed memory for its next use, for good; where the C library is not glibc, nothing.
+    """Let this process keep freed memory for its next use, from now on. Results do not change.
 
-    mallopt cannot be asked what it was set to, so that nothing could be restored. Results are the same.
+    It cannot be undone, since mallopt does not tell what the settings were. Without glibc nothing happens.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:
-        mallopt(M_MMAP_THRESHOLD, LARGEST_KEPT)
-        mallopt(M_TRIM_THRESHOLD, MOST_KEPT)
+        mallopt(M_MMAP_THRESHOLD, MAX_HEAP_BLOCK_BYTES)
+        mallopt(M_TRIM_THRESHOLD, MAX_FREE_HEAP_BYTES)
 
 
 def release_freed_memory() -> None:
-    """Give the system what is kept, such as that of a candidate which wanted too much: it counts for a limit."""
+    """Return the kept memory to the system.
+
+    Kept memory counts for a process's memory limit: after a candidate that needed too much, it is returned so that
+    the next one can be trained.
+    """
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if trim is not None:
         trim(0)

@@ -1,4 +1,4 @@
-"""Libraries below that talk too much."""
+"""Silence for libraries that print too much."""
 
 from __future__ import annotations
 
@@ -10,12 +10,16 @@ from collections.abc import Iterator
 
 @contextlib.contextmanager
 def silence() -> Iterator[None]:
-    """Without the warnings and log lines of libraries below, which no user can act on."""
-    disabled = logging.root.manager.disable
+    """Suppress the warnings and log lines of other libraries inside the block, where users cannot act on them.
+
+    Yields:
+        Nothing; the settings from before are restored afterwards.
+    """
+    disabled_level = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
-        logging.disable(disabled)
+        logging.disable(disabled_level)

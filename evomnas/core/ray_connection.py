@@ -12,22 +12,28 @@ from typing import Any
 
 from evomnas.core.errors import InputError
 
-ANSWER_S = 10.0  # a cluster's head that does not answer within it is not there
-JOIN_S = 30.0  # what has not let a process join within it is no cluster
-# Joins as we would, in a process that can be given up: Ray itself tries for minutes, and hears no interruption.
-PROBE = "import sys, ray; ray.init(address=sys.argv[1], log_to_driver=False, logging_level='ERROR')"
+CONNECT_TIMEOUT_S = 10.0  # a host that accepts no connection within this time counts as absent
+JOIN_TIMEOUT_S = 30.0  # an address that lets no process join within this time counts as no cluster
+# Joins the cluster in a process of its own, which can be killed: Ray itself tries for minutes and ignores Ctrl-C.
+JOIN_SCRIPT = "import sys, ray; ray.init(address=sys.argv[1], log_to_driver=False, logging_level='ERROR')"
 
-_answered: set[str] = set()  # addresses that let a process join
+_joinable_addresses: set[str] = set()  # addresses at which a process has already joined
 
 
 def join_cluster(address: str | None) -> Any:
-    """The module `ray`, joined: to the cluster that this process belongs to already, one at an address, or a new one.
+    """Join a Ray cluster, or start one on this machine.
 
-    Where there is no address, `RAY_ADDRESS` names one, as for Ray itself. Ray's own handler of SIGTERM would take ours
-    away.
+    If this process belongs to a cluster already, it stays with that one, whatever the address.
+
+    Args:
+        address: The cluster's head as `HOST:PORT`, or `auto` for a cluster on this machine. None means the address in
+            the environment variable `RAY_ADDRESS`, as for Ray itself; if that is not set, a new cluster is started.
+
+    Returns:
+        The module `ray`, connected.
 
     Raises:
-        InputError: Ray is not installed or cannot start, or no cluster answers at the address.
+        InputError: Ray is not installed or cannot start, the address cannot be read, or no cluster answers there.
     """
     try:
         import ray
@@ -37,12 +43,12 @@ def join_cluster(address: str | None) -> Any:
         return ray
     address = address if address is not None else os.environ.get("RAY_ADDRESS") or None
     if address is not None:
-        _check(address)
-    handler = signal.getsignal(signal.SIGTERM)
+        _check_address(address)
+    handler = signal.getsignal(signal.SIGTERM)  # ray.init would replace it
     try:
-        # "local" starts one, where None would join any that this machine has, or the remains of one
+        # "local" starts a cluster; None would join one that runs on this machine, or the remains of one
         ray.init(address=address or "local", log_to_driver=False, logging_level=logging.ERROR)
-    except Exception as error:  # Ray raises bare ones as well
+    except Exception as error:  # Ray also raises plain Exception
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise _refusal(address, reason) if address else InputError(f"Ray cannot start here: {reason}") from None
     finally:
@@ -57,29 +63,33 @@ def _refusal(address: str, reason: str) -> InputError:
     )
 
 
-def _check(address: str) -> None:
-    """Raise InputError where no process can join at an address."""
-    if address in _answered:
+def _check_address(address: str) -> None:
+    """Raise InputError if no process can join a cluster at an address."""
+    if address in _joinable_addresses:
         return
     if address != "auto":
         host, _, port = address.rpartition(":")
         if not host or "/" in address or not port.isdecimal() or not 0 < int(port) < 2**16:
             raise InputError(f"cannot read the cluster's address {address!r}: write HOST:PORT, or auto")
         try:
-            socket.create_connection((host, int(port)), ANSWER_S).close()
+            socket.create_connection((host, int(port)), CONNECT_TIMEOUT_S).close()
         except OSError as error:
             raise _refusal(address, str(error)) from None
     try:
-        done = subprocess.run(
-            [sys.executable, "-c", PROBE, address], capture_output=True, text=True, timeout=JOIN_S, check=False
+        process = subprocess.run(
+            [sys.executable, "-c", JOIN_SCRIPT, address],
+            capture_output=True,
+            text=True,
+            timeout=JOIN_TIMEOUT_S,
+            check=False,
         )
     except subprocess.TimeoutExpired:
-        raise _refusal(address, f"what is there lets nobody join within {JOIN_S:g} s") from None
-    if "InvalidAuthToken" in done.stderr:
+        raise _refusal(address, f"what is there lets nobody join within {JOIN_TIMEOUT_S:g} s") from None
+    if "InvalidAuthToken" in process.stderr:
         raise InputError(
             f"the Ray cluster at {address} wants its token: set RAY_AUTH_MODE=token, and have the ~/.ray/auth_token of "
             "its head here"
         )
-    if done.returncode:
-        raise _refusal(address, (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1])
-    _answered.add(address)
+    if process.returncode:
+        raise _refusal(address, (process.stderr.strip().splitlines() or [f"exit code {process.returncode}"])[-1])
+    _joinable_addresses.add(address)

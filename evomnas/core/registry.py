@@ -1,7 +1,7 @@
-"""Data sets, runtimes and algorithms by name, from this package and from any other that is installed.
+"""Data sets, runtimes and algorithms by name, from this package and from any other installed one.
 
-All are entry points of the groups `evomnas.datasets`, `evomnas.runtimes` and `evomnas.algorithms`; this
-package declares its own in setup.py in the same way.
+They are entry points of the groups `evomnas.datasets`, `evomnas.testsplits`, `evomnas.runtimes` and
+`evomnas.algorithms`. This package declares its own in setup.py in the same way as a plug-in does.
 """
 
 from __future__ import annotations
@@ -13,12 +13,31 @@ from evomnas.core.errors import unknown
 
 
 def available(group: str) -> dict[str, EntryPoint]:
-    """The entry points of `evomnas.<group>`, by name, in alphabetic order. Nothing is imported."""
-    return {point.name: point for point in sorted(entry_points(group=f"evomnas.{group}"), key=lambda p: p.name)}
+    """Return what is registered in a group. Nothing of it is imported.
+
+    Args:
+        group: The group without its prefix, such as `datasets` for `evomnas.datasets`.
+
+    Returns:
+        The entry points by name, in alphabetic order.
+    """
+    points = entry_points(group=f"evomnas.{group}")
+    return {point.name: point for point in sorted(points, key=lambda point: point.name)}
 
 
 def check(group: str, name: str) -> str:
-    """`name`, if something of that name is registered; else InputError that lists what is."""
+    """Check that a name is registered.
+
+    Args:
+        group: The group without its prefix, such as `datasets`.
+        name: The name to look for.
+
+    Returns:
+        The name itself.
+
+    Raises:
+        InputError: Nothing of that name is registered; the message lists the names that are.
+    """
     names = available(group)
     if name not in names:
         raise unknown(group.removesuffix("s"), name, names)
@@ -26,7 +45,14 @@ def check(group: str, name: str) -> str:
 
 
 def load(group: str, name: str) -> Any:
-    """What is registered under `name`, imported now.
+    """Import and return the object that is registered under a name.
+
+    Args:
+        group: The group without its prefix, such as `datasets`.
+        name: The registered name.
+
+    Returns:
+        The function or class that the entry point names.
 
     Raises:
         InputError: Nothing of that name is registered.

@@ -1,4 +1,4 @@
-"""Torch generators that follow from a seed of numpy's kind."""
+"""Torch generators that follow from numpy's seeds."""
 
 from __future__ import annotations
 
@@ -7,6 +7,13 @@ import torch
 
 
 def torch_generator(seed: int | np.random.SeedSequence) -> torch.Generator:
-    """A torch generator on the CPU that follows from a seed of numpy's kind."""
+    """Return a torch generator that follows from a seed of numpy's kind.
+
+    Args:
+        seed: A number or a seed sequence; a sequence is not changed.
+
+    Returns:
+        A generator on the CPU. Equal seeds give generators in equal states.
+    """
     sequence = seed if isinstance(seed, np.random.SeedSequence) else np.random.SeedSequence(seed)
     return torch.Generator().manual_seed(int(sequence.generate_state(1, np.uint64)[0] >> np.uint64(1)))

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from evomnas.core.errors import InputError
-from evomnas.core.files import _is_partial, check_place, write_atomically
+from evomnas.core.files import check_place, is_partial, write_atomically
 from evomnas.core.machine import describe_environment
 from evomnas.evaluation.interface import AnyEvaluator
 from evomnas.problem.architecture import Architecture
@@ -348,7 +348,7 @@ def check_free(folder: Path) -> None:
             f"{folder} holds a run already: go on with it (evomnas resume {shlex.quote(str(folder))}), or start "
             "another with --seed N or --out DIR"
         )
-    if folder.exists() and (not folder.is_dir() or any(not _is_partial(path) for path in folder.iterdir())):
+    if folder.exists() and (not folder.is_dir() or any(not is_partial(path) for path in folder.iterdir())):
         raise InputError(f"{folder} exists and is not an empty folder: choose another with --out DIR")
 
 

@@ -127,13 +127,13 @@ def test_nothing_stays_behind_where_it_is_asked_for(hold):
     with lock.measuring():
         pass
     lock.remove()
-    assert not (Path(lock.tempfile.gettempdir()) / lock.lock_folder().name / lock.GATE).exists()
+    assert not (Path(lock.tempfile.gettempdir()) / lock.lock_folder().name / lock.GATE_FILE).exists()
     holder = hold("training")
     assert holder.is_in(60)
     lock.remove()  # in use: left alone
     with pytest.raises(BlockingIOError, match="unavailable"):
         lock._lock(
-            lock.os.open(lock.lock_folder() / lock.ROOM, lock.os.O_RDWR),
+            lock.os.open(lock.lock_folder() / lock.ROOM_FILE, lock.os.O_RDWR),
             lock.fcntl.LOCK_EX | lock.fcntl.LOCK_NB,
             lambda: None,
         )

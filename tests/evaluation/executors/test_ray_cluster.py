@@ -135,7 +135,7 @@ def test_a_new_cluster_is_no_other_that_this_machine_has(nodes, tiny, tmp_path, 
 
 
 def test_what_answers_and_is_no_cluster_is_one_line(monkeypatch):
-    monkeypatch.setattr("evomnas.core.ray_connection.JOIN_S", 3.0)
+    monkeypatch.setattr("evomnas.core.ray_connection.JOIN_TIMEOUT_S", 3.0)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         address = f"127.0.0.1:{silent.getsockname()[1]}"
         with pytest.raises(InputError, match=f"no Ray cluster answers at {address}: what is there lets nobody join"):
