@@ -32,7 +32,7 @@ from pathlib import Path
 import numpy as np
 from scipy import stats
 
-from evomnas.data.datasets import load_dataset
+from evomnas.data.splits import load_dataset
 from evomnas.deploy.full_training import FullTask
 from evomnas.deploy.trained_networks import Keeper, device_context
 from evomnas.evaluation.factory import open_evaluator

@@ -31,7 +31,8 @@ from typing import Any
 import numpy as np
 
 from evomnas.core.machine import processor, usable_cores
-from evomnas.data.datasets import Dataset, load_dataset
+from evomnas.data.images import Dataset
+from evomnas.data.splits import load_dataset
 from evomnas.evaluation.executors.base import Cluster, Executor
 from evomnas.evaluation.executors.factory import make_executor
 from evomnas.evaluation.executors.pool import PoolExecutor

@@ -24,8 +24,8 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
 from evomnas.core.machine import processor, usable_cores
-from evomnas.data.datasets import Dataset as Splits
-from evomnas.data.datasets import load_dataset
+from evomnas.data.images import Dataset as Splits
+from evomnas.data.splits import load_dataset
 from evomnas.evaluation.executors.factory import default_workers, make_executor
 from evomnas.networks.network import build_network
 from evomnas.problem.architecture import Architecture

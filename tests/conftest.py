@@ -43,7 +43,7 @@ def tiny() -> ProblemDefinition:
 
 @pytest.fixture(scope="session")
 def tiny_dataset(tiny):
-    from evomnas.data.datasets import load_dataset
+    from evomnas.data.splits import load_dataset
 
     return load_dataset(tiny.data)
 

@@ -1,4 +1,12 @@
-"""Images that may be trained on.
+"""Images that networks may be trained on, and their training and validation splits.
 
-- `datasets`: the built-in data sets, and how images become training and validation splits.
+- `images`: images with labels as arrays in memory, and the fingerprint of their content.
+- `splits`: from a problem's data section to the images that a search trains and validates on.
+- `sources`: the built-in data sets.
+
+`TrainingImages` is the result of a data set's function, for packages that register data sets of their own.
 """
+
+from evomnas.data.images import TrainingImages
+
+__all__ = ["TrainingImages"]

@@ -26,7 +26,8 @@ from evomnas.core import lock
 from evomnas.core.device import choose_device
 from evomnas.core.files import write_atomically
 from evomnas.core.seeding import torch_generator
-from evomnas.data.datasets import LabelledImages, load_training_images, split_for_search
+from evomnas.data.images import LabelledImages
+from evomnas.data.splits import load_training_images, split_for_search
 from evomnas.deploy.testsplit import check_test_split, load_test_images
 from evomnas.networks.classifier import Classifier
 from evomnas.networks.fast_layers import use_fast_layers

@@ -10,15 +10,8 @@ import numpy as np
 
 from evomnas.core import registry
 from evomnas.core.errors import InputError
-from evomnas.data.datasets import (
-    LabelledImages,
-    TrainingImages,
-    read_digits,
-    read_folder,
-    read_npz,
-    read_torchvision,
-    test_folder,
-)
+from evomnas.data.images import LabelledImages, TrainingImages
+from evomnas.data.sources import find_test_folder, read_digits, read_folder, read_npz, read_torchvision
 from evomnas.problem.definition import DataSection
 
 
@@ -30,7 +23,7 @@ def check_test_split(section: DataSection) -> None:
             "evomnas.testsplits, as CONTRIBUTING.md says"
         )
     if section.dataset == "image-folder" and section.path is not None and (section.path / "train").is_dir():
-        test_folder(section.path)
+        find_test_folder(section.path)
 
 
 def load_test_images(section: DataSection, training: LabelledImages) -> LabelledImages:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
-from evomnas.data.datasets import load_dataset
+from evomnas.data.splits import load_dataset
 from evomnas.evaluation.executors.base import CandidateLimits, Workers
 from evomnas.evaluation.executors.factory import make_executor
 from evomnas.evaluation.interface import AnyEvaluator

@@ -14,7 +14,7 @@ from typing import Any, cast
 import numpy as np
 
 from evomnas.core.errors import InputError
-from evomnas.data.datasets import Dataset
+from evomnas.data.images import Dataset
 from evomnas.evaluation.executors.base import CandidateLimits, Executor
 from evomnas.evaluation.interface import OnPhase
 from evomnas.evaluation.stopwatch import Spent

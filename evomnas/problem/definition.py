@@ -44,7 +44,7 @@ class _Section(BaseModel):
 
 
 class DataSection(_Section):
-    """Which images: see `evomnas.data.datasets`.
+    """Which images: see `evomnas.data.sources`.
 
     Attributes:
         dataset: A registered data set (`digits`, `cifar10`, `image-folder`, `npz`, ...).

@@ -13,7 +13,7 @@ import torch
 
 from evomnas.core.device import choose_device
 from evomnas.core.seeding import torch_generator
-from evomnas.data.datasets import Dataset
+from evomnas.data.images import Dataset
 from evomnas.networks.fast_layers import use_fast_layers
 from evomnas.networks.network import Network, build_network
 from evomnas.problem.architecture import Architecture

@@ -46,7 +46,7 @@ TRAININGS = """
 import numpy as np
 from tiny_problem import TINY
 from evomnas.training import trainer as fitting
-from evomnas.data.datasets import load_dataset
+from evomnas.data.splits import load_dataset
 from evomnas.problem.loading import validate_definition
 from evomnas.training.proxy_task import ProxyTask
 

@@ -11,7 +11,7 @@ from PIL import Image
 
 from evomnas.core import registry
 from evomnas.core.errors import InputError
-from evomnas.data.datasets import load_dataset, load_training_images
+from evomnas.data.splits import load_dataset, load_training_images
 from evomnas.deploy.testsplit import load_test_images
 from evomnas.problem.definition import DataSection
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny_problem import TINY
 
-from evomnas.data.datasets import load_dataset
+from evomnas.data.splits import load_dataset
 from evomnas.evaluation.executors.in_process import InProcessExecutor
 from evomnas.evaluation.network_evaluator import Evaluator
 from evomnas.problem.loading import validate_definition

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evomnas.core.seeding import torch_generator
-from evomnas.data.datasets import load_dataset
+from evomnas.data.splits import load_dataset
 from evomnas.results.evaluation import Failure, TrainingDiverged
 from evomnas.training.augmentation import crop, flip, shift
 from evomnas.training.proxy_task import ProxyTask
@@ -108,7 +108,7 @@ def test_images_that_do_not_fit_on_the_device_come_batch_by_batch(tiny, tiny_dat
 
 def test_a_few_large_images_are_normalised_too(tiny, rng):
     """More than ten million pixels in fewer than a thousand images."""
-    from evomnas.data.datasets import Dataset
+    from evomnas.data.images import Dataset
 
     images = rng.integers(0, 256, (400, 3, 96, 96), dtype=np.uint8)
     labels = np.arange(400, dtype=np.int64) % 2

@@ -13,7 +13,7 @@ from typing import Any, Generic, Protocol, TypeVar
 from evomnas.core import lock
 from evomnas.core.errors import InputError
 from evomnas.core.machine import memory_gib
-from evomnas.data.datasets import Dataset
+from evomnas.data.images import Dataset
 from evomnas.results.evaluation import Failure
 
 Outcome = Any  # what the job of `Workbench` returns, or a Failure

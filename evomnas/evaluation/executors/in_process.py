@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from evomnas.core.device import choose_device
-from evomnas.data.datasets import Dataset
+from evomnas.data.images import Dataset
 from evomnas.evaluation.executors.base import Item, Jobs, room_for
 from evomnas.problem.definition import ProblemDefinition
 

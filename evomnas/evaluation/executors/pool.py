@@ -25,7 +25,7 @@ import numpy as np
 
 from evomnas.core.device import choose_device
 from evomnas.core.scratch import Scratch
-from evomnas.data.datasets import Dataset
+from evomnas.data.images import Dataset
 from evomnas.evaluation.executors.base import (
     CandidateLimits,
     Item,

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from evomnas.core.errors import InputError
 from evomnas.core.machine import usable_cores
 from evomnas.core.ray_connection import join_cluster
-from evomnas.data.datasets import Dataset
+from evomnas.data.images import Dataset
 from evomnas.evaluation.executors.base import (
     CandidateLimits,
     Cluster,

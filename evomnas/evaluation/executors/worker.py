@@ -6,7 +6,7 @@ from typing import Any
 
 from evomnas.core.errors import InputError
 from evomnas.core.memory import release_freed_memory
-from evomnas.data.datasets import Dataset
+from evomnas.data.images import Dataset
 from evomnas.latency.layers.prepare_layers import prepare_parts
 from evomnas.latency.layers.stages import Parts
 from evomnas.latency.prepare import prepare

@@ -1,0 +1,139 @@
+"""Images with labels as arrays in memory, and the fingerprint of their content."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evomnas.core.errors import InputError
+
+RESIZE_BATCH = 1024  # images that are resized at once, which limits the memory that it takes
+
+Images = NDArray[np.uint8]
+Labels = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class TrainingImages:
+    """The images that a data set allows for training, before any split and at their own size.
+
+    Attributes:
+        images: Pixel values from 0 to 255, uint8, shape (n, h, w), (n, h, w, 1) or (n, h, w, 3).
+        labels: The class of each image, int64 from 0, shape (n,).
+        classes: The names of the classes, in the order of the labels.
+    """
+
+    images: Images
+    labels: Labels
+    classes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """The images that a search uses: one part for training, one for validation, at one resolution.
+
+    Attributes:
+        train_images: Pixel values from 0 to 255, uint8, shape (n_train, channels, resolution, resolution).
+        train_labels: Their classes, int64 from 0, shape (n_train,).
+        validation_images: As `train_images`, shape (n_validation, channels, resolution, resolution).
+        validation_labels: Their classes, int64 from 0, shape (n_validation,).
+        classes: The names of the classes, in the order of the labels.
+    """
+
+    train_images: Images
+    train_labels: Labels
+    validation_images: Images
+    validation_labels: Labels
+    classes: tuple[str, ...]
+
+    @property
+    def channels(self) -> int:
+        """The number of channels: 1 for grey images, 3 for colour."""
+        return int(self.train_images.shape[1])
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """A hash of all images, labels and class names. Equal content has an equal fingerprint, whatever its source."""
+        return _fingerprint(
+            self.classes, self.train_images, self.train_labels, self.validation_images, self.validation_labels
+        )
+
+
+@dataclass(frozen=True)
+class LabelledImages:
+    """The images of one split, at one resolution.
+
+    Attributes:
+        images: Pixel values from 0 to 255, uint8, shape (n, channels, resolution, resolution).
+        labels: Their classes, int64 from 0, shape (n,).
+        classes: The names of the classes, in the order of the labels.
+    """
+
+    images: Images
+    labels: Labels
+    classes: tuple[str, ...]
+
+    @property
+    def channels(self) -> int:
+        """The number of channels: 1 for grey images, 3 for colour."""
+        return int(self.images.shape[1])
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """A hash of all images, labels and class names, as `Dataset.fingerprint`."""
+        return _fingerprint(self.classes, self.images, self.labels)
+
+    @classmethod
+    def of(cls, source: TrainingImages, resolution: int) -> LabelledImages:
+        """Resize all images of a data set.
+
+        Args:
+            source: The images at their own size.
+            resolution: The height and width to which they are resized, in pixels.
+
+        Returns:
+            The resized images with the same labels and classes.
+
+        Raises:
+            InputError: The images are not uint8, or their shape is not one of those of `TrainingImages`.
+        """
+        return cls(_resize(_to_channels_first(source.images), resolution), source.labels, source.classes)
+
+
+def _fingerprint(classes: tuple[str, ...], *arrays: NDArray[Any]) -> str:
+    digest = hashlib.blake2b(repr(classes).encode(), digest_size=8)
+    for array in arrays:
+        digest.update(repr(array.shape).encode())
+        digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()
+
+
+def _to_channels_first(images: Images) -> Images:
+    """Return images of shape (n, h, w) or (n, h, w, channels) in the shape (n, channels, h, w)."""
+    channels = images.shape[3] if images.ndim == 4 else 1
+    if images.dtype != np.uint8 or images.ndim not in (3, 4) or channels not in (1, 3) or 0 in images.shape:
+        raise InputError(
+            f"images must be uint8 of shape (n, h, w), (n, h, w, 1) or (n, h, w, 3), "
+            f"got {images.dtype} of {images.shape}"
+        )
+    return images[:, None] if images.ndim == 3 else images.transpose(0, 3, 1, 2)
+
+
+def _resize(images: Images, resolution: int) -> Images:
+    """Return images of shape (n, channels, h, w) in the shape (n, channels, resolution, resolution)."""
+    if images.shape[2:] == (resolution, resolution):
+        return np.ascontiguousarray(images)
+    import torch
+
+    resized = [
+        torch.nn.functional.interpolate(
+            torch.from_numpy(np.ascontiguousarray(chunk)), (resolution, resolution), mode="bilinear", antialias=True
+        ).numpy()
+        for chunk in np.array_split(images, -(-len(images) // RESIZE_BATCH))
+    ]
+    return np.concatenate(resized)

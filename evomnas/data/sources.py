@@ -1,0 +1,318 @@
+"""The built-in data sets: digits, npz files, image folders and torchvision's.
+
+A data set is a function that takes a `DataSection` and returns `TrainingImages`: all images that may be trained
+on, before the validation split. None of these functions reads test images, so that nothing in a search can: data
+sets with an official test split leave it on disk, the others keep a fifth of every class aside. The test images of
+the same data set are read by another function, in `evomnas.deploy.testsplit`, which no search imports.
+
+Register another data set as an entry point of the group `evomnas.datasets`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from PIL import Image
+
+from evomnas.core.errors import InputError
+from evomnas.data.images import Images, TrainingImages
+from evomnas.data.splits import stratified_split
+from evomnas.problem.definition import DataSection
+
+TEST_SHARE = 0.2  # of every class, kept aside if a data set has no test split of its own
+
+Part = Literal["train", "test"]
+
+
+def digits(section: DataSection) -> TrainingImages:
+    """Return the training part of scikit-learn's scanned digits.
+
+    The data set has 1,797 grey images of 8x8 pixels with values from 0 to 16, which are scaled to 0 to 255.
+
+    Args:
+        section: Not used; the data set comes with scikit-learn.
+
+    Returns:
+        Four fifths of every class.
+    """
+    return read_digits("train")
+
+
+def read_digits(part: Part) -> TrainingImages:
+    """Return one part of scikit-learn's digits: a fifth of every class is the test part.
+
+    Args:
+        part: `train` or `test`.
+
+    Returns:
+        The images of that part.
+    """
+    from sklearn.datasets import load_digits
+
+    bunch = load_digits()
+    train, test = stratified_split(bunch.target.astype(np.int64), TEST_SHARE)
+    indices = train if part == "train" else test
+    images = np.round(bunch.images * (255 / 16)).astype(np.uint8)
+    return TrainingImages(images[indices], bunch.target[indices].astype(np.int64), tuple("0123456789"))
+
+
+def npz(section: DataSection) -> TrainingImages:
+    """Read x_train and y_train of an npz file. x_test and y_test must be there, but are not read.
+
+    Args:
+        section: The data section; `path` is the file.
+
+    Returns:
+        The training images.
+
+    Raises:
+        InputError: The path is missing, or the file cannot be read or has other contents.
+    """
+    return read_npz(section, "train")
+
+
+def read_npz(section: DataSection, part: Part) -> TrainingImages:
+    """Read one part of an npz file with the arrays x_train, y_train, x_test and y_test.
+
+    Args:
+        section: The data section; `path` is the file.
+        part: `train` or `test`.
+
+    Returns:
+        The images of that part. The classes are named by their numbers.
+
+    Raises:
+        InputError: The path is missing, or the file cannot be read or has other contents.
+    """
+    path = _required_path(section, "file.npz")
+    try:
+        archive = np.load(path, allow_pickle=False)
+        if isinstance(archive, np.ndarray):
+            raise ValueError("it holds one array, not several with names")
+        with archive:
+            missing = [name for name in ("x_train", "y_train", "x_test", "y_test") if name not in archive.files]
+            if missing:
+                raise InputError(
+                    f"{path} lacks {', '.join(missing)}: an npz data set needs x_train, y_train, x_test and y_test"
+                )
+            images, labels = archive[f"x_{part}"], archive[f"y_{part}"]
+    except InputError:
+        raise
+    except Exception as error:  # numpy and zipfile raise many kinds of errors for a broken file
+        reason = "it holds objects or is no npz file" if "pickle" in str(error) else error
+        raise InputError(f"cannot read the npz file {path}: {reason}") from None
+    if images.ndim == 0 or labels.ndim == 0:
+        raise InputError(f"{path}: x_train and y_train must be arrays, one entry per image")
+    labels = labels.squeeze(-1) if labels.ndim == 2 and labels.shape[1] == 1 else labels
+    if labels.shape != images.shape[:1] or not np.issubdtype(labels.dtype, np.integer) or (labels < 0).any():
+        raise InputError(
+            f"{path}: y_{part} must hold one non-negative integer per image of x_{part} {images.shape}, "
+            f"got {labels.dtype} of {labels.shape}"
+        )
+    count = int(labels.max()) + 1 if labels.size else 0
+    if count > 10 * max(1, len(np.unique(labels))):
+        raise InputError(f"{path}: labels must number the classes from 0, but the largest is {count - 1}")
+    return TrainingImages(images, labels.astype(np.int64), tuple(str(number) for number in range(count)))
+
+
+def image_folder(section: DataSection) -> TrainingImages:
+    """Read the training images of a folder with one sub-folder per class, or with a folder `train` of that kind.
+
+    Images become RGB. The middle square of each is cut out and resized to the section's resolution.
+
+    Args:
+        section: The data section; `path` is the folder.
+
+    Returns:
+        The training images; the classes are named as their folders.
+
+    Raises:
+        InputError: The folder or its images are missing, or an image cannot be read.
+    """
+    return read_folder(section, "train")
+
+
+def read_folder(section: DataSection, part: Part) -> TrainingImages:
+    """Read one part of an image folder.
+
+    If the folder has a sub-folder `train`, the test part is its sub-folder `test` or `val`. If not, a fifth of every
+    class is the test part.
+
+    Args:
+        section: The data section; `path` is the folder.
+        part: `train` or `test`.
+
+    Returns:
+        The images of that part, RGB at the section's resolution; the classes are named as their folders.
+
+    Raises:
+        InputError: The folder or its images are missing, or an image cannot be read.
+    """
+    from torchvision.datasets.folder import IMG_EXTENSIONS
+
+    root = _required_path(section, "FOLDER")
+    if not root.is_dir():
+        raise InputError(f"data.path {root} is not a folder")
+    has_train = (root / "train").is_dir()
+    parent = root / "train" if part == "train" and has_train else find_test_folder(root) if has_train else root
+    class_folders = sorted(path for path in parent.iterdir() if _is_visible(path) and path.is_dir())
+    files = [
+        (path, label)
+        for label, folder in enumerate(class_folders)
+        for path in sorted(folder.rglob("*"))
+        if path.suffix.lower() in IMG_EXTENSIONS and _is_visible(path) and path.is_file()
+    ]
+    if not files:
+        raise InputError(
+            f"no images in {parent}: expected one sub-folder of images per class ({', '.join(IMG_EXTENSIONS)})"
+        )
+    labels = np.array([label for _, label in files], dtype=np.int64)
+    if not has_train:
+        train, test = stratified_split(labels, TEST_SHARE)
+        indices = train if part == "train" else test
+        files, labels = [files[index] for index in indices], labels[indices]
+    images = np.stack([read_image(path, section.resolution) for path, _ in files])
+    return TrainingImages(images, labels, tuple(folder.name for folder in class_folders))
+
+
+def find_test_folder(root: Path) -> Path:
+    """Return the folder of the test images, for an image folder with a sub-folder `train`.
+
+    Args:
+        root: The image folder.
+
+    Returns:
+        Its sub-folder `test`, or else `val`.
+
+    Raises:
+        InputError: It has neither.
+    """
+    folder = next((root / name for name in ("test", "val") if (root / name).is_dir()), None)
+    if folder is None:
+        raise InputError(f"{root} has a folder train and none called test or val: put the test images there")
+    return folder
+
+
+def _is_visible(path: Path) -> bool:
+    return not path.name.startswith(".")
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    if image.mode == "F":
+        raise ValueError("its pixels are floating-point numbers of an unknown range")
+    if image.mode.startswith("I"):  # 16 bits: Pillow's own conversion would clip the values at 255
+        image = Image.fromarray((np.asarray(image, dtype=np.float64) / 257).clip(0, 255).astype(np.uint8))
+    if image.mode == "P":
+        image = image.convert("RGBA")  # a palette may contain a transparent colour
+    return image.convert("RGB")
+
+
+def read_image(path: Path, resolution: int) -> Images:
+    """Read the middle square of an image file as RGB, resized to a resolution. Values of 16 bits become 8 bits.
+
+    Args:
+        path: The file, in any format that Pillow reads.
+        resolution: The height and width of the result in pixels.
+
+    Returns:
+        The pixels, uint8, shape (resolution, resolution, 3).
+
+    Raises:
+        InputError: The file cannot be read, or its pixels are floating-point numbers.
+    """
+    try:
+        with Image.open(path) as opened:
+            image = _to_rgb(opened)
+    except Exception as error:  # every format raises errors of its own
+        raise InputError(f"cannot read the image {path}: {error}; remove or replace it") from None
+    side = min(image.size)
+    left, top = (image.width - side) // 2, (image.height - side) // 2
+    middle = (left, top, left + side, top + side)
+    resized = image.resize((resolution, resolution), Image.Resampling.BILINEAR, box=middle, reducing_gap=2.0)
+    return np.asarray(resized, dtype=np.uint8)
+
+
+# torchvision's class, and its argument that selects the split: the flag `train` or the name `split`
+_TORCHVISION = {
+    "mnist": ("MNIST", "train"),
+    "fashion-mnist": ("FashionMNIST", "train"),
+    "kmnist": ("KMNIST", "train"),
+    "cifar10": ("CIFAR10", "train"),
+    "cifar100": ("CIFAR100", "train"),
+    "svhn": ("SVHN", "split"),
+    "flowers102": ("Flowers102", "split"),
+    "food101": ("Food101", "split"),
+}
+
+
+def torchvision_dataset(section: DataSection) -> TrainingImages:
+    """Read the training split of a torchvision data set, which is downloaded if it is missing.
+
+    Args:
+        section: The data section; `path` is the folder for the download, `data/` by default.
+
+    Returns:
+        The training images.
+
+    Raises:
+        InputError: The data set can be neither read nor downloaded.
+    """
+    return read_torchvision(section, "train")
+
+
+def read_torchvision(section: DataSection, part: Part) -> TrainingImages:
+    """Read one split of a torchvision data set, which is downloaded if it is missing.
+
+    Large images are resized to the section's resolution one by one, so that all of them fit into memory.
+
+    Args:
+        section: The data section; `path` is the folder for the download, `data/` by default.
+        part: `train` or `test`.
+
+    Returns:
+        The images of that split.
+
+    Raises:
+        InputError: The data set can be neither read nor downloaded.
+    """
+    import torchvision
+
+    name, option = _TORCHVISION[section.dataset]
+    options: dict[str, Any] = {option: part == "train" if option == "train" else part}
+    root = section.path or Path("data").resolve()
+    try:
+        source = getattr(torchvision.datasets, name)(root, download=True, **options)
+    except Exception as error:  # of the network or the file system
+        raise InputError(
+            f"cannot load {name} into {root}: {str(error).splitlines()[0] if str(error) else type(error).__name__}; "
+            "check the network, or set data.path to the folder that holds it"
+        ) from None
+    images, labels = zip(
+        *(_shrink_sample(source[index], section.resolution) for index in range(len(source))), strict=True
+    )
+    classes = getattr(source, "classes", None) or [str(label) for label in range(max(labels) + 1)]
+    return TrainingImages(np.stack(images), np.array(labels, dtype=np.int64), tuple(map(str, classes)))
+
+
+def _shrink_sample(sample: tuple[Image.Image, int], resolution: int) -> tuple[Images, int]:
+    """Return an image as an array, with its label: the middle square of a rectangle, and at most the resolution."""
+    image, label = sample
+    if image.width != image.height:
+        side = min(image.size)
+        left, top = (image.width - side) // 2, (image.height - side) // 2
+        image = image.resize((resolution, resolution), Image.Resampling.BILINEAR, (left, top, left + side, top + side))
+    elif image.width > resolution:
+        image = image.resize((resolution, resolution), Image.Resampling.BILINEAR, reducing_gap=2.0)
+    return np.asarray(image, dtype=np.uint8), label
+
+
+def _required_path(section: DataSection, example: str) -> Path:
+    if section.path is None:
+        raise InputError(f"data set {section.dataset} needs a path: --set data.path={example}")
+    if not section.path.exists():
+        raise InputError(
+            f"data.path {section.path} does not exist: --set data.path={example} names the data, or --data for a run"
+        )
+    return section.path
