@@ -157,10 +157,10 @@ def test_a_torn_table_of_exports_is_one_line(tmp_path):
         read_exports(tmp_path)
 
 
-def test_the_readme_s_lines_classify_an_image(trained, exports, task, tmp_path):
+def test_the_documented_lines_classify_an_image(trained, exports, task, tmp_path):
     """In PyTorch, and in ONNX Runtime where there is no evomnas."""
-    readme = (Path(__file__).parents[2] / "README.md").read_text()
-    blocks = re.findall(r"```python\n(.*?)```", readme[readme.index("## Ship it") :], re.DOTALL)[:2]
+    page = (Path(__file__).parents[2] / "docs" / "shipping.md").read_text()
+    blocks = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
     Image.fromarray(task.test.images[0, 0]).save(tmp_path / "digit.png")
     pytorch = load_network(trained.folder)(torch.from_numpy(task.test.images[:1])).argmax().item()
     onnx_runtime = logits(trained.folder / exports["int8"].file, task.test.images[:1]).argmax()
