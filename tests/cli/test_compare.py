@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
 
@@ -19,12 +18,6 @@ COMMAND = [sys.executable, "-c", "from evomnas.cli import main; main()"]
 def evomnas(*arguments: object, cwd=None) -> subprocess.CompletedProcess[str]:
     command = [*COMMAND, *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, cwd=cwd, timeout=300, check=False)
-
-
-@pytest.mark.parametrize("command", ["compare", "benchmark"])
-def test_the_commands_have_help_and_stand_in_the_readme(command):
-    assert len(evomnas(command, "--help").stdout) > 100
-    assert f"evomnas {command}" in (Path(__file__).parents[2] / "README.md").read_text()
 
 
 def test_a_benchmark_ends_with_the_comparison_and_compare_makes_the_same(tabular_file, tmp_path):
