@@ -387,7 +387,7 @@ def test_documented_json_keys_are_those_that_commands_print(documented_keys, two
 
 def test_documented_keys_of_run_json_are_those_that_are_written(two_runs):
     always, where_they_apply = re.search(
-        r"^The file `run\.json` in a run's folder has (.*?)\. Where they apply, it also has\n(.*?)\.$",
+        r"^The file `run\.json` in a run's folder has\s(.*?)\.\sWhere\sthey\sapply,\sit\salso\shas\s(.*?)\.$",
         COMMANDS.read_text(), re.DOTALL | re.MULTILINE,
     ).groups()  # fmt: skip
     written = set(json.loads((two_runs[0] / "run.json").read_text()))
