@@ -18,7 +18,12 @@ from evomnas.latency.meter import Meter
 from evomnas.latency.prepare import prepare_here
 from evomnas.latency.runtimes.base import Prepared
 from evomnas.latency.setting import problem_setting
-from evomnas.networks.torchvision_models import TORCHVISION, AnyNetwork, from_shelf, reason_against
+from evomnas.networks.torchvision_models import (
+    TORCHVISION_MODELS,
+    AnyNetwork,
+    baseline_network,
+    explain_incompatibility,
+)
 from evomnas.problem.definition import ProblemDefinition
 from evomnas.problem.published import NETWORKS
 from evomnas.results.archive import Archive
@@ -48,7 +53,7 @@ class Baseline:
 
 def default_names() -> list[str]:
     """All networks of the shelf, the published architectures first."""
-    return [*NETWORKS, *TORCHVISION]
+    return [*NETWORKS, *TORCHVISION_MODELS]
 
 
 def train_baselines(
@@ -76,12 +81,12 @@ def train_baselines(
         InputError: A name is wrong, or the images cannot be read.
     """
     resolution = definition.data.resolution
-    networks = {name: from_shelf(name, resolution) for name in dict.fromkeys(names)}
+    networks = {name: baseline_network(name, resolution) for name in dict.fromkeys(names)}
     say("reading the images")
     task = FullTask(definition, device)
     channels, classes = task.training.channels, len(task.training.classes)
     smallest = min(resolution, definition.latency_resolution)
-    reasons = {name: reason_against(one, channels, smallest) for name, one in networks.items()}
+    reasons = {name: explain_incompatibility(one, channels, smallest) for name, one in networks.items()}
     usable = {name: one for name, one in networks.items() if reasons[name] is None}
     path.parent.mkdir(parents=True, exist_ok=True)
     archive = Archive(path)

@@ -31,7 +31,7 @@ from evomnas.data.splits import load_training_images, split_for_search
 from evomnas.deploy.testsplit import check_test_split, load_test_images
 from evomnas.networks.classifier import Classifier
 from evomnas.networks.fast_layers import use_fast_layers
-from evomnas.networks.torchvision_models import AnyNetwork, build
+from evomnas.networks.torchvision_models import AnyNetwork, build_any_network
 from evomnas.problem.definition import FullSection, ProblemDefinition
 from evomnas.results.archive import context_key
 from evomnas.results.evaluation import Score, TrainingDiverged
@@ -164,7 +164,7 @@ class FullTask:
 
     def _build(self, network: AnyNetwork, seed: np.random.SeedSequence, fast: bool = True) -> nn.Module:
         recipe, shape = self.recipe, (len(self.training.classes), self.training.channels)
-        module = build(network, *shape, dropout=recipe.dropout, bn_momentum=self.bn_momentum, seed=seed)
+        module = build_any_network(network, *shape, dropout=recipe.dropout, bn_momentum=self.bn_momentum, seed=seed)
         for norm in module.modules():
             if isinstance(norm, nn.BatchNorm2d):  # torchvision's have a momentum of their own
                 norm.momentum = max(norm.momentum or 0.0, self._least_momentum)

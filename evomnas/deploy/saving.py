@@ -20,7 +20,7 @@ from safetensors import SafetensorError, safe_open
 from evomnas.core.errors import InputError
 from evomnas.core.files import write_atomically
 from evomnas.networks.classifier import Classifier
-from evomnas.networks.torchvision_models import AnyNetwork, build, parse_network
+from evomnas.networks.torchvision_models import AnyNetwork, build_any_network, parse_network
 
 WEIGHTS, FACTS, CARD = "weights.safetensors", "model.json", "README.md"
 FORMAT = 1
@@ -161,7 +161,7 @@ def load_network(path: Path | str) -> Classifier:
     folder = given.parent if given.name in (WEIGHTS, FACTS, CARD) else given
     facts = read_facts(folder)
     network = parse_network(facts.network)
-    module = build(network, len(facts.classes), facts.channels, dropout=0.0, bn_momentum=0.1, seed=0)
+    module = build_any_network(network, len(facts.classes), facts.channels, dropout=0.0, bn_momentum=0.1, seed=0)
     module.load_state_dict(_read_weights(folder / WEIGHTS, module.state_dict(), facts))
     return Classifier(module, facts.mean, facts.std, facts.classes, facts.resolution).eval()
 

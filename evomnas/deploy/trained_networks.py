@@ -17,7 +17,7 @@ from evomnas.deploy.card import model_card
 from evomnas.deploy.full_training import FullTask, Teacher
 from evomnas.deploy.saving import FACTS, Facts, load_network, read_facts, said, save_network
 from evomnas.networks.classifier import Classifier
-from evomnas.networks.torchvision_models import AnyNetwork, cost
+from evomnas.networks.torchvision_models import AnyNetwork, count_any_cost
 from evomnas.problem.architecture import Architecture
 from evomnas.problem.pareto import knees
 from evomnas.results.archive import Archive, context_key
@@ -253,7 +253,7 @@ class Keeper:
     ) -> dict[str, Any]:
         task, score, context = self.task, result.score, self.task.context(teacher.notation if teacher else None)
         definition, recipe, size = task.definition, context["recipe"], task.definition.data.resolution
-        counted = cost(network, len(task.training.classes), task.training.channels, size)
+        counted = count_any_cost(network, len(task.training.classes), task.training.channels, size)
         latency = None if measurement is None else _latency(measurement, self._device_content)
         return {
             "title": f"{definition.name} {network.id}" if isinstance(network, Architecture) else str(network),

@@ -12,7 +12,7 @@ from torch import nn
 from evomnas.core.seeding import torch_generator
 from evomnas.latency.runtimes.base import Prepared, Runtime, open_runtime
 from evomnas.latency.setting import Setting
-from evomnas.networks.torchvision_models import AnyNetwork, build
+from evomnas.networks.torchvision_models import AnyNetwork, build_any_network
 from evomnas.problem.architecture import Architecture
 from evomnas.results.evaluation import Cost
 
@@ -22,13 +22,13 @@ if TYPE_CHECKING:
 
 def prepare_here(setting: Setting, network: AnyNetwork) -> tuple[Cost, Prepared]:
     """Costs of a network and itself in the setting's runtime, made in this process."""
-    from evomnas.networks.torchvision_models import cost
+    from evomnas.networks.torchvision_models import count_any_cost
 
     if isinstance(network, Architecture):
         network.check_resolution(setting.resolution)
     shape = setting.classes, setting.channels, setting.resolution
     runtime = open_runtime(setting.runtime)
-    return cost(network, *shape), prepare(runtime, network, *shape, setting.batch)
+    return count_any_cost(network, *shape), prepare(runtime, network, *shape, setting.batch)
 
 
 PROBE_SEED = 0
@@ -42,7 +42,7 @@ def prepare(
     Its batch statistics are taken from random images first: without them the signal of a deep untrained
     network dies out, its logits say nothing and denormal numbers slow it down.
     """
-    module = build(network, classes, channels, dropout=0.0, bn_momentum=1.0, seed=PROBE_SEED)
+    module = build_any_network(network, classes, channels, dropout=0.0, bn_momentum=1.0, seed=PROBE_SEED)
     with _probe(module, channels, resolution, batch) as images:
         return _converted(runtime, module, images)
 

@@ -1,9 +1,9 @@
 """Architectures as torch modules.
 
-- `network`: from an architecture to a module.
-- `published_weights`: weights that others trained.
-- `torchvision_models`: torchvision's networks beside architectures.
-- `layer_costs`: parameters and MACs, layer by layer.
-- `classifier`: a trained network as it ships.
-- `fast_layers`: gradients of depthwise kernels, faster.
+- `network`: builds the torch module of an architecture.
+- `published_weights`: copies weights that torchvision or timm published into such a module.
+- `torchvision_models`: off-the-shelf networks of torchvision, to compare searched ones with.
+- `layer_costs`: counts parameters and MACs, layer by layer.
+- `classifier`: a trained network as it ships, from pixels to logits.
+- `fast_layers`: convolutions that train faster on the CPU than PyTorch's own.
 """

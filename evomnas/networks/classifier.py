@@ -1,4 +1,4 @@
-"""A trained network as it ships: pixels in, logits out, the names of its classes beside it."""
+"""A trained network as it ships: pixels in, logits out, with the names of its classes."""
 
 from __future__ import annotations
 
@@ -9,9 +9,15 @@ from torch import Tensor, nn
 
 
 class Normalise(nn.Module):
-    """Pixel values from 0 to 255, (n, c, h, w), by the mean and deviation of the training images."""
+    """Subtracts the training images' mean from pixel values and divides by their standard deviation."""
 
     def __init__(self, mean: Sequence[float], std: Sequence[float]) -> None:
+        """Store the statistics.
+
+        Args:
+            mean: The mean of each channel, in pixel values from 0 to 255.
+            std: The standard deviation of each channel, in the same unit.
+        """
         super().__init__()
         self.mean: Tensor
         self.std: Tensor
@@ -19,26 +25,53 @@ class Normalise(nn.Module):
             self.register_buffer(name, torch.tensor(values, dtype=torch.float32).view(1, -1, 1, 1))
 
     def forward(self, images: Tensor) -> Tensor:
+        """Normalise images.
+
+        Args:
+            images: Pixel values from 0 to 255, of any type, shape (n, channels, h, w).
+
+        Returns:
+            Normalised images, float32, of the same shape.
+        """
         return (images.float() - self.mean) / self.std
 
 
 class Classifier(nn.Module):
-    """Images with pixel values from 0 to 255, (n, channels, resolution, resolution), to logits (n, classes).
+    """A network with its normalisation: takes pixel values and returns logits.
 
     Attributes:
-        classes: Their names, in the order of the logits.
-        resolution: Height and width in pixels that it was trained on.
-        channels: 1 for grey images, 3 for colour.
+        normalise: Makes the network's input from pixel values.
+        network: The network, which takes normalised images.
+        classes: The names of the classes, in the order of the logits.
+        resolution: The height and width of the images that it was trained on, in pixels.
+        channels: The number of channels of the images: 1 for grey, 3 for colour.
     """
 
     def __init__(
         self, network: nn.Module, mean: Sequence[float], std: Sequence[float], classes: Sequence[str], resolution: int
     ) -> None:
+        """Put a classifier together.
+
+        Args:
+            network: A network of normalised images.
+            mean: The mean of each channel of the training images, in pixel values from 0 to 255.
+            std: The standard deviation of each channel, in the same unit.
+            classes: The names of the classes, in the order of the logits.
+            resolution: The height and width of the images in pixels.
+        """
         super().__init__()
         self.normalise = Normalise(mean, std)
         self.network = network
         self.classes, self.resolution, self.channels = tuple(classes), resolution, len(mean)
 
     def forward(self, images: Tensor) -> Tensor:
+        """Classify images.
+
+        Args:
+            images: Pixel values from 0 to 255, of any type, shape (n, channels, resolution, resolution).
+
+        Returns:
+            The logits, float32, shape (n, number of classes).
+        """
         logits: Tensor = self.network(self.normalise(images))
         return logits

@@ -1,9 +1,9 @@
 """Parameters and multiply-accumulates (MACs), counted by ptflops on the built network.
 
-One fused multiply-add is one MAC, as in the published figures. Counted are convolutions and the linear
-layer. The convolutions of squeeze-and-excite modules are counted apart (`se_macs`), because published
-MnasNet figures leave them out. Not counted: biases and other additions, batch norm (folded into the
-convolutions when a network is deployed), activations, pooling, and the product with a gate.
+One fused multiply-add is one MAC, as in the published figures. Convolutions and the linear layer are counted. The
+convolutions of squeeze-and-excite modules are counted separately (`se_macs`), because the published figures of
+MnasNet leave them out. Not counted are biases and other additions, batch norm (which is folded into the
+convolutions when a network is deployed), activations, pooling, and the multiplication by a gate.
 """
 
 from __future__ import annotations
@@ -24,7 +24,16 @@ _UNCOUNTED = [nn.BatchNorm2d, nn.ReLU, nn.Sigmoid, nn.AvgPool2d, nn.AdaptiveAvgP
 
 @dataclass(frozen=True, slots=True)
 class LayerCost:
-    """One row of a network's table: a layer's name, operation, output shape (c, h, w) and cost."""
+    """The cost of one layer of a network.
+
+    Attributes:
+        name: The layer's place: `stem`, `block 2.1` for the first layer of the second block, `head`, `classifier`.
+        operation: The layer's operation, kernel, squeeze-and-excite ratio and skip, for people.
+        shape: The shape of its output for one image: (c, h, w), or (classes,).
+        params: Its parameters.
+        macs: Its MACs for one image, without those of squeeze-and-excite.
+        se_macs: The MACs of its squeeze-and-excite module for one image.
+    """
 
     name: str
     operation: str
@@ -35,15 +44,36 @@ class LayerCost:
 
 
 def count_cost(architecture: Architecture, classes: int = 1000, channels: int = 3, resolution: int = 224) -> Cost:
-    """Parameters and MACs of an architecture's network for one image of `resolution` pixels squared."""
+    """Count the parameters and MACs of an architecture's network for one image. No weights are created.
+
+    Args:
+        architecture: The architecture.
+        classes: The number of logits.
+        channels: The number of channels of the image.
+        resolution: The height and width of the image in pixels.
+
+    Returns:
+        The parameters, the MACs, and separately the MACs of squeeze-and-excite.
+    """
     network = _blank_network(architecture, classes, channels)
     return _count(network, (channels, resolution, resolution))
 
 
 def module_cost(module: nn.Module, channels: int, resolution: int) -> Cost:
-    """Parameters and MACs of a network that was built without numbers, on the device `meta`; it is spent afterwards.
+    """Count the parameters and MACs of any module for one image. The module cannot be used afterwards.
 
-    Squeeze-and-excite is counted apart in networks of `build_network` alone.
+    MACs of squeeze-and-excite are counted separately only in modules of `evomnas.networks.network`.
+
+    Args:
+        module: A module on the device `meta`, which has shapes and no numbers. Its biases are removed.
+        channels: The number of channels of the image.
+        resolution: The height and width of the image in pixels.
+
+    Returns:
+        The parameters, the MACs, and separately the MACs of squeeze-and-excite.
+
+    Raises:
+        RuntimeError: The module cannot run on such an image.
     """
     return _count(module.eval(), (channels, resolution, resolution))
 
@@ -51,14 +81,24 @@ def module_cost(module: nn.Module, channels: int, resolution: int) -> Cost:
 def layer_costs(
     architecture: Architecture, classes: int = 1000, channels: int = 3, resolution: int = 224
 ) -> list[LayerCost]:
-    """The costs of `count_cost` layer by layer, from the stem to the classifier."""
+    """Count what `count_cost` counts, layer by layer.
+
+    Args:
+        architecture: The architecture.
+        classes: The number of logits.
+        channels: The number of channels of the image.
+        resolution: The height and width of the image in pixels.
+
+    Returns:
+        The costs from the stem to the classifier.
+    """
     network = _blank_network(architecture, classes, channels)
-    first, *layers, head, classifier = network.stages()
-    stages: list[tuple[str, str, nn.Module]] = [("stem", "conv k3", first)]
-    for (number, place, block, _, _), layer in zip(architecture.layers(), layers, strict=True):
+    stem, *layers, head, classifier = network.stages()
+    stages: list[tuple[str, str, nn.Module]] = [("stem", "conv k3", stem)]
+    for (block_number, layer_number, block, _, _), layer in zip(architecture.layers(), layers, strict=True):
         se = f" se{block.se:g}" if block.se else ""
         skip = "" if cast(Layer, layer).skip is None else " +pool" if block.skip == "pool" else " +id"
-        stages.append((f"block {number}.{place}", f"{block.op} k{block.kernel}{se}{skip}", layer))
+        stages.append((f"block {block_number}.{layer_number}", f"{block.op} k{block.kernel}{se}{skip}", layer))
     stages += [("head", "conv k1", head), ("classifier", "pool, linear", classifier)]
     x = torch.empty(1, channels, resolution, resolution, device="meta")
     rows = []
@@ -71,29 +111,36 @@ def layer_costs(
 
 
 def total_cost(layers: list[LayerCost]) -> Cost:
-    """The sum of a network's layers."""
+    """Add up the costs of a network's layers.
+
+    Args:
+        layers: The costs of all layers, as `layer_costs` returns them.
+
+    Returns:
+        The cost of the network.
+    """
     sums = [sum(map(attrgetter(name), layers)) for name in ("params", "macs", "se_macs")]
     return Cost(*sums)
 
 
 def _blank_network(architecture: Architecture, classes: int, channels: int) -> Network:
-    """A network of shapes without numbers: counting takes no memory and no time, whatever the resolution."""
+    """Return a network that has shapes and no numbers, so that counting takes neither memory nor time."""
     with torch.device("meta"):
         return Network(architecture, classes, channels, dropout=0.0, bn_momentum=0.1).eval()
 
 
 def _count(module: nn.Module, shape: tuple[int, ...]) -> Cost:
     params = sum(parameter.numel() for parameter in module.parameters())
-    for part in module.modules():
-        if isinstance(part, nn.Conv2d | nn.Linear):
-            part.bias = None  # ptflops would count its addition
-    gates = [part for part in module.modules() if isinstance(part, SqueezeExcite)]
+    for submodule in module.modules():
+        if isinstance(submodule, nn.Conv2d | nn.Linear):
+            submodule.bias = None  # ptflops would count its addition
+    gates = [submodule for submodule in module.modules() if isinstance(submodule, SqueezeExcite)]
     se_macs = sum(_macs(gate, (gate.reduce.in_channels, 1, 1)) for gate in gates)
     return Cost(params, _macs(module, shape) - se_macs, se_macs)
 
 
 def _macs(module: nn.Module, shape: tuple[int, ...]) -> int:
-    from ptflops import get_model_complexity_info  # imports torchvision's models, which takes seconds
+    from ptflops import get_model_complexity_info  # here: it imports torchvision's models, which takes seconds
 
     with torch.inference_mode():
         macs, _ = get_model_complexity_info(

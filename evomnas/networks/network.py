@@ -1,22 +1,25 @@
 """From an `Architecture` to a torch module.
 
-What each choice builds (paper figure 4 and the published code; where both are silent, our choice):
+Each choice of an architecture builds the following. The source is figure 4 of the paper and its published code; where
+both leave something open, the choice is ours. BN is batch norm, SE is squeeze-and-excite.
 
-- `mbconvN`: 1x1 expansion to N times the layer's input channels, BN, ReLU; depthwise kxk, BN, ReLU; SE;
-  1x1 projection, BN, no activation (the linear bottleneck of MobileNetV2).
-- `dconv`: the same without the expansion, the depthwise separable convolution of MnasNet's first block.
-- `conv`: kxk convolution, BN, ReLU; SE. It keeps its activation, since a chain of plain convolutions
-  without one would collapse into a single linear map.
-- SE: global average, 1x1 convolution with bias to ratio x the layer's **input** channels, ReLU, 1x1
-  convolution with bias, sigmoid gate.
-- identity skip: added where a layer has stride 1 and keeps its channels (all layers but, usually, the first).
-- pooling skip (ours, the paper leaves it open): like identity, and the layer that changes the shape gets
-  a skip as well: average pooling over its stride, channels padded with zeros or cut. It adds no weights
-  and gives every layer of the block a residual path, which an identity cannot.
+- `mbconvN`: a 1x1 convolution that expands to N times the layer's input channels, BN, ReLU; a depthwise kxk
+  convolution, BN, ReLU; SE; a 1x1 projection, BN. There is no activation at the end (the linear bottleneck of
+  MobileNetV2).
+- `dconv`: the same without the expansion. This is the depthwise separable convolution of MnasNet's first block.
+- `conv`: a kxk convolution, BN, ReLU; SE. The activation stays, since a chain of plain convolutions without
+  activations would be a single linear map.
+- SE: global average, a 1x1 convolution with bias to ratio x the layer's **input** channels, ReLU, a 1x1 convolution
+  with bias, a sigmoid, whose output multiplies the channels.
+- Identity skip: the layer's input is added to its output, in every layer that has stride 1 and keeps the number of
+  channels. These are usually all layers of a block but the first.
+- Pooling skip (ours; the paper leaves it open): as the identity skip, but the layer that changes the shape gets a
+  skip as well: average pooling over its stride, and channels that are padded with zeros or cut. It adds no weights,
+  and gives every layer of the block a residual path.
 
-Activations are ReLU throughout (published MobileNetV2 weights want ReLU6: `evomnas.networks.published_weights` sees
-to that). Convolutions have no bias. BN epsilon is 1e-3, as in the published code. All convolutions pad by half
-their kernel, so that a stride of s maps n pixels to ceil(n / s).
+Activations are ReLU. Published weights of MobileNetV2 need ReLU6, which `evomnas.networks.published_weights` puts in.
+Convolutions have no bias. BN's epsilon is 1e-3, as in the published code. All convolutions pad by half their kernel,
+so that a stride of s maps n pixels to ceil(n / s).
 """
 
 from __future__ import annotations
@@ -37,9 +40,15 @@ BN_EPSILON = 1e-3
 
 
 class SqueezeExcite(nn.Module):
-    """Channel gate: (n, c, h, w) -> (n, c, h, w), with `squeeze` channels in between."""
+    """Multiplies every channel by a factor from 0 to 1 that follows from the means of all channels."""
 
     def __init__(self, channels: int, squeeze: int) -> None:
+        """Create the module.
+
+        Args:
+            channels: The channels of the input and of the output.
+            squeeze: The channels between its two convolutions.
+        """
         super().__init__()
         self.pool = nn.AdaptiveAvgPool2d(1)
         self.reduce = nn.Conv2d(channels, squeeze, 1)
@@ -48,29 +57,70 @@ class SqueezeExcite(nn.Module):
         self.gate = nn.Sigmoid()
 
     def forward(self, x: Tensor) -> Tensor:
+        """Scale the channels of a batch.
+
+        Args:
+            x: Shape (n, channels, h, w).
+
+        Returns:
+            The scaled batch, of the same shape.
+        """
         gate: Tensor = self.gate(self.expand(self.relu(self.reduce(self.pool(x)))))
         return x * gate
 
 
 class PoolSkip(nn.Module):
-    """Weightless shortcut (n, in, h, w) -> (n, out, ceil(h / stride), ceil(w / stride))."""
+    """A skip without weights for a layer that changes the shape: pools, and pads or cuts the channels.
+
+    Attributes:
+        pool: Average pooling over the stride, or an identity.
+        extra_channels: The number of channels of zeros that are added; if negative, that of channels that are cut.
+    """
 
     def __init__(self, in_filters: int, filters: int, stride: int) -> None:
+        """Create the skip.
+
+        Args:
+            in_filters: The channels of the layer's input.
+            filters: The channels of the layer's output.
+            stride: The layer's stride.
+        """
         super().__init__()
         self.pool = nn.AvgPool2d(stride, ceil_mode=True) if stride > 1 else nn.Identity()
-        self.extra = filters - in_filters
+        self.extra_channels = filters - in_filters
 
     def forward(self, x: Tensor) -> Tensor:
+        """Bring a layer's input to the shape of its output.
+
+        Args:
+            x: Shape (n, in_filters, h, w).
+
+        Returns:
+            Shape (n, filters, ceil(h / stride), ceil(w / stride)).
+        """
         x = self.pool(x)
-        if self.extra > 0:
-            return F.pad(x, (0, 0, 0, 0, 0, self.extra))
-        return x[:, : x.shape[1] + self.extra] if self.extra < 0 else x
+        if self.extra_channels > 0:
+            return F.pad(x, (0, 0, 0, 0, 0, self.extra_channels))
+        return x[:, : x.shape[1] + self.extra_channels] if self.extra_channels < 0 else x
 
 
 class Layer(nn.Module):
-    """One layer of a block: its operation and, where the block has one, its skip."""
+    """One layer of a block.
+
+    Attributes:
+        body: The operation.
+        skip: The module whose output is added to the operation's; None for no skip.
+    """
 
     def __init__(self, block: Block, in_filters: int, stride: int, bn_momentum: float) -> None:
+        """Create the layer with weights of PyTorch's own initialisation.
+
+        Args:
+            block: The block to which it belongs.
+            in_filters: The channels of its input.
+            stride: Its stride: the block's for the first layer of a block, 1 for the others.
+            bn_momentum: The weight of the newest batch in the running statistics.
+        """
         super().__init__()
         self.body = nn.Sequential(*_operation(block, in_filters, stride, bn_momentum))
         shortcut = block.shortcut(in_filters, stride)
@@ -81,6 +131,14 @@ class Layer(nn.Module):
             self.skip = PoolSkip(in_filters, block.filters, stride)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Apply the operation and add the skip.
+
+        Args:
+            x: Shape (n, in_filters, h, w).
+
+        Returns:
+            Shape (n, filters, ceil(h / stride), ceil(w / stride)).
+        """
         y: Tensor = self.body(x)
         return y if self.skip is None else y + self.skip(x)
 
@@ -98,42 +156,67 @@ def _operation(block: Block, in_filters: int, stride: int, bn_momentum: float) -
     if block.op == "conv":
         modules = _conv_bn(in_filters, block.filters, block.kernel, stride, 1, bn_momentum)
         return [*modules, SqueezeExcite(block.filters, squeeze)] if block.se else modules
-    wide = in_filters * block.expansion
-    modules = _conv_bn(in_filters, wide, 1, 1, 1, bn_momentum) if block.expansion > 1 else []
-    modules += _conv_bn(wide, wide, block.kernel, stride, wide, bn_momentum)
+    expanded = in_filters * block.expansion
+    modules = _conv_bn(in_filters, expanded, 1, 1, 1, bn_momentum) if block.expansion > 1 else []
+    modules += _conv_bn(expanded, expanded, block.kernel, stride, expanded, bn_momentum)
     if block.se:
-        modules.append(SqueezeExcite(wide, squeeze))
-    return modules + _conv_bn(wide, block.filters, 1, 1, 1, bn_momentum, relu=False)
+        modules.append(SqueezeExcite(expanded, squeeze))
+    return modules + _conv_bn(expanded, block.filters, 1, 1, 1, bn_momentum, relu=False)
 
 
 class Network(nn.Module):
-    """The torch module of an architecture: (n, channels, h, w) -> logits (n, classes)."""
+    """The torch module of an architecture, from normalised images to logits.
+
+    Attributes:
+        architecture: The architecture.
+        stem: The first convolution.
+        blocks: The blocks, each a sequence of `Layer`.
+        head: The last convolution, a 1x1 one.
+        classifier: The linear layer after the global average and dropout.
+    """
 
     def __init__(
         self, architecture: Architecture, classes: int, channels: int, dropout: float, bn_momentum: float
     ) -> None:
+        """Create the network with weights of PyTorch's own initialisation; `build_network` draws better ones.
+
+        Args:
+            architecture: The architecture.
+            classes: The number of logits.
+            channels: The channels of the images.
+            dropout: The probability of dropout before the classifier.
+            bn_momentum: The weight of the newest batch in the running statistics.
+        """
         super().__init__()
         self.architecture = architecture
         stem = architecture.stem
         self.stem = nn.Sequential(*_conv_bn(channels, stem, 3, architecture.stem_stride, 1, bn_momentum))
         blocks: list[list[Layer]] = [[] for _ in architecture.blocks]
-        for number, _, block, filters, stride in architecture.layers():
-            blocks[number - 1].append(Layer(block, filters, stride, bn_momentum))
+        for block_number, _, block, in_filters, stride in architecture.layers():
+            blocks[block_number - 1].append(Layer(block, in_filters, stride, bn_momentum))
         self.blocks = nn.Sequential(*(nn.Sequential(*layers) for layers in blocks))
-        last = architecture.blocks[-1].filters
-        self.head = nn.Sequential(*_conv_bn(last, architecture.head, 1, 1, 1, bn_momentum))
+        last_filters = architecture.blocks[-1].filters
+        self.head = nn.Sequential(*_conv_bn(last_filters, architecture.head, 1, 1, 1, bn_momentum))
         self.pool = nn.AdaptiveAvgPool2d(1)
         self.flatten = nn.Flatten()
         self.dropout = nn.Dropout(dropout)
         self.classifier = nn.Linear(architecture.head, classes)
 
     def stages(self) -> list[nn.Module]:
-        """The parts that an image passes one after another: stem, every layer, head, classifier."""
+        """Return the parts that an image passes one after another: the stem, every layer, the head, the classifier."""
         layers = [layer for block in self.blocks for layer in cast(nn.Sequential, block)]
         classifier = nn.Sequential(self.pool, self.flatten, self.dropout, self.classifier)
         return [self.stem, *layers, self.head, classifier]
 
     def forward(self, x: Tensor) -> Tensor:
+        """Compute logits.
+
+        Args:
+            x: Normalised images, shape (n, channels, h, w).
+
+        Returns:
+            The logits, shape (n, classes).
+        """
         x = self.pool(self.head(self.blocks(self.stem(x))))
         logits: Tensor = self.classifier(self.dropout(self.flatten(x)))
         return logits
@@ -148,18 +231,21 @@ def build_network(
     bn_momentum: float = 0.1,
     seed: int | np.random.SeedSequence = 0,
 ) -> Network:
-    """A network with freshly drawn weights, on the CPU.
+    """Build the network of an architecture with random weights, on the CPU.
 
     Args:
-        architecture: What to build.
-        classes: Number of logits.
-        channels: Channels of the images.
-        dropout: Probability before the classifier.
-        bn_momentum: Weight of the newest batch in the running statistics (PyTorch's meaning: TensorFlow's
-            0.99 is 0.01 here). Trainings of a few hundred steps need 0.1 or their statistics lag behind.
-        seed: Draws the weights; the global generator is neither used nor changed.
+        architecture: The architecture.
+        classes: The number of logits.
+        channels: The channels of the images.
+        dropout: The probability of dropout before the classifier.
+        bn_momentum: The weight of the newest batch in the running statistics. This is PyTorch's meaning: 0.99 in
+            TensorFlow is 0.01 here. Trainings of a few hundred steps need 0.1, or their statistics lag behind.
+        seed: The seed of the weights. Torch's global generator is neither used nor changed.
+
+    Returns:
+        The network, in training mode.
     """
-    with torch.device("meta"):  # skips torch's own initialisation, which would use the global generator
+    with torch.device("meta"):  # skips PyTorch's own initialisation, which would use the global generator
         network = Network(architecture, classes, channels, dropout, bn_momentum)
     network.to_empty(device="cpu")
     _initialise(network, torch_generator(seed))
@@ -167,7 +253,11 @@ def build_network(
 
 
 def clip_activations(network: Network) -> None:
-    """Make every activation outside squeeze-and-excite a ReLU6, as in MobileNetV2, in place."""
+    """Replace every activation outside squeeze-and-excite by a ReLU6, as in MobileNetV2, in place.
+
+    Args:
+        network: The network to change.
+    """
     for sequence in network.modules():
         if isinstance(sequence, nn.Sequential):
             for index, module in enumerate(sequence):
@@ -178,7 +268,7 @@ def clip_activations(network: Network) -> None:
 def _initialise(network: nn.Module, generator: torch.Generator) -> None:
     for module in network.modules():
         if isinstance(module, nn.Conv2d):
-            # fan-out per group: torch's own would count a depthwise kernel once for every channel
+            # the fan-out per group; PyTorch's own would count a depthwise kernel once for every channel
             fan_out = math.prod(module.kernel_size) * module.out_channels // module.groups
             nn.init.normal_(module.weight, std=math.sqrt(2 / fan_out), generator=generator)
             if module.bias is not None:
@@ -193,14 +283,31 @@ def _initialise(network: nn.Module, generator: torch.Generator) -> None:
 
 
 class Parallel(nn.Module):
-    """The sum of what its branches make of one input."""
+    """Several modules that get the same input and whose outputs are added.
+
+    Attributes:
+        branches: The modules.
+    """
 
     def __init__(self, branches: Iterable[nn.Module]) -> None:
+        """Put the modules side by side.
+
+        Args:
+            branches: The modules, at least one; their outputs have equal shapes.
+        """
         super().__init__()
         self.branches = nn.ModuleList(branches)
 
     def forward(self, x: Tensor) -> Tensor:
-        first, *others = (branch(x) for branch in self.branches)
-        for other in others:
-            first = first + other
-        return cast(Tensor, first)
+        """Apply all branches.
+
+        Args:
+            x: The input of every branch.
+
+        Returns:
+            The sum of their outputs.
+        """
+        total, *outputs = (branch(x) for branch in self.branches)
+        for output in outputs:
+            total = total + output
+        return cast(Tensor, total)

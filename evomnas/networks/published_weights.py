@@ -1,10 +1,10 @@
-"""Published weights into a `Network`: torchvision's MNASNet and MobileNetV2, timm's MnasNets and MobileNetV2.
+"""Copy published weights into a `Network`: torchvision's MNASNet and MobileNetV2, timm's MnasNets and MobileNetV2.
 
-A state dict's names say which of the three layouts it has. Names and shapes are compared with the network's
-before anything is copied, so that weights of another network leave it as it was.
+There are three layouts of names; the names in a state dict show which one it has. All names and shapes are compared
+with the network's before anything is copied, so that weights of another network leave it unchanged.
 
-What the weights were trained with comes along where it changes the function: BN epsilon is 1e-5 in both
-libraries (the published TensorFlow code has 1e-3), and MobileNetV2 clips its activations at 6.
+Two settings of the published networks change the function that they compute, and are taken over as well: batch norm's
+epsilon is 1e-5 in both libraries (1e-3 in the published TensorFlow code), and MobileNetV2 clips its activations at 6.
 """
 
 from __future__ import annotations
@@ -18,26 +18,28 @@ from evomnas.core.errors import InputError
 from evomnas.networks.network import Network, clip_activations
 from evomnas.problem.architecture import Architecture
 
-BN_EPSILON = 1e-5  # of torchvision and timm
+LIBRARY_BN_EPSILON = 1e-5  # in torchvision and timm
 
 
 def import_weights(network: Network, state_dict: Mapping[str, Tensor], *, classifier: bool = True) -> None:
     """Copy published weights and running statistics into a network of the same architecture.
 
-    Afterwards the network computes what the published one computes: its BN epsilon is 1e-5 and, where the
-    architecture is a MobileNetV2, its activations are ReLU6. Neither stands in a state dict: whoever saves
-    the network's own and loads it into a new one imports published weights into that one first. Nor do
-    strides: that the architecture is the published one cannot be told from names and shapes alone.
+    Afterwards the network computes what the published one computes. Its batch norm's epsilon is 1e-5, and its
+    activations are ReLU6 if the architecture is a MobileNetV2. A state dict contains neither of the two. So if you
+    save the network's own state dict and load it into a new network, import published weights into the new one first.
+
+    A state dict does not contain strides either. Whether the architecture has the published strides cannot be
+    checked; it is up to the caller.
 
     Args:
-        network: Built by `build_network`, for example from `published("mnasnet-b1@0.5")`.
-        state_dict: Of torchvision's `mnasnet*` or `mobilenet_v2`, or of timm's `mnasnet_*`, `semnasnet_*` or
-            `mobilenetv2_*`; from a file, `torch.load(path, weights_only=True)`.
-        classifier: False leaves the network's own classifier, for other classes than the published ones.
+        network: A network of `build_network`, for example of `published("mnasnet-b1@0.5")`. It is changed in place.
+        state_dict: The state dict of torchvision's `mnasnet*` or `mobilenet_v2`, or of timm's `mnasnet_*`,
+            `semnasnet_*` or `mobilenetv2_*`. From a file: `torch.load(path, weights_only=True)`.
+        classifier: Copy the classifier, too. False keeps the network's own, for classes of its own.
 
     Raises:
-        InputError: Another layout, or weights of another network; the message names the place, and the
-            network is unchanged.
+        InputError: The layout is unknown, or the weights are those of another network. The message names the place
+            in the network, and the network is unchanged.
     """
     if not isinstance(network, Network):
         raise InputError(f"import_weights takes a network of build_network, not {type(network).__name__}")
@@ -45,42 +47,43 @@ def import_weights(network: Network, state_dict: Mapping[str, Tensor], *, classi
         raise InputError(f"import_weights takes a state dict, as model.state_dict(), not {type(state_dict).__name__}")
     architecture = network.architecture
     modules = [name for name, module in network.named_modules() if isinstance(module, nn.Conv2d | nn.BatchNorm2d)]
-    names = dict(zip([*modules, "classifier"], _layout(state_dict)(architecture), strict=True))
-    own = network.state_dict()
+    published_modules = dict(zip([*modules, "classifier"], _find_layout(state_dict)(architecture), strict=True))
     sources = {}
-    for name, target in own.items():
+    for name, target in network.state_dict().items():
         module, _, part = name.rpartition(".")
-        theirs = f"{names[module]}.{part}"
-        place = f"{_place(architecture, name)} needs {tuple(target.shape)}"
+        published_name = f"{published_modules[module]}.{part}"
+        place = f"{_describe_place(architecture, name)} needs {tuple(target.shape)}"
         optional = part == "num_batches_tracked"  # older files lack it
-        source = state_dict.get(theirs, target if optional else None)
+        source = state_dict.get(published_name, target if optional else None)
         if module == "classifier" and not classifier:
             source = target
         if source is None:
-            raise InputError(f"weights of another network: there is no {theirs}, and {place}")
+            raise InputError(f"weights of another network: there is no {published_name}, and {place}")
         if not _is_usable(source, target):
             kind = (
                 f"{source.dtype}, {source.layout}, on {source.device}" if isinstance(source, Tensor) else type(source)
             )
-            raise InputError(f"{theirs} is not a dense tensor of {target.dtype} or alike: {kind}")
+            raise InputError(f"{published_name} is not a dense tensor of {target.dtype} or alike: {kind}")
         if source.shape != target.shape:
             hint = "; classifier=False keeps the network's own" if module == "classifier" else ""
-            raise InputError(f"weights of another network: {theirs} has shape {tuple(source.shape)}, {place}{hint}")
-        sources[name] = (theirs, source)
-    known = {theirs for theirs, _ in sources.values()}
+            raise InputError(
+                f"weights of another network: {published_name} has shape {tuple(source.shape)}, {place}{hint}"
+            )
+        sources[name] = (published_name, source)
+    copied_names = {published_name for published_name, _ in sources.values()}
     for name in state_dict:
-        if name not in known:
+        if name not in copied_names:
             raise InputError(f"weights of another network: {architecture} has no place for {name}")
     network.load_state_dict({name: source for name, (_, source) in sources.items()})
     for norm in network.modules():
         if isinstance(norm, nn.BatchNorm2d):
-            norm.eps = BN_EPSILON
+            norm.eps = LIBRARY_BN_EPSILON
     if _is_mobilenet_v2(architecture):
         clip_activations(network)
 
 
 def _is_usable(source: object, target: Tensor) -> bool:
-    """Whether a tensor's numbers are there and of the target's kind."""
+    """Return whether a value is a tensor with numbers in memory, of the same kind as the target's."""
     return (
         isinstance(source, Tensor)
         and source.layout == torch.strided
@@ -91,30 +94,30 @@ def _is_usable(source: object, target: Tensor) -> bool:
     )
 
 
-def _place(architecture: Architecture, name: str) -> str:
-    part, *rest = name.split(".")
+def _describe_place(architecture: Architecture, name: str) -> str:
+    part, *indices = name.split(".")
     if part != "blocks":
         return f"the {part}"
-    block, layer = int(rest[0]), int(rest[1])
+    block, layer = int(indices[0]), int(indices[1])
     return f"layer {layer + 1} of block {block + 1} ({architecture.blocks[block]})"
 
 
 def _is_mobilenet_v2(architecture: Architecture) -> bool:
-    """Whether the operations are MobileNetV2's: kernels of 3, no SE, expansion 6 but in the first block.
+    """Return whether an architecture is a MobileNetV2: kernels of 3, no SE, expansion 6 but in the first block.
 
-    No published MnasNet is one, and nothing else in a state dict tells ReLU6 from ReLU.
+    No published MnasNet has these operations. Nothing in a state dict tells ReLU6 from ReLU, so they have to.
     """
     operations = [(block.op, block.kernel, block.se) for block in architecture.blocks]
     return operations[0] == ("dconv", 3, 0) and set(operations[1:]) <= {("mbconv6", 3, 0)}
 
 
-# --- layouts: how others name the modules that hold weights, in the order in which an image meets them --------
+# --- layouts: a library's names of all modules with weights, in the order in which an image passes them ----------
 
-Names = Callable[[Architecture], Iterator[str]]
+Layout = Callable[[Architecture], Iterator[str]]
 
 
-def _layout(state_dict: Mapping[str, Tensor]) -> Names:
-    layouts: dict[str, Names] = {
+def _find_layout(state_dict: Mapping[str, Tensor]) -> Layout:
+    layouts: dict[str, Layout] = {  # by a name that only this layout has
         "layers.14.weight": _torchvision_mnasnet,
         "features.1.conv.0.0.weight": _torchvision_mobilenet_v2,
         "conv_stem.weight": _timm,
@@ -122,40 +125,41 @@ def _layout(state_dict: Mapping[str, Tensor]) -> Names:
     for name, layout in layouts.items():
         if name in state_dict:
             return layout
-    first = next(iter(state_dict), None)
-    found = "it is empty" if first is None else f"its first name is {str(first)[:60]!r}"
-    if isinstance(first, str) and first.startswith("module."):
-        found += "; strip 'module.'"
+    first_name = next(iter(state_dict), None)
+    reason = "it is empty" if first_name is None else f"its first name is {str(first_name)[:60]!r}"
+    if isinstance(first_name, str) and first_name.startswith("module."):
+        reason += "; strip 'module.'"
     elif any(isinstance(value, Mapping) for value in state_dict.values()):
-        found += "; a checkpoint's state dict is inside it"
+        reason += "; a checkpoint's state dict is inside it"
     raise InputError(
         "this state dict has none of the layouts that can be imported (torchvision's MNASNet and MobileNetV2, "
-        f"timm's MnasNets and MobileNetV2): {found}"
+        f"timm's MnasNets and MobileNetV2): {reason}"
     )
 
 
-def _check_ops(architecture: Architecture, library: str, gates: bool) -> None:
-    inputs = architecture.stem
+def _check_operations(architecture: Architecture, library: str, has_se: bool) -> None:
+    """Raise InputError if an operation or a skip is one that the library's networks do not have."""
+    in_filters = architecture.stem
     for number, block in enumerate(architecture.blocks, start=1):
         place = f"block {number} ({block})"
-        if block.op == "conv" or (block.se and not gates):
-            what = "plain convolutions" if block.op == "conv" else "squeeze-and-excite"
-            raise InputError(f"weights of another network: {library} have no {what}, as {place} has")
-        keeps_shape = block.stride == 1 and block.filters == inputs
+        if block.op == "conv" or (block.se and not has_se):
+            operation = "plain convolutions" if block.op == "conv" else "squeeze-and-excite"
+            raise InputError(f"weights of another network: {library} have no {operation}, as {place} has")
+        keeps_shape = block.stride == 1 and block.filters == in_filters
         skip = "identity" if keeps_shape or block.layers > 1 else "none"
         if block.skip != skip:
             raise InputError(
                 f"weights of another network: {library} have the skip {skip} where {place} has {block.skip}"
             )
-        inputs = block.filters
+        in_filters = block.filters
 
 
 def _torchvision_mnasnet(architecture: Architecture) -> Iterator[str]:
-    _check_ops(architecture, "torchvision's", gates=False)
+    _check_operations(architecture, "torchvision's", has_se=False)
     yield from ("layers.0", "layers.1")
-    for number, layer, block, _, _ in architecture.layers():
-        prefix = f"layers.{6 + number}.{layer - 1}.layers."
-        if number == layer == 1 and block.op == "dconv":
+    for block_number, layer_number, block, _, _ in architecture.layers():
+        prefix = f"layers.{6 + block_number}.{layer_number - 1}.layers."
+        if block_number == layer_number == 1 and block.op == "dconv":
             yield from ("layers.3", "layers.4", "layers.6", "layers.7")
         else:
             yield from (f"{prefix}{part}" for part in (0, 1, 3, 4, 6, 7)[: 6 if block.expansion > 1 else 4])
@@ -163,7 +167,7 @@ def _torchvision_mnasnet(architecture: Architecture) -> Iterator[str]:
 
 
 def _torchvision_mobilenet_v2(architecture: Architecture) -> Iterator[str]:
-    _check_ops(architecture, "torchvision's", gates=False)
+    _check_operations(architecture, "torchvision's", has_se=False)
     yield from ("features.0.0", "features.0.1")
     layers = list(architecture.layers())
     for number, (_, _, block, _, _) in enumerate(layers, start=1):
@@ -173,13 +177,13 @@ def _torchvision_mobilenet_v2(architecture: Architecture) -> Iterator[str]:
 
 
 def _timm(architecture: Architecture) -> Iterator[str]:
-    _check_ops(architecture, "timm's", gates=True)
+    _check_operations(architecture, "timm's", has_se=True)
     yield from ("conv_stem", "bn1")
-    for number, layer, block, _, _ in architecture.layers():
+    for block_number, layer_number, block, _, _ in architecture.layers():
         gate = ("se.conv_reduce", "se.conv_expand") if block.se else ()
         if block.op == "dconv":
             parts = ("conv_dw", "bn1", *gate, "conv_pw", "bn2")
         else:
             parts = ("conv_pw", "bn1", "conv_dw", "bn2", *gate, "conv_pwl", "bn3")
-        yield from (f"blocks.{number - 1}.{layer - 1}.{part}" for part in parts)
+        yield from (f"blocks.{block_number - 1}.{layer_number - 1}.{part}" for part in parts)
     yield from ("conv_head", "bn2", "classifier")

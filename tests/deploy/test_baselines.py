@@ -14,13 +14,13 @@ from evomnas.core.errors import InputError
 from evomnas.deploy.baselines import to_dict, train_baselines
 from evomnas.latency.prepare import prepare
 from evomnas.networks.torchvision_models import (
-    TORCHVISION,
-    ShelfNetwork,
-    build,
-    cost,
-    from_shelf,
+    TORCHVISION_MODELS,
+    TorchvisionNetwork,
+    baseline_network,
+    build_any_network,
+    count_any_cost,
+    explain_incompatibility,
     parse_network,
-    reason_against,
 )
 from evomnas.problem.published import NETWORKS
 from evomnas.report.run_report import write_report
@@ -93,37 +93,39 @@ def test_a_report_gets_them_from_the_archive_without_reading_images(shelf, finis
 @pytest.mark.parametrize("name", ["mobilenet_v3_small", "googlenet"])
 def test_networks_of_torchvision_s_are_its_own_with_other_ends(name):
     """The same number of parameters, but for the first convolution and the classes."""
-    counted = cost(ShelfNetwork(name), 1000, 3, 64)
+    counted = count_any_cost(TorchvisionNetwork(name), 1000, 3, 64)
     options = {} if name != "googlenet" else {"aux_logits": False, "init_weights": False}
     whole = getattr(torchvision.models, name)(weights=None, **options)
     assert counted.params == sum(one.numel() for one in whole.parameters())
-    made = build(ShelfNetwork(name), 7, 1, dropout=0.2, bn_momentum=0.1, seed=0).eval()
+    made = build_any_network(TorchvisionNetwork(name), 7, 1, dropout=0.2, bn_momentum=0.1, seed=0).eval()
     assert made(torch.zeros(2, 1, 64, 64)).shape == (2, 7)
 
 
 def test_torchvision_s_published_macs_are_counted():
     """ResNet-18: 1.814 GFLOPS by torchvision's own table, which counts a multiply-add as one."""
     published = torchvision.models.ResNet18_Weights.IMAGENET1K_V1.meta["_ops"]
-    assert cost(ShelfNetwork("resnet18"), 1000, 3, 224).macs / 1e9 == pytest.approx(published, rel=0.002)
+    assert count_any_cost(TorchvisionNetwork("resnet18"), 1000, 3, 224).macs / 1e9 == pytest.approx(
+        published, rel=0.002
+    )
 
 
 def test_a_runtime_computes_a_shelf_network_s_logits():
     runtime = registry.load("runtimes", "onnxruntime")()
-    prepared = prepare(runtime, ShelfNetwork("mobilenet_v3_small"), 5, 1, 28)
+    prepared = prepare(runtime, TorchvisionNetwork("mobilenet_v3_small"), 5, 1, 28)
     found = runtime.load(prepared.model, prepared.images, 1)()
     assert np.abs(prepared.logits).max() > 1e-3
     np.testing.assert_allclose(found, prepared.logits, rtol=1e-3, atol=1e-4)
 
 
 def test_all_of_the_shelf_take_photographs_of_32_pixels():
-    for name in [*NETWORKS, *TORCHVISION]:
-        assert reason_against(from_shelf(name, 32), 3, 32) is None
+    for name in [*NETWORKS, *TORCHVISION_MODELS]:
+        assert explain_incompatibility(baseline_network(name, 32), 3, 32) is None
 
 
 def test_names_and_notations_that_nobody_knows_are_one_line():
     with pytest.raises(InputError, match="unknown reference network 'resnet19'.*did you mean resnet18"):
-        from_shelf("resnet19", 32)
+        baseline_network("resnet19", 32)
     with pytest.raises(InputError, match="unknown network of torchvision 'resnet19'"):
         parse_network("torchvision:resnet19")
-    assert parse_network(str(ShelfNetwork("resnet18"))) == ShelfNetwork("resnet18")
-    assert parse_network(str(from_shelf("mnasnet-a1", 32))) == from_shelf("mnasnet-a1", 32)
+    assert parse_network(str(TorchvisionNetwork("resnet18"))) == TorchvisionNetwork("resnet18")
+    assert parse_network(str(baseline_network("mnasnet-a1", 32))) == baseline_network("mnasnet-a1", 32)

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from evomnas.deploy import full_training as full
 from evomnas.deploy.full_training import FullTask, Teacher, _distilled
 from evomnas.networks.classifier import Classifier
-from evomnas.networks.torchvision_models import ShelfNetwork
+from evomnas.networks.torchvision_models import TorchvisionNetwork
 from evomnas.results.evaluation import Score, TrainingDiverged
 from evomnas.training.schedules import ExponentialSchedule
 
@@ -137,8 +137,8 @@ def test_a_network_from_the_shelf_trains_by_the_same_recipe(tiny, tmp_path):
     recipe = tiny.full.model_copy(update={"epochs": 1, "batch": 400})
     task = FullTask(tiny.model_copy(update={"full": recipe}), "cpu")
     state = torch.get_rng_state()
-    first, losses, _ = task.train(ShelfNetwork("mobilenet_v3_small"), tmp_path / "a.pt")
-    again, same, _ = task.train(ShelfNetwork("mobilenet_v3_small"), tmp_path / "b.pt")
+    first, losses, _ = task.train(TorchvisionNetwork("mobilenet_v3_small"), tmp_path / "a.pt")
+    again, same, _ = task.train(TorchvisionNetwork("mobilenet_v3_small"), tmp_path / "b.pt")
     assert torch.equal(torch.get_rng_state(), state)
     assert losses == same
     assert all(torch.equal(one, weights(again)[name]) for name, one in weights(first).items())
@@ -151,7 +151,7 @@ def test_batch_norm_s_statistics_follow_a_short_training_and_leave_a_long_one_al
     assert task.bn_momentum == pytest.approx(10 / 44)
     shipped = task.train(tiny.space.mobilenet_v2(), tmp_path / "a.pt")[0]
     assert task.score(task.predictions(shipped)).accuracy > 0.5  # it would be 0.39
-    shelf = task.train(ShelfNetwork("mobilenet_v3_small"), tmp_path / "b.pt")[0]  # its own momentum is 0.01, too
+    shelf = task.train(TorchvisionNetwork("mobilenet_v3_small"), tmp_path / "b.pt")[0]  # its own momentum is 0.01, too
     assert task.score(task.predictions(shelf)).accuracy > 0.3  # it would be 0.1
     longer = recipe.model_copy(update={"epochs": 100})
     assert FullTask(tiny.model_copy(update={"full": longer}), "cpu").bn_momentum == 0.01

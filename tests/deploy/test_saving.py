@@ -172,10 +172,10 @@ def test_what_is_missing_or_torn_is_one_line(folder, tmp_path):
 
 
 def test_a_network_from_the_shelf_comes_back(task, tmp_path):
-    from evomnas.networks.torchvision_models import ShelfNetwork, build
+    from evomnas.networks.torchvision_models import TorchvisionNetwork, build_any_network
 
-    shelf = ShelfNetwork("mobilenet_v3_small")
-    made = task.classifier(build(shelf, 10, 1, dropout=0.2, bn_momentum=0.1, seed=3))
+    shelf = TorchvisionNetwork("mobilenet_v3_small")
+    made = task.classifier(build_any_network(shelf, 10, 1, dropout=0.2, bn_momentum=0.1, seed=3))
     save_network(tmp_path / "it", made, shelf, {}, "card")
     images = torch.from_numpy(task.test.images[:3])
     torch.testing.assert_close(load_network(tmp_path / "it")(images), made(images))

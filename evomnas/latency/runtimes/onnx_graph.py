@@ -166,10 +166,10 @@ class _Graph:
         if isinstance(skip.pool, nn.AvgPool2d):
             side = [int(cast(int, skip.pool.kernel_size))] * 2
             value = self.node("AveragePool", [value], kernel_shape=side, strides=side, ceil_mode=1)
-        if skip.extra > 0:
-            pads = np.array([0, 0, 0, 0, 0, skip.extra, 0, 0], dtype=np.int64)
+        if skip.extra_channels > 0:
+            pads = np.array([0, 0, 0, 0, 0, skip.extra_channels, 0, 0], dtype=np.int64)
             return self.node("Pad", [value, self.constant(pads)])
-        if skip.extra < 0:
-            bounds = [np.array([bound], dtype=np.int64) for bound in (0, skip.extra, 1)]
+        if skip.extra_channels < 0:
+            bounds = [np.array([bound], dtype=np.int64) for bound in (0, skip.extra_channels, 1)]
             return self.node("Slice", [value, *map(self.constant, bounds)])
         return value
