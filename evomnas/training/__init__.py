@@ -1,8 +1,8 @@
-"""Networks fed and trained.
+"""Training networks on images.
 
-- `augmentation`: random changes of images.
-- `schedules`: learning rates.
-- `trainer`: what all trainings share.
-- `early_stop`: which candidates may stop before their last epoch.
-- `proxy_task`: the short training that scores a candidate.
+- `augmentation`: random changes of the training images.
+- `schedules`: learning rates over the steps of a training.
+- `trainer`: batches on a device, the optimizer and the epochs, for every kind of training.
+- `early_stop`: which candidates may end their training before its last epoch.
+- `proxy_task`: the short training by which a search scores a candidate.
 """

@@ -1,7 +1,6 @@
-"""Random changes of training images, made on whole batches.
+"""Random changes of training images, made on whole batches at once.
 
-Each takes a float batch (n, c, h, w) and a generator and returns a batch of the same shape in which every
-image was changed on its own.
+Each function changes every image of a batch independently of the others.
 """
 
 from __future__ import annotations
@@ -14,11 +13,21 @@ from torch.nn import functional as F
 
 
 def shift(images: Tensor, generator: torch.Generator) -> Tensor:
-    """Move every image by up to an eighth of its side, at least 1 pixel; the border is repeated."""
+    """Move every image in both directions by up to an eighth of its height, or 1 pixel if that is more.
+
+    The pixels of the border are repeated.
+
+    Args:
+        images: Float, shape (n, channels, h, w).
+        generator: A generator on the CPU, from which the offsets are drawn.
+
+    Returns:
+        The moved images, of the same shape.
+    """
     count, _, height, width = images.shape
-    reach = max(1, height // 8)
-    padded = F.pad(images, (reach, reach, reach, reach), mode="replicate")
-    offsets = torch.randint(0, 2 * reach + 1, (2, count, 1), generator=generator).to(images.device)
+    max_offset = max(1, height // 8)
+    padded = F.pad(images, (max_offset, max_offset, max_offset, max_offset), mode="replicate")
+    offsets = torch.randint(0, 2 * max_offset + 1, (2, count, 1), generator=generator).to(images.device)
     rows = offsets[0] + torch.arange(height, device=images.device)
     columns = offsets[1] + torch.arange(width, device=images.device)
     batch = torch.arange(count, device=images.device)[:, None, None]
@@ -26,16 +35,32 @@ def shift(images: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def flip(images: Tensor, generator: torch.Generator) -> Tensor:
-    """Mirror every second image, on average, left to right."""
-    chosen = torch.rand(len(images), generator=generator).to(images.device) < 0.5
-    return torch.where(chosen[:, None, None, None], images.flip(3), images)
+    """Mirror every image left to right with a probability of one half.
+
+    Args:
+        images: Float, shape (n, channels, h, w).
+        generator: A generator on the CPU, from which it is drawn which images are mirrored.
+
+    Returns:
+        The images, mirrored or not, of the same shape.
+    """
+    is_mirrored = torch.rand(len(images), generator=generator).to(images.device) < 0.5
+    return torch.where(is_mirrored[:, None, None, None], images.flip(3), images)
 
 
 def crop(images: Tensor, generator: torch.Generator) -> Tensor:
-    """Cut out a part of 25 to 100 % of the area, of aspect 3/4 to 4/3, and bring it to full size.
+    """Cut a random part out of every image, with 25 to 100 % of its area, and resize it to full size.
 
-    The random resized crop of Inception, which the paper's full training uses, from a quarter of the area
-    rather than 8 %: short trainings do not have the time to profit from more.
+    The ratio of the part's sides is from 3/4 to 4/3. This is the random resized crop of Inception, which the paper's
+    full training uses, but from a quarter of the area rather than 8 %: short trainings have no time to profit from
+    more.
+
+    Args:
+        images: Float, shape (n, channels, h, w).
+        generator: A generator on the CPU, from which the parts are drawn.
+
+    Returns:
+        The resized parts, of the same shape.
     """
     count = len(images)
     area, aspect, x, y = torch.rand(4, count, generator=generator).to(images.device)

@@ -1,6 +1,6 @@
-"""Train a network on the proxy task and score it on the validation split (paper section 3).
+"""The proxy task: a short training that scores a candidate on the validation images (paper section 3).
 
-A training is a function of the problem and the architecture alone; `evomnas.training.trainer` says how it runs.
+Its result is a function of the problem and the architecture alone, see `evomnas.training.trainer`.
 """
 
 from __future__ import annotations
@@ -23,13 +23,31 @@ from evomnas.training.early_stop import LossThreshold
 from evomnas.training.schedules import CosineSchedule
 from evomnas.training.trainer import Trainer, TrainingBatches, training_mode
 
-SCORING_BATCH = 512
+SCORING_BATCH = 512  # validation images that are classified at once
 
 
 class ProxyTask:
-    """A data set on a device, and the recipe by which networks are trained on it."""
+    """A data set on a device, and the recipe by which candidates are trained on it.
+
+    Attributes:
+        dataset: The training and validation images.
+        recipe: The recipe of the short training.
+        device: The device on which candidates are trained.
+        batches: The training images on that device.
+    """
 
     def __init__(self, dataset: Dataset, data: DataSection, recipe: TrainingSection, device: str = "auto") -> None:
+        """Copy the images to a device.
+
+        Args:
+            dataset: The training and validation images.
+            data: The problem's data section, for its augmentations.
+            recipe: The recipe of the short training.
+            device: `cpu`, `cuda`, or `auto` for a GPU if there is one.
+
+        Raises:
+            InputError: The device is unknown, or it is `cuda` and there is no GPU.
+        """
         self.dataset = dataset
         self.recipe = recipe
         self.device = torch.device(choose_device(device))
@@ -38,16 +56,22 @@ class ProxyTask:
         self._validation_labels = self.batches.to_device(dataset.validation_labels)
 
     def train(self, architecture: Architecture, threshold: LossThreshold | None = None) -> Training | Cut:
-        """Train a fresh network of this architecture and score it on the validation images.
+        """Train a new network of an architecture and score it on the validation images.
 
-        With a `threshold` it stops after an epoch in which the network missed that.
+        Args:
+            architecture: The architecture.
+            threshold: The losses at which the training stops early; None trains to the end.
+
+        Returns:
+            The accuracy, the losses and the time in seconds; or a `Cut` with the losses so far and the predicted error,
+            if the training was stopped early. Time in which it gave way to latency measurements does not count.
 
         Raises:
-            TrainingDiverged: The loss became infinite or not a number.
+            TrainingDiverged: A loss or a logit became infinite or not a number.
         """
         started = time.perf_counter()
         recipe = self.recipe
-        weights, order, dropout_seed = np.random.SeedSequence(recipe.seed).spawn(3)
+        weights_seed, order_seed, dropout_seed = np.random.SeedSequence(recipe.seed).spawn(3)
         with training_mode(self.device, dropout_seed if recipe.dropout > 0 else None):
             network = build_network(
                 architecture,
@@ -55,13 +79,13 @@ class ProxyTask:
                 self.dataset.channels,
                 dropout=recipe.dropout,
                 bn_momentum=recipe.bn_momentum,
-                seed=weights,
+                seed=weights_seed,
             )
             network = network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
             if self.device.type == "cpu":
                 use_fast_layers(network)
             trainer = Trainer(
-                network, self.batches, recipe, partial(CosineSchedule, recipe.warmup), torch_generator(order)
+                network, self.batches, recipe, partial(CosineSchedule, recipe.warmup), torch_generator(order_seed)
             )
             for _ in range(recipe.epochs):
                 trainer.train_epoch()

@@ -1,8 +1,8 @@
-"""What all trainings share: images on a device, the optimizer, and one epoch after another.
+"""Batches on a device, the optimizer and the epochs, for every kind of training.
 
-On the CPU a training uses one thread, channels-last memory, flushed denormals, fused optimizer steps and memory that
-it keeps from step to step; it is a function of its arguments alone, so that its result does not depend on what else
-runs or in which order.
+On the CPU a training uses one thread, channels-last memory, fused optimizer steps, denormal numbers that are flushed to
+zero, and memory that is kept from step to step. Its result is a function of its arguments alone: it does not depend on
+what else runs, or in which order networks are trained.
 """
 
 from __future__ import annotations
@@ -24,38 +24,73 @@ from evomnas.problem.definition import Recipe
 from evomnas.results.evaluation import TrainingDiverged
 from evomnas.training.augmentation import AUGMENTATIONS
 
-STATISTICS_IMAGES = 2000  # about so many give the mean and deviation that images are normalised by
-LossFunction = Callable[[Tensor, Tensor, Tensor], Tensor]  # of normalised images, logits and labels
+STATISTICS_IMAGES = 2000  # the mean and standard deviation of the images are taken from about this many
+LossFunction = Callable[[Tensor, Tensor, Tensor], Tensor]  # from normalised images, logits and labels to a scalar
 
 
 class TrainingBatches:
-    """Images and labels on a device, normalised by the images' own mean and deviation, and augmented.
+    """Training images and labels on a device, from which augmented and normalised batches are made.
 
     Attributes:
-        mean, std: Of every channel, in pixel values from 0 to 255, shape (channels,).
+        device: The device on which networks are trained.
+        images: The images, uint8, shape (n, channels, h, w). They are in the computer's memory if the device has no
+            room for them beside a training.
+        labels: Their classes, on the device, shape (n,).
+        mean: The mean of every channel, in pixel values from 0 to 255, shape (channels,).
+        std: The standard deviation of every channel, in the same unit, at least 0.001, shape (channels,).
     """
 
     def __init__(self, images: Images, labels: Labels, augment: Sequence[str], device: torch.device) -> None:
+        """Copy images to a device.
+
+        Args:
+            images: Pixel values from 0 to 255, uint8, shape (n, channels, h, w).
+            labels: Their classes, int64 from 0, shape (n,).
+            augment: The names of the augmentations, in the order in which they are applied.
+            device: The device.
+        """
         self.device = device
         self._augmentations = [AUGMENTATIONS[name] for name in augment]
         pixels = images[:: max(1, len(images) // STATISTICS_IMAGES)]
         axes = (0, 2, 3)
         self.mean = pixels.mean(axes, dtype=np.float64).astype(np.float32)
         self.std = np.maximum(pixels.std(axes, dtype=np.float64), 1e-3).astype(np.float32)
-        self._mean, self._std = (self.to_device(one).view(1, -1, 1, 1) for one in (self.mean, self.std))
+        self._mean, self._std = (self.to_device(values).view(1, -1, 1, 1) for values in (self.mean, self.std))
         self.images = self.to_device(images) if _fits(images, device) else torch.from_numpy(images)
         self.labels = self.to_device(labels)
 
     def to_device(self, array: NDArray[np.generic]) -> Tensor:
-        """An array as a tensor on the device."""
+        """Return an array as a tensor on the device.
+
+        Args:
+            array: An array of any shape.
+
+        Returns:
+            A tensor of the same shape and type.
+        """
         return torch.from_numpy(array).to(self.device)
 
     def normalise(self, images: Tensor) -> Tensor:
-        """Images of pixel values, (n, c, h, w), as networks are trained on them."""
+        """Subtract the mean of the training images and divide by their standard deviation.
+
+        Args:
+            images: Pixel values from 0 to 255, on the device, shape (n, channels, h, w).
+
+        Returns:
+            Normalised images, float32, in channels-last memory, of the same shape.
+        """
         return ((images.float() - self._mean) / self._std).contiguous(memory_format=torch.channels_last)
 
     def make_batch(self, indices: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Augmented, normalised images and the labels of some indices."""
+        """Make a batch.
+
+        Args:
+            indices: The indices of its images, on the device, shape (batch,).
+            generator: A generator on the CPU, from which the augmentations are drawn.
+
+        Returns:
+            Augmented, normalised images, float32, shape (batch, channels, h, w), and their labels, shape (batch,).
+        """
         images = self.images[indices.to(self.images.device)].to(self.device).float()
         for augment in self._augmentations:
             images = augment(images, generator)
@@ -63,7 +98,7 @@ class TrainingBatches:
 
 
 def _fits(images: Images, device: torch.device) -> bool:
-    """Whether a device has room for images beside a training; from elsewhere they come batch by batch."""
+    """Return whether a device has room for images beside a training. If not, they are copied batch by batch."""
     return device.type == "cpu" or images.nbytes < torch.cuda.mem_get_info(device)[0] / 2
 
 
@@ -71,8 +106,15 @@ class Trainer:
     """A training under way.
 
     Attributes:
-        steps_per_epoch: Batches of one pass over the images.
-        waited_seconds: Seconds in which it gave way to measurements.
+        network: The network, on the device of the batches.
+        batches: The training images.
+        generator: The generator of the images' order and of the augmentations.
+        batch_size: The number of images in a batch.
+        steps_per_epoch: The number of batches in an epoch. Images that are left over are not used in that epoch.
+        optimizer: The optimizer.
+        schedule: The learning rate's schedule, which advances with every step.
+        losses: The mean loss of every epoch so far.
+        waited_seconds: The time in which the training gave way to latency measurements, in seconds.
     """
 
     def __init__(
@@ -85,16 +127,17 @@ class Trainer:
         loss: LossFunction | None = None,
         average: torch.optim.swa_utils.AveragedModel | None = None,
     ) -> None:
-        """Set it up.
+        """Prepare a training.
 
         Args:
-            network: What is trained, on the batches' device; it stays in training mode.
-            batches: The images.
-            recipe: Batch, optimizer and label smoothing.
-            schedule: Takes the number of all steps and returns the learning rate over its peak, by the step.
-            generator: Of the order and of augmentations.
-            loss: In place of cross-entropy.
-            average: Follows the network step by step.
+            network: The network, on the device of the batches. It is put into training mode.
+            batches: The training images.
+            recipe: The epochs, batch size, optimizer and label smoothing.
+            schedule: A function that takes the number of all steps and returns another one, from a step to the
+                learning rate relative to its peak.
+            generator: A generator on the CPU for the images' order and the augmentations.
+            loss: The loss function; None for cross-entropy with the recipe's label smoothing.
+            average: An average of the network's weights that is updated after every step; None for none.
         """
         self.network, self.batches, self.generator = network.train(), batches, generator
         self.batch_size = min(recipe.batch, len(batches.labels))
@@ -109,10 +152,15 @@ class Trainer:
         self._average = average
 
     def train_epoch(self) -> float:
-        """One pass over the images; returns its mean loss, which is added to `losses`.
+        """Train for one epoch, a pass over the images in random order. Its mean loss is added to `losses`.
+
+        Between two steps it gives way to latency measurements that wait.
+
+        Returns:
+            The mean loss of the epoch's batches.
 
         Raises:
-            TrainingDiverged: It is infinite or not a number.
+            TrainingDiverged: The mean loss is infinite or not a number.
         """
         device = self.batches.device
         total = torch.zeros((), device=device)
@@ -122,7 +170,8 @@ class Trainer:
             images, labels = self.batches.make_batch(
                 order[step * self.batch_size : (step + 1) * self.batch_size], self.generator
             )
-            with torch.autocast("cuda", torch.bfloat16, enabled=device.type == "cuda"):  # needs no loss scaling
+            # bfloat16 has the range of float32, so that losses need no scaling
+            with torch.autocast("cuda", torch.bfloat16, enabled=device.type == "cuda"):
                 loss = self._loss(images, self.network(images), labels)
             self.optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
@@ -138,16 +187,31 @@ class Trainer:
 
 
 def cross_entropy(recipe: Recipe) -> LossFunction:
-    """The usual loss, with the recipe's label smoothing."""
+    """Return the cross-entropy between logits and labels as a loss function.
+
+    Args:
+        recipe: The recipe, for its label smoothing.
+
+    Returns:
+        A function of normalised images (which it does not use), logits and labels.
+    """
     function = nn.CrossEntropyLoss(label_smoothing=recipe.label_smoothing)
     return lambda images, logits, labels: function(logits, labels)
 
 
 @contextmanager
 def training_mode(device: torch.device, dropout_seed: np.random.SeedSequence | None) -> Iterator[None]:
-    """One thread and flushed denormals on the CPU, and a generator for dropout; what the caller had set is restored.
+    """Set up torch for a training inside the block.
 
-    Dropout knows torch's global generator alone, so it is lent one that follows from `dropout_seed`.
+    On the CPU it uses one thread, flushes denormal numbers to zero and keeps freed memory. Dropout can only use torch's
+    global generator, which is therefore seeded. The number of threads and the generator are restored afterwards.
+
+    Args:
+        device: The device of the training.
+        dropout_seed: The seed of dropout; None leaves the global generator alone.
+
+    Yields:
+        Nothing; the training runs in the block.
     """
     threads = torch.get_num_threads()
     if device.type == "cpu":
@@ -169,7 +233,7 @@ def _optimizer(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
     parameters = list(network.parameters())
     if recipe.optimizer == "adamw":
         return torch.optim.AdamW(parameters, rate, weight_decay=decay, fused=True)
-    if recipe.optimizer == "rmsprop":  # decay of the published training code
+    if recipe.optimizer == "rmsprop":  # alpha is the decay in the published training code
         return torch.optim.RMSprop(
             parameters, rate, alpha=0.9, eps=recipe.rmsprop_epsilon, momentum=recipe.momentum, weight_decay=decay,
             foreach=True,
