@@ -43,7 +43,7 @@ from evomnas.loop.launch import resume, search
 from evomnas.problem.architecture import Architecture
 from evomnas.problem.definition import ProblemDefinition
 from evomnas.problem.loading import load_definition
-from evomnas.problem.published import fitted, published
+from evomnas.problem.published import fit_to_resolution, published
 from evomnas.results.archive import Archive
 from evomnas.results.evaluation import FullTraining, Measurement
 from evomnas.results.run import Run
@@ -56,7 +56,7 @@ def rivals(definition: ProblemDefinition) -> dict[str, Architecture]:
     a1 = published(f"mnasnet-a1@{definition.space.width:g}")
     return {
         "MobileNetV2": definition.space.mobilenet_v2(),
-        "MnasNet-A1": fitted(a1, definition.data.resolution),
+        "MnasNet-A1": fit_to_resolution(a1, definition.data.resolution),
     }
 
 

@@ -30,7 +30,7 @@ from evomnas.core.machine import processor, usable_cores
 from evomnas.latency.devices.protocol import PROCESSOR, Copies, calibrate, compare, load_copies
 from evomnas.latency.prepare import prepare
 from evomnas.latency.runtimes.base import Prepared, open_runtime
-from evomnas.problem.counting import count
+from evomnas.problem.counting import count_architecture
 from evomnas.problem.loading import load_definition
 
 SPACES = {"digits": 8, "cifar10": 32, "images": 224}  # problems, and the images' height and width in pixels
@@ -55,7 +55,9 @@ def group_of(problem: str, resolution: int) -> Group:
     space = load_definition(problem).space
     shape = {"classes": CLASSES, "channels": 1 if problem == "digits" else 3, "resolution": resolution}
     rng = np.random.default_rng(0)
-    drawn = sorted({space.decode(space.draw(rng)) for _ in range(DRAWN)}, key=lambda one: count(one, **shape).macs)
+    drawn = sorted(
+        {space.decode(space.draw(rng)) for _ in range(DRAWN)}, key=lambda one: count_architecture(one, **shape).macs
+    )
     chosen = [drawn[round(place)] for place in np.linspace(0, len(drawn) - 1, PER_SPACE)]
     runtime = open_runtime("onnxruntime")
     *networks, reference = [prepare(runtime, one, **shape) for one in (*chosen, space.mobilenet_v2())]

@@ -23,7 +23,7 @@ import numpy as np
 
 from evomnas.evaluation.factory import open_evaluator
 from evomnas.loop.launch import begin
-from evomnas.problem.counting import count
+from evomnas.problem.counting import count_architecture
 from evomnas.problem.loading import load_definition
 from evomnas.report.run_report import write_report
 from evomnas.results.archive import Archive, Ask, GenerationRecord
@@ -47,7 +47,7 @@ def made_up(folder: Path, networks: int) -> Run:
     space = definition.space
     chosen = list(dict.fromkeys([space.mobilenet_v2(), *(space.decode(space.draw(rng)) for _ in range(networks))]))
     for one in chosen[:networks]:
-        counts = count(one, **run.shape)
+        counts = count_architecture(one, **run.shape)
         latency = 0.01 + 7e-8 * counts.macs * float(rng.lognormal(0, 0.2))
         accuracy = 0.99 - 0.1 * float(rng.random()) - 0.05 * np.exp(-latency / 0.03)
         cost = Cost(counts.params, counts.macs, 0)

@@ -29,7 +29,7 @@ from evomnas.data.splits import load_dataset
 from evomnas.evaluation.executors.factory import default_workers, make_executor
 from evomnas.networks.network import build_network
 from evomnas.problem.architecture import Architecture
-from evomnas.problem.counting import count
+from evomnas.problem.counting import count_architecture
 from evomnas.problem.definition import ProblemDefinition
 from evomnas.problem.loading import load_definition
 
@@ -94,7 +94,7 @@ def main() -> None:
     rng = np.random.default_rng(0)
     architectures = [definition.space.decode(definition.space.draw(rng)) for _ in range(options.networks)]
     images = definition.training.epochs * len(splits.train_labels) * len(architectures)
-    macs = images / len(architectures) * 3 * sum(count(one, **shape).macs for one in architectures)
+    macs = images / len(architectures) * 3 * sum(count_architecture(one, **shape).macs for one in architectures)
     most = matrix_product_macs_per_s()
     seconds = {"plain": 0.0, "evomnas": 0.0}
     executor = make_executor(definition, default_workers("cpu"), "cpu")

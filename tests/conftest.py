@@ -77,7 +77,7 @@ def shown_run(tiny, tmp_path_factory):
     """
     from evomnas.evaluation.factory import open_evaluator
     from evomnas.loop.launch import begin
-    from evomnas.problem.counting import count
+    from evomnas.problem.counting import count_architecture
     from evomnas.report.run_report import write_report
     from evomnas.results.archive import Archive, Ask, GenerationRecord
     from evomnas.results.evaluation import Cost, Failure, Measurement, Training
@@ -92,7 +92,7 @@ def shown_run(tiny, tmp_path_factory):
     genomes = tiny.space.sample(60, rng)
     networks = list(dict.fromkeys([tiny.space.mobilenet_v2(), *map(tiny.space.decode, genomes)]))[:30]
     for number, one in enumerate(networks):
-        counts = count(one, **run.shape)
+        counts = count_architecture(one, **run.shape)
         layers = sum(block.layers for block in one.blocks)
         latency = 0.02 * layers + 2e-6 * counts.macs * (1 + 0.2 * float(rng.random()))
         accuracy = round(0.6 + 0.35 * (1 - np.exp(-latency / 0.1)) - 0.1 * float(rng.random()), 4)

@@ -264,11 +264,11 @@ def _describe_space(problem: str, output: PlainFormat) -> None:
 def find_architecture(text: str, opened: Run | None) -> Architecture:
     """What a user means by a notation, a published network's name or an id of a run."""
     from evomnas.problem.architecture import Architecture
-    from evomnas.problem.published import NETWORKS, published
+    from evomnas.problem.published import PUBLISHED_NETWORKS, published
 
     if text.startswith("stem"):
         return Architecture.parse(text)
-    if text.partition("@")[0] in NETWORKS:
+    if text.partition("@")[0] in PUBLISHED_NETWORKS:
         return published(text)
     if opened is not None:
         assert opened.images  # raises where there is nothing to build
@@ -279,4 +279,6 @@ def find_architecture(text: str, opened: Run | None) -> Architecture:
         raise InputError(f"{opened.folder} has no network {text!r}: evomnas show {opened.argument} --all lists them")
     if re.fullmatch(r"[0-9a-f]{8}", text):
         raise InputError(f"{text} is the id of a run's network: say which run with --run RUN")
-    raise InputError(f"{unknown('network', text, NETWORKS)} (or a notation, stem32_s2-..., or an id with --run RUN)")
+    raise InputError(
+        f"{unknown('network', text, PUBLISHED_NETWORKS)} (or a notation, stem32_s2-..., or an id with --run RUN)"
+    )

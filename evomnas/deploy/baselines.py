@@ -25,7 +25,7 @@ from evomnas.networks.torchvision_models import (
     explain_incompatibility,
 )
 from evomnas.problem.definition import ProblemDefinition
-from evomnas.problem.published import NETWORKS
+from evomnas.problem.published import PUBLISHED_NETWORKS
 from evomnas.results.archive import Archive
 from evomnas.results.evaluation import Cost, Failure, FullTraining, Measurement
 
@@ -53,7 +53,7 @@ class Baseline:
 
 def default_names() -> list[str]:
     """All networks of the shelf, the published architectures first."""
-    return [*NETWORKS, *TORCHVISION_MODELS]
+    return [*PUBLISHED_NETWORKS, *TORCHVISION_MODELS]
 
 
 def train_baselines(

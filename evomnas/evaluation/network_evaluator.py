@@ -24,7 +24,7 @@ from evomnas.latency.meter import Meter
 from evomnas.latency.runtimes.base import Prepared
 from evomnas.latency.setting import problem_setting
 from evomnas.problem.architecture import Architecture
-from evomnas.problem.counting import count, smallest
+from evomnas.problem.counting import count_architecture, smallest_architecture
 from evomnas.problem.definition import ProblemDefinition
 from evomnas.results.archive import Archive
 from evomnas.results.constraints import Limits
@@ -210,10 +210,10 @@ class Evaluator:
         limit = self.limits.at_most.get("latency_ms")
         if limit is None:
             return
-        tried = [smallest(space, attrgetter(name), **self._shape) for name in ("macs", "params")]
+        tried = [smallest_architecture(space, attrgetter(name), **self._shape) for name in ("macs", "params")]
         fastest = self._fastest(tried)
         if fastest is not None and fastest[0] > limit:
-            beside = sorted(space.neighbours(fastest[1]), key=lambda one: count(one, **self._shape).macs)
+            beside = sorted(space.neighbours(fastest[1]), key=lambda one: count_architecture(one, **self._shape).macs)
             fastest = self._fastest([*tried, *beside[:NEIGHBOURS]])
         if fastest is not None:
             self.limits.refuse("latency_ms", fastest[0], str(fastest[1]))

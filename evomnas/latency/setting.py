@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from evomnas.core.errors import InputError
 from evomnas.problem.architecture import Architecture
 from evomnas.problem.definition import ProblemDefinition
-from evomnas.problem.published import fitted, published
-from evomnas.problem.target import Address, parse_target
+from evomnas.problem.published import fit_to_resolution, published
+from evomnas.problem.target import SshTarget, parse_target
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Setting:
 
     def check(self) -> None:
         """Raise InputError where a runtime cannot run on the target, or by layers."""
-        if isinstance(parse_target(self.target), Address) and self.runtime != "onnxruntime":
+        if isinstance(parse_target(self.target), SshTarget) and self.runtime != "onnxruntime":
             raise InputError(f"on {self.target} only the runtime onnxruntime can measure, not {self.runtime}")
         if self.method == "layers" and self.runtime == "torch":
             raise InputError("the runtime torch runs whole networks alone: latency.method = 'layers' needs another")
@@ -61,4 +61,4 @@ def problem_setting(definition: ProblemDefinition, classes: int, channels: int) 
 
 def default_reference(resolution: int) -> Architecture:
     """MobileNetV2, with strides that images of `resolution` pixels allow: what is compared with by default."""
-    return fitted(published("mobilenet-v2"), resolution)
+    return fit_to_resolution(published("mobilenet-v2"), resolution)

@@ -19,7 +19,7 @@ from evomnas.core.seeding import torch_generator
 from evomnas.networks.layer_costs import count_cost, module_cost
 from evomnas.networks.network import build_network
 from evomnas.problem.architecture import Architecture
-from evomnas.problem.published import NETWORKS, fitted, published
+from evomnas.problem.published import PUBLISHED_NETWORKS, fit_to_resolution, published
 from evomnas.results.evaluation import Cost
 
 # torchvision's name, and the arguments that differ from torchvision's defaults
@@ -94,9 +94,9 @@ def baseline_network(name: str, resolution: int) -> AnyNetwork:
     """
     if name in TORCHVISION_MODELS:
         return TorchvisionNetwork(name)
-    if name.partition("@")[0] not in NETWORKS:
-        raise unknown("reference network", name, [*NETWORKS, *TORCHVISION_MODELS])
-    return fitted(published(name), resolution)
+    if name.partition("@")[0] not in PUBLISHED_NETWORKS:
+        raise unknown("reference network", name, [*PUBLISHED_NETWORKS, *TORCHVISION_MODELS])
+    return fit_to_resolution(published(name), resolution)
 
 
 def explain_incompatibility(network: AnyNetwork, channels: int, resolution: int) -> str | None:

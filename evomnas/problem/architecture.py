@@ -1,17 +1,20 @@
-"""Architectures: immutable values that say which network is meant.
+"""Architectures: immutable values that describe a network.
 
-An `Architecture` is always in canonical form: two architectures are equal exactly when they describe
-the same network, so equality, hashing and `Architecture.id` all mean "the same network". Two things stay as
-they are written: SE ratios that squeeze to the same number of channels (a search space decodes them to the
-first of its own), and the boundary between two blocks whose layers are alike (the paper's space has none).
-An architecture knows nothing about images, classes or weights; `evomnas.networks.network` builds the torch module.
+An `Architecture` is always in canonical form: two architectures are equal exactly when they describe the same
+network. Equality, hashing and `Architecture.id` therefore all mean "the same network". There are two exceptions, in
+which two spellings of one network stay different:
 
-The one-line notation lists stem, blocks and head, separated by hyphens::
+- SE ratios that squeeze to the same number of channels. A search space decodes such ratios to the first of its own.
+- The boundary between two neighbouring blocks whose layers are alike. The paper's space cannot produce one.
+
+An architecture knows nothing about images, classes or weights. `evomnas.networks.network` builds its torch module.
+
+The one-line notation lists the stem, the blocks and the head, separated by hyphens::
 
     stem32_s2-dconv_k3_s1_f16_n1-mbconv6_k3_s2_f24_n2_id-mbconv3_k5_s2_f40_n3_se0.25_id-head1280
 
-`k` kernel size, `s` stride of the block's first layer, `f` filters, `n` layers, `se` squeeze-and-excite
-ratio, `id` identity skip, `pool` pooling skip; a block without skip names none.
+The letters of a block mean: `k` kernel size, `s` stride of its first layer, `f` filters, `n` layers, `se`
+squeeze-and-excite ratio, `id` identity skip, `pool` pooling skip. A block without a skip has neither `id` nor `pool`.
 
 References:
     Tan et al., "MnasNet: Platform-Aware Neural Architecture Search for Mobile", CVPR 2019, section 4.1.
@@ -29,7 +32,7 @@ from typing import Any
 from evomnas.core.errors import InputError
 
 SKIPS = ("none", "identity", "pool")
-MAX_BLOCKS, MAX_LAYERS, MAX_FILTERS, MAX_KERNEL = 100, 100, 16_384, 99  # beyond any published network's
+MAX_BLOCKS, MAX_LAYERS, MAX_FILTERS, MAX_KERNEL = 100, 100, 16_384, 99  # larger than in any published network
 _SKIP_TOKENS = {"none": "", "identity": "_id", "pool": "_pool"}
 _OP = re.compile(r"conv|dconv|mbconv([1-9]\d?)")
 _STEM = re.compile(r"stem(\d{1,9})_s(\d{1,9})", re.ASCII)
@@ -43,17 +46,20 @@ _BLOCK = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """One block: `layers` identical layers, of which the first may change stride and filters.
+    """One block: `layers` identical layers. Only the first one may change the resolution and the number of channels.
 
     Attributes:
-        op: `conv` (plain convolution), `dconv` (depthwise separable convolution, that is an inverted
-            bottleneck without expansion) or `mbconvN` (inverted bottleneck with expansion N > 1).
+        op: `conv` (plain convolution), `dconv` (depthwise separable convolution, which is an inverted bottleneck
+            without expansion) or `mbconvN` (inverted bottleneck with expansion N > 1).
         kernel: Kernel size in pixels, odd.
         stride: Stride of the first layer; the others have stride 1.
         filters: Output channels of every layer.
         layers: Number of layers, at least 1.
-        se: Squeeze-and-excite ratio relative to the layer's input channels; 0 for none.
-        skip: `none`, `identity` or `pool`; see `evomnas.networks.network` for what each builds.
+        se: Squeeze-and-excite ratio, relative to the layer's input channels; 0 means no squeeze-and-excite.
+        skip: `none`, `identity` or `pool`. `evomnas.networks.network` describes what each of them builds.
+
+    Raises:
+        InputError: A value is not allowed; the message names it and says what is.
     """
 
     op: str
@@ -71,9 +77,9 @@ class Block:
             object.__setattr__(self, "op", "dconv")
         if not 1 <= self.kernel <= MAX_KERNEL or self.kernel % 2 == 0:
             raise InputError(f"kernel size {self.kernel} is not an odd number from 1 to {MAX_KERNEL}")
-        for name, most in (("stride", MAX_FILTERS), ("filters", MAX_FILTERS), ("layers", MAX_LAYERS)):
-            if not 1 <= getattr(self, name) <= most:
-                raise InputError(f"{name} must lie between 1 and {most}, got {getattr(self, name)}")
+        for name, maximum in (("stride", MAX_FILTERS), ("filters", MAX_FILTERS), ("layers", MAX_LAYERS)):
+            if not 1 <= getattr(self, name) <= maximum:
+                raise InputError(f"{name} must lie between 1 and {maximum}, got {getattr(self, name)}")
         if not 0.0 <= self.se <= 1.0:
             raise InputError(f"SE ratio must lie in [0, 1], got {self.se}")
         if self.skip not in SKIPS:
@@ -81,24 +87,46 @@ class Block:
 
     @property
     def expansion(self) -> int:
-        """Factor by which an inverted bottleneck widens its input: N for `mbconvN`, else 1."""
+        """The factor by which an inverted bottleneck widens its input: N for `mbconvN`, else 1."""
         return int(self.op.removeprefix("mbconv")) if self.op.startswith("mbconv") else 1
 
     def squeeze(self, in_filters: int) -> int:
-        """Channels between the two convolutions of a layer's SE: its ratio of the layer's input, at least 1."""
+        """Return the number of channels between the two convolutions of a layer's squeeze-and-excite module.
+
+        Args:
+            in_filters: Input channels of the layer.
+
+        Returns:
+            The share `se` of the layer's input channels, rounded down, and at least 1.
+        """
         return max(1, int(in_filters * self.se))
 
     def shortcut(self, in_filters: int, stride: int) -> str:
-        """What a layer's skip is behind `in_filters` channels: `none`, `identity`, `pool` where the shape changes."""
+        """Return the kind of skip that one layer of this block gets.
+
+        Args:
+            in_filters: Input channels of the layer.
+            stride: Stride of the layer.
+
+        Returns:
+            `identity` or `none` where the layer keeps its input's shape; `pool` or `none` where the shape changes,
+            because an identity cannot be added there.
+        """
         if stride == 1 and in_filters == self.filters:
             return "none" if self.skip == "none" else "identity"
         return "pool" if self.skip == "pool" else "none"
 
-    def after(self, in_filters: int) -> Block:
-        """This block in canonical form, placed after `in_filters` channels.
+    def canonical_after(self, in_filters: int) -> Block:
+        """Return this block in the canonical form that it has behind `in_filters` channels.
 
-        Its skip becomes the weakest one that builds the same network: an identity that no layer can
-        carry is none, and a pooling skip where every layer keeps its shape is an identity.
+        Its skip becomes the weakest one that builds the same network. An identity skip becomes `none` if no layer can
+        use it. A pooling skip becomes an identity if every layer keeps its input's shape.
+
+        Args:
+            in_filters: Input channels of the block's first layer.
+
+        Returns:
+            A block that builds the same network at this place. Two blocks that do so are equal in this form.
         """
         if self.stride == 1 and self.filters == in_filters:
             return replace(self, skip="identity") if self.skip == "pool" else self
@@ -115,9 +143,12 @@ class Architecture:
 
     Attributes:
         stem: Filters of the 3x3 stem convolution.
-        stem_stride: Its stride.
-        blocks: The blocks, first to last.
-        head: Filters of the 1x1 convolution before pooling.
+        stem_stride: Stride of the stem convolution.
+        blocks: The blocks from input to output.
+        head: Filters of the 1x1 convolution before the global pooling.
+
+    Raises:
+        InputError: A number of filters, the stem's stride or the number of blocks is out of range.
     """
 
     stem: int
@@ -131,31 +162,41 @@ class Architecture:
                 raise InputError(f"{name} must lie between 1 and {MAX_FILTERS}, got {getattr(self, name)}")
         if not 1 <= len(self.blocks) <= MAX_BLOCKS:
             raise InputError(f"an architecture has 1 to {MAX_BLOCKS} blocks, not {len(self.blocks)}")
-        inputs = (self.stem, *(block.filters for block in self.blocks))
-        blocks = tuple(block.after(filters) for block, filters in zip(self.blocks, inputs, strict=False))
+        input_filters = (self.stem, *(block.filters for block in self.blocks))
+        blocks = tuple(
+            block.canonical_after(filters) for block, filters in zip(self.blocks, input_filters, strict=False)
+        )
         object.__setattr__(self, "blocks", blocks)
 
     @property
     def id(self) -> str:
-        """Eight hexadecimal digits that stand for this network, the same in every run."""
+        """Eight hexadecimal digits that identify this network, the same in every run."""
         return hashlib.blake2b(str(self).encode(), digest_size=4).hexdigest()
 
     @property
     def total_stride(self) -> int:
-        """Factor by which stem and blocks reduce the resolution."""
+        """The factor by which the stem and the blocks together reduce the resolution."""
         stride = self.stem_stride
         for block in self.blocks:
             stride *= block.stride
         return stride
 
     def check_resolution(self, resolution: int) -> None:
-        """Raise InputError where the strides would shrink an image of `resolution` pixels below one."""
+        """Check that the strides do not shrink an image to less than one pixel.
+
+        Args:
+            resolution: Height and width of the image in pixels.
+
+        Raises:
+            InputError: The resolution is below 1, or the total stride is larger than it. The message names the part of
+                the network where that happens.
+        """
         if resolution < 1:
             raise InputError(f"resolution must be at least 1 pixel, got {resolution}")
-        stride, parts = self.stem_stride, iter(enumerate(self.blocks, start=1))
+        stride, remaining_blocks = self.stem_stride, iter(enumerate(self.blocks, start=1))
         place = "the stem"
         while stride <= resolution:
-            number, block = next(parts, (0, None))
+            number, block = next(remaining_blocks, (0, None))
             if block is None:
                 return
             stride, place = stride * block.stride, f"block {number}"
@@ -165,7 +206,12 @@ class Architecture:
         )
 
     def layers(self) -> Iterator[tuple[int, int, Block, int, int]]:
-        """Yield (block number from 1, layer number from 1, block, input filters, stride) per layer."""
+        """Yield every layer of the blocks, from input to output.
+
+        Yields:
+            The block's number (from 1), the layer's number within its block (from 1), the block, the layer's input
+            channels, and the layer's stride.
+        """
         filters = self.stem
         for number, block in enumerate(self.blocks, start=1):
             for layer in range(1, block.layers + 1):
@@ -178,10 +224,16 @@ class Architecture:
 
     @classmethod
     def parse(cls, notation: str) -> Architecture:
-        """The architecture of a one-line notation.
+        """Read an architecture from its one-line notation.
+
+        Args:
+            notation: Stem, blocks and head, separated by hyphens; see this module's docstring. `str` writes it.
+
+        Returns:
+            The architecture, in canonical form.
 
         Raises:
-            InputError: The notation is malformed; the message names the place.
+            InputError: The notation is malformed or holds a value that is not allowed; the message names the place.
         """
         parts = notation.strip().split("-")
         if len(parts) < 3:
@@ -195,18 +247,28 @@ class Architecture:
         return cls(int(stem[1]), int(stem[2]), tuple(blocks), int(head[1]))
 
     def to_dict(self) -> dict[str, Any]:
-        """A JSON-ready mapping; `from_dict` is its inverse."""
+        """Return the fields as a mapping that can be written as JSON; `from_dict` is the inverse."""
         return asdict(self)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Architecture:
-        """The architecture of a mapping made by `to_dict`."""
+        """Return the architecture that a mapping describes.
+
+        Args:
+            values: A mapping as `to_dict` returns it.
+
+        Returns:
+            The architecture.
+
+        Raises:
+            InputError: A value is not allowed.
+        """
         blocks = tuple(Block(**block) for block in values["blocks"])
         return cls(values["stem"], values["stem_stride"], blocks, values["head"])
 
 
 def _decimal(number: float) -> str:
-    """The shortest decimal that reads back as `number`, without an exponent."""
+    """Write a number with the fewest decimals that read back as the same number, without an exponent."""
     text = f"{Decimal(repr(float(number))):f}"
     return text.rstrip("0").rstrip(".") if "." in text else text
 

@@ -1,8 +1,8 @@
-"""Parameters and MACs of an architecture in closed form: what must be known before anything is built.
+"""Parameters and MACs of an architecture in closed form, counted before anything is built.
 
-The same figures as `evomnas.networks.layer_costs` counts on built networks with ptflops (tested on any architecture),
-in microseconds and without torch, so that limits can be checked before any work goes into a candidate, and against the
-whole space before a search.
+The figures equal those that `evomnas.networks.layer_costs` counts on built networks with ptflops; a test compares the
+two on arbitrary architectures. Counting here takes microseconds and needs no torch. So limits can be checked before any
+work goes into a candidate, and they can be checked against the whole space before a search.
 """
 
 from __future__ import annotations
@@ -19,92 +19,157 @@ from evomnas.problem.search_space import SearchSpace
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """Trainable parameters, and MACs without squeeze-and-excite, for one image; `depthwise` are some of them."""
+    """Parameters and MACs of a network or of a part of it, for one image.
+
+    Attributes:
+        params: Trainable parameters.
+        macs: Multiply-accumulate operations, without those of squeeze-and-excite.
+        depthwise_macs: The part of `macs` that depthwise convolutions take.
+    """
 
     params: int
     macs: int
-    depthwise: int = 0
+    depthwise_macs: int = 0
 
     def __add__(self, other: Counts) -> Counts:
-        return Counts(self.params + other.params, self.macs + other.macs, self.depthwise + other.depthwise)
+        return Counts(self.params + other.params, self.macs + other.macs, self.depthwise_macs + other.depthwise_macs)
 
 
-def _convolution(inputs: int, filters: int, kernel: int, side: int, groups: int = 1) -> Counts:
-    """A convolution without bias whose output has `side` pixels, and its batch norm."""
-    weights = inputs // groups * filters * kernel * kernel
-    macs = weights * side * side
+def _count_convolution(in_filters: int, filters: int, kernel: int, out_side: int, groups: int = 1) -> Counts:
+    """Count a convolution without bias and its batch norm; its output is `out_side` pixels high and wide."""
+    weights = in_filters // groups * filters * kernel * kernel
+    macs = weights * out_side * out_side
     return Counts(weights + 2 * filters, macs, macs if groups > 1 else 0)
 
 
-def _layer(block: Block, inputs: int, side: int, after: int) -> Counts:
-    """A layer that brings `side` pixels to `after`."""
-    wide = block.filters if block.op == "conv" else inputs * block.expansion
-    squeeze = block.squeeze(inputs)
-    gate = Counts(2 * wide * squeeze + squeeze + wide if block.se else 0, 0)
+def _count_layer(block: Block, in_filters: int, side: int, out_side: int) -> Counts:
+    """Count one layer of a block that brings images from `side` to `out_side` pixels in height and width."""
+    wide_filters = block.filters if block.op == "conv" else in_filters * block.expansion
+    squeezed = block.squeeze(in_filters)
+    gate = Counts(2 * wide_filters * squeezed + squeezed + wide_filters if block.se else 0, 0)
     if block.op == "conv":
-        return gate + _convolution(inputs, block.filters, block.kernel, after)
-    expand = _convolution(inputs, wide, 1, side) if block.expansion > 1 else Counts(0, 0)
-    depthwise = _convolution(wide, wide, block.kernel, after, groups=wide)
-    return gate + expand + depthwise + _convolution(wide, block.filters, 1, after)
+        return gate + _count_convolution(in_filters, block.filters, block.kernel, out_side)
+    expand = _count_convolution(in_filters, wide_filters, 1, side) if block.expansion > 1 else Counts(0, 0)
+    depthwise = _count_convolution(wide_filters, wide_filters, block.kernel, out_side, groups=wide_filters)
+    return gate + expand + depthwise + _count_convolution(wide_filters, block.filters, 1, out_side)
 
 
-def count_stem(filters: int, channels: int, side: int) -> Counts:
-    """The stem, whose output has `side` pixels."""
-    return _convolution(channels, filters, 3, side)
+def count_stem(filters: int, channels: int, out_side: int) -> Counts:
+    """Count the stem, a 3x3 convolution with batch norm.
+
+    Args:
+        filters: Filters of the stem.
+        channels: Channels of the image.
+        out_side: Height and width of the stem's output in pixels.
+
+    Returns:
+        The stem's counts.
+    """
+    return _count_convolution(channels, filters, 3, out_side)
 
 
-@lru_cache(maxsize=100_000)  # a search counts thousands of networks of the same blocks
-def count_block(block: Block, inputs: int, side: int) -> Counts:
-    """All layers of a block that is given `side` pixels."""
-    after = -(-side // block.stride)
-    total = _layer(block, inputs, side, after)
+@lru_cache(maxsize=100_000)  # a search counts thousands of networks that consist of the same blocks
+def count_block(block: Block, in_filters: int, side: int) -> Counts:
+    """Count all layers of a block.
+
+    Args:
+        block: The block.
+        in_filters: Input channels of its first layer.
+        side: Height and width of its input in pixels.
+
+    Returns:
+        The block's counts.
+    """
+    out_side = -(-side // block.stride)
+    total = _count_layer(block, in_filters, side, out_side)
     for _ in range(block.layers - 1):
-        total += _layer(block, block.filters, after, after)
+        total += _count_layer(block, block.filters, out_side, out_side)
     return total
 
 
-def count_tail(last: int, head: int, classes: int, side: int) -> Counts:
-    """Head and classifier behind `last` filters and `side` pixels."""
-    return _convolution(last, head, 1, side) + Counts(head * classes + classes, head * classes)
+def count_tail(in_filters: int, head: int, classes: int, side: int) -> Counts:
+    """Count the head and the classifier together.
+
+    Args:
+        in_filters: Filters of the last block.
+        head: Filters of the head's 1x1 convolution.
+        classes: Outputs of the classifier.
+        side: Height and width of the last block's output in pixels.
+
+    Returns:
+        Their counts.
+    """
+    return _count_convolution(in_filters, head, 1, side) + Counts(head * classes + classes, head * classes)
 
 
 def count_parts(architecture: Architecture, classes: int, channels: int, resolution: int) -> list[Counts]:
-    """What each part of a network has: the stem, each block, head and classifier together."""
+    """Count each part of a network.
+
+    Args:
+        architecture: The network.
+        classes: Outputs of the classifier.
+        channels: Channels of the image.
+        resolution: Height and width of the image in pixels.
+
+    Returns:
+        The counts of the stem, of each block, and of head and classifier together: `len(architecture.blocks) + 2`
+        values, from input to output.
+    """
     side = -(-resolution // architecture.stem_stride)
-    inputs, parts = architecture.stem, [count_stem(architecture.stem, channels, side)]
+    in_filters, parts = architecture.stem, [count_stem(architecture.stem, channels, side)]
     for block in architecture.blocks:
-        parts.append(count_block(block, inputs, side))
-        inputs, side = block.filters, -(-side // block.stride)
-    return [*parts, count_tail(inputs, architecture.head, classes, side)]
+        parts.append(count_block(block, in_filters, side))
+        in_filters, side = block.filters, -(-side // block.stride)
+    return [*parts, count_tail(in_filters, architecture.head, classes, side)]
 
 
-def count(architecture: Architecture, classes: int, channels: int, resolution: int) -> Counts:
-    """Parameters and MACs for one image of `resolution` pixels squared."""
+def count_architecture(architecture: Architecture, classes: int, channels: int, resolution: int) -> Counts:
+    """Count the parameters and MACs of a whole network.
+
+    Args:
+        architecture: The network.
+        classes: Outputs of the classifier.
+        channels: Channels of the image.
+        resolution: Height and width of the image in pixels.
+
+    Returns:
+        The network's counts, for one image.
+    """
     return sum(count_parts(architecture, classes, channels, resolution), Counts(0, 0))
 
 
-def smallest(
+def smallest_architecture(
     space: SearchSpace, quantity: Callable[[Counts], int], classes: int, channels: int, resolution: int
 ) -> Architecture:
-    """The space's architecture with the least of a quantity of `Counts`, exactly.
+    """Return the architecture of a space that has the least of some quantity. The result is exact.
 
-    Counts add up over the blocks, and a block's depend on those before it through their filters alone: the best way
-    to each width is kept, block by block.
+    Counts add up over the blocks, and a block's counts depend on the blocks before it only through their filters. So it
+    is enough to go from block to block and to keep, for each number of filters, the best way to reach it.
+
+    Args:
+        space: The search space.
+        quantity: Returns the number to minimise from `Counts`, such as the parameters.
+        classes: Outputs of the classifier.
+        channels: Channels of the image.
+        resolution: Height and width of the image in pixels.
+
+    Returns:
+        An architecture of the space; no other has less of the quantity.
     """
     stem = space.mobilenet_v2().stem
-    side = first = -(-resolution // space.stem_stride)
-    best: dict[int, tuple[int, list[int]]] = {stem: (0, [])}  # by filters: least so far, and its genes
+    side = stem_side = -(-resolution // space.stem_stride)
+    best: dict[int, tuple[int, list[int]]] = {stem: (0, [])}  # by filters: the least total so far, and its genes
     for number, stride in enumerate(space.strides):
-        after: dict[int, tuple[int, list[int]]] = {}
-        for inputs, (least, genes) in best.items():
-            for block, block_genes in space.blocks_behind(number, inputs):
-                total = least + quantity(count_block(block, inputs, side))
-                if block.filters not in after or total < after[block.filters][0]:
-                    after[block.filters] = total, [*genes, *block_genes]
-        best, side = after, -(-side // stride)
+        best_after: dict[int, tuple[int, list[int]]] = {}
+        for in_filters, (least, genes) in best.items():
+            for block, block_genes in space.distinct_blocks(number, in_filters):
+                total = least + quantity(count_block(block, in_filters, side))
+                if block.filters not in best_after or total < best_after[block.filters][0]:
+                    best_after[block.filters] = total, [*genes, *block_genes]
+        best, side = best_after, -(-side // stride)
 
-    def whole(last: int) -> int:
-        ends = count_stem(stem, channels, first) + count_tail(last, space.head, classes, side)
-        return best[last][0] + quantity(ends)
+    def network_total(last_filters: int) -> int:
+        ends = count_stem(stem, channels, stem_side) + count_tail(last_filters, space.head, classes, side)
+        return best[last_filters][0] + quantity(ends)
 
-    return space.decode(np.array(best[min(best, key=whole)][1]))
+    return space.decode(np.array(best[min(best, key=network_total)][1]))

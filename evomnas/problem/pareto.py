@@ -1,4 +1,4 @@
-"""Pareto fronts, hypervolume and attainment of minimised objectives (moocore)."""
+"""Pareto fronts, hypervolume, knees and attainment. All objectives are minimised. moocore does the heavy work."""
 
 from __future__ import annotations
 
@@ -10,13 +10,20 @@ import moocore
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-T = TypeVar("T")
+Item = TypeVar("Item")
 
-KNEE_DEPTH = 0.1  # of the unit square: what lies less deep looks straight
+MIN_KNEE_DEPTH = 0.1  # in a front scaled to the unit square; a bend that is less deep looks straight to the eye
 
 
 def non_dominated(losses: ArrayLike) -> NDArray[np.bool_]:
-    """Which of the points of shape (n, m) no other point dominates; equal points are all kept."""
+    """Return a mask of the points that no other point dominates.
+
+    Args:
+        losses: Points, shape (n, m). There may be none.
+
+    Returns:
+        Shape (n,). Equal points do not dominate each other, so all of them are kept.
+    """
     points = np.asarray(losses, dtype=np.float64)
     if len(points) == 0:
         return np.zeros(0, dtype=bool)
@@ -24,9 +31,14 @@ def non_dominated(losses: ArrayLike) -> NDArray[np.bool_]:
 
 
 def hypervolume(losses: ArrayLike, reference_point: ArrayLike) -> float:
-    """Share of the box between the origin and `reference_point` that the points of shape (n, m) dominate.
+    """Return the share of the box between the origin and the reference point that some points dominate.
 
-    Points outside the box count for nothing; without any point the share is 0, and 1 cannot be exceeded.
+    Args:
+        losses: Points, shape (n, m). There may be none.
+        reference_point: The box's upper corner, shape (m,), all positive.
+
+    Returns:
+        A share from 0, also without any point, to 1. Points outside the box count for nothing.
     """
     reference = np.asarray(reference_point, dtype=np.float64)
     points = np.asarray(losses, dtype=np.float64).reshape(-1, len(reference))
@@ -37,103 +49,147 @@ def hypervolume(losses: ArrayLike, reference_point: ArrayLike) -> float:
 
 
 def hypervolume_curve(losses: ArrayLike, reference_point: ArrayLike) -> NDArray[np.float64]:
-    """`hypervolume` of the first 1, 2, ... of the points of shape (n, 2), shape (n,); infinite points add nothing.
+    """Return the hypervolume of the first 1, 2, 3, ... points.
 
-    It is computed anew only where a point extends the front, which few do once a search is under way.
+    It is computed anew only where a point extends the front. Once a search is under way, few points do.
+
+    Args:
+        losses: Points in their order, shape (n, 2). An infinite point adds nothing.
+        reference_point: As of `hypervolume`, shape (2,).
+
+    Returns:
+        Shape (n,). Element i is the `hypervolume` of points 0 to i.
     """
     reference = np.asarray(reference_point, dtype=np.float64)
     points = np.asarray(losses, dtype=np.float64).reshape(-1, 2)
     curve = np.zeros(len(points))
     front: Front[None] = Front()
     value = 0.0
-    for index, (x, y) in enumerate(points.tolist()):
-        if x < reference[0] and y < reference[1] and front.add((x, y), None):
+    for index, (first, second) in enumerate(points.tolist()):
+        if first < reference[0] and second < reference[1] and front.add((first, second), None):
             value = hypervolume(front.points, reference)
         curve[index] = value
     return curve
 
 
-class Front(Generic[T]):
-    """The non-dominated ones of what was added so far, each with two losses; equal losses are all kept.
+class Front(Generic[Item]):
+    """A Pareto front that grows: of all items added so far, it keeps those that no other dominates.
 
-    Adding takes a bisection, so that a search of any length knows its front at any time.
+    Every item has two losses. Items of equal losses are all kept. Adding an item takes a bisection, so a search of any
+    length can know its front at any time.
     """
 
     def __init__(self) -> None:
-        self._xs: list[float] = []  # they rise, and the ys fall
-        self._ys: list[float] = []
-        self._items: list[list[T]] = []
+        self._firsts: list[float] = []  # the first losses, rising; the second losses fall
+        self._seconds: list[float] = []
+        self._items: list[list[Item]] = []
 
     @property
     def points(self) -> list[tuple[float, float]]:
-        """The distinct losses, the first one rising."""
-        return list(zip(self._xs, self._ys, strict=True))
+        """The distinct losses on the front, in the order of a rising first loss."""
+        return list(zip(self._firsts, self._seconds, strict=True))
 
     @property
-    def items(self) -> list[T]:
-        """What is on the front, the first loss rising."""
+    def items(self) -> list[Item]:
+        """The items on the front, in the order of a rising first loss."""
         return [item for items in self._items for item in items]
 
-    def least_first(self, second: float) -> float | None:
-        """The least first loss of those whose second one is at most `second`; None where there is none."""
-        place = bisect_left(self._ys, -second, key=lambda y: -y)
-        return self._xs[place] if place < len(self._xs) else None
+    def least_first_loss(self, max_second: float) -> float | None:
+        """Return the least first loss among the items whose second loss is small enough.
 
-    def add(self, losses: tuple[float, float], item: T) -> bool:
-        """Add an item, and drop what it dominates; False where the front's points stay as they are."""
-        x, y = losses
-        before = bisect_right(self._xs, x)
-        if before and self._ys[before - 1] <= y:
-            if (self._xs[before - 1], self._ys[before - 1]) == (x, y):
+        Args:
+            max_second: The largest second loss that is small enough.
+
+        Returns:
+            The least first loss; None where no item's second loss is small enough.
+        """
+        place = bisect_left(self._seconds, -max_second, key=lambda second: -second)
+        return self._firsts[place] if place < len(self._firsts) else None
+
+    def add(self, losses: tuple[float, float], item: Item) -> bool:
+        """Add an item unless another dominates it, and drop the items that it dominates.
+
+        Args:
+            losses: The item's two losses.
+            item: The item.
+
+        Returns:
+            True where `points` has changed; False where the item is dominated, or lies on a point that was there.
+        """
+        first, second = losses
+        before = bisect_right(self._firsts, first)
+        if before and self._seconds[before - 1] <= second:
+            if (self._firsts[before - 1], self._seconds[before - 1]) == (first, second):
                 self._items[before - 1].append(item)
             return False
-        start = end = bisect_left(self._xs, x)
-        while end < len(self._ys) and self._ys[end] >= y:
+        start = end = bisect_left(self._firsts, first)
+        while end < len(self._seconds) and self._seconds[end] >= second:
             end += 1
-        self._xs[start:end], self._ys[start:end], self._items[start:end] = [x], [y], [[item]]
+        self._firsts[start:end], self._seconds[start:end], self._items[start:end] = [first], [second], [[item]]
         return True
 
 
 def knees(losses: ArrayLike) -> list[int]:
-    """Which points of a front of shape (n, 2) are its knees, the most marked one first; none on a straight front.
+    """Return the knees of a front.
 
-    The knee is the point that lies furthest below the straight line between the front's ends, both axes scaled to
-    [0, 1] (Das, "On characterizing the knee of the Pareto curve", 1999). The parts on either side of it are
-    searched in the same way. A point counts where it lies deeper than `KNEE_DEPTH`.
+    A knee is the point that lies furthest below the straight line between the front's ends, when both axes are scaled
+    to [0, 1] (Das, "On characterizing the knee of the Pareto curve", 1999). The parts of the front on either side of
+    that point are searched in the same way. A point is a knee only if it lies deeper than `MIN_KNEE_DEPTH`.
+
+    Args:
+        losses: The front's points, shape (n, 2), in any order.
+
+    Returns:
+        Up to three rows of `losses`, the most marked knee first; none where the front is straight.
     """
     points = np.asarray(losses, dtype=np.float64).reshape(-1, 2)
     order = np.argsort(points[:, 1], kind="stable")
-    whole = _knee(points, order)
-    if whole is None:
+    main_knee = _knee(points, order)
+    if main_knee is None:
         return []
-    sides = (_knee(points, order[: whole + 1]), _knee(points, order[whole:]))
-    places = [whole, *(start + side for start, side in zip((0, whole), sides, strict=True) if side is not None)]
+    side_knees = (_knee(points, order[: main_knee + 1]), _knee(points, order[main_knee:]))
+    places = [
+        main_knee,
+        *(start + knee for start, knee in zip((0, main_knee), side_knees, strict=True) if knee is not None),
+    ]
     return [int(order[place]) for place in places]
 
 
 def _knee(points: NDArray[np.float64], order: NDArray[np.intp]) -> int | None:
-    """Which of the points in `order`, which rise along the second axis, is deepest below the line between its ends."""
+    """Return the place in `order` of the point deepest below the line between the ends; None where none is deep enough.
+
+    `order` holds the rows of the part to search, sorted so that the second loss rises.
+    """
     part = points[order]
     span = np.ptp(part, axis=0) if len(part) > 2 else np.zeros(2)
     if not np.all(span > 0):
         return None
-    scaled = (part - part.min(axis=0)) / span  # from (1, 0) to (0, 1)
+    scaled = (part - part.min(axis=0)) / span  # the line between the ends goes from (1, 0) to (0, 1)
     depth = (1 - scaled.sum(axis=1)) / np.sqrt(2)
     deepest = int(np.argmax(depth))
-    return deepest if depth[deepest] > KNEE_DEPTH else None
+    return deepest if depth[deepest] > MIN_KNEE_DEPTH else None
 
 
 def attainment(fronts: Sequence[ArrayLike], level: int) -> NDArray[np.float64]:
-    """Where at least `level` of the fronts attain: the surface's corners, shape (n, 2), from left to right.
+    """Return the corners of the attainment surface: the boundary of what enough of the fronts attain.
 
-    A front, of shape (k, 2), attains every point that one of its points equals or dominates. A front without
-    points attains nothing, and counts. With a level of 1 this is the joined front; with all, what all attain.
-    (Fonseca et al., EMO 2011.)
+    A front attains every point that one of its own points equals or dominates. A front without points attains nothing,
+    but it counts as a front. At level 1 the surface is the joined front; at the level of all fronts it bounds the
+    points that all of them attain (Fonseca et al., EMO 2011).
+
+    Args:
+        fronts: Each of shape (k, 2), k may be 0.
+        level: How many of the fronts must attain a point, at least 1.
+
+    Returns:
+        The corners, shape (n, 2), in the order of a rising first loss; none where too few fronts have points.
     """
-    sets = [points for points in (np.asarray(one, dtype=np.float64).reshape(-1, 2) for one in fronts) if len(points)]
+    sets = [
+        points for points in (np.asarray(front, dtype=np.float64).reshape(-1, 2) for front in fronts) if len(points)
+    ]
     if level > len(sets):
         return np.zeros((0, 2))
-    numbers = np.repeat(np.arange(len(sets)), [len(points) for points in sets])
-    surfaces = moocore.eaf(np.concatenate(sets), numbers)
+    set_numbers = np.repeat(np.arange(len(sets)), [len(points) for points in sets])
+    surfaces = moocore.eaf(np.concatenate(sets), set_numbers)
     corners = surfaces[surfaces[:, 2] == np.unique(surfaces[:, 2])[level - 1], :2]
     return np.asarray(corners[np.argsort(corners[:, 0])], dtype=np.float64)

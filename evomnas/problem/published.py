@@ -1,7 +1,8 @@
-"""Published networks as architectures (tensorflow/tpu, models/official/mnasnet; MobileNetV2's paper).
+"""Published networks as architectures.
 
-They are built by the same code as the search's networks. A width multiplier, as in `mnasnet-b1@0.5`,
-scales stem and blocks, not the head; MobileNetV2's head grows with it where it is above 1.
+They come from tensorflow/tpu, models/official/mnasnet, and from MobileNetV2's paper, and they are built by the same
+code as the networks of a search. A width multiplier, as in `mnasnet-b1@0.5`, scales the stem and the blocks but not the
+head. MobileNetV2's head is the exception: it grows with a multiplier above 1.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from evomnas.core.errors import InputError, unknown
 from evomnas.problem.architecture import Architecture
 from evomnas.problem.search_space import round_filters
 
-NETWORKS = {
+PUBLISHED_NETWORKS = {
     "mnasnet-a1": (
         "stem32_s2-dconv_k3_s1_f16_n1-mbconv6_k3_s2_f24_n2_id-mbconv3_k5_s2_f40_n3_se0.25_id-mbconv6_k3_s2_f80_n4_id"
         "-mbconv6_k3_s1_f112_n2_se0.25_id-mbconv6_k5_s2_f160_n3_se0.25_id-mbconv6_k3_s1_f320_n1-head1280"
@@ -35,27 +36,43 @@ NETWORKS = {
 
 
 def published(name: str) -> Architecture:
-    """The published network of a name, optionally with a width multiplier: `mnasnet-a1`, `mnasnet-b1@0.5`.
+    """Return a published network by its name.
+
+    Args:
+        name: One of `PUBLISHED_NETWORKS`, optionally with a width multiplier: `mnasnet-a1`, `mnasnet-b1@0.5`.
+
+    Returns:
+        The network's architecture, with the published strides.
 
     Raises:
-        InputError: No such network, or the multiplier is not a positive number.
+        InputError: There is no such network, or the multiplier is not a positive number of at most 50.
     """
-    network, _, text = name.partition("@")
-    if network not in NETWORKS:
-        raise unknown("network", network, NETWORKS)
-    architecture = Architecture.parse(NETWORKS[network])
+    network_name, _, multiplier = name.partition("@")
+    if network_name not in PUBLISHED_NETWORKS:
+        raise unknown("network", network_name, PUBLISHED_NETWORKS)
+    architecture = Architecture.parse(PUBLISHED_NETWORKS[network_name])
     if "@" not in name:
         return architecture
-    width = float(text) if re.fullmatch(r"[0-9]{1,3}(\.[0-9]{1,9})?", text) else 0.0
+    width = float(multiplier) if re.fullmatch(r"[0-9]{1,3}(\.[0-9]{1,9})?", multiplier) else 0.0
     if not 0 < width <= 50:
-        raise InputError(f"the width multiplier of {name!r} must be a number up to 50: for example {network}@0.5")
-    head = round_filters(architecture.head * max(1.0, width), 8) if network == "mobilenet-v2" else architecture.head
+        raise InputError(f"the width multiplier of {name!r} must be a number up to 50: for example {network_name}@0.5")
+    is_mobilenet = network_name == "mobilenet-v2"
+    head = round_filters(architecture.head * max(1.0, width), 8) if is_mobilenet else architecture.head
     blocks = tuple(replace(block, filters=round_filters(block.filters * width, 8)) for block in architecture.blocks)
     return replace(architecture, stem=round_filters(architecture.stem * width, 8), blocks=blocks, head=head)
 
 
-def fitted(architecture: Architecture, resolution: int) -> Architecture:
-    """The architecture for images of `resolution` pixels: strides become 1, the first ones first, until they fit."""
+def fit_to_resolution(architecture: Architecture, resolution: int) -> Architecture:
+    """Return an architecture with strides that suit small images.
+
+    Args:
+        architecture: The architecture to fit.
+        resolution: Height and width of the images in pixels.
+
+    Returns:
+        The same architecture, in which strides became 1, from the input on, until the total stride is at most the
+        resolution.
+    """
     strides = [architecture.stem_stride, *(block.stride for block in architecture.blocks)]
     for place, stride in enumerate(strides):
         if math.prod(strides) > resolution and stride > 1:

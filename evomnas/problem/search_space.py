@@ -1,14 +1,14 @@
 """MnasNet's factorized hierarchical search space (paper section 4.1).
 
-A network is a stem, a fixed number of blocks and a head. Every block has its own six genes: ConvOp,
-KernelSize, SERatio, SkipOp, filters and layers; all layers of a block are alike. A genome is an integer
-vector of six genes per block, each an index into that gene's choices::
+A network is a stem, a fixed number of blocks and a head. Every block has six genes of its own: ConvOp, KernelSize,
+SERatio, SkipOp, filters and layers. All layers of a block are alike. A genome is a vector of integers, six per block;
+each is an index into the choices of its gene::
 
     [op, kernel, se, skip, filters, layers,  op, kernel, ...]      shape (6 * blocks,)
 
-Filters and layers are chosen relative to a base network (MobileNetV2 in the paper), which the problem
-file may replace, so that 8-pixel digits and 224-pixel photographs are searched by the same code. Where
-the base has one layer the choices are {1, 2}, as the published space has no empty block.
+Filters and layers are chosen relative to a base network, which is MobileNetV2 in the paper. A problem file may replace
+it, so that digits of 8 pixels and photographs of 224 pixels are searched by the same code. Where the base has one
+layer, the choices are {1, 2}: like the published space, this one has no empty block.
 """
 
 from __future__ import annotations
@@ -32,45 +32,81 @@ GENES = ("op", "kernel", "se", "skip", "filters", "layers")
 
 
 class Space(Protocol):
-    """What an algorithm knows of a search space, be it `SearchSpace` or a table's (`evomnas.problem.table`)."""
+    """All that an algorithm knows of a search space; `n_var` is the number of genes.
+
+    Two classes have these methods: `SearchSpace`, and `evomnas.problem.tabular_space.TabularSpace`.
+    """
 
     @property
     def gene_sizes(self) -> NDArray[np.int64]:
-        """Number of choices of every gene, shape (n_var,)."""
+        """The number of choices of every gene, shape (n_var,)."""
         ...
 
     @property
     def genes_per_block(self) -> int:
-        """So many neighbouring genes describe one block together."""
+        """The number of neighbouring genes that describe one block together."""
         ...
 
     @property
     def networks(self) -> int:
-        """Number of distinct networks."""
+        """The number of distinct networks."""
         ...
 
     def decode(self, genome: NDArray[np.int64]) -> Any:
-        """What a genome of shape (n_var,) means: hashable, equal for equal networks."""
+        """Return the network that a genome stands for.
+
+        Args:
+            genome: Shape (n_var,), each gene an index below its `gene_sizes`.
+
+        Returns:
+            A hashable value. Genomes of the same network give equal values.
+
+        Raises:
+            InputError: The genome does not belong to this space.
+        """
         ...
 
     def sample(self, count: int, rng: np.random.Generator) -> Genomes:
-        """`count` genomes of shape (count, n_var) that use every gene's choices equally often."""
+        """Draw genomes that use every gene's choices equally often.
+
+        Args:
+            count: Number of genomes.
+            rng: Source of the random numbers.
+
+        Returns:
+            Shape (count, n_var).
+        """
         ...
 
     def draw(self, rng: np.random.Generator) -> NDArray[np.int64]:
-        """A genome of shape (n_var,) of one network, each distinct network with the same chance."""
+        """Draw one network at random; every distinct network has the same chance.
+
+        Args:
+            rng: Source of the random numbers.
+
+        Returns:
+            A genome of the network, shape (n_var,).
+        """
         ...
 
     def reference(self) -> NDArray[np.int64] | None:
-        """The reference network's genome; None where it is not in the space."""
+        """Return the reference network's genome, shape (n_var,); None where that network is not in the space."""
         ...
 
 
 def sample_evenly(sizes: NDArray[np.int64], count: int, rng: np.random.Generator) -> Genomes:
-    """`count` genomes of shape (count, n_var), every gene's choices used equally often.
+    """Draw genomes that use every gene's choices equally often.
 
-    Each column is a shuffled repetition of all choices (a Latin hypercube over categories), so that even a
-    small first population holds every choice of every gene; single genomes are uniform.
+    Each column is a shuffled repetition of all choices of its gene (a Latin hypercube over categories). So even a small
+    first population holds every choice of every gene. A single genome is uniformly distributed.
+
+    Args:
+        sizes: Number of choices of every gene, shape (n_var,).
+        count: Number of genomes.
+        rng: Source of the random numbers.
+
+    Returns:
+        Shape (count, n_var).
     """
     columns = []
     for size in sizes:
@@ -81,33 +117,42 @@ def sample_evenly(sizes: NDArray[np.int64], count: int, rng: np.random.Generator
 
 
 def round_filters(filters: float, divisor: int) -> int:
-    """`filters` as a multiple of `divisor`, never below 90 % of what was asked for.
+    """Round a number of filters to a multiple of a divisor.
 
-    This is the rounding that the published MnasNet and MobileNet code applies to scaled widths.
+    The published MnasNet and MobileNet code rounds scaled widths in this way.
+
+    Args:
+        filters: The wanted number of filters, positive.
+        divisor: The result is a multiple of this.
+
+    Returns:
+        The nearest multiple, or the next one where the nearest is below 90 % of what is wanted; at least `divisor`.
     """
     rounded = max(divisor, int(filters + divisor / 2) // divisor * divisor)
     return rounded if rounded >= 0.9 * filters else rounded + divisor
 
 
-def _refusals(values: Iterable[dict[str, Any]]) -> Iterator[str]:
-    """Why a block refuses some of its values, tried one after another."""
-    plain: dict[str, Any] = {"op": "conv", "kernel": 3, "stride": 1, "filters": 1, "layers": 1}
-    for given in values:
+def _block_errors(settings: Iterable[dict[str, Any]]) -> Iterator[str]:
+    """Yield the error of each setting that a block refuses; each one is tried with values that are valid otherwise."""
+    valid: dict[str, Any] = {"op": "conv", "kernel": 3, "stride": 1, "filters": 1, "layers": 1}
+    for setting in settings:
         try:
-            Block(**plain | given)
+            Block(**valid | setting)
         except InputError as error:
             yield str(error)
 
 
 @dataclass(frozen=True)
 class SearchSpace:
-    """The choices of every block and the base network that filters and layers refer to.
+    """MnasNet's search space: the choices of every block, and the base network that filters and layers refer to.
+
+    It has the methods of `Space`. Its networks are of the class `Architecture`.
 
     Attributes:
         filters: Base filters per block; the default is MobileNetV2's.
-        layers: Base layers per block.
+        layers: Base number of layers per block.
         strides: Stride of each block's first layer.
-        stem: Filters of the stem before scaling.
+        stem: Filters of the stem before they are scaled by `width`.
         stem_stride: Stride of the stem.
         head: Filters of the 1x1 convolution before pooling; not scaled by `width`.
         width: Multiplier of stem and block filters.
@@ -116,8 +161,11 @@ class SearchSpace:
         kernels: KernelSize choices.
         se_ratios: SERatio choices.
         skips: SkipOp choices.
-        filter_multipliers: Choices of filters, relative to the base.
-        layer_offsets: Choices of layers, relative to the base.
+        filter_multipliers: Choices of filters, as factors of the base.
+        layer_offsets: Choices of layers, as differences from the base.
+
+    Raises:
+        InputError: A field is out of range or does not fit the others; the message lists all faults.
     """
 
     filters: tuple[int, ...] = (16, 24, 32, 64, 96, 160, 320)
@@ -138,11 +186,11 @@ class SearchSpace:
     __pydantic_config__ = {"extra": "forbid"}  # a problem file's [space] section is checked against these fields
 
     def __post_init__(self) -> None:
-        faults = list(self._faults()) or list(self._faults_of_blocks())
+        faults = list(self._field_faults()) or list(self._block_faults())
         if faults:
             raise InputError("; ".join(dict.fromkeys(faults)))
 
-    def _faults(self) -> Iterator[str]:
+    def _field_faults(self) -> Iterator[str]:
         lengths = {len(self.filters), len(self.layers), len(self.strides)}
         if len(lengths) > 1 or not 1 <= len(self.filters) <= MAX_BLOCKS:
             yield f"filters, layers and strides need one value per block each, for 1 to {MAX_BLOCKS} blocks"
@@ -161,29 +209,50 @@ class SearchSpace:
             if not choices or len(set(choices)) != len(choices):
                 yield f"{name} must list at least one choice and none twice, got {list(choices)}"
         for name, values in (("op", self.ops), ("kernel", self.kernels), ("se", self.se_ratios), ("skip", self.skips)):
-            yield from _refusals({name: value} for value in values)
+            yield from _block_errors({name: value} for value in values)
 
-    def _faults_of_blocks(self) -> Iterator[str]:
+    def _block_faults(self) -> Iterator[str]:
         for number, stride in enumerate(self.strides):
-            yield from _refusals({"stride": stride, "filters": filters} for filters in self.filter_choices(number))
-            yield from _refusals({"stride": stride, "layers": layers} for layers in self.layer_choices(number))
+            yield from _block_errors({"stride": stride, "filters": filters} for filters in self.filter_choices(number))
+            yield from _block_errors({"stride": stride, "layers": layers} for layers in self.layer_choices(number))
 
     @property
     def blocks(self) -> int:
-        """Number of blocks."""
+        """The number of blocks."""
         return len(self.filters)
 
-    def layer_choices(self, block: int) -> tuple[int, ...]:
-        """Choices of layers for the block with index `block` (from 0), ascending and at least 1."""
-        return self._layer_choices[block]
+    def layer_choices(self, number: int) -> tuple[int, ...]:
+        """Return the numbers of layers that a block may have.
 
-    def filter_choices(self, block: int) -> tuple[int, ...]:
-        """Filters of the block with index `block` for each of `filter_multipliers`, rounded: some may coincide."""
-        return self._filter_choices[block]
+        Args:
+            number: Index of the block, from 0.
 
-    def choices(self, block: int) -> tuple[tuple[object, ...], ...]:
-        """What each of the six genes of a block may stand for, in the order of `GENES`."""
-        filters, layers = self.filter_choices(block), self.layer_choices(block)
+        Returns:
+            The choices, ascending, each at least 1.
+        """
+        return self._layer_choices[number]
+
+    def filter_choices(self, number: int) -> tuple[int, ...]:
+        """Return the numbers of filters that a block may have.
+
+        Args:
+            number: Index of the block, from 0.
+
+        Returns:
+            One number per element of `filter_multipliers`. They are rounded, so some may be equal.
+        """
+        return self._filter_choices[number]
+
+    def choices(self, number: int) -> tuple[tuple[object, ...], ...]:
+        """Return the choices of each of a block's six genes.
+
+        Args:
+            number: Index of the block, from 0.
+
+        Returns:
+            Six tuples in the order of `GENES`; a gene is an index into its tuple.
+        """
+        filters, layers = self.filter_choices(number), self.layer_choices(number)
         return (self.ops, self.kernels, self.se_ratios, self.skips, filters, layers)
 
     @cached_property
@@ -202,92 +271,117 @@ class SearchSpace:
 
     @cached_property
     def gene_sizes(self) -> NDArray[np.int64]:
-        """Number of choices of every gene, shape (n_var,)."""
-        sizes = [len(choices) for block in range(self.blocks) for choices in self.choices(block)]
+        """The number of choices of every gene, shape (n_var,)."""
+        sizes = [len(choices) for number in range(self.blocks) for choices in self.choices(number)]
         return np.array(sizes, dtype=np.int64)
 
     @property
     def genomes(self) -> int:
-        """Number of genomes. Several may decode to one network."""
+        """The number of genomes. Several genomes may decode to one network."""
         return math.prod(int(size) for size in self.gene_sizes)
 
     @property
     def genes_per_block(self) -> int:
-        """The six genes of `GENES`."""
+        """The number of a block's genes: the six of `GENES`."""
         return len(GENES)
 
     @property
     def networks(self) -> int:
-        """Number of distinct networks, at most `genomes`."""
-        return self._ways[0][self.stem_filters]
+        """The number of distinct networks, at most `genomes`."""
+        return self._network_counts[0][self.stem_filters]
 
     @cached_property
     def _operations(self) -> list[tuple[int, int]]:
-        """The (op, kernel) genes that build different operations: they matter wherever they stand."""
-        first = {Block(op, 3, 1, 1, 1).op: number for number, op in reversed(list(enumerate(self.ops)))}
-        return list(itertools.product(sorted(first.values()), range(len(self.kernels))))
+        """The (op, kernel) genes that build different operations. They differ wherever a block stands."""
+        first_genes = {Block(op, 3, 1, 1, 1).op: gene for gene, op in reversed(list(enumerate(self.ops)))}
+        return list(itertools.product(sorted(first_genes.values()), range(len(self.kernels))))
 
     @cached_property
-    def _distinct(self) -> list[dict[int, dict[Block, tuple[int, ...]]]]:
-        """Per block and channels before it: its distinct blocks, operations aside, with their last four genes."""
-        found: list[dict[int, dict[Block, tuple[int, ...]]]] = []
+    def _distinct_shapes(self) -> list[dict[int, dict[Block, tuple[int, ...]]]]:
+        """The distinct shapes of every block, by the input channels that it may have.
+
+        A shape is a block whose op and kernel are the first ones of this space. Its value is the last four genes.
+        """
+        shapes_by_block: list[dict[int, dict[Block, tuple[int, ...]]]] = []
         widths = {self.stem_filters}
         for number in range(self.blocks):
-            _, _, *others = (range(len(choices)) for choices in self.choices(number))
-            behind: dict[int, dict[Block, tuple[int, ...]]] = {width: {} for width in widths}
-            for width, genes in itertools.product(widths, itertools.product(*others)):
-                behind[width].setdefault(self.block(number, (0, 0, *genes), width), genes)
-            found.append(behind)
+            _, _, *shape_genes = (range(len(choices)) for choices in self.choices(number))
+            by_width: dict[int, dict[Block, tuple[int, ...]]] = {width: {} for width in widths}
+            for width, genes in itertools.product(widths, itertools.product(*shape_genes)):
+                by_width[width].setdefault(self.decode_block(number, (0, 0, *genes), width), genes)
+            shapes_by_block.append(by_width)
             widths = set(self.filter_choices(number))
-        return found
+        return shapes_by_block
 
-    def blocks_behind(self, number: int, in_filters: int) -> Iterator[tuple[Block, tuple[int, ...]]]:
-        """The distinct blocks that the one with index `number` can be behind `in_filters`, with genes of each."""
-        for block, genes in self._distinct[number][in_filters].items():
+    def distinct_blocks(self, number: int, in_filters: int) -> Iterator[tuple[Block, tuple[int, ...]]]:
+        """Yield the distinct blocks that are possible at a place of the network.
+
+        Args:
+            number: Index of the block, from 0.
+            in_filters: Its input channels, which must be possible there.
+
+        Yields:
+            Each distinct block in canonical form, and six genes that decode to it.
+        """
+        for block, genes in self._distinct_shapes[number][in_filters].items():
             for op, kernel in self._operations:
                 yield replace(block, op=self.ops[op], kernel=self.kernels[kernel]), (op, kernel, *genes)
 
     @cached_property
-    def _ways(self) -> list[dict[int, int]]:
-        """Per block and channels before it: the number of distinct networks from there on.
+    def _network_counts(self) -> list[dict[int, int]]:
+        """The number of distinct ways to go on from each block, by its input channels; the last element is the end.
 
-        What a block's genes build depends on the blocks before it through their filters alone, so the
-        distinct blocks behind each width are counted and the counts multiplied along the chain.
+        The blocks before a block decide what its genes build only through their filters. So it is enough to count the
+        distinct blocks behind each width, and to multiply these counts along the chain of blocks.
         """
-        ways = [dict.fromkeys(self.filter_choices(self.blocks - 1), 1)]
-        for behind in reversed(self._distinct):
-            after, operations = ways[0], len(self._operations)
-            ways.insert(
-                0, {width: operations * sum(after[b.filters] for b in found) for width, found in behind.items()}
+        counts = [dict.fromkeys(self.filter_choices(self.blocks - 1), 1)]
+        for by_width in reversed(self._distinct_shapes):
+            after, operations = counts[0], len(self._operations)
+            counts.insert(
+                0,
+                {
+                    width: operations * sum(after[shape.filters] for shape in shapes)
+                    for width, shapes in by_width.items()
+                },
             )
-        return ways
+        return counts
 
     @cached_property
-    def _odds(self) -> list[dict[int, tuple[list[tuple[int, ...]], list[int], NDArray[np.float64]]]]:
-        """Per block and channels before it: its distinct blocks' last four genes, their filters, and summed chances."""
+    def _shape_odds(self) -> list[dict[int, tuple[list[tuple[int, ...]], list[int], NDArray[np.float64]]]]:
+        """The chances of every block's distinct shapes, by its input channels.
+
+        Each value holds the last four genes of the shapes, their filters, and their cumulative chances, shape
+        (shapes,).
+        """
         odds: list[dict[int, tuple[list[tuple[int, ...]], list[int], NDArray[np.float64]]]] = []
-        for distinct, after in zip(self._distinct, self._ways[1:], strict=True):
+        for by_width, after in zip(self._distinct_shapes, self._network_counts[1:], strict=True):
             odds.append({})
-            for width, blocks in distinct.items():
-                filters = [block.filters for block in blocks]
-                total = sum(after[one] for one in filters)
-                summed = np.cumsum([after[one] / total for one in filters])
-                odds[-1][width] = list(blocks.values()), filters, summed / summed[-1]
+            for width, shapes in by_width.items():
+                filters = [shape.filters for shape in shapes]
+                total = sum(after[out_filters] for out_filters in filters)
+                cumulative = np.cumsum([after[out_filters] / total for out_filters in filters])
+                odds[-1][width] = list(shapes.values()), filters, cumulative / cumulative[-1]
         return odds
 
     def draw(self, rng: np.random.Generator) -> NDArray[np.int64]:
-        """A genome of shape (n_var,), each distinct network with the same chance; see `_ways`."""
+        """See `Space.draw`. `_network_counts` gives the chances."""
         genome: list[int] = []
         width = self.stem_filters
-        for odds in self._odds:
-            genes, filters, summed = odds[width]
-            chosen = int(summed.searchsorted(rng.random(), side="right"))
-            genome += [*self._operations[rng.integers(len(self._operations))], *genes[chosen]]
-            width = filters[chosen]
+        for odds in self._shape_odds:
+            genes, filters, cumulative = odds[width]
+            shape = int(cumulative.searchsorted(rng.random(), side="right"))
+            genome += [*self._operations[rng.integers(len(self._operations))], *genes[shape]]
+            width = filters[shape]
         return np.array(genome, dtype=np.int64)
 
     def decode(self, genome: Sequence[int] | NDArray[np.integer]) -> Architecture:
-        """The canonical architecture of a genome of shape (n_var,).
+        """Return the architecture that a genome stands for.
+
+        Args:
+            genome: Whole numbers, shape (n_var,), each below its `gene_sizes`.
+
+        Returns:
+            The architecture, in canonical form.
 
         Raises:
             InputError: The genome's length or one of its values does not belong to this space.
@@ -307,26 +401,35 @@ class SearchSpace:
         rows = genes.astype(np.int64).reshape(self.blocks, len(GENES))
         blocks: list[Block] = []
         for number, row in enumerate(rows):
-            blocks.append(self.block(number, row, blocks[-1].filters if blocks else self.stem_filters))
+            blocks.append(self.decode_block(number, row, blocks[-1].filters if blocks else self.stem_filters))
         return Architecture(self.stem_filters, self.stem_stride, tuple(blocks), self.head)
 
     @property
     def stem_filters(self) -> int:
-        """Filters of the stem: `stem` times `width`, rounded."""
+        """The filters of the stem: `stem` times `width`, rounded."""
         return round_filters(self.stem * self.width, self.divisor)
 
-    def block(self, number: int, genes: Sequence[int] | NDArray[np.int64], in_filters: int) -> Block:
-        """The canonical block of six genes behind `in_filters` channels; each is built once, as searches want many."""
+    def decode_block(self, number: int, genes: Sequence[int] | NDArray[np.int64], in_filters: int) -> Block:
+        """Return the block that six genes stand for. Each block is built once, as a search asks for it again and again.
+
+        Args:
+            number: Index of the block, from 0.
+            genes: Its genes in the order of `GENES`, shape (6,).
+            in_filters: Its input channels.
+
+        Returns:
+            The block, in canonical form.
+        """
         key = number, in_filters, *map(int, genes)
-        if key not in self._built:
-            self._built[key] = self._build(*key)
-        return self._built[key]
+        if key not in self._block_cache:
+            self._block_cache[key] = self._build_block(*key)
+        return self._block_cache[key]
 
     @cached_property
-    def _built(self) -> dict[tuple[int, ...], Block]:
+    def _block_cache(self) -> dict[tuple[int, ...], Block]:
         return {}
 
-    def _build(self, number: int, in_filters: int, *genes: int) -> Block:
+    def _build_block(self, number: int, in_filters: int, *genes: int) -> Block:
         op, kernel, se, skip, filters, layers = genes
         block = Block(
             op=self.ops[op],
@@ -336,58 +439,69 @@ class SearchSpace:
             layers=self.layer_choices(number)[layers],
             se=self.se_ratios[se],
             skip=self.skips[skip],
-        ).after(in_filters)
-        return self._first_ratio(block, in_filters) if sum(map(bool, self.se_ratios)) > 1 else block
+        ).canonical_after(in_filters)
+        return self._with_first_ratio(block, in_filters) if sum(map(bool, self.se_ratios)) > 1 else block
 
-    def _first_ratio(self, block: Block, in_filters: int) -> Block:
-        """The block with the first of the space's SE ratios that squeezes to the same channels."""
-        alike = (replace(block, se=ratio) for ratio in self.se_ratios if bool(ratio) == bool(block.se))
-        inputs = (in_filters, block.filters)[: block.layers]
-        return next(one for one in alike if all(one.squeeze(width) == block.squeeze(width) for width in inputs))
+    def _with_first_ratio(self, block: Block, in_filters: int) -> Block:
+        """Return the block with the first of the space's SE ratios that squeezes to the same numbers of channels."""
+        variants = (replace(block, se=ratio) for ratio in self.se_ratios if bool(ratio) == bool(block.se))
+        input_widths = (in_filters, block.filters)[: block.layers]
+        return next(
+            variant
+            for variant in variants
+            if all(variant.squeeze(width) == block.squeeze(width) for width in input_widths)
+        )
 
     def encode(self, architecture: Architecture) -> NDArray[np.int64]:
-        """The first genome (in lexicographic order of each block) that decodes to `architecture`.
+        """Return a genome of an architecture.
+
+        Args:
+            architecture: A network of this space.
+
+        Returns:
+            Shape (n_var,). Of the genomes that decode to the architecture, it is the one whose blocks come first in
+            lexicographic order.
 
         Raises:
-            InputError: The architecture is not a point of this space; the message names the place.
+            InputError: The architecture is not in this space; the message names the place.
         """
-        outside = (architecture.stem, architecture.stem_stride, architecture.head)
-        if outside != (self.stem_filters, self.stem_stride, self.head) or len(architecture.blocks) != self.blocks:
+        ends = (architecture.stem, architecture.stem_stride, architecture.head)
+        if ends != (self.stem_filters, self.stem_stride, self.head) or len(architecture.blocks) != self.blocks:
             raise InputError("stem, head or number of blocks differ from the search space's")
         genome, filters = [], architecture.stem
         for number, block in enumerate(architecture.blocks):
-            sizes = [range(len(choices)) for choices in self.choices(number)]
-            genome += self._encode_block(number, block, filters, sizes)
+            values = [range(len(choices)) for choices in self.choices(number)]
+            genome += self._encode_block(number, block, filters, values)
             filters = block.filters
         return np.array(genome, dtype=np.int64)
 
-    def _encode_block(self, number: int, block: Block, in_filters: int, sizes: list[range]) -> list[int]:
+    def _encode_block(self, number: int, block: Block, in_filters: int, values: list[range]) -> list[int]:
         genes = [0] * len(GENES)
         order = [GENES.index(name) for name in ("op", "kernel", "filters", "layers", "se", "skip")]
         fields = [GENES[gene] for gene in order]
         for gene, field in zip(order, fields, strict=True):
-            for value in sizes[gene]:
+            for value in values[gene]:
                 genes[gene] = value
-                candidate = self.block(number, genes, in_filters)
+                candidate = self.decode_block(number, genes, in_filters)
                 if getattr(candidate, field) == getattr(block, field):
                     break
             else:
-                rows = ([*genes[:gene], value, *genes[gene + 1 :]] for value in sizes[gene])
-                candidates = (self.block(number, row, in_filters) for row in rows)
+                rows = ([*genes[:gene], value, *genes[gene + 1 :]] for value in values[gene])
+                candidates = (self.decode_block(number, row, in_filters) for row in rows)
                 allowed = sorted({str(getattr(candidate, field)) for candidate in candidates})
                 raise InputError(
                     f"block {number + 1}: {field} {getattr(block, field)} is not in this search space, "
                     f"which has {', '.join(allowed)}"
                 )
-        if self.block(number, genes, in_filters) != block:
+        if self.decode_block(number, genes, in_filters) != block:
             raise InputError(f"block {number + 1}: stride {block.stride} is not {self.strides[number]}")
         return genes
 
     def mobilenet_v2(self) -> Architecture:
-        """MobileNetV2 at this space's base: the paper's reference network (paper section 4.1, table 1).
+        """Return MobileNetV2 on this space's base network: the paper's reference network (paper section 4.1, table 1).
 
-        Its first block has no expansion, the others expand by 6; kernels of 3, identity skips, no SE.
-        With the default space this is MobileNetV2 itself, except that ReLU stands for ReLU6.
+        Its first block has no expansion, and the others expand by 6. All have kernels of 3 pixels, identity skips and
+        no squeeze-and-excite. With the default space this is MobileNetV2 itself, but with ReLU in place of ReLU6.
         """
         blocks = tuple(
             Block(
@@ -405,21 +519,31 @@ class SearchSpace:
         return Architecture(self.stem_filters, self.stem_stride, blocks, self.head)
 
     def neighbours(self, architecture: Architecture) -> list[Architecture]:
-        """The other architectures that differ from one of this space's by one gene."""
+        """Return the architectures that differ from another one by a single gene.
+
+        Args:
+            architecture: A network of this space.
+
+        Returns:
+            The distinct neighbours, without the architecture itself.
+
+        Raises:
+            InputError: The architecture is not in this space.
+        """
         genome = self.encode(architecture)
-        found: dict[Architecture, None] = {}
+        neighbours: dict[Architecture, None] = {}
         for gene, size in enumerate(self.gene_sizes):
             for value in range(int(size)):
-                found[self.decode(np.where(np.arange(len(genome)) == gene, value, genome))] = None
-        return [one for one in found if one != architecture]
+                neighbours[self.decode(np.where(np.arange(len(genome)) == gene, value, genome))] = None
+        return [neighbour for neighbour in neighbours if neighbour != architecture]
 
     def reference(self) -> NDArray[np.int64] | None:
-        """MobileNetV2's genome; None where the space leaves out what it is made of."""
+        """Return MobileNetV2's genome, shape (n_var,); None where this space lacks one of that network's choices."""
         try:
             return self.encode(self.mobilenet_v2())
         except InputError:
             return None
 
     def sample(self, count: int, rng: np.random.Generator) -> Genomes:
-        """`count` genomes of shape (count, n_var); see `sample_evenly`."""
+        """See `Space.sample` and `sample_evenly`."""
         return sample_evenly(self.gene_sizes, count, rng)

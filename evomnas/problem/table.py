@@ -1,11 +1,11 @@
-"""Tables: complete or partial records of a space's networks, as NAS benchmarks publish them.
+"""Tables: records of a space's networks, complete or partial, as NAS benchmarks publish them.
 
-A table is a CSV file with a header, or a JSON file: a list of objects, or an object of objects whose keys
-are genomes written one character per gene. Some columns are genes, others are objectives. Values of genes are
-text; a gene's choices are its values in the table, numbers in their order and then words.
+A table is a CSV file with a header, or a JSON file. A JSON file holds a list of objects, or an object of objects whose
+keys are genomes, written with one character per gene. Some columns are genes, others are objectives. Genes' values
+are text. A gene's choices are the values in its column: numbers come first, in their order, and then words.
 
-Looking a network up costs microseconds, so that searches can be studied by the thousand; and where a table holds
-every network of its space, the true Pareto front is known.
+Looking a network up takes microseconds, so searches can be studied by the thousand. Where a table holds every network
+of its space, the true Pareto front is known.
 """
 
 from __future__ import annotations
@@ -26,17 +26,18 @@ from evomnas.core.errors import InputError, unknown
 from evomnas.problem.tabular_space import TabularArchitecture, TabularSpace
 
 MAX_GENE_CHARACTERS = 64
-SEPARATORS = ("-", "_", "/", "|")
+GENE_SEPARATORS = ("-", "_", "/", "|")
 
 
 class Table:
-    """A table that was read: its space and, row by row, what it says of every network.
+    """The content of a table file: its space, and the objectives of each of its networks.
 
     Attributes:
-        space: The genes.
-        columns: The objectives' values as they stand in the file, shape (n, 2); NaN where it has none. Rows of one
-            network, as of a benchmark that repeats trainings, are averaged.
-        fingerprint: A hash of the genes and these values.
+        path: The file.
+        space: The genes, their choices, and the genomes of the table's networks.
+        columns: The two objectives of each network, as they stand in the file, shape (networks, 2); NaN where the file
+            has no number. Several rows of one network, as of a benchmark that repeats trainings, are averaged.
+        fingerprint: A hash of the networks' names and these values, 24 hexadecimal digits.
     """
 
     def __init__(
@@ -47,55 +48,74 @@ class Table:
         reference: str | None = None,
         genes_per_block: int = 1,
     ) -> None:
-        """Read a file.
+        """Read a table file.
 
         Args:
             path: The file.
-            genes: Columns that are genes; none where the keys of a JSON file hold them.
+            genes: The columns that are genes; none where the keys of a JSON file are the genomes.
             objectives: The two columns that are objectives.
-            reference: The reference network's name; by default the network whose second objective is the median.
-            genes_per_block: So many neighbouring genes describe one block together.
+            reference: Name of the reference network. None stands for the network whose second objective is the median.
+            genes_per_block: Number of neighbouring genes that describe one block together.
 
         Raises:
-            InputError: The file cannot be read or is not such a table; the message says why.
+            InputError: The file cannot be read or is not such a table, or it has no network of the name `reference`;
+                the message says why.
         """
         self.path = path
-        names, values = _parse(path, genes, objectives)
-        if len(names[0]) % genes_per_block:
-            raise InputError(f"table.genes_per_block is {genes_per_block}, and {path} has {len(names[0])} genes")
-        choices = [sorted(set(column), key=_order) for column in zip(*names, strict=True)]
-        places = [{value: place for place, value in enumerate(column)} for column in choices]
-        genomes = np.array([[p[v] for p, v in zip(places, row, strict=True)] for row in names], dtype=np.int64)
-        rows, group = np.unique(genomes, axis=0, return_inverse=True)
-        self.columns: NDArray[np.float64] = _means(values, group.reshape(-1), len(rows))
+        gene_values, objective_values = _parse(path, genes, objectives)
+        if len(gene_values[0]) % genes_per_block:
+            raise InputError(f"table.genes_per_block is {genes_per_block}, and {path} has {len(gene_values[0])} genes")
+        choices = [sorted(set(column), key=_order) for column in zip(*gene_values, strict=True)]
+        indices = [{value: index for index, value in enumerate(column)} for column in choices]
+        genomes = np.array(
+            [[index[value] for index, value in zip(indices, row, strict=True)] for row in gene_values], dtype=np.int64
+        )
+        rows, row_of_genome = np.unique(genomes, axis=0, return_inverse=True)
+        self.columns: NDArray[np.float64] = _group_means(objective_values, row_of_genome.reshape(-1), len(rows))
         separator = _separator(path, choices)
-        row_names = [separator.join(c[g] for c, g in zip(choices, row, strict=True)) for row in rows]
-        self._rows = {name: number for number, name in enumerate(row_names)}
+        names = [separator.join(values[gene] for values, gene in zip(choices, row, strict=True)) for row in rows]
+        self._row_by_name = {name: number for number, name in enumerate(names)}
         self.space = TabularSpace(choices, rows, self._reference_row(reference), genes_per_block, separator)
-        content = json.dumps([row_names, self.columns.tolist()])
+        content = json.dumps([names, self.columns.tolist()])
         self.fingerprint = hashlib.blake2b(content.encode(), digest_size=12).hexdigest()
 
     def _reference_row(self, reference: str | None) -> int:
         if reference is None:
             known = np.flatnonzero(np.isfinite(self.columns).all(axis=1))
             return int(known[np.argsort(self.columns[known, 1], kind="stable")[(len(known) - 1) // 2]])
-        if reference not in self._rows:
+        if reference not in self._row_by_name:
             raise InputError(f"table.reference: {self.path} has no network {reference!r}")
-        return self._rows[reference]
+        return self._row_by_name[reference]
 
     @cached_property
     def complete(self) -> bool:
-        """Whether every genome of the space has a row with both objectives."""
+        """True where every genome of the space has a row with both objectives."""
         return len(self.columns) == self.space.genomes and bool(np.isfinite(self.columns).all())
 
     def row(self, architecture: TabularArchitecture) -> NDArray[np.float64] | None:
-        """The objectives' values of a network, shape (2,); None where the table lacks the network or one of them."""
-        number = self._rows.get(architecture.name)
+        """Return the objectives of a network.
+
+        Args:
+            architecture: The network.
+
+        Returns:
+            The two values as they stand in the file, shape (2,); None where the table lacks the network or one of them.
+        """
+        number = self._row_by_name.get(architecture.name)
         return None if number is None or not np.isfinite(self.columns[number]).all() else self.columns[number]
 
 
-def _means(values: NDArray[np.float64], group: NDArray[np.int64], groups: int) -> NDArray[np.float64]:
-    """Means of the values that there are, shape (groups, 2), over the rows of each group; NaN where there is none."""
+def _group_means(values: NDArray[np.float64], group: NDArray[np.int64], groups: int) -> NDArray[np.float64]:
+    """Average rows by group, leaving out what is not finite.
+
+    Args:
+        values: Shape (n, 2).
+        group: The group of each row, shape (n,).
+        groups: Number of groups.
+
+    Returns:
+        Shape (groups, 2); NaN where a group has no finite value.
+    """
     known = np.isfinite(values)
     sums, counts = np.zeros((groups, 2)), np.zeros((groups, 2))
     np.add.at(sums, group, np.where(known, values, 0.0))
@@ -104,23 +124,29 @@ def _means(values: NDArray[np.float64], group: NDArray[np.int64], groups: int) -
 
 
 def _separator(path: Path, choices: Sequence[Sequence[str]]) -> str:
-    """What joins genes' values to a network's name, so that no two networks share one; nothing between characters."""
+    """Choose the separator that joins the values of genes to a network's name, so that no two networks share a name.
+
+    Values of a single character each need none. Otherwise it is the first separator that no value contains.
+    """
     values = [value for column in choices for value in column]
     if all(len(value) == 1 for value in values):
         return ""
-    for separator in SEPARATORS:
+    for separator in GENE_SEPARATORS:
         if not any(separator in value for value in values):
             return separator
-    raise InputError(f"values of genes of {path} hold each of {' '.join(SEPARATORS)}, which join them: rename some")
+    raise InputError(
+        f"values of genes of {path} hold each of {' '.join(GENE_SEPARATORS)}, which join them: rename some"
+    )
 
 
 def _order(value: str) -> tuple[bool, float, str]:
+    """Return a key that sorts numbers by value, and words behind them."""
     number = _number(value)
     return number is None, 0.0 if number is None else number, value
 
 
 def _number(text: object) -> float | None:
-    """A finite number; None for anything else."""
+    """Return a finite number from a cell of the table; None for anything else."""
     try:
         number = float(text) if isinstance(text, str | int | float) and not isinstance(text, bool) else math.nan
     except (ValueError, OverflowError):
@@ -129,7 +155,11 @@ def _number(text: object) -> float | None:
 
 
 def _parse(path: Path, genes: Sequence[str], objectives: Sequence[str]) -> tuple[list[list[str]], NDArray[np.float64]]:
-    """Per row its genes' values and its objectives, shape (n, 2); NaN where an objective is empty."""
+    """Read the rows of a file.
+
+    Returns:
+        The values of the genes, row by row; and the objectives, shape (n, 2), NaN where one is empty.
+    """
     try:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
@@ -143,20 +173,21 @@ def _parse(path: Path, genes: Sequence[str], objectives: Sequence[str]) -> tuple
         if not any(column in row for row in rows):
             raise unknown("column", column, {str(name) for row in rows[:1] for name in row})
     genomes = [[row.get(gene) for gene in genes] for row in rows] if genes else [list(key) for key in keys or ()]
-    names = [[_gene(path, value) for value in genome] for genome in genomes]
-    if len({len(row) for row in names}) > 1 or not names[0]:
+    gene_values = [[_gene(path, value) for value in genome] for genome in genomes]
+    if len({len(row) for row in gene_values}) > 1 or not gene_values[0]:
         raise InputError(f"the keys of {path} are not genomes of one length: name the genes' columns in table.genes")
-    values = [[math.nan if (n := _number(row.get(name))) is None else n for name in objectives] for row in rows]
-    array = np.array(values, dtype=np.float64)
-    for name, column in zip(objectives, array.T, strict=True):
+    numbers = [[_number(row.get(name)) for name in objectives] for row in rows]
+    values = np.array([[math.nan if number is None else number for number in row] for row in numbers], dtype=np.float64)
+    for name, column in zip(objectives, values.T, strict=True):
         if not np.isfinite(column).any():
             raise InputError(f"the column {name} of {path} holds no number")
-    if not np.isfinite(array).all(axis=1).any():
+    if not np.isfinite(values).all(axis=1).any():
         raise InputError(f"no row of {path} has both {' and '.join(objectives)}")
-    return names, array
+    return gene_values, values
 
 
 def _gene(path: Path, value: object) -> str:
+    """Return the value of a gene as text, without blanks around it."""
     text = str(value).strip()
     if value is None or not text or len(text) > MAX_GENE_CHARACTERS or not text.isprintable():
         raise InputError(f"the table {path} has a row without a value for every gene")
@@ -164,6 +195,7 @@ def _gene(path: Path, value: object) -> str:
 
 
 def _csv_rows(path: Path, text: str) -> list[Mapping[str, Any]]:
+    """Return the rows of a CSV file by column; empty rows are left out."""
     try:
         rows = [row for row in csv.DictReader(text.splitlines(), strict=True) if any(row.values())]
     except csv.Error as error:
@@ -174,6 +206,7 @@ def _csv_rows(path: Path, text: str) -> list[Mapping[str, Any]]:
 
 
 def _json_rows(path: Path, text: str) -> tuple[list[str] | None, list[Mapping[str, Any]]]:
+    """Return the keys of a JSON file that is an object, None for a list; and its rows by column."""
     try:
         content = json.loads(text)
     except (ValueError, RecursionError) as error:

@@ -1,4 +1,8 @@
-"""How a device is named: this machine, another that OpenSSH reaches, or nodes of a Ray cluster."""
+"""Targets: the names of the devices on which networks are timed.
+
+A target is this machine (`local`), another machine that OpenSSH reaches (`ssh://...`), or the nodes of a Ray cluster
+that have a custom resource (`ray://NAME`).
+"""
 
 from __future__ import annotations
 
@@ -8,7 +12,8 @@ from dataclasses import dataclass
 from evomnas.core.errors import InputError
 
 LOCAL = "local"
-RAY_S_OWN = ("CPU", "GPU", "memory", "object_store_memory")  # resources that say nothing of a machine
+# Resources that Ray gives to every node: they do not tell one kind of machine from another.
+RAY_BUILTIN_RESOURCES = ("CPU", "GPU", "memory", "object_store_memory")
 _URL = re.compile(
     r"ssh://(?:(?P<user>[A-Za-z0-9_][A-Za-z0-9_.-]*)@)?(?P<host>[A-Za-z0-9_][A-Za-z0-9_.-]*|\[[0-9A-Fa-f:.%a-z]+\])"
     r"(?::(?P<port>[0-9]{1,5}))?(?P<python>/\S+)?/?"
@@ -17,8 +22,16 @@ _RAY = re.compile(r"ray://(?P<resource>[A-Za-z0-9_][A-Za-z0-9_.-]*)")
 
 
 @dataclass(frozen=True)
-class Address:
-    """What an ssh target says; None leaves it to OpenSSH's configuration."""
+class SshTarget:
+    """A machine that is reached by ssh.
+
+    Attributes:
+        target: The target as the user wrote it.
+        host: Name or address of the machine.
+        user: Login name; None leaves it to OpenSSH's configuration.
+        port: TCP port; None leaves it to OpenSSH's configuration.
+        python: The Python interpreter on that machine.
+    """
 
     target: str
     host: str
@@ -28,15 +41,26 @@ class Address:
 
 
 @dataclass(frozen=True)
-class Nodes:
-    """What a ray target says: the nodes of the cluster that have a custom resource."""
+class RayTarget:
+    """The nodes of the Ray cluster that have a custom resource.
+
+    Attributes:
+        target: The target as the user wrote it.
+        resource: Name of the custom resource.
+    """
 
     target: str
     resource: str
 
 
-def parse_target(target: str) -> Address | Nodes | None:
-    """The address of an ssh target, the nodes of a ray target; None for this machine.
+def parse_target(target: str) -> SshTarget | RayTarget | None:
+    """Read a target.
+
+    Args:
+        target: `local`, `ssh://[user@]host[:port][/path/to/python]` or `ray://NAME`.
+
+    Returns:
+        The parts of an ssh or ray target; None for this machine.
 
     Raises:
         InputError: The target is none of these.
@@ -44,8 +68,8 @@ def parse_target(target: str) -> Address | Nodes | None:
     if target == LOCAL:
         return None
     nodes = _RAY.fullmatch(target)
-    if nodes is not None and nodes["resource"] not in RAY_S_OWN:
-        return Nodes(target, nodes["resource"])
+    if nodes is not None and nodes["resource"] not in RAY_BUILTIN_RESOURCES:
+        return RayTarget(target, nodes["resource"])
     match = _URL.fullmatch(target)
     port = None if match is None or match["port"] is None else int(match["port"])
     if match is None or (port is not None and not 0 < port < 65536):
@@ -53,4 +77,4 @@ def parse_target(target: str) -> Address | Nodes | None:
             f"cannot read the target {target!r}: write local, ssh://user@host:port, or ray://NAME for nodes of a Ray "
             "cluster with the custom resource NAME"
         )
-    return Address(target, match["host"].strip("[]"), match["user"], port, match["python"] or "python3")
+    return SshTarget(target, match["host"].strip("[]"), match["user"], port, match["python"] or "python3")

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from evomnas.problem.architecture import Architecture, Block
 from evomnas.problem.definition import ProblemDefinition, TableDefinition
 from evomnas.problem.search_space import GENES, SearchSpace
-from evomnas.problem.table import SEPARATORS
+from evomnas.problem.table import GENE_SEPARATORS
 from evomnas.results.run import Result, Run
 
 MAX_ROWS, MAX_COLUMNS = 40, 40  # of a drawing that can be read
@@ -119,7 +119,7 @@ def _split(name: str, definition: ProblemDefinition | TableDefinition) -> list[s
     count = len(definition.table.genes) if isinstance(definition, TableDefinition) else 0
     if count == 1:
         return [name]
-    joined = (name.split(mark) for mark in SEPARATORS if count and name.count(mark) == count - 1)
+    joined = (name.split(mark) for mark in GENE_SEPARATORS if count and name.count(mark) == count - 1)
     return list(name) if count in (0, len(name)) else next(joined, [])
 
 

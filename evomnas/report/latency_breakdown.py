@@ -53,7 +53,7 @@ def part_features(architecture: Architecture, parts: Sequence[Counts]) -> NDArra
     layers = [1, *(block.layers for block in architecture.blocks), 2]
     gates = [0, *(block.layers * (block.se > 0) for block in architecture.blocks), 0]
     rows = [
-        (counts.macs - counts.depthwise, counts.depthwise, counts.params, number, se)
+        (counts.macs - counts.depthwise_macs, counts.depthwise_macs, counts.params, number, se)
         for counts, number, se in zip(parts, layers, gates, strict=True)
     ]
     return np.array(rows, dtype=np.float64)

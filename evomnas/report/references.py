@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from evomnas.problem.architecture import Architecture
 from evomnas.problem.definition import ProblemDefinition, TableDefinition
-from evomnas.problem.published import NETWORKS, fitted, published
+from evomnas.problem.published import PUBLISHED_NETWORKS, fit_to_resolution, published
 from evomnas.results.evaluation import Evaluation
 from evomnas.results.run import Result, Run
 
@@ -57,8 +57,8 @@ def _published(run: Run) -> list[Reference]:
     if isinstance(run.definition, TableDefinition):
         return []
     found = []
-    for name in NETWORKS:
-        evaluation = _evaluation(run, fitted(published(name), run.definition.data.resolution))
+    for name in PUBLISHED_NETWORKS:
+        evaluation = _evaluation(run, fit_to_resolution(published(name), run.definition.data.resolution))
         if evaluation.losses is not None:
             notation = str(evaluation.architecture)
             found.append(Reference(name, evaluation.losses, notation, evaluation.latency_ci, evaluation.quantities))

@@ -8,7 +8,7 @@ from operator import attrgetter
 from typing import TypeVar
 
 from evomnas.core.errors import InputError
-from evomnas.problem.counting import count, smallest
+from evomnas.problem.counting import count_architecture, smallest_architecture
 from evomnas.problem.definition import ConstraintsSection
 from evomnas.problem.search_space import SearchSpace
 from evomnas.results.evaluation import AnyEvaluation, Evaluation, TabularEvaluation
@@ -47,7 +47,7 @@ class Limits:
         """Sum of the relative excesses over all limits, by what is known."""
         known = dict(evaluation.quantities)
         if isinstance(evaluation, Evaluation) and self._shape is not None and "params" not in known:
-            counts = count(evaluation.architecture, **self._shape)
+            counts = count_architecture(evaluation.architecture, **self._shape)
             known |= {"params": counts.params, "macs": counts.macs}
         return sum(max(0.0, known[name] / limit - 1) for name, limit in self.at_most.items() if name in known)
 
@@ -58,8 +58,8 @@ class Limits:
         for name in ("params", "macs"):
             if name in self.at_most:
                 quantity = attrgetter(name)
-                closest = smallest(space, quantity, **self._shape)
-                self.refuse(name, quantity(count(closest, **self._shape)), str(closest))
+                closest = smallest_architecture(space, quantity, **self._shape)
+                self.refuse(name, quantity(count_architecture(closest, **self._shape)), str(closest))
 
     def refuse(self, quantity: str, value: float, closest: str) -> None:
         """Raise InputError where the smallest `value` of a quantity, of the network `closest`, exceeds its limit."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from evomnas.problem.architecture import Architecture
 from evomnas.problem.definition import ProblemDefinition
-from evomnas.problem.published import NETWORKS, fitted, published
+from evomnas.problem.published import PUBLISHED_NETWORKS, fit_to_resolution, published
 from evomnas.results.archive import context_key
 from evomnas.results.evaluation import Failure, FullTraining, Measurement
 from evomnas.results.run import Run
@@ -51,7 +51,7 @@ def finished(run: Run) -> list[Finished]:
         for notation, result in run.archive.full_trainings(key).items():
             if isinstance(result, FullTraining):
                 found.setdefault(notation, result)
-    names = {str(fitted(published(name), run.images.data.resolution)): name for name in NETWORKS}
+    names = {str(fit_to_resolution(published(name), run.images.data.resolution)): name for name in PUBLISHED_NETWORKS}
     networks = [
         Finished(_name(notation, names), notation, result, run.archive.measurement(run.record.device, notation))
         for notation, result in found.items()

@@ -209,7 +209,7 @@ class EarlyStop:
         measured = evaluation.measurement
         if not isinstance(measured, Measurement) or len(self._log_errors) < MIN_COMPLETED_TRAININGS:
             return None
-        rival_error = self._front.least_first(measured.low_ms)
+        rival_error = self._front.least_first_loss(measured.low_ms)
         if rival_error is None:
             return None
         power_laws = self._fit_power_laws()

@@ -22,7 +22,7 @@ from evomnas.networks.torchvision_models import (
     explain_incompatibility,
     parse_network,
 )
-from evomnas.problem.published import NETWORKS
+from evomnas.problem.published import PUBLISHED_NETWORKS
 from evomnas.report.run_report import write_report
 from evomnas.results.evaluation import FullTraining, Measurement
 from evomnas.results.full_trainings import finished
@@ -118,7 +118,7 @@ def test_a_runtime_computes_a_shelf_network_s_logits():
 
 
 def test_all_of_the_shelf_take_photographs_of_32_pixels():
-    for name in [*NETWORKS, *TORCHVISION_MODELS]:
+    for name in [*PUBLISHED_NETWORKS, *TORCHVISION_MODELS]:
         assert explain_incompatibility(baseline_network(name, 32), 3, 32) is None
 
 

@@ -15,7 +15,7 @@ from strategies import points
 from evomnas.networks.layer_costs import count_cost, layer_costs, total_cost
 from evomnas.networks.network import build_network
 from evomnas.problem.architecture import Architecture, Block
-from evomnas.problem.published import fitted, published
+from evomnas.problem.published import fit_to_resolution, published
 from evomnas.problem.search_space import SearchSpace
 
 PUBLISHED = {  # parameters, millions of MACs without SE; from the papers, their code, torchvision and timm
@@ -211,7 +211,7 @@ def test_counting_needs_neither_memory_nor_time():
 
 @pytest.mark.parametrize(("resolution", "strides"), [(224, 32), (32, 32), (31, 16), (8, 8), (1, 1)])
 def test_published_networks_are_fitted_to_small_images(resolution, strides):
-    network = fitted(published("mobilenet-v2"), resolution)
+    network = fit_to_resolution(published("mobilenet-v2"), resolution)
     assert network.total_stride == strides
     network.check_resolution(resolution)
     assert [block.filters for block in network.blocks] == [block.filters for block in published("mobilenet-v2").blocks]

@@ -59,14 +59,14 @@ def test_settings_are_written_as_people_do(value, text):
 
 
 def test_published_networks_stand_beside_the_front_once_they_are_evaluated(shown_run, tmp_path):
-    from evomnas.problem.published import fitted, published
+    from evomnas.problem.published import fit_to_resolution, published
     from evomnas.results.evaluation import Cost, Measurement, Training
 
     shutil.copytree(shown_run.folder.parent, tmp_path / "copy")
     run = Run.open(tmp_path / "copy" / "run")
     results = run.results()
     assert [one.name for one in references(run, results)] == ["MobileNetV2"]
-    network = fitted(published("mnasnet-small"), 8)
+    network = fit_to_resolution(published("mnasnet-small"), 8)
     archive, record = run.archive, run.record
     archive.add_training(record.proxy, network, Training(0.9, (1.0,), 1.0))
     assert len(references(run, results)) == 1  # half an evaluation is none

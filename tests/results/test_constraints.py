@@ -16,7 +16,7 @@ from evomnas.core.errors import InputError
 from evomnas.loop.launch import resume, search
 from evomnas.networks.layer_costs import count_cost
 from evomnas.problem.architecture import Architecture
-from evomnas.problem.counting import count, smallest
+from evomnas.problem.counting import count_architecture, smallest_architecture
 from evomnas.problem.definition import ConstraintsSection
 from evomnas.problem.loading import load_definition
 from evomnas.problem.published import published
@@ -35,7 +35,7 @@ def test_counts_are_those_of_the_built_network(architecture, channels, resolutio
     """ptflops, which counts on modules, is the oracle."""
     assume(architecture.total_stride <= resolution)
     cost = count_cost(architecture, 10, channels, resolution)
-    counts = count(architecture, 10, channels, resolution)
+    counts = count_architecture(architecture, 10, channels, resolution)
     assert (counts.params, counts.macs) == (cost.params, cost.macs)
 
 
@@ -43,7 +43,7 @@ def test_counts_are_those_of_the_built_network(architecture, channels, resolutio
     ("name", "params", "macs"), [("mnasnet-a1", 3_887_038, 311.3), ("mnasnet-b1", 4_383_312, 314.4)]
 )
 def test_counts_are_the_published_ones(name, params, macs):
-    counts = count(published(name), 1000, 3, 224)
+    counts = count_architecture(published(name), 1000, 3, 224)
     assert counts.params == params
     assert counts.macs / 1e6 == pytest.approx(macs, abs=0.05)
 
@@ -55,14 +55,16 @@ def test_the_smallest_network_is_that_of_an_enumeration(quantity, filters):
         filters=filters, layers=(1, 2), strides=(2, 1), stem=8, head=16, ops=("conv", "mbconv3", "dconv")
     )
     genomes = itertools.product(*(range(int(size)) for size in space.gene_sizes[:6]))
-    found = smallest(space, attrgetter(quantity), **SHAPE)
-    least = attrgetter(quantity)(count(found, **SHAPE))
+    found = smallest_architecture(space, attrgetter(quantity), **SHAPE)
+    least = attrgetter(quantity)(count_architecture(found, **SHAPE))
     # block by block, since an enumeration of both would take long: the second block's genes of the smallest one
     tail = space.encode(found)[6:]
-    assert least == min(attrgetter(quantity)(count(space.decode([*genome, *tail]), **SHAPE)) for genome in genomes)
+    assert least == min(
+        attrgetter(quantity)(count_architecture(space.decode([*genome, *tail]), **SHAPE)) for genome in genomes
+    )
     head = space.encode(found)[:6]
     tails = itertools.product(*(range(int(size)) for size in space.gene_sizes[6:]))
-    assert least == min(attrgetter(quantity)(count(space.decode([*head, *t]), **SHAPE)) for t in tails)
+    assert least == min(attrgetter(quantity)(count_architecture(space.decode([*head, *t]), **SHAPE)) for t in tails)
 
 
 ARCHITECTURE = Architecture.parse("stem8_s1-conv_k3_s1_f8_n1-head16")
@@ -80,7 +82,7 @@ def test_a_violation_is_the_sum_of_relative_excesses_and_takes_the_losses_away()
 
 
 def test_parameters_and_macs_count_before_anything_was_measured():
-    counts = count(ARCHITECTURE, **SHAPE)
+    counts = count_architecture(ARCHITECTURE, **SHAPE)
     unknown = Evaluation(ARCHITECTURE)
     assert Limits(ConstraintsSection(max_params=counts.params), SHAPE).apply(unknown).status == "stopped"
     assert Limits(ConstraintsSection(max_params=counts.params - 1), SHAPE).apply(unknown).status == "infeasible"
@@ -101,11 +103,11 @@ def test_no_minute_goes_into_a_network_that_cannot_count(tiny_file, tmp_path, mo
     monkeypatch.setattr(local, "compare", compare)
     shape = {"classes": 10, "channels": 1, "resolution": 8}
     space = load_definition(tiny_file).space
-    limit = count(space.mobilenet_v2(), **shape).params
+    limit = count_architecture(space.mobilenet_v2(), **shape).params
     overrides = [f"constraints.max_params={limit}"]
     run = search(tiny_file, "nsga2", overrides=overrides, budget=6, seed=1, out=tmp_path / "run")
     assert len(trained) == 6 == sum(measured)
-    assert all(count(one, **shape).params <= limit for one in trained)
+    assert all(count_architecture(one, **shape).params <= limit for one in trained)
     rows = [result.to_dict() for result in run.results()]
     assert {row["status"] for row in rows} == {"ok", "infeasible"}
     assert all(row["losses"] is None and not row["on_front"] for row in rows if row["status"] == "infeasible")

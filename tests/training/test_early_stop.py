@@ -23,7 +23,7 @@ from evomnas.algorithms.base import make_algorithm
 from evomnas.evaluation.executors.factory import make_executor
 from evomnas.evaluation.factory import open_evaluator
 from evomnas.loop.launch import resume, search
-from evomnas.problem.counting import count
+from evomnas.problem.counting import count_architecture
 from evomnas.problem.loading import validate_definition
 from evomnas.problem.pareto import Front
 from evomnas.report.comparison.comparison import compare
@@ -162,7 +162,7 @@ def test_the_least_error_within_a_latency_is_found_on_the_front(losses, limit):
     front: Front[None] = Front()
     for loss in losses:
         front.add(loss, None)
-    assert front.least_first(limit) == min((x for x, y in losses if y <= limit), default=None)
+    assert front.least_first_loss(limit) == min((x for x, y in losses if y <= limit), default=None)
 
 
 # --- searches ------------------------------------------------------------------------------------------------
@@ -188,7 +188,10 @@ def latencies(problem, tmp_path_factory):
         for _ in range(2):
             genomes = algorithm.ask()
             for place, network in enumerate(map(problem.space.decode, genomes)):
-                counts, latency = count(network, classes=10, channels=1, resolution=8), 0.1 + 0.001 * (place % 7)
+                counts, latency = (
+                    count_architecture(network, classes=10, channels=1, resolution=8),
+                    0.1 + 0.001 * (place % 7),
+                )
                 cost = Cost(counts.params, counts.macs, 0)
                 half = Measurement(cost, latency, latency, latency, 5 * latency, (5 * latency,), 0.1)
                 archive.add_measurement(device, network, half)

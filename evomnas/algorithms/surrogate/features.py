@@ -103,7 +103,7 @@ class Describer:
 
 
 def _part(space: SearchSpace, number: int, in_filters: int, *genes: int) -> _Part:
-    block = space.block(number, genes, in_filters)
+    block = space.decode_block(number, genes, in_filters)
     choices = zip(GENES, space.choices(number), strict=True)
     codes = [one.index(value) if (value := getattr(block, name)) in one else len(one) for name, one in choices]
     side = LAST_SIDE * prod(space.strides[number:])

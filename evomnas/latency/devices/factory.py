@@ -6,7 +6,7 @@ from evomnas.latency.devices.local import Device, LocalDevice
 from evomnas.latency.devices.ray_nodes import NodeDevice
 from evomnas.latency.devices.ssh import SshDevice
 from evomnas.latency.runtimes.base import Runtime
-from evomnas.problem.target import Address, parse_target
+from evomnas.problem.target import SshTarget, parse_target
 
 
 def open_device(target: str, runtime: Runtime, threads: int) -> Device:
@@ -18,6 +18,6 @@ def open_device(target: str, runtime: Runtime, threads: int) -> Device:
     address = parse_target(target)
     if address is None:
         return LocalDevice(runtime, threads)
-    if isinstance(address, Address):
+    if isinstance(address, SshTarget):
         return SshDevice(address, threads)
     return NodeDevice(address, runtime.name, threads)

@@ -21,7 +21,7 @@ from evomnas.core.ray_connection import join_cluster
 from evomnas.latency.devices.local import LocalDevice, Measured
 from evomnas.latency.devices.remote import ConnectionLost, RemoteDevice
 from evomnas.latency.runtimes.base import Prepared, open_runtime
-from evomnas.problem.target import RAY_S_OWN, Nodes
+from evomnas.problem.target import RAY_BUILTIN_RESOURCES, RayTarget
 from evomnas.results.evaluation import Failure
 from evomnas.results.timing import Calibration, Ratio
 
@@ -31,7 +31,7 @@ START_S = 120.0  # for a process on a node to start and import the runtime
 class NodeDevice(RemoteDevice):
     """A node with the resource, and an actor that measures there."""
 
-    def __init__(self, nodes: Nodes, runtime: str, threads: int) -> None:
+    def __init__(self, nodes: RayTarget, runtime: str, threads: int) -> None:
         ray, address = sys.modules.get("ray"), os.environ.get("RAY_ADDRESS")
         if address is None and (ray is None or not ray.is_initialized()):
             raise InputError(
@@ -68,7 +68,12 @@ class NodeDevice(RemoteDevice):
         found = [node for node in alive if node["Resources"].get(self._nodes.resource, 0) > 0]
         if found:
             return [node["NodeID"] for node in sorted(found, key=lambda node: (node["NodeName"], node["NodeID"]))]
-        names = {name for node in alive for name in node["Resources"] if name not in RAY_S_OWN and ":" not in name}
+        names = {
+            name
+            for node in alive
+            for name in node["Resources"]
+            if name not in RAY_BUILTIN_RESOURCES and ":" not in name
+        }
         some = f"; it has {', '.join(sorted(names))}" if names else ""
         raise InputError(
             f"no node of the cluster has the resource {self._nodes.resource}{some}: start one on the device with "

@@ -26,7 +26,7 @@ from evomnas.latency.devices import agent
 from evomnas.latency.devices.local import Measured
 from evomnas.latency.devices.remote import ConnectionLost, RemoteDevice
 from evomnas.latency.runtimes.base import Prepared, check_output
-from evomnas.problem.target import Address
+from evomnas.problem.target import SshTarget
 from evomnas.results.evaluation import Failure
 from evomnas.results.timing import Calibration, Ratio
 
@@ -44,7 +44,7 @@ _SENT = (
 class SshDevice(RemoteDevice):
     """Another machine, and the agent that runs there."""
 
-    def __init__(self, address: Address, threads: int) -> None:
+    def __init__(self, address: SshTarget, threads: int) -> None:
         self._address, self._threads = address, threads
         self._process: subprocess.Popen[bytes] | None = None
         super().__init__()

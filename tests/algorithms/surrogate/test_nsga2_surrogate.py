@@ -12,7 +12,7 @@ from evomnas.algorithms.surrogate.features import LAST_SIDE, Describer, distinct
 from evomnas.algorithms.surrogate.first_batch import first_batch, first_candidates
 from evomnas.algorithms.surrogate.nsga2_surrogate import MOST_MEASURED, NSGA2Surrogate
 from evomnas.algorithms.surrogate.predictors import Inputs
-from evomnas.problem.counting import count
+from evomnas.problem.counting import count_architecture
 from evomnas.problem.pareto import hypervolume
 from evomnas.problem.search_space import SearchSpace
 from evomnas.problem.tabular_space import TabularSpace
@@ -31,7 +31,7 @@ def table_losses(genomes: np.ndarray) -> np.ndarray:
 
 
 def space_losses(genomes: np.ndarray) -> np.ndarray:
-    counts = [count(SPACE.decode(genome), classes=10, channels=3, resolution=16) for genome in genomes]
+    counts = [count_architecture(SPACE.decode(genome), classes=10, channels=3, resolution=16) for genome in genomes]
     macs, params = (np.array([getattr(one, name) for one in counts], dtype=float) for name in ("macs", "params"))
     return np.column_stack([0.05 + 100 / params, macs])
 
@@ -177,7 +177,7 @@ def test_described_sizes_are_those_of_whole_networks():
     side = LAST_SIDE * SPACE.mobilenet_v2().total_stride
     for genome, sizes in zip(genomes, Describer(SPACE)(genomes).sizes, strict=True):
         network = SPACE.decode(genome)
-        counts = count(network, classes=1, channels=3, resolution=side)
+        counts = count_architecture(network, classes=1, channels=3, resolution=side)
         gated, skipping = (
             sum(one.layers for one in network.blocks if has(one))
             for has in (lambda b: b.se, lambda b: b.skip != "none")

@@ -157,4 +157,4 @@ def test_what_cannot_measure_is_one_line(cluster):
         open_device("ray://pi5", runtime, 1)
     assert "\n" not in str(caught.value)
     with pytest.raises(InputError, match="a node of ray://pi4 cannot measure: unknown runtime 'nothing'"):
-        nodes.NodeDevice(nodes.Nodes("ray://pi4", "pi4"), "nothing", 1)
+        nodes.NodeDevice(nodes.RayTarget("ray://pi4", "pi4"), "nothing", 1)

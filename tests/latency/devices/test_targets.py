@@ -24,7 +24,7 @@ from evomnas.latency.devices.ssh import SshDevice
 from evomnas.latency.prepare import prepare
 from evomnas.latency.runtimes.base import Prepared, open_runtime
 from evomnas.problem.search_space import SearchSpace
-from evomnas.problem.target import Address, Nodes, parse_target
+from evomnas.problem.target import RayTarget, SshTarget, parse_target
 from evomnas.results.evaluation import Failure
 
 SPACE = SearchSpace(filters=(8, 12), layers=(1, 2), strides=(1, 2), stem=8, stem_stride=1, head=24, divisor=4)
@@ -41,11 +41,11 @@ SPACE = SearchSpace(filters=(8, 12), layers=(1, 2), strides=(1, 2), stem=8, stem
     ],
 )
 def test_targets_are_read(text, address):
-    assert parse_target(text) == (None if address is None else Address(text, *address))
+    assert parse_target(text) == (None if address is None else SshTarget(text, *address))
 
 
 def test_nodes_of_a_cluster_are_named_by_a_resource():
-    assert parse_target("ray://pi4") == Nodes("ray://pi4", "pi4")
+    assert parse_target("ray://pi4") == RayTarget("ray://pi4", "pi4")
 
 
 def test_nodes_without_a_cluster_say_what_to_add(monkeypatch):
