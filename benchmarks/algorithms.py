@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import evomnas
-from evomnas.algorithms.goals import EXPONENTS, weighted_product
+from evomnas.algorithms.goals import REWARD_EXPONENTS, weighted_product
 from evomnas.cli.output import print_columns
 from evomnas.report.comparison import words as text
 from evomnas.results.run import Run
@@ -56,16 +56,16 @@ def main() -> None:
     print(f"Page: {out / 'all' / 'comparison.html'}\n")
 
     rewarded = {"soft": out / "all"}
-    hard = dict(zip(("alpha", "beta"), EXPONENTS["hard"], strict=True))
+    hard = dict(zip(("alpha", "beta"), REWARD_EXPONENTS["hard"], strict=True))
     rewarded["hard"] = out / "hard"
     evomnas.benchmark(
         "nas-bench-macro", ["rl-weighted"], seeds=given.seeds, budget=given.budget, options=hard, overrides=overrides,
         out=rewarded["hard"],
     )  # fmt: skip
-    target = Run.open(out / "all" / "rl-weighted-s1").manifest["options"]["target_ms"]
+    target = Run.open(out / "all" / "rl-weighted-s1").manifest.options["target_ms"]
     for name, folder in rewarded.items():
         asked = [samples(folder / f"rl-weighted-s{seed}") for seed in range(1, given.seeds + 1)]
-        rewards = [weighted_product(1 - one[:, 0], one[:, 1], target, *EXPONENTS[name]) for one in asked]
+        rewards = [weighted_product(1 - one[:, 0], one[:, 1], target, *REWARD_EXPONENTS[name]) for one in asked]
         first = np.array([one[:SAMPLES].mean() for one in rewards])
         last = np.array([one[-SAMPLES:].mean() for one in rewards])
         gains = last - first

@@ -31,13 +31,13 @@ import numpy as np
 
 from evomnas.problem.pareto import Front, hypervolume, non_dominated
 from evomnas.report.comparison.benchmark import benchmark
-from evomnas.results.evaluation import Evaluation
+from evomnas.results.evaluation import NetworkEvaluation
 from evomnas.results.run import Run
 from evomnas.training.early_stop import EarlyStop
 
 ALGORITHMS = ("nsga2", "nsga2-surrogate", "random")
 GENERATION = 20  # networks that random search asks for at once
-Generations = Sequence[Sequence[Evaluation]]
+Generations = Sequence[Sequence[NetworkEvaluation]]
 
 
 @dataclass
@@ -70,7 +70,7 @@ class Tally:
 
 def generations(run: Run, at_once: int | None) -> Generations:
     """A run's trainings by generation, or so many at once."""
-    if run.manner.early_stop:
+    if run.mode.early_stop:
         raise SystemExit(f"{run.folder} cut candidates off: give runs of --no-early-stop or of evomnas benchmark")
     done = [result for result in run.results() if result.evaluation.status == "ok"]
     groups = itertools.groupby(enumerate(done), key=lambda pair: pair[0] // at_once if at_once else pair[1].generation)
@@ -80,9 +80,9 @@ def generations(run: Run, at_once: int | None) -> Generations:
 def play(searched: Generations, epochs: int, reference: Sequence[float], tally: Tally) -> None:
     """Add to a tally what the rule would have done in a search."""
     everything = [one for generation in searched for one in generation]
-    front: Front[Evaluation] = Front()
+    front: Front[NetworkEvaluation] = Front()
     rule = EarlyStop(epochs, front)
-    kept: list[Evaluation] = []
+    kept: list[NetworkEvaluation] = []
     for number, generation in enumerate(searched):
         taken = [(one, epochs_taken(rule, one)) for one in generation]
         for one, count in taken:
@@ -105,7 +105,7 @@ def play(searched: Generations, epochs: int, reference: Sequence[float], tally: 
     tally.hypervolume = max(tally.hypervolume, 1 - left / whole)
 
 
-def epochs_taken(rule: EarlyStop, one: Evaluation) -> int:
+def epochs_taken(rule: EarlyStop, one: NetworkEvaluation) -> int:
     """After how many epochs the rule would have ended a training."""
     threshold, losses = rule.threshold(one), one.training.losses
     stops = (
@@ -114,7 +114,7 @@ def epochs_taken(rule: EarlyStop, one: Evaluation) -> int:
     return next(stops, len(losses))
 
 
-def dominates(one: Evaluation, other: Evaluation) -> bool:
+def dominates(one: NetworkEvaluation, other: NetworkEvaluation) -> bool:
     """Whether one is at least as good and fast, and better in one of them."""
     return one.losses != other.losses and all(a <= b for a, b in zip(one.losses, other.losses, strict=True))
 
@@ -145,7 +145,7 @@ def main() -> None:
         places = options.runs or sorted(path.parent for path in Path(folder).glob("*/run.json"))
         runs = [Run.open(place) for place in places]
         searches = [(run, generations(run, options.at_once)) for run in runs]
-    training, reference = runs[0].images.training, runs[0].definition.hypervolume.reference_point
+    training, reference = runs[0].trained_problem().training, runs[0].definition.hypervolume.reference_point
     tallies: dict[str, Tally] = {}
     for run, searched in searches:
         play(searched, training.epochs, reference, tallies.setdefault(run.record.algorithm, Tally()))

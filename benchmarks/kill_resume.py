@@ -34,7 +34,7 @@ from pathlib import Path
 from typing import Any
 
 from evomnas.core import registry
-from evomnas.loop.steady_state import is_steady
+from evomnas.loop.asking import is_steady
 from evomnas.results.run import Run
 
 COMMAND = [sys.executable, "-c", "from evomnas.cli import main; main()"]
@@ -68,8 +68,8 @@ def facts(folder: Path) -> dict[str, Any]:
         "asks": [(ask.position, ask.generation, ask.architecture) for ask in run.asks],
         "rows": rows,
         "front": (folder / "front.csv").read_text(),
-        "goals": run.manifest["goals"],
-        "hypervolume": run.manifest["hypervolume"],
+        "goals": run.manifest.goals,
+        "hypervolume": run.manifest.hypervolume,
         "report": (folder / "report.html").stat().st_size > 0,
     }
 

@@ -57,8 +57,8 @@ def main() -> None:
                 times.setdefault(progress.evaluated, time.perf_counter())
 
             run = search(problem, name, budget=options.budget, out=Path(text) / "run", on_progress=on_progress)
-            seconds = run.manifest["seconds"]
-        print(f"{name}: {run.manifest['evaluations']:,} evaluations in {seconds['total']:.1f} s, "
+            seconds = run.manifest.seconds
+        print(f"{name}: {run.manifest.evaluations:,} evaluations in {seconds['total']:.1f} s, "
               f"the algorithm's own {seconds['algorithm']:.1f} s")  # fmt: skip
         marks = sorted(times)
         for low, high in itertools.pairwise(part for part in PARTS if part <= marks[-1]):

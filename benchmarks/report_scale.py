@@ -26,8 +26,9 @@ from evomnas.loop.launch import begin
 from evomnas.problem.counting import count_architecture
 from evomnas.problem.loading import load_definition
 from evomnas.report.run_report import write_report
-from evomnas.results.archive import Archive, Ask, GenerationRecord
+from evomnas.results.archive import Archive
 from evomnas.results.evaluation import Cost, Measurement, Training
+from evomnas.results.records import Ask, GenerationRecord
 from evomnas.results.run import Run
 from evomnas.results.timing import Calibration
 
@@ -41,7 +42,7 @@ def made_up(folder: Path, networks: int) -> Run:
     rng = np.random.default_rng(networks)
     definition = load_definition("digits")
     with open_evaluator(definition, Archive(folder / f"{networks}.sqlite")) as evaluator:
-        archive, proxy, device = evaluator.archive, evaluator.proxy_key, evaluator.device_key
+        archive, proxy, device = evaluator.archive, evaluator.training_context, evaluator.measurement_context
         archive.add_calibration(device, Calibration(0.04, (0.04,), 0.0))
         run = begin(evaluator, folder / f"run-{networks}", "random", 1, networks, {})
     space = definition.space
@@ -60,8 +61,8 @@ def made_up(folder: Path, networks: int) -> Run:
     generations = -(-networks // GENERATION)
     ends = [GenerationRecord(number, 25.0 * (number + 1), {}) for number in range(generations)]
     archive.add_generations(run.record.id, ends)
-    run.manifest["seconds"]["total"] = 25.0 * generations
-    run.manifest["status"] = "finished"
+    run.manifest.seconds.total = 25.0 * generations
+    run.manifest.status = "finished"
     run.write(networks, run.front())
     return run
 

@@ -35,6 +35,7 @@ from evomnas.data.images import Dataset
 from evomnas.data.splits import load_dataset
 from evomnas.evaluation.executors.base import Cluster, Executor
 from evomnas.evaluation.executors.factory import make_executor
+from evomnas.evaluation.executors.jobs import TrainingJob
 from evomnas.evaluation.executors.pool import PoolExecutor
 from evomnas.problem.definition import ProblemDefinition
 from evomnas.problem.loading import load_definition
@@ -63,7 +64,7 @@ def wait_in_place_of_training() -> None:
 
 def seconds_of(executor: Executor, items: list[Any]) -> float:
     started = time.perf_counter()
-    done = list(executor.run("train", items, lambda: None))
+    done = list(executor.run(map(TrainingJob, items), lambda: None))
     assert len(done) == len(items)
     return time.perf_counter() - started
 

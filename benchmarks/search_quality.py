@@ -163,25 +163,25 @@ class QuadraticRidgeAlone(NSGA2Surrogate):
 class NoExploration(NSGA2Surrogate):
     """No network is drawn at random."""
 
-    explored = 0
+    random_per_batch = 0
 
 
 class FirstEight(NSGA2Surrogate):
     """A smaller first batch."""
 
-    first = 8
+    first_batch_size = 8
 
 
 class FirstTwenty(NSGA2Surrogate):
     """A larger one."""
 
-    first = 20
+    first_batch_size = 20
 
 
 class NoDiversity(NSGA2Surrogate):
     """A batch is the candidates with the largest gain by themselves."""
 
-    spread = False
+    spreads_batches = False
 
 
 ABLATION: dict[str, Callable[[TabularSpace, int], Algorithm]] = {

@@ -57,7 +57,7 @@ def main() -> None:
     run = Run.open(given.run)
     networks, seeds = front_networks(run), range(1, given.seeds + 1)
     with ProcessPoolExecutor(given.workers, multiprocessing.get_context("spawn")) as pool:
-        trainings = [pool.submit(accuracies, run.images, seed, networks) for seed in seeds]
+        trainings = [pool.submit(accuracies, run.trained_problem(), seed, networks) for seed in seeds]
         found = 100 * np.array([one.result() for one in trainings])  # seeds, students, alone and taught
     gains = found[:, :, 1] - found[:, :, 0]
     for number, network in enumerate(networks[:-1]):

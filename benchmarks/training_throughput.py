@@ -27,6 +27,7 @@ from evomnas.core.machine import processor, usable_cores
 from evomnas.data.images import Dataset as Splits
 from evomnas.data.splits import load_dataset
 from evomnas.evaluation.executors.factory import default_workers, make_executor
+from evomnas.evaluation.executors.jobs import CountingJob, TrainingJob
 from evomnas.networks.network import build_network
 from evomnas.problem.architecture import Architecture
 from evomnas.problem.counting import count_architecture
@@ -100,7 +101,7 @@ def main() -> None:
     executor = make_executor(definition, default_workers("cpu"), "cpu")
     try:
         executor.load(splits)
-        list(executor.run("cost", architectures[:2], lambda: None))  # the workers have imported everything
+        list(executor.run(map(CountingJob, architectures[:2]), lambda: None))  # the workers have imported everything
         for start in range(0, len(architectures), AT_A_TIME):
             some = architectures[start : start + AT_A_TIME]
             for way in seconds:
@@ -108,7 +109,7 @@ def main() -> None:
                 if way == "plain":
                     plain(definition, splits, some)
                 else:
-                    list(executor.run("train", some, lambda: None))
+                    list(executor.run(map(TrainingJob, some), lambda: None))
                 seconds[way] += time.perf_counter() - started
     finally:
         executor.close()

@@ -79,14 +79,16 @@ def shown_run(tiny, tmp_path_factory):
     from evomnas.loop.launch import begin
     from evomnas.problem.counting import count_architecture
     from evomnas.report.run_report import write_report
-    from evomnas.results.archive import Archive, Ask, GenerationRecord
+    from evomnas.results.archive import Archive
     from evomnas.results.evaluation import Cost, Failure, Measurement, Training
+    from evomnas.results.manifest import Seconds
+    from evomnas.results.records import Ask, GenerationRecord
     from evomnas.results.timing import Calibration
 
     folder = tmp_path_factory.mktemp("shown")
     rng = np.random.default_rng(11)
     with open_evaluator(tiny, Archive(folder / "evomnas.sqlite")) as evaluator:
-        archive, proxy, device = evaluator.archive, evaluator.proxy_key, evaluator.device_key
+        archive, proxy, device = evaluator.archive, evaluator.training_context, evaluator.measurement_context
         archive.add_calibration(device, Calibration(0.2, (0.2, 0.21), 0.0))
         run = begin(evaluator, folder / "run", "nsga2", 1, 30, {})
     genomes = tiny.space.sample(60, rng)
@@ -116,8 +118,8 @@ def shown_run(tiny, tmp_path_factory):
     said = [{"reward": 0.5 + 0.1 * number, "entropy": 1.0 - 0.2 * number} for number in range(4)]
     generations = [GenerationRecord(number, 20.0 * (number + 1), metrics) for number, metrics in enumerate(said)]
     archive.add_generations(run.record.id, generations)
-    run.manifest |= {"status": "finished", "seconds": {"total": 80.0, "training": 56.0, "latency": 16.0,
-                                                       "algorithm": 0.4, "other": 7.6}}  # fmt: skip
+    run.manifest.status = "finished"
+    run.manifest.seconds = Seconds(total=80.0, training=56.0, latency=16.0, algorithm=0.4, other=7.6)
     results = run.results()
     run.write(30, run.front(results))
     write_report(run, results)

@@ -1,4 +1,4 @@
-"""Operators for a space's genomes, as pymoo's genetic algorithms take them."""
+"""Operators for the genomes of a space, in the form that pymoo's genetic algorithms take."""
 
 from __future__ import annotations
 
@@ -14,16 +14,27 @@ from pymoo.core.population import Population
 from pymoo.core.problem import Problem
 from pymoo.core.sampling import Sampling
 
+from evomnas.problem.candidate import Candidate
 from evomnas.problem.search_space import Genomes, Space
-from evomnas.results.evaluation import AnyArchitecture
 
-MOST_DECODED = 10_000  # genomes whose networks are kept at hand
+MAX_DECODED_GENOMES = 10_000  # in the cache, which is emptied when it is full
 
 
 class SpaceSampling(Sampling):  # type: ignore[misc]
-    """The reference network (MobileNetV2's point, or a table's), then genomes that use every gene's choices evenly."""
+    """A first population: the space's reference network, and genomes that use every gene's choices equally often.
+
+    The reference network is MobileNetV2 or, in a table's space, the table's. A space may lack one.
+
+    Attributes:
+        space: The search space.
+    """
 
     def __init__(self, space: Space) -> None:
+        """Sample a space.
+
+        Args:
+            space: The search space.
+        """
         super().__init__()
         self.space = space
 
@@ -36,13 +47,22 @@ class SpaceSampling(Sampling):  # type: ignore[misc]
 
 
 class BlockCrossover(Crossover):  # type: ignore[misc]
-    """Uniform crossover of whole blocks: two parents, two children, each block from either with equal chance.
+    """Uniform crossover of whole blocks: two parents have two children, and exchange each block with a chance of 0.5.
 
-    A block's genes belong together, as all of them describe one layer; what is exchanged is what the space
-    factorizes into. At least one block is exchanged.
+    The genes of a block belong together, since all of them describe the same layers. So blocks are exchanged, which are
+    what the space factorizes into, and not single genes. At least one block is exchanged.
+
+    Attributes:
+        genes_per_block: Number of neighbouring genes that form a block.
     """
 
     def __init__(self, genes_per_block: int, prob: float = 0.9) -> None:
+        """Set the size of a block and the chance of a crossover.
+
+        Args:
+            genes_per_block: Number of neighbouring genes that form a block.
+            prob: The chance that two parents are crossed at all; else the children are copies of them.
+        """
         super().__init__(n_parents=2, n_offsprings=2, prob=prob)
         self.genes_per_block = genes_per_block
 
@@ -56,59 +76,96 @@ class BlockCrossover(Crossover):  # type: ignore[misc]
 
 
 class GeneMutation(Mutation):  # type: ignore[misc]
-    """Every gene changes with probability `rate` to another of its choices, each with equal chance.
+    """Mutation of single genes: with probability `rate`, a gene changes to another of its choices, all equally likely.
 
-    The rate is 0.5 / n_var by default, half a gene per child on average, as crossover has changed most children by
-    then: on two complete tables this took a fifth fewer evaluations than 1 / n_var (docs/algorithms.md).
+    The default rate is 0.5 / n_var, which is half a gene per child on average. It can be that low because crossover has
+    changed most children before. On two complete tables it took a fifth fewer evaluations than 1 / n_var
+    (docs/search-quality.md).
+
+    Attributes:
+        rate: The probability; None stands for the default.
     """
 
     def __init__(self, rate: float | None = None) -> None:
+        """Set the rate.
+
+        Args:
+            rate: The probability that a gene changes; None stands for 0.5 / n_var.
+        """
         super().__init__(prob=1.0)
         self.rate = rate
 
     def _do(self, problem: Problem, x: Genomes, *args: Any, random_state: Any = None, **kwargs: Any) -> Genomes:
         sizes = np.asarray(problem.xu, dtype=np.int64) + 1
         rate = 0.5 / problem.n_var if self.rate is None else self.rate
-        chosen = (random_state.random(x.shape) < rate) & (sizes > 1)
+        mutated = (random_state.random(x.shape) < rate) & (sizes > 1)
         steps = random_state.integers(1, np.maximum(sizes, 2), size=x.shape)
-        return np.where(chosen, (x + steps) % sizes, x).astype(np.int64)
+        return np.where(mutated, (x + steps) % sizes, x).astype(np.int64)
 
 
 class NetworkDuplicates(DuplicateElimination):  # type: ignore[misc]
-    """Removes genomes that decode to a network that is there already, or that was ever `remember`ed."""
+    """A filter for genomes whose network is in the population already, or was asked for before.
+
+    Attributes:
+        space: The search space.
+        history: The networks that `remember` was told of.
+    """
 
     def __init__(self, space: Space) -> None:
+        """Begin without a history.
+
+        Args:
+            space: The search space.
+        """
         super().__init__()
         self.space = space
-        self.history: set[AnyArchitecture] = set()
-        self._decoded: dict[bytes, AnyArchitecture] = {}  # as parents are compared with again and again
+        self.history: set[Candidate] = set()
+        self._decoded: dict[bytes, Candidate] = {}  # parents are compared with again and again
 
-    def remember(self, architectures: Sequence[AnyArchitecture]) -> None:
-        """Never let these networks through again."""
+    def remember(self, architectures: Sequence[Candidate]) -> None:
+        """Add networks to the history, so that they are never let through again.
+
+        Args:
+            architectures: The networks.
+        """
         self.history.update(architectures)
 
     def _do(self, pop: Population, other: Population | None, is_duplicate: NDArray[np.bool_]) -> NDArray[np.bool_]:
-        seen = set() if other is None else {self.network(one.X) for one in other}
+        seen = set() if other is None else {self.decode(individual.X) for individual in other}
         for index, individual in enumerate(pop):
-            network = self.network(individual.X)
+            network = self.decode(individual.X)
             is_duplicate[index] = network in self.history or network in seen
             if other is None:
                 seen.add(network)
         return is_duplicate
 
-    def network(self, genome: Genomes) -> AnyArchitecture:
-        """What a genome decodes to."""
+    def decode(self, genome: Genomes) -> Candidate:
+        """Return the network of a genome, from the cache where it is there.
+
+        Args:
+            genome: Shape (n_var,).
+
+        Returns:
+            The network.
+        """
         genome = np.asarray(genome, dtype=np.int64)
         key = genome.tobytes()
         if key not in self._decoded:
-            if len(self._decoded) >= MOST_DECODED:
+            if len(self._decoded) >= MAX_DECODED_GENOMES:
                 self._decoded.clear()
             self._decoded[key] = self.space.decode(genome)
         return self._decoded[key]
 
 
-def operators(space: Space) -> dict[str, Any]:
-    """The operators for a space's genomes, by the names that pymoo's genetic algorithms give them."""
+def make_operators(space: Space) -> dict[str, Any]:
+    """Make the operators for a space's genomes.
+
+    Args:
+        space: The search space.
+
+    Returns:
+        The operators, by the names of the keyword arguments of pymoo's genetic algorithms.
+    """
     return {
         "sampling": SpaceSampling(space),
         "crossover": BlockCrossover(space.genes_per_block),

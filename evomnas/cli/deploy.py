@@ -100,12 +100,10 @@ def baselines(
     with _shipping() as (on_progress, say):
         from evomnas.deploy.baselines import default_names, to_dict, train_baselines
         from evomnas.loop.launch import ARCHIVE
-        from evomnas.problem.definition import TableDefinition
         from evomnas.problem.loading import load_definition
 
-        definition = load_definition(problem, settings or [])
-        if isinstance(definition, TableDefinition):
-            raise InputError(f"{definition.name} is a table: there are no images to train networks from the shelf on")
+        loaded = load_definition(problem, settings or [])
+        definition = loaded.trained(f"{loaded.name} is a table: there are no images to train baselines on")
         path = archive or Path("runs") / ARCHIVE
         place = out or path.parent / "baselines" / definition.name
         found = train_baselines(
@@ -217,7 +215,9 @@ def _print_trained(opened: Run, trained: Sequence[Trained], data: Path | None) -
         options = " --teacher" * good[-1].folder.name.endswith("-distilled")
         options += "" if data is None else f" --data {quote(str(data))}"
         typer.echo(f"\nCard:    {good[-1].folder / 'README.md'}")
-        typer.echo(f"Export:  evomnas export {opened.argument} {opened.typed(network)}{options} --quantize int8")
+        typer.echo(
+            f"Export:  evomnas export {opened.argument} {opened.network_argument(network)}{options} --quantize int8"
+        )
 
 
 def _print_baselines(found: Sequence[Baseline], folder: Path) -> None:

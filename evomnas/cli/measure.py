@@ -97,7 +97,7 @@ def _check_layers(setting: Setting, opened: Run | None, count: int, output: Plai
     from evomnas.problem.search_space import SearchSpace
     from evomnas.results.archive import Archive
 
-    space = SearchSpace() if opened is None else opened.images.space
+    space = SearchSpace() if opened is None else opened.trained_problem().space
     space.mobilenet_v2().check_resolution(setting.resolution)
     runtime, shape = open_runtime(setting.runtime), (setting.classes, setting.channels, setting.resolution)
     with working() as say:
@@ -135,9 +135,9 @@ def _setting(opened: Run | None, **given: Any) -> Setting:
     from evomnas.latency.setting import Setting, default_reference
 
     if opened is not None:
-        latency, shape = opened.images.latency, opened.shape
+        latency, shape = opened.trained_problem().latency, opened.network_shape
         values = latency.model_dump(include={"runtime", "target", "threads", "batch"}) | shape
-        reference = opened.images.space.mobilenet_v2()
+        reference = opened.trained_problem().space.mobilenet_v2()
     else:
         values = {"runtime": "onnxruntime", "target": "local", "threads": 1, "batch": 1}
         values |= {"channels": 3, "resolution": 224, "classes": 1000}

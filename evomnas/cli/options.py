@@ -12,7 +12,7 @@ import typer
 from evomnas.core.errors import InputError, unknown
 
 if TYPE_CHECKING:  # imported where they are used, so that --help does not wait for torch
-    from evomnas.evaluation.executors.base import CandidateLimits
+    from evomnas.results.candidate_limits import CandidateLimits
 
 
 class ExecutorKind(StrEnum):
@@ -123,22 +123,22 @@ def algorithm_options(
     batch: int | None,
 ) -> dict[str, Any]:
     """What was given of the algorithms' options."""
-    from evomnas.algorithms.goals import EXPONENTS
+    from evomnas.algorithms.goals import REWARD_EXPONENTS
 
     given: dict[str, Any] = {"target_ms": None if target is None else _targets(target)}
     if reward is not None:
-        if reward not in EXPONENTS:
-            raise unknown("reward", reward, EXPONENTS)
+        if reward not in REWARD_EXPONENTS:
+            raise unknown("reward", reward, REWARD_EXPONENTS)
         if alpha is not None or beta is not None:
             raise InputError(f"--reward {reward} stands for exponents of its own: drop --alpha and --beta, or --reward")
-        alpha, beta = EXPONENTS[reward]
+        alpha, beta = REWARD_EXPONENTS[reward]
     given |= {"alpha": alpha, "beta": beta, "population": population, "tournament": tournament, "batch": batch}
     return {name: value for name, value in given.items() if value is not None}
 
 
 def candidate_limits(time_limit: str | None, memory: float | None) -> CandidateLimits:
     """What one candidate may take."""
-    from evomnas.evaluation.executors.base import CandidateLimits
+    from evomnas.results.candidate_limits import CandidateLimits
 
     return CandidateLimits(seconds(time_limit), memory)
 

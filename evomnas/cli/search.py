@@ -206,7 +206,6 @@ def _live_report() -> Callable[[Run], None]:
 
 def _finish(finished: Run, where: Workers) -> None:
     """Write the report; say what came out, where it is and what to do next."""
-    from evomnas.problem.definition import TableDefinition
     from evomnas.report.run_report import write_report
     from evomnas.report.words import cut_line, duration, goal_lines, headline, reuse_line
 
@@ -223,16 +222,16 @@ def _finish(finished: Run, where: Workers) -> None:
         typer.echo(
             f"{failed} candidate{'s' * (failed > 1)} failed; evomnas show {finished.argument} --failed says why."
         )
-    if finished.manifest["status"] == "out of time":
-        typer.echo(f"Out of time after {duration(finished.manifest['seconds']['total'])}.")
+    if finished.manifest.status == "out of time":
+        typer.echo(f"Out of time after {duration(finished.manifest.seconds.total)}.")
     typer.echo(f"\nReport:  {report_path}")
-    if front and not isinstance(finished.definition, TableDefinition):
+    if front and finished.definition.trains:
         typer.echo(f"Look:    evomnas describe {front[-1].evaluation.architecture.id} --run {finished.argument}")
     manifest = finished.manifest
-    if manifest["status"] == "finished" and manifest["evaluations"] < manifest["budget"]:
+    if manifest.status == "finished" and manifest.evaluations < manifest.budget:
         typer.echo("There is nothing more to ask for: a larger budget would change nothing.")
         return
-    more = manifest["budget"] * (1 if manifest["status"] == "out of time" else 2)
+    more = manifest.budget * (1 if manifest.status == "out of time" else 2)
     typer.echo(f"Go on:   evomnas resume {finished.argument} --budget {more}{_there(where)}")
 
 

@@ -195,7 +195,7 @@ def describe(
 
     opened = None if run_folder is None else Run.open(run_folder)
     architecture = find_architecture(arch, opened)
-    shape = opened.shape if opened is not None else {"classes": 1000, "channels": 3, "resolution": 224}
+    shape = opened.network_shape if opened is not None else {"classes": 1000, "channels": 3, "resolution": 224}
     given = {"classes": classes, "channels": channels, "resolution": resolution}
     shape |= {name: value for name, value in given.items() if value is not None}
     for name, value in shape.items():
@@ -230,16 +230,12 @@ def describe(
 
 
 def _describe_space(problem: str, output: PlainFormat) -> None:
-    from evomnas.problem.definition import TableDefinition
     from evomnas.problem.loading import load_definition
     from evomnas.problem.search_space import GENES
 
     definition = load_definition(problem, [])
-    if isinstance(definition, TableDefinition):
-        raise InputError(
-            f"{definition.name} is a table of {definition.space.networks:,} networks: it has no blocks to describe"
-        )
-    space = definition.space
+    refusal = f"{definition.name} is a table of {definition.space.networks:,} networks: it has no blocks to describe"
+    space = definition.trained(refusal).space
     choices = [space.choices(number) for number in range(space.blocks)]
     if output is PlainFormat.JSON:
         sizes = {"genomes": space.genomes, "networks": space.networks}
@@ -271,7 +267,7 @@ def find_architecture(text: str, opened: Run | None) -> Architecture:
     if text.partition("@")[0] in PUBLISHED_NETWORKS:
         return published(text)
     if opened is not None:
-        assert opened.images  # raises where there is nothing to build
+        opened.trained_problem()  # raises where there is nothing to build
         for ask in opened.asks:
             architecture = Architecture.parse(ask.architecture)
             if architecture.id == text:

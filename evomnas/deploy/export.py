@@ -196,9 +196,9 @@ def export_network(
         InputError: The request is wrong, the network was not trained in full, or the images have changed since.
     """
     request.check()
-    definition = run.images
+    definition = run.trained_problem()
     folder = network_folder(run, architecture, distilled)
-    again = f"evomnas train {run.argument} {run.typed(architecture)}{' --teacher' * distilled}"
+    again = f"evomnas train {run.argument} {run.network_argument(architecture)}{' --teacher' * distilled}"
     if not (folder / FACTS).is_file():
         raise InputError(f"{architecture.id} is not trained yet: {again}")
     facts, classifier = read_facts(folder), load_network(folder)

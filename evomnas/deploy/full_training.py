@@ -32,7 +32,8 @@ from evomnas.deploy.testsplit import check_test_split, load_test_images
 from evomnas.networks.classifier import Classifier
 from evomnas.networks.fast_layers import use_fast_layers
 from evomnas.networks.torchvision_models import AnyNetwork, build_any_network
-from evomnas.problem.definition import FullSection, ProblemDefinition
+from evomnas.problem.definition import ProblemDefinition
+from evomnas.problem.sections import FullSection
 from evomnas.results.archive import context_key
 from evomnas.results.evaluation import Score, TrainingDiverged
 from evomnas.training.schedules import CosineSchedule, ExponentialSchedule
@@ -94,7 +95,7 @@ class FullTask:
         return load_test_images(self.definition.data, self.training)
 
     @cached_property
-    def searched(self) -> str:
+    def search_images_fingerprint(self) -> str:
         """The fingerprint of what a search of the problem sees of the images."""
         return split_for_search(self.training, self.definition.data).fingerprint
 

@@ -88,10 +88,10 @@ class Facts(BaseModel):
     @property
     def images(self) -> str:
         """Which images it takes, in words."""
-        return said(self.channels, self.resolution)
+        return describe_images(self.channels, self.resolution)
 
 
-def said(channels: int, resolution: int) -> str:
+def describe_images(channels: int, resolution: int) -> str:
     """Images in words."""
     return f"{'grey' if channels == 1 else 'RGB'} images of {resolution}x{resolution} pixels"
 

@@ -12,7 +12,7 @@ from evomnas.core import registry
 from evomnas.core.errors import InputError
 from evomnas.data.images import LabelledImages, TrainingImages
 from evomnas.data.sources import find_test_folder, read_digits, read_folder, read_npz, read_torchvision
-from evomnas.problem.definition import DataSection
+from evomnas.problem.sections import DataSection
 
 
 def check_test_split(section: DataSection) -> None:

@@ -15,14 +15,14 @@ from evomnas.core.errors import InputError
 from evomnas.core.machine import describe_machine, describe_versions
 from evomnas.deploy.card import model_card
 from evomnas.deploy.full_training import FullTask, Teacher
-from evomnas.deploy.saving import FACTS, Facts, load_network, read_facts, said, save_network
+from evomnas.deploy.saving import FACTS, Facts, describe_images, load_network, read_facts, save_network
 from evomnas.networks.classifier import Classifier
 from evomnas.networks.torchvision_models import AnyNetwork, count_any_cost
 from evomnas.problem.architecture import Architecture
 from evomnas.problem.pareto import knees
 from evomnas.results.archive import Archive, context_key
 from evomnas.results.evaluation import Failure, FullTraining, Measurement, TrainingDiverged
-from evomnas.results.full_trainings import alias
+from evomnas.results.full_trainings import full_training_alias
 from evomnas.results.run import Result, Run
 
 CHECKPOINT = "checkpoint.pt"
@@ -55,11 +55,11 @@ def front_networks(run: Run) -> list[Architecture]:
     Raises:
         InputError: There are none yet.
     """
-    assert run.images  # raises where there is nothing to build
-    front = [one.evaluation.architecture for one in run.front()]
+    run.trained_problem()  # raises where there is nothing to build
+    front = [result.evaluation.architecture for result in run.front()]
     if not front:
         raise InputError(f"{run.folder} has no network on its front yet: go on with evomnas resume {run.argument}")
-    return [one for one in front if isinstance(one, Architecture)]
+    return front
 
 
 def knee_network(run: Run) -> Architecture:
@@ -100,7 +100,7 @@ def train_chosen(
     Raises:
         InputError: The images cannot be read or have changed, or an architecture does not fit them.
     """
-    definition = run.images
+    definition = run.trained_problem()
     for architecture in architectures:
         architecture.check_resolution(definition.data.resolution)
     taught_by = most_accurate(run) if distil else None
@@ -128,12 +128,12 @@ def train_chosen(
 
 def check_images(run: Run, task: FullTask) -> None:
     """Raise InputError where a problem's images are no longer those that its run searched with."""
-    shape = run.shape
+    shape = run.network_shape
     found = {"classes": len(task.training.classes), "channels": task.training.channels}
     for name, value in found.items():
         if value != shape[name]:
             raise InputError(f"{run.folder} searched images with {shape[name]} {name}, its data now have {value}")
-    if task.searched != run.searched:
+    if task.search_images_fingerprint != run.search_images_fingerprint:
         raise InputError(
             f"the images of {run.folder} have changed since its search: bring them back, or search them as they are "
             "with evomnas run and another --out DIR"
@@ -142,14 +142,12 @@ def check_images(run: Run, task: FullTask) -> None:
 
 def device_context(run: Run) -> tuple[str, dict[str, Any]]:
     """Key and content of what a run measured its networks with."""
-    return run.record.device, run.archive.context(run.record.device)
+    return run.record.measurement_context, run.archive.context(run.record.measurement_context)
 
 
 def _origin(run: Run, result: Result | None) -> dict[str, Any]:
     record, manifest = run.record, run.manifest
-    search = (
-        f"{record.algorithm}, seed {record.seed}, {manifest['evaluations']} networks evaluated, in {run.folder.name}"
-    )
+    search = f"{record.algorithm}, seed {record.seed}, {manifest.evaluations} networks evaluated, in {run.folder.name}"
     accuracy = None if result is None else result.evaluation.quantities.get("accuracy")
     return {"search": search if result is not None else None, "accuracy": accuracy}
 
@@ -215,7 +213,7 @@ class Keeper:
             classifier, losses, seconds = classifier.to(task.device), before.losses, before.seconds
         scored = self.archive.add_context(task.scored_context(notation))
         if teacher is None:
-            self.archive.add_alias(alias(task.definition, task.searched), scored)
+            self.archive.add_alias(full_training_alias(task.definition, task.search_images_fingerprint), scored)
         result = self.archive.full_training(scored, network)
         if result is None or before is None:
             result = FullTraining(task.score(task.predictions(classifier)), losses, seconds)
@@ -262,7 +260,7 @@ class Keeper:
             "key": context_key(context),
             "scored": scored,
             "origin": {"problem": definition.name, "data": definition.summary or definition.data.dataset} | origin,
-            "images": said(task.training.channels, size),
+            "images": describe_images(task.training.channels, size),
             "cost": {"params": counted.params, "macs": counted.macs, "se_macs": counted.se_macs},
             "test": {
                 "accuracy": score.accuracy,

@@ -1,48 +1,87 @@
-"""The evaluator of a problem."""
+"""The evaluator of a problem, by the problem's kind."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from typing import Any
 
 from evomnas.data.splits import load_dataset
-from evomnas.evaluation.executors.base import CandidateLimits, Workers
+from evomnas.evaluation.executors.base import Workers
 from evomnas.evaluation.executors.factory import make_executor
-from evomnas.evaluation.interface import AnyEvaluator
-from evomnas.evaluation.network_evaluator import Evaluator
+from evomnas.evaluation.interface import Evaluator
+from evomnas.evaluation.network_evaluator import NetworkEvaluator
 from evomnas.evaluation.table_evaluator import TableEvaluator
-from evomnas.problem.definition import AnyDefinition, TableDefinition
+from evomnas.problem.definition import Definition, ProblemDefinition, TableDefinition
 from evomnas.results.archive import Archive
+from evomnas.results.candidate_limits import CandidateLimits
+
+
+@dataclass(frozen=True, slots=True)
+class Resources:
+    """What an evaluator may use; see `open_evaluator`."""
+
+    workers: Workers = 0
+    device: str = "auto"
+    candidates: CandidateLimits = field(default_factory=CandidateLimits)
+    asynchronous: bool = False
 
 
 @contextmanager
 def open_evaluator(
-    definition: AnyDefinition,
+    definition: Definition,
     archive: Archive,
     workers: Workers = 0,
     device: str = "auto",
     candidates: CandidateLimits = CandidateLimits(),
     asynchronous: bool = False,
-) -> Iterator[AnyEvaluator]:
-    """An evaluator that is ready; its processes end with the block.
+) -> Iterator[Evaluator]:
+    """Open an evaluator for a block; its processes end with the block.
 
-    Where it works `asynchronous`ly, networks are prepared in a process of their own while all workers train.
+    Args:
+        definition: The problem.
+        archive: Keeps the results.
+        workers: A cluster, or a number of worker processes; 0 works in this process.
+        device: `auto`, `cpu` or `cuda`.
+        candidates: What a candidate may take.
+        asynchronous: Prepare networks in a process of their own, while all workers train.
+
+    Yields:
+        The evaluator.
+
+    Raises:
+        InputError: The images, the table or the device cannot be used.
     """
+    resources = Resources(workers, device, candidates, asynchronous)
     with ExitStack() as stack:
-        evaluator: AnyEvaluator
-        if isinstance(definition, TableDefinition):
-            evaluator = TableEvaluator(definition, archive)
-        else:
-            # first: workers import while the images are read
-            executor = make_executor(definition, workers, device, candidates)
-            stack.callback(executor.close)
-            dataset = load_dataset(definition.data)
-            executor.load(dataset)
-            preparer = executor
-            if asynchronous and workers:
-                preparer = make_executor(definition, 1, "cpu", candidates)
-                stack.callback(preparer.close)
-                preparer.load(dataset)
-            evaluator = Evaluator(definition, dataset, archive, executor, preparer, candidates)
+        evaluator = _OPENERS[definition.kind](definition, archive, resources, stack)
         stack.callback(evaluator.close)
         yield evaluator
+
+
+def _open_networks(
+    definition: ProblemDefinition, archive: Archive, resources: Resources, stack: ExitStack
+) -> NetworkEvaluator:
+    candidates = resources.candidates
+    # first: workers import while the images are read
+    executor = make_executor(definition, resources.workers, resources.device, candidates)
+    stack.callback(executor.close)
+    dataset = load_dataset(definition.data)
+    executor.load(dataset)
+    preparer = executor
+    if resources.asynchronous and resources.workers:
+        preparer = make_executor(definition, 1, "cpu", candidates)
+        stack.callback(preparer.close)
+        preparer.load(dataset)
+    return NetworkEvaluator(definition, dataset, archive, executor, preparer, candidates)
+
+
+def _open_table(definition: TableDefinition, archive: Archive, *_: object) -> TableEvaluator:
+    return TableEvaluator(definition, archive)
+
+
+_OPENERS: dict[str, Callable[[Any, Archive, Resources, ExitStack], Evaluator]] = {
+    "images": _open_networks,
+    "table": _open_table,
+}

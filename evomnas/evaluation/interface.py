@@ -2,92 +2,176 @@
 
 from __future__ import annotations
 
+import copy
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
-from evomnas.evaluation.executors.base import CandidateLimits
-from evomnas.evaluation.stopwatch import Spent
-from evomnas.problem.definition import AnyDefinition
+from evomnas.evaluation.stopwatch import Stopwatch
+from evomnas.problem.definition import Definition
 from evomnas.results.archive import Archive
-from evomnas.results.evaluation import AnyEvaluation
+from evomnas.results.candidate_limits import CandidateLimits
+from evomnas.results.evaluation import Evaluation
+from evomnas.results.manifest import TrueFront
+from evomnas.results.readers import EvaluationReader
 from evomnas.training.early_stop import ThresholdFor, no_threshold
 
 
 class OnPhase(Protocol):
-    """Called with `preparing`, `waiting`, `measuring` or `training` whenever something may have changed."""
+    """Called several times a second while work goes on."""
 
     def __call__(self, phase: str, /) -> None:
-        """What is being done."""
+        """Take notice.
+
+        Args:
+            phase: `preparing`, `waiting`, `measuring` or `training`.
+        """
 
 
-class AnyEvaluator(Protocol):
-    """What a search needs of an `Evaluator` or a `TableEvaluator`."""
+def ignore_phase(phase: str) -> None:
+    """Take no notice; see `OnPhase`."""
 
-    archive: Archive
-    candidates: CandidateLimits
-    run: str | None
-    on_progress: OnPhase
-    spent: Spent
+
+class Evaluator(ABC):
+    """Evaluates networks of one problem, each at most once per archive. Every result is in the archive when it ends.
+
+    A network of another kind of problem is an error; `Any` stands for the kind's own networks.
+
+    Attributes:
+        reader: Reads what the archive has.
+        stopwatch: Where the time went.
+        on_phase: Called while work goes on.
+    """
+
+    def __init__(self, reader: EvaluationReader) -> None:
+        """Take what reads the archive.
+
+        Args:
+            reader: It, with the contexts of this problem's evaluations on this machine.
+        """
+        self.reader = reader
+        self.stopwatch = Stopwatch()
+        self.on_phase: OnPhase = ignore_phase
+
+    def for_run(self, run: str | None, on_phase: OnPhase = ignore_phase) -> Self:
+        """Return this evaluator as a run uses it: same processes, device and stopwatch.
+
+        Args:
+            run: The run whose trainings that were cut off count as evaluated; None where nobody's do.
+            on_phase: Called while work goes on.
+        """
+        view = copy.copy(self)
+        view.reader, view.on_phase = self.reader.for_run(run), on_phase
+        return view
 
     @property
-    def definition(self) -> AnyDefinition:
+    def definition(self) -> Definition:
         """The problem."""
-        ...
+        return self.reader.definition
 
     @property
-    def proxy_key(self) -> str:
+    def archive(self) -> Archive:
+        """Where results are kept."""
+        return self.reader.archive
+
+    @property
+    def candidates(self) -> CandidateLimits:
+        """What a candidate may take."""
+        return self.reader.candidates
+
+    @property
+    def training_context(self) -> str:
         """The archive's context of its trainings."""
-        ...
+        return self.reader.training_context
 
     @property
-    def device_key(self) -> str:
+    def measurement_context(self) -> str:
         """The archive's context of its measurements."""
-        ...
+        return self.reader.measurement_context
 
-    def known(self, architecture: Any) -> AnyEvaluation:
-        """What the archive has of an architecture."""
-        ...
+    def known(self, architecture: Any) -> Evaluation:
+        """Return what the archive has of a network.
 
-    def evaluate(self, architectures: Sequence[Any], threshold_for: ThresholdFor = no_threshold) -> list[AnyEvaluation]:
-        """Evaluate what is not known yet; returns one evaluation per architecture, in their order."""
-        ...
+        Args:
+            architecture: The network.
+        """
+        return self.reader.evaluation(architecture)
 
+    @abstractmethod
+    def evaluate(self, architectures: Sequence[Any], threshold_for: ThresholdFor = no_threshold) -> list[Evaluation]:
+        """Evaluate networks that are not known yet.
+
+        Args:
+            architectures: The networks.
+            threshold_for: See `train`.
+
+        Returns:
+            One evaluation per network, in their order.
+        """
+
+    @abstractmethod
     def measure(self, architectures: Sequence[Any]) -> None:
-        """Take the first half of evaluations, where it is not known yet: all that needs no training."""
-        ...
+        """Take the first half of evaluations, where it is not known yet: all that needs no training.
 
+        Args:
+            architectures: The networks.
+        """
+
+    @abstractmethod
     def train(self, architectures: Iterable[Any | None], threshold_for: ThresholdFor = no_threshold) -> Iterator[Any]:
-        """Take the second half; yields each architecture when its evaluation has ended.
+        """Take the second half of evaluations.
 
-        They are drawn one by one, when there is room for another; None stands for none before the next has ended. Where
-        `threshold_for` has a threshold for one by then, its training is cut off if it misses that, which counts for
-        `run` alone.
+        Args:
+            architectures: Measured networks. They are drawn one by one, when there is room for another. None stands for
+                no network before the next training has ended.
+            threshold_for: Says what a network must reach by then to be trained to the end. That a training was cut off
+                counts for the evaluator's run alone.
+
+        Yields:
+            Each network when its evaluation has ended.
         """
-        ...
 
-    def price(self, evaluations: Sequence[Any]) -> float:
-        """What knowing a network's cost takes, relative to a whole evaluation, as these evaluations say.
+    @abstractmethod
+    def price(self, evaluations: Sequence[Evaluation]) -> float:
+        """Return what knowing the cost of a network takes, relative to a whole evaluation.
 
-        0 where it is free, infinite where it cannot be known or nothing was evaluated yet.
+        Args:
+            evaluations: Those that it follows from.
+
+        Returns:
+            0 where it is free, infinite where it cannot be known or nothing was evaluated yet.
         """
-        ...
 
+    @abstractmethod
     def costs(self, architectures: Sequence[Any]) -> list[float]:
-        """Second losses without the first ones; infinite where a network fails or is beyond a limit."""
-        ...
+        """Return second losses without the first ones, measured now if need be.
 
+        Args:
+            architectures: The networks.
+
+        Returns:
+            One per network; infinite where it fails or is beyond a limit.
+        """
+
+    @abstractmethod
     def reference_cost(self) -> float:
-        """The reference network's second objective: its calibrated latency in milliseconds, or a table's cost."""
-        ...
+        """Return the second loss of the reference network, measured now if need be: milliseconds, or a table's cost."""
 
+    @abstractmethod
     def check_limits(self) -> None:
-        """Raise InputError where no network can meet the problem's limits."""
-        ...
+        """Check the limits of the problem.
 
-    def describe(self) -> dict[str, Any]:
-        """What stands in run.json about the data, and a table's true front where it is known."""
-        ...
+        Raises:
+            InputError: No network can keep them.
+        """
 
-    def close(self) -> None:
+    @abstractmethod
+    def describe_data(self) -> dict[str, Any]:
+        """Return the section `data` of run.json: sizes of splits and images, or of a table."""
+
+    def true_front(self) -> TrueFront | None:
+        """Return the front of all networks; None where it cannot be known."""
+        return None
+
+    def close(self) -> None:  # noqa: B027  a table has nothing to leave
         """Leave the device."""
-        ...

@@ -1,23 +1,19 @@
-"""Architectures in, evaluations out: look up, prepare, measure alone, train, and keep each result at once.
-
-`evomnas.evaluation.table_evaluator` does it for tabular problems, where all is looked up.
-"""
+"""Evaluations of networks: look up, prepare, measure alone, train, and keep each result at once."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
 from operator import attrgetter
-from typing import Any, cast
+from typing import Any, Self
 
 import numpy as np
 
 from evomnas.core.errors import InputError
 from evomnas.data.images import Dataset
-from evomnas.evaluation.executors.base import CandidateLimits, Executor
-from evomnas.evaluation.interface import OnPhase
-from evomnas.evaluation.stopwatch import Spent
+from evomnas.evaluation.executors.base import Executor
+from evomnas.evaluation.executors.jobs import CountingJob, PartsJob, PreparationJob, TrainingJob
+from evomnas.evaluation.interface import Evaluator, OnPhase, ignore_phase
 from evomnas.latency.layers.stages import Parts
 from evomnas.latency.layers.table import LayerTable
 from evomnas.latency.meter import Meter
@@ -27,59 +23,79 @@ from evomnas.problem.architecture import Architecture
 from evomnas.problem.counting import count_architecture, smallest_architecture
 from evomnas.problem.definition import ProblemDefinition
 from evomnas.results.archive import Archive
-from evomnas.results.constraints import Limits
-from evomnas.results.evaluation import AnyEvaluation, Cost, Cut, Evaluation, Failure, Measurement, Training
-from evomnas.training.early_stop import LossThreshold, ThresholdFor, no_threshold
+from evomnas.results.candidate_limits import CandidateLimits
+from evomnas.results.evaluation import Cost, Cut, Evaluation, Failure, Measurement
+from evomnas.results.readers import NetworkReader
+from evomnas.training.early_stop import ThresholdFor, no_threshold
 
 PREPARING_S = 0.4  # to build, export and check a network, which the archive does not keep: 0.2 to 0.5 s
-NEIGHBOURS = 18  # networks that are measured before a latency limit counts as out of reach
+MAX_NEIGHBOURS = 18  # networks that are measured before a latency limit counts as out of reach
+
+Outcomes = Iterator[tuple[Architecture, Measurement | Failure]]
 
 
-@dataclass
-class Evaluator:
-    """Evaluates architectures on one problem, each at most once per archive.
+class NetworkEvaluator(Evaluator):
+    """Measures and trains the networks of a problem; see `Evaluator`.
 
     Attributes:
-        definition: The problem.
-        dataset: Its images.
-        archive: Where results are kept and looked up.
-        executor: Where candidates are trained; idle while a latency is taken.
-        preparer: Where they are prepared for the device; the same, unless trainings go on meanwhile.
-        candidates: What one of them may take.
-        run: Whose trainings that were cut off count as evaluated; without it nobody's.
-        on_progress: Told what is being done.
-        spent: Where the time went.
+        dataset: The images of the problem.
+        meter: Takes latencies, on the problem's device.
     """
 
-    definition: ProblemDefinition
-    dataset: Dataset
-    archive: Archive
-    executor: Executor
-    preparer: Executor
-    candidates: CandidateLimits = field(default_factory=CandidateLimits)
-    run: str | None = None
-    on_progress: OnPhase = field(default=lambda phase: None)
-    spent: Spent = field(default_factory=Spent)
+    reader: NetworkReader
 
-    def __post_init__(self) -> None:
-        setting = problem_setting(self.definition, len(self.dataset.classes), self.dataset.channels)
-        self.meter = Meter(setting, self._prepare_reference, self.archive)
-        self._table = LayerTable(self.meter, self.definition.space, self._prepare, self._prepare_parts)
-        self.device_key = self.meter.key
-        self.proxy_key = self.archive.add_context(self._proxy_context())
-        self._shape = {"classes": setting.classes, "channels": setting.channels, "resolution": setting.resolution}
-        self.limits = Limits(self.definition.constraints, self._shape)
+    def __init__(
+        self,
+        definition: ProblemDefinition,
+        dataset: Dataset,
+        archive: Archive,
+        executor: Executor,
+        preparer: Executor,
+        candidates: CandidateLimits = CandidateLimits(),
+    ) -> None:
+        """Reach the device.
 
-    def _proxy_context(self) -> dict[str, Any]:
-        return {
-            "data": self.dataset.fingerprint,
-            "augment": list(self.definition.data.augment),
-            "training": self.definition.training.model_dump(mode="json"),
-            "device": self.executor.device,
-        }
+        Args:
+            definition: The problem.
+            dataset: Its images.
+            archive: Keeps the results.
+            executor: Trains candidates; it is idle while a latency is taken.
+            preparer: Prepares candidates for the device: the same executor, unless trainings go on meanwhile.
+            candidates: What a candidate may take.
 
-    def _prepare_reference(self, reference: Architecture) -> Prepared:
-        [(_, outcome)] = self.preparer.run("prepare", [reference], lambda: None)
+        Raises:
+            InputError: The device cannot be reached, or lacks the runtime.
+        """
+        self.dataset = dataset
+        self._definition, self._executor, self._preparer = definition, executor, preparer
+        self.meter = Meter(
+            problem_setting(definition, len(dataset.classes), dataset.channels), self._reference, archive
+        )
+        training_context = archive.add_context(
+            {
+                "data": dataset.fingerprint,
+                "augment": list(definition.data.augment),
+                "training": definition.training.model_dump(mode="json"),
+                "device": executor.device,
+            }
+        )
+        reader = NetworkReader(archive, definition, training_context, self.meter.key, self.describe_data(), candidates)
+        super().__init__(reader)
+        self._shape = reader.shape
+        self._layers = self._layer_table()
+
+    def for_run(self, run: str | None, on_phase: OnPhase = ignore_phase) -> Self:
+        """See `Evaluator.for_run`."""
+        view = super().for_run(run, on_phase)
+        view._layers = view._layer_table()
+        return view
+
+    def _layer_table(self) -> LayerTable:
+        return LayerTable(self.meter, self._definition.space, self._prepare, self._prepare_parts)
+
+    def _reference(self, reference: Architecture) -> Prepared:
+        """Return the reference network, made ready for the runtime."""
+        [(_, outcome)] = self._preparer.run([PreparationJob(reference)], lambda: None)
         if isinstance(outcome, Failure):
             message = f"the reference network cannot be prepared: {outcome.message}"
             if self.candidates != CandidateLimits():  # the likeliest reason
@@ -87,145 +103,141 @@ class Evaluator:
                     f"{message}; start again with a larger --candidate-time or --candidate-memory, and another --out"
                 )
             raise RuntimeError(message)
-        _, prepared = outcome
-        return cast(Prepared, prepared)
-
-    def known(self, architecture: Architecture) -> Evaluation:
-        """What the archive has of an architecture."""
-        limits = self.candidates.to_json()
-        found = self.archive.evaluation(self.proxy_key, self.device_key, architecture, limits, self.run)
-        return self.limits.apply(found)
+        return outcome[1]
 
     def reference_cost(self) -> float:
-        """The reference network's calibrated latency in milliseconds; measured now, if it was not before."""
+        """Return the calibrated latency of the reference network in milliseconds; see `Evaluator.reference_cost`."""
         return self.meter.calibration.latency_ms
 
-    def describe(self) -> dict[str, Any]:
-        """Sizes of the splits and of the images."""
-        dataset = self.dataset
-        data = {
-            "train": len(dataset.train_labels),
-            "validation": len(dataset.validation_labels),
-            "classes": len(dataset.classes),
-            "channels": dataset.channels,
-            "resolution": self.definition.data.resolution,
-            "fingerprint": dataset.fingerprint,
+    def describe_data(self) -> dict[str, Any]:
+        """See `Evaluator.describe_data`."""
+        return {
+            "train": len(self.dataset.train_labels),
+            "validation": len(self.dataset.validation_labels),
+            "classes": len(self.dataset.classes),
+            "channels": self.dataset.channels,
+            "resolution": self._definition.data.resolution,
+            "fingerprint": self.dataset.fingerprint,
         }
-        return {"data": data}
 
     def evaluate(
         self, architectures: Sequence[Architecture], threshold_for: ThresholdFor = no_threshold
-    ) -> list[AnyEvaluation]:
-        """Evaluate what is not known yet; returns one evaluation per architecture, in their order.
+    ) -> list[Evaluation]:
+        """See `Evaluator.evaluate`.
 
-        What exceeds a limit of parameters or MACs is not measured, and what exceeds any limit is not trained.
+        A network beyond a limit of parameters or MACs is not measured. One beyond any limit is not trained.
         """
         distinct = list(dict.fromkeys(architectures))
         self.measure(distinct)
-        for _ in self.train([one for one in distinct if self.known(one).status == "stopped"], threshold_for):
+        untrained = [architecture for architecture in distinct if self.known(architecture).status == "stopped"]
+        for _ in self.train(untrained, threshold_for):
             pass
-        found = {one: self.known(one) for one in distinct}
-        return [found[architecture] for architecture in architectures]
+        evaluations = {architecture: self.known(architecture) for architecture in distinct}
+        return [evaluations[architecture] for architecture in architectures]
 
     def measure(self, architectures: Sequence[Architecture]) -> None:
-        """Measure what is not known yet, unless its size exceeds a limit."""
+        """See `Evaluator.measure`; a network whose size exceeds a limit is left out."""
         self._measure([one for one in dict.fromkeys(architectures) if self.known(one).status == "stopped"])
 
     def train(
         self, architectures: Iterable[Architecture | None], threshold_for: ThresholdFor = no_threshold
     ) -> Iterator[Architecture]:
-        """Train them, several at a time; yields each as it ends, when it is in the archive. See `AnyEvaluator`."""
-        items: Iterator[Any] = (None if one is None else self._item(one, threshold_for) for one in architectures)
-        trainings = self.executor.run("train", items, lambda: self.on_progress("training"))
+        """Train networks, several at a time; see `Evaluator.train`."""
+        jobs = (
+            None if architecture is None else TrainingJob(architecture, threshold_for(self.known(architecture)))
+            for architecture in architectures
+        )
+        trainings = self._executor.run(jobs, lambda: self.on_phase("training"))
         while True:
-            with self.spent.on("training"):
-                ended = next(trainings, None)
-            if ended is None:
+            with self.stopwatch.on("training"):
+                outcome = next(trainings, None)
+            if outcome is None:
                 return
-            item, result = ended
-            architecture: Architecture = item[0] if isinstance(item, tuple) else item
+            architecture, result = outcome
             if isinstance(result, Cut):
-                self.archive.add_cut(str(self.run), architecture, result)
+                self.archive.add_cut(str(self.reader.run), architecture, result)
             else:
-                self.archive.add_training(self.proxy_key, architecture, result, self.candidates.to_json())
-            self.on_progress("training")
+                self.archive.add_training(self.training_context, architecture, result, self.candidates)
+            self.on_phase("training")
             yield architecture
 
-    def _item(
-        self, architecture: Architecture, threshold_for: ThresholdFor
-    ) -> Architecture | tuple[Architecture, LossThreshold]:
-        """What a worker is given to train."""
-        threshold = threshold_for(self.known(architecture))
-        return architecture if threshold is None else (architecture, threshold)
-
-    def price(self, evaluations: Sequence[AnyEvaluation]) -> float:
-        """Seconds of a measurement relative to a whole evaluation's.
+    def price(self, evaluations: Sequence[Evaluation]) -> float:
+        """Return the seconds of a measurement relative to a whole evaluation's; see `Evaluator.price`.
 
         They are the archive's and no clock's: a run that is played again must ask for the same.
         """
-        pairs = [(one.measurement, one.training) for one in evaluations if isinstance(one, Evaluation)]
-        both = [(m.seconds, t.seconds) for m, t in pairs if isinstance(m, Measurement) and isinstance(t, Training)]
-        if not both:
+        halves = ((evaluation.measured, evaluation.trained) for evaluation in evaluations)
+        seconds = [(measured.seconds, trained.seconds) for measured, trained in halves if measured and trained]
+        if not seconds:
             return math.inf
-        measuring, training = (float(np.mean(seconds)) for seconds in zip(*both, strict=True))
+        measuring, training = (float(np.mean(column)) for column in zip(*seconds, strict=True))
         return (PREPARING_S + measuring) / (PREPARING_S + measuring + training)
 
     def costs(self, architectures: Sequence[Architecture]) -> list[float]:
-        """Latencies, measured now if need be; infinite for a network that fails or is beyond a limit."""
+        """Return latencies in milliseconds; see `Evaluator.costs`."""
         self.measure(architectures)
-        return [self._cost(self.known(one)) for one in architectures]
-
-    @staticmethod
-    def _cost(known: Evaluation) -> float:
-        measured = known.measurement
-        return measured.latency_ms if isinstance(measured, Measurement) and known.violation <= 0 else math.inf
-
-    def _prepare(self, architectures: Sequence[Architecture]) -> Iterator[tuple[Architecture, Any]]:
-        return self.preparer.run("prepare", architectures, lambda: self.on_progress("preparing"))
-
-    def _prepare_parts(self, parts: Sequence[Parts]) -> Iterator[tuple[Parts, Any]]:
-        return self.preparer.run("prepare_parts", parts, lambda: self.on_progress("preparing"))
-
-    def _measure(self, architectures: list[Architecture]) -> None:
-        """Measure those that were not measured yet."""
-        missing = [one for one in architectures if self.known(one).measurement is None]
-        if not missing:
-            return
-        with self.spent.on("latency"):
-            for architecture, measured in self._latencies(missing):
-                self.archive.add_measurement(self.device_key, architecture, measured, self.candidates.to_json())
-                self.on_progress("measuring")
-
-    def _latencies(self, architectures: list[Architecture]) -> Iterator[tuple[Architecture, Measurement | Failure]]:
-        return self._add_up(architectures) if self.meter.setting.method == "layers" else self._time(architectures)
+        evaluations = [self.known(architecture) for architecture in architectures]
+        return [
+            evaluation.measured.latency_ms if evaluation.measured and evaluation.violation <= 0 else math.inf
+            for evaluation in evaluations
+        ]
 
     def check_limits(self) -> None:
-        """Raise InputError where no network can meet the limits; networks are measured for it where latency has one.
+        """See `Evaluator.check_limits`.
 
-        Parameters and MACs are exact. The least latency of a space cannot be known, so the networks with the fewest
+        Parameters and MACs are exact. The least latency of a space cannot be known. So the networks with the fewest
         MACs and parameters are measured, and if they miss the limit, those next to the faster of them.
         """
-        space = self.definition.space
-        self.limits.check(space)
-        limit = self.limits.at_most.get("latency_ms")
+        space, limits = self._definition.space, self.reader.limits
+        limits.check(space)
+        limit = limits.maxima.get("latency_ms")
         if limit is None:
             return
-        tried = [smallest_architecture(space, attrgetter(name), **self._shape) for name in ("macs", "params")]
-        fastest = self._fastest(tried)
+        smallest = [smallest_architecture(space, attrgetter(name), **self._shape) for name in ("macs", "params")]
+        fastest = self._fastest(smallest)
         if fastest is not None and fastest[0] > limit:
-            beside = sorted(space.neighbours(fastest[1]), key=lambda one: count_architecture(one, **self._shape).macs)
-            fastest = self._fastest([*tried, *beside[:NEIGHBOURS]])
+            neighbours = sorted(
+                space.neighbours(fastest[1]), key=lambda network: count_architecture(network, **self._shape).macs
+            )
+            fastest = self._fastest([*smallest, *neighbours[:MAX_NEIGHBOURS]])
         if fastest is not None:
-            self.limits.refuse("latency_ms", fastest[0], str(fastest[1]))
+            limits.refuse("latency_ms", fastest[0], str(fastest[1]))
 
-    def _fastest(self, architectures: list[Architecture]) -> tuple[float, Architecture] | None:
-        """The least latency of some architectures, measured now if need be."""
+    def close(self) -> None:
+        """See `Evaluator.close`."""
+        self.meter.close()
+
+    def _measure(self, architectures: Sequence[Architecture]) -> None:
+        """Measure networks that were not measured yet."""
+        missing = [one for one in architectures if self.reader.known(one).measurement is None]
+        if not missing:
+            return
+        with self.stopwatch.on("latency"):
+            by_layers = self.meter.setting.method == "layers"
+            for architecture, outcome in self._add_up(missing) if by_layers else self._time(missing):
+                self.archive.add_measurement(self.measurement_context, architecture, outcome, self.candidates)
+                self.on_phase("measuring")
+
+    def _fastest(self, architectures: Sequence[Architecture]) -> tuple[float, Architecture] | None:
+        """Return the least latency of some networks, and whose it is; measured now if need be."""
         self._measure(architectures)
-        measured = ((self.known(one).measurement, one) for one in architectures)
-        known = [(half.latency_ms, one) for half, one in measured if isinstance(half, Measurement)]
-        return min(known, key=lambda pair: pair[0], default=None)
+        latencies = [
+            (measured.latency_ms, architecture)
+            for architecture in architectures
+            if (measured := self.known(architecture).measured) is not None
+        ]
+        return min(latencies, key=lambda pair: pair[0], default=None)
 
-    def _time(self, architectures: list[Architecture]) -> Iterator[tuple[Architecture, Measurement | Failure]]:
+    def _prepare(
+        self, architectures: Sequence[Architecture]
+    ) -> Iterator[tuple[Architecture, tuple[Cost, Prepared] | Failure]]:
+        return self._preparer.run(map(PreparationJob, architectures), lambda: self.on_phase("preparing"))
+
+    def _prepare_parts(self, parts: Sequence[Parts]) -> Iterator[tuple[Parts, list[Prepared] | Failure]]:
+        return self._preparer.run(map(PartsJob, parts), lambda: self.on_phase("preparing"))
+
+    def _time(self, architectures: Sequence[Architecture]) -> Outcomes:
+        """Measure whole networks."""
         prepared: dict[Architecture, tuple[Cost, Prepared]] = {}
         for architecture, result in self._prepare(architectures):
             if isinstance(result, Failure):
@@ -233,18 +245,17 @@ class Evaluator:
             else:
                 prepared[architecture] = result
         in_order = {one: prepared[one] for one in architectures if one in prepared}  # and all workers are idle now
-        self.on_progress("measuring")
-        yield from self.meter.measure(in_order, lambda: self.on_progress("waiting"))
+        self.on_phase("measuring")
+        yield from self.meter.measure(in_order, lambda: self.on_phase("waiting"))
 
-    def _add_up(self, architectures: list[Architecture]) -> Iterator[tuple[Architecture, Measurement | Failure]]:
-        costs = dict(self.preparer.run("cost", architectures, lambda: self.on_progress("preparing")))
-        for architecture, measured in self._table.measure(architectures):
-            result = costs[architecture]
-            if isinstance(measured, Failure) or isinstance(result, Failure):
-                yield architecture, measured if isinstance(measured, Failure) else result
+    def _add_up(self, architectures: Sequence[Architecture]) -> Outcomes:
+        """Add up the latencies of networks from those of their layers."""
+        costs = dict(self._preparer.run(map(CountingJob, architectures), lambda: self.on_phase("preparing")))
+        for architecture, ratio in self._layers.measure(architectures):
+            cost = costs[architecture]
+            if isinstance(ratio, Failure):
+                yield architecture, ratio
+            elif isinstance(cost, Failure):
+                yield architecture, cost
             else:
-                yield architecture, self._table.measurement(result, measured)
-
-    def close(self) -> None:
-        """Leave the device."""
-        self.meter.close()
+                yield architecture, self._layers.measurement(cost, ratio)

@@ -9,24 +9,29 @@ from contextlib import contextmanager
 PURPOSES = ("training", "latency", "algorithm")
 
 
-class Spent:
+class Stopwatch:
     """Wall-clock seconds by purpose: trainings, latencies with what they need, and the algorithm's own.
 
     A purpose within another one's time has it to itself, as when a network is bred and measured while others train.
     """
 
     def __init__(self) -> None:
+        """Start at 0, for no purpose."""
         self._seconds = dict.fromkeys(PURPOSES, 0.0)
         self._purpose, self._since = "", time.perf_counter()
 
-    def so_far(self) -> dict[str, float]:
-        """Seconds by purpose."""
+    def seconds(self) -> dict[str, float]:
+        """Return the seconds so far, by purpose."""
         self._turn_to(self._purpose)
         return dict(self._seconds)
 
     @contextmanager
     def on(self, purpose: str) -> Iterator[None]:
-        """Add the time that the block takes."""
+        """Count the time of a block for a purpose.
+
+        Args:
+            purpose: One of `PURPOSES`.
+        """
         before = self._purpose
         self._turn_to(purpose)
         try:

@@ -9,16 +9,16 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from evomnas.core.errors import InputError
 from evomnas.core.machine import user_folder
 from evomnas.latency.devices import protocol
 from evomnas.latency.devices.factory import open_device
-from evomnas.latency.prepare import prepare_here
 from evomnas.latency.runtimes.base import Prepared, open_runtime
 from evomnas.latency.setting import Setting, default_reference
 from evomnas.problem.architecture import Architecture
@@ -26,9 +26,6 @@ from evomnas.problem.target import LOCAL
 from evomnas.results.archive import Archive
 from evomnas.results.evaluation import Cost, Failure, Measurement
 from evomnas.results.timing import Calibration, Ratio
-
-if TYPE_CHECKING:  # it imports torch
-    pass
 
 K = TypeVar("K")
 
@@ -181,6 +178,36 @@ def _machine_archive() -> Archive | None:
     return None
 
 
+@contextmanager
+def open_meter(
+    setting: Setting, archive: Archive | None = None, prepare: Callable[[Architecture], Prepared] | None = None
+) -> Iterator[Meter]:
+    """Open a meter for a block; it leaves the device with the block.
+
+    Args:
+        setting: What is timed, where and with what.
+        archive: Keeps the calibration, and what the device is; one in memory if None.
+        prepare: Makes the reference network ready for the runtime; in this process if None.
+
+    Yields:
+        The meter.
+
+    Raises:
+        InputError: The device cannot be reached, or lacks the runtime.
+    """
+
+    def prepare_in_this_process(architecture: Architecture) -> Prepared:
+        from evomnas.latency.prepare import prepare_here  # it imports torch
+
+        return prepare_here(setting, architecture)[1]
+
+    meter = Meter(setting, prepare or prepare_in_this_process, archive or Archive())
+    try:
+        yield meter
+    finally:
+        meter.close()
+
+
 def measure_latency(
     architecture: Architecture,
     *,
@@ -200,21 +227,25 @@ def measure_latency(
         runtime: A registered runtime: `onnxruntime`, `executorch`, `torch`.
         target: `local`, `ssh://user@host:port` for another machine, `ray://NAME` for a node of a Ray cluster.
         threads: Threads that one inference may use.
-        batch, channels, resolution: Of the images.
+        batch: Images per inference.
+        channels: Channels of the images.
+        resolution: Height and width of the images in pixels.
         classes: Number of logits.
         reference: The network that it is compared with; MobileNetV2 by default.
+
+    Returns:
+        The measurement.
 
     Raises:
         InputError: Wrong arguments, or a device that cannot be reached.
         RuntimeError: The network could not be measured.
     """
+    from evomnas.latency.prepare import prepare_here  # it imports torch
+
     compared = default_reference(resolution) if reference is None else reference
     setting = Setting(runtime, target, threads, batch, channels, resolution, classes, compared)
-    meter = Meter(setting, lambda one: prepare_here(setting, one)[1], Archive())
-    try:
+    with open_meter(setting) as meter:
         [(_, result)] = meter.measure({architecture: prepare_here(setting, architecture)})
-    finally:
-        meter.close()
     if isinstance(result, Failure):
         raise RuntimeError(f"{architecture} could not be measured: {result.message}")
     return result

@@ -13,12 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evomnas.core.defaults import BUDGET
-from evomnas.core.errors import InputError
 from evomnas.core.machine import usable_cores
 from evomnas.evaluation.factory import open_evaluator
-from evomnas.problem.definition import AnyDefinition, TableDefinition
+from evomnas.problem.definition import Definition
 from evomnas.results.archive import Archive
-from evomnas.results.evaluation import Evaluation, Training
 
 NETWORKS = 10
 GENERATION = 8  # networks that are trained before the next ones are known: a batch of the default algorithm
@@ -54,7 +52,7 @@ class Estimate:
 
 
 def estimate(
-    definition: AnyDefinition,
+    definition: Definition,
     budget: int = BUDGET,
     workers: int = 0,
     device: str = "auto",
@@ -66,25 +64,24 @@ def estimate(
         InputError: The problem is a table.
         RuntimeError: None of the networks could be trained.
     """
-    if isinstance(definition, TableDefinition):
-        raise InputError(f"{definition.name} looks its networks up in a table: a search takes seconds")
+    problem = definition.trained(f"{definition.name} looks its networks up in a table: a search takes seconds")
     rng = np.random.default_rng(0)
-    architectures = list(dict.fromkeys(definition.space.decode(definition.space.draw(rng)) for _ in range(NETWORKS)))
+    architectures = list(dict.fromkeys(problem.space.decode(problem.space.draw(rng)) for _ in range(NETWORKS)))
     with tempfile.TemporaryDirectory(prefix="evomnas-") as folder:
         path, started = Path(folder) / "estimate.sqlite", time.perf_counter()
-        with open_evaluator(definition, Archive(path), workers, device) as evaluator:
-            evaluator.on_progress = on_progress
+        with open_evaluator(problem, Archive(path), workers, device) as evaluator:
+            evaluator.on_phase = on_progress
             evaluator.reference_cost()
             startup = time.perf_counter() - started
             evaluations = evaluator.evaluate(architectures)
             memory = _memory_gib()
         size = sum(file.stat().st_size for file in Path(folder).iterdir())
-    halves = [one.training for one in evaluations if isinstance(one, Evaluation)]
-    times = np.array([half.seconds for half in halves if isinstance(half, Training)])
+    trainings = [evaluation.trained for evaluation in evaluations]
+    times = np.array([training.seconds for training in trainings if training is not None])
     if len(times) == 0:
         causes = [one.failure.message for one in evaluations if one.failure is not None]
         raise RuntimeError(f"none of {len(evaluations)} random networks could be trained: {causes[:1]}")
-    latency = evaluator.spent.so_far()["latency"] / len(architectures)
+    latency = evaluator.stopwatch.seconds()["latency"] / len(architectures)
     # a training that shares the machine with others takes longer: the times hold for about as many workers
     counts = sorted({1, max(1, workers), usable_cores()})
     seconds = {count: _search_seconds(times, latency, startup, budget, count) for count in counts}

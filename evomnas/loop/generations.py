@@ -1,60 +1,60 @@
-"""A search by generations: ask for one, evaluate it, tell it; and what all searches share.
-
-A run is a function of its problem, algorithm, seed and archive. Resuming is therefore running again: what
-the archive has is told at once, until the run reaches the place where it stopped.
-"""
+"""A search by generations: ask for one, evaluate it, tell it."""
 
 from __future__ import annotations
 
-import itertools
+from collections.abc import Sequence
+from itertools import takewhile
+from typing import Any
 
-from evomnas.loop.loop import BARREN_ASKS, FRUITLESS_ASKS, Loop
-from evomnas.results.archive import Ask
-from evomnas.results.evaluation import AnyArchitecture, told
+from evomnas.loop.loop import SearchLoop
+from evomnas.results.evaluation import losses_and_violations
+from evomnas.results.records import Ask
 
 
-class Generations(Loop):
-    """One generation after the other, each told when all of it is known."""
+class Generations(SearchLoop):
+    """One generation after the other, each told when all of it is known; see `SearchLoop`."""
 
     def run(self) -> None:
-        fruitless = barren = 0
-        while self.room() and fruitless < FRUITLESS_ASKS and barren < BARREN_ASKS:
-            self._weigh()
-            with self.evaluator.spent.on("algorithm"):
-                genomes = self.algorithm.ask()
+        """See `SearchLoop.run`."""
+        while self.stopping.room and not self.stopping.is_exhausted:
+            genomes = self.algorithm.ask()
             if len(genomes) == 0:
                 return
             self._listen()
-            asked = [self.space.decode(genome) for genome in genomes]
-            new = [one for one in dict.fromkeys(asked) if one not in self.done]
-            before, recorded = self.room(), len(self.recorded)
-            if not self._evaluate(asked, new):
-                self._end_generation(fresh=len(self.recorded) > recorded)
+            architectures = [self._space.decode(genome) for genome in genomes]
+            asked, room = self.journal.asked, self.stopping.room
+            is_complete = self._evaluate(architectures)
+            if is_complete:
+                self.algorithm.tell(genomes, *losses_and_violations(self.tally.of(architectures)))
+            self._end_generation(is_new=self.journal.asked > asked)
+            if not is_complete:
                 return
-            losses, violations = told([self.done[one] for one in asked])
-            with self.evaluator.spent.on("algorithm"):
-                self.algorithm.tell(genomes, losses, violations)
-            self._end_generation(fresh=len(self.recorded) > recorded)
-            fruitless = 0 if new else fruitless + 1
-            barren = 0 if self.room() < before else barren + 1
-            self.generation += 1
+            self.stopping.count_tell(self.stopping.room < room)
+            self.progress.generation += 1
 
-    def _evaluate(self, asked: list[AnyArchitecture], new: list[AnyArchitecture]) -> bool:
-        """Evaluate a generation; False where the budget ends within it."""
-        fresh = self.position >= len(self.recorded)
+    def _evaluate(self, architectures: Sequence[Any]) -> bool:
+        """Evaluate a generation; returns False where the budget ends within it."""
+        new = [one for one in dict.fromkeys(architectures) if one not in self.tally.evaluations]
+        self.stopping.count_ask(is_new=bool(new))
+        is_replaying = self.journal.is_replaying
         asks: list[Ask] = []
-        while self.room() and len(asks) < len(asked):
-            self.batch, new = new[: self.room()], new[self.room() :]
-            batch = set(self.batch)
-            asks = self._record(list(itertools.takewhile(lambda one: one in self.done or one in batch, asked)))  # noqa: B023
-            if fresh:
-                self._count_reused(self.batch)
+        while self.stopping.room and len(asks) < len(architectures):
+            batch, new = new[: self.stopping.room], new[self.stopping.room :]
+            asks = self.journal.record_asks(self._beginning(architectures, set(batch)), self.progress.generation)
+            self.progress.batch = batch
+            if not is_replaying:
+                self.progress.reused += self.journal.count_reused([self.evaluator.known(one) for one in batch])
             first = {ask.architecture: ask for ask in reversed(asks)}
-            evaluations = self.evaluator.evaluate(self.batch, self.threshold_for)
-            for architecture, evaluation in zip(self.batch, evaluations, strict=True):
-                self._keep(first[str(architecture)], evaluation)
-            self.batch = []
-        self.position += len(asks)
-        self._tick("training")
-        self._check_failures()
-        return len(asks) == len(asked)
+            evaluations = self.evaluator.evaluate(batch, self.tally.threshold_for)
+            for architecture, evaluation in zip(batch, evaluations, strict=True):
+                self.tally.add(first[str(architecture)], evaluation)
+            self.progress.batch = []
+        self.journal.position += len(asks)
+        self._take_notice("training")
+        self.tally.check_failures()
+        return len(asks) == len(architectures)
+
+    def _beginning(self, architectures: Sequence[Any], batch: set[Any]) -> list[Any]:
+        """Return a generation's networks up to the first one that is neither known nor in the batch."""
+        known = self.tally.evaluations
+        return list(takewhile(lambda architecture: architecture in known or architecture in batch, architectures))

@@ -1,9 +1,11 @@
-"""Searches: begun, carried on, resumed; `generations` and `steady` say how they ask, evaluate and tell."""
+"""Searches begun, resumed and carried on."""
 
 from __future__ import annotations
 
 import time
+import uuid
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -11,24 +13,28 @@ from evomnas.algorithms.base import make_algorithm, option_defaults
 from evomnas.core import defaults
 from evomnas.core.errors import EverythingFailed, InputError
 from evomnas.core.files import check_place
-from evomnas.evaluation.executors.base import CandidateLimits, Workers
+from evomnas.evaluation.executors.base import Workers
 from evomnas.evaluation.factory import open_evaluator
-from evomnas.evaluation.interface import AnyEvaluator
+from evomnas.evaluation.interface import Evaluator
+from evomnas.loop.asking import check_steady
 from evomnas.loop.generations import Generations
-from evomnas.loop.loop import OnGeneration, OnProgress, Progress, TimeUp
-from evomnas.loop.run_clock import Clock
-from evomnas.loop.steady_state import Steady, check_steady
-from evomnas.problem.definition import AnyDefinition, TableDefinition
+from evomnas.loop.progress import OnGeneration, OnProgress, Progress
+from evomnas.loop.run_clock import RunClock
+from evomnas.loop.steady_state import SteadyStateLoop
+from evomnas.loop.stopping import TimeUp
+from evomnas.problem.definition import Definition
 from evomnas.problem.loading import load_definition
 from evomnas.results.archive import Archive
-from evomnas.results.run import Manner, Run, check_free
+from evomnas.results.candidate_limits import CandidateLimits
+from evomnas.results.records import RunRecord, SearchMode
+from evomnas.results.run import Run, check_free
 
 __all__ = ["EverythingFailed", "Progress", "resume", "search"]
 ARCHIVE = "evomnas.sqlite"
 
 
 def search(
-    problem: str | Path | AnyDefinition = "digits",
+    problem: str | Path | Definition = "digits",
     algorithm: str = defaults.ALGORITHM,
     *,
     options: Mapping[str, Any] | None = None,
@@ -90,33 +96,52 @@ def search(
     path = archive_path(archive, folder)
     on_progress(Progress("starting", 0, budget))
     path.parent.mkdir(parents=True, exist_ok=True)
-    trained = not isinstance(definition, TableDefinition) and definition.training.epochs > 1
-    manner = Manner(asynchronous=asynchronous, early_stop=early_stop and trained)
+    mode = SearchMode(asynchronous=asynchronous, early_stop=early_stop and definition.epochs > 1)
     with open_evaluator(definition, Archive(path.resolve()), workers, device, candidates, asynchronous) as evaluator:
-        run = begin(evaluator, folder, algorithm, seed, budget, options, manner)
+        run = begin(evaluator, folder, algorithm, seed, budget, options, mode)
         return carry_on(run, evaluator, started, time_limit_s, on_progress, on_generation)
 
 
 def begin(
-    evaluator: AnyEvaluator,
+    evaluator: Evaluator,
     folder: Path,
     algorithm: str,
     seed: int,
     budget: int,
     options: Mapping[str, Any],
-    manner: Manner = Manner(),
+    mode: SearchMode = SearchMode(),
 ) -> Run:
-    """A new run, with all its options settled; nothing is asked yet.
+    """Begin a run, with all its options settled; nothing is asked yet.
+
+    Args:
+        evaluator: An evaluator of its problem.
+        folder: The run's folder, empty or new.
+        algorithm: A registered algorithm.
+        seed: Of the algorithm.
+        budget: Distinct networks to evaluate.
+        options: Of the algorithm.
+        mode: How it searches.
 
     Raises:
-        InputError: No network can meet the problem's limits.
+        InputError: No network can keep the problem's limits, or the folder holds something.
     """
     evaluator.check_limits()
-    settled = settled_options(evaluator, algorithm, options)
-    return Run.create(folder, evaluator, algorithm, seed, budget, settled, manner)
+    record = RunRecord(
+        id=uuid.uuid4().hex,
+        algorithm=algorithm,
+        seed=seed,
+        definition=evaluator.definition,
+        training_context=evaluator.training_context,
+        measurement_context=evaluator.measurement_context,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        options=settled_options(evaluator, algorithm, options),
+        candidates=evaluator.candidates,
+        mode=mode,
+    )
+    return Run.create(folder, evaluator.archive, record, budget, evaluator.describe_data(), evaluator.true_front())
 
 
-def settled_options(evaluator: AnyEvaluator, algorithm: str, options: Mapping[str, Any]) -> dict[str, Any]:
+def settled_options(evaluator: Evaluator, algorithm: str, options: Mapping[str, Any]) -> dict[str, Any]:
     """`options` without those that are the algorithm's defaults, so that equal searches look alike.
 
     Where it wants a target and none is given, that is the reference network's cost.
@@ -150,31 +175,50 @@ def resume(
     run = Run.open(Path(folder))
     if data is not None:
         run.read_data_from(data)
-    old = int(run.manifest["budget"])
+    old = run.manifest.budget
     budget = old if budget is None else budget
     check_settings(budget, 0, time_limit_s, workers)
     if budget < old:
         raise InputError(f"the run's budget is {old} already: --budget can only raise it")
-    run.manifest["budget"] = budget
+    run.manifest.budget = budget
 
-    on_progress(Progress("starting", int(run.manifest["evaluations"]), budget))
-    candidates = CandidateLimits.from_json(run.record.candidates)
-    waits = run.manner.asynchronous
-    with open_evaluator(run.definition, run.archive, workers, device, candidates, waits) as evaluator:
+    on_progress(Progress("starting", run.manifest.evaluations, budget))
+    candidates, asynchronous = run.record.candidates, run.mode.asynchronous
+    with open_evaluator(run.definition, run.archive, workers, device, candidates, asynchronous) as evaluator:
         check_same(run, evaluator)
         return carry_on(run, evaluator, started, time_limit_s, on_progress, on_generation)
 
 
-def check_same(run: Run, evaluator: AnyEvaluator) -> None:
-    """Raise InputError that names the difference where a run's evaluations would not be the same any more."""
-    if evaluator.proxy_key != run.record.proxy:
-        what = "table" if isinstance(run.definition, TableDefinition) else "images, recipe or kind of device"
-        raise InputError(_difference(what, run, "proxy", evaluator.proxy_key))
-    if evaluator.device_key != run.record.device:
-        raise InputError(_difference("machine or runtime", run, "device", evaluator.device_key))
+def check_same(run: Run, evaluator: Evaluator) -> None:
+    """Check that a run's evaluations would be the same as when it began.
+
+    Args:
+        run: The run.
+        evaluator: An evaluator of its problem, now.
+
+    Raises:
+        InputError: They would not; it names the difference.
+    """
+    contexts = (
+        (run.definition.words.conditions, run.record.training_context, evaluator.training_context),
+        ("machine or runtime", run.record.measurement_context, evaluator.measurement_context),
+    )
+    for name, before, now in contexts:
+        if before != now:
+            differences = _differences(run.archive, before, now)
+            raise InputError(
+                f"cannot resume {run.folder}: its {name} changed ({differences}); start another run with --out DIR"
+            )
 
 
-def default_folder(definition: AnyDefinition, algorithm: str, seed: int) -> Path:
+def _differences(archive: Archive, before: str, now: str) -> str:
+    """Return in words how two contexts differ."""
+    old, new = archive.context(before), archive.context(now)
+    names = sorted(name for name in old.keys() | new.keys() if old.get(name) != new.get(name))
+    return ", ".join(f"{name} was {old.get(name)!r} and is {new.get(name)!r}" for name in names)
+
+
+def default_folder(definition: Definition, algorithm: str, seed: int) -> Path:
     """Where a run goes that names no folder: `runs/PROBLEM-ALGORITHM-sSEED`."""
     return Path("runs") / f"{definition.name}-{algorithm}-s{seed}"
 
@@ -194,7 +238,7 @@ def archive_path(archive: Path | str | None, folder: Path) -> Path:
     return path
 
 
-def check_options(definition: AnyDefinition, algorithm: str, options: Mapping[str, Any]) -> None:
+def check_options(definition: Definition, algorithm: str, options: Mapping[str, Any]) -> None:
     """Raise InputError where an algorithm lacks an option or a value is wrong."""
     # A target's default is known when the device is.
     target = {"target_ms": 1.0} if "target_ms" in option_defaults(algorithm) else {}
@@ -227,39 +271,46 @@ def check_candidates(candidates: CandidateLimits, workers: Workers) -> None:
         )
 
 
-def _difference(what: str, run: Run, kind: str, new_key: str) -> str:
-    old = run.archive.context(getattr(run.record, kind))
-    new = run.archive.context(new_key)
-    names = sorted(name for name in old.keys() | new.keys() if old.get(name) != new.get(name))
-    parts = ", ".join(f"{name} was {old.get(name)!r} and is {new.get(name)!r}" for name in names)
-    return f"cannot resume {run.folder}: its {what} changed ({parts}); start another run with --out DIR"
-
-
 def carry_on(
     run: Run,
-    evaluator: AnyEvaluator,
+    evaluator: Evaluator,
     started: float,
     time_limit_s: float | None = None,
     on_progress: OnProgress = lambda progress: None,
     on_generation: OnGeneration = lambda run: None,
 ) -> Run:
-    """Take a run up to its budget; its seconds count from `started`, a reading of `time.perf_counter`."""
+    """Take a run up to its budget.
+
+    Args:
+        run: The run.
+        evaluator: An evaluator of its problem.
+        started: When the session began, a reading of `time.perf_counter`; its seconds count from there.
+        time_limit_s: Stop after so many seconds; None for no limit.
+        on_progress: Called whenever something may have changed.
+        on_generation: Called with the run after new generations.
+
+    Returns:
+        The run.
+
+    Raises:
+        EverythingFailed: No candidate of a generation gave a result.
+    """
     deadline = None if time_limit_s is None else started + time_limit_s
-    clock = Clock(run, evaluator, started)
-    run.manifest["status"] = "interrupted"  # true of what is on disk, until the search has ended
-    kind = Steady if run.manner.asynchronous else Generations
+    clock = RunClock(run, evaluator.stopwatch, started)
+    run.manifest.status = "interrupted"  # true of what is on disk, until the search has ended
+    kind = SteadyStateLoop if run.mode.asynchronous else Generations
     loop = kind(run, evaluator, clock, deadline, on_progress, on_generation)
     try:
         loop.run()
-        run.manifest["goals"] = loop.conclude()
-        run.manifest["status"] = "finished"
+        run.manifest.goals = loop.answer_goals()
+        run.manifest.status = "finished"
     except TimeUp:
-        run.manifest["status"] = "out of time"
+        run.manifest.status = "out of time"
     finally:
-        loop.keep_generations()
+        loop.journal.keep_generations()
         clock.note()
         results = run.results()  # with what ended in a generation that did not
-        if run.manner.early_stop:
-            run.manifest["cut"] = run.cut_off(results)
+        if run.mode.early_stop:
+            run.manifest.cut = run.cut_trainings(results)
         run.write(sum(result.evaluation.ended for result in results), run.front(results))
     return run

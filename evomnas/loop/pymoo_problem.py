@@ -15,17 +15,17 @@ from typing import Any
 import numpy as np
 from pymoo.core.problem import Problem
 
-from evomnas.algorithms.operators import operators
+from evomnas.algorithms.operators import make_operators
 from evomnas.core.errors import InputError
 from evomnas.evaluation.factory import open_evaluator
-from evomnas.evaluation.interface import AnyEvaluator
-from evomnas.problem.definition import AnyDefinition
+from evomnas.evaluation.interface import Evaluator
+from evomnas.problem.definition import Definition
 from evomnas.problem.loading import load_definition
 from evomnas.problem.search_space import Genomes, Space
 from evomnas.results.archive import Archive
-from evomnas.results.evaluation import AnyEvaluation, told
+from evomnas.results.evaluation import Evaluation, losses_and_violations
 
-Evaluate = Callable[[Sequence[Any]], list[AnyEvaluation]]
+Evaluate = Callable[[Sequence[Any]], list[Evaluation]]
 
 
 class SearchProblem(Problem):  # type: ignore[misc]
@@ -36,7 +36,7 @@ class SearchProblem(Problem):  # type: ignore[misc]
         space: Its search space.
     """
 
-    def __init__(self, definition: AnyDefinition, evaluate: Evaluate) -> None:
+    def __init__(self, definition: Definition, evaluate: Evaluate) -> None:
         """`evaluate` turns architectures into evaluations; nothing is evaluated before pymoo asks for it."""
         self.definition = definition
         self.space: Space = definition.space
@@ -46,12 +46,12 @@ class SearchProblem(Problem):  # type: ignore[misc]
 
     def _evaluate(self, x: Genomes, out: dict[str, Any], *args: Any, **kwargs: Any) -> None:
         evaluations = self._evaluate_architectures([self.space.decode(genome) for genome in x])
-        losses, violations = told(evaluations)
+        losses, violations = losses_and_violations(evaluations)
         out["F"], out["G"] = losses, violations[:, None]
 
     def operators(self) -> dict[str, Any]:
         """Keyword arguments for a genetic algorithm of pymoo: `NSGA2(pop_size=20, **problem.operators())`."""
-        return operators(self.space)
+        return make_operators(self.space)
 
 
 def load_problem(
@@ -75,9 +75,9 @@ def load_problem(
     if workers < 0:
         raise InputError(f"workers must be 0 or more, got {workers}")
     definition = load_definition(problem, overrides)
-    evaluators: list[AnyEvaluator] = []
+    evaluators: list[Evaluator] = []
 
-    def evaluate(architectures: Sequence[Any]) -> list[AnyEvaluation]:
+    def evaluate(architectures: Sequence[Any]) -> list[Evaluation]:
         if not evaluators:
             until_exit = contextlib.ExitStack()
             atexit.register(until_exit.close)

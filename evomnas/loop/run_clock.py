@@ -4,23 +4,34 @@ from __future__ import annotations
 
 import time
 
-from evomnas.evaluation.interface import AnyEvaluator
-from evomnas.results.run import SECONDS, Run
+from evomnas.evaluation.stopwatch import Stopwatch
+from evomnas.results.manifest import Seconds
+from evomnas.results.run import Run
 
 
-class Clock:
-    """Keeps the run's seconds by purpose up to date in its manifest, on top of those of the sessions before."""
+class RunClock:
+    """Keeps the seconds in a run's manifest up to date, on top of those of the sessions before."""
 
-    def __init__(self, run: Run, evaluator: AnyEvaluator, started: float) -> None:
-        """The session has `started` at a reading of `time.perf_counter`."""
-        self._run, self._evaluator, self._started = run, evaluator, started
-        self._before, self._spent = dict(run.manifest["seconds"]), evaluator.spent.so_far()
+    def __init__(self, run: Run, stopwatch: Stopwatch, started: float) -> None:
+        """Begin a session.
+
+        Args:
+            run: The run.
+            stopwatch: The evaluator's.
+            started: When the session began, a reading of `time.perf_counter`.
+        """
+        self._run, self._stopwatch, self._started = run, stopwatch, started
+        self._earlier, self._at_start = run.manifest.seconds, stopwatch.seconds()
 
     def note(self) -> float:
-        """Bring the manifest up to date; returns the run's seconds so far."""
+        """Bring the manifest up to date.
+
+        Returns:
+            The run's seconds so far.
+        """
         total = time.perf_counter() - self._started
-        seconds = {name: value - self._spent[name] for name, value in self._evaluator.spent.so_far().items()}
-        seconds |= {"total": total, "other": total - sum(seconds.values())}
-        noted: dict[str, float] = {name: round(self._before[name] + seconds[name], 3) for name in SECONDS}
-        self._run.manifest["seconds"] = noted
-        return noted["total"]
+        spent = {name: seconds - self._at_start[name] for name, seconds in self._stopwatch.seconds().items()}
+        spent |= {"total": total, "other": max(0.0, total - sum(spent.values()))}  # clocks are read one after another
+        sums = {name: round(getattr(self._earlier, name) + seconds, 3) for name, seconds in spent.items()}
+        self._run.manifest.seconds = Seconds(**sums)
+        return self._run.manifest.seconds.total

@@ -20,7 +20,8 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from evomnas.core.errors import InputError, unknown
-from evomnas.problem.definition import AnyDefinition, Objective, ProblemDefinition, TableDefinition
+from evomnas.problem.definition import DEFINITIONS, Definition
+from evomnas.problem.sections import Objective
 
 
 def builtin_problems() -> dict[str, str]:
@@ -33,7 +34,7 @@ def _builtin_paths() -> dict[str, Path]:
     return {path.stem: path for path in sorted(folder.glob("*.toml"))}
 
 
-def load_definition(problem: str | Path, overrides: Sequence[str] = ()) -> AnyDefinition:
+def load_definition(problem: str | Path, overrides: Sequence[str] = ()) -> Definition:
     """Read and check a problem.
 
     Args:
@@ -56,9 +57,9 @@ def load_definition(problem: str | Path, overrides: Sequence[str] = ()) -> AnyDe
     return validate_definition(values)
 
 
-def validate_definition(values: dict[str, Any]) -> AnyDefinition:
+def validate_definition(values: dict[str, Any]) -> Definition:
     """The definition of already parsed values, as `model_dump(mode="json")` makes them; a [table] decides its kind."""
-    model: type[ProblemDefinition] | type[TableDefinition] = TableDefinition if "table" in values else ProblemDefinition
+    model = next(definition for definition in DEFINITIONS if definition.describes(values))
     try:
         return model.model_validate(values)
     except ValidationError as error:

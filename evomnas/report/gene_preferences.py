@@ -6,10 +6,12 @@ their layers differ from block to block (Tan et al., CVPR 2019, section 6.2).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import groupby
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +20,7 @@ from evomnas.problem.architecture import Architecture, Block
 from evomnas.problem.definition import ProblemDefinition, TableDefinition
 from evomnas.problem.search_space import GENES, SearchSpace
 from evomnas.problem.table import GENE_SEPARATORS
+from evomnas.problem.tabular_space import TabularArchitecture
 from evomnas.results.run import Result, Run
 
 MAX_ROWS, MAX_COLUMNS = 40, 40  # of a drawing that can be read
@@ -67,30 +70,97 @@ def preferences(run: Run, results: Sequence[Result]) -> Preferences | None:
     done = [result for result in results if result.evaluation.losses is not None]
     if not any(result.on_front for result in done):
         return None
-    genes = [_genes(run.definition, result) for result in done]
-    columns, rows = _frame(run.definition, genes)
+    view = _VIEWS[run.definition.kind](run.definition)
+    genes = [view.genes(result.evaluation.architecture) for result in done]
+    columns, rows = view.frame(genes)
     if not rows or len(rows) > MAX_ROWS or len(columns) > MAX_COLUMNS:
         return None
     everywhere = _shares(genes, columns, rows)
-    front = _shares([one for one, result in zip(genes, done, strict=True) if result.on_front], columns, rows)
-    space = run.definition.space if isinstance(run.definition, ProblemDefinition) else None
-    choices = everywhere > 0 if space is None else _choices(space, rows)  # the table may be gone
+    on_front = [values for values, result in zip(genes, done, strict=True) if result.on_front]
+    front = _shares(on_front, columns, rows)
+    choices = view.choices(rows, everywhere)
     for shares in (everywhere, front):
         shares[~choices] = np.nan
     return Preferences(columns, rows, everywhere, front)
 
 
 Genes = dict[tuple[int, str], str]  # (column, gene) -> value
+Rows = tuple[tuple[str, str], ...]  # (gene, value)
 
 
-def _genes(definition: ProblemDefinition | TableDefinition, result: Result) -> Genes:
-    architecture = result.evaluation.architecture
-    if isinstance(architecture, Architecture) and isinstance(definition, ProblemDefinition):
-        values = (
-            (number, _values(definition.space, number, block)) for number, block in enumerate(architecture.blocks)
-        )
+class _View(ABC):
+    """How the genes of one kind of problem are laid out."""
+
+    @abstractmethod
+    def genes(self, architecture: Any) -> Genes:
+        """Return a network's values, by column and gene."""
+
+    @abstractmethod
+    def frame(self, genes: Sequence[Genes]) -> tuple[tuple[str, ...], Rows]:
+        """Return the names of the columns, and the rows in the order of the space's choices."""
+
+    @abstractmethod
+    def choices(self, rows: Rows, everywhere: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """Return which rows are choices of which columns, shape (rows, columns)."""
+
+
+class _BlockView(_View):
+    """A column per block, whose genes are those of MnasNet's space."""
+
+    def __init__(self, definition: ProblemDefinition) -> None:
+        self._space = definition.space
+
+    def genes(self, architecture: Architecture) -> Genes:
+        values = ((number, _values(self._space, number, block)) for number, block in enumerate(architecture.blocks))
         return {(number, gene): value for number, each in values for gene, value in each.items()}
-    return {(number, "value"): value for number, value in enumerate(_split(str(architecture), definition))}
+
+    def frame(self, genes: Sequence[Genes]) -> tuple[tuple[str, ...], Rows]:
+        offered: dict[tuple[str, str], None] = {}
+        for gene, choices in zip(GENES, _offered(self._space), strict=True):
+            offered |= dict.fromkeys((gene, value) for value in choices)
+        return tuple(f"block {number + 1}" for number in range(self._space.blocks)), tuple(offered)
+
+    def choices(self, rows: Rows, everywhere: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """Return it; filters and layers differ between blocks."""
+        space = self._space
+        offered = [
+            {
+                "filters": set(_filter_names(space, number).values()),
+                "layers": {f"{layers - space.layers[number]:+d}" for layers in space.layer_choices(number)},
+            }
+            for number in range(space.blocks)
+        ]
+        return np.array([[value in names.get(gene, {value}) for names in offered] for gene, value in rows])
+
+
+class _TableView(_View):
+    """A column per gene of a table; the table itself may be gone."""
+
+    def __init__(self, definition: TableDefinition) -> None:
+        self._names = definition.table.genes
+
+    def genes(self, architecture: TabularArchitecture) -> Genes:
+        return {(number, "value"): value for number, value in enumerate(self._split(str(architecture)))}
+
+    def _split(self, name: str) -> list[str]:
+        """Return the genes of a network, whose name joins them."""
+        count = len(self._names)
+        if count == 1:
+            return [name]
+        joined = (name.split(mark) for mark in GENE_SEPARATORS if count and name.count(mark) == count - 1)
+        return list(name) if count in (0, len(name)) else next(joined, [])
+
+    def frame(self, genes: Sequence[Genes]) -> tuple[tuple[str, ...], Rows]:
+        names = self._names or tuple(f"gene {number + 1}" for number in range(len(genes[0])))
+        values = {value for network in genes for value in network.values()}
+        return tuple(names), tuple(("value", value) for value in sorted(values, key=lambda text: (len(text), text)))
+
+    def choices(self, rows: Rows, everywhere: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """Return what was evaluated: what else the table has is not known without it."""
+        return everywhere > 0
+
+
+_VIEWS: dict[str, Callable[[Any], _View]] = {"images": _BlockView, "table": _TableView}
 
 
 @cache
@@ -114,30 +184,6 @@ def _values(space: SearchSpace, number: int, block: Block) -> dict[str, str]:
     return dict(zip(GENES, values, strict=True))
 
 
-def _split(name: str, definition: ProblemDefinition | TableDefinition) -> list[str]:
-    """The genes of a table's network, whose name joins them; the table itself may be gone."""
-    count = len(definition.table.genes) if isinstance(definition, TableDefinition) else 0
-    if count == 1:
-        return [name]
-    joined = (name.split(mark) for mark in GENE_SEPARATORS if count and name.count(mark) == count - 1)
-    return list(name) if count in (0, len(name)) else next(joined, [])
-
-
-def _frame(
-    definition: ProblemDefinition | TableDefinition, genes: Sequence[Genes]
-) -> tuple[tuple[str, ...], tuple[tuple[str, str], ...]]:
-    """Names of the columns, and the rows in the order of the space's choices."""
-    if isinstance(definition, TableDefinition):
-        names = definition.table.genes or tuple(f"gene {number + 1}" for number in range(len(genes[0])))
-        values = sorted({value for one in genes for value in one.values()}, key=lambda text: (len(text), text))
-        return tuple(names), tuple(("value", value) for value in values)
-    space = definition.space
-    offered: dict[tuple[str, str], None] = {}
-    for gene, choices in zip(GENES, _offered(space), strict=True):
-        offered |= dict.fromkeys((gene, value) for value in choices)
-    return tuple(f"block {number + 1}" for number in range(space.blocks)), tuple(offered)
-
-
 def _offered(space: SearchSpace) -> list[Iterable[str]]:
     """Per gene its values as `_values` calls them, over all blocks."""
     offsets = {layers - base for n, base in enumerate(space.layers) for layers in space.layer_choices(n)}
@@ -149,18 +195,6 @@ def _offered(space: SearchSpace) -> list[Iterable[str]]:
         (f"×{multiplier:g}" for multiplier in space.filter_multipliers),
         (f"{offset:+d}" for offset in sorted(offsets)),
     ]
-
-
-def _choices(space: SearchSpace, rows: Sequence[tuple[str, str]]) -> NDArray[np.bool_]:
-    """Which rows are choices of which blocks, shape (rows, blocks): filters and layers differ between them."""
-    offered = [
-        {
-            "filters": set(_filter_names(space, number).values()),
-            "layers": {f"{layers - space.layers[number]:+d}" for layers in space.layer_choices(number)},
-        }
-        for number in range(space.blocks)
-    ]
-    return np.array([[value in one.get(gene, {value}) for one in offered] for gene, value in rows])
 
 
 def _shares(genes: Sequence[Genes], columns: Sequence[str], rows: Sequence[tuple[str, str]]) -> NDArray[np.float64]:

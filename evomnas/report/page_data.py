@@ -6,7 +6,7 @@ written once with all that is shown of it, and a network is the list of its part
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from evomnas.problem.architecture import Architecture
@@ -16,7 +16,6 @@ from evomnas.report.figures import OP_COLOURS, SE_COLOUR, Box, boxes
 from evomnas.report.latency_breakdown import Breakdown, break_down
 from evomnas.report.references import references
 from evomnas.report.reproduce import network_commands
-from evomnas.results.evaluation import Evaluation, Measurement
 from evomnas.results.run import Result, Run
 
 SKIP_LETTERS = {"none": "-", "identity": "i", "pool": "p"}
@@ -26,26 +25,27 @@ def page_data(run: Run, results: Sequence[Result]) -> dict[str, Any]:
     """All that the page's script needs, JSON-ready."""
     done = [result for result in results if result.evaluation.losses is not None]
     quality, cost = run.definition.axes
-    true = sorted(run.manifest.get("true_front", {}).get("losses", []), key=lambda losses: float(losses[1]))
-    found = None if run.tabular else _break_down(run, done)
+    true_front = run.manifest.true_front
+    true = [] if true_front is None else sorted(true_front.losses, key=lambda losses: losses[1])
+    found = _break_down(run, done)
     return {
         "run": run.record.id,
         "quality": quality,
         "cost": cost,
         "percent": quality.endswith("(%)"),
-        "validation": None if run.tabular else run.manifest["data"]["validation"],
+        "validation": run.manifest.data.get("validation"),
         "networks": _columns(run, done),
-        "parts": [] if run.tabular else _parts(run, done, found),
+        "parts": _parts(run, done, found),
         "knees": _knees(done),
         "references": _references(run, list(results)),
         "reference": run.reference_id,
-        "referenceName": run.definition.reference_name,
+        "referenceName": run.definition.words.reference,
         "limits": run.definition.constraints.model_dump(exclude_none=True),
         "targets": _targets(run),
-        "trueFront": [run.definition.shown(losses) for losses in true],
+        "trueFront": [run.definition.plot_point(losses) for losses in true],
         "breakdown": None if found is None else {"networks": found.networks, "error": round(found.error, 4)},
         "colours": {name: list(one) for name, one in OP_COLOURS.items()} | {"se": [SE_COLOUR, 0.3]},
-        "image": None if run.tabular else run.shape,
+        "image": run.shape,
         "commands": network_commands(run),
     }
 
@@ -70,24 +70,21 @@ def _columns(run: Run, done: Sequence[Result]) -> dict[str, list[Any]]:
 
 
 def _made_of(run: Run, done: Sequence[Result]) -> dict[str, list[Any]]:
-    if run.tabular:
+    if run.shape is None:
         return {"name": [str(result.evaluation.architecture) for result in done]}
     places: dict[tuple[str, int, int], int] = {}
-    return {"parts": [[places.setdefault(key, len(places)) for key in _keys(run, one)] for one in _architectures(done)]}
+    networks = [_keys(result.evaluation.architecture, run.shape) for result in done]
+    return {"parts": [[places.setdefault(key, len(places)) for key in keys] for keys in networks]}
 
 
 def _short(value: float) -> float:
     return float(f"{value:.6g}") if abs(value) < 100_000 else round(value)
 
 
-def _architectures(done: Sequence[Result]) -> list[Architecture]:
-    return [one for one in (result.evaluation.architecture for result in done) if isinstance(one, Architecture)]
-
-
-def _keys(run: Run, architecture: Architecture) -> list[tuple[str, int, int]]:
+def _keys(architecture: Architecture, shape: Mapping[str, int]) -> list[tuple[str, int, int]]:
     """What each part of a network depends on: its notation, and the channels and pixels behind which it stands."""
     notations = str(architecture).split("-")
-    side, channels = run.shape["resolution"], run.shape["channels"]
+    side, channels = shape["resolution"], shape["channels"]
     strides = [architecture.stem_stride, *(block.stride for block in architecture.blocks), 1]
     filters = [architecture.stem, *(block.filters for block in architecture.blocks), architecture.head]
     keys = []
@@ -99,9 +96,11 @@ def _keys(run: Run, architecture: Architecture) -> list[tuple[str, int, int]]:
 
 def _parts(run: Run, done: Sequence[Result], found: Breakdown | None) -> list[list[Any]]:
     """Each distinct part once, in the order of its place in `_made_of`."""
+    if run.shape is None:
+        return []
     parts: dict[tuple[str, int, int], list[Any]] = {}
-    for architecture in _architectures(done):
-        keys = _keys(run, architecture)
+    for architecture in (result.evaluation.architecture for result in done):
+        keys = _keys(architecture, run.shape)
         if all(key in parts for key in keys):
             continue
         counts = count_parts(architecture, **run.shape)
@@ -120,11 +119,13 @@ def _drawn(box: Box, side: int) -> tuple[str, str, int, int, str, int]:
 def _break_down(run: Run, done: Sequence[Result]) -> Breakdown | None:
     """How the run's measured latencies are made up."""
     measured = [
-        (one.architecture, one.measurement.latency_ms)
-        for one in (result.evaluation for result in done)
-        if isinstance(one, Evaluation) and isinstance(one.measurement, Measurement)
+        (evaluation.architecture, evaluation.measured.latency_ms)
+        for evaluation in (result.evaluation for result in done)
+        if evaluation.measured is not None
     ]
-    return break_down([one for one, _ in measured], [latency for _, latency in measured], run.shape)
+    if run.shape is None:
+        return None
+    return break_down([network for network, _ in measured], [latency for _, latency in measured], run.shape)
 
 
 def _knees(done: Sequence[Result]) -> list[int]:
@@ -138,7 +139,7 @@ def _references(run: Run, results: list[Result]) -> list[dict[str, Any]]:
     shown = []
     for one in references(run, results):
         loss, cost = one.losses
-        x, y = run.definition.shown((0.0 if loss is None else loss, cost))
+        x, y = run.definition.plot_point((0.0 if loss is None else loss, cost))
         shown.append(
             {
                 "name": one.name,

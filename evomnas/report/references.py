@@ -9,10 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from evomnas.problem.architecture import Architecture
-from evomnas.problem.definition import ProblemDefinition, TableDefinition
 from evomnas.problem.published import PUBLISHED_NETWORKS, fit_to_resolution, published
-from evomnas.results.evaluation import Evaluation
 from evomnas.results.run import Result, Run
 
 
@@ -40,30 +37,27 @@ def references(run: Run, results: list[Result]) -> list[Reference]:
     found: list[Reference] = []
     evaluation = next((one.evaluation for one in results if one.evaluation.architecture.id == run.reference_id), None)
     cost = run.reference_cost()
-    name = run.definition.reference_name
-    if isinstance(run.definition, ProblemDefinition) and evaluation is None:
-        evaluation = _evaluation(run, run.definition.space.mobilenet_v2())
+    name = run.definition.words.reference
+    if evaluation is None:
+        evaluation = run.reader.for_run(None).known(run.definition.reference(run.manifest.data))
     if evaluation is not None and evaluation.losses is not None:
         notation = str(evaluation.architecture)
         found.append(Reference(name, evaluation.losses, notation, evaluation.latency_ci, evaluation.quantities))
     elif cost is not None:
-        quantities = {} if isinstance(run.definition, TableDefinition) else {"latency_ms": cost}
+        quantities = {} if run.reader.calibration is None else {"latency_ms": cost}
         found.append(Reference(name, (None, cost), None, None, quantities))
     return [*found, *_published(run)]
 
 
 def _published(run: Run) -> list[Reference]:
     """Published networks that the archive has evaluated as this run's were, at the problem's resolution."""
-    if isinstance(run.definition, TableDefinition):
+    if not run.definition.trains:
         return []
     found = []
+    resolution = run.trained_problem().data.resolution
     for name in PUBLISHED_NETWORKS:
-        evaluation = _evaluation(run, fit_to_resolution(published(name), run.definition.data.resolution))
+        evaluation = run.reader.for_run(None).known(fit_to_resolution(published(name), resolution))
         if evaluation.losses is not None:
             notation = str(evaluation.architecture)
             found.append(Reference(name, evaluation.losses, notation, evaluation.latency_ci, evaluation.quantities))
     return found
-
-
-def _evaluation(run: Run, architecture: Architecture) -> Evaluation:
-    return run.archive.evaluation(run.record.proxy, run.record.device, architecture, run.record.candidates)

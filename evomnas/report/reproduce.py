@@ -14,16 +14,15 @@ ID, NOTATION = "{id}", "{architecture}"  # what the page puts a network's own in
 
 def run_command(run: Run) -> str:
     """The command that makes the same search; a problem that is not built in is the file of `problem_file`."""
-    manifest = run.manifest
     parts = ["evomnas", "run", run.definition.name]
     settings = _overrides(run)
     if settings is None:
         parts[-1], settings = f"{run.definition.name}.toml", []
-    parts += ["--algo", run.record.algorithm, "--budget", str(manifest["budget"]), "--seed", str(run.record.seed)]
+    parts += ["--algo", run.record.algorithm, "--budget", str(run.manifest.budget), "--seed", str(run.record.seed)]
     for name, value in run.options.items():
         parts += _option(name, value)
-    parts += ["--async"] * run.manner.asynchronous
-    if not run.tabular and run.images.training.epochs > 1 and not run.manner.early_stop:
+    parts += ["--async"] * run.mode.asynchronous
+    if run.definition.epochs > 1 and not run.mode.early_stop:
         parts.append("--no-early-stop")
     return shlex.join(parts + [part for setting in settings for part in ("--set", setting)])
 
@@ -66,9 +65,9 @@ def _toml(value: Any) -> str:
 
 def network_commands(run: Run) -> list[dict[str, str]]:
     """What can be done with a network of the run: title and text, with `{id}` and `{architecture}` for its own."""
-    if run.tabular:
-        return []
     folder, shape = shlex.quote(str(run.folder)), run.shape
+    if shape is None:
+        return []
     build = (
         "import evomnas\n\n"
         f'architecture = evomnas.Architecture.parse("{NOTATION}")\n'

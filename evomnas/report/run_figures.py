@@ -15,8 +15,6 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from evomnas.problem.architecture import Architecture
-from evomnas.problem.definition import ProblemDefinition
 from evomnas.report.figures import ACCENT, GRID, INK, MUTED, STYLE, architecture_figure, save
 from evomnas.report.gene_preferences import Preferences, preferences
 from evomnas.report.history import History, history
@@ -45,7 +43,7 @@ def pareto_figure(run: Run, results: Sequence[Result]) -> Figure:
             axes.step(xs, ys, where="post", color=ACCENT, lw=1.2)
         reference = run.reference_cost()
         if reference is not None:
-            axes.axvline(reference, color=INK, lw=0.8, ls="--", label=f"as {run.definition.reference_name}")
+            axes.axvline(reference, color=INK, lw=0.8, ls="--", label=f"as {run.definition.words.reference}")
         quality, cost = run.definition.axes
         axes.set(xlabel=cost, ylabel=quality)
         axes.legend(frameon=False, loc="lower right")
@@ -182,11 +180,9 @@ def run_figures(run: Run, results: Sequence[Result]) -> Iterator[tuple[str, Figu
     yield from ((name, figure) for name, figure in optional.items() if figure is not None)
     for name, lines in past.series().items():
         yield name.replace(" ", "-"), metric_figure(name, lines)
-    if isinstance(run.definition, ProblemDefinition):
-        for result in run.front(list(results)):
-            architecture = result.evaluation.architecture
-            if isinstance(architecture, Architecture):
-                yield f"network-{architecture.id}", architecture_figure(architecture, **run.shape)
+    if run.shape is not None:
+        for architecture in (result.evaluation.architecture for result in run.front(list(results))):
+            yield f"network-{architecture.id}", architecture_figure(architecture, **run.shape)
 
 
 def write_figures(run: Run, folder: Path, extension: str) -> list[Path]:

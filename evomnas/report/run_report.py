@@ -53,7 +53,7 @@ class LiveReport:
         self._spent = self._longest = 0.0
 
     def __call__(self, run: Run) -> None:
-        total, ends = run.manifest["seconds"]["total"], run.manifest["evaluations"] >= run.manifest["budget"]
+        total, ends = run.manifest.seconds.total, run.manifest.evaluations >= run.manifest.budget
         if ends or total < FIRST_S or (self._spent and self._spent + self._longest > SHARE * total):
             return
         started = time.perf_counter()
@@ -69,7 +69,7 @@ def _content(run: Run, results: list[Result], running: bool) -> dict[str, Any]:
     return {
         "run": run,
         "manifest": run.manifest,
-        "tabular": run.tabular,
+        "tabular": run.shape is None,
         "running": running,
         "written": round(time.time()),
         "written_at": time.strftime("%H:%M"),
@@ -108,7 +108,7 @@ def _preferred(found: Preferences, networks: int) -> str:
 
 def _how_it_went(run: Run, results: Sequence[Result]) -> dict[str, Any]:
     past = history(run, results)
-    series, explanations = past.series(), run.manifest.get("explanations", {})
+    series, explanations = past.series(), run.manifest.explanations or {}
     over_time = hypervolume_over_time_figure(past)
     return {
         "search": list(filter(None, (*facts.search_says(run, past), cut_line(run, results), reuse_line(run)))),
@@ -123,11 +123,11 @@ def _how_it_went(run: Run, results: Sequence[Result]) -> dict[str, Any]:
 
 
 def _trust(run: Run, results: Sequence[Result]) -> dict[str, Any]:
-    device = run.archive.context(run.record.device)
+    device = run.archive.context(run.record.measurement_context)
     hidden = ("processor", "host", "classes", "reference")
     return {
         "settings": facts.search_settings(run),
-        "source": run.manifest["data"] if run.tabular else {"data set": run.images.data.dataset} | run.manifest["data"],
+        "source": run.definition.origin | run.manifest.data,
         "device": [(name, facts.plain(value)) for name, value in device.items() if name not in hidden],
         "noise": facts.noise(run, results),
         "again": run_command(run),

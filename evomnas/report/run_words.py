@@ -9,9 +9,9 @@ from typing import Any
 from scipy.stats import kendalltau
 
 from evomnas.report.history import History
-from evomnas.report.words import duration, quality_said
-from evomnas.results.evaluation import Cut, Evaluation, Measurement
-from evomnas.results.full_trainings import finished
+from evomnas.report.words import duration, format_quality
+from evomnas.results.evaluation import Measurement
+from evomnas.results.full_trainings import fully_trained
 from evomnas.results.run import Result, Run
 
 
@@ -43,15 +43,11 @@ def _widest(macs: Sequence[float], latencies: Sequence[float]) -> float | None:
 
 def noise(run: Run, results: Sequence[Result]) -> dict[str, str]:
     """How far the run's figures can be trusted, by what they are called."""
-    measured = [
-        one.measurement
-        for one in (result.evaluation for result in results)
-        if isinstance(one, Evaluation) and isinstance(one.measurement, Measurement)
-    ]
+    measured = [result.evaluation.measured for result in results if result.evaluation.measured is not None]
     facts: dict[str, str] = {}
-    calibration = None if run.tabular else run.archive.calibration(run.record.device)
+    calibration = run.reader.calibration
     if calibration is not None:
-        facts["reference network"] = f"{run.definition.reference_name}, calibrated at {calibration.latency_ms:.4g} ms"
+        facts["reference network"] = f"{run.definition.words.reference}, calibrated at {calibration.latency_ms:.4g} ms"
     if measured:
         widths = [(one.high_ms - one.low_ms) / 2 / one.latency_ms for one in measured]
         loads = [one.load for one in measured if one.load is not None]
@@ -68,18 +64,20 @@ def noise(run: Run, results: Sequence[Result]) -> dict[str, str]:
 
 def search_says(run: Run, past: History) -> list[str]:
     """How the search went, in sentences."""
-    seconds = run.manifest["seconds"]
-    evaluated, total = int(run.manifest["evaluations"]), float(seconds["total"])
+    seconds = run.manifest.seconds
+    evaluated, total = run.manifest.evaluations, seconds.total
     count = len(past.generations)
     said = [f"{count} generation{'s' * (count != 1)} in {duration(total)}{_rate(evaluated, total)}."]
-    if not run.tabular and total > 0:
+    if run.definition.trains and total > 0:
         named = (
             ("training", "training"),
             ("latency", "latency"),
             ("algorithm", "the algorithm"),
             ("other", "the rest"),
         )
-        said.append("Of that time " + ", ".join(f"{seconds[key] / total:.0%} {name}" for key, name in named) + ".")
+        said.append(
+            "Of that time " + ", ".join(f"{getattr(seconds, key) / total:.0%} {name}" for key, name in named) + "."
+        )
     if past.repeated:
         saved = f", which saved {duration(past.saved_seconds)}" if past.saved_seconds >= 1 else ""
         said.append(f"{past.repeated:,} asks were for networks already evaluated and were answered at once{saved}.")
@@ -104,14 +102,14 @@ def generation_rows(run: Run, past: History) -> tuple[list[str], list[list[str]]
     """A header and a row of cells per generation."""
     names = list(dict.fromkeys(name for one in past.generations for name in one.metrics))
     quality, _ = run.definition.axes
-    stops = run.manner.early_stop
+    stops = run.mode.early_stop
     counts = ["asked", "new", "failed", *(["cut off"] if stops else []), "evaluated"]
     header = ["generation", *counts, f"best {quality}", "hypervolume", "time", *names]
     rows = [
         [
             str(one.number), str(one.asked), str(one.new), str(one.failed + one.infeasible),
             *([str(one.cut)] if stops else []), str(one.evaluated),
-            "-" if one.loss is None else quality_said(run.definition, one.loss, 2), f"{one.hypervolume:.4f}",
+            "-" if one.loss is None else format_quality(run.definition, one.loss, 2), f"{one.hypervolume:.4f}",
             "-" if one.seconds is None else duration(one.seconds),
             *(f"{one.metrics[name]:.4g}" if name in one.metrics else "-" for name in names),
         ]
@@ -123,20 +121,20 @@ def generation_rows(run: Run, past: History) -> tuple[list[str], list[list[str]]
 def cut_rows(run: Run, results: Sequence[Result]) -> tuple[list[str], list[list[str]]] | None:
     """A header and a row of cells per network that was cut off; None where none was."""
     rows = []
-    for one in (result.evaluation for result in results):
-        if isinstance(one, Evaluation) and isinstance(one.training, Cut) and one.expected_losses is not None:
-            losses, (error, latency) = one.training.losses, one.expected_losses
-            epochs = f"{len(losses)} of {run.images.training.epochs}"
-            rows.append([one.architecture.id, epochs, f"{losses[-1]:.4g}", f"{1 - error:.1%}", f"{latency:.4f}"])
+    for evaluation in (result.evaluation for result in results):
+        if evaluation.cut is not None and evaluation.expected_losses is not None:
+            losses, (error, latency) = evaluation.cut.losses, evaluation.expected_losses
+            epochs = f"{len(losses)} of {run.definition.epochs}"
+            rows.append([evaluation.architecture.id, epochs, f"{losses[-1]:.4g}", f"{1 - error:.1%}", f"{latency:.4f}"])
     return (["network", "epochs", "last loss", "accuracy foretold", "latency ms"], rows) if rows else None
 
 
 def finished_rows(run: Run) -> tuple[list[str], list[list[str]]] | None:
     """A header and a row of cells per network that was trained in full; None where none was."""
-    if run.tabular:
+    if not run.definition.trains:
         return None
     rows = []
-    for one in finished(run):
+    for one in fully_trained(run):
         low, high = one.result.score.interval
         cells = [one.name, f"{one.result.score.accuracy:.2%}", f"{low:.2%} to {high:.2%}"]
         if isinstance(one.measurement, Measurement):
@@ -150,14 +148,16 @@ def finished_rows(run: Run) -> tuple[list[str], list[list[str]]] | None:
 def search_settings(run: Run) -> list[tuple[str, str]]:
     """What was searched with: the algorithm and its options, seed, budget, limits of candidates."""
     record = run.record
-    options = {name.removesuffix("_ms") if run.tabular else name: value for name, value in run.options.items()}
-    values = {"algorithm": record.algorithm, **options, "seed": record.seed, "budget": run.manifest["budget"]}
-    values["breeds"] = "in steady state" if run.manner.asynchronous else "by generations"
-    if not run.tabular:
-        values["early stop"] = run.manner.early_stop
-    values |= {f"candidate {name}": value for name, value in run.manifest.get("candidates", {}).items()}
+    options = {
+        name if run.definition.trains else name.removesuffix("_ms"): value for name, value in run.options.items()
+    }
+    values = {"algorithm": record.algorithm, **options, "seed": record.seed, "budget": run.manifest.budget}
+    values["breeds"] = "in steady state" if run.mode.asynchronous else "by generations"
+    if run.definition.trains:
+        values["early stop"] = run.mode.early_stop
+    values |= {f"candidate {name}": value for name, value in run.manifest.candidates.items()}
     values |= run.definition.constraints.model_dump(exclude_none=True)
-    values |= {"started": record.created, "status": run.manifest["status"]}
+    values |= {"started": record.created, "status": run.manifest.status}
     return [(name.replace("_", " "), plain(value)) for name, value in values.items()]
 
 

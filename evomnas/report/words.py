@@ -7,7 +7,8 @@ from dataclasses import asdict
 from typing import Any
 
 from evomnas.loop.estimate import Estimate
-from evomnas.problem.definition import AnyDefinition, TableDefinition
+from evomnas.problem.definition import Definition
+from evomnas.results.manifest import GoalAnswer
 from evomnas.results.run import Result, Run
 
 
@@ -21,51 +22,47 @@ def duration(seconds: float) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60} min"
 
 
-def said(run: Run, losses: Sequence[float]) -> str:
+def format_losses(run: Run, losses: Sequence[float]) -> str:
     """Two losses in words: `97.8% at 0.0493 ms`."""
-    cost, _ = run.definition.shown(losses)
-    return f"{quality_said(run.definition, losses[0])} at {cost_said(run.definition, cost)}"
+    cost, _ = run.definition.plot_point(losses)
+    return f"{format_quality(run.definition, losses[0])} at {format_cost(run.definition, cost)}"
 
 
-def quality_said(definition: AnyDefinition, loss: float, digits: int = 1) -> str:
+def format_quality(definition: Definition, loss: float, digits: int = 1) -> str:
     """The first objective in words: `97.8%`."""
-    _, quality = definition.shown((loss, 0.0))
-    return f"{quality:.{digits}f}%" if _percent(definition) else f"{quality:.4g}"
+    _, quality = definition.plot_point((loss, 0.0))
+    return f"{quality:.{digits}f}%" if definition.is_percent else f"{quality:.4g}"
 
 
-def cost_said(definition: AnyDefinition, cost: float) -> str:
+def format_cost(definition: Definition, cost: float) -> str:
     """The second objective in words: `0.0493 ms`."""
-    return amount(cost) + _unit(definition)
+    return format_amount(cost) + _unit(definition)
 
 
-def amount(value: float) -> str:
+def format_amount(value: float) -> str:
     """A cost with three to four digits that count; counts in full."""
     return f"{value:,.0f}" if abs(value) >= 10_000 else f"{value:.3g}"
 
 
-def _unit(definition: AnyDefinition) -> str:
+def _unit(definition: Definition) -> str:
     units = {"latency (ms)": " ms", "parameters": " parameters", "MACs": " MACs"}
     return units.get(definition.axes[1], "")
 
 
-def _percent(definition: AnyDefinition) -> bool:
-    return definition.axes[0].endswith("(%)")
-
-
 def result_table(run: Run, results: Sequence[Result]) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
     """A header and a row of cells per result; `-` for what is not known."""
-    if isinstance(run.definition, TableDefinition):
-        quality, cost = run.definition.axes
-        return ("id", "network", quality, cost, "status"), [_tabular_cells(run, result) for result in results]
-    header = ("id", "accuracy", "latency ms", "95 % interval", "parameters", "MACs", "status")
-    return header, [_cells(result.to_dict()) for result in results]
+    if run.definition.trains:
+        header: tuple[str, ...] = ("id", "accuracy", "latency ms", "95 % interval", "parameters", "MACs", "status")
+        return header, [_cells(result.to_dict()) for result in results]
+    quality, cost = run.definition.axes
+    return ("id", "network", quality, cost, "status"), [_looked_up_cells(run, result) for result in results]
 
 
-def _tabular_cells(run: Run, result: Result) -> tuple[str, ...]:
+def _looked_up_cells(run: Run, result: Result) -> tuple[str, ...]:
     row, losses = result.to_dict(), result.evaluation.losses
-    cost, quality = run.definition.shown(losses) if losses else (None, None)
-    shown = None if quality is None else f"{quality:.2f}" if _percent(run.definition) else f"{quality:.4g}"
-    cells = (row["id"], row["architecture"], shown, None if cost is None else amount(cost), _status(row))
+    cost, quality = run.definition.plot_point(losses) if losses else (None, None)
+    shown = None if quality is None else f"{quality:.2f}" if run.definition.is_percent else f"{quality:.4g}"
+    cells = (row["id"], row["architecture"], shown, None if cost is None else format_amount(cost), _status(row))
     return tuple(cell or "-" for cell in cells)
 
 
@@ -85,23 +82,23 @@ def headline(run: Run, results: Sequence[Result]) -> str:
     """The result in one sentence."""
     front = run.front(list(results))
     evaluated = sum(result.evaluation.ended for result in results)
-    work = f"{evaluated} network{'s' * (evaluated != 1)} in {duration(run.manifest['seconds']['total'])}"
+    work = f"{evaluated} network{'s' * (evaluated != 1)} in {duration(run.manifest.seconds.total)}"
     if not front:
         return f"No network on the front yet: {work}."
     first, last = (result.evaluation.losses or () for result in (front[0], front[-1]))
-    names = ("cheapest", "best") if isinstance(run.definition, TableDefinition) else ("fastest", "most accurate")
+    words = run.definition.words
     if len(front) == 1:
-        text = f"1 network on the Pareto front, with {said(run, first)}; "
+        text = f"1 network on the Pareto front, with {format_losses(run, first)}; "
     else:
-        text = f"{len(front)} networks on the Pareto front; the {names[0]} has {said(run, first)}, "
-        text += f"the {names[1]} {said(run, last)}; "
+        text = f"{len(front)} networks on the Pareto front; the {words.cheapest} has {format_losses(run, first)}, "
+        text += f"the {words.best} {format_losses(run, last)}; "
     text += _gain(run, results, front)
     share = run.true_share()
-    of_true = "" if share is None else f", {share_said(share)} of the true front's"
-    return f"{text}hypervolume {run.manifest['hypervolume']:.3f}{of_true}; {work}."
+    of_true = "" if share is None else f", {format_share(share)} of the true front's"
+    return f"{text}hypervolume {run.manifest.hypervolume:.3f}{of_true}; {work}."
 
 
-def share_said(value: float) -> str:
+def format_share(value: float) -> str:
     """A share that is not whole is never said to be."""
     return "more than 99.9%" if 0.9995 <= value < 1 else f"{value:.1%}"
 
@@ -116,26 +113,25 @@ def _gain(run: Run, results: Sequence[Result], front: Sequence[Result]) -> str:
     factor = losses[1] / rivals[0][1] if rivals and rivals[0][1] > 0 else 1.0
     if factor < 1.05:
         return ""
-    verb = "cheaper" if isinstance(run.definition, TableDefinition) else "faster"
-    quality = said(run, losses).partition(" at ")[0]
-    return f"{factor:.1f}x {verb} than {run.definition.reference_name} at its {quality} or better; "
+    quality, words = format_losses(run, losses).partition(" at ")[0], run.definition.words
+    return f"{factor:.1f}x {words.cheaper} than {words.reference} at its {quality} or better; "
 
 
 def reuse_line(run: Run) -> str:
     """What the archive knew from other runs; empty where that was nothing, or no time."""
-    reused = run.manifest.get("reused", {"networks": 0, "seconds": 0.0})
-    if not reused["networks"] or reused["seconds"] < 1:
+    reused = run.manifest.reused
+    if reused is None or not reused.networks or reused.seconds < 1:
         return ""
-    known = f"{reused['networks']} of the networks were known from other runs"
-    return f"{known}, which saved {duration(reused['seconds'])} of training and measuring."
+    known = f"{reused.networks} of the networks were known from other runs"
+    return f"{known}, which saved {duration(reused.seconds)} of training and measuring."
 
 
 def cut_line(run: Run, results: Sequence[Result]) -> str:
     """Which trainings were cut off, and what that saved; empty where none was."""
-    if not run.manner.early_stop:
+    if not run.mode.early_stop:
         return ""
-    cut = run.cut_off(results)
-    count, saved = cut["networks"], cut["saved_seconds"]
+    cut = run.cut_trainings(results)
+    count, saved = cut.networks, cut.saved_seconds
     if not count:
         return ""
     who = f"{count} network{'s were' if count > 1 else ' was'} cut off after the first epochs, dominated beyond doubt"
@@ -169,17 +165,19 @@ def failures(results: Sequence[Result]) -> list[dict[str, Any]]:
 
 def goal_lines(run: Run) -> list[str]:
     """Per goal of the run's algorithm: the best network found, beside the algorithm's own choice."""
-    return [line for goal in run.manifest.get("goals", []) for line in _goal_lines(run, goal)]
+    return [line for goal in run.manifest.goals or [] for line in _goal_lines(run, goal)]
 
 
-def _goal_lines(run: Run, goal: dict[str, Any]) -> list[str]:
-    lines = [f"Target {cost_said(run.definition, goal['target'])}, {goal['goal']}:"]
-    for name, title in (("best", "best found"), ("choice", "controller's own choice")):
-        one = goal[name]
-        if one is not None and one["losses"] is not None:
-            missed = name == "best" and one["score"] < 0  # of a hard goal
-            shown = "none within the target; closest" if missed else title
-            lines.append(f"  {shown}: {one['id']}, {said(run, one['losses'])}, {goal['measure']} {one['score']:.4f}")
-        elif one is not None:
-            lines.append(f"  {title}: {one['id']}, which failed: {one['architecture']}")
+def _goal_lines(run: Run, goal: GoalAnswer) -> list[str]:
+    lines = [f"Target {format_cost(run.definition, goal.target)}, {goal.goal}:"]
+    for answer, title in ((goal.best, "best found"), (goal.choice, "controller's own choice")):
+        if answer is None:
+            continue
+        if answer.losses is None or answer.score is None:
+            lines.append(f"  {title}: {answer.id}, which failed: {answer.architecture}")
+            continue
+        misses = answer is goal.best and answer.score < 0  # a hard goal
+        shown = "none within the target; closest" if misses else title
+        losses, score = format_losses(run, answer.losses), f"{goal.measure} {answer.score:.4f}"
+        lines.append(f"  {shown}: {answer.id}, {losses}, {score}")
     return lines

@@ -16,7 +16,7 @@ import shutil
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -24,75 +24,24 @@ from typing import Any
 from evomnas.core.errors import InputError
 from evomnas.problem.architecture import Architecture
 from evomnas.problem.tabular_space import TabularArchitecture
+from evomnas.results.candidate_limits import CandidateLimits
 from evomnas.results.evaluation import (
     Cost,
     Cut,
-    Evaluation,
     Failure,
     FullTraining,
     Measurement,
+    NetworkEvaluation,
     Score,
     TabularEvaluation,
     Training,
 )
+from evomnas.results.records import Ask, GenerationRecord, RunRecord, Tell
 from evomnas.results.schema import APPLICATION_ID, MIGRATIONS, SCHEMA, SCHEMA_VERSION
 from evomnas.results.timing import Calibration
 
 BUSY_TIMEOUT_S = 60.0
 FULL_DISK_BYTES = 128 * 1024  # SQLite needs some room beside a database to open it
-
-
-@dataclass(frozen=True, slots=True)
-class RunRecord:
-    """A run's settings.
-
-    `proxy` and `device` are the contexts of its trainings and measurements, both a table's on tabular problems;
-    `definition`, the algorithm's `options`, what `candidates` may take and the `manner` of the search are JSON.
-    """
-
-    id: str
-    algorithm: str
-    seed: int
-    definition: str
-    proxy: str
-    device: str
-    created: str
-    options: str = "{}"
-    candidates: str = "{}"
-    manner: str = "{}"
-
-
-@dataclass(frozen=True, slots=True)
-class Ask:
-    """One architecture, by its notation, that a run's algorithm asked for, in the order of `position` from 0."""
-
-    position: int
-    generation: int
-    architecture: str
-
-
-@dataclass(frozen=True, slots=True)
-class Tell:
-    """One result that an algorithm was told while others were under way, in the order of `number` from 0.
-
-    `ask` is the position of what it was asked for, and `asks` how much had been asked for by then.
-    """
-
-    number: int
-    asks: int
-    ask: int
-
-
-@dataclass(frozen=True, slots=True)
-class GenerationRecord:
-    """What is kept of a generation that was told: the run's `seconds` by then, and what its algorithm says of itself.
-
-    `metrics` are figures by name, such as `reward`; see `evomnas.algorithms.base.Introspective`.
-    """
-
-    generation: int
-    seconds: float
-    metrics: dict[str, float]
 
 
 def context_key(content: Mapping[str, Any]) -> str:
@@ -241,7 +190,11 @@ class Archive:
     # --- evaluations -----------------------------------------------------------------------------------
 
     def add_measurement(
-        self, device: str, architecture: object, result: Measurement | Failure, candidates: str = "{}"
+        self,
+        device: str,
+        architecture: object,
+        result: Measurement | Failure,
+        candidates: CandidateLimits = CandidateLimits(),
     ) -> None:
         """Keep a network's costs and latency on a device, or why it has none by the limits of `candidates`."""
         context = _context(device, result, candidates)
@@ -255,7 +208,11 @@ class Archive:
         self._insert("measurements", values)
 
     def add_training(
-        self, proxy: str, architecture: Architecture, result: Training | Failure, candidates: str = "{}"
+        self,
+        proxy: str,
+        architecture: Architecture,
+        result: Training | Failure,
+        candidates: CandidateLimits = CandidateLimits(),
     ) -> None:
         """Keep the outcome of an architecture's training on a proxy task by the limits of `candidates`."""
         context = _context(proxy, result, candidates)
@@ -272,23 +229,34 @@ class Archive:
         self._insert("cuts", {"run": run, "architecture": str(architecture), **values, "created": _now()})
 
     def evaluation(
-        self, proxy: str, device: str, architecture: Architecture, candidates: str = "{}", run: str | None = None
-    ) -> Evaluation:
-        """What is known of an architecture by the limits of `candidates`; halves that are not there yet are None.
+        self,
+        training_context: str,
+        measurement_context: str,
+        architecture: Architecture,
+        candidates: CandidateLimits = CandidateLimits(),
+        run: str | None = None,
+    ) -> NetworkEvaluation:
+        """Return what is known of a network; a half that is not there yet is None.
 
-        What the `run` itself cut off stays so for it, whoever trained that network in full since.
+        Args:
+            training_context: The context of its training.
+            measurement_context: The context of its measurement.
+            architecture: The network.
+            candidates: What a candidate may take: a failure by these limits comes before anything else.
+            run: The run whose trainings that were cut off count: they stay so for it, whoever trained that network in
+                full since. None where nobody's do.
         """
         notation = str(architecture)
-        measurement = _read_measurement(self._half("measurements", device, notation, candidates))
+        measurement = _read_measurement(self._half("measurements", measurement_context, notation, candidates))
         cut = None if run is None else self._row("cuts", run=run, architecture=notation)
         if cut is not None:
             left = Cut(tuple(json.loads(cut["losses"])), cut["error"], cut["seconds"])
-            return Evaluation(architecture, measurement, left)
-        training = _read_training(self._half("trainings", proxy, notation, candidates))
-        return Evaluation(architecture, measurement, training)
+            return NetworkEvaluation(architecture, measurement, left)
+        training = _read_training(self._half("trainings", training_context, notation, candidates))
+        return NetworkEvaluation(architecture, measurement, training)
 
-    def _half(self, table: str, context: str, notation: str, candidates: str) -> sqlite3.Row | None:
-        """A half's row: a failure by these limits before anything else, since it is what a run was told."""
+    def _half(self, table: str, context: str, notation: str, candidates: CandidateLimits) -> sqlite3.Row | None:
+        """Return a half's row: a failure by these limits before anything else, since it is what a run was told."""
         for key in (_limited(context, candidates), context):
             row = self._row(table, context=key, architecture=notation)
             if row is not None:
@@ -331,7 +299,7 @@ class Archive:
 
     def add_run(self, record: RunRecord) -> None:
         """Keep a new run's settings."""
-        self._insert("runs", asdict(record))
+        self._insert("runs", record.to_row())
 
     def run(self, run: str) -> RunRecord:
         """A run's settings.
@@ -342,7 +310,7 @@ class Archive:
         row = self._row("runs", id=run)
         if row is None:
             raise InputError(f"the archive {self.path} has no run {run}: it is not the archive of this folder")
-        return RunRecord(**dict(row))
+        return RunRecord.from_row(dict(row))
 
     def add_asks(self, run: str, asks: Iterable[Ask]) -> None:
         """Keep that a run's algorithm asked for architectures."""
@@ -383,15 +351,15 @@ def _address(path: Path | str) -> str:
     return place.as_uri() + ("?immutable=1" if frozen else "")
 
 
-def _limited(context: str, candidates: str) -> str:
+def _limited(context: str, candidates: CandidateLimits) -> str:
     """The context of failures that may come of what a candidate may take: with other limits it may go well.
 
     Want of memory has many faces: native code ends its process, or says that it could not make something.
     """
-    return f"{context} {candidates}"
+    return f"{context} {candidates.to_json()}"
 
 
-def _context(context: str, result: Measurement | Training | Failure, candidates: str) -> str:
+def _context(context: str, result: Measurement | Training | Failure, candidates: CandidateLimits) -> str:
     limited = isinstance(result, Failure) and result.kind not in ("diverged", "mismatch")
     return _limited(context, candidates) if limited else context
 

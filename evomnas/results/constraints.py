@@ -1,73 +1,94 @@
-"""Limits on what may be found: which networks violate a problem's constraints, and whether any can meet them."""
+"""The limits of a problem: which networks exceed them, and whether any network can keep them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from operator import attrgetter
 from typing import TypeVar
 
 from evomnas.core.errors import InputError
 from evomnas.problem.counting import count_architecture, smallest_architecture
-from evomnas.problem.definition import ConstraintsSection
 from evomnas.problem.search_space import SearchSpace
-from evomnas.results.evaluation import AnyEvaluation, Evaluation, TabularEvaluation
+from evomnas.problem.sections import ConstraintsSection
+from evomnas.results.evaluation import Evaluation
 
-E = TypeVar("E", Evaluation, TabularEvaluation)
+E = TypeVar("E", bound=Evaluation)
 
-NAMES = {"latency_ms": "max_latency_ms", "params": "max_params", "macs": "max_macs"}
+KEYS = {"latency_ms": "max_latency_ms", "params": "max_params", "macs": "max_macs"}  # of the section, by quantity
 
 
 class Limits:
-    """A problem's constraints.
+    """The constraints of a problem.
 
     Attributes:
-        at_most: The largest values allowed, by quantity; empty without any constraint.
+        maxima: The largest values allowed, by quantity; empty without any constraint.
     """
 
     def __init__(self, constraints: ConstraintsSection, shape: Mapping[str, int] | None = None) -> None:
-        """Without a `shape` (classes, channels, resolution), as of a table's networks, nothing is counted."""
-        values = {quantity: getattr(constraints, name) for quantity, name in NAMES.items()}
-        self.at_most: dict[str, float] = {name: value for name, value in values.items() if value is not None}
+        """Take the constraints of a problem file.
+
+        Args:
+            constraints: The section.
+            shape: Classes, channels and resolution of the networks, by which they are counted before they are measured;
+                None where they cannot be counted, as those of a table.
+        """
+        values = {quantity: getattr(constraints, key) for quantity, key in KEYS.items()}
+        self.maxima: dict[str, float] = {quantity: value for quantity, value in values.items() if value is not None}
         self._shape = shape
 
     def apply(self, evaluation: E) -> E:
-        """The evaluation with its violation; beyond a limit it has no losses, whatever is known of them.
+        """Return an evaluation with its violation.
 
-        A run must not depend on what others found out about networks that it would not have trained.
+        Beyond a limit it has no losses, whatever is known of them: a run must not depend on what others found out about
+        networks that it would not have trained.
+
+        Args:
+            evaluation: Any.
         """
-        violation = self._violation(evaluation) if self.at_most else 0.0
-        if violation <= 0:
-            return evaluation
-        if isinstance(evaluation, TabularEvaluation):
-            return replace(evaluation, violation=violation, losses=None, relative_losses=None)
-        return replace(evaluation, violation=violation)
+        violation = self._violation(evaluation) if self.maxima else 0.0
+        return evaluation.exceeding(violation) if violation > 0 else evaluation
 
-    def _violation(self, evaluation: AnyEvaluation) -> float:
-        """Sum of the relative excesses over all limits, by what is known."""
+    def _violation(self, evaluation: Evaluation) -> float:
+        """Return the sum of the relative excesses over all limits, by what is known."""
         known = dict(evaluation.quantities)
-        if isinstance(evaluation, Evaluation) and self._shape is not None and "params" not in known:
+        if self._shape is not None and "params" not in known:
             counts = count_architecture(evaluation.architecture, **self._shape)
             known |= {"params": counts.params, "macs": counts.macs}
-        return sum(max(0.0, known[name] / limit - 1) for name, limit in self.at_most.items() if name in known)
+        return sum(max(0.0, known[name] / limit - 1) for name, limit in self.maxima.items() if name in known)
 
     def check(self, space: SearchSpace) -> None:
-        """Raise InputError where no network of the space can have so few parameters or MACs."""
+        """Check that a network of the space can have so few parameters, and one so few MACs.
+
+        Args:
+            space: The search space.
+
+        Raises:
+            InputError: None can.
+        """
         if self._shape is None:
             return
         for name in ("params", "macs"):
-            if name in self.at_most:
+            if name in self.maxima:
                 quantity = attrgetter(name)
                 closest = smallest_architecture(space, quantity, **self._shape)
                 self.refuse(name, quantity(count_architecture(closest, **self._shape)), str(closest))
 
     def refuse(self, quantity: str, value: float, closest: str) -> None:
-        """Raise InputError where the smallest `value` of a quantity, of the network `closest`, exceeds its limit."""
-        limit = self.at_most[quantity]
+        """Refuse a limit that no network keeps.
+
+        Args:
+            quantity: `latency_ms`, `params` or `macs`.
+            value: Its smallest value.
+            closest: The notation of the network that has it.
+
+        Raises:
+            InputError: The value exceeds the limit.
+        """
+        limit = self.maxima[quantity]
         if value > limit:
-            words = {"latency_ms": "milliseconds", "params": "parameters", "macs": "MACs"}
+            units = {"latency_ms": "milliseconds", "params": "parameters", "macs": "MACs"}
             raise InputError(
-                f"no network of the space meets constraints.{NAMES[quantity]} = {limit:,g}: the closest one has "
-                f"{value:,.4g} {words[quantity]}, {value / limit - 1:.0%} more ({closest}); raise the limit, or make "
+                f"no network of the space meets constraints.{KEYS[quantity]} = {limit:,g}: the closest one has "
+                f"{value:,.4g} {units[quantity]}, {value / limit - 1:.0%} more ({closest}); raise the limit, or make "
                 "the space smaller (space.width)"
             )

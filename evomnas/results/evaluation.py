@@ -8,8 +8,10 @@ of epochs needs new trainings but no new measurement.
 from __future__ import annotations
 
 import traceback
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -169,11 +171,103 @@ class Measurement:
     load: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Evaluation:
-    """What is known of an architecture; a missing half is None (not there yet).
+class Evaluation(ABC):
+    """What is known of one network on one problem, of whatever kind.
 
-    `violation` is the sum of its relative excesses over the problem's limits (`evomnas.results.constraints`).
+    Attributes:
+        architecture: The network.
+        violation: Sum of its relative excesses over the limits of the problem (`evomnas.results.constraints`), 0 within
+            them.
+    """
+
+    __slots__ = ()
+    architecture: Any  # a `Candidate`; subclasses say which
+    violation: float
+
+    @property
+    @abstractmethod
+    def failure(self) -> Failure | None:
+        """Why there is no result; None where nothing failed."""
+
+    @property
+    @abstractmethod
+    def losses(self) -> tuple[float, float] | None:
+        """The two minimised objectives: (error, cost); None unless all is known, went well and is feasible."""
+
+    @property
+    @abstractmethod
+    def relative_losses(self) -> tuple[float, float] | None:
+        """(error, cost relative to the reference network's): the axes of the hypervolume; None as `losses`."""
+
+    @property
+    @abstractmethod
+    def quantities(self) -> Mapping[str, float]:
+        """`accuracy`, `latency_ms`, `params` and `macs`, as far as they are known."""
+
+    @abstractmethod
+    def exceeding(self, violation: float) -> Self:
+        """Return this evaluation of a network beyond a limit: it has no losses any more.
+
+        Args:
+            violation: Sum of the relative excesses, more than 0.
+        """
+
+    @property
+    def expected_losses(self) -> tuple[float, float] | None:
+        """(predicted error, cost) of a network whose training was cut off; None of all others."""
+        return None
+
+    @property
+    def measured(self) -> Measurement | None:
+        """The measurement that went well; None where there is none."""
+        return None
+
+    @property
+    def trained(self) -> Training | None:
+        """The training that went well, to the end; None where there is none."""
+        return None
+
+    @property
+    def cut(self) -> Cut | None:
+        """What is left of a training that was cut off; None where none was."""
+        return None
+
+    @property
+    def latency_ci(self) -> tuple[float, float] | None:
+        """The latency's 95 % confidence interval in milliseconds; None where it was not measured."""
+        return None
+
+    @property
+    def seconds(self) -> float | None:
+        """Seconds that measuring and training took, whichever run paid for them; None where one of them is missing."""
+        return None
+
+    @property
+    def status(self) -> str:
+        """`ok`, `failed`, `infeasible`, `cut`, or `stopped` where the run ended before the evaluation did."""
+        if self.violation > 0:  # first: a run must not depend on what others found out about such a network
+            return "infeasible"
+        if self.expected_losses is not None:
+            return "cut"
+        if self.failure is not None:
+            return "failed"
+        return "ok" if self.losses is not None else "stopped"
+
+    @property
+    def ended(self) -> bool:
+        """Whether it is over and counts against a budget: there are losses, a failure, or the start of a training."""
+        return self.status in ("ok", "failed", "cut")
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkEvaluation(Evaluation):
+    """What is known of a network that is measured and trained.
+
+    Attributes:
+        architecture: The network.
+        measurement: Its first half, or why that failed; None where it is not there yet.
+        training: Its second half, likewise.
+        violation: See `Evaluation`.
     """
 
     architecture: Architecture
@@ -182,86 +276,85 @@ class Evaluation:
     violation: float = 0.0
 
     @property
+    def measured(self) -> Measurement | None:
+        """See `Evaluation.measured`."""
+        return self.measurement if isinstance(self.measurement, Measurement) else None
+
+    @property
+    def trained(self) -> Training | None:
+        """See `Evaluation.trained`."""
+        return self.training if isinstance(self.training, Training) else None
+
+    @property
+    def cut(self) -> Cut | None:
+        """See `Evaluation.cut`."""
+        return self.training if isinstance(self.training, Cut) else None
+
+    @property
     def failure(self) -> Failure | None:
-        """The failure of either half, if there is one."""
+        """The failure of the first half that failed."""
         halves = (self.measurement, self.training)
         return next((half for half in halves if isinstance(half, Failure)), None)
 
     @property
-    def status(self) -> str:
-        """`ok`, `failed`, `infeasible`, `cut`, or `stopped` where the run ended before the evaluation did."""
-        return "cut" if self.expected_losses is not None else _status(self)
-
-    @property
-    def ended(self) -> bool:
-        """Whether it is over and counts against a budget: losses, a failure, or the start of a training."""
-        return self.status in ("ok", "failed", "cut")
-
-    @property
-    def expected_losses(self) -> tuple[float, float] | None:
-        """(foretold error, latency in ms) of a network whose training was cut off; None of all others."""
-        if self.violation > 0:
-            return None
-        if isinstance(self.measurement, Measurement) and isinstance(self.training, Cut):
-            return self.training.error, self.measurement.latency_ms
-        return None
-
-    @property
     def losses(self) -> tuple[float, float] | None:
-        """(error, latency in ms), both minimised; None unless the evaluation is complete, went well and is feasible."""
-        if self.violation > 0:
+        """(error, latency in ms); see `Evaluation.losses`."""
+        if self.violation > 0 or self.measured is None or self.trained is None:
             return None
-        if isinstance(self.measurement, Measurement) and isinstance(self.training, Training):
-            return 1.0 - self.training.accuracy, self.measurement.latency_ms
-        return None
+        return 1.0 - self.trained.accuracy, self.measured.latency_ms
 
     @property
     def relative_losses(self) -> tuple[float, float] | None:
-        """(error, latency relative to the reference network's): the axes of the hypervolume; None as `losses`."""
-        if self.violation > 0:
+        """(error, latency relative to the reference network's); see `Evaluation.relative_losses`."""
+        if self.violation > 0 or self.measured is None or self.trained is None:
             return None
-        if isinstance(self.measurement, Measurement) and isinstance(self.training, Training):
-            return 1.0 - self.training.accuracy, self.measurement.ratio
-        return None
+        return 1.0 - self.trained.accuracy, self.measured.ratio
+
+    @property
+    def expected_losses(self) -> tuple[float, float] | None:
+        """(predicted error, latency in ms); see `Evaluation.expected_losses`."""
+        if self.violation > 0 or self.measured is None or self.cut is None:
+            return None
+        return self.cut.error, self.measured.latency_ms
 
     @property
     def quantities(self) -> dict[str, float]:
-        """What is known of the network, by the names that `TabularEvaluation` gives them."""
+        """See `Evaluation.quantities`."""
         known: dict[str, float] = {}
-        if isinstance(self.measurement, Measurement):
-            cost = self.measurement.cost
-            known = {"latency_ms": self.measurement.latency_ms, "params": cost.params, "macs": cost.macs}
-        if isinstance(self.measurement, Measurement) and isinstance(self.training, Training):
-            known["accuracy"] = self.training.accuracy
+        if self.measured is not None:
+            cost = self.measured.cost
+            known = {"latency_ms": self.measured.latency_ms, "params": cost.params, "macs": cost.macs}
+            if self.trained is not None:
+                known["accuracy"] = self.trained.accuracy
         return known
 
     @property
     def latency_ci(self) -> tuple[float, float] | None:
-        """The latency's 95 % confidence interval in milliseconds."""
-        return (
-            (self.measurement.low_ms, self.measurement.high_ms) if isinstance(self.measurement, Measurement) else None
-        )
+        """See `Evaluation.latency_ci`."""
+        return None if self.measured is None else (self.measured.low_ms, self.measured.high_ms)
 
     @property
     def seconds(self) -> float | None:
-        """What measuring and training took, whichever run paid for it; None where one of them is missing."""
-        if isinstance(self.measurement, Measurement) and isinstance(self.training, Training | Cut):
-            return self.measurement.seconds + self.training.seconds
-        return None
+        """See `Evaluation.seconds`."""
+        training = self.trained or self.cut
+        return None if self.measured is None or training is None else self.measured.seconds + training.seconds
+
+    def exceeding(self, violation: float) -> NetworkEvaluation:
+        """See `Evaluation.exceeding`."""
+        return replace(self, violation=violation)
 
 
 @dataclass(frozen=True, slots=True)
-class TabularEvaluation:
-    """What a table says of a network: the counterpart of `Evaluation`.
+class TabularEvaluation(Evaluation):
+    """What a table says of a network.
 
     Attributes:
         architecture: The network.
-        losses: The two objectives, minimised; None where the table lacks one or was not asked yet, or the network is
-            beyond a limit.
-        relative_losses: The same with the second relative to the reference network's.
-        quantities: `accuracy`, `latency_ms`, `params` or `macs`, where an objective is one of them.
-        failure: Why there are no losses.
-        violation: Sum of the relative excesses over the problem's limits.
+        losses: See `Evaluation.losses`; None also where the table lacks one or was not asked yet.
+        relative_losses: See `Evaluation.relative_losses`.
+        quantities: See `Evaluation.quantities`; those that an objective of the table is.
+        failure: See `Evaluation.failure`.
+        violation: See `Evaluation`.
     """
 
     architecture: TabularArchitecture
@@ -271,41 +364,26 @@ class TabularEvaluation:
     failure: Failure | None = None
     violation: float = 0.0
 
-    expected_losses = None
-    latency_ci = None
-    seconds = None
-
-    @property
-    def status(self) -> str:
-        """`ok`, `failed`, `infeasible`, or `stopped` where the table was not asked yet."""
-        return _status(self)
-
-    @property
-    def ended(self) -> bool:
-        """Whether it is over and counts against a budget: there are losses, or a failure."""
-        return _status(self) in ("ok", "failed")
+    def exceeding(self, violation: float) -> TabularEvaluation:
+        """See `Evaluation.exceeding`."""
+        return replace(self, violation=violation, losses=None, relative_losses=None)
 
 
-def _status(evaluation: Evaluation | TabularEvaluation) -> str:
-    if evaluation.violation > 0:  # first: what another problem's run found out beyond this must not matter
-        return "infeasible"
-    if evaluation.failure is not None:
-        return "failed"
-    return "ok" if evaluation.losses is not None else "stopped"
+def losses_and_violations(
+    evaluations: Sequence[Evaluation],
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return evaluations as an algorithm is told of them.
 
+    Args:
+        evaluations: n of them.
 
-AnyArchitecture = Architecture | TabularArchitecture
-AnyEvaluation = Evaluation | TabularEvaluation
-
-
-def told(evaluations: Sequence[AnyEvaluation]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """What an algorithm is told: losses (n, 2), and violations (n,).
-
-    Failures have infinite losses and violations; networks beyond a limit have infinite losses and the sum of their
-    relative excesses as violation. Of a training that was cut off, the error is the one that its curve foretells.
+    Returns:
+        Losses of shape (n, 2), and violations of shape (n,). A failure has infinite losses and an infinite violation. A
+        network beyond a limit has infinite losses, and the sum of its relative excesses as violation. A network whose
+        training was cut off has the error that its learning curve predicts.
     """
     nothing = (np.inf, np.inf)
-    known = [one.losses or one.expected_losses or nothing for one in evaluations]
+    known = [evaluation.losses or evaluation.expected_losses or nothing for evaluation in evaluations]
     losses = np.array(known, dtype=np.float64).reshape(-1, 2)
-    violations = [np.inf if one.status == "failed" else one.violation for one in evaluations]
+    violations = [np.inf if evaluation.status == "failed" else evaluation.violation for evaluation in evaluations]
     return losses, np.array(violations, dtype=np.float64)

@@ -5,34 +5,29 @@ from __future__ import annotations
 import csv
 import io
 import json
-import math
 import os
 import shlex
-import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pydantic import ValidationError
 
 from evomnas.core.errors import InputError
 from evomnas.core.files import check_place, is_partial, write_atomically
 from evomnas.core.machine import describe_environment
-from evomnas.evaluation.interface import AnyEvaluator
 from evomnas.problem.architecture import Architecture
-from evomnas.problem.definition import AnyDefinition, ProblemDefinition, TableDefinition
-from evomnas.problem.loading import validate_definition
+from evomnas.problem.definition import Definition, ProblemDefinition
 from evomnas.problem.pareto import hypervolume, non_dominated
-from evomnas.problem.tabular_space import TabularArchitecture
-from evomnas.results.archive import Archive, Ask, RunRecord
-from evomnas.results.constraints import Limits
-from evomnas.results.evaluation import AnyEvaluation, Cut, Evaluation, TabularEvaluation
+from evomnas.results.archive import Archive
+from evomnas.results.evaluation import Evaluation
+from evomnas.results.manifest import CutTrainings, Manifest, Seconds, TrueFront
+from evomnas.results.readers import READERS, EvaluationReader
+from evomnas.results.records import Ask, RunRecord, SearchMode
 
 MANIFEST = "run.json"
-SECONDS = ("total", "training", "latency", "algorithm", "other")
 COLUMNS = (
     "id",
     "architecture",
@@ -49,38 +44,23 @@ COLUMNS = (
 
 
 @dataclass(frozen=True, slots=True)
-class Manner:
-    """How a run searches, beside its algorithm; what older versions did not know is as they did it.
+class Result:
+    """One distinct network of a run.
 
     Attributes:
-        asynchronous: It breeds whenever a worker is free, and does not wait for a generation's end.
-        early_stop: It cuts candidates off that their first epochs show to be dominated beyond doubt.
+        order: The position of the ask by which it was first asked for, from 0.
+        generation: The generation of that ask, from 0.
+        evaluation: What came of it.
+        on_front: Whether it is on the run's Pareto front.
     """
-
-    asynchronous: bool = False
-    early_stop: bool = False
-
-    def to_json(self) -> str:
-        """As the archive keeps it; `from_json` is its inverse."""
-        return json.dumps(asdict(self))
-
-    @classmethod
-    def from_json(cls, text: str) -> Manner:
-        """The manner that `to_json` wrote."""
-        return cls(**json.loads(text))
-
-
-@dataclass(frozen=True, slots=True)
-class Result:
-    """One distinct architecture of a run: where it was first asked for, and what came of it."""
 
     order: int
     generation: int
-    evaluation: AnyEvaluation
+    evaluation: Evaluation
     on_front: bool
 
     def to_dict(self) -> dict[str, Any]:
-        """The row that `evomnas show --format json` prints; what is not known is None."""
+        """Return the row that `evomnas show --format json` prints; what is not known is None."""
         evaluation, losses, interval = self.evaluation, self.evaluation.losses, self.evaluation.latency_ci
         quantities = evaluation.quantities
         return {
@@ -97,140 +77,194 @@ class Result:
             "order": self.order,
         }
 
-    def point(self, definition: AnyDefinition) -> dict[str, Any]:
-        """Where a network with losses lies in a plot: its cost `x` with its `interval`, its quality `y`."""
+    def point(self, definition: Definition) -> dict[str, Any]:
+        """Return where the network lies in a plot: its cost `x` with its `interval`, its quality `y`, `on_front`.
+
+        Args:
+            definition: The problem.
+
+        Raises:
+            ValueError: The network has no losses.
+        """
         losses, interval = self.evaluation.losses, self.evaluation.latency_ci
         if losses is None:
             raise ValueError(f"{self.evaluation.architecture} has no losses")
-        cost, quality = definition.shown(losses)
+        cost, quality = definition.plot_point(losses)
         return {"x": cost, "y": quality, "interval": list(interval or (cost, cost)), "on_front": self.on_front}
 
 
 class Run:
-    """A run's folder and its part of the archive."""
+    """A run's folder and its part of the archive.
 
-    def __init__(self, folder: Path, archive: Archive, record: RunRecord, manifest: dict[str, Any]) -> None:
+    Attributes:
+        folder: The folder.
+        archive: The archive that its evaluations are in.
+        record: Its settings, which never change.
+        manifest: The content of its run.json.
+        definition: The problem; its images may have moved since the record was made.
+    """
+
+    def __init__(self, folder: Path, archive: Archive, record: RunRecord, manifest: Manifest) -> None:
         self.folder, self.archive, self.record, self.manifest = folder, archive, record, manifest
-        self.definition = validate_definition(json.loads(record.definition))
+        self.definition = record.definition
 
     @classmethod
     def create(
         cls,
         folder: Path,
-        evaluator: AnyEvaluator,
-        algorithm: str,
-        seed: int,
+        archive: Archive,
+        record: RunRecord,
         budget: int,
-        options: Mapping[str, Any],
-        manner: Manner = Manner(),
+        data: Mapping[str, Any],
+        true_front: TrueFront | None = None,
     ) -> Run:
-        """A new run in an empty or new folder."""
+        """Begin a run in an empty or new folder.
+
+        Args:
+            folder: The folder.
+            archive: Keeps its record and evaluations.
+            record: Its settings.
+            budget: Networks to evaluate.
+            data: What its evaluator says of the data.
+            true_front: The front of a complete table.
+
+        Raises:
+            InputError: The folder holds something.
+        """
         check_free(folder)
-        definition = evaluator.definition
-        record = RunRecord(
-            id=uuid.uuid4().hex,
-            algorithm=algorithm,
-            seed=seed,
-            definition=json.dumps(definition.model_dump(mode="json")),
-            proxy=evaluator.proxy_key,
-            device=evaluator.device_key,
-            created=datetime.now(UTC).isoformat(timespec="seconds"),
-            options=json.dumps(dict(options)),
-            candidates=evaluator.candidates.to_json(),
-            manner=manner.to_json(),
+        archive.add_run(record)
+        environment = describe_environment()
+        manifest = Manifest(
+            problem=record.definition.name,
+            algorithm=record.algorithm,
+            options=dict(record.options),
+            candidates=asdict(record.candidates),
+            manner=asdict(record.mode),
+            seed=record.seed,
+            budget=budget,
+            evaluations=0,
+            hypervolume=0.0,
+            status="running",
+            run=record.id,
+            created=record.created,
+            archive=os.path.relpath(str(archive.path), folder.resolve()),
+            seconds=Seconds(total=0.0, training=0.0, latency=0.0, other=0.0),
+            data=dict(data),
+            true_front=true_front,
+            definition=record.definition.model_dump(mode="json"),
+            versions=environment["versions"],
+            machine=environment["machine"],
         )
-        evaluator.archive.add_run(record)
-        manifest = {
-            "problem": definition.name,
-            "algorithm": algorithm,
-            "options": dict(options),
-            "candidates": asdict(evaluator.candidates),
-            "manner": asdict(manner),
-            "seed": seed,
-            "budget": budget,
-            "evaluations": 0,
-            "hypervolume": 0.0,
-            "status": "running",
-            "run": record.id,
-            "created": record.created,
-            "archive": os.path.relpath(str(evaluator.archive.path), folder.resolve()),
-            "seconds": dict.fromkeys(SECONDS, 0.0),
-            **evaluator.describe(),
-            "definition": json.loads(record.definition),
-            **describe_environment(),
-        }
         folder.mkdir(parents=True, exist_ok=True)
-        run = cls(folder, evaluator.archive, record, manifest)
+        run = cls(folder, archive, record, manifest)
         run.write(0, [])
         return run
 
     @classmethod
     def open(cls, folder: Path) -> Run:
-        """The run of a folder.
+        """Return the run of a folder.
+
+        Args:
+            folder: The folder that `evomnas run` wrote.
 
         Raises:
-            InputError: The folder holds no run, or its archive is gone.
+            InputError: The folder holds no run, its run.json is damaged, or its archive is gone.
         """
         path = folder / MANIFEST
         try:
-            manifest = json.loads(path.read_text(encoding="utf-8"))
-            archive_path, identity = folder.resolve() / manifest["archive"], manifest["run"]
-            _check_manifest(manifest)
+            manifest = Manifest.model_validate(json.loads(path.read_text(encoding="utf-8")))
         except FileNotFoundError:
             raise InputError(f"{folder} holds no run (no {MANIFEST}): give the folder that evomnas run wrote") from None
-        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        except ValidationError as error:
+            faults = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors())
+            raise InputError(f"cannot read {path}: {faults}") from None
+        except (OSError, ValueError, RecursionError) as error:
             raise InputError(f"cannot read {path}: {error!r}") from None
+        archive_path = folder.resolve() / manifest.archive
         if not archive_path.is_file():
             raise InputError(f"the archive of {folder} is not at {archive_path}: move it back beside its runs")
         archive = Archive(archive_path.resolve(), create=False)
-        return cls(folder, archive, archive.run(identity), manifest)
+        run = cls(folder, archive, archive.run(manifest.run), manifest)
+        try:
+            _ = run.reader.shape, run.reference_id
+        except (KeyError, TypeError) as error:
+            raise InputError(f"cannot read {path}: data lacks {error}") from None
+        return run
 
     @property
-    def tabular(self) -> bool:
-        """Whether its networks were looked up in a table."""
-        return isinstance(self.definition, TableDefinition)
+    def reader(self) -> EvaluationReader:
+        """What reads the run's evaluations."""
+        record = self.record
+        return READERS[self.definition.kind](
+            self.archive,
+            self.definition,
+            record.training_context,
+            record.measurement_context,
+            self.manifest.data,
+            record.candidates,
+            record.id,
+        )
 
     @property
     def options(self) -> dict[str, Any]:
-        """The algorithm's options, all settled."""
-        return dict(json.loads(self.record.options))
+        """The algorithm's options that are not its defaults."""
+        return dict(self.record.options)
 
     @property
-    def manner(self) -> Manner:
+    def mode(self) -> SearchMode:
         """How it searches."""
-        return Manner.from_json(self.record.manner)
-
-    @cached_property
-    def shape(self) -> dict[str, int]:
-        """Classes, channels and resolution of the networks that were measured."""
-        data, resolution = self.manifest["data"], self.images.latency_resolution
-        return {"classes": data["classes"], "channels": data["channels"], "resolution": resolution}
+        return self.record.mode
 
     @property
-    def images(self) -> ProblemDefinition:
-        """The problem of a run whose networks are trained and measured.
+    def shape(self) -> dict[str, int] | None:
+        """Classes, channels and resolution in pixels of the measured networks; None where none is built."""
+        return self.reader.shape
+
+    @property
+    def network_shape(self) -> dict[str, int]:
+        """`shape`, of a run whose networks are built.
 
         Raises:
-            InputError: They were looked up in a table.
+            InputError: They are looked up in a table.
         """
-        if isinstance(self.definition, TableDefinition):
-            raise InputError(f"{self.folder} searched a table: its networks cannot be built or measured")
-        return self.definition
+        self.trained_problem()
+        assert self.shape is not None
+        return self.shape
+
+    def trained_problem(self) -> ProblemDefinition:
+        """Return the problem of a run whose networks are trained and measured.
+
+        Raises:
+            InputError: They are looked up in a table.
+        """
+        return self.definition.trained(f"{self.folder} searched a table: its networks cannot be built or measured")
 
     @property
-    def searched(self) -> str:
+    def search_images_fingerprint(self) -> str:
         """The fingerprint of the images that it searched with."""
-        return str(self.archive.context(self.record.proxy)["data"])
+        return str(self.archive.context(self.record.training_context)["data"])
 
     def read_data_from(self, path: Path) -> None:
-        """Let its images be read elsewhere than where they were when it began."""
-        data = self.images.data.model_copy(update={"path": path.expanduser().resolve()})
-        self.definition = self.images.model_copy(update={"data": data})
+        """Let its images be read elsewhere than where they were when it began.
 
-    def typed(self, architecture: Architecture) -> str:
-        """An architecture as it is typed behind a command: by its id where the run has it, else by its notation."""
-        known = any(one.architecture == str(architecture) for one in self.asks)
-        return architecture.id if known else shlex.quote(str(architecture))
+        Args:
+            path: Where they are now.
+        """
+        problem = self.trained_problem()
+        data = problem.data.model_copy(update={"path": path.expanduser().resolve()})
+        self.definition = problem.model_copy(update={"data": data})
+
+    def network_argument(self, architecture: Architecture) -> str:
+        """Return an architecture as it is typed behind a command.
+
+        Args:
+            architecture: Any network.
+
+        Returns:
+            Its id where the run has it, else its notation.
+        """
+        is_known = any(ask.architecture == str(architecture) for ask in self.asks)
+        return architecture.id if is_known else shlex.quote(str(architecture))
 
     @property
     def argument(self) -> str:
@@ -240,9 +274,7 @@ class Run:
     @property
     def reference_id(self) -> str:
         """The id of the reference network."""
-        if isinstance(self.definition, TableDefinition):
-            return TabularArchitecture(self.manifest["data"]["reference"]).id
-        return self.definition.space.mobilenet_v2().id
+        return self.definition.reference(self.manifest.data).id
 
     @property
     def asks(self) -> list[Ask]:
@@ -250,98 +282,91 @@ class Run:
         return self.archive.asks(self.record.id)
 
     def results(self) -> list[Result]:
-        """One result per distinct architecture, in the order of the asks."""
+        """Return one result per distinct network, in the order of the asks."""
         first: dict[str, Ask] = {}
         for ask in self.asks:
             first.setdefault(ask.architecture, ask)
-        return judge([(ask, self._evaluation(ask.architecture)) for ask in first.values()])
-
-    def _evaluation(self, notation: str) -> AnyEvaluation:
-        architecture = self.definition.parse(notation)
-        if isinstance(architecture, TabularArchitecture):
-            found = self.archive.lookup(self.record.proxy, architecture)
-            return self._limits.apply(found or TabularEvaluation(architecture, None, None, {}))
-        record = self.record
-        known = self.archive.evaluation(record.proxy, record.device, architecture, record.candidates, record.id)
-        return self._limits.apply(known)
-
-    @cached_property
-    def _limits(self) -> Limits:
-        tabular = isinstance(self.definition, TableDefinition)
-        return Limits(self.definition.constraints, None if tabular else self.shape)
+        parse, evaluation = self.definition.parse, self.reader.evaluation
+        return rank([(ask, evaluation(parse(ask.architecture))) for ask in first.values()])
 
     def front(self, results: list[Result] | None = None) -> list[Result]:
-        """The Pareto set, fastest first; of `results` where they are at hand."""
-        chosen = [result for result in (self.results() if results is None else results) if result.on_front]
-        return sorted(chosen, key=lambda result: result.evaluation.losses[1] if result.evaluation.losses else np.inf)
+        """Return the Pareto set, fastest first.
 
-    def cut_off(self, results: Sequence[Result]) -> dict[str, Any]:
-        """How many of the trainings were cut off, and what the rest of them would have taken, in seconds."""
-        trainings = [one.evaluation.training for one in results if isinstance(one.evaluation, Evaluation)]
-        cuts = [one for one in trainings if isinstance(one, Cut)]
-        saved = sum(one.saved(self.images.training.epochs) for one in cuts)
-        return {"networks": len(cuts), "saved_seconds": round(saved, 3)}
+        Args:
+            results: The run's results, where they are at hand.
+        """
+        members = [result for result in (self.results() if results is None else results) if result.on_front]
+        return sorted(members, key=lambda result: result.evaluation.losses[1] if result.evaluation.losses else np.inf)
 
-    def hypervolume(self, results: list[Result]) -> float:
-        """Share of the problem's reference box that these results dominate."""
+    def cut_trainings(self, results: Sequence[Result]) -> CutTrainings:
+        """Return how many trainings were cut off, and what the rest of them would have taken.
+
+        Args:
+            results: The run's results.
+        """
+        cuts = [result.evaluation.cut for result in results if result.evaluation.cut is not None]
+        saved = sum(cut.saved(self.definition.epochs) for cut in cuts)
+        return CutTrainings(networks=len(cuts), saved_seconds=round(saved, 3))
+
+    def hypervolume(self, results: Sequence[Result]) -> float:
+        """Return the share of the problem's reference box that results dominate.
+
+        Args:
+            results: Any of the run's results.
+        """
         points = [result.evaluation.relative_losses for result in results]
-        return hypervolume([p for p in points if p is not None], self.definition.hypervolume.reference_point)
+        reference_point = self.definition.hypervolume.reference_point
+        return hypervolume([point for point in points if point is not None], reference_point)
 
     def reference_cost(self) -> float | None:
-        """The reference network's second objective: its calibrated latency in milliseconds, or a table's cost."""
-        if isinstance(self.definition, TableDefinition):
-            return float(self.archive.context(self.record.proxy)["reference"])
-        calibration = self.archive.calibration(self.record.device)
-        return None if calibration is None else calibration.latency_ms
+        """Return the reference network's second loss: its calibrated latency in milliseconds, or a table's cost."""
+        return self.reader.reference_cost()
 
     def true_share(self) -> float | None:
-        """Hypervolume relative to that of the true front; None where the problem is not a complete table."""
-        true = self.manifest.get("true_front")
-        return self.manifest["hypervolume"] / true["hypervolume"] if true and true["hypervolume"] > 0 else None
+        """Return the hypervolume relative to the true front's; None where the problem is not a complete table."""
+        true = self.manifest.true_front
+        return self.manifest.hypervolume / true.hypervolume if true and true.hypervolume > 0 else None
 
-    def write(self, evaluations: int, front: list[Result]) -> None:
-        """Bring run.json and front.csv up to date; no reader sees half a file."""
-        self.manifest["evaluations"] = evaluations
-        self.manifest["hypervolume"] = self.hypervolume(front)
-        write_atomically(self.folder / MANIFEST, json.dumps(self.manifest, indent=2) + "\n")
-        write_atomically(self.folder / "front.csv", to_csv([result.to_dict() for result in self.front(front)]))
+    def write(self, evaluations: int, front: Sequence[Result]) -> None:
+        """Bring run.json and front.csv up to date; no reader sees half a file.
+
+        Args:
+            evaluations: Networks evaluated so far.
+            front: The Pareto set so far.
+        """
+        self.manifest.evaluations = evaluations
+        self.manifest.hypervolume = self.hypervolume(front)
+        write_atomically(self.folder / MANIFEST, json.dumps(self.manifest.to_json(), indent=2) + "\n")
+        write_atomically(self.folder / "front.csv", to_csv([result.to_dict() for result in self.front(list(front))]))
 
 
-def judge(evaluated: Sequence[tuple[Ask, AnyEvaluation]]) -> list[Result]:
-    """Results of distinct architectures, each with its first ask, that say which of them are on the front."""
-    complete = [index for index, (_, one) in enumerate(evaluated) if one.losses is not None]
-    keep = non_dominated([one.losses for _, one in evaluated if one.losses is not None])
-    front = {index for index, kept in zip(complete, keep, strict=True) if kept}
+def rank(evaluations: Sequence[tuple[Ask, Evaluation]]) -> list[Result]:
+    """Return results that say which networks are on the front.
+
+    Args:
+        evaluations: Evaluations of distinct networks, each with its first ask.
+
+    Returns:
+        One result each, in the same order.
+    """
+    complete = [index for index, (_, evaluation) in enumerate(evaluations) if evaluation.losses is not None]
+    on_front = non_dominated([evaluations[index][1].losses or () for index in complete])
+    front = {index for index, is_member in zip(complete, on_front, strict=True) if is_member}
     return [
         Result(ask.position, ask.generation, evaluation, index in front)
-        for index, (ask, evaluation) in enumerate(evaluated)
+        for index, (ask, evaluation) in enumerate(evaluations)
     ]
 
 
-def _check_manifest(manifest: dict[str, Any]) -> None:
-    """Raise TypeError or KeyError where something is not as this package writes it."""
-    kinds: dict[str, type | tuple[type, ...]] = {
-        "problem": str, "algorithm": str, "seed": int, "budget": int, "evaluations": int, "hypervolume": (int, float),
-        "status": str, "run": str, "seconds": dict, "data": dict, "definition": dict, "versions": dict, "machine": dict,
-    }  # fmt: skip
-    kinds |= {
-        name: kind for name, kind in (("goals", list), ("true_front", dict), ("explanations", dict)) if name in manifest
-    }
-    for name, kind in kinds.items():
-        if not isinstance(manifest[name], kind):
-            raise TypeError(f"{name} is {manifest[name]!r}")
-    manifest["seconds"].setdefault("algorithm", 0.0)  # which older runs did not tell apart
-    numbers = [manifest["seconds"][name] for name in SECONDS]
-    names = ("rows",) if "table" in manifest["definition"] else ("classes", "channels")
-    numbers += [manifest["data"][name] for name in names]
-    if not all(isinstance(number, int | float) and 0 <= number < math.inf for number in numbers):
-        raise TypeError("seconds and data must hold numbers")
-    if manifest["budget"] < 1:
-        raise ValueError(f"budget is {manifest['budget']!r}")
-
-
 def check_free(folder: Path) -> None:
-    """Raise InputError where `folder` holds a run or anything else."""
+    """Check that a folder can be a new run's.
+
+    Args:
+        folder: The folder, which need not exist.
+
+    Raises:
+        InputError: It holds a run or anything else, or cannot be made.
+    """
     check_place(folder / MANIFEST, "--out DIR")
     if (folder / MANIFEST).exists():
         raise InputError(
@@ -352,11 +377,16 @@ def check_free(folder: Path) -> None:
         raise InputError(f"{folder} exists and is not an empty folder: choose another with --out DIR")
 
 
-def to_csv(rows: list[dict[str, Any]]) -> str:
-    """Rows as CSV with a header; lists become their parts separated by spaces."""
+def to_csv(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Return rows as CSV with a header.
+
+    Args:
+        rows: Values by `COLUMNS`; lists become their parts separated by spaces.
+    """
     buffer = io.StringIO()
     writer = csv.DictWriter(buffer, COLUMNS, lineterminator="\n")
     writer.writeheader()
     for row in rows:
-        writer.writerow({k: " ".join(map(str, v)) if isinstance(v, list) else v for k, v in row.items()})
+        cells = {key: " ".join(map(str, cell)) if isinstance(cell, list) else cell for key, cell in row.items()}
+        writer.writerow(cells)
     return buffer.getvalue()

@@ -35,7 +35,7 @@ from numpy.typing import NDArray
 from scipy.special import stdtrit
 
 from evomnas.problem.pareto import Front
-from evomnas.results.evaluation import Evaluation, Measurement, Training
+from evomnas.results.evaluation import Evaluation
 
 # the probability that any of n errors ends below its lower bound, where n is the number of completed trainings
 FAMILYWISE_ERROR_RATE = 0.1
@@ -190,8 +190,8 @@ class EarlyStop:
         Args:
             evaluation: An evaluation that has ended.
         """
-        training = evaluation.training
-        if isinstance(training, Training) and len(training.losses) == self._epochs:
+        training = evaluation.trained
+        if training is not None and len(training.losses) == self._epochs:
             self._log_losses.append([_logarithm(loss) for loss in training.losses[:-1]])
             self._log_errors.append(math.log(1 - training.accuracy + ERROR_FLOOR))
             self._power_laws = None
@@ -206,8 +206,8 @@ class EarlyStop:
             The threshold. It is None if the candidate must be trained to the end: too few trainings are complete, its
             latency is unknown, or no network on the front is surely as fast.
         """
-        measured = evaluation.measurement
-        if not isinstance(measured, Measurement) or len(self._log_errors) < MIN_COMPLETED_TRAININGS:
+        measured = evaluation.measured
+        if measured is None or len(self._log_errors) < MIN_COMPLETED_TRAININGS:
             return None
         rival_error = self._front.least_first_loss(measured.low_ms)
         if rival_error is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from evomnas.algorithms.evolution import BROOD, EvoConstrained, EvoWeighted
+from evomnas.algorithms.evolution import BROOD_SIZE, EvoConstrained, EvoWeighted
 from evomnas.core.errors import InputError
 from evomnas.problem.search_space import SearchSpace
 
@@ -29,7 +29,7 @@ def play(searcher, networks: int) -> np.ndarray:
 
 def test_the_oldest_leave_whether_they_are_good_or_not():
     searcher = EvoWeighted(SPACE, 1, target_ms=1.5, population=10, tournament=3)
-    asked = play(searcher, 10 + 3 * BROOD)
+    asked = play(searcher, 10 + 3 * BROOD_SIZE)
     assert [list(one) for one in searcher._population] == asked[-10:].tolist()
 
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evomnas.algorithms.goals import EXPONENTS, Constrained, WeightedProduct, exponent_for, weighted_product
+from evomnas.algorithms.goals import REWARD_EXPONENTS, Constrained, WeightedProduct, exponent_for, weighted_product
 from evomnas.core.errors import InputError
 
 
@@ -21,7 +21,7 @@ def test_the_soft_reward_multiplies_by_what_the_paper_s_exponent_gives_at_75_ms(
 
 def test_the_hard_reward_is_the_accuracy_within_the_target_and_falls_in_proportion_beyond_it():
     accuracies, latencies = np.array([0.75, 0.75, 0.75]), np.array([10.0, 75.0, 150.0])
-    assert weighted_product(accuracies, latencies, 75, *EXPONENTS["hard"]) == pytest.approx([0.75, 0.75, 0.375])
+    assert weighted_product(accuracies, latencies, 75, *REWARD_EXPONENTS["hard"]) == pytest.approx([0.75, 0.75, 0.375])
 
 
 def test_the_exponent_follows_from_5_percent_accuracy_for_twice_the_latency():

@@ -11,18 +11,18 @@ from pymoo.core.termination import NoTermination
 from pymoo.problems.static import StaticProblem
 
 from evomnas.algorithms.mating import ArrayMating
-from evomnas.algorithms.operators import operators
+from evomnas.algorithms.operators import make_operators
 from evomnas.problem.search_space import SearchSpace
 
 
 def evolved(space: SearchSpace, ours: bool, forget: bool, generations: int) -> list[list[tuple[int, ...]]]:
     """The genomes of each generation, with a limit that some networks exceed."""
     sizes = space.gene_sizes
-    chosen = operators(space)
+    chosen = make_operators(space)
     duplicates = chosen["eliminate_duplicates"]
     algorithm = NSGA2(pop_size=8, **chosen)
     if ours:
-        algorithm.mating = ArrayMating(algorithm, duplicates.network, duplicates.history)
+        algorithm.mating = ArrayMating(algorithm, duplicates.decode, duplicates.history)
     problem = Problem(len(sizes), 2, 1, xl=np.zeros_like(sizes), xu=sizes - 1, vtype=int)
     algorithm.setup(problem, termination=NoTermination(), seed=3)
     found = []

@@ -8,7 +8,7 @@ import torch
 from scipy.stats import chisquare
 
 from evomnas.algorithms import rnn_controller as module
-from evomnas.algorithms.rl_weighted import MINIBATCH, RLWeighted
+from evomnas.algorithms.rl_weighted import MINIBATCH_SIZE, RLWeighted
 from evomnas.algorithms.rnn_controller import Controller, Policy
 from evomnas.core.errors import InputError
 from evomnas.core.seeding import torch_generator
@@ -90,7 +90,7 @@ def test_the_baseline_is_the_moving_average_of_the_batches_mean_rewards():
 def test_an_update_makes_rewarded_genomes_likelier_and_goes_no_further_than_the_clip(monkeypatch):
     policy = Policy(SIZES, np.random.SeedSequence(2))
     genomes = np.array([[0, 0, 0], [3, 1, 2]])
-    monkeypatch.setattr(module, "EPOCHS", 200)
+    monkeypatch.setattr(module, "PPO_EPOCHS", 200)
     with torch.no_grad():
         before, _ = policy._controller(torch.from_numpy(genomes))
     policy.learn(genomes, np.array([1.0, 0.0]))
@@ -132,10 +132,10 @@ def test_failures_give_no_gradient():
     """Told as failures, half of the genomes might as well not have been asked for."""
     broken, twin = (RLWeighted(SPACE, 4, target_ms=1.0) for _ in range(2))
     genomes = broken.ask()
-    losses, violations = rewards_of(genomes), np.where(np.arange(MINIBATCH) % 2, np.inf, 0.0)
+    losses, violations = rewards_of(genomes), np.where(np.arange(MINIBATCH_SIZE) % 2, np.inf, 0.0)
     broken.tell(genomes, np.where(violations[:, None] > 0, np.inf, losses), violations)
     fine = violations == 0
-    twin._policies[0].sample(MINIBATCH)
+    twin._policies[0].sample(MINIBATCH_SIZE)
     twin._policies[0].learn(genomes[fine], 1 - losses[fine, 0])
     assert np.array_equal(broken.ask(), twin.ask())
 

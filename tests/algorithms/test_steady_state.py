@@ -8,7 +8,7 @@ from playing import SPACE, losses_of, make
 
 from evomnas.algorithms.base import SteadyState
 from evomnas.core import registry
-from evomnas.loop.steady_state import is_steady
+from evomnas.loop.asking import is_steady
 from evomnas.problem.search_space import SearchSpace
 
 ABLE = [name for name in sorted(registry.available("algorithms")) if is_steady(name)]

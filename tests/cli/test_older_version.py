@@ -48,7 +48,7 @@ def old_archive(tmp_path_factory) -> Path:
             "SELECT definition, device FROM runs WHERE algorithm = 'nsga2' AND definition LIKE '%digits%'"
         ).fetchone()
         with open_evaluator(validate_definition(json.loads(definition)), Archive()) as evaluator:
-            key, content = evaluator.device_key, evaluator.archive.context(evaluator.device_key)
+            key, content = evaluator.measurement_context, evaluator.archive.context(evaluator.measurement_context)
         connection.execute(
             "UPDATE contexts SET key = ?, content = ? WHERE key = ?", (key, json.dumps(content), old_device)
         )

@@ -8,7 +8,7 @@ from PIL import Image
 
 from evomnas.core.errors import InputError
 from evomnas.data.splits import load_dataset
-from evomnas.problem.definition import DataSection
+from evomnas.problem.sections import DataSection
 
 
 def section(**values) -> DataSection:

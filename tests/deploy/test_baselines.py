@@ -25,7 +25,7 @@ from evomnas.networks.torchvision_models import (
 from evomnas.problem.published import PUBLISHED_NETWORKS
 from evomnas.report.run_report import write_report
 from evomnas.results.evaluation import FullTraining, Measurement
-from evomnas.results.full_trainings import finished
+from evomnas.results.full_trainings import fully_trained
 
 NAMES = ["mobilenet-v2@0.1", "mobilenet_v3_small", "squeezenet1_1"]
 
@@ -54,9 +54,9 @@ def test_they_are_trained_measured_and_saved(shelf, finished_run):
 
 
 def _key(run) -> str:
-    from evomnas.deploy.trained_networks import alias
+    from evomnas.deploy.trained_networks import full_training_alias
 
-    [key] = run.archive.aliased(alias(run.definition, run.searched))
+    [key] = run.archive.aliased(full_training_alias(run.definition, run.search_images_fingerprint))
     return key
 
 
@@ -77,13 +77,13 @@ def test_nothing_is_done_twice(shelf, finished_run, monkeypatch):
 
 def test_a_report_gets_them_from_the_archive_without_reading_images(shelf, finished_run, trained, monkeypatch):
     monkeypatch.setattr("evomnas.deploy.full_training.load_training_images", lambda *_: pytest.fail("read the images"))
-    found = {one.notation: one for one in finished(finished_run)}
+    found = {one.notation: one for one in fully_trained(finished_run)}
     for name in NAMES[:2]:
         mine = found[str(shelf[1][name].network)]
         assert (mine.result, mine.measurement) == (shelf[1][name].result, shelf[1][name].measurement)
     assert found["torchvision:mobilenet_v3_small"].name == "mobilenet_v3_small"
     assert found[str(trained.network)].result == trained.result
-    accuracies = [one.result.score.accuracy for one in finished(finished_run)]
+    accuracies = [one.result.score.accuracy for one in fully_trained(finished_run)]
     assert accuracies == sorted(accuracies, reverse=True)
     page = write_report(finished_run).read_text()
     assert "Trained in full" in page

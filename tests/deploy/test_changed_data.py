@@ -21,7 +21,7 @@ from evomnas.deploy.saving import load_network
 from evomnas.deploy.trained_networks import train_chosen
 from evomnas.loop.launch import resume, search
 from evomnas.problem.loading import validate_definition
-from evomnas.results.full_trainings import finished
+from evomnas.results.full_trainings import fully_trained
 from evomnas.results.run import Run
 from evomnas.training.trainer import Trainer
 
@@ -85,12 +85,12 @@ def test_a_new_test_split_is_scored_without_a_training_and_its_exports_start_ane
     write_images(here.photos / "val", 2, 4)
     with pytest.raises(InputError, match="have changed since .* was trained: train it again with evomnas train"):
         export_network(here.run, here.network, Request(), device="cpu")
-    [old] = finished(here.run)
+    [old] = fully_trained(here.run)
     assert train(here).result.score.images == 10
     facts = json.loads((here.folder / "model.json").read_text())
     assert facts["test"]["images"] == 10
     assert "10 test images" in (here.folder / "README.md").read_text()
-    [new] = finished(here.run)  # of the latest test split alone
+    [new] = fully_trained(here.run)  # of the latest test split alone
     assert (old.result.score.images, new.result.score.images) == (6, 10)
     _, _, exported = export_network(here.run, here.network, Request(), device="cpu")
     assert [(one.variant, one.images) for one in exported] == [("float", 10)]
@@ -113,7 +113,7 @@ def test_a_table_of_exports_removes_no_other_file(here):
 def test_images_may_be_moved(here, whole, no_training, tmp_path):
     moved = here.photos.rename(tmp_path / "moved")
     run, network = here.run.folder, here.network.id
-    gone = json.loads(here.run.record.definition)["data"]["path"]
+    gone = str(here.run.record.definition.data.path)
     whole_photos = Path(gone).rename(Path(gone).with_name("away"))
     try:
         for command in (["train", run, network], ["export", run, network]):
@@ -125,7 +125,7 @@ def test_images_may_be_moved(here, whole, no_training, tmp_path):
             assert done.exit_code == 0, done.stderr
             if command[0] == "train":
                 assert f"evomnas export {run} {network} --data {moved} --quantize int8" in done.stdout
-        assert resume(run, budget=4, data=moved).manifest["evaluations"] == 4
+        assert resume(run, budget=4, data=moved).manifest.evaluations == 4
     finally:
         whole_photos.rename(gone)
 

@@ -13,7 +13,7 @@ from evomnas.core import registry
 from evomnas.core.errors import InputError
 from evomnas.data.splits import load_dataset, load_training_images
 from evomnas.deploy.testsplit import load_test_images
-from evomnas.problem.definition import DataSection
+from evomnas.problem.sections import DataSection
 
 
 def section(**values) -> DataSection:

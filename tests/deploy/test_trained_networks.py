@@ -67,7 +67,7 @@ def test_a_training_that_diverges_is_a_record_and_leaves_no_files(finished_run, 
 
 
 def test_images_with_other_classes_than_the_search_s_are_refused(finished_run):
-    manifest = dict(finished_run.manifest) | {"data": finished_run.manifest["data"] | {"classes": 7}}
+    manifest = dict(finished_run.manifest) | {"data": finished_run.manifest.data | {"classes": 7}}
     run = Run(finished_run.folder, finished_run.archive, finished_run.record, manifest)
     with pytest.raises(InputError, match="searched images with 7 classes, its data now have 10"):
         list(train_chosen(run, [front_networks(finished_run)[0]], device="cpu"))

@@ -10,7 +10,7 @@ from tiny_problem import TINY
 
 from evomnas.data.splits import load_dataset
 from evomnas.evaluation.executors.in_process import InProcessExecutor
-from evomnas.evaluation.network_evaluator import Evaluator
+from evomnas.evaluation.network_evaluator import NetworkEvaluator
 from evomnas.problem.loading import validate_definition
 from evomnas.results.archive import Archive
 
@@ -47,9 +47,9 @@ def keys(changes: list[tuple[str, object]]) -> tuple[str, str]:
     if data not in DATASETS:
         DATASETS[data] = load_dataset(definition.data)
     executor = InProcessExecutor(definition)
-    evaluator = Evaluator(definition, DATASETS[data], ARCHIVE, executor, executor)
+    evaluator = NetworkEvaluator(definition, DATASETS[data], ARCHIVE, executor, executor)
     evaluator.close()
-    return evaluator.proxy_key, evaluator.device_key
+    return evaluator.training_context, evaluator.measurement_context
 
 
 some = st.lists(st.sampled_from(IRRELEVANT), unique_by=lambda change: change[0])

@@ -14,15 +14,15 @@ from evomnas.algorithms.operators import BlockCrossover, GeneMutation, NetworkDu
 from evomnas.loop.pymoo_problem import SearchProblem, load_problem
 from evomnas.problem.architecture import Architecture
 from evomnas.problem.search_space import GENES, SearchSpace
-from evomnas.results.evaluation import Cost, Evaluation, Failure, Measurement, Training, told
+from evomnas.results.evaluation import Cost, Failure, Measurement, NetworkEvaluation, Training, losses_and_violations
 
 SPACE = SearchSpace()
 PROBLEM = Problem(42, 2, 1, xl=np.zeros(42), xu=SPACE.gene_sizes - 1, vtype=int)
 
 
-def evaluation(architecture: Architecture, accuracy: float, latency: float) -> Evaluation:
+def evaluation(architecture: Architecture, accuracy: float, latency: float) -> NetworkEvaluation:
     measurement = Measurement(Cost(1, 1, 0), latency, latency, latency, latency, (latency,), 0.0)
-    return Evaluation(architecture, measurement, Training(accuracy, (), 0.0))
+    return NetworkEvaluation(architecture, measurement, Training(accuracy, (), 0.0))
 
 
 def test_the_reference_network_comes_first_and_all_genomes_are_valid(rng):
@@ -105,7 +105,7 @@ def test_mutation_leaves_genes_alone_that_have_one_choice(rng):
 
 @pytest.mark.parametrize("kept", [10_000, 1])
 def test_duplicates_are_networks_and_not_genomes(kept, monkeypatch):
-    monkeypatch.setattr("evomnas.algorithms.operators.MOST_DECODED", kept)
+    monkeypatch.setattr("evomnas.algorithms.operators.MAX_DECODED_GENOMES", kept)
     space = SearchSpace(filters=(8,), layers=(1,), strides=(2,), stem=8, stem_stride=1, head=8)
     none, identity, pool = ([0, 0, 0, skip, 0, 0] for skip in (0, 1, 2))
     population = Population.new("X", np.array([none, identity, pool, none]))
@@ -118,8 +118,8 @@ def test_duplicates_are_networks_and_not_genomes(kept, monkeypatch):
 
 def test_a_failure_is_told_as_infeasible_and_never_as_a_number():
     good = evaluation(SPACE.mobilenet_v2(), 0.75, 2.0)
-    bad = Evaluation(SPACE.mobilenet_v2(), None, Failure("error", "x"))
-    losses, violations = told([good, bad])
+    bad = NetworkEvaluation(SPACE.mobilenet_v2(), None, Failure("error", "x"))
+    losses, violations = losses_and_violations([good, bad])
     assert losses.tolist() == [[0.25, 2.0], [np.inf, np.inf]]
     assert violations.tolist() == [0.0, np.inf]
 
@@ -129,7 +129,7 @@ def test_minimize_finds_the_front_of_a_known_problem(tiny):
 
     def evaluate(architectures):
         return [
-            Evaluation(one, None, Failure("error", "5 is broken")) if any(b.kernel == 5 for b in one.blocks)
+            NetworkEvaluation(one, None, Failure("error", "5 is broken")) if any(b.kernel == 5 for b in one.blocks)
             else evaluation(one, sum(b.se > 0 for b in one.blocks) / 4, float(sum(b.layers for b in one.blocks)))
             for one in architectures
         ]  # fmt: skip

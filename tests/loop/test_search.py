@@ -10,11 +10,12 @@ import os
 import pytest
 
 from evomnas.core.errors import InputError
-from evomnas.evaluation.executors.base import CandidateLimits
 from evomnas.evaluation.executors.factory import make_executor
+from evomnas.evaluation.executors.jobs import TrainingJob
 from evomnas.loop.launch import EverythingFailed, resume, search
 from evomnas.report.words import headline, reuse_line
 from evomnas.results.archive import Archive
+from evomnas.results.candidate_limits import CandidateLimits
 from evomnas.results.evaluation import Training
 from evomnas.results.run import Run
 from evomnas.training.proxy_task import ProxyTask
@@ -74,7 +75,7 @@ def test_the_same_seed_with_the_archive_at_hand_gives_the_same_run_without_train
     again = search(tiny, "nsga2", budget=24, seed=3, out=finished_run.folder.parent / "again", workers=0)
     assert sequence(again) == sequence(finished_run)
     assert [r.to_dict() for r in again.front()] == [r.to_dict() for r in finished_run.front()]
-    assert again.manifest["hypervolume"] == finished_run.manifest["hypervolume"]
+    assert again.manifest.hypervolume == finished_run.manifest.hypervolume
 
 
 def test_another_seed_asks_for_other_networks_and_shares_what_is_known(finished_run, tiny):
@@ -83,9 +84,9 @@ def test_another_seed_asks_for_other_networks_and_shares_what_is_known(finished_
     assert sequence(other)[1:] != sequence(finished_run)[1:3]
     assert seen[-1].reused >= 1  # the reference network is everyone's first
     known = other.results()[0].evaluation
-    assert other.manifest["reused"]["networks"] == seen[-1].reused
-    assert other.manifest["reused"]["seconds"] >= round(known.training.seconds + known.measurement.seconds, 3)
-    assert "known from other runs" in reuse_line(other) or other.manifest["reused"]["seconds"] < 1
+    assert other.manifest.reused.networks == seen[-1].reused
+    assert other.manifest.reused.seconds >= round(known.training.seconds + known.measurement.seconds, 3)
+    assert "known from other runs" in reuse_line(other) or other.manifest.reused.seconds < 1
 
 
 class Interrupt(KeyboardInterrupt):
@@ -139,13 +140,13 @@ def test_an_interrupted_run_resumes_to_the_run_that_nobody_disturbed(job, tiny, 
     assert [r.evaluation.training.accuracy for r in run.results()] == [
         r.evaluation.training.accuracy for r in finished_run.results()[:8]
     ]
-    assert run.manifest["status"] == "finished"
+    assert run.manifest.status == "finished"
 
 
 def test_candidates_are_measured_before_training_and_a_stopped_run_measures_none_again(tiny, tmp_path, monkeypatch):
     from evomnas.algorithms.surrogate import nsga2_surrogate as surrogate
 
-    monkeypatch.setattr(surrogate, "MEASURED_SHARE", 2.0)  # these trainings take no longer than a measurement
+    monkeypatch.setattr(surrogate, "MAX_MEASURED_SHARE", 2.0)  # these trainings take no longer than a measurement
     settings = {"options": {"batch": 2}, "budget": 12, "seed": 1, "workers": 0}
     added, original = [], Archive.add_measurement
 
@@ -177,7 +178,7 @@ def test_resuming_with_a_larger_budget_goes_on_where_the_run_ended(tiny, tmp_pat
     search(tiny, budget=3, seed=3, out=tmp_path / "run", workers=0)
     run = resume(tmp_path / "run", budget=5, workers=0)
     assert len(run.results()) == 5
-    assert run.manifest["budget"] == 5
+    assert run.manifest.budget == 5
     with pytest.raises(InputError, match="budget is 5 already"):
         resume(tmp_path / "run", budget=4)
 
@@ -213,8 +214,8 @@ def test_a_time_limit_stops_in_the_middle_of_a_generation_and_loses_nothing(tiny
     monkeypatch.setattr(ProxyTask, "train", slow)
     monkeypatch.setattr(search_module.time, "perf_counter", lambda: real() + clock["offset"])
     run = search(tiny, "nsga2", budget=20, seed=1, out=tmp_path / "run", workers=0, time_limit_s=250.0)
-    assert run.manifest["status"] == "out of time"
-    assert run.manifest["evaluations"] == 3
+    assert run.manifest.status == "out of time"
+    assert run.manifest.evaluations == 3
     assert "; 3 networks in" in headline(run, run.results())
     assert sum(result.evaluation.status == "stopped" for result in run.results()) == 17
 
@@ -327,7 +328,7 @@ def test_worker_processes_give_the_results_of_this_process(tiny, tiny_dataset, f
     executor = make_executor(tiny, 2)
     try:
         executor.load(tiny_dataset)
-        outcomes = dict(executor.run("train", architectures, lambda: None))
+        outcomes = dict(executor.run(map(TrainingJob, architectures), lambda: None))
     finally:
         executor.close()
     expected = {r.evaluation.architecture: r.evaluation.training for r in finished_run.results()[:4]}

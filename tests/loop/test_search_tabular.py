@@ -26,7 +26,7 @@ def facts(run: Run) -> tuple:
     """All that two runs must have in common to be the same."""
     manifest = run.manifest
     said = [(one.generation, one.metrics) for one in run.archive.generations(run.record.id)]
-    return run.asks, [r.to_dict() for r in run.results()], manifest["hypervolume"], manifest["goals"], said
+    return run.asks, [r.to_dict() for r in run.results()], manifest.hypervolume, manifest.goals, said
 
 
 @pytest.mark.parametrize("name", ALGORITHMS)
@@ -52,7 +52,7 @@ def test_a_budget_smaller_than_a_population_is_kept_and_can_be_raised(name, budg
 @pytest.mark.parametrize("name", ALGORITHMS)
 def test_a_budget_beyond_the_table_ends_when_nothing_new_comes(name, tabular_file, tmp_path):
     run = search(tabular_file, name, budget=400, seed=1, out=tmp_path / "run")
-    assert run.manifest["status"] == "finished"
+    assert run.manifest.status == "finished"
     evaluated = len(run.results())
     assert evaluated == 243 or name in ("nsga2", "rl-weighted")  # mating and the controller settle on few networks
     assert 100 < evaluated <= 243
@@ -67,7 +67,7 @@ def test_networks_that_a_table_lacks_are_failures_and_never_numbers(name, tabula
     statuses = {result.evaluation.status for result in run.results()}
     # random draws from the rows, and nsga2-surrogate learns from the costs of candidates which of them have none
     assert statuses == ({"ok"} if name in ("random", "nsga2-surrogate") else {"ok", "failed"})
-    assert "true_front" not in run.manifest
+    assert run.manifest.true_front is None
     for result in run.results():
         row = result.to_dict()
         assert (row["losses"] is None) == (row["accuracy"] is None) == (row["status"] == "failed")
@@ -75,20 +75,21 @@ def test_networks_that_a_table_lacks_are_failures_and_never_numbers(name, tabula
 
 def test_goals_report_the_best_found_beside_the_controller_s_choice(tabular_file, tmp_path):
     run = search(tabular_file, "rl-weighted", options={"target_ms": [2.0, 5.0]}, budget=40, out=tmp_path / "run")
-    goals = run.manifest["goals"]
-    assert [goal["target"] for goal in goals] == [2.0, 5.0]
+    goals = run.manifest.goals
+    assert [goal.target for goal in goals] == [2.0, 5.0]
     losses = np.array([result.evaluation.losses for result in run.results()])
     for goal in goals:
-        rewards = weighted_product(1 - losses[:, 0], losses[:, 1], goal["target"])
-        assert goal["best"]["score"] == pytest.approx(rewards.max())
-        assert goal["best"]["id"] == run.results()[int(rewards.argmax())].evaluation.architecture.id
-        error, latency = goal["choice"]["losses"]
-        assert goal["choice"]["score"] == pytest.approx(float(weighted_product(1 - error, latency, goal["target"])))
+        rewards = weighted_product(1 - losses[:, 0], losses[:, 1], goal.target)
+        assert goal.best.score == pytest.approx(rewards.max())
+        assert goal.best.id == run.results()[int(rewards.argmax())].evaluation.architecture.id
+        error, latency = goal.choice.losses
+        assert goal.choice.score == pytest.approx(float(weighted_product(1 - error, latency, goal.target)))
     assert len(run.results()) == 40  # the choices count for nothing
     lines = goal_lines(run)
     assert lines[0] == "Target 2 ms, weighted product with exponent -0.07:"
     assert [line.strip().split(":")[0] for line in lines[1:3]] == ["best found", "controller's own choice"]
-    assert json.loads((run.folder / "run.json").read_text())["goals"] == goals
+    written = json.loads((run.folder / "run.json").read_text())["goals"]
+    assert written == [goal.model_dump(mode="json") for goal in goals]
 
 
 def test_several_targets_split_the_budget_evenly(tabular_file, tmp_path):
@@ -102,18 +103,18 @@ def test_several_targets_split_the_budget_evenly(tabular_file, tmp_path):
 def test_the_default_target_is_the_reference_network_s_cost(tabular_file, tmp_path):
     run = search(tabular_file, "evo-weighted", budget=5, out=tmp_path / "run")
     reference = TableEvaluator(load_definition(tabular_file), Archive()).reference_cost()
-    assert run.manifest["options"] == {"target_ms": reference}
-    assert json.loads(run.record.options) == {"target_ms": reference}
+    assert run.manifest.options == {"target_ms": reference}
+    assert run.options == {"target_ms": reference}
 
 
 def test_hypervolume_and_headline_say_how_much_of_the_true_front_was_found(tabular_file, tmp_path):
     everything = search(tabular_file, "random", budget=243, out=tmp_path / "all")
     assert everything.true_share() == pytest.approx(1.0)
-    front = {tuple(losses) for losses in everything.manifest["true_front"]["losses"]}
+    front = {tuple(losses) for losses in everything.manifest.true_front.losses}
     assert {result.evaluation.losses for result in everything.front()} == front
     some = search(tabular_file, "nsga2", budget=40, out=tmp_path / "some")
     assert 0.5 < some.true_share() < 1
-    assert f"hypervolume {some.manifest['hypervolume']:.3f}, {some.true_share():.1%} of the true front's" in headline(
+    assert f"hypervolume {some.manifest.hypervolume:.3f}, {some.true_share():.1%} of the true front's" in headline(
         some, some.results()
     )
 
@@ -174,7 +175,7 @@ def test_networks_whose_cost_is_beyond_a_limit_are_not_asked_for(tabular_file, t
     losses = [result.evaluation.losses for result in run.results()]
     assert len(losses) == 40
     assert max(cost for _, cost in losses) <= 4  # none of them is missing, as those beyond the limit would be
-    table = limited.read.columns[:, 1]
+    table = limited.lookup_table.columns[:, 1]
     assert (table > 4).mean() > 0.3
 
 

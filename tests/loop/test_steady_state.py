@@ -6,12 +6,12 @@ import pytest
 
 from evomnas.core import registry
 from evomnas.core.errors import InputError
+from evomnas.loop.asking import is_steady
 from evomnas.loop.launch import resume, search
-from evomnas.loop.steady_state import is_steady
 from evomnas.report.comparison.traces import labels, trace
 from evomnas.report.reproduce import run_command
 from evomnas.report.run_words import search_settings
-from evomnas.results.evaluation import told
+from evomnas.results.evaluation import losses_and_violations
 from evomnas.results.run import Run
 from evomnas.training.proxy_task import ProxyTask
 
@@ -26,7 +26,7 @@ def facts(run: Run) -> tuple:
     manifest = run.manifest
     generations = [(one.generation, one.metrics) for one in run.archive.generations(run.record.id)]
     results = [one.to_dict() for one in run.results()]
-    return run.asks, run.archive.tells(run.record.id), results, manifest["hypervolume"], manifest["goals"], generations
+    return run.asks, run.archive.tells(run.record.id), results, manifest.hypervolume, manifest.goals, generations
 
 
 @pytest.mark.parametrize("name", ABLE)
@@ -90,7 +90,7 @@ def replayed(run: Run) -> list[str]:
         if tell is not None:
             genomes = asked[tell.ask][None]
             evaluation = results[str(run.definition.space.decode(genomes[0]))]
-            algorithm.tell_some(genomes, *told([evaluation]))
+            algorithm.tell_some(genomes, *losses_and_violations([evaluation]))
     return [str(run.definition.space.decode(genome)) for genome in asked]
 
 
@@ -120,8 +120,8 @@ def test_real_trainings_end_in_any_order_and_the_archive_has_the_order(tiny, tmp
     assert not trained & set(again)
     assert len(run.results()) == 14 == len(trained) + len(again)
     assert [ask.architecture for ask in run.asks] == replayed(run)
-    assert run.manifest["seconds"]["training"] > 0
-    assert all(value >= 0 for value in run.manifest["seconds"].values())
+    assert run.manifest.seconds.training > 0
+    assert all(value >= 0 for value in run.manifest.seconds.model_dump().values())
 
 
 def test_a_generation_that_the_budget_ends_is_recorded(tiny, tmp_path):

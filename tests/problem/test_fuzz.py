@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from evomnas.core.errors import InputError
-from evomnas.problem.definition import AnyDefinition, TableDefinition
+from evomnas.problem.definition import Definition, TableDefinition
 from evomnas.problem.loading import load_definition, validate_definition
 
 IMAGES = load_definition("digits").model_dump(mode="json")
@@ -70,12 +70,12 @@ def problem_files(draw):
     return content
 
 
-def use(definition: AnyDefinition) -> None:
+def use(definition: Definition) -> None:
     """What every search does with a problem before it starts."""
     assert definition.axes
     if isinstance(definition, TableDefinition):
         with contextlib.suppress(InputError):
-            _ = definition.read
+            _ = definition.lookup_table
         return
     space = definition.space
     assert len(space.gene_sizes) == 6 * space.blocks

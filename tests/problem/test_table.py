@@ -178,25 +178,24 @@ def test_a_tabular_problem_s_losses_are_minimised_and_relative_to_the_reference(
 
 
 def test_the_true_front_of_a_complete_table_is_known(csv):
-    facts = TableEvaluator(
-        definition_of(csv, overrides=["hypervolume.reference_point=[1.0, 8.0]"]), Archive()
-    ).describe()
+    definition = definition_of(csv, overrides=["hypervolume.reference_point=[1.0, 8.0]"])
+    true = TableEvaluator(definition, Archive()).true_front()
     front = [(0.6, 0.25), (0.5, 0.5), (0.45, 0.75), (0.4, 1.0), (0.3, 2.0), (0.2, 4.0)]  # in this table, all
-    assert np.array(facts["true_front"]["losses"]) == pytest.approx(np.array(sorted(front)))
+    assert np.array(true.losses) == pytest.approx(np.array(sorted(front)))
     # by hand: slices of cost / 0.75 from one network to the next, each as high as 1 - error of the best so far
     widths = np.diff([0.25, 0.5, 0.75, 1.0, 2.0, 4.0, 6.0]) / 0.75
     expected = float(widths @ (1 - np.array([error for error, _ in front]))) / 8.0
-    assert facts["true_front"]["hypervolume"] == pytest.approx(expected)
+    assert true.hypervolume == pytest.approx(expected)
 
 
 def test_wrong_scales_and_directions_are_named(csv):
     with pytest.raises(InputError, match="top1 .* is maximised and spans 40 to 80: give its objective a scale"):
-        _ = definition_of(csv, scale=1).read
+        _ = definition_of(csv, scale=1).lookup_table
     with pytest.raises(InputError, match="ms .* is maximised and spans 0.25 to 4"):
-        _ = definition_of(csv, direction="maximize").read
+        _ = definition_of(csv, direction="maximize").lookup_table
     csv.write_text(csv.read_text().replace("2.0", "0"))
     with pytest.raises(InputError, match="second objective, ms of .*, must be positive .* and spans 0 to 4"):
-        _ = definition_of(csv).read
+        _ = definition_of(csv).lookup_table
 
 
 def test_a_quality_that_is_minimised_must_be_a_share(csv):
@@ -208,10 +207,10 @@ def test_a_quality_that_is_minimised_must_be_a_share(csv):
     with pytest.raises(
         InputError, match="first objective, top1 of .*, must be a share between 0 and 1 and spans 40 to 80"
     ):
-        _ = load_definition(path).read
+        _ = load_definition(path).lookup_table
     path.write_text(path.read_text().replace("scale = 1.0", "scale = 0.01"))
-    assert load_definition(path).shown((0.4, 2.0)) == (2.0, 0.4)
-    assert definition.shown((0.4, 2.0)) == (2.0, 60.0)
+    assert load_definition(path).plot_point((0.4, 2.0)) == (2.0, 0.4)
+    assert definition.plot_point((0.4, 2.0)) == (2.0, 60.0)
 
 
 def test_a_column_is_named_once(csv):
@@ -231,9 +230,9 @@ def test_keys_of_tabular_problems_are_checked_like_all_others(csv):
 
 
 def test_the_context_follows_the_values_and_not_the_file_s_name(csv, tmp_path):
-    before = TableEvaluator(definition_of(csv), Archive()).proxy_key
+    before = TableEvaluator(definition_of(csv), Archive()).training_context
     moved = tmp_path / "moved.csv"
     moved.write_text(csv.read_text())
-    assert TableEvaluator(definition_of(csv, overrides=[f"table.path={moved}"]), Archive()).proxy_key == before
+    assert TableEvaluator(definition_of(csv, overrides=[f"table.path={moved}"]), Archive()).training_context == before
     moved.write_text(csv.read_text().replace("70,", "71,"))
-    assert TableEvaluator(definition_of(csv, overrides=[f"table.path={moved}"]), Archive()).proxy_key != before
+    assert TableEvaluator(definition_of(csv, overrides=[f"table.path={moved}"]), Archive()).training_context != before

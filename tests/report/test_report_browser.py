@@ -105,7 +105,7 @@ def test_two_networks_stand_side_by_side(visit, path, shown_run, results):
     facts = page.locator("#facts").inner_text()
     for one in (a, b):
         accuracy = one.quantities["accuracy"]
-        error = 100 * (accuracy * (1 - accuracy) / shown_run.manifest["data"]["validation"]) ** 0.5
+        error = 100 * (accuracy * (1 - accuracy) / shown_run.manifest.data["validation"]) ** 0.5
         assert f"{100 * accuracy:.2f} % ± {error:.1f}" in facts
         assert f"{one.quantities['params']:,}" in facts
         assert f"{one.quantities['macs']:,}" in facts

@@ -62,7 +62,7 @@ def test_every_network_and_setting_is_in_it(text, data, shown_run):
     assert networks["x"] == pytest.approx([result.evaluation.losses[1] for result in done], rel=1e-5)
     assert networks["y"] == pytest.approx([100 * (1 - result.evaluation.losses[0]) for result in done], rel=1e-5)
     assert [bool(one) for one in networks["front"]] == [result.on_front for result in done]
-    for value in ("epochs = 1", "batch = 50", "learning_rate = 0.1", shown_run.manifest["machine"]["processor"]):
+    for value in ("epochs = 1", "batch = 50", "learning_rate = 0.1", shown_run.manifest.machine["processor"]):
         assert value in text
 
 
@@ -112,7 +112,7 @@ def test_what_comes_from_outside_stays_text(shown_run, tmp_path):
     run = copy.copy(shown_run)
     values = run.definition.model_dump(mode="json") | {"summary": HOSTILE}
     run.definition = validate_definition(values)
-    machine = run.manifest["machine"] | {"processor": HOSTILE, HOSTILE: "name"}
+    machine = run.manifest.machine | {"processor": HOSTILE, HOSTILE: "name"}
     page = written(run, tmp_path, problem=HOSTILE, machine=machine, goals=[], status=HOSTILE)
     assert "<img" not in page
     assert page.count("</script>") == page.count("<script")
@@ -157,32 +157,32 @@ def test_the_report_is_written_on_the_way_within_its_share_of_the_time(shown_run
     run = copy.copy(shown_run)
     run.folder, live = tmp_path, LiveReport()
     run.manifest = shown_run.manifest | {"seconds": {"total": 0.0}, "evaluations": 8, "status": "interrupted"}
-    run.manifest["seconds"] = dict.fromkeys(shown_run.manifest["seconds"], 0.0)
+    run.manifest.seconds = dict.fromkeys(shown_run.manifest.seconds, 0.0)
     live(run)
     assert not (tmp_path / "report.html").exists()  # a search of a second has no time for it
-    run.manifest["seconds"]["total"] = 30.0
+    run.manifest.seconds.total = 30.0
     live(run)
     first = (tmp_path / "report.html").read_text()
     assert "The search goes on: 8 of 30 networks" in first
     live(run)  # too soon after the first one
     assert (tmp_path / "report.html").read_text() == first
-    run.manifest["seconds"]["total"], run.manifest["evaluations"] = 1e6, 30
+    run.manifest.seconds.total, run.manifest.evaluations = 1e6, 30
     live(run)  # nor at the end, where the last one is due
     assert (tmp_path / "report.html").read_text() == first
-    run.manifest["evaluations"] = 8
+    run.manifest.evaluations = 8
     live(run)
     assert (tmp_path / "report.html").read_text() != first
 
 
 def test_a_search_tells_after_its_generations(tabular_file, tmp_path, monkeypatch):
-    from evomnas.loop import generations
+    from evomnas.loop import journal
     from evomnas.loop import launch as loop
 
-    monkeypatch.setattr(generations, "WRITE_EVERY_S", 0.0)
+    monkeypatch.setattr(journal, "WRITE_EVERY_S", 0.0)
     told: list[int] = []
 
     def on_generation(run):
-        told.append(run.manifest["evaluations"])
+        told.append(run.manifest.evaluations)
         assert (run.folder / "front.csv").is_file()
 
     run = loop.search(tabular_file, "nsga2", budget=40, seed=1, out=tmp_path / "run", on_generation=on_generation)
@@ -199,11 +199,11 @@ def test_a_search_tells_after_its_generations(tabular_file, tmp_path, monkeypatc
 
 
 def test_a_search_keeps_its_report_up_to_date(tabular_file, tmp_path, monkeypatch):
-    from evomnas.loop import generations
+    from evomnas.loop import journal
     from evomnas.loop import launch as loop
     from evomnas.report import run_report as report
 
-    monkeypatch.setattr(generations, "WRITE_EVERY_S", 0.0)
+    monkeypatch.setattr(journal, "WRITE_EVERY_S", 0.0)
     monkeypatch.setattr(report, "FIRST_S", 0.0)
     monkeypatch.setattr(report, "SHARE", float("inf"))
     live, pages = LiveReport(), []
@@ -252,7 +252,7 @@ def test_predictors_are_explained_and_the_generation_that_the_budget_ends_has_it
     assert [one.evaluated for one in past.generations] == [10, 18, 26, 30]
     seconds = [one.seconds for one in past.generations]
     assert seconds == sorted(seconds)
-    assert seconds[-1] <= run.manifest["seconds"]["total"]
+    assert seconds[-1] <= run.manifest.seconds.total
     assert "tau (error)" in past.generations[-1].metrics
 
 

@@ -68,9 +68,11 @@ def test_published_networks_stand_beside_the_front_once_they_are_evaluated(shown
     assert [one.name for one in references(run, results)] == ["MobileNetV2"]
     network = fit_to_resolution(published("mnasnet-small"), 8)
     archive, record = run.archive, run.record
-    archive.add_training(record.proxy, network, Training(0.9, (1.0,), 1.0))
+    archive.add_training(record.training_context, network, Training(0.9, (1.0,), 1.0))
     assert len(references(run, results)) == 1  # half an evaluation is none
-    archive.add_measurement(record.device, network, Measurement(Cost(1, 2, 0), 0.5, 0.4, 0.6, 2.5, (2.5,), 1.0))
+    archive.add_measurement(
+        record.measurement_context, network, Measurement(Cost(1, 2, 0), 0.5, 0.4, 0.6, 2.5, (2.5,), 1.0)
+    )
     first, second = references(run, results)
     assert (second.name, second.notation, second.interval) == ("mnasnet-small", str(network), (0.4, 0.6))
     assert second.losses == pytest.approx((0.1, 0.5))

@@ -16,9 +16,11 @@ from hypothesis import strategies as st
 from evomnas.core.errors import InputError
 from evomnas.loop.launch import resume, search
 from evomnas.problem.architecture import Architecture
+from evomnas.problem.loading import load_definition
 from evomnas.problem.tabular_space import TabularArchitecture
-from evomnas.results.archive import Archive, Ask, RunRecord, context_key
+from evomnas.results.archive import Archive, context_key
 from evomnas.results.evaluation import Cost, Cut, Failure, FullTraining, Measurement, Score, TabularEvaluation, Training
+from evomnas.results.records import Ask, RunRecord, SearchMode
 from evomnas.results.run import Run
 from evomnas.results.timing import Calibration
 
@@ -89,7 +91,7 @@ def test_the_first_result_counts(archive):
 
 
 def test_runs_and_asks_come_back_in_order(archive):
-    record = RunRecord("r", "nsga2", 1, "{}", "p", "d", "now")
+    record = RunRecord("r", "nsga2", 1, load_definition("digits"), "p", "d", "now", {"population": 6})
     archive.add_run(record)
     asks = [Ask(1, 0, str(OTHER)), Ask(0, 0, str(ARCHITECTURE)), Ask(2, 1, str(ARCHITECTURE))]
     archive.add_asks("r", asks[:1])
@@ -193,6 +195,7 @@ def test_an_older_archive_is_brought_up_to_date_and_loses_nothing(tmp_path, vers
     path = tmp_path / "old.sqlite"
     with sqlite3.connect(path) as connection:
         connection.executescript((Path(__file__).parent / f"archive-v{version}.sql").read_text())
+        connection.execute("UPDATE runs SET definition = ?", (load_definition("digits").model_dump_json(),))
     for _ in range(2):  # and opening it again finds it as it is
         archive = Archive(path)
         architecture = Architecture.parse("stem8_s1-conv_k3_s1_f8_n1-head8")
@@ -203,7 +206,7 @@ def test_an_older_archive_is_brought_up_to_date_and_loses_nothing(tmp_path, vers
         assert found.training == Training(0.9, (1.0, 0.5), 3.0)
         assert archive.calibration("device") == Calibration(0.25, (0.25, 0.26), None)
         assert [ask.architecture for ask in archive.asks("r")] == [str(architecture)]
-        assert (archive.run("r").options, archive.run("r").manner) == ("{}", "{}")
+        assert (archive.run("r").options, archive.run("r").mode) == ({}, SearchMode())
         assert archive.evaluation("proxy", "device", architecture, run="r") == found
         archive.add_cut("another", architecture, Cut((1.0,), 0.5, 1.0))
         assert archive.evaluation("proxy", "device", architecture, run="another").status == "cut"

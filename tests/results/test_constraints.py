@@ -17,13 +17,13 @@ from evomnas.loop.launch import resume, search
 from evomnas.networks.layer_costs import count_cost
 from evomnas.problem.architecture import Architecture
 from evomnas.problem.counting import count_architecture, smallest_architecture
-from evomnas.problem.definition import ConstraintsSection
 from evomnas.problem.loading import load_definition
 from evomnas.problem.published import published
 from evomnas.problem.search_space import SearchSpace
+from evomnas.problem.sections import ConstraintsSection
 from evomnas.report.words import goal_lines
 from evomnas.results.constraints import Limits
-from evomnas.results.evaluation import Cost, Evaluation, Measurement, Training
+from evomnas.results.evaluation import Cost, Measurement, NetworkEvaluation, Training
 from evomnas.training.proxy_task import ProxyTask
 
 SHAPE = {"classes": 10, "channels": 3, "resolution": 32}
@@ -73,7 +73,7 @@ MEASURED = Measurement(Cost(3000, 900_000, 0), 0.5, 0.4, 0.6, 1.25, (1.2, 1.3), 
 
 def test_a_violation_is_the_sum_of_relative_excesses_and_takes_the_losses_away():
     limits = Limits(ConstraintsSection(max_latency_ms=0.4, max_params=2000, max_macs=10**6), SHAPE)
-    evaluation = limits.apply(Evaluation(ARCHITECTURE, MEASURED, Training(0.9, (), 1.0)))
+    evaluation = limits.apply(NetworkEvaluation(ARCHITECTURE, MEASURED, Training(0.9, (), 1.0)))
     assert evaluation.violation == pytest.approx((0.5 / 0.4 - 1) + (3000 / 2000 - 1))
     assert (evaluation.status, evaluation.losses, evaluation.relative_losses) == ("infeasible", None, None)
     assert not evaluation.ended
@@ -83,7 +83,7 @@ def test_a_violation_is_the_sum_of_relative_excesses_and_takes_the_losses_away()
 
 def test_parameters_and_macs_count_before_anything_was_measured():
     counts = count_architecture(ARCHITECTURE, **SHAPE)
-    unknown = Evaluation(ARCHITECTURE)
+    unknown = NetworkEvaluation(ARCHITECTURE)
     assert Limits(ConstraintsSection(max_params=counts.params), SHAPE).apply(unknown).status == "stopped"
     assert Limits(ConstraintsSection(max_params=counts.params - 1), SHAPE).apply(unknown).status == "infeasible"
     assert Limits(ConstraintsSection(max_macs=counts.macs - 1), SHAPE).apply(unknown).status == "infeasible"
@@ -111,7 +111,7 @@ def test_no_minute_goes_into_a_network_that_cannot_count(tiny_file, tmp_path, mo
     rows = [result.to_dict() for result in run.results()]
     assert {row["status"] for row in rows} == {"ok", "infeasible"}
     assert all(row["losses"] is None and not row["on_front"] for row in rows if row["status"] == "infeasible")
-    assert run.manifest["evaluations"] == 6
+    assert run.manifest.evaluations == 6
 
 
 def test_a_network_beyond_the_latency_limit_is_measured_and_not_trained(tiny_file, tmp_path, monkeypatch):
@@ -133,14 +133,14 @@ def test_every_algorithm_finds_what_meets_the_limits(name, tabular_file, tmp_pat
     good = [result for result in run.results() if result.evaluation.status == "ok"]
     assert len(good) == 15 or (name == "rl-weighted" and len(good) > 3)  # the controller settles on few networks
     assert all(result.evaluation.losses[1] <= 2.0 for result in good)
-    assert run.manifest["evaluations"] == len(good)
-    assert resume(run.folder, budget=15).manifest["hypervolume"] == run.manifest["hypervolume"]
+    assert run.manifest.evaluations == len(good)
+    assert resume(run.folder, budget=15).manifest.hypervolume == run.manifest.hypervolume
 
 
 def test_the_true_front_is_that_of_the_networks_within_the_limits(tabular_file, tmp_path):
     overrides = ["constraints.max_latency_ms=2.0"]
     run = search(tabular_file, "random", overrides=overrides, budget=243, out=tmp_path / "run")
-    assert run.manifest["evaluations"] == 15
+    assert run.manifest.evaluations == 15
     assert run.true_share() == pytest.approx(1.0)
 
 
@@ -152,8 +152,8 @@ def test_a_hard_goal_takes_any_allowed_network_before_all_beyond_a_limit(tabular
     )
     latencies = [result.evaluation.losses[1] for result in run.results() if result.evaluation.losses]
     assert np.mean(latencies[-10:]) < np.mean(latencies[:10])
-    [goal] = run.manifest["goals"]
-    assert goal["best"]["losses"][1] == min(latencies)
+    [goal] = run.manifest.goals
+    assert goal.best.losses[1] == min(latencies)
     assert "none within the target; closest: " in goal_lines(run)[1]
     assert ", score -" in goal_lines(run)[1]
 

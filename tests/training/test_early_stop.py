@@ -21,6 +21,7 @@ from tiny_problem import TINY
 
 from evomnas.algorithms.base import make_algorithm
 from evomnas.evaluation.executors.factory import make_executor
+from evomnas.evaluation.executors.jobs import TrainingJob
 from evomnas.evaluation.factory import open_evaluator
 from evomnas.loop.launch import resume, search
 from evomnas.problem.counting import count_architecture
@@ -31,8 +32,17 @@ from evomnas.report.reproduce import run_command
 from evomnas.report.run_report import write_report
 from evomnas.report.words import cut_line
 from evomnas.results.archive import Archive
-from evomnas.results.evaluation import Cost, Cut, Evaluation, Failure, Measurement, Training, told
-from evomnas.results.run import Manner, Run
+from evomnas.results.evaluation import (
+    Cost,
+    Cut,
+    Failure,
+    Measurement,
+    NetworkEvaluation,
+    Training,
+    losses_and_violations,
+)
+from evomnas.results.records import SearchMode
+from evomnas.results.run import Run
 from evomnas.results.timing import Calibration
 from evomnas.training.early_stop import ERROR_FLOOR, FAMILYWISE_ERROR_RATE, MIN_COMPLETED_TRAININGS, EarlyStop, PowerLaw
 from evomnas.training.proxy_task import ProxyTask
@@ -51,10 +61,10 @@ def curves(seed: int, epochs: int = 4) -> tuple[np.ndarray, np.ndarray]:
     return losses, 1 / (1 + np.exp(2.0 - quality - noise * rng.normal(size=len(quality))))
 
 
-def measured(latency_ms: float, training=None, low_ms: float | None = None) -> Evaluation:
+def measured(latency_ms: float, training=None, low_ms: float | None = None) -> NetworkEvaluation:
     low = latency_ms if low_ms is None else low_ms
     half = Measurement(Cost(1, 1, 0), latency_ms, low, latency_ms, latency_ms, (), 0.1)
-    return Evaluation(None, half, training)  # type: ignore[arg-type]
+    return NetworkEvaluation(None, half, training)  # type: ignore[arg-type]
 
 
 def taught(losses: np.ndarray, errors: np.ndarray, rival: tuple[float, float] = (0.2, 1.0)) -> EarlyStop:
@@ -133,7 +143,7 @@ def test_only_rivals_that_are_surely_no_slower_count(plain):
     assert rule.threshold(measured(1.0)) is not None
     assert rule.threshold(measured(0.99)) is None
     assert rule.threshold(measured(1.01, low_ms=0.99)) is None
-    assert rule.threshold(Evaluation(None)) is None  # nobody knows yet how fast it is
+    assert rule.threshold(NetworkEvaluation(None)) is None  # nobody knows yet how fast it is
 
 
 def test_there_is_no_bar_before_enough_trainings_are_complete(plain):
@@ -182,7 +192,7 @@ def latencies(problem, tmp_path_factory):
     """An archive with latencies, made up so that nobody waits, of all that a random search will ask for."""
     path = tmp_path_factory.mktemp("latencies") / "evomnas.sqlite"
     with open_evaluator(problem, Archive(path)) as evaluator:
-        archive, device = evaluator.archive, evaluator.device_key
+        archive, device = evaluator.archive, evaluator.measurement_context
         archive.add_calibration(device, Calibration(0.2, (0.2, 0.2), 0.0))
         algorithm = make_algorithm("random", problem.space, SEED, {})
         for _ in range(2):
@@ -222,7 +232,7 @@ def full_run(problem, cutting_run):
     return search(problem, "random", budget=BUDGET, seed=SEED, out=folder, early_stop=False)
 
 
-def of_status(run, status: str) -> list[Evaluation]:
+def of_status(run, status: str) -> list[NetworkEvaluation]:
     return [result.evaluation for result in run.results() if result.evaluation.status == status]
 
 
@@ -234,11 +244,12 @@ def test_a_search_cuts_off_and_says_so(cutting_run):
     cuts = of_status(cutting_run, "cut")
     assert 0 < len(cuts) < BUDGET / 2
     assert len(of_status(cutting_run, "ok")) == BUDGET - len(cuts)
-    assert cutting_run.manifest["evaluations"] == BUDGET
+    assert cutting_run.manifest.evaluations == BUDGET
     assert all(result.generation == 1 for result in cutting_run.results() if result.evaluation.status == "cut")
     assert all(1 <= len(one.training.losses) < EPOCHS for one in cuts)
     saved = sum(one.training.seconds * (EPOCHS - len(one.training.losses)) / len(one.training.losses) for one in cuts)
-    assert cutting_run.manifest["cut"] == {"networks": len(cuts), "saved_seconds": pytest.approx(saved, abs=1e-3)}
+    assert cutting_run.manifest.cut.networks == len(cuts)
+    assert cutting_run.manifest.cut.saved_seconds == pytest.approx(saved, abs=1e-3)
     assert json.loads((cutting_run.folder / "run.json").read_text())["cut"]["networks"] == len(cuts)
     assert cut_line(cutting_run, cutting_run.results()).startswith(f"{len(cuts)} networks were cut off")
 
@@ -248,7 +259,7 @@ def test_what_was_cut_off_has_no_losses_and_is_told_as_feasible_with_the_error_i
     for one in of_status(cutting_run, "cut"):
         assert (one.losses, one.relative_losses, one.failure) == (None, None, None)
         assert "accuracy" not in one.quantities
-        losses, violations = told([one])
+        losses, violations = losses_and_violations([one])
         assert losses.tolist() == [[one.training.error, one.measurement.latency_ms]]
         assert violations.tolist() == [0.0]
         assert any(a < losses[0, 0] and b <= losses[0, 1] for a, b in front)
@@ -256,8 +267,8 @@ def test_what_was_cut_off_has_no_losses_and_is_told_as_feasible_with_the_error_i
 
 def test_without_it_every_candidate_is_trained_to_the_end_and_none_on_the_front_was_lost(cutting_run, full_run):
     assert len(of_status(full_run, "ok")) == BUDGET
-    assert full_run.manner == Manner()
-    assert "cut" not in full_run.manifest
+    assert full_run.mode == SearchMode()
+    assert full_run.manifest.cut is None
     assert "--no-early-stop" in run_command(full_run)
     assert "--no-early-stop" not in run_command(cutting_run)
     cut = {one.architecture: one.training for one in of_status(cutting_run, "cut")}
@@ -301,7 +312,7 @@ def test_a_search_that_is_killed_among_its_cuts_resumes_to_the_one_that_nobody_d
         search(problem, "random", budget=BUDGET, seed=SEED, out=tmp_path / "run")
     half = Run.open(tmp_path / "run")
     assert [one.architecture for one in of_status(half, "cut")] == trained
-    assert half.manifest["cut"]["networks"] == 2
+    assert half.manifest.cut.networks == 2
     trained.append(None)  # the third one was stopped
     resumed = resume(tmp_path / "run")
     assert rows(resumed) == rows(cutting_run)
@@ -344,24 +355,25 @@ def test_worker_processes_cut_off_where_this_process_does(problem, tiny_dataset,
     executor = make_executor(problem, 1)
     try:
         executor.load(tiny_dataset)
-        items = [(one.architecture, rule.threshold(one)) for one in cuts]
-        outcomes = dict(executor.run("train", items, lambda: None))
+        jobs = [TrainingJob(one.architecture, rule.threshold(one)) for one in cuts]
+        outcomes = dict(executor.run(jobs, lambda: None))
     finally:
         executor.close()
-    for one, item in zip(cuts, items, strict=True):
-        assert (outcomes[item].losses, outcomes[item].error) == (one.training.losses, one.training.error)
+    for one in cuts:
+        here, there = one.training, outcomes[one.architecture]
+        assert (there.losses, there.error) == (here.losses, here.error)
 
 
 def test_the_command_cuts_nothing_off_where_it_is_told_so(tiny_file, tmp_path):
     command = [sys.executable, "-c", "from evomnas.cli import main; main()", "run", str(tiny_file), "--no-early-stop"]
     settings = ["--budget", "1", "--workers", "0", "--set", "training.epochs=2", "--out", "run"]
     subprocess.run([*command, *settings], cwd=tmp_path, check=True, capture_output=True, timeout=300)
-    assert Run.open(tmp_path / "run").manner == Manner(early_stop=False)
+    assert Run.open(tmp_path / "run").mode == SearchMode(early_stop=False)
 
 
 def test_one_epoch_or_a_table_leaves_nothing_to_cut_off(tiny, tabular_file, tmp_path):
-    assert search(tiny, budget=1, out=tmp_path / "tiny").manner == Manner()
-    assert search(tabular_file, budget=4, out=tmp_path / "tabular").manner == Manner()
+    assert search(tiny, budget=1, out=tmp_path / "tiny").mode == SearchMode()
+    assert search(tabular_file, budget=4, out=tmp_path / "tabular").mode == SearchMode()
 
 
 def test_the_report_counts_what_was_cut_off_and_draws_it_nowhere(cutting_run):

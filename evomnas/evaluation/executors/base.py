@@ -1,73 +1,26 @@
-"""What an executor is, and what a candidate may take."""
+"""The interface of an executor, and what its kinds share."""
 
 from __future__ import annotations
 
-import json
 import resource
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, nullcontext
-from dataclasses import asdict, dataclass, field
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
 from typing import Any, Generic, Protocol, TypeVar
 
 from evomnas.core import lock
 from evomnas.core.errors import InputError
 from evomnas.core.machine import memory_gib
 from evomnas.data.images import Dataset
+from evomnas.evaluation.executors.jobs import Job
+from evomnas.results.candidate_limits import MIN_MEMORY_GIB, CandidateLimits
 from evomnas.results.evaluation import Failure
 
-Outcome = Any  # what the job of `Workbench` returns, or a Failure
+MAX_FACTOR, MIN_PATIENCE_S = 10.0, 60.0  # a job may take so many times as long as the longest one of its kind before it
 
-
-Item = TypeVar("Item")
-
-
-Jobs = Iterator[tuple[Item, Outcome]]
-
-
-LEAST_MEMORY_GIB = 1.5  # what a worker needs to import everything, and some more
-
-
-MOST_MEMORY_GIB = 2**20
-
-
-MOST_SECONDS = 3.6e7  # ten thousand hours: a limit beyond it means nothing
-
-
-PATIENCE, LEAST_PATIENCE_S = 10.0, 60.0  # a candidate may take so many times as long as the longest one before it
-
-
-@dataclass(frozen=True, slots=True)
-class CandidateLimits:
-    """What one candidate may take in a worker process; beyond it the candidate has failed.
-
-    Attributes:
-        seconds: Of time; without it `PATIENCE` times what the longest one before took, once there is one.
-        memory_gib: Of memory; without it, and without a GPU, an even share of the machine's.
-    """
-
-    seconds: float | None = None
-    memory_gib: float | None = None
-
-    def __post_init__(self) -> None:
-        if self.seconds is not None and not 0 < self.seconds <= MOST_SECONDS:
-            raise InputError(
-                f"a candidate's time must be positive and at most {MOST_SECONDS / 3600:g}h: for example 10m"
-            )
-        if self.memory_gib is not None and not LEAST_MEMORY_GIB <= self.memory_gib < MOST_MEMORY_GIB:
-            raise InputError(
-                f"a candidate's memory must be at least {LEAST_MEMORY_GIB:g} GiB, most of which a worker process takes "
-                f"by itself, and below {MOST_MEMORY_GIB:,} GiB, got {self.memory_gib:g}"
-            )
-
-    def to_json(self) -> str:
-        """As the archive keeps it; `from_json` is its inverse."""
-        return json.dumps(asdict(self))
-
-    @classmethod
-    def from_json(cls, text: str) -> CandidateLimits:
-        """The limits that `to_json` wrote."""
-        return cls(**json.loads(text))
+S = TypeVar("S")
+R = TypeVar("R")
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,10 +28,13 @@ class Cluster:
     """A Ray cluster that trains the candidates, in place of processes of this machine.
 
     Attributes:
-        address: Its head, `host:port`, or `auto` for the one that this machine belongs to; without it that of
-            `RAY_ADDRESS`, or else one is started here.
+        address: Its head, `host:port`, or `auto` for the cluster that this machine belongs to. None: the one that
+            `RAY_ADDRESS` names, or else a new one on this machine.
         cpus: CPUs that Ray sets aside for a candidate; a training uses one.
-        gpus: GPUs, or a share of one; 0 trains on the CPU.
+        gpus: GPUs for a candidate, or a share of one; 0 trains on the CPU.
+
+    Raises:
+        InputError: A value is out of range.
     """
 
     address: str | None = None
@@ -93,35 +49,53 @@ class Cluster:
             )
 
 
-Workers = int | Cluster
+Workers = int | Cluster  # processes of this machine (0: this process alone), or a cluster
 
 
 @dataclass
 class Patience:
-    """When a candidate's job counts as hanging: by its limits, or by the longest one before it."""
+    """Says when a job counts as hanging: by the limits of a candidate, or by the longest job of its kind before it.
+
+    Attributes:
+        limits: What a candidate may take.
+        longest: Seconds that the longest job took, by kind.
+    """
 
     limits: CandidateLimits
-    longest: dict[str, float] = field(default_factory=dict)  # seconds, by job
+    longest: dict[str, float] = field(default_factory=dict)
 
-    def seconds(self, job: str) -> float | None:
-        """After how many seconds a job is given up; None where that cannot be said yet."""
-        if self.limits.seconds is not None or job not in self.longest:
+    def seconds(self, kind: str) -> float | None:
+        """Return after how many seconds a job is given up; None where that cannot be said yet.
+
+        Args:
+            kind: The job's kind.
+        """
+        if self.limits.seconds is not None or kind not in self.longest:
             return self.limits.seconds
-        return max(LEAST_PATIENCE_S, PATIENCE * self.longest[job])
+        return max(MIN_PATIENCE_S, MAX_FACTOR * self.longest[kind])
 
-    def learn(self, job: str, seconds: float) -> None:
-        """Note how long one took."""
-        self.longest[job] = max(seconds, self.longest.get(job, 0.0))
+    def learn(self, kind: str, seconds: float) -> None:
+        """Note how long a job took.
+
+        Args:
+            kind: The job's kind.
+            seconds: How long it took.
+        """
+        self.longest[kind] = max(seconds, self.longest.get(kind, 0.0))
 
     def failure(self) -> Failure:
-        """Of a candidate that was given up."""
+        """Return the failure of a candidate that was given up."""
         limit = self.limits.seconds
-        why = f"{PATIENCE:g} times as long as any before it" if limit is None else f"more than {limit:g} s"
+        why = f"{MAX_FACTOR:g} times as long as any before it" if limit is None else f"more than {limit:g} s"
         return Failure("time-out", f"given up: it took {why}")
 
 
 class Executor(Protocol):
-    """Prepares and trains candidates; `load` comes first, `close` last."""
+    """Does jobs with candidates; `load` comes first, `close` last.
+
+    All executors give the same results, whatever their number of workers: a training uses one thread, and is a function
+    of problem and architecture.
+    """
 
     @property
     def device(self) -> str:
@@ -129,52 +103,78 @@ class Executor(Protocol):
         ...
 
     def load(self, dataset: Dataset) -> None:
-        """Give it the images."""
+        """Give it the images.
+
+        Args:
+            dataset: Those of the problem.
+        """
         ...
 
-    def run(self, job: str, items: Iterable[Item | None], on_wait: Callable[[], None]) -> Jobs[Item]:
-        """Do a job of `Workbench.attempt` for each; yields results as they end, in any order.
+    def run(self, jobs: Iterable[Job[S, R] | None], on_wait: Callable[[], None]) -> Iterator[tuple[S, R | Failure]]:
+        """Do jobs, several at a time.
 
-        Items are drawn one by one, when there is room for another; None stands for none before the next has ended.
+        Args:
+            jobs: They are drawn one by one, when there is room for another. None stands for no job before the next one
+                under way has ended.
+            on_wait: Called several times a second.
+
+        Yields:
+            The subject of a job and its result, or why it failed, as each ends, in any order.
         """
         ...
 
     def close(self) -> None:
-        """Give up what is running and free everything."""
+        """Give up what is under way, and free everything."""
         ...
 
 
-class Source(Generic[Item]):
-    """Items that are drawn when there is room for them, and those that are to be tried again."""
+class JobQueue(Generic[S, R]):
+    """Jobs that are drawn when there is room for them, and those that are to be tried again."""
 
-    def __init__(self, items: Iterable[Item | None]) -> None:
-        self._items, self._again = iter(items), deque[tuple[Item, int]]()
+    def __init__(self, jobs: Iterable[Job[S, R] | None]) -> None:
+        """Draw from `jobs`; see `Executor.run`."""
+        self._jobs, self._retries = iter(jobs), deque[tuple[Job[S, R], int]]()
 
-    def draw(self) -> tuple[Item, int] | None:
-        """The next item and which try it is; None where there is none, or none before another has ended."""
-        if self._again:
-            return self._again.popleft()
-        item = next(self._items, None)
-        return None if item is None else (item, 1)
+    def draw(self) -> tuple[Job[S, R], int] | None:
+        """Return the next job and which try it is, from 1; None where there is none before another one has ended."""
+        if self._retries:
+            return self._retries.popleft()
+        job = next(self._jobs, None)
+        return None if job is None else (job, 1)
 
-    def again(self, item: Item, tries: int) -> None:
-        """Let an item be drawn once more."""
-        self._again.append((item, tries))
+    def retry(self, job: Job[S, R], tries: int) -> None:
+        """Let a job be drawn once more.
+
+        Args:
+            job: The job.
+            tries: Which try it will be.
+        """
+        self._retries.append((job, tries))
 
 
-@contextmanager
-def room_for(job: str) -> Iterator[None]:
-    """Nothing is trained while a latency is taken; the wait is no part of a candidate's time."""
-    with lock.training() if job == "train" else nullcontext():
-        yield
+def machine_for(job: Job[Any, Any]) -> AbstractContextManager[None]:
+    """Return a block within which a job may use the machine: nothing is trained while a latency is taken.
+
+    Args:
+        job: What is about to be done; the wait is no part of its time.
+    """
+    return lock.training() if job.trains else nullcontext()
 
 
 def share_of_memory(workers: float) -> float | None:
-    """GiB for one of so many workers of this machine; None where the system does not tell."""
-    return max(LEAST_MEMORY_GIB, memory_gib() / workers) if memory_gib() else None
+    """Return the memory in GiB for one of several workers of this machine; None where the system does not tell.
+
+    Args:
+        workers: How many share it.
+    """
+    return max(MIN_MEMORY_GIB, memory_gib() / workers) if memory_gib() else None
 
 
 def limit_memory(gib: float | None) -> None:
-    """Give this process so much; what it writes to, not what it maps: libraries map far more than they use."""
+    """Limit what this process writes to, not what it maps: libraries map far more than they use.
+
+    Args:
+        gib: The limit in GiB; None for no limit.
+    """
     if gib is not None:
         resource.setrlimit(resource.RLIMIT_DATA, (int(gib * 2**30), resource.RLIM_INFINITY))

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from evomnas.core.device import choose_device
 from evomnas.core.machine import usable_cores
-from evomnas.evaluation.executors.base import CandidateLimits, Cluster, Executor, Workers
+from evomnas.evaluation.executors.base import Cluster, Executor, Workers
 from evomnas.evaluation.executors.in_process import InProcessExecutor
 from evomnas.evaluation.executors.pool import PoolExecutor
 from evomnas.problem.definition import ProblemDefinition
+from evomnas.results.candidate_limits import CandidateLimits
 
 
 def default_workers(device: str = "auto") -> int:
-    """As many worker processes as cores; one where a GPU trains."""
+    """Return as many worker processes as there are cores, or 1 where a GPU trains.
+
+    Args:
+        device: `auto`, `cpu` or `cuda`.
+    """
     return usable_cores() if choose_device(device) == "cpu" else 1
 
 
@@ -21,9 +26,19 @@ def make_executor(
     device: str = "auto",
     limits: CandidateLimits = CandidateLimits(),
 ) -> Executor:
-    """A cluster, worker processes, or this process where `workers` is 0; it has no limits."""
+    """Return an executor for a problem.
+
+    Args:
+        definition: The problem.
+        workers: A cluster, or a number of worker processes; 0 works in this process, which has no limits.
+        device: `auto`, `cpu` or `cuda`; a cluster's follows from its GPUs.
+        limits: What a candidate may take.
+
+    Raises:
+        InputError: There is no such device, or the cluster cannot be joined.
+    """
     if isinstance(workers, Cluster):
-        from evomnas.evaluation.executors.ray_cluster import RayExecutor
+        from evomnas.evaluation.executors.ray_cluster import RayExecutor  # it imports Ray
 
         return RayExecutor(definition, workers, limits)
     return PoolExecutor(definition, workers, device, limits) if workers else InProcessExecutor(definition, device)

@@ -1,39 +1,44 @@
-"""Candidates one after another, in this process."""
+"""An executor that does one job after another, in this process."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable, Iterator
 
 from evomnas.core.device import choose_device
 from evomnas.data.images import Dataset
-from evomnas.evaluation.executors.base import Item, Jobs, room_for
+from evomnas.evaluation.executors.base import R, S, machine_for
+from evomnas.evaluation.executors.jobs import Job
 from evomnas.problem.definition import ProblemDefinition
-
-if TYPE_CHECKING:
-    pass
+from evomnas.results.evaluation import Failure
 
 
 class InProcessExecutor:
-    """One candidate after another, here."""
+    """Does one job after another here; see `Executor`. Nothing limits a candidate."""
 
     def __init__(self, definition: ProblemDefinition, device: str = "auto") -> None:
+        """Take a problem.
+
+        Args:
+            definition: The problem.
+            device: `auto`, `cpu` or `cuda`.
+        """
         self._definition, self.device = definition, choose_device(device)
 
     def load(self, dataset: Dataset) -> None:
-        """Give it the images."""
-        from evomnas.evaluation.executors.worker import Workbench
+        """See `Executor.load`."""
+        from evomnas.evaluation.executors.worker import Workbench  # it imports torch
 
         self._bench = Workbench(self._definition, dataset, self.device)
 
-    def run(self, job: str, items: Iterable[Item | None], on_wait: Callable[[], None]) -> Jobs[Item]:
-        """Do a job for each, in order."""
-        for item in items:
+    def run(self, jobs: Iterable[Job[S, R] | None], on_wait: Callable[[], None]) -> Iterator[tuple[S, R | Failure]]:
+        """See `Executor.run`; jobs are done in their order."""
+        for job in jobs:
             on_wait()
-            assert item is not None  # whatever was drawn before has ended
-            with room_for(job):
-                outcome = self._bench.attempt(job, item)
-            yield item, outcome
+            if job is None:
+                raise RuntimeError("no job is left, and none is under way")
+            with machine_for(job):
+                outcome = self._bench.attempt(job)
+            yield job.subject, outcome
 
     def close(self) -> None:
-        """Nothing to free."""
+        """See `Executor.close`; there is nothing to free."""

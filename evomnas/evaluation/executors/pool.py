@@ -1,8 +1,4 @@
-"""Where candidates are prepared and trained: in this process, in worker processes (pebble), or on a cluster.
-
-Both give the same results, whatever their number of workers: a training uses one thread and is a function
-of problem and architecture.
-"""
+"""An executor of worker processes on this machine (pebble)."""
 
 from __future__ import annotations
 
@@ -26,18 +22,10 @@ import numpy as np
 from evomnas.core.device import choose_device
 from evomnas.core.scratch import Scratch
 from evomnas.data.images import Dataset
-from evomnas.evaluation.executors.base import (
-    CandidateLimits,
-    Item,
-    Jobs,
-    Outcome,
-    Patience,
-    Source,
-    limit_memory,
-    room_for,
-    share_of_memory,
-)
+from evomnas.evaluation.executors.base import JobQueue, Patience, R, S, limit_memory, machine_for, share_of_memory
+from evomnas.evaluation.executors.jobs import Job
 from evomnas.problem.definition import ProblemDefinition
+from evomnas.results.candidate_limits import CandidateLimits
 from evomnas.results.evaluation import Failure
 
 if TYPE_CHECKING:  # workers import torch while the main process reads the images
@@ -45,16 +33,17 @@ if TYPE_CHECKING:  # workers import torch while the main process reads the image
 
     from evomnas.evaluation.executors.worker import Workbench
 
+_WORKER = "evomnas.evaluation.executors.worker"  # imports torch
 _START_METHOD = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
 
 
-TRIES = 2  # of a candidate whose worker was killed, perhaps for no fault of its own
+MAX_TRIES = 2  # of a candidate whose worker was killed, perhaps for no fault of its own
 
 
 class PoolExecutor:
-    """Worker processes that live as long as the search.
+    """Worker processes that live as long as the search; see `Executor`.
 
-    They are forked from a server that has imported torch once, start at once, and read the images from
+    They are forked from a server that has imported torch once, so they start at once. They read the images from
     memory-mapped files when the first job comes, so that all of them share one copy.
     """
 
@@ -65,6 +54,17 @@ class PoolExecutor:
         device: str = "auto",
         limits: CandidateLimits = CandidateLimits(),
     ) -> None:
+        """Start the server, which imports while this process reads the images.
+
+        Args:
+            definition: The problem.
+            workers: How many processes, at least 1.
+            device: `auto`, `cpu` or `cuda`.
+            limits: What a candidate may take.
+
+        Raises:
+            InputError: There is no such device.
+        """
         self._scratch = Scratch()
         self._folder = self._scratch.path
         self._pool: ProcessPool | None = None
@@ -75,13 +75,17 @@ class PoolExecutor:
             memory = share_of_memory(workers)
         self._arguments = (definition.model_dump(mode="json"), str(self._folder), self.device, memory)
         self._context = multiprocessing.get_context(_START_METHOD)
-        if _START_METHOD == "forkserver":  # it imports while this process reads the images
-            self._context.set_forkserver_preload(["evomnas.evaluation.executors.worker"])
+        if _START_METHOD == "forkserver":
+            self._context.set_forkserver_preload([_WORKER])
             with _interrupts_blocked():
                 forkserver.ensure_running()
 
     def load(self, dataset: Dataset) -> None:
-        """Give the workers the images, and wait until the first of them has started."""
+        """Give the workers the images, and wait until the first of them has started; see `Executor.load`.
+
+        Raises:
+            OSError: There is no room for the images.
+        """
         import pebble
 
         try:
@@ -93,34 +97,38 @@ class PoolExecutor:
             self._workers, initializer=_start_worker, initargs=self._arguments, context=self._context
         )
         with _interrupts_blocked():
-            started = self._pool.schedule(_nothing)
-        started.result()
+            first = self._pool.schedule(_do_nothing)
+        first.result()
 
-    def run(self, job: str, items: Iterable[Item | None], on_wait: Callable[[], None]) -> Jobs[Item]:
-        """Do a job for each; yields results as they end."""
+    def run(self, jobs: Iterable[Job[S, R] | None], on_wait: Callable[[], None]) -> Iterator[tuple[S, R | Failure]]:
+        """See `Executor.run`.
+
+        Raises:
+            RuntimeError: `load` was not called before.
+        """
         if self._pool is None:
             raise RuntimeError("run was called before load")
-        source = Source(items)
-        running: dict[concurrent.futures.Future[Outcome], tuple[Item, int]] = {}
+        queue = JobQueue(jobs)
+        running: dict[concurrent.futures.Future[tuple[float, R | Failure]], tuple[Job[S, R], int]] = {}
         while True:
-            while len(running) <= self._workers and (drawn := source.draw()):  # one more than work: nobody waits
-                item, tries = drawn
-                running[self._pool.schedule(_work, args=(job, item, self._patience.seconds(job)))] = item, tries
+            while len(running) <= self._workers and (drawn := queue.draw()):  # one more than work: nobody waits
+                job, tries = drawn
+                running[self._pool.schedule(_work, args=(job, self._patience.seconds(job.kind)))] = job, tries
             if not running:
                 return
             done, _ = concurrent.futures.wait(running, timeout=0.2, return_when=concurrent.futures.FIRST_COMPLETED)
             on_wait()
             for future in done:
-                item, tries = running.pop(future)
+                job, tries = running.pop(future)
                 outcome = self._outcome(job, future)
                 if not isinstance(outcome, Failure):
-                    yield item, outcome
-                elif outcome.kind == "killed" and tries < TRIES:
-                    source.again(item, tries + 1)
+                    yield job.subject, outcome
+                elif outcome.kind == "killed" and tries < MAX_TRIES:
+                    queue.retry(job, tries + 1)
                 else:
-                    yield item, replace(outcome, tries=tries)
+                    yield job.subject, replace(outcome, tries=tries)
 
-    def _outcome(self, job: str, future: concurrent.futures.Future[Any]) -> Outcome:
+    def _outcome(self, job: Job[S, R], future: concurrent.futures.Future[tuple[float, R | Failure]]) -> R | Failure:
         from pebble import ProcessExpired
 
         try:
@@ -129,7 +137,7 @@ class PoolExecutor:
             if error.exitcode == -signal.SIGALRM:
                 return self._patience.failure()
             return Failure("killed", f"the worker process ended with exit code {error.exitcode} while it was at work")
-        self._patience.learn(job, seconds)
+        self._patience.learn(job.kind, seconds)
         return outcome
 
     def _wait_for_workers(self) -> None:
@@ -177,9 +185,7 @@ def _start_worker(definition: dict[str, Any], folder: str, device: str, memory: 
     _definition, _files, _device = ProblemDefinition.model_validate(definition), Path(folder), device
     (_files / f"worker-{os.getpid()}").touch()
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    importlib.import_module(
-        "evomnas.evaluation.executors.worker"
-    )  # torch takes seconds: now, not with the first candidate
+    importlib.import_module(_WORKER)  # torch takes seconds: now, not with the first candidate
 
 
 def _end_with_parent() -> None:
@@ -190,12 +196,12 @@ def _end_with_parent() -> None:
         os._exit(1)
 
 
-def _nothing() -> None:
+def _do_nothing() -> None:
     pass
 
 
-def _work(job: str, item: Any, patience: float | None) -> tuple[float, Outcome]:
-    """How long a job took, and what came of it; the process ends itself where it takes more than `patience`."""
+def _work(job: Job[S, R], patience: float | None) -> tuple[float, R | Failure]:
+    """Return how long a job took, and its outcome; the process ends itself where it takes more than `patience`."""
     global _bench
     if _bench is None:
         from evomnas.evaluation.executors.worker import Workbench
@@ -203,9 +209,9 @@ def _work(job: str, item: Any, patience: float | None) -> tuple[float, Outcome]:
         arrays = {path.stem: np.load(path, mmap_mode="c") for path in _files.glob("*.npy")}
         arrays["classes"] = tuple(map(str, arrays["classes"]))
         _bench = Workbench(_definition, Dataset(**arrays), _device)
-    with room_for(job):
+    with machine_for(job):
         started = time.perf_counter()
         signal.setitimer(signal.ITIMER_REAL, patience or 0.0)  # its signal ends a process in native code as well
-        outcome = _bench.attempt(job, item)
+        outcome = _bench.attempt(job)
         signal.setitimer(signal.ITIMER_REAL, 0.0)
         return time.perf_counter() - started, outcome

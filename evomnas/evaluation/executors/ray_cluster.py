@@ -14,32 +14,32 @@ import sys
 import time
 import uuid
 import warnings
-from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any, NoReturn
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 from evomnas.core.errors import InputError
 from evomnas.core.machine import usable_cores
 from evomnas.core.ray_connection import join_cluster
 from evomnas.data.images import Dataset
 from evomnas.evaluation.executors.base import (
-    CandidateLimits,
     Cluster,
-    Item,
-    Jobs,
-    Outcome,
+    JobQueue,
     Patience,
-    Source,
+    R,
+    S,
     limit_memory,
-    room_for,
+    machine_for,
     share_of_memory,
 )
+from evomnas.evaluation.executors.jobs import Job
 from evomnas.problem.definition import ProblemDefinition
+from evomnas.results.candidate_limits import CandidateLimits
 from evomnas.results.evaluation import Failure
 
 if TYPE_CHECKING:
     from evomnas.evaluation.executors.worker import Workbench
 
-TRIES = 4  # of a candidate whose worker or node was lost
+MAX_TRIES = 4  # of a candidate whose worker or node was lost
 DESERTED_S = 300.0  # without a node that a candidate fits on: a cluster that grows by itself starts one within minutes
 HEADLESS_S = 20.0  # without an answer of the head; after a minute Ray ends the whole process
 PULSE_S = 1.0  # between two looks at the cluster
@@ -62,7 +62,7 @@ class RayExecutor:
         self._wanted = {"CPU": cluster.cpus, "GPU": cluster.gpus}  # by a candidate
         self.device = "cuda" if cluster.gpus else "cpu"
         self._settings = (uuid.uuid4().hex, definition.model_dump(mode="json"), self.device, cluster.cpus, limits)
-        options = {"num_cpus": cluster.cpus, "num_gpus": cluster.gpus, "max_retries": TRIES - 1}
+        options = {"num_cpus": cluster.cpus, "num_gpus": cluster.gpus, "max_retries": MAX_TRIES - 1}
         self._work = self._ray.remote(**options)(_work)
 
     def load(self, dataset: Dataset) -> None:
@@ -76,7 +76,7 @@ class RayExecutor:
             raise InputError(f"{missing}: change --candidate-cpus or --candidate-gpus")
         self._dataset = self._ray.put(dataset)
         try:
-            self._ray.get(self._submit("nothing", None))
+            self._ray.get(self._work.remote(self._settings, self._dataset, None, None))
         except self._ray.exceptions.RayTaskError as error:
             reason = str(error.cause).strip().splitlines()[-1:] or [repr(error.cause)]
             raise InputError(f"a node of the cluster cannot work: {reason[0]}; all need the same evomnas") from None
@@ -115,23 +115,21 @@ class RayExecutor:
             f"candidate is to have, at most {most}"
         )
 
-    def _submit(self, job: str, item: Any) -> Any:
-        return self._work.remote(self._settings, self._dataset, job, item, self._patience.seconds(job))
-
-    def run(self, job: str, items: Iterable[Item | None], on_wait: Callable[[], None]) -> Jobs[Item]:
-        """Do a job for each; yields results as they end.
+    def run(self, jobs: Iterable[Job[S, R] | None], on_wait: Callable[[], None]) -> Iterator[tuple[S, R | Failure]]:
+        """See `Executor.run`.
 
         Raises:
             InputError: The nodes that could do it were lost, and no others joined for `DESERTED_S`; or the head was.
         """
-        source = Source(items)
-        running: dict[Any, Item] = {}
+        queue = JobQueue(jobs)
+        running: dict[Any, Job[S, R]] = {}
         able = time.monotonic()
         try:
             while True:
-                while len(running) <= self._room() and (drawn := source.draw()):  # one more than work: nobody waits
-                    item, _ = drawn
-                    running[self._submit(job, item)] = item
+                while len(running) <= self._room() and (drawn := queue.draw()):  # one more than work: nobody waits
+                    job, _ = drawn
+                    patience = self._patience.seconds(job.kind)
+                    running[self._work.remote(self._settings, self._dataset, job, patience)] = job
                 if not running:
                     return
                 done, _ = self._ray.wait(list(running), num_returns=1, timeout=0.2)
@@ -141,7 +139,8 @@ class RayExecutor:
                 elif time.monotonic() - able > DESERTED_S:
                     raise InputError(f"{missing}, for {DESERTED_S:g} s now: start one, and resume")
                 for reference in done:
-                    yield running.pop(reference), self._outcome(job, reference)
+                    job = running.pop(reference)
+                    yield job.subject, self._outcome(job, reference)
                 if running:
                     self._look()
         finally:
@@ -153,21 +152,21 @@ class RayExecutor:
         found = {name: sum(float(node.get(name, 0.0)) for node in self._nodes) for name in self._wanted}
         return min(found[name] / amount for name, amount in self._wanted.items() if amount)
 
-    def _outcome(self, job: str, reference: Any) -> Outcome:
+    def _outcome(self, job: Job[S, R], reference: Any) -> R | Failure:
         errors = self._ray.exceptions
         try:
             seconds, outcome = self._ray.get(reference)
         except errors.RayTaskError as error:
             raise error.cause from None  # wrong input: all else becomes a Failure where it happens
         except errors.OutOfMemoryError:
-            return Failure("out-of-memory", "its node ran out of memory", tries=TRIES)
+            return Failure("out-of-memory", "its node ran out of memory", tries=MAX_TRIES)
         except errors.RayError as error:
             reason = str(error).strip().splitlines()[:1] or [type(error).__name__]
-            return Failure("killed", f"its worker or node was lost: {reason[0]}", tries=TRIES)
+            return Failure("killed", f"its worker or node was lost: {reason[0]}", tries=MAX_TRIES)
         if outcome is None:
             return self._patience.failure()
-        self._patience.learn(job, seconds)
-        return outcome
+        self._patience.learn(job.kind, seconds)
+        return cast(R, outcome)
 
     def close(self) -> None:
         """Leave the cluster; one that was started here ends."""
@@ -197,11 +196,10 @@ class _GivenUp(BaseException):
 def _work(
     settings: tuple[str, dict[str, Any], str, float, CandidateLimits],
     dataset: Dataset,
-    job: str,
-    item: Any,
+    job: Job[S, R] | None,
     patience: float | None,
-) -> tuple[float, Outcome | None]:
-    """How long a job took, and what came of it; nothing where it was given up."""
+) -> tuple[float, R | Failure | None]:
+    """Return how long a job took, and its outcome: None where it was given up, or there was no job."""
     global _bench
     identity, definition, device, cpus, limits = settings
     if _bench is None or _bench[0] != identity:
@@ -211,16 +209,16 @@ def _work(
             limit_memory(limits.memory_gib or share_of_memory(max(1.0, usable_cores() / cpus)))
         warnings.filterwarnings("ignore", "The given NumPy array is not writable")  # all workers of a node share it
         _bench = identity, Workbench(ProblemDefinition.model_validate(definition), dataset, device)
-    if job == "nothing":
-        return 0.0, True
-    with room_for(job):
+    if job is None:
+        return 0.0, None
+    with machine_for(job):
         started = time.perf_counter()
-        outcome = _within(patience, _bench[1].attempt, job, item)
+        outcome = _within(patience, _bench[1].attempt, job)
         return time.perf_counter() - started, outcome
 
 
-def _within(seconds: float | None, work: Callable[..., Outcome], *arguments: Any) -> Outcome | None:
-    """What `work` returns; None where it takes longer."""
+def _within(seconds: float | None, attempt: Callable[[Job[S, R]], R | Failure], job: Job[S, R]) -> R | Failure | None:
+    """Return the outcome of a job; None where it takes longer."""
     late = False
 
     def give_up(signum: int, frame: object) -> NoReturn:
@@ -230,10 +228,11 @@ def _within(seconds: float | None, work: Callable[..., Outcome], *arguments: Any
 
     before = signal.signal(signal.SIGALRM, give_up)
     signal.setitimer(signal.ITIMER_REAL, seconds or 0.0)
+    outcome: R | Failure | None = None
     try:
-        outcome = work(*arguments)
+        outcome = attempt(job)
     except _GivenUp:
-        outcome = None
+        pass
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0.0)
         signal.signal(signal.SIGALRM, before)

@@ -1,12 +1,11 @@
-"""Where candidates are made ready and trained: what one process needs for it, made once, used for all."""
+"""What a process needs to do jobs: made once, used for all."""
 
 from __future__ import annotations
-
-from typing import Any
 
 from evomnas.core.errors import InputError
 from evomnas.core.memory import release_freed_memory
 from evomnas.data.images import Dataset
+from evomnas.evaluation.executors.jobs import Job, Result_co
 from evomnas.latency.layers.prepare_layers import prepare_parts
 from evomnas.latency.layers.stages import Parts
 from evomnas.latency.prepare import prepare
@@ -20,38 +19,55 @@ from evomnas.training.proxy_task import ProxyTask
 
 
 class Workbench:
-    """Prepares and trains candidates of one problem."""
+    """Does jobs with candidates of one problem; see `evomnas.evaluation.executors.jobs.Bench`."""
 
     def __init__(self, definition: ProblemDefinition, dataset: Dataset, device: str = "auto") -> None:
-        self.definition = definition
+        """Open the runtime, and put the images on the device.
+
+        Args:
+            definition: The problem.
+            dataset: Its images.
+            device: `auto`, `cpu` or `cuda`.
+
+        Raises:
+            InputError: The device or the runtime is missing.
+        """
         self.task = ProxyTask(dataset, definition.data, definition.training, device)
         self.runtime: Runtime = open_runtime(definition.latency.runtime)
+        self._classes, self._channels = len(dataset.classes), dataset.channels
+        self._resolution, self._batch = definition.latency_resolution, definition.latency.batch
 
     def prepare(self, architecture: Architecture) -> tuple[Cost, Prepared]:
-        """Costs of an architecture, and its network made ready for the runtime."""
-        classes, channels = len(self.task.dataset.classes), self.task.dataset.channels
-        resolution, batch = self.definition.latency_resolution, self.definition.latency.batch
-        return self.cost(architecture), prepare(self.runtime, architecture, classes, channels, resolution, batch)
+        """See `Bench.prepare`."""
+        shape = self._classes, self._channels, self._resolution
+        return self.count(architecture), prepare(self.runtime, architecture, *shape, self._batch)
 
     def prepare_parts(self, parts: Parts) -> list[Prepared]:
-        """Stages of a network, and surroundings, made ready for the runtime."""
-        classes, channels = len(self.task.dataset.classes), self.task.dataset.channels
-        resolution, batch = self.definition.latency_resolution, self.definition.latency.batch
-        return prepare_parts(self.runtime, parts, classes, channels, resolution, batch)
+        """See `Bench.prepare_parts`."""
+        return prepare_parts(self.runtime, parts, self._classes, self._channels, self._resolution, self._batch)
 
-    def cost(self, architecture: Architecture) -> Cost:
-        """Parameters and MACs of an architecture."""
-        classes, channels = len(self.task.dataset.classes), self.task.dataset.channels
-        return count_cost(architecture, classes, channels, self.definition.latency_resolution)
+    def count(self, architecture: Architecture) -> Cost:
+        """See `Bench.count`."""
+        return count_cost(architecture, self._classes, self._channels, self._resolution)
 
-    def train(self, candidate: Architecture | tuple[Architecture, LossThreshold]) -> Training | Cut:
-        """Train on the proxy task and score on the validation split; cut off where it misses the threshold, if any."""
-        return self.task.train(*candidate) if isinstance(candidate, tuple) else self.task.train(candidate)
+    def train(self, architecture: Architecture, threshold: LossThreshold | None = None) -> Training | Cut:
+        """See `Bench.train`."""
+        return self.task.train(architecture) if threshold is None else self.task.train(architecture, threshold)
 
-    def attempt(self, job: str, item: Any) -> Any:
-        """Do `prepare`, `prepare_parts`, `cost` or `train`; an exception becomes a `Failure`, unless input is wrong."""
+    def attempt(self, job: Job[object, Result_co]) -> Result_co | Failure:
+        """Do a job.
+
+        Args:
+            job: What is to be done.
+
+        Returns:
+            Its result, or the failure that an exception means.
+
+        Raises:
+            InputError: Something is wrong that no other candidate would change.
+        """
         try:
-            return getattr(self, job)(item)
+            return job.run(self)
         except InputError:
             raise
         except Exception as error:

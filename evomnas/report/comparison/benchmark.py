@@ -19,9 +19,8 @@ from evomnas.algorithms.base import option_names
 from evomnas.core import defaults, registry
 from evomnas.core.errors import EverythingFailed, InputError
 from evomnas.core.files import write_atomically
-from evomnas.evaluation.executors.base import CandidateLimits
 from evomnas.evaluation.factory import open_evaluator
-from evomnas.evaluation.interface import AnyEvaluator
+from evomnas.evaluation.interface import Evaluator
 from evomnas.loop.launch import (
     ARCHIVE,
     Progress,
@@ -32,12 +31,13 @@ from evomnas.loop.launch import (
     check_settings,
     settled_options,
 )
-from evomnas.problem.definition import AnyDefinition
+from evomnas.problem.definition import Definition
 from evomnas.problem.loading import load_definition
 from evomnas.report.comparison.comparison import Comparison, compare
 from evomnas.report.comparison.page import NAME, write_comparison
-from evomnas.report.comparison.traces import differences, facts
+from evomnas.report.comparison.traces import comparable_settings, differences
 from evomnas.results.archive import Archive
+from evomnas.results.candidate_limits import CandidateLimits
 from evomnas.results.run import MANIFEST, Run
 
 ALGORITHMS = ("nsga2-surrogate", "nsga2", "rl-weighted", "evo-weighted", "random")
@@ -76,7 +76,7 @@ class _Planned:
 
 
 def benchmark(
-    problem: str | Path | AnyDefinition = "digits",
+    problem: str | Path | Definition = "digits",
     algorithms: Sequence[str] = ALGORITHMS,
     *,
     seeds: int = defaults.SEEDS,
@@ -132,7 +132,7 @@ def benchmark(
     return comparison
 
 
-def default_folder(definition: AnyDefinition) -> Path:
+def default_folder(definition: Definition) -> Path:
     """Where a benchmark goes that names no folder: `runs/PROBLEM-benchmark`."""
     return Path("runs") / f"{definition.name}-benchmark"
 
@@ -148,7 +148,7 @@ def _check_size(algorithms: Sequence[str], seeds: int) -> None:
 
 
 def _options(
-    definition: AnyDefinition, algorithms: Sequence[str], options: Mapping[str, Any]
+    definition: Definition, algorithms: Sequence[str], options: Mapping[str, Any]
 ) -> dict[str, dict[str, Any]]:
     """The options of each algorithm, all checked."""
     names = {algorithm: option_names(algorithm) for algorithm in algorithms}
@@ -189,12 +189,15 @@ def _archive_path(folder: Path, found: Sequence[Run], archive: Path | str | None
     return path
 
 
-def _check_found(found: Sequence[Run], plan: Sequence[_Planned], evaluator: AnyEvaluator) -> None:
+def _check_found(found: Sequence[Run], plan: Sequence[_Planned], evaluator: Evaluator) -> None:
     """Raise InputError that names the difference where a folder's runs do not belong to this benchmark."""
-    new = facts(evaluator.definition, evaluator.archive, evaluator.proxy_key, evaluator.device_key)
+    archive = evaluator.archive
+    contexts = evaluator.training_context, evaluator.measurement_context
+    new = comparable_settings(evaluator.definition, archive, *contexts)
     planned = {one.folder: one for one in plan}
     for run in found:
-        old = facts(run.definition, evaluator.archive, run.record.proxy, run.record.device)
+        record = run.record
+        old = comparable_settings(run.definition, archive, record.training_context, record.measurement_context)
         difference = differences(old, new)
         if difference:
             raise InputError(
@@ -208,20 +211,20 @@ def _check_found(found: Sequence[Run], plan: Sequence[_Planned], evaluator: AnyE
 def _check_settings(run: Run, planned: _Planned, candidates: CandidateLimits) -> None:
     """Raise InputError where a folder's run is not the one that belongs there."""
     record = run.record
-    old = {"algorithm": record.algorithm, "seed": record.seed} | json.loads(record.options)
-    old |= asdict(CandidateLimits.from_json(record.candidates))
+    old = {"algorithm": record.algorithm, "seed": record.seed} | dict(record.options)
+    old |= asdict(record.candidates)
     new = {"algorithm": planned.algorithm, "seed": planned.seed} | planned.options | asdict(candidates)
     difference = differences(old, new)
     if difference:
         raise InputError(f"{run.folder} is another run, there and now: {difference}; choose another --out DIR")
-    if run.manifest["budget"] > planned.budget:
+    if run.manifest.budget > planned.budget:
         raise InputError(
-            f"{run.folder} has a budget of {run.manifest['budget']} already: --budget can only raise it, or choose "
+            f"{run.folder} has a budget of {run.manifest.budget} already: --budget can only raise it, or choose "
             "another folder with --out DIR"
         )
 
 
-def _run_all(plan: Sequence[_Planned], evaluator: AnyEvaluator, on_progress: Callable[[Standing], None]) -> list[Run]:
+def _run_all(plan: Sequence[_Planned], evaluator: Evaluator, on_progress: Callable[[Standing], None]) -> list[Run]:
     runs: list[Run] = []
     evaluated = 0
     for number, planned in enumerate(plan, start=1):
@@ -230,7 +233,7 @@ def _run_all(plan: Sequence[_Planned], evaluator: AnyEvaluator, on_progress: Cal
             runs.append(_run(planned, evaluator, tell))
         except EverythingFailed as error:
             raise EverythingFailed(f"{planned.algorithm} with seed {planned.seed}: {error}") from error
-        evaluated += int(runs[-1].manifest["evaluations"])
+        evaluated += runs[-1].manifest.evaluations
     return runs
 
 
@@ -244,7 +247,7 @@ def _tell(
     on_progress(Standing(*place, planned.algorithm, planned.seed, before + progress.evaluated, progress))
 
 
-def _run(planned: _Planned, evaluator: AnyEvaluator, on_progress: Callable[[Progress], None]) -> Run:
+def _run(planned: _Planned, evaluator: Evaluator, on_progress: Callable[[Progress], None]) -> Run:
     """One run, taken up to its budget from wherever it stands."""
     started = time.perf_counter()
     budget = planned.budget
@@ -255,8 +258,8 @@ def _run(planned: _Planned, evaluator: AnyEvaluator, on_progress: Callable[[Prog
     run = Run.open(planned.folder)
     run.archive.close()
     run.archive = evaluator.archive  # one connection for all runs
-    on_progress(Progress("starting", int(run.manifest["evaluations"]), budget))
-    if run.manifest["status"] == "finished" and run.manifest["budget"] == budget:
+    on_progress(Progress("starting", run.manifest.evaluations, budget))
+    if run.manifest.status == "finished" and run.manifest.budget == budget:
         return run
-    run.manifest["budget"] = budget
+    run.manifest.budget = budget
     return carry_on(run, evaluator, started, on_progress=on_progress)

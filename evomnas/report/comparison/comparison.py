@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from evomnas.problem.definition import AnyDefinition
+from evomnas.problem.definition import Definition
 from evomnas.problem.pareto import attainment, hypervolume, hypervolume_curve, non_dominated
 from evomnas.report.comparison.significance import Pair, compare_pairs, seeds_needed
 from evomnas.report.comparison.traces import Trace, check_comparable, labels, trace
@@ -147,7 +147,7 @@ class Comparison:
         runs: The compared runs, as they were given, each with the name of its group.
     """
 
-    definition: AnyDefinition
+    definition: Definition
     evaluations: int
     best_known: float
     complete: bool

@@ -114,7 +114,7 @@ def _step(comparison: Comparison, axes: Axes, losses: Floats, **style: object) -
     corners = losses[np.argsort(losses[:, 1])]
     far = FAR * (1 + losses.max(axis=0))
     ends = np.array([[far[0], corners[0, 1]], [corners[-1, 0], far[1]]])
-    shown = [comparison.definition.shown(one) for one in (ends[0], *corners, ends[1])]
+    shown = [comparison.definition.plot_point(one) for one in (ends[0], *corners, ends[1])]
     axes.step([x for x, _ in shown], [y for _, y in shown], where="post", **style)  # type: ignore[arg-type]
 
 
@@ -125,7 +125,7 @@ def _frame(comparison: Comparison, axes: Axes) -> None:
     losses = np.concatenate([comparison.best_front, *(group.surfaces["worst"] for group in comparison.groups)])
     inside = losses[(losses[:, 0] < error) & (losses[:, 1] < cost)]
     inside = inside if len(np.unique(inside, axis=0)) > 2 else losses
-    shown = np.array([comparison.definition.shown(one) for one in inside])
+    shown = np.array([comparison.definition.plot_point(one) for one in inside])
     quality, name = comparison.definition.axes
     axes.set(xlabel=name, ylabel=quality, xlim=_around(shown[:, 0]), ylim=_around(shown[:, 1]))
     axes.xaxis.set_major_locator(MaxNLocator(6))

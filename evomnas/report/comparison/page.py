@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from evomnas.problem.definition import TableDefinition
 from evomnas.report.comparison import figures
 from evomnas.report.comparison import words as text
 from evomnas.report.comparison.comparison import SHARES, Comparison
@@ -24,7 +23,7 @@ def _content(comparison: Comparison) -> dict[str, Any]:
     several = any(len(group.seeds) > 1 for group in comparison.groups)
     return {
         "comparison": comparison,
-        "tabular": isinstance(comparison.definition, TableDefinition),
+        "tabular": not comparison.definition.trains,
         "verdict": text.verdict(comparison),
         "notes": text.notes(comparison),
         "shares": SHARES,

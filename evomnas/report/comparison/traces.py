@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evomnas.core.errors import InputError
-from evomnas.problem.definition import AnyDefinition, TableDefinition
+from evomnas.problem.definition import Definition
 from evomnas.problem.loading import flat
 from evomnas.results.archive import Archive
 from evomnas.results.run import Run
@@ -39,7 +39,7 @@ class Trace:
         reference_cost: The reference network's second objective; None where it was never measured.
         true_hypervolume, true_front: Of a complete table, the front of shape (k, 2); else None.
         definition: The problem.
-        facts: What runs must share to be comparable, by flat names.
+        settings: What runs must share to be comparable, by flat names.
     """
 
     folder: Path
@@ -56,8 +56,8 @@ class Trace:
     reference_cost: float | None
     true_hypervolume: float | None
     true_front: NDArray[np.float64] | None
-    definition: AnyDefinition
-    facts: dict[str, Any]
+    definition: Definition
+    settings: dict[str, Any]
 
     @property
     def evaluations(self) -> int:
@@ -84,31 +84,32 @@ def trace(run: Run | Path | str) -> Trace:
         nothing = (np.inf, np.inf)
         losses = np.array([one.losses or nothing for one in evaluations], dtype=np.float64).reshape(-1, 2)
         relative = np.array([one.relative_losses or nothing for one in evaluations], dtype=np.float64).reshape(-1, 2)
-        tabular = isinstance(opened.definition, TableDefinition)
-        record, manifest, true = opened.record, opened.manifest, opened.manifest.get("true_front")
+        record, manifest, true = opened.record, opened.manifest, opened.manifest.true_front
         return Trace(
             folder=opened.folder,
             run=record.id,
             algorithm=record.algorithm,
             options=opened.options | _manner(opened),
             seed=record.seed,
-            status=manifest["status"],
-            budget=manifest["budget"],
+            status=manifest.status,
+            budget=manifest.budget,
             losses=losses,
             relative=relative,
-            seconds=None if tabular else np.array([one.seconds or 0.0 for one in evaluations]),
-            own_seconds=float(manifest["seconds"]["algorithm"]),
+            seconds=np.array([one.seconds or 0.0 for one in evaluations]) if opened.definition.trains else None,
+            own_seconds=manifest.seconds.algorithm,
             reference_cost=opened.reference_cost(),
-            true_hypervolume=float(true["hypervolume"]) if true else None,
-            true_front=np.array(true["losses"], dtype=np.float64).reshape(-1, 2) if true else None,
+            true_hypervolume=true.hypervolume if true else None,
+            true_front=np.array(true.losses, dtype=np.float64).reshape(-1, 2) if true else None,
             definition=opened.definition,
-            facts=facts(opened.definition, opened.archive, record.proxy, record.device),
+            settings=comparable_settings(
+                opened.definition, opened.archive, record.training_context, record.measurement_context
+            ),
         )
 
 
 def _manner(run: Run) -> dict[str, str]:
     """What sets a run's manner apart, as options."""
-    found = {"steady state": run.manner.asynchronous, "early stop": run.manner.early_stop}
+    found = {"steady state": run.mode.asynchronous, "early stop": run.mode.early_stop}
     return {name: "yes" for name, value in found.items() if value}
 
 
@@ -125,21 +126,22 @@ def _opened(run: Run | Path | str) -> Iterator[Run]:
         opened.archive.close()
 
 
-def facts(definition: AnyDefinition, archive: Archive, proxy: str, device: str) -> dict[str, Any]:
+def comparable_settings(
+    definition: Definition, archive: Archive, training_context: str, measurement_context: str
+) -> dict[str, Any]:
     """What runs must share to be comparable, by flat names such as `training.epochs`.
 
     The images or table, the recipe, the device, the space, the limits and the hypervolume's reference point. Where a
     file lies and what the problem is called do not matter.
     """
-    settings = definition.model_dump(mode="json")
-    shared = {name: settings[name] for name in ("hypervolume", "constraints")} | archive.context(proxy)
-    if not isinstance(definition, TableDefinition):  # a table's space is in the table
-        shared |= {"space": settings["space"], "latency": archive.context(device)}
+    shared = definition.comparable_settings | archive.context(training_context)
+    if measurement_context != training_context:  # a table has one context, which says all
+        shared |= {"latency": archive.context(measurement_context)}
     return dict(flat(shared))
 
 
 def differences(first: Mapping[str, Any], second: Mapping[str, Any]) -> str:
-    """In what two `facts` differ, in words; empty where they do not."""
+    """In what two `comparable_settings` differ, in words; empty where they do not."""
     missing = object()
     names = [name for name in dict(first) | dict(second) if first.get(name, missing) != second.get(name, missing)]
     parts = [f"{name} is {_short(first.get(name))} and {_short(second.get(name))}" for name in names]
@@ -157,7 +159,7 @@ def check_comparable(traces: Sequence[Trace]) -> None:
     if len(traces) < 2:
         raise InputError("a comparison needs at least two runs: evomnas compare RUN RUN...")
     for one in traces[1:]:
-        found = differences(traces[0].facts, one.facts)
+        found = differences(traces[0].settings, one.settings)
         if found:
             raise InputError(f"{traces[0].folder} and {one.folder} are not runs of the same problem: {found}")
     known: dict[Any, Trace] = {}

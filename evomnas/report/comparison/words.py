@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from evomnas.problem.definition import AnyDefinition, TableDefinition
+from evomnas.problem.definition import Definition
 from evomnas.report.comparison.comparison import LIMITS, SHARES, Comparison, Group, Reached
 from evomnas.report.comparison.significance import LEVEL, Pair
 from evomnas.report.comparison.traces import Trace
-from evomnas.report.words import cost_said, quality_said, share_said
+from evomnas.report.words import format_cost, format_quality, format_share
 
 Table = tuple[tuple[str, ...], list[tuple[str, ...]]]
 NAMED = 3  # runs that a note names
@@ -63,7 +63,7 @@ def _clauses(comparison: Comparison, leader: Group, others: Sequence[Group], tie
 
 def _facts(one: Group, leader: Group, pair: Pair) -> str:
     seeds = "" if len(one.seeds) == len(leader.seeds) else f" of {_count(len(one.seeds), 'seed')}"
-    test = "" if pair.p is None else f", {p_said(pair.p)}, A12 = {pair.effect:.2f}"
+    test = "" if pair.p is None else f", {format_p(pair.p)}, A12 = {pair.effect:.2f}"
     return f"{one.median:.4f}{seeds}{test}"
 
 
@@ -73,11 +73,11 @@ def _median(group: Group) -> str:
 
 
 def _share(comparison: Comparison, group: Group) -> str:
-    share = share_said(group.median / comparison.best_known)
+    share = format_share(group.median / comparison.best_known)
     return f", {share} of the true front's" if comparison.complete else ""
 
 
-def p_said(p: float) -> str:
+def format_p(p: float) -> str:
     """`p = 0.021`, or `p < 0.001`."""
     return "p < 0.001" if p < 0.001 else f"p = {min(p, 0.999):.3f}" if p < 1 else "p = 1"
 
@@ -157,32 +157,34 @@ def _reached(one: Reached, runs: int) -> str:
 def limits_table(comparison: Comparison) -> Table:
     """Per algorithm the best quality of a network that keeps a limit of the cost; last, the best that is known."""
     definition, cost = comparison.definition, comparison.reference_cost
-    limits = [f"{limit:g}x" + ("" if cost is None else f" ({cost_said(definition, limit * cost)})") for limit in LIMITS]
+    limits = [
+        f"{limit:g}x" + ("" if cost is None else f" ({format_cost(definition, limit * cost)})") for limit in LIMITS
+    ]
     groups = comparison.groups
     rows = [(group.name, *(_under(definition, one, len(group.seeds)) for one in group.under)) for group in groups]
-    known = ["-" if loss is None else quality_said(definition, loss, 2) for loss in comparison.best_under]
+    known = ["-" if loss is None else format_quality(definition, loss, 2) for loss in comparison.best_under]
     name = "true front" if comparison.complete else "all together"
     return (f"{definition.axes[0]} within", *limits), [*rows, (name, *known)]
 
 
-def _under(definition: AnyDefinition, one: Reached, runs: int) -> str:
+def _under(definition: Definition, one: Reached, runs: int) -> str:
     if one.median is None:
         return f"by {one.runs} of {runs}" if one.runs else "none"
-    quality = quality_said(definition, one.median, 2)
+    quality = format_quality(definition, one.median, 2)
     return quality if one.runs == runs else f"{quality} (by {one.runs} of {runs})"
 
 
 def limits_note(comparison: Comparison) -> str:
     """What the limits are relative to."""
     cost = comparison.definition.axes[1]
-    name = comparison.definition.reference_name
+    name = comparison.definition.words.reference
     return f"Limits are relative to the {cost} of {name}; medians over seeds."
 
 
 def pairs_table(comparison: Comparison) -> Table:
     """Every two algorithms whose difference was tested."""
     rows: list[tuple[str, ...]] = [
-        (f"{one.first} against {one.second}", p_said(one.p), f"{one.effect:.2f}", "yes" if one.significant else "no")
+        (f"{one.first} against {one.second}", format_p(one.p), f"{one.effect:.2f}", "yes" if one.significant else "no")
         for one in comparison.pairs
         if one.p is not None
     ]
@@ -200,7 +202,7 @@ def runs_table(comparison: Comparison) -> Table:
 
 def time_note(comparison: Comparison) -> str:
     """What the time axis counts, or why there is none."""
-    if isinstance(comparison.definition, TableDefinition):
+    if not comparison.definition.trains:
         return "The networks were looked up in a table, which takes no time to speak of: there is no time axis."
     return (
         "Time is what measuring and training a run's networks took, one after another and whichever run paid for it, "
@@ -212,7 +214,7 @@ def time_note(comparison: Comparison) -> str:
 
 def attainment_note(comparison: Comparison) -> str:
     """How to read an attainment surface."""
-    upwards = comparison.definition.shown((0.0, 0.0)) > comparison.definition.shown((1.0, 0.0))
+    upwards = comparison.definition.plot_point((0.0, 0.0)) > comparison.definition.plot_point((1.0, 0.0))
     side = "below" if upwards else "above"
     return (
         f"Empirical attainment: everything to the right of and {side} a line was attained by at least one run, by at "

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from evomnas.algorithms.random_search import RandomSearch
-from evomnas.algorithms.surrogate.features import LAST_SIDE, Describer, distinct
+from evomnas.algorithms.surrogate.features import FINAL_SIDE, NetworkEncoder, drop_duplicates
 from evomnas.algorithms.surrogate.first_batch import first_batch, first_candidates
-from evomnas.algorithms.surrogate.nsga2_surrogate import MOST_MEASURED, NSGA2Surrogate
+from evomnas.algorithms.surrogate.nsga2_surrogate import MAX_MEASURED_CANDIDATES, NSGA2Surrogate
 from evomnas.algorithms.surrogate.predictors import Inputs
 from evomnas.problem.counting import count_architecture
 from evomnas.problem.pareto import hypervolume
@@ -76,7 +76,7 @@ def test_free_costs_are_all_asked_for_once():
     assert len(searcher.consider(0.0)) == 0
 
 
-@pytest.mark.parametrize(("price", "most"), [(0.06, 0), (0.04, 20), (1e-4, MOST_MEASURED)])
+@pytest.mark.parametrize(("price", "most"), [(0.06, 0), (0.04, 20), (1e-4, MAX_MEASURED_CANDIDATES)])
 def test_costs_are_asked_for_as_far_as_they_are_cheap_and_give_a_choice(price, most):
     searcher = NSGA2Surrogate(SPACE, 2)
     assert len(searcher.consider(price)) == 0  # nothing says yet which candidates are worth it
@@ -111,7 +111,7 @@ class Backwards:
     """A predictor that is sure of the opposite."""
 
     def fit(self, networks: Inputs, values: np.ndarray) -> None:
-        self._known, self._values, self.left_out = networks, values, values.copy()  # it even claims to rank well
+        self._known, self._values, self.left_out_means = networks, values, values.copy()  # it even claims to rank well
 
     def predict(self, networks: Inputs) -> tuple[np.ndarray, np.ndarray]:
         alike = (networks.one_hot @ self._known.one_hot.T).argmax(axis=1)
@@ -155,7 +155,7 @@ def test_a_search_among_failures_alone_goes_on_with_other_first_batches():
 
 
 def test_genomes_of_one_network_are_described_alike():
-    describe = Describer(SPACE)
+    describe = NetworkEncoder(SPACE)
     genomes = SPACE.sample(300, np.random.default_rng(0))
     twins = genomes.copy()
     twins[:, 4] = np.array([1, 0, 2])[twins[:, 4]]  # of 8 filters, both 0.75 and 1 times as many are 8
@@ -167,15 +167,15 @@ def test_genomes_of_one_network_are_described_alike():
     assert len(by_network) == len(set(described.keys)) <= 300
     assert all(len(rows) == 1 for rows in by_network.values())
     assert len({next(iter(rows)) for rows in by_network.values()}) == len(by_network)
-    once = distinct(described)
+    once = drop_duplicates(described)
     assert list(once.keys) == list(dict.fromkeys(described.keys))
-    assert len(distinct(described, set(once.keys[:5]))) == len(once) - 5
+    assert len(drop_duplicates(described, set(once.keys[:5]))) == len(once) - 5
 
 
 def test_described_sizes_are_those_of_whole_networks():
     genomes = SPACE.sample(50, np.random.default_rng(1))
-    side = LAST_SIDE * SPACE.mobilenet_v2().total_stride
-    for genome, sizes in zip(genomes, Describer(SPACE)(genomes).sizes, strict=True):
+    side = FINAL_SIDE * SPACE.mobilenet_v2().total_stride
+    for genome, sizes in zip(genomes, NetworkEncoder(SPACE)(genomes).sizes, strict=True):
         network = SPACE.decode(genome)
         counts = count_architecture(network, classes=1, channels=3, resolution=side)
         gated, skipping = (
@@ -188,7 +188,7 @@ def test_described_sizes_are_those_of_whole_networks():
 
 def test_the_first_batch_takes_both_ends_and_one_of_each_band_of_costs():
     rng = np.random.default_rng(2)
-    candidates = first_candidates(Describer(SPACE), rng)
+    candidates = first_candidates(NetworkEncoder(SPACE), rng)
     costs = candidates.sizes[:, 0]
     rows = first_batch(candidates, costs, 10, rng)
     assert len(set(rows.tolist())) == 10
@@ -197,12 +197,12 @@ def test_the_first_batch_takes_both_ends_and_one_of_each_band_of_costs():
     assert len(inner) == 8  # all but the two ends
     assert sorted(place * 8 // len(costs) for place in inner) == list(range(8))
     # Random networks alone do not reach that far: mixes with the smallest and the largest choices do.
-    drawn = Describer(SPACE)(np.array([SPACE.draw(rng) for _ in range(len(costs))])).sizes[:, 0]
+    drawn = NetworkEncoder(SPACE)(np.array([SPACE.draw(rng) for _ in range(len(costs))])).sizes[:, 0]
     assert np.ptp(costs) > np.ptp(drawn)
 
 
 def test_a_first_batch_begins_with_the_reference_network_and_its_start_covers_the_costs():
-    middles, describe = [], Describer(SPACE)
+    middles, describe = [], NetworkEncoder(SPACE)
     for seed in range(20):
         rng = np.random.default_rng(seed)
         candidates = first_candidates(describe, rng)
@@ -223,7 +223,7 @@ def test_a_table_that_lacks_most_networks_is_searched_among_those_that_it_has():
 
 
 def test_a_first_batch_without_costs_takes_distinct_networks():
-    candidates = Describer(TABLE)(GRID)
+    candidates = NetworkEncoder(TABLE)(GRID)
     rows = first_batch(candidates, None, 10, np.random.default_rng(3))
     assert len(set(rows.tolist())) == 10
     assert first_batch(candidates[np.arange(4)], None, 10, np.random.default_rng(3)).tolist() != []

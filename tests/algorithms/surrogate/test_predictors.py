@@ -13,7 +13,14 @@ from scipy.optimize import approx_fprime
 from sklearn.kernel_ridge import KernelRidge
 
 from evomnas.algorithms.surrogate import predictors
-from evomnas.algorithms.surrogate.acquisition import MARGIN, Predicted, best_batch, expected_gain, staircase, worth
+from evomnas.algorithms.surrogate.acquisition import (
+    REFERENCE_MARGIN,
+    Predictions,
+    best_batch,
+    candidate_worth,
+    expected_gain,
+    staircase,
+)
 from evomnas.algorithms.surrogate.predictors import Blend, GaussianProcess, Inputs, QuadraticRidge
 from evomnas.problem.pareto import non_dominated
 
@@ -48,7 +55,7 @@ def test_what_is_left_out_is_what_a_fit_without_it_says(kind, monkeypatch):
     for row in (0, 7, 24):
         rest = np.arange(25) != row
         dual = np.linalg.solve(kernel[np.ix_(rest, rest)] + noise * np.eye(24), (values[rest] - centre) / scale)
-        assert model.left_out[row] == pytest.approx(centre + scale * kernel[row, rest] @ dual)
+        assert model.left_out_means[row] == pytest.approx(centre + scale * kernel[row, rest] @ dual)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -118,7 +125,7 @@ def test_a_blend_leans_towards_the_predictor_that_ranks_what_it_was_not_shown():
     blend.fit(known, values)
     alone = GaussianProcess()
     alone.fit(known, values)
-    assert blend.tau == pytest.approx(predictors._tau(alone.left_out, values), abs=0.01)
+    assert blend.tau == pytest.approx(predictors._tau(alone.left_out_means, values), abs=0.01)
     assert blend.predict(known)[0] == pytest.approx(alone.predict(known)[0], abs=0.01)
 
 
@@ -126,7 +133,7 @@ class Backwards:
     """Ranks everything the wrong way round."""
 
     def fit(self, networks: Inputs, values: np.ndarray) -> None:
-        self.left_out, self._genes = -values, networks.genes
+        self.left_out_means, self._genes = -values, networks.genes
 
     def predict(self, networks: Inputs) -> tuple[np.ndarray, np.ndarray]:
         return np.zeros(len(networks)), np.ones(len(networks))
@@ -163,15 +170,18 @@ def test_the_expected_gain_is_the_mean_of_sampled_hypervolumes(found, cost, mean
     front = staircase(*np.array(found, dtype=float).T)
     corner = np.array(
         [
-            max(front[0][-1] + MARGIN * (np.ptp(front[0]) or 1), cost + MARGIN * (np.ptp(front[0]) or 1)),
-            max(front[1][0], mean) + MARGIN * (np.ptp(front[1]) or 1),
+            max(
+                front[0][-1] + REFERENCE_MARGIN * (np.ptp(front[0]) or 1),
+                cost + REFERENCE_MARGIN * (np.ptp(front[0]) or 1),
+            ),
+            max(front[1][0], mean) + REFERENCE_MARGIN * (np.ptp(front[1]) or 1),
         ]
     )
     errors = np.random.default_rng(0).normal(mean, deviation, 400)
     before = moocore.hypervolume(np.column_stack(front), ref=corner)
     with_it = [moocore.hypervolume(np.vstack([np.column_stack(front), [cost, e]]), ref=corner) for e in errors]
     gains = np.array(with_it) - before
-    candidate = Predicted(*(np.array([value]) for value in (cost, mean, deviation, 1.0)))
+    candidate = Predictions(*(np.array([value]) for value in (cost, mean, deviation, 1.0)))
     assert expected_gain(front, candidate)[0] == pytest.approx(gains.mean(), abs=5 * gains.std() / 20 + 1e-6)
 
 
@@ -180,20 +190,20 @@ def test_worth_is_the_gain_times_the_share_of_samples_that_nothing_dominates(fou
     front = staircase(*np.array(found, dtype=float).T)
     errors = np.random.default_rng(0).normal(mean, deviation, 400)
     joining = [not any(c <= cost and e <= error for c, e in zip(*front, strict=True)) for error in errors]
-    candidate = Predicted(*(np.array([value]) for value in (cost, mean, deviation, 1.0)))
+    candidate = Predictions(*(np.array([value]) for value in (cost, mean, deviation, 1.0)))
     gain = expected_gain(front, candidate)[0]
-    assert worth(front, candidate)[0] == pytest.approx(gain * np.mean(joining), abs=0.1 * gain)
+    assert candidate_worth(front, candidate)[0] == pytest.approx(gain * np.mean(joining), abs=0.1 * gain)
 
 
 def test_a_batch_starts_with_the_largest_worth_and_spreads_over_the_front():
     front = np.array([0.0, 1.0, 2.0]), np.array([2.0, 1.0, 0.0])
     # Two candidates side by side that would each gain most, and one elsewhere that gains less.
     costs, means = np.array([0.5, 0.51, 1.5, 2.0]), np.array([1.0, 1.0, 0.6, 3.0])
-    candidates = Predicted(costs, means, np.full(4, 1e-3), np.ones(4))
-    found = worth(front, candidates)
+    candidates = Predictions(costs, means, np.full(4, 1e-3), np.ones(4))
+    found = candidate_worth(front, candidates)
     assert found.argmax() == 0
     assert found[1] > found[2]
     assert best_batch(2, front, candidates).tolist() == [0, 2]
     assert sorted(best_batch(9, front, candidates)) == [0, 1, 2, 3]
-    unlikely = Predicted(costs, means, np.full(4, 1e-3), np.array([0.0, 1, 1, 1]))
+    unlikely = Predictions(costs, means, np.full(4, 1e-3), np.array([0.0, 1, 1, 1]))
     assert best_batch(1, front, unlikely).tolist() == [1]

@@ -10,12 +10,13 @@ import time
 import pytest
 
 from evomnas.core import lock
-from evomnas.evaluation.executors import pool as executors
-from evomnas.evaluation.executors.base import CandidateLimits
+from evomnas.evaluation.executors import base
+from evomnas.evaluation.executors.jobs import PreparationJob, TrainingJob
 from evomnas.evaluation.executors.pool import PoolExecutor
 from evomnas.loop import launch as loop
 from evomnas.loop.launch import EverythingFailed, resume, search
 from evomnas.problem.architecture import Architecture
+from evomnas.results.candidate_limits import CandidateLimits
 from evomnas.results.evaluation import Training
 from evomnas.results.run import Run
 from evomnas.training.proxy_task import ProxyTask
@@ -50,10 +51,10 @@ def test_a_worker_that_is_killed_twice_over_a_candidate_is_its_failure_and_the_n
     executor = PoolExecutor(slow, 1)
     try:
         executor.load(tiny_dataset)
-        [(_, outcome)] = executor.run("train", [architecture], Killer(executor, 100))
+        [(_, outcome)] = executor.run([TrainingJob(architecture)], Killer(executor, 100))
         assert (outcome.kind, outcome.tries) == ("killed", 2)
         assert "exit code -9" in outcome.message
-        [(_, outcome)] = executor.run("prepare", [architecture], lambda: None)
+        [(_, outcome)] = executor.run([PreparationJob(architecture)], lambda: None)
         assert outcome[0].params > 0
     finally:
         executor.close()
@@ -64,7 +65,7 @@ def test_a_candidate_whose_worker_is_killed_once_is_tried_again(tiny, tiny_datas
     executor = PoolExecutor(patient, 1)
     try:
         executor.load(tiny_dataset)
-        [(_, outcome)] = executor.run("train", [tiny.space.mobilenet_v2()], Killer(executor, 1))
+        [(_, outcome)] = executor.run([TrainingJob(tiny.space.mobilenet_v2())], Killer(executor, 1))
         assert isinstance(outcome, Training)
         assert len(outcome.losses) == 150
     finally:
@@ -76,21 +77,21 @@ def test_a_candidate_that_hangs_is_given_up_after_its_time(slow, tiny_dataset):
     try:
         executor.load(tiny_dataset)
         architecture = slow.space.mobilenet_v2()
-        [(_, outcome)] = executor.run("train", [architecture], lambda: None)
+        [(_, outcome)] = executor.run([TrainingJob(architecture)], lambda: None)
         assert (outcome.kind, outcome.message, outcome.tries) == ("time-out", "given up: it took more than 1 s", 1)
     finally:
         executor.close()
 
 
 def test_without_a_limit_what_is_too_long_is_learnt_from_those_before(slow, tiny_dataset, monkeypatch):
-    monkeypatch.setattr(executors, "LEAST_PATIENCE_S", 1.0)
+    monkeypatch.setattr(base, "MIN_PATIENCE_S", 1.0)
     executor = PoolExecutor(slow, 1)
     assert executor._patience.seconds("train") is None
     executor._patience.learn("train", 0.15)
     assert executor._patience.seconds("train") == 1.5
     try:
         executor.load(tiny_dataset)
-        [(_, outcome)] = executor.run("train", [slow.space.mobilenet_v2()], lambda: None)
+        [(_, outcome)] = executor.run([TrainingJob(slow.space.mobilenet_v2())], lambda: None)
         assert (outcome.kind, outcome.message) == ("time-out", "given up: it took 10 times as long as any before it")
     finally:
         executor.close()
@@ -100,9 +101,9 @@ def test_waiting_for_a_latency_is_no_part_of_a_candidate_s_time(tiny, tiny_datas
     executor = PoolExecutor(tiny, 1, limits=CandidateLimits(seconds=8.0))
     try:
         executor.load(tiny_dataset)
-        list(executor.run("prepare", [tiny.space.mobilenet_v2()], lambda: None))  # the worker has imported all
+        list(executor.run([PreparationJob(tiny.space.mobilenet_v2())], lambda: None))  # the worker has imported all
         outcomes = []
-        job = executor.run("train", [tiny.space.mobilenet_v2()], lambda: None)
+        job = executor.run([TrainingJob(tiny.space.mobilenet_v2())], lambda: None)
         thread = threading.Thread(target=lambda: outcomes.extend(job))
         with lock.measuring():
             thread.start()
@@ -118,7 +119,7 @@ def test_a_candidate_that_wants_too_much_memory_fails_alone(tiny, tiny_dataset):
     executor = PoolExecutor(tiny, 1, limits=CandidateLimits(memory_gib=1.5))
     try:
         executor.load(tiny_dataset)
-        outcomes = dict(executor.run("train", [HUGE, tiny.space.mobilenet_v2()], lambda: None))
+        outcomes = dict(executor.run([TrainingJob(HUGE), TrainingJob(tiny.space.mobilenet_v2())], lambda: None))
         assert outcomes[HUGE].kind == "out-of-memory"
         assert isinstance(outcomes[tiny.space.mobilenet_v2()], Training)
     finally:

@@ -14,11 +14,13 @@ import ray
 
 from evomnas.core.errors import InputError
 from evomnas.core.ray_connection import join_cluster
-from evomnas.evaluation.executors.base import CandidateLimits, Cluster
+from evomnas.evaluation.executors.base import Cluster
 from evomnas.evaluation.executors.factory import make_executor
 from evomnas.evaluation.executors.in_process import InProcessExecutor
+from evomnas.evaluation.executors.jobs import CountingJob, TrainingJob
 from evomnas.loop.launch import search
 from evomnas.problem.architecture import Architecture
+from evomnas.results.candidate_limits import CandidateLimits
 from evomnas.results.run import Run
 
 SMALL = Architecture.parse("stem8_s1-conv_k3_s1_f8_n1-head16")
@@ -52,10 +54,10 @@ def test_candidates_of_a_lost_node_are_tried_elsewhere_and_come_out_as_in_this_p
     architectures = [tiny.space.decode(genome) for genome in tiny.space.sample(5, np.random.default_rng(1))]
     here = InProcessExecutor(tiny)
     here.load(tiny_dataset)
-    expected = {one: result.accuracy for one, result in here.run("train", architectures, lambda: None)}
+    expected = {one: result.accuracy for one, result in here.run(map(TrainingJob, architectures), lambda: None)}
     lost = next(node for node in nodes.worker_nodes)
     found = {}
-    for architecture, result in executor.run("train", architectures, lambda: None):
+    for architecture, result in executor.run(map(TrainingJob, architectures), lambda: None):
         found[architecture] = result.accuracy
         if len(found) == 1:
             nodes.add_node(num_cpus=1, object_store_memory=100 * 2**20)
@@ -69,10 +71,10 @@ def test_a_cluster_without_nodes_is_waited_for_only_so_long(nodes, executor, mon
     nodes.remove_node(lost, allow_graceful=False)
     try:
         with pytest.raises(InputError, match="at most 0 CPUs, 0 GPUs, for 0.5 s now: start one, and resume"):
-            list(executor.run("cost", [SMALL], lambda: None))
+            list(executor.run([CountingJob(SMALL)], lambda: None))
     finally:
         nodes.add_node(num_cpus=1, object_store_memory=100 * 2**20)
-    [(_, cost)] = executor.run("cost", [SMALL], lambda: None)
+    [(_, cost)] = executor.run([CountingJob(SMALL)], lambda: None)
     assert cost.params > 0
 
 
@@ -98,9 +100,9 @@ def test_a_candidate_that_hangs_or_wants_too_much_memory_fails_alone(
     executor = make_executor(slow, Cluster(nodes.address), limits=limits)
     try:
         executor.load(tiny_dataset)
-        [(_, failure)] = executor.run("train", [architecture], lambda: None)
+        [(_, failure)] = executor.run([TrainingJob(architecture)], lambda: None)
         assert failure.kind == kind, failure
-        [(_, cost)] = executor.run("cost", [SMALL], lambda: None)
+        [(_, cost)] = executor.run([CountingJob(SMALL)], lambda: None)
         assert cost.params > 0
     finally:
         executor.close()
@@ -181,5 +183,5 @@ def test_a_search_outlives_the_head_of_its_cluster(tiny_file, tmp_path):
     )  # fmt: skip
     assert "was lost, and what had ended is kept: start one, and evomnas resume the run" in done.stdout, done.stderr
     run = Run.open(tmp_path / "run")
-    assert run.manifest["status"] == "interrupted"
-    assert 0 < run.manifest["evaluations"] < 60
+    assert run.manifest.status == "interrupted"
+    assert 0 < run.manifest.evaluations < 60

@@ -85,7 +85,7 @@ def test_a_search_measures_there_and_trains_elsewhere(cluster, tiny, tmp_path):
     results = run.results()
     assert len(results) == 4
     assert all(result.evaluation.measurement.latency_ms > 0 for result in results)
-    context = Archive(tmp_path / "evomnas.sqlite").context(run.record.device)
+    context = Archive(tmp_path / "evomnas.sqlite").context(run.record.measurement_context)
     assert (context["target"], context["host"]) == ("ray://pi4", "pi4")
     assert int(context["cores"]) >= 1
 

@@ -225,7 +225,7 @@ def test_a_search_may_add_up_its_latencies(tiny_values, tmp_path, monkeypatch):
         measured = result.evaluation.measurement
         assert measured.low_ms <= measured.latency_ms <= measured.high_ms
         assert measured.samples == ()
-    assert run.archive.context(run.record.device)["method"] == "layers"
+    assert run.archive.context(run.record.measurement_context)["method"] == "layers"
 
 
 def test_both_ways_are_compared_on_real_networks(monkeypatch):

@@ -61,12 +61,12 @@ def test_curves_are_quartiles_of_every_beginning_of_every_run(folders, compariso
         np.testing.assert_allclose(group.curve.low, np.sort(curves, axis=0)[1])  # the second of five
         np.testing.assert_allclose(group.curve.high, np.sort(curves, axis=0)[3])
         np.testing.assert_allclose(group.finals, [curve[-1] for curve in curves])
-        manifests = [Run.open(folder).manifest["hypervolume"] for folder in runs_of(folders, group.name)]
+        manifests = [Run.open(folder).manifest.hypervolume for folder in runs_of(folders, group.name)]
         np.testing.assert_allclose(group.finals, manifests)
 
 
 def test_the_best_known_of_a_complete_table_is_its_true_front(folders, comparison):
-    true = Run.open(folders[0]).manifest["true_front"]
+    true = Run.open(folders[0]).manifest.true_front
     assert comparison.complete
     assert comparison.best_known == true["hypervolume"]
     assert {tuple(one) for one in comparison.best_front} == {tuple(one) for one in true["losses"]}
@@ -250,7 +250,7 @@ def test_time_counts_what_the_networks_cost_whichever_run_paid(trained, tiny):
     found = compare(trained)
     for group, folder in ((group, next(f for f in trained if f.name == group.name)) for group in found.groups):
         run = Run.open(folder)
-        own = run.manifest["seconds"]["algorithm"]
+        own = run.manifest.seconds.algorithm
         clock, total = [], 0.0
         for result in run.results():
             total += result.evaluation.measurement.seconds + result.evaluation.training.seconds + own / 6

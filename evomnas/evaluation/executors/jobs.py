@@ -1,0 +1,128 @@
+"""Jobs of a worker: what is to be done with one network, and what comes of it.
+
+A job is a value that travels to the process that does it. What that process needs for all jobs, its `Bench`, is made
+there once (`evomnas.evaluation.executors.worker`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Protocol, TypeVar
+
+from evomnas.latency.layers.stages import Parts
+from evomnas.latency.runtimes.base import Prepared
+from evomnas.problem.architecture import Architecture
+from evomnas.results.evaluation import Cost, Cut, Training
+from evomnas.training.early_stop import LossThreshold
+
+Subject_co = TypeVar("Subject_co", covariant=True)
+Result_co = TypeVar("Result_co", covariant=True)
+
+
+class Bench(Protocol):
+    """What jobs are done with: images, proxy task and runtime of one problem."""
+
+    def prepare(self, architecture: Architecture) -> tuple[Cost, Prepared]:
+        """Return the costs of an architecture, and its network made ready for the runtime."""
+        ...
+
+    def prepare_parts(self, parts: Parts) -> list[Prepared]:
+        """Return parts of a network made ready for the runtime, in the order wanted."""
+        ...
+
+    def count(self, architecture: Architecture) -> Cost:
+        """Return the costs of an architecture."""
+        ...
+
+    def train(self, architecture: Architecture, threshold: LossThreshold | None) -> Training | Cut:
+        """Train an architecture on the proxy task; it is cut off where it misses the threshold, if there is one."""
+        ...
+
+
+class Job(Protocol[Subject_co, Result_co]):
+    """Something to be done with one network.
+
+    Attributes:
+        kind: What is done. How long a job may take follows from those of its kind.
+        trains: Whether it must wait while a latency is taken on its machine.
+    """
+
+    @property
+    def kind(self) -> str:
+        """See above."""
+        ...
+
+    @property
+    def trains(self) -> bool:
+        """See above."""
+        ...
+
+    @property
+    def subject(self) -> Subject_co:
+        """The network, by which its result is known."""
+        ...
+
+    def run(self, bench: Bench) -> Result_co:
+        """Do it.
+
+        Args:
+            bench: What the process has.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class PreparationJob:
+    """Build a network and make it ready for the runtime."""
+
+    kind: ClassVar[str] = "prepare"
+    trains: ClassVar[bool] = False
+    subject: Architecture
+
+    def run(self, bench: Bench) -> tuple[Cost, Prepared]:
+        """Return the network's costs, and itself in the runtime's format."""
+        return bench.prepare(self.subject)
+
+
+@dataclass(frozen=True, slots=True)
+class PartsJob:
+    """Make parts of a network ready for the runtime."""
+
+    kind: ClassVar[str] = "prepare_parts"
+    trains: ClassVar[bool] = False
+    subject: Parts
+
+    def run(self, bench: Bench) -> list[Prepared]:
+        """Return the parts in the runtime's format, in the order wanted."""
+        return bench.prepare_parts(self.subject)
+
+
+@dataclass(frozen=True, slots=True)
+class CountingJob:
+    """Count a network's parameters and MACs."""
+
+    kind: ClassVar[str] = "cost"
+    trains: ClassVar[bool] = False
+    subject: Architecture
+
+    def run(self, bench: Bench) -> Cost:
+        """Return the network's costs."""
+        return bench.count(self.subject)
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingJob:
+    """Train a network on the proxy task and score it.
+
+    Attributes:
+        threshold: The training losses that it must stay below, epoch by epoch; None trains it to the end.
+    """
+
+    kind: ClassVar[str] = "train"
+    trains: ClassVar[bool] = True
+    subject: Architecture
+    threshold: LossThreshold | None = None
+
+    def run(self, bench: Bench) -> Training | Cut:
+        """Return the training, or what is left of one that was cut off."""
+        return bench.train(self.subject, self.threshold)

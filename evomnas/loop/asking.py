@@ -1,0 +1,126 @@
+"""An algorithm as a loop uses it: on the stopwatch, and told the costs that it wants to know."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
+
+import numpy as np
+
+from evomnas.algorithms.base import (
+    Algorithm,
+    Choosing,
+    GoalSeeking,
+    Introspective,
+    Losses,
+    SteadyState,
+    Weighing,
+    make_algorithm,
+)
+from evomnas.algorithms.goals import Goal
+from evomnas.core import registry
+from evomnas.core.errors import InputError
+from evomnas.evaluation.interface import Evaluator
+from evomnas.loop.tally import Tally
+from evomnas.problem.search_space import Genomes
+from evomnas.results.records import RunRecord
+
+
+def check_steady(algorithm: str) -> None:
+    """Check that an algorithm can breed while networks are still being evaluated.
+
+    Args:
+        algorithm: The name of a registered algorithm.
+
+    Raises:
+        InputError: It can only learn from whole generations.
+    """
+    if not is_steady(algorithm):
+        able = [name for name in registry.available("algorithms") if is_steady(name)]
+        raise InputError(f"{algorithm} learns from whole generations: drop --async, or search with {', '.join(able)}")
+
+
+def is_steady(algorithm: str) -> bool:
+    """Return whether an algorithm can breed while networks are still being evaluated.
+
+    Args:
+        algorithm: The name of a registered algorithm.
+    """
+    kind = registry.load("algorithms", algorithm)
+    return issubclass(kind, SteadyState) and bool(getattr(kind, "steady", True))
+
+
+class TimedAlgorithm:
+    """The algorithm of a run; what it takes is counted for the purpose `algorithm`."""
+
+    def __init__(self, record: RunRecord, evaluator: Evaluator, tally: Tally) -> None:
+        """Make the algorithm.
+
+        Args:
+            record: Names it, with its seed and options.
+            evaluator: The run's evaluator.
+            tally: What it has evaluated.
+
+        Raises:
+            InputError: There is no such algorithm, or an option is wrong.
+        """
+        self._evaluator, self._tally, self._watch = evaluator, tally, evaluator.stopwatch
+        self._space = record.definition.space
+        with self._watch.on("algorithm"):
+            self._algorithm: Algorithm = make_algorithm(record.algorithm, self._space, record.seed, record.options)
+
+    @property
+    def explanations(self) -> dict[str, str]:
+        """What its metrics mean, by name."""
+        return dict(getattr(self._algorithm, "explanations", {}))
+
+    @property
+    def goals(self) -> Sequence[Goal]:
+        """The goals for each of which it looks for one network; none of most algorithms."""
+        return self._algorithm.goals if isinstance(self._algorithm, GoalSeeking) else ()
+
+    def ask(self) -> Genomes:
+        """Return the next genomes, shape (n, n_var); see `Algorithm.ask`."""
+        self._weigh()
+        with self._watch.on("algorithm"):
+            return self._algorithm.ask()
+
+    def tell(self, genomes: Genomes, losses: Losses, violations: Losses) -> None:
+        """Tell what came of them; see `Algorithm.tell`."""
+        with self._watch.on("algorithm"):
+            self._algorithm.tell(genomes, losses, violations)
+
+    def ask_more(self) -> Genomes:
+        """Return more genomes while others are under way; see `SteadyState.ask_more`."""
+        self._weigh()
+        with self._watch.on("algorithm"):
+            return cast(SteadyState, self._algorithm).ask_more()
+
+    def tell_some(self, genomes: Genomes, losses: Losses, violations: Losses) -> None:
+        """Tell what came of some of them; see `SteadyState.tell_some`."""
+        with self._watch.on("algorithm"):
+            cast(SteadyState, self._algorithm).tell_some(genomes, losses, violations)
+
+    def choices(self) -> list[Any]:
+        """Return the network that it holds to be the best for each of its goals; none where it does not choose."""
+        if not isinstance(self._algorithm, Choosing):
+            return []
+        with self._watch.on("algorithm"):
+            genomes = self._algorithm.choices()
+        return [self._space.decode(genome) for genome in genomes]
+
+    def metrics(self) -> dict[str, float]:
+        """Return what it says of itself, by name; what is not finite is left out."""
+        values: Mapping[str, float] = self._algorithm.metrics() if isinstance(self._algorithm, Introspective) else {}
+        return {name: float(value) for name, value in values.items() if np.isfinite(value)}
+
+    def _weigh(self) -> None:
+        """Tell it what candidates cost, where it wants to know."""
+        if not isinstance(self._algorithm, Weighing):
+            return
+        price = self._evaluator.price(list(self._tally.evaluations.values()))
+        with self._watch.on("algorithm"):
+            genomes = self._algorithm.consider(price)
+        costs = self._evaluator.costs([self._space.decode(genome) for genome in genomes])
+        with self._watch.on("algorithm"):
+            self._algorithm.weigh(genomes, np.array(costs, dtype=np.float64))

@@ -1,0 +1,79 @@
+"""What a run has evaluated so far."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from evomnas.core.errors import EverythingFailed
+from evomnas.problem.candidate import Candidate
+from evomnas.problem.pareto import Front
+from evomnas.results.evaluation import Evaluation
+from evomnas.results.records import Ask
+from evomnas.results.run import Result
+from evomnas.training.early_stop import EarlyStop, ThresholdFor, no_threshold
+
+
+class Tally:
+    """The evaluations of a run, counted.
+
+    Attributes:
+        evaluations: By network, in the order in which they were told.
+        ended: How many count against the budget; networks beyond a limit do not.
+        failed: How many of those failed.
+        cut: How many of those were cut off.
+        best_accuracy: 1 - the least first loss; -inf before there is any.
+        front: The Pareto front so far.
+        threshold_for: Says what a candidate must reach to be trained to the end.
+    """
+
+    def __init__(self, epochs: int, early_stop: bool) -> None:
+        """Begin with nothing.
+
+        Args:
+            epochs: Of a candidate's training.
+            early_stop: Whether candidates may be cut off.
+        """
+        self.evaluations: dict[Candidate, Evaluation] = {}
+        self.ended, self.failed, self.cut, self.best_accuracy = 0, 0, 0, -math.inf
+        self.front: Front[Result] = Front()
+        self._early_stop = EarlyStop(epochs, self.front) if early_stop else None
+        self.threshold_for: ThresholdFor = no_threshold if self._early_stop is None else self._early_stop.threshold
+
+    def add(self, ask: Ask, evaluation: Evaluation) -> None:
+        """Count the evaluation of a network.
+
+        Args:
+            ask: The first ask for it.
+            evaluation: What came of it.
+        """
+        self.evaluations[evaluation.architecture] = evaluation
+        self.ended += evaluation.ended
+        self.failed += evaluation.failure is not None
+        self.cut += evaluation.status == "cut"
+        if self._early_stop is not None:
+            self._early_stop.learn(evaluation)
+        if evaluation.losses is not None:
+            self.best_accuracy = max(self.best_accuracy, 1 - evaluation.losses[0])
+            self.front.add(evaluation.losses, Result(ask.position, ask.generation, evaluation, on_front=True))
+
+    def of(self, architectures: Sequence[Any]) -> list[Evaluation]:
+        """Return the evaluations of networks.
+
+        Args:
+            architectures: Networks that were added before.
+        """
+        return [self.evaluations[architecture] for architecture in architectures]
+
+    def check_failures(self) -> None:
+        """Check that not all have failed.
+
+        Raises:
+            EverythingFailed: They have; it names the most frequent cause.
+        """
+        if self.failed and self.failed == self.ended:
+            failures = (evaluation.failure for evaluation in self.evaluations.values())
+            causes = [failure.message for failure in failures if failure is not None]
+            most_frequent = max(set(causes), key=causes.count)
+            raise EverythingFailed(f"all candidates failed ({len(causes)}), most often with: {most_frequent}")

@@ -1,0 +1,199 @@
+"""The sections of a problem file: their keys, what each means, and which values are allowed."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from evomnas.core import registry
+from evomnas.problem.target import LOCAL, parse_target
+
+Share = Annotated[float, Field(gt=0.0, lt=1.0)]
+Count = Annotated[int, Field(ge=1)]
+Augmentation = Literal["shift", "flip", "crop"]
+MAX_COST = 1e100  # beyond it arithmetic overflows
+
+
+def _registered(group: str) -> AfterValidator:
+    return AfterValidator(partial(registry.check, group))
+
+
+def _checked_target(target: str) -> str:
+    parse_target(target)
+    return target
+
+
+class Section(BaseModel):
+    """Values that are checked when they come in, and cannot be changed; an unknown key is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class DataSection(Section):
+    """Which images: see `evomnas.data.sources`.
+
+    Attributes:
+        dataset: A registered data set (`digits`, `cifar10`, `image-folder`, `npz`, ...).
+        path: Its folder or file; needed by `image-folder` and `npz`, the download folder for the rest.
+        resolution: Height and width in pixels that images are brought to.
+        validation: Share of the training images that scores networks during the search.
+        train_images: At most this many training images are used by the proxy task; all if absent.
+        augment: Random changes of the training images, in this order.
+    """
+
+    dataset: Annotated[str, _registered("datasets")]
+    path: Path | None = None
+    resolution: Annotated[int, Field(ge=1, le=4096)]
+    validation: Share = 0.2
+    train_images: Count | None = None
+    augment: tuple[Augmentation, ...] = ()
+
+
+class Recipe(Section):
+    """What the proxy task and the full training have in common.
+
+    Attributes:
+        epochs: Passes over the training images.
+        batch: Images per step.
+        optimizer: `sgd` (Nesterov), `rmsprop` (the paper's) or `adamw`.
+        learning_rate: Its peak; it rises linearly over `warmup` of the steps.
+        warmup: Share of the steps for the rise.
+        momentum: Of `sgd` and `rmsprop`.
+        weight_decay: L2 penalty (decoupled in `adamw`).
+        label_smoothing: Share of the target that is spread over all classes.
+        bn_momentum: Weight of the newest batch in batch norm's running statistics.
+        dropout: Probability before the classifier.
+        seed: Of weights, order and augmentation: it belongs to the problem, not to the run, so that a
+            network has one accuracy in all runs.
+    """
+
+    rmsprop_epsilon: ClassVar[float] = 1e-3
+
+    epochs: Count
+    batch: Annotated[int, Field(ge=2)] = 64
+    optimizer: Literal["sgd", "rmsprop", "adamw"] = "sgd"
+    learning_rate: Annotated[float, Field(gt=0)] = 0.1
+    warmup: Annotated[float, Field(ge=0, lt=1)] = 0.2
+    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    weight_decay: Annotated[float, Field(ge=0)] = 1e-4
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    bn_momentum: Annotated[float, Field(gt=0, le=1)] = 0.1
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
+
+
+class TrainingSection(Recipe):
+    """The proxy task: a short training, scored on the validation split (paper section 3); see `Recipe`.
+
+    The learning rate falls from its peak to 0 along a cosine.
+    """
+
+
+class FullSection(Recipe):
+    """The full training of a chosen network: the paper's recipe, its lengths as shares of the training.
+
+    The paper trains 350 epochs at batch 4096; what it says in epochs and steps is scaled by that. The learning rate is
+    its 0.016 per 256 images. TensorFlow's RMSProp adds epsilon, 0.001, under the root and PyTorch's behind it, so here
+    it is that number's root.
+
+    Attributes:
+        final_rate: The learning rate at the end relative to its peak; it falls evenly, by the same share every step.
+        averaging: The weight average looks back over this share of the steps.
+        augment: Random changes of the training images; those of the data section if absent.
+        temperature: By which a teacher's and the student's logits are divided (Hinton et al. 2015).
+        teaching: Weight of the teacher's answers in the loss; the labels have the rest.
+    """
+
+    rmsprop_epsilon: ClassVar[float] = 0.0316
+
+    epochs: Count = 60
+    optimizer: Literal["sgd", "rmsprop", "adamw"] = "rmsprop"
+    learning_rate: Annotated[float, Field(gt=0)] = 0.004
+    warmup: Annotated[float, Field(ge=0, lt=1)] = 0.05
+    weight_decay: Annotated[float, Field(ge=0)] = 1e-5
+    bn_momentum: Annotated[float, Field(gt=0, le=1)] = 0.01
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.2
+    final_rate: Annotated[float, Field(gt=0, le=1)] = 0.012  # 0.97 every 2.4 of 350 epochs
+    averaging: Annotated[float, Field(gt=0, lt=1)] = 0.09  # 10,000 of the paper's 109,000 steps: 0.9999
+    augment: tuple[Augmentation, ...] | None = None
+    temperature: Annotated[float, Field(gt=0)] = 4.0
+    teaching: Annotated[float, Field(ge=0, le=1)] = 0.5
+
+
+class LatencySection(Section):
+    """What is timed: see `evomnas.latency`.
+
+    Attributes:
+        runtime: A registered runtime.
+        target: `local`, `ssh://user@host:port` for another machine, or `ray://NAME` for nodes of the Ray cluster with
+            the custom resource NAME.
+        method: `network` measures every network whole; `layers` adds up a table of measured layers.
+        threads: Threads that one inference may use.
+        batch: Images per inference.
+        resolution: Height and width in pixels; those of the data if absent.
+    """
+
+    runtime: Annotated[str, _registered("runtimes")] = "onnxruntime"
+    target: Annotated[str, AfterValidator(_checked_target)] = LOCAL
+    method: Literal["network", "layers"] = "network"
+    threads: Count = 1
+    batch: Count = 1
+    resolution: Annotated[int, Field(ge=1, le=4096)] | None = None
+
+
+class ConstraintsSection(Section):
+    """What a network may have at most; candidates that exceed it are not trained and belong to no front.
+
+    Attributes:
+        max_latency_ms: Measured latency in milliseconds.
+        max_params: Trainable parameters.
+        max_macs: MACs without squeeze-and-excite.
+    """
+
+    max_latency_ms: Annotated[float, Field(gt=0)] | None = None
+    max_params: Count | None = None
+    max_macs: Count | None = None
+
+
+class Objective(Section):
+    """One objective of a table.
+
+    Attributes:
+        column: The column that holds it.
+        direction: Whether it is to be minimised or maximised. What is maximised must be a share in [0, 1]: its loss
+            is 1 - value. The first objective must be a share in any case, the second one positive.
+        scale: Values are multiplied by this, as percentages by 0.01.
+        quantity: What it is, where it is one of these (milliseconds, counts, a share); shown as such.
+    """
+
+    column: str
+    direction: Literal["minimize", "maximize"]
+    scale: Annotated[float, Field(gt=0)] = 1.0
+    quantity: Literal["accuracy", "latency_ms", "params", "macs"] | None = None
+
+
+class TableSection(Section):
+    """A table of evaluated networks: see `evomnas.problem.table`.
+
+    Attributes:
+        path: A CSV or JSON file.
+        genes: Columns that are genes; none where the keys of a JSON file are genomes.
+        genes_per_block: So many neighbouring genes describe one block together.
+        objectives: Two of them; the second one, a cost, is what `relative` costs and targets are about.
+        reference: Name of the reference network; by default the one whose cost is the table's median.
+    """
+
+    path: Path | None = None
+    genes: tuple[str, ...] = ()
+    genes_per_block: Count = 1
+    objectives: tuple[Objective, Objective]
+    reference: str | None = None
+
+
+class HypervolumeSection(Section):
+    """The reference point (error, latency relative to the reference network's) of the hypervolume."""
+
+    reference_point: tuple[Annotated[float, Field(gt=0, le=1)], Annotated[float, Field(gt=0)]] = (1.0, 2.0)

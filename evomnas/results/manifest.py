@@ -1,0 +1,155 @@
+"""The content of a run's run.json: what people and scripts read of it, as typed values."""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Finite = Annotated[float, Field(ge=0, lt=math.inf)]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="allow", validate_assignment=True)
+
+
+class Seconds(_Part):
+    """Where the time of a run went, in seconds, over all sessions in which it was carried on.
+
+    Attributes:
+        total: From its first start, pauses aside.
+        training: Training candidates.
+        latency: Measuring them, with what it needs.
+        algorithm: The algorithm's own; older versions did not tell it apart.
+        other: The rest.
+    """
+
+    total: Finite
+    training: Finite
+    latency: Finite
+    algorithm: Finite = 0.0
+    other: Finite
+
+
+class Reused(_Part):
+    """What the archive knew from other runs.
+
+    Attributes:
+        networks: How many networks were known.
+        seconds: What training and measuring them would have taken.
+    """
+
+    networks: int = 0
+    seconds: float = 0.0
+
+
+class CutTrainings(_Part):
+    """Trainings that were cut off.
+
+    Attributes:
+        networks: How many.
+        saved_seconds: What the rest of them would have taken.
+    """
+
+    networks: int = 0
+    saved_seconds: float = 0.0
+
+
+class TrueFront(_Part):
+    """The Pareto front of a complete table.
+
+    Attributes:
+        hypervolume: Its share of the problem's reference box.
+        losses: (first loss, second loss) of its networks.
+    """
+
+    hypervolume: float
+    losses: list[tuple[float, float]]
+
+
+class Answer(_Part):
+    """A network that answers a goal.
+
+    Attributes:
+        id: Its id.
+        architecture: Its notation.
+        losses: Its losses; None where it failed.
+        score: How well it reaches the goal; larger is better.
+    """
+
+    id: str
+    architecture: str
+    losses: tuple[float, float] | None
+    score: float | None
+
+
+class GoalAnswer(_Part):
+    """What came of a goal of an algorithm that looks for one network per goal.
+
+    Attributes:
+        goal: The goal in words.
+        measure: How networks are scored: `soft` or `hard`.
+        target: The latency that it aims at.
+        best: The best network that was found.
+        choice: The one that the algorithm chose, without asking; None where it does not choose.
+    """
+
+    goal: str
+    measure: str
+    target: float
+    best: Answer | None
+    choice: Answer | None
+
+
+class Manifest(_Part):
+    """run.json, key by key; keys that a later version adds are kept.
+
+    Attributes:
+        problem, algorithm, options, candidates, manner, seed: The settings of the run.
+        budget: Networks to evaluate; the one setting that can be raised.
+        evaluations: Networks evaluated so far.
+        hypervolume: Of the front so far.
+        status: `running`, `interrupted`, `out of time` or `finished`.
+        run: The run's id in the archive.
+        created: When it began.
+        archive: The archive's path, from the run's folder.
+        seconds: Where its time went.
+        data: What its evaluator says of the data: sizes of splits and images, or of a table.
+        true_front: The front of a complete table; None of other problems.
+        definition: The problem, complete.
+        versions, machine: What it was begun with.
+        explanations: What the algorithm's metrics mean, by name.
+        reused: What other runs had evaluated; None before anything was counted.
+        goals: What came of the algorithm's goals, where it has any.
+        cut: Trainings that were cut off; None where none may be.
+    """
+
+    problem: str
+    algorithm: str
+    options: dict[str, Any] = Field(default_factory=dict)
+    candidates: dict[str, Any] = Field(default_factory=dict)
+    manner: dict[str, Any] = Field(default_factory=dict)
+    seed: int
+    budget: Annotated[int, Field(ge=1)]
+    evaluations: int
+    hypervolume: float
+    status: str
+    run: str
+    created: str = ""
+    archive: str
+    seconds: Seconds
+    data: dict[str, Any]
+    true_front: TrueFront | None = None
+    definition: dict[str, Any]
+    versions: dict[str, Any]
+    machine: dict[str, Any]
+    explanations: dict[str, str] | None = None
+    reused: Reused | None = None
+    goals: list[GoalAnswer] | None = None
+    cut: CutTrainings | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the content of run.json; what does not apply to the run is left out."""
+        optional = ("true_front", "explanations", "reused", "goals", "cut")
+        return self.model_dump(mode="json", exclude={name for name in optional if getattr(self, name) is None})
