@@ -1,32 +1,20 @@
 """evomnas: search MnasNet's factorized hierarchical space for accuracy and measured latency together.
 
-Where things are:
+The rooms, from the ground up; each imports only from those above it. docs/architecture.md has a picture.
 
-- `architecture`, `space`, `zoo`: what a network is, which can be searched, which are published.
-- `defaults`: what nobody needs to say.
-- `definition`: the problem file; `evomnas.problems` holds the built-in ones.
-- `network`, `weights`, `cost`: from an architecture to a torch module, published weights, parameters, MACs.
-- `counting`, `limits`: the same counts in closed form; what a network may have at most.
-- `data`, `augmentation`, `training`: images, and the proxy task that gives an accuracy.
-- `latency`, `meter`: what runs a network, where, how it is timed; latencies on one calibrated scale.
-- `layer_table`, `stages`, `surroundings`: latencies added up from measured layers.
-- `doctor`: is this machine fit to measure.
-- `early_stop`: which candidates may stop before their last epoch.
-- `evaluation`, `executors`, `archive`, `evaluator`, `lookup`: one architecture's results, where they are made, kept
-  and looked up.
-- `table`: published tables of networks, searched in place of trainings.
-- `reward`: the paper's weighted product and its hard formulation, for searches that want one network.
-- `pareto`, `problem`, `algorithms`: fronts, the pymoo problem, what asks.
-- `generations`, `steady`, `loop`: how it is asked and told; searches begun and resumed.
-- `traces`, `significance`, `comparison`, `benchmarking`: several runs side by side, and whole benchmarks of them.
-- `estimate`: what a search will cost.
-- `fitting`, `classifier`, `shelf`, `testsplit`, `deploy`, `finished`: full trainings, test scores, the
-  networks from the shelf, exports.
-- `runs`, `clock`: a run's folder, and where its time goes.
-- `history`, `preferences`, `references`, `breakdown`: how a search went, what its front prefers, what to compare with,
-  where a network's milliseconds go.
-- `presentation`, `facts`, `reproduce`, `figures`, `run_figures`, `pages`, `report_data`, `report`, `cli`: what people
-  see.
+- `core`: errors, files, and the machine that everything runs on.
+- `problem`: the question: architectures, spaces, tables, problem files.
+- `algorithms`: ask and tell.
+- `data`: images that may be trained on.
+- `results`: the answers, and where they are kept.
+- `networks`: architectures as torch modules.
+- `training`: networks fed and trained.
+- `latency`: how long a network takes on a device.
+- `evaluation`: architecture in, evaluation out.
+- `loop`: ask, evaluate, tell.
+- `deploy`: from the front to a network that ships.
+- `report`: what people see of runs.
+- `cli`: the command, the one place that prints.
 
 Names below are imported when they are first used: `import evomnas` does not import torch.
 """
@@ -34,7 +22,6 @@ Names below are imported when they are first used: `import evomnas` does not imp
 from __future__ import annotations
 
 from importlib import import_module
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -88,10 +75,6 @@ _HOMES = {
     "write_report": "evomnas.report.run_report",
 }
 __all__ = sorted(_HOMES)
-
-_CHECKOUT = Path(__file__).resolve().parents[1]
-if (_CHECKOUT / "problems" / "digits.toml").is_file():
-    __path__.append(str(_CHECKOUT))  # imported from a checkout: evomnas.problems and .reports lie beside it
 
 
 def __getattr__(name: str) -> object:

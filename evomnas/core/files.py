@@ -27,6 +27,19 @@ def check_place(path: Path, option: str) -> None:
         raise InputError(f"{path} cannot be made, since {existing_parent} is a file: choose another with {option}")
 
 
+def editable_folder(name: str) -> Path:
+    """Return a folder of files that users edit without touching code.
+
+    It lies within the package where evomnas was installed, and beside the package in a checkout.
+
+    Args:
+        name: `problems` or `reports`.
+    """
+    package = Path(__file__).resolve().parents[1]
+    installed = package / name
+    return installed if installed.is_dir() else package.parent / name
+
+
 def is_partial(path: Path) -> bool:
     """Return whether a file is an unfinished one of `write_atomically`.
 

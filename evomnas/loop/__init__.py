@@ -1,9 +1,11 @@
 """Ask, evaluate, tell, until the budget is spent.
 
-- `loop`: what all searches share.
-- `generations`, `steady_state`: generation by generation, or whenever a worker is free.
-- `run_clock`: where a run's time goes.
-- `launch`: searches begun and resumed.
+- `loop`: what all searches share; `generations` and `steady_state`: the two ways to search.
+- `asking`: the algorithm, on the stopwatch.
+- `tally`: what was evaluated; `stopping`: when a search ends.
+- `journal`: what is kept of a search; `run_clock`: where its time goes.
+- `progress`: where a search stands, for those who watch it.
+- `launch`: searches begun, resumed and carried on.
 - `estimate`: what a search will cost.
 - `pymoo_problem`: the search as a pymoo problem.
 """

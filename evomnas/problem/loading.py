@@ -12,7 +12,6 @@ import os
 import re
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from evomnas.core.errors import InputError, unknown
+from evomnas.core.files import editable_folder
 from evomnas.problem.definition import DEFINITIONS, Definition
 from evomnas.problem.sections import Objective
 
@@ -30,8 +30,7 @@ def builtin_problems() -> dict[str, str]:
 
 
 def _builtin_paths() -> dict[str, Path]:
-    folder = Path(str(resources.files("evomnas.problems")))
-    return {path.stem: path for path in sorted(folder.glob("*.toml"))}
+    return {path.stem: path for path in sorted(editable_folder("problems").glob("*.toml"))}
 
 
 def load_definition(problem: str | Path, overrides: Sequence[str] = ()) -> Definition:

@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from jinja2 import ChoiceLoader, Environment, FileSystemLoader, PackageLoader, TemplateError
+from jinja2 import ChoiceLoader, Environment, FileSystemLoader, TemplateError
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from evomnas.core.errors import InputError
-from evomnas.core.files import write_atomically
+from evomnas.core.files import editable_folder, write_atomically
 from evomnas.report.figures import to_svg
 
 
@@ -27,7 +27,7 @@ def write_page(path: Path, template: str, content: Mapping[str, Any], templates:
     Raises:
         InputError: A template of that folder is wrong, or it has none.
     """
-    package = PackageLoader("evomnas.reports", ".")
+    package = FileSystemLoader(editable_folder("reports"))
     loader = package if templates is None else ChoiceLoader([FileSystemLoader(templates), package])
     known = [name for name in package.list_templates() if not name.endswith((".py", ".md", ".pyc"))]
     if templates is not None and not any((templates / name).is_file() for name in known):

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from evomnas.loop.estimate import Estimate
 from evomnas.problem.definition import Definition
 from evomnas.results.manifest import GoalAnswer
 from evomnas.results.run import Result, Run
+
+if TYPE_CHECKING:  # it loads evaluators and devices, and a report needs neither
+    from evomnas.loop.estimate import Estimate
 
 
 def duration(seconds: float) -> str:

@@ -1,9 +1,12 @@
 """The answers, and where they are kept.
 
-- `evaluation`: one architecture's results: cost, training, measurement, or failure.
+- `evaluation`: one network's results: cost, training, measurement, or failure.
 - `timing`: a latency relative to the reference network, as a device reports it.
-- `constraints`: a problem's limits, applied to an evaluation.
+- `candidate_limits`: how much time and memory a candidate may take.
+- `constraints`: the limits of a problem.
+- `records`: the settings of a run, and what its algorithm asked and was told.
 - `schema`, `archive`: all evaluations of all runs in one SQLite file.
-- `run`: a run's folder and its part of the archive.
+- `readers`: what the archive has of a problem's networks, by kind of problem.
+- `manifest`: the content of run.json; `run`: a run's folder and its part of the archive.
 - `full_trainings`: networks that were trained in full.
 """

@@ -1,7 +1,8 @@
 """In which processes candidates are prepared and trained.
 
-- `base`: what an executor is, and what a candidate may take.
-- `worker`: what one process needs for it.
+- `jobs`: what is to be done with a network, as values that travel to a worker.
+- `base`: the interface of an executor, and what its kinds share.
+- `worker`: what one process needs to do jobs.
 - `in_process`, `pool`, `ray_cluster`: this process, worker processes, a Ray cluster.
 - `factory`: the executor of so many workers.
 """

@@ -1,0 +1,191 @@
+"""The rooms of the package: which may import which, and what the light ones load.
+
+Every import counts, lazy ones and those for type checkers as well.
+"""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import evomnas
+
+PACKAGE = Path(evomnas.__file__).parent
+ROOMS = (
+    "core", "problem", "algorithms", "data", "results", "networks", "training", "latency", "evaluation", "loop",
+    "deploy", "report", "cli",
+)  # fmt: skip
+MAX_MODULES = 12  # of a room, its `__init__.py` and its sub-rooms aside
+WITHOUT_TORCH = ("core", "problem", "algorithms", "data", "results", "evaluation", "loop", "report", "cli")
+MAY_IMPORT_TORCH = {  # modules of those rooms that do, and are imported by nobody before torch is wanted
+    "evomnas.algorithms.rl_weighted",
+    "evomnas.algorithms.rnn_controller",
+    "evomnas.core.seeding",
+    "evomnas.data.splits",
+    "evomnas.evaluation.executors.worker",
+}
+
+
+def modules() -> dict[str, ast.Module]:
+    """The modules of the package by their dotted names, parsed."""
+    paths = {path: path.relative_to(PACKAGE.parent).with_suffix("") for path in PACKAGE.rglob("*.py")}
+    names = {path: ".".join(part for part in name.parts if part != "__init__") for path, name in paths.items()}
+    return {names[path]: ast.parse(path.read_text()) for path in paths}
+
+
+MODULES = modules()
+
+
+def imports(tree: ast.AST) -> Iterator[str]:
+    """The modules that a part of a module imports, at whatever place in it."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "relative imports hide the room"
+            for alias in node.names:
+                submodule = f"{node.module}.{alias.name}"
+                yield submodule if submodule in MODULES else str(node.module)
+
+
+GRAPH = {name: {one for one in imports(tree) if one in MODULES} for name, tree in MODULES.items()}
+
+
+def room(module: str) -> str | None:
+    """The room of a module; None of the package itself."""
+    parts = module.split(".")
+    return parts[1] if len(parts) > 1 and parts[1] in ROOMS else None
+
+
+def loaded(code: str, *names: str) -> list[str]:
+    """Which of some modules a fresh process has loaded after some code."""
+    probe = f"import sys\n{code}\nprint([name for name in {list(names)!r} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=True)
+    return ast.literal_eval(done.stdout.strip().splitlines()[-1])
+
+
+def test_every_package_is_a_room_and_every_room_is_a_package():
+    packages = {path.parent.name for path in PACKAGE.glob("*/__init__.py")}
+    assert packages == set(ROOMS)
+
+
+def test_rooms_import_from_rooms_above_them_only():
+    upwards = [
+        f"{module} imports {imported}"
+        for module, found in GRAPH.items()
+        for imported in found
+        if room(module) and room(imported) and ROOMS.index(room(imported)) > ROOMS.index(room(module))
+    ]
+    assert upwards == []
+
+
+def test_no_room_imports_the_package_itself():
+    assert [module for module, found in GRAPH.items() if room(module) and "evomnas" in found] in (
+        [],
+        ["evomnas.deploy.card"],
+    )
+
+
+def test_no_module_imports_itself_in_a_circle():
+    """Modules that import nothing but modules already taken away are taken away; what is left is in a circle."""
+    left = {module: set(found) - {module} for module, found in GRAPH.items()}
+    while free := [module for module, found in left.items() if not found & left.keys()]:
+        for module in free:
+            del left[module]
+    assert left == {}
+
+
+def test_no_room_is_crowded():
+    sizes: dict[str, int] = {}
+    for path in PACKAGE.rglob("*.py"):
+        if path.name != "__init__.py" and path.parent != PACKAGE:
+            folder = str(path.parent.relative_to(PACKAGE))
+            sizes[folder] = sizes.get(folder, 0) + 1
+    assert {folder: size for folder, size in sizes.items() if size > MAX_MODULES} == {}
+    assert {path.name for path in PACKAGE.glob("*.py")} == {"__init__.py", "__main__.py"}
+
+
+def test_every_room_says_what_is_in_it():
+    """An `__init__.py` is the index of its room: it names every module and sub-room."""
+    for init in PACKAGE.glob("*/**/__init__.py"):
+        index = ast.get_docstring(ast.parse(init.read_text())) or ""
+        files = {path.stem for path in init.parent.glob("*.py")} - {"__init__"}
+        folders = {path.parent.name for path in init.parent.glob("*/__init__.py")}
+        unnamed = {name for name in files | folders if f"`{name}`" not in index and f"`{name}/`" not in index}
+        assert not unnamed, f"{init} does not name {unnamed}"
+
+
+def test_rooms_without_torch_import_it_nowhere_but_where_it_is_said():
+    """Imports within functions aside: those come when torch is wanted."""
+    importing = set()
+    for name, tree in MODULES.items():
+        top = [node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)]
+        found = {one.split(".")[0] for node in top for one in imports(node)}
+        if room(name) in WITHOUT_TORCH and found & {"torch", "torchvision"}:
+            importing.add(name)
+    assert importing <= MAY_IMPORT_TORCH
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import evomnas",
+        "import evomnas; evomnas.load_definition('digits')",
+        "import evomnas.algorithms.nsga2, evomnas.algorithms.surrogate.nsga2_surrogate, evomnas.algorithms.evolution",
+        "import evomnas.data, evomnas.data.sources",
+        "import evomnas.results.run, evomnas.results.full_trainings",
+        "import evomnas.loop.launch",
+        "import evomnas.report.run_report, evomnas.report.comparison.page",
+        "import evomnas.cli.show, evomnas.cli.search",
+    ],
+)
+def test_what_is_light_loads_no_torch_ray_or_ssh_client(code):
+    assert loaded(code, "torch", "torchvision", "ray", "executorch", "evomnas.latency.devices.ssh") == []
+
+
+def test_help_loads_nothing_heavy():
+    code = (
+        "sys.argv = ['evomnas', '--help']\nfrom evomnas.cli import main\ntry:\n    main()\nexcept SystemExit:\n    pass"
+    )
+    assert loaded(code, "torch", "numpy", "ray", "pydantic", "pymoo", "evomnas.latency.devices.ssh") == []
+
+
+def test_only_what_ships_can_read_test_images():
+    """A search cannot reach the module that reads them, whatever it calls."""
+    reader = "evomnas.deploy.testsplit"
+    for start in (name for name in MODULES if room(name) in ("algorithms", "evaluation", "loop")):
+        reached, queue = set(), [start]
+        while queue:
+            module = queue.pop()
+            if module not in reached:
+                reached.add(module)
+                queue += GRAPH[module]
+        assert reader not in reached, f"{start} reaches {reader}"
+
+
+def test_public_names_are_listed_once():
+    """The names for type checkers are those that are loaded when they are first used."""
+    tree = MODULES["evomnas"]
+    typed = {
+        alias.asname: node.module
+        for block in tree.body
+        if isinstance(block, ast.If)
+        for node in block.body
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
+    assert typed == evomnas._HOMES
+    assert evomnas.__all__ == sorted(typed)
+
+
+def test_a_checkout_adds_nothing_to_the_package():
+    """Neither setup.py nor the tests can be imported as a part of evomnas."""
+    assert len(evomnas.__path__) == 1
+    for name in ("setup", "tests", "evomnas"):
+        with pytest.raises(ModuleNotFoundError, match=name):
+            __import__(f"evomnas.{name}")
