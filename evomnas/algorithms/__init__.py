@@ -1,9 +1,13 @@
-"""Ask and tell: what proposes networks, and learns from what came of them.
+"""Search algorithms: they ask for networks, are told the results, and ask again. They know problem/ and core/ alone.
 
-- `base`: the protocols that an algorithm keeps, and algorithms by name.
-- `goals`: the paper's weighted product and its hard formulation.
-- `operators`, `mating`: pymoo's operators for a space's genomes.
-- `nsga2`: NSGA-II; `surrogate/`: NSGA-II on predictions.
-- `rl_weighted`, `rnn_controller`: the paper's own search.
-- `evolution`, `random_search`: aging evolution, and what keeps all of them honest.
+- `base`: what an algorithm must offer and may offer, and algorithms made by name.
+- `goals`: the paper's weighted product and its hard formulation, for searches that want a single network.
+- `operators`: pymoo's operators for the genomes of a space: sampling, crossover, mutation, removal of duplicates.
+- `mating`: NSGA-II's mating on whole arrays, which is faster than pymoo's.
+- `nsga2`: NSGA-II, for the whole Pareto set.
+- `surrogate/`: NSGA-II on predictions, which needs fewer evaluations for the Pareto set. It is the default.
+- `rl_weighted`: the paper's own search, by reinforcement learning.
+- `rnn_controller`: the RNN that this search trains. The only module here that imports torch.
+- `evolution`: aging evolution towards one network.
+- `random_search`: random search, the baseline that all others must beat.
 """

@@ -1,16 +1,14 @@
-"""Search algorithms: they ask for genomes and are told losses, and know nothing else.
+"""Search algorithms: what they must offer, what they may offer, and how they are made by name.
 
-- `nsga2`: the whole Pareto set in one run (pymoo); `mating` makes its children, quickly.
-- `surrogate`: NSGA-II on predictions; with `experience`, what was learnt, by the `predictors` from `features` of
-  networks; `proposals`, the candidates; `first_batch` and `acquisition`, which of them to evaluate.
-- `rl_weighted`, with `controller`: the paper's own search, an RNN controller and the weighted product (torch).
-- `evolution`: aging evolution on the same scalar goals (DEAP).
-- `random_search`: what all others must beat.
+An algorithm asks for genomes and is told their losses. It knows nothing else. It is a class that is called with a
+`Space` and a seed, and it has the two methods of `Algorithm`. The other protocols here are optional: the loop checks
+which of them an algorithm has.
 
-An algorithm is a class that is called with a `Space` and a seed and has the two methods of `Algorithm`. It
-never evaluates, logs or touches files, and draws all randomness from its seed, so that it can be replayed
-from an archive. Its options are its keyword-only arguments. Register another one as an entry point of the
-group `evomnas.algorithms`; `AskAndTell` is a base that takes turns and checks what is told.
+An algorithm never evaluates, logs or touches files. It draws all random numbers from its seed, so that it can be
+replayed from an archive. Its options are its keyword-only arguments.
+
+To add one, register its class as an entry point of the group `evomnas.algorithms`. `AskAndTell` is a base class that
+takes care of the turns and checks what it is told.
 """
 
 from __future__ import annotations
@@ -32,165 +30,222 @@ Losses = NDArray[np.float64]
 
 
 class Algorithm(Protocol):
-    """Ask and tell, in turn."""
+    """A search algorithm. `ask` and `tell` are called in turn.
+
+    `n_var` is the number of genes of the space.
+    """
 
     def ask(self) -> Genomes:
-        """The next genomes, shape (n, n_var); none where the algorithm has nothing more to ask."""
+        """Return the genomes to evaluate next.
+
+        Returns:
+            Shape (n, n_var). An empty array, n = 0, means that there is nothing more to ask.
+        """
         ...
 
     def tell(self, genomes: Genomes, losses: Losses, violations: Losses) -> None:
-        """What came of the genomes asked last.
+        """Learn the results of the genomes asked for last.
 
         Args:
-            genomes: As asked, shape (n, n_var).
-            losses: (error, latency in ms), shape (n, 2); infinite for candidates that failed or were not trained.
-            violations: Shape (n,); 0 where a candidate is feasible, positive where it exceeds a limit, infinite
-                where it failed.
+            genomes: The genomes as `ask` returned them, shape (n, n_var).
+            losses: (error, latency in ms), shape (n, 2). They are infinite for a candidate that failed or that was not
+                trained.
+            violations: Shape (n,): 0 where a candidate is feasible, positive where it exceeds a limit, infinite where
+                it failed.
         """
         ...
 
 
 @runtime_checkable
 class GoalSeeking(Protocol):
-    """An algorithm that looks for one network per goal."""
+    """An algorithm that looks for one network per goal.
+
+    Attributes:
+        goals: What it maximises.
+    """
 
     goals: tuple[Goal, ...]
 
 
 @runtime_checkable
 class Choosing(GoalSeeking, Protocol):
-    """An algorithm that can say, without asking, which network it holds to be the best for each of its goals."""
+    """An algorithm that knows, without asking, which network it holds to be the best for each of its goals."""
 
     def choices(self) -> Genomes:
-        """A genome per goal, shape (goals, n_var)."""
+        """Return the network that the algorithm holds to be the best for each goal.
+
+        Returns:
+            One genome per goal, shape (goals, n_var).
+        """
         ...
 
 
 @runtime_checkable
 class Introspective(Protocol):
-    """An algorithm that can say how it is doing; the report draws each figure over the generations."""
+    """An algorithm that reports how it is doing. The report draws each of its figures over the generations."""
 
     def metrics(self) -> Mapping[str, float]:
-        """What it learned from what it was told last, by names that people read, such as `reward`.
+        """Return figures about the state of the search after the last results.
 
-        Figures of one name with different ends in parentheses, `reward (0.5)` and `reward (1)`, share a plot. What
-        does not apply to this generation is left out. A class can say what each plot shows in `explanations`, by name.
+        Returns:
+            Figures by names that people read, such as `reward`. Names that differ only in a part in parentheses at
+            their end, `reward (0.5)` and `reward (1)`, share a plot. A figure that does not apply to this generation is
+            left out. A class may explain its plots in a mapping `explanations`, by the names without parentheses.
         """
         ...
 
 
 @runtime_checkable
 class Weighing(Protocol):
-    """An algorithm that wants to know what candidates cost before it asks for evaluations.
+    """An algorithm that wants to know the costs of candidates before it asks for evaluations.
 
-    Before every `ask`, `consider` is called once, and `weigh` with the answer.
+    Before every `ask`, `consider` is called once, and then `weigh` with the answer.
     """
 
     def consider(self, price: float) -> Genomes:
-        """Candidates whose costs are wanted, shape (n, n_var).
+        """Return candidates whose costs the algorithm wants to know.
 
         Args:
-            price: What a cost takes, relative to a whole evaluation: 0 where it is free, infinite where it cannot be
-                known, or not yet.
+            price: The time that learning one cost takes, as a share of the time of a whole evaluation. It is 0 where
+                costs are free, and infinite where they cannot be known, or not yet.
+
+        Returns:
+            Shape (n, n_var).
         """
         ...
 
     def weigh(self, genomes: Genomes, costs: NDArray[np.float64]) -> None:
-        """Costs of those, shape (n,), the second loss of each; infinite where it fails or is beyond a limit."""
+        """Learn the costs of the candidates that `consider` returned.
+
+        Args:
+            genomes: The candidates, shape (n, n_var).
+            costs: The second loss of each, shape (n,); infinite where a candidate fails or is beyond a limit.
+        """
         ...
 
 
 @runtime_checkable
 class SteadyState(Protocol):
-    """An algorithm that breeds from what is known while networks that it asked for are still being evaluated.
+    """An algorithm that can go on asking while networks that it asked for are still being evaluated.
 
-    `ask_more` and `tell_some` take the place of `ask` and `tell`, and need not take turns. A `Weighing` one is asked
-    what it considers before every `ask_more`.
+    `ask_more` and `tell_some` take the place of `ask` and `tell`. They need not be called in turn. If the algorithm is
+    also `Weighing`, `consider` and `weigh` are called before every `ask_more`.
     """
 
     def ask_more(self) -> Genomes:
-        """Genomes to be evaluated one after the other, shape (n, n_var); none before more was told, if ever.
+        """Return more genomes to evaluate, one after the other.
 
-        Where there are none, nothing has changed: it may be asked again at any time.
+        Returns:
+            Shape (n, n_var). An empty array, n = 0, means that there is nothing to ask before more results are told, or
+            nothing ever. Such a call changes nothing, so the method may be called again at any time.
         """
         ...
 
     def tell_some(self, genomes: Genomes, losses: Losses, violations: Losses) -> None:
-        """What came of some of those asked for and not told yet; arguments as of `Algorithm.tell`."""
+        """Learn the results of some of the genomes that were asked for and that have no result yet.
+
+        Args:
+            genomes: Any of these genomes in any order, shape (n, n_var).
+            losses: As of `Algorithm.tell`, shape (n, 2).
+            violations: As of `Algorithm.tell`, shape (n,).
+        """
         ...
 
 
 class AskAndTell(ABC):
-    """Takes turns and checks what is told; a wrong tell changes nothing. Subclasses breed and learn.
+    """A base class for algorithms: it takes care of the turns and checks what is told. A wrong tell changes nothing.
 
-    One that is `steady` learns from any part of what it asked for, and so is `SteadyState`; `_waits` says when it
-    cannot breed before more is told.
+    A subclass has the methods `_breed` and `_learn`. It may set `steady` if it can learn from any part of what it asked
+    for; then it may be used as `SteadyState`, and `_waits` tells when it cannot breed before there are more results.
+
+    Attributes:
+        steady: True for a class that may be used as `SteadyState`.
+        space: The search space.
     """
 
     steady = False
 
     def __init__(self, space: Space) -> None:
+        """Begin a search.
+
+        Args:
+            space: The search space.
+        """
         self.space = space
-        self._asked: Genomes | None = None
-        self._pending: list[NDArray[np.int64]] = []  # of `ask_more`
+        self._asked_genomes: Genomes | None = None
+        self._pending: list[NDArray[np.int64]] = []  # genomes that `ask_more` returned and that have no result yet
         self._is_exhausted = False
 
     @abstractmethod
     def _breed(self) -> Genomes:
-        """The next genomes, shape (n, n_var)."""
+        """Return the next genomes, shape (n, n_var); n = 0 where there is nothing more to ask."""
 
     @abstractmethod
     def _learn(self, genomes: Genomes, losses: Losses, violations: Losses) -> None:
-        """Take in what came of them."""
+        """Learn the results of genomes; the arguments are those of `Algorithm.tell`, and were checked."""
 
     def ask(self) -> Genomes:
-        """The next genomes, shape (n, n_var); empty when there is nothing more to ask."""
-        if self._asked is not None:
+        """See `Algorithm.ask`.
+
+        Raises:
+            RuntimeError: The genomes asked for before were not told yet.
+        """
+        if self._asked_genomes is not None:
             raise RuntimeError("ask was called twice: tell the losses of the genomes asked before")
         genomes = self._breed()
         if len(genomes) == 0:
             return np.zeros((0, len(self.space.gene_sizes)), dtype=np.int64)
-        self._asked = genomes
+        self._asked_genomes = genomes
         return genomes.copy()
 
     def tell(self, genomes: Genomes, losses: Losses, violations: Losses) -> None:
-        """What came of the genomes asked last; see `Algorithm`."""
-        if self._asked is None:
+        """See `Algorithm.tell`.
+
+        Raises:
+            RuntimeError: Nothing was asked for.
+            ValueError: The genomes are not those asked for last, or the results have a wrong shape or are NaN.
+        """
+        if self._asked_genomes is None:
             raise RuntimeError("tell was called before ask")
-        if not np.array_equal(genomes, self._asked):
+        if not np.array_equal(genomes, self._asked_genomes):
             raise ValueError("tell needs the genomes that were asked for last, in their order")
-        _check_told(genomes, losses, violations)
-        self._asked = None
+        _check_results(genomes, losses, violations)
+        self._asked_genomes = None
         self._learn(genomes, losses, violations)
 
     def _waits(self) -> bool:
-        """Whether it cannot breed before more of what is pending is told."""
+        """Return whether the algorithm cannot breed before more of the pending genomes have results."""
         return False
 
     def ask_more(self) -> Genomes:
-        """See `SteadyState`."""
+        """See `SteadyState.ask_more`."""
         genomes = np.zeros((0, len(self.space.gene_sizes)), dtype=np.int64)
         if not self._is_exhausted and not self._waits():
             genomes = self._breed().reshape(-1, len(self.space.gene_sizes))
-            self._is_exhausted = len(genomes) == 0  # for good: trying has drawn random numbers
+            self._is_exhausted = len(genomes) == 0  # for good, because the attempt drew random numbers
         self._pending.extend(genomes)
         return genomes.copy()
 
     def tell_some(self, genomes: Genomes, losses: Losses, violations: Losses) -> None:
-        """See `SteadyState`."""
-        _check_told(genomes, losses, violations)
-        left = list(self._pending)
+        """See `SteadyState.tell_some`.
+
+        Raises:
+            ValueError: A genome was not asked for or has a result already; or the results have a wrong shape or are
+                NaN.
+        """
+        _check_results(genomes, losses, violations)
+        still_pending = list(self._pending)
         for genome in genomes:
-            place = next((index for index, one in enumerate(left) if np.array_equal(one, genome)), None)
+            place = next((index for index, other in enumerate(still_pending) if np.array_equal(other, genome)), None)
             if place is None:
                 raise ValueError("tell_some needs genomes that were asked for and not told yet")
-            del left[place]
-        self._pending = left
+            del still_pending[place]
+        self._pending = still_pending
         self._learn(genomes, losses, violations)
 
 
-def _check_told(genomes: Genomes, losses: Losses, violations: Losses) -> None:
-    """Raise ValueError where results have a wrong shape or are not a number."""
+def _check_results(genomes: Genomes, losses: Losses, violations: Losses) -> None:
+    """Raise ValueError where results have a wrong shape or are NaN."""
     if losses.shape != (len(genomes), 2) or violations.shape != (len(genomes),):
         raise ValueError(
             f"tell needs losses of shape ({len(genomes)}, 2) and violations of shape ({len(genomes)},), "
@@ -201,33 +256,78 @@ def _check_told(genomes: Genomes, losses: Losses, violations: Losses) -> None:
 
 
 def option_defaults(algorithm: str) -> dict[str, Any]:
-    """The options of a registered algorithm, its keyword-only arguments, and their defaults."""
+    """Return the options of an algorithm, which are its keyword-only arguments, and their defaults.
+
+    Args:
+        algorithm: Name of a registered algorithm.
+
+    Returns:
+        The defaults by option; `inspect.Parameter.empty` where an option has none.
+
+    Raises:
+        InputError: There is no algorithm of that name.
+    """
     parameters = inspect.signature(registry.load("algorithms", algorithm)).parameters.values()
-    return {one.name: one.default for one in parameters if one.kind is inspect.Parameter.KEYWORD_ONLY}
+    return {
+        parameter.name: parameter.default
+        for parameter in parameters
+        if parameter.kind is inspect.Parameter.KEYWORD_ONLY
+    }
 
 
 def option_names(algorithm: str) -> list[str]:
-    """The options of a registered algorithm."""
+    """Return the names of an algorithm's options.
+
+    Args:
+        algorithm: Name of a registered algorithm.
+
+    Returns:
+        The names, in the order of the arguments.
+
+    Raises:
+        InputError: There is no algorithm of that name.
+    """
     return list(option_defaults(algorithm))
 
 
-def make_algorithm(algorithm: str, space: Space, seed: int, options: Mapping[str, Any]) -> Algorithm:
-    """A registered algorithm.
+def make_algorithm(name: str, space: Space, seed: int, options: Mapping[str, Any]) -> Algorithm:
+    """Make a registered algorithm.
+
+    Args:
+        name: Its name.
+        space: The search space.
+        seed: The source of all its random numbers.
+        options: Values of its options; those that are missing have their defaults.
+
+    Returns:
+        The algorithm, which has asked for nothing yet.
 
     Raises:
-        InputError: There is none of that name, it lacks one of the options, or a value is wrong.
+        InputError: There is no algorithm of that name, it does not have one of the options, or a value is wrong.
     """
-    names = option_names(algorithm)
-    for name in options:
-        if name not in names:
-            allowed = f"it takes {', '.join(names)}" if names else "it takes none"
-            raise InputError(f"{algorithm} has no option {name}: {allowed}")
-    made: Algorithm = registry.load("algorithms", algorithm)(space, seed, **options)
-    return made
+    allowed_names = option_names(name)
+    for option in options:
+        if option not in allowed_names:
+            allowed = f"it takes {', '.join(allowed_names)}" if allowed_names else "it takes none"
+            raise InputError(f"{name} has no option {option}: {allowed}")
+    algorithm: Algorithm = registry.load("algorithms", name)(space, seed, **options)
+    return algorithm
 
 
-def check_whole(name: str, value: int, least: int) -> int:
-    """`value` of an option, if it is a whole number of at least `least`; else InputError."""
-    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= 10_000:
-        raise InputError(f"{name} must be a whole number from {least} to 10000, got {value}")
+def check_whole_number(name: str, value: int, minimum: int) -> int:
+    """Check the value of an option that is a whole number.
+
+    Args:
+        name: Name of the option, for the message.
+        value: The value.
+        minimum: The least value that is allowed; the largest one is 10,000.
+
+    Returns:
+        The value.
+
+    Raises:
+        InputError: The value is no whole number or out of range.
+    """
+    if isinstance(value, bool) or not isinstance(value, int) or not minimum <= value <= 10_000:
+        raise InputError(f"{name} must be a whole number from {minimum} to 10000, got {value}")
     return value

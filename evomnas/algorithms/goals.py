@@ -1,4 +1,4 @@
-"""Scalar goals: what a search for one network maximises, in place of a whole Pareto set.
+"""Scalar goals: numbers to maximise, for searches that want a single network and not a whole Pareto set.
 
 [1] Tan et al., "MnasNet: Platform-Aware Neural Architecture Search for Mobile", CVPR 2019, section 3.
 """
@@ -14,20 +14,23 @@ from numpy.typing import ArrayLike, NDArray
 
 from evomnas.core.errors import InputError
 
-EXPONENTS = {"soft": (-0.07, -0.07), "hard": (0.0, -1.0)}  # (alpha, beta) by the names of [1], figure 4
+REWARD_EXPONENTS = {"soft": (-0.07, -0.07), "hard": (0.0, -1.0)}  # (alpha, beta), by the names of [1], figure 4
 
 
 def weighted_product(
     accuracy: ArrayLike, latency: ArrayLike, target: float, alpha: float = -0.07, beta: float = -0.07
 ) -> NDArray[np.float64]:
-    """The reward of [1], equations 2 and 3, of networks of any shape: ACC(m) * (LAT(m) / T)^w.
+    """Return the reward of networks by [1], equations 2 and 3: ACC(m) * (LAT(m) / T)^w.
 
     Args:
-        accuracy: In (0, 1].
-        latency: Positive, in the unit of `target`.
-        target: The latency T that is wanted.
-        alpha: The exponent w of networks that reach it, LAT(m) <= T.
+        accuracy: ACC(m) of the networks, in (0, 1], of any shape.
+        latency: LAT(m) of the networks, positive, in the unit of `target`, of the same shape.
+        target: The wanted latency T.
+        alpha: The exponent w of networks that reach the target, LAT(m) <= T.
         beta: The exponent w of networks that do not.
+
+    Returns:
+        The rewards, in the shape of the arguments.
 
     Raises:
         InputError: A value is out of its range.
@@ -44,11 +47,19 @@ def weighted_product(
 
 
 def exponent_for(relative_gain: float = 0.05, latency_factor: float = 2.0) -> float:
-    """The exponent with which networks on a usual Pareto front earn the same reward ([1], section 3).
+    """Return the exponent with which all networks on a usual Pareto front earn the same reward ([1], section 3).
+
+    A usual front is described by a trade: so many times the latency brings so much accuracy.
 
     Args:
-        relative_gain: Relative gain of accuracy, 0.05 for 5 %, that comes
-        latency_factor: with so many times the latency.
+        relative_gain: The relative gain in accuracy, 0.05 for 5 %.
+        latency_factor: The factor of the latency that brings this gain, above 1.
+
+    Returns:
+        The exponent w, negative; -0.0704 for the defaults.
+
+    Raises:
+        InputError: The gain is not positive, or the factor is not above 1.
     """
     if not relative_gain > 0 or not latency_factor > 1:
         raise InputError(f"the gain must be positive and the factor above 1, got {relative_gain} and {latency_factor}")
@@ -56,7 +67,14 @@ def exponent_for(relative_gain: float = 0.05, latency_factor: float = 2.0) -> fl
 
 
 def check_target(target: float) -> None:
-    """Raise InputError where `target` is not one positive, finite number."""
+    """Check that a target is a single number, positive and finite.
+
+    Args:
+        target: The latency or cost that is wanted.
+
+    Raises:
+        InputError: It is not.
+    """
     if isinstance(target, bool) or not isinstance(target, int | float):
         raise InputError(f"this goal takes one target, got {target}: only rl-weighted takes several")
     if not 1e-100 < target < 1e100:
@@ -65,13 +83,23 @@ def check_target(target: float) -> None:
 
 @dataclass(frozen=True, slots=True)
 class WeightedProduct:
-    """Maximise the weighted product; see `weighted_product`."""
+    """The goal of the highest reward, which is a `weighted_product` of accuracy and latency.
+
+    Attributes:
+        measure: The word for its values in the report.
+        target: The wanted latency T in milliseconds, or the wanted cost.
+        alpha: The exponent of networks within the target, 0 or negative.
+        beta: The exponent of networks beyond the target, 0 or negative.
+
+    Raises:
+        InputError: The target or an exponent is out of its range.
+    """
 
     measure: ClassVar[str] = "reward"
 
     target: float
-    alpha: float = EXPONENTS["soft"][0]
-    beta: float = EXPONENTS["soft"][1]
+    alpha: float = REWARD_EXPONENTS["soft"][0]
+    beta: float = REWARD_EXPONENTS["soft"][1]
 
     def __post_init__(self) -> None:
         check_target(self.target)
@@ -80,7 +108,14 @@ class WeightedProduct:
                 raise InputError(f"{name} must be 0 or negative, got {value:g}: else latency would be rewarded")
 
     def __call__(self, losses: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Rewards, shape (n,), of losses of shape (n, 2); 0 without any accuracy, -inf where a loss is infinite."""
+        """Return the rewards of networks.
+
+        Args:
+            losses: (error, latency), shape (n, 2).
+
+        Returns:
+            Shape (n,): 0 where the accuracy is 0, -inf where a loss is infinite.
+        """
         rewards = np.full(len(losses), -np.inf)
         known = np.isfinite(losses).all(axis=1)
         rewards[known] = 0.0
@@ -97,7 +132,17 @@ class WeightedProduct:
 
 @dataclass(frozen=True, slots=True)
 class Constrained:
-    """Maximise accuracy subject to latency <= target ([1], equation 1); who misses it is ranked by how far."""
+    """The goal of the highest accuracy among networks with latency <= target ([1], equation 1).
+
+    Networks that miss the target are ranked by how far they miss it.
+
+    Attributes:
+        measure: The word for its values in the report.
+        target: The largest latency in milliseconds, or the largest cost.
+
+    Raises:
+        InputError: The target is not a positive number.
+    """
 
     measure: ClassVar[str] = "score"
 
@@ -110,7 +155,14 @@ class Constrained:
         return "highest accuracy within the target"
 
     def __call__(self, losses: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Scores, shape (n,), of losses of shape (n, 2): the accuracy, or minus the relative excess of latency."""
+        """Return the scores of networks.
+
+        Args:
+            losses: (error, latency), shape (n, 2).
+
+        Returns:
+            Shape (n,): the accuracy of a network within the target, and minus the relative excess of latency beyond it.
+        """
         excess = losses[:, 1] / self.target - 1
         return np.where(excess > 0, -excess, 1.0 - losses[:, 0])
 

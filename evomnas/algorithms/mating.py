@@ -1,4 +1,7 @@
-"""NSGA-II's mating on whole arrays: late in a search nearly all children are known, and hundreds are made for a few."""
+"""NSGA-II's mating on whole arrays, which is faster than pymoo's.
+
+Speed matters late in a search: nearly all children are known by then, and hundreds are bred to get a few new ones.
+"""
 
 from __future__ import annotations
 
@@ -15,18 +18,14 @@ from pymoo.core.variable import get
 
 from evomnas.problem.search_space import Genomes
 
-ROUNDS = 100  # of mating, after which a generation remains as small as it is
+MAX_MATING_ROUNDS = 100  # a generation that still lacks children after these stays as small as it is
 
 
 class ArrayMating(Mating):  # type: ignore[misc]
-    """What pymoo's `Mating` does, child by child the same, with individuals for none but the new children.
+    """A mating that breeds the same children as pymoo's `Mating`, but makes individuals only of the new ones.
 
-    It takes over selection, crossover and mutation of an algorithm of pymoo with two parents and two children.
-
-    Args:
-        algorithm: Whose mating it takes the place of.
-        identify: Makes of a genome what children are told apart by.
-        known: Identities that no child may have, beside those of the population.
+    It takes over the selection, the crossover and the mutation of an algorithm of pymoo. The crossover must have two
+    parents and two children.
     """
 
     def __init__(
@@ -35,18 +34,36 @@ class ArrayMating(Mating):  # type: ignore[misc]
         identify: Callable[[Genomes], Hashable],
         known: Set[Hashable] = frozenset(),
     ) -> None:
-        before = algorithm.mating
-        super().__init__(before.selection, before.crossover, before.mutation)
+        """Take over the operators of an algorithm.
+
+        Args:
+            algorithm: The algorithm whose mating this one replaces.
+            identify: Returns an identity from a genome of shape (n_var,). Children of the same identity are duplicates.
+            known: Identities that no child may have, besides those of the population. The set may grow later.
+        """
+        replaced = algorithm.mating
+        super().__init__(replaced.selection, replaced.crossover, replaced.mutation)
         self._identify, self._known = identify, known
 
     def do(
         self, problem: Problem, pop: Population, n_offsprings: int, random_state: Any = None, **kwargs: Any
     ) -> Population:
-        """Up to as many new children as are wanted."""
+        """Breed new children.
+
+        Args:
+            problem: The problem of pymoo, whose `n_var` is the number of genes.
+            pop: The population to choose parents from.
+            n_offsprings: The wanted number of children.
+            random_state: Source of the random numbers.
+            **kwargs: Handed on to the selection.
+
+        Returns:
+            Up to `n_offsprings` children, which are not evaluated yet.
+        """
         genomes: Genomes = pop.get("X").astype(np.int64)
         seen = {self._identify(genome) for genome in genomes}
         children: list[Genomes] = []
-        for _ in range(ROUNDS):
+        for _ in range(MAX_MATING_ROUNDS):
             if len(children) >= n_offsprings:
                 break
             matings = math.ceil((n_offsprings - len(children)) / 2)
@@ -61,12 +78,23 @@ class ArrayMating(Mating):  # type: ignore[misc]
         return Population.new(X=np.array(children[:n_offsprings])) if children else Population.empty()
 
     def _breed(self, problem: Problem, parents: Genomes, random_state: Any) -> Genomes:
-        """Children of pairs of genomes, shape (matings, 2, n_var), those of one kind after those of the other."""
-        bred: Genomes = parents.swapaxes(0, 1)
+        """Return the children of pairs of genomes: all first children, and then all second ones.
+
+        Args:
+            problem: The problem of pymoo.
+            parents: Shape (matings, 2, n_var).
+            random_state: Source of the random numbers.
+
+        Returns:
+            Shape (2 * matings, n_var).
+        """
+        children: Genomes = parents.swapaxes(0, 1)
         crossed = random_state.random(len(parents)) < get(self.crossover.prob, size=len(parents))
         if crossed.any():
-            bred = np.where(crossed[:, None], self.crossover._do(problem, bred, random_state=random_state), bred)
-        bred = bred.reshape(-1, problem.n_var)
-        mutants = self.mutation._do(problem, bred, random_state=random_state)
-        mutated = random_state.random(len(bred)) <= get(self.mutation.prob, size=len(bred))
-        return np.where(mutated[:, None], mutants, bred)
+            children = np.where(
+                crossed[:, None], self.crossover._do(problem, children, random_state=random_state), children
+            )
+        children = children.reshape(-1, problem.n_var)
+        mutants = self.mutation._do(problem, children, random_state=random_state)
+        mutated = random_state.random(len(children)) <= get(self.mutation.prob, size=len(children))
+        return np.where(mutated[:, None], mutants, children)

@@ -10,45 +10,57 @@ from pymoo.core.problem import Problem
 from pymoo.core.termination import NoTermination
 from pymoo.problems.static import StaticProblem
 
-from evomnas.algorithms.base import AskAndTell, Losses, check_whole
+from evomnas.algorithms.base import AskAndTell, Losses, check_whole_number
 from evomnas.algorithms.mating import ArrayMating
-from evomnas.algorithms.operators import operators
+from evomnas.algorithms.operators import make_operators
 from evomnas.problem.search_space import Genomes, Space
 
 
 class NSGA2(AskAndTell):
-    """NSGA-II finds the whole Pareto set in one run.
+    """NSGA-II, which looks for the whole Pareto set in one run.
 
-    It has the space's operators, and no network is asked for twice. Small populations reach the front in fewer
-    evaluations than pymoo's 100. In steady state a network is bred at a time, as soon as half of the first population
-    is known.
+    It uses the operators of this package and never asks for a network twice. Its population is smaller than pymoo's
+    100, because small populations reach the front in fewer evaluations. In steady state it breeds one network at a
+    time, as soon as half of the first population has results.
     """
 
     steady = True
 
     def __init__(self, space: Space, seed: int, *, population: int = 20) -> None:
+        """Begin a search.
+
+        Args:
+            space: The search space.
+            seed: The source of all random numbers.
+            population: Number of networks per generation, at least 4.
+
+        Raises:
+            InputError: The population is out of range.
+        """
         super().__init__(space)
-        check_whole("population", population, 4)
+        check_whole_number("population", population, 4)
         sizes = space.gene_sizes
         self._problem = Problem(len(sizes), 2, 1, xl=np.zeros_like(sizes), xu=sizes - 1, vtype=int)
-        chosen = operators(space)
-        self._duplicates = chosen["eliminate_duplicates"]
-        self._algorithm = PymooNSGA2(pop_size=population, **chosen)
-        self._algorithm.mating = ArrayMating(self._algorithm, self._duplicates.network, self._duplicates.history)
+        operators = make_operators(space)
+        self._duplicates = operators["eliminate_duplicates"]
+        self._algorithm = PymooNSGA2(pop_size=population, **operators)
+        self._algorithm.mating = ArrayMating(self._algorithm, self._duplicates.decode, self._duplicates.history)
         self._algorithm.setup(self._problem, termination=NoTermination(), seed=seed)
-        self._enough, self._told = population // 2, 0
+        self._min_results, self._results = population // 2, 0  # results before the first child, and so far
 
     def _waits(self) -> bool:
-        return bool(self._pending) and self._told < self._enough
+        return bool(self._pending) and self._results < self._min_results
 
     def ask_more(self) -> Genomes:
-        """See `SteadyState`."""
+        """See `SteadyState.ask_more`."""
         self._algorithm.n_offsprings = 1
         return super().ask_more()
 
     def _breed(self) -> Genomes:
         offspring = self._algorithm.ask()
-        if _is_empty(offspring) and self._algorithm.n_offsprings == 1:  # parents are alike: try as for a generation
+        if (
+            _is_empty(offspring) and self._algorithm.n_offsprings == 1
+        ):  # the parents are alike: try as often as for a whole generation
             self._algorithm.n_offsprings = self._algorithm.pop_size
             offspring = self._algorithm.ask()
         if _is_empty(offspring):
@@ -61,7 +73,7 @@ class NSGA2(AskAndTell):
         offspring = Population.new(X=genomes)
         Evaluator().eval(StaticProblem(self._problem, F=losses, G=violations[:, None]), offspring)
         self._algorithm.tell(infills=offspring)
-        self._told += len(genomes)
+        self._results += len(genomes)
 
 
 def _is_empty(offspring: Population | None) -> bool:

@@ -1,4 +1,4 @@
-"""Random search: distinct networks, each with the same chance, without replacement."""
+"""Random search: distinct networks are drawn without replacement, each with the same chance."""
 
 from __future__ import annotations
 
@@ -11,41 +11,54 @@ from numpy.typing import NDArray
 from evomnas.algorithms.base import AskAndTell, Losses
 from evomnas.problem.search_space import Genomes, Space
 
-BATCH = 20  # as many as a generation of the others
+BATCH_SIZE = 20  # networks per ask, as many as in a generation of NSGA-II
 
 
-def draw_new(
+def draw_new_genome(
     space: Space,
     seen: set[Any],
     rng: np.random.Generator,
     key: Callable[[NDArray[np.int64]], Hashable] | None = None,
 ) -> NDArray[np.int64] | None:
-    """A genome of a network that is not in `seen`, each with the same chance, and adds it there; None if all are.
+    """Draw a network that was not seen before; each such network has the same chance.
 
-    `seen` holds networks, or what `key` makes of their genomes.
+    Args:
+        space: The search space.
+        seen: The keys of the networks seen before. The key of the new one is added.
+        rng: Source of the random numbers.
+        key: Returns the key of a genome of shape (n_var,). None stands for `space.decode`: the networks are the keys.
+
+    Returns:
+        A genome of the network, shape (n_var,); None where all networks of the space were seen.
     """
     while len(seen) < space.networks:
         genome = space.draw(rng)
-        network = (key or space.decode)(genome)
-        if network not in seen:
-            seen.add(network)
+        network_key = (key or space.decode)(genome)
+        if network_key not in seen:
+            seen.add(network_key)
             return genome
     return None
 
 
 class RandomSearch(AskAndTell):
-    """Distinct networks at random, each with the same chance: what the others must beat."""
+    """Random search, the baseline that all other algorithms must beat."""
 
     steady = True
 
     def __init__(self, space: Space, seed: int) -> None:
+        """Begin a search.
+
+        Args:
+            space: The search space.
+            seed: The source of all random numbers.
+        """
         super().__init__(space)
         self._rng = np.random.default_rng(seed)
         self._seen: set[Any] = set()
 
     def _breed(self) -> Genomes:
-        drawn = (draw_new(self.space, self._seen, self._rng) for _ in range(BATCH))
-        genomes = [genome for genome in drawn if genome is not None]
+        draws = (draw_new_genome(self.space, self._seen, self._rng) for _ in range(BATCH_SIZE))
+        genomes = [genome for genome in draws if genome is not None]
         return np.array(genomes, dtype=np.int64)
 
     def _learn(self, genomes: Genomes, losses: Losses, violations: Losses) -> None:

@@ -1,4 +1,4 @@
-"""MnasNet's own search: reinforcement learning with the weighted product as reward (paper sections 3 and 4.2)."""
+"""MnasNet's own search: reinforcement learning whose reward is the weighted product (paper sections 3 and 4.2)."""
 
 from __future__ import annotations
 
@@ -8,19 +8,24 @@ from typing import ClassVar
 import numpy as np
 
 from evomnas.algorithms.base import AskAndTell, Losses
-from evomnas.algorithms.goals import EXPONENTS, Goal, WeightedProduct
+from evomnas.algorithms.goals import REWARD_EXPONENTS, Goal, WeightedProduct
 from evomnas.algorithms.rnn_controller import Policy
 from evomnas.core.errors import InputError
 from evomnas.problem.search_space import Genomes, Space
 
-MINIBATCH = 20  # networks per update
+MINIBATCH_SIZE = 20  # networks per update of a controller
 
 
 class RLWeighted(AskAndTell):
     """The paper's own search: an RNN controller learns by PPO to emit networks of high reward.
 
-    Several targets are several searches, each with a controller of its own, as the paper searches again for 22 ms;
-    they take turns, so that each has its share of any budget. A controller may sample a network again.
+    Several targets are several searches, each with a controller of its own; the paper, too, searches again for its
+    target of 22 ms. The searches take turns, so that each gets its share of any budget. A controller may sample a
+    network again.
+
+    Attributes:
+        explanations: Texts for the report, by the names of `metrics`.
+        goals: One goal per target.
     """
 
     explanations: ClassVar[Mapping[str, str]] = {
@@ -34,40 +39,57 @@ class RLWeighted(AskAndTell):
         seed: int,
         *,
         target_ms: float | Sequence[float],
-        alpha: float = EXPONENTS["soft"][0],
-        beta: float = EXPONENTS["soft"][1],
+        alpha: float = REWARD_EXPONENTS["soft"][0],
+        beta: float = REWARD_EXPONENTS["soft"][1],
     ) -> None:
+        """Begin a search.
+
+        Args:
+            space: The search space.
+            seed: The source of all random numbers.
+            target_ms: The wanted latency in milliseconds, or several of them.
+            alpha: The reward's exponent within the target.
+            beta: The reward's exponent beyond the target.
+
+        Raises:
+            InputError: There is no target, one appears twice, or an option is out of range.
+        """
         super().__init__(space)
-        targets = [float(one) for one in (target_ms if isinstance(target_ms, Sequence) else [target_ms])]
+        targets = [float(target) for target in (target_ms if isinstance(target_ms, Sequence) else [target_ms])]
         if not targets or len(set(targets)) != len(targets):
             raise InputError(f"target_ms must list at least one target and none twice, got {targets}")
         self.goals: tuple[Goal, ...] = tuple(WeightedProduct(target, alpha, beta) for target in targets)
         seeds = np.random.SeedSequence(seed).spawn(len(targets))
-        self._policies = [Policy(space.gene_sizes, one) for one in seeds]
-        self._turn = 0
+        self._policies = [Policy(space.gene_sizes, policy_seed) for policy_seed in seeds]
+        self._turn = 0  # index of the policy whose networks are asked for next, or were asked for last
         self._metrics: dict[str, float] = {}
 
     def _breed(self) -> Genomes:
-        return self._policies[self._turn].sample(MINIBATCH)
+        return self._policies[self._turn].sample(MINIBATCH_SIZE)
 
     def _learn(self, genomes: Genomes, losses: Losses, violations: Losses) -> None:
         known = np.isfinite(violations)  # failures get no reward and no gradient
-        rewards = np.where(violations <= 0, self.goals[self._turn](losses), 0.0)  # and none counts beyond a limit
+        rewards = np.where(violations <= 0, self.goals[self._turn](losses), 0.0)  # beyond a limit the reward is 0
         entropy = self._policies[self._turn].learn(genomes[known], rewards[known])
-        self._metrics = self._figures(rewards[known], entropy)
+        self._metrics = self._turn_metrics(rewards[known], entropy)
         self._turn = (self._turn + 1) % len(self._policies)
 
-    def _figures(self, rewards: Losses, entropy: float | None) -> dict[str, float]:
-        """Mean reward of the networks of this turn, and entropy of the controller that sampled them."""
+    def _turn_metrics(self, rewards: Losses, entropy: float | None) -> dict[str, float]:
+        """Return the mean reward of this turn's networks, and the entropy of the controller that sampled them."""
         if entropy is None:
             return {}
-        which = f" (target {self.goals[self._turn].target:g})" if len(self._policies) > 1 else ""
-        return {f"reward{which}": float(rewards.mean()), f"entropy{which}": entropy}
+        suffix = f" (target {self.goals[self._turn].target:g})" if len(self._policies) > 1 else ""
+        return {f"reward{suffix}": float(rewards.mean()), f"entropy{suffix}": entropy}
 
     def metrics(self) -> Mapping[str, float]:
-        """Of the networks told last: their mean reward, and the entropy per gene of the controller they are from."""
+        """See `Introspective.metrics`.
+
+        Returns:
+            The mean reward of the networks told last, and the entropy per gene, in nats, of the controller that sampled
+            them. With several targets, the names end in the target. Empty where all networks failed.
+        """
         return self._metrics
 
     def choices(self) -> Genomes:
-        """What each controller holds to be the best, shape (targets, n_var)."""
-        return np.stack([policy.likeliest() for policy in self._policies])
+        """See `Choosing.choices`: each controller's likeliest genome, shape (targets, n_var)."""
+        return np.stack([policy.likeliest_genome() for policy in self._policies])

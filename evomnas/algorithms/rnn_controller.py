@@ -1,10 +1,12 @@
-"""The RNN controller that emits architectures token by token, and its update by proximal policy optimization.
+"""The RNN controller, which emits architectures token by token, and its update by proximal policy optimization (PPO).
 
-One token per gene. A one-layer LSTM with 100 units reads the token before and gives one softmax over just the
-choices of the next gene; tokens are sampled, and the probability of an architecture is the product of theirs
-([1], [2]). Published figures are used where there are any: 100 units, weights from U(-0.1, 0.1), Adam with
-learning rate 3.5e-4, entropy weight 1e-5, a moving average of rewards with decay 0.95 as the baseline. What is
-not published is ours: `CLIP` is the usual one of [3], `EPOCHS` the number of passes over a minibatch, since
+There is one token per gene. A one-layer LSTM with 100 units reads the token before and gives a softmax over the choices
+of the next gene only. Tokens are sampled from it. The probability of an architecture is the product of the
+probabilities of its tokens ([1], [2]).
+
+Published figures are used where there are any: 100 units, initial weights from U(-0.1, 0.1), Adam with learning rate
+3.5e-4, entropy weight 1e-5, and as the baseline a moving average of rewards with decay 0.95. Two figures are not
+published. `PPO_CLIP` is the usual one of [3]. `PPO_EPOCHS` is the number of passes over a minibatch; it is ours, since
 searches here ask for hundreds of networks where the paper asked for 8,000.
 
 [1] Zoph et al., "Learning Transferable Architectures for Scalable Image Recognition", CVPR 2018, appendix A.1.
@@ -26,38 +28,58 @@ from torch import Tensor, nn
 from evomnas.core.seeding import torch_generator
 from evomnas.problem.search_space import Genomes
 
-UNITS = 100
-INITIAL = 0.1
+LSTM_UNITS = 100
+MAX_INITIAL_WEIGHT = 0.1
 LEARNING_RATE = 3.5e-4
 ENTROPY_WEIGHT = 1e-5
 BASELINE_DECAY = 0.95
-CLIP = 0.2
-EPOCHS = 10
+PPO_CLIP = 0.2
+PPO_EPOCHS = 10
 
 
 class Controller(nn.Module):
-    """The distribution over genomes with genes of `sizes` choices, shape (n_var,)."""
+    """The RNN controller: a probability distribution over genomes.
+
+    Attributes:
+        tokens: Embedding of all choices of all genes, and of one more token for the beginning.
+        rnn: The LSTM.
+        logits: The linear layer to the logits of all choices of all genes.
+    """
 
     def __init__(self, sizes: NDArray[np.int64], generator: torch.Generator) -> None:
+        """Draw the initial weights.
+
+        Args:
+            sizes: Number of choices of every gene, shape (n_var,).
+            generator: Source of the random numbers.
+        """
         super().__init__()
         starts = np.concatenate([[0], np.cumsum(sizes)])
         self._spans = [(int(start), int(end)) for start, end in itertools.pairwise(starts)]
         self._offsets = torch.from_numpy(starts[:-1].copy())
         choices = int(starts[-1])
         with torch.device("meta"):  # skips torch's own initialisation, which would use the global generator
-            self.tokens = nn.Embedding(choices + 1, UNITS)  # one more for the beginning
-            self.rnn = nn.LSTM(UNITS, UNITS)
-            self.logits = nn.Linear(UNITS, choices)
+            self.tokens = nn.Embedding(choices + 1, LSTM_UNITS)  # the last one stands for the beginning
+            self.rnn = nn.LSTM(LSTM_UNITS, LSTM_UNITS)
+            self.logits = nn.Linear(LSTM_UNITS, choices)
         self.to_empty(device="cpu")
-        self._blocked = torch.full((len(sizes), 1, choices), -torch.inf)  # the choices of other genes
-        for place, (start, end) in enumerate(self._spans):
-            self._blocked[place, :, start:end] = 0.0
+        self._mask = torch.full((len(sizes), 1, choices), -torch.inf)  # excludes, per gene, the choices of all others
+        for gene, (start, end) in enumerate(self._spans):
+            self._mask[gene, :, start:end] = 0.0
         with torch.no_grad():
             for parameter in self.parameters():
-                parameter.uniform_(-INITIAL, INITIAL, generator=generator)
+                parameter.uniform_(-MAX_INITIAL_WEIGHT, MAX_INITIAL_WEIGHT, generator=generator)
 
     def emit(self, count: int, generator: torch.Generator | None) -> Tensor:
-        """`count` genomes, shape (count, n_var), sampled token by token; the likeliest tokens without generator."""
+        """Emit genomes token by token.
+
+        Args:
+            count: Number of genomes.
+            generator: Source of the random numbers; None takes the likeliest token each time.
+
+        Returns:
+            Shape (count, n_var).
+        """
         with torch.no_grad():
             token = torch.full((count,), self.tokens.num_embeddings - 1)
             state: tuple[Tensor, Tensor] | None = None
@@ -74,58 +96,90 @@ class Controller(nn.Module):
             return torch.stack(genes, dim=1)
 
     def forward(self, genomes: Tensor) -> tuple[Tensor, Tensor]:
-        """Joint log-probability and summed entropy of genomes of shape (n, n_var), both of shape (n,)."""
+        """Compute the probabilities of genomes.
+
+        Args:
+            genomes: Shape (n, n_var).
+
+        Returns:
+            The logarithm of the probability of each genome, and the sum of the entropies, in nats, of the softmaxes on
+            the way to it; both of shape (n,).
+        """
         tokens = genomes + self._offsets
-        first = torch.full((len(genomes), 1), self.tokens.num_embeddings - 1)
-        before = torch.cat([first, tokens[:, :-1]], dim=1)
-        hidden, _ = self.rnn(self.tokens(before.T))
-        logs = (self.logits(hidden) + self._blocked).log_softmax(dim=-1)  # (n_var, n, choices)
-        taken = logs.gather(-1, tokens.T[..., None])[..., 0].sum(dim=0)
-        entropy = -(logs.exp() * logs.clamp(min=torch.finfo(logs.dtype).min)).sum(dim=(0, 2))
-        return taken, entropy
+        start_tokens = torch.full((len(genomes), 1), self.tokens.num_embeddings - 1)
+        previous_tokens = torch.cat([start_tokens, tokens[:, :-1]], dim=1)
+        hidden, _ = self.rnn(self.tokens(previous_tokens.T))
+        log_softmax = (self.logits(hidden) + self._mask).log_softmax(dim=-1)  # (n_var, n, choices)
+        log_probability = log_softmax.gather(-1, tokens.T[..., None])[..., 0].sum(dim=0)
+        # Excluded choices have -inf, and 0 * -inf would be NaN.
+        finite = log_softmax.clamp(min=torch.finfo(log_softmax.dtype).min)
+        entropy = -(log_softmax.exp() * finite).sum(dim=(0, 2))
+        return log_probability, entropy
 
 
 class Policy:
-    """A controller that learns from rewards."""
+    """A controller that learns from rewards.
+
+    Attributes:
+        baseline: Moving average of the minibatches' mean rewards; None before the first update.
+    """
 
     def __init__(self, sizes: NDArray[np.int64], seed: np.random.SeedSequence) -> None:
+        """Make a controller that has learnt nothing.
+
+        Args:
+            sizes: Number of choices of every gene, shape (n_var,).
+            seed: The source of all random numbers.
+        """
         self._generator = torch_generator(seed)
         self._controller = Controller(sizes, self._generator)
         self._optimizer = torch.optim.Adam(self._controller.parameters(), lr=LEARNING_RATE)
         self.baseline: float | None = None
 
     def sample(self, count: int) -> Genomes:
-        """`count` genomes, shape (count, n_var)."""
+        """Sample genomes.
+
+        Args:
+            count: Number of genomes.
+
+        Returns:
+            Shape (count, n_var). A genome may appear several times.
+        """
         with _one_thread():
             return np.asarray(self._controller.emit(count, self._generator).numpy(), dtype=np.int64)
 
-    def likeliest(self) -> NDArray[np.int64]:
-        """The genome of which every token is the likeliest behind those before, shape (n_var,)."""
+    def likeliest_genome(self) -> NDArray[np.int64]:
+        """Return the genome each of whose tokens is the likeliest one behind those before it, shape (n_var,)."""
         with _one_thread():
             return np.asarray(self._controller.emit(1, None)[0].numpy(), dtype=np.int64)
 
     def learn(self, genomes: Genomes, rewards: NDArray[np.float64]) -> float | None:
-        """One update from genomes as they were sampled, shape (n, n_var), and their rewards, shape (n,).
+        """Update the controller once, by one minibatch.
+
+        Args:
+            genomes: The genomes as they were sampled, shape (n, n_var).
+            rewards: Their rewards, shape (n,).
 
         Returns:
-            The entropy before the update, in nats, as a mean over genes; None without genomes, which teach nothing.
+            The entropy before the update, in nats, as a mean over genes; None without genomes, where nothing is learnt.
         """
         if len(genomes) == 0:
             return None
-        mean = float(rewards.mean())
-        baseline = mean if self.baseline is None else self.baseline
+        mean_reward = float(rewards.mean())
+        baseline = mean_reward if self.baseline is None else self.baseline
         advantages = torch.from_numpy(rewards - baseline).float()
-        self.baseline = BASELINE_DECAY * baseline + (1 - BASELINE_DECAY) * mean
-        taken = torch.from_numpy(genomes)
+        self.baseline = BASELINE_DECAY * baseline + (1 - BASELINE_DECAY) * mean_reward
+        samples = torch.from_numpy(genomes)
         with _one_thread():
             with torch.no_grad():
-                before, uncertainty = self._controller(taken)
-                entropy_per_gene = float(uncertainty.mean() / genomes.shape[1])
-            for _ in range(EPOCHS):
-                now, entropy = self._controller(taken)
-                ratio = (now - before).exp()
-                clipped = torch.minimum(ratio * advantages, ratio.clamp(1 - CLIP, 1 + CLIP) * advantages)  # [3], (7)
-                loss = -(clipped + ENTROPY_WEIGHT * entropy).mean()
+                log_before, entropy_before = self._controller(samples)
+                entropy_per_gene = float(entropy_before.mean() / genomes.shape[1])
+            for _ in range(PPO_EPOCHS):
+                log_now, entropy = self._controller(samples)
+                ratio = (log_now - log_before).exp()
+                clipped_ratio = ratio.clamp(1 - PPO_CLIP, 1 + PPO_CLIP)
+                objective = torch.minimum(ratio * advantages, clipped_ratio * advantages)  # [3], equation 7
+                loss = -(objective + ENTROPY_WEIGHT * entropy).mean()
                 self._optimizer.zero_grad()
                 loss.backward()
                 self._optimizer.step()
@@ -134,7 +188,11 @@ class Policy:
 
 @contextmanager
 def _one_thread() -> Iterator[None]:
-    """The matrices are small; and one thread adds up in one order, so that a seed gives one sequence."""
+    """Let torch use one thread for a while.
+
+    The matrices are small, so more threads would not help. And one thread adds up in one order, so that a seed always
+    gives the same genomes.
+    """
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
