@@ -1,8 +1,10 @@
-"""NSGA-II on what predictors learnt, and true evaluations that decide.
+"""NSGA-II on predictions: predictors learn from all evaluations, and true evaluations decide.
 
 - `nsga2_surrogate`: the algorithm.
-- `experience`: what it was told.
-- `features`: networks as numbers; `predictors`: what they learn.
-- `acquisition`: expected gain of hypervolume.
-- `first_batch`, `proposals`: what is asked first, and after that.
+- `experience`: results and costs of networks, and predictions from them.
+- `features`: networks as numbers that predictors can learn from.
+- `predictors`: a Gaussian process, a quadratic ridge regression, and their blend.
+- `first_batch`: the networks to evaluate before anything can be predicted.
+- `proposals`: candidates that NSGA-II finds on the predictions.
+- `acquisition`: the choice of a batch of candidates by their expected gain of hypervolume.
 """

@@ -1,4 +1,4 @@
-"""All that a search has learnt: results, costs, and predictions from them."""
+"""The experience of a search: results and costs of networks, and predictions from them."""
 
 from __future__ import annotations
 
@@ -10,89 +10,127 @@ from numpy.typing import NDArray
 from sklearn.ensemble import ExtraTreesClassifier
 from sklearn.linear_model import LogisticRegression
 
-from evomnas.algorithms.surrogate.acquisition import Front, Predicted, staircase
-from evomnas.algorithms.surrogate.features import Described, Describer, joined
+from evomnas.algorithms.surrogate.acquisition import Predictions, Staircase, staircase
+from evomnas.algorithms.surrogate.features import EncodedNetworks, NetworkEncoder, concatenate
 from evomnas.algorithms.surrogate.predictors import Blend, Inputs, Predictor
 
 Floats = NDArray[np.float64]
 
-ERROR_FLOOR = 1e-3  # added to errors before their logarithm: a validation split does not tell smaller ones apart
-MOST = 1000  # evaluations that predictors learn from, so that a long search stays quick
-TREES = 20  # choices leave them little to differ in: a hundred asked for as many failures, in twice the time
+ERROR_FLOOR = 1e-3  # added to errors before their logarithm: a validation split cannot tell smaller errors apart
+MAX_LESSONS = 1000  # networks that predictors learn from, so that a long search stays quick
+FAILURE_TREES = 20  # genes give trees little to differ in: a hundred avoided no more failures and took twice as long
 
 
 class Experience:
-    """Results and costs of networks, and predictors that learn from them when they are asked."""
+    """Results and costs of networks, and predictors that learn from them when a prediction is needed."""
 
-    def __init__(self, describe: Describer, predictors: Sequence[type[Predictor]]) -> None:
-        """Nothing is known; the `predictors` are blended."""
-        self._gene = describe.gene
+    def __init__(self, encode: NetworkEncoder, predictors: Sequence[type[Predictor]]) -> None:
+        """Begin without any result or cost.
+
+        Args:
+            encode: Encodes the networks of the space.
+            predictors: The kinds of predictors, which are blended; errors and costs each get their own.
+        """
+        self._gene = encode.gene
         self._error, self._cost = (Blend(*(kind() for kind in predictors)) for _ in range(2))
-        self._told = self._costed = describe(np.zeros((0, len(describe.space.gene_sizes)), dtype=np.int64))
-        self._errors, self._log_costs = np.zeros(0), np.zeros(0)  # infinite where there is no result; of the costed
-        self._known: dict[Hashable, float] = {}  # logarithms of costs by key; infinite where it is ruled out
-        self._classifiers: list[Any] = []  # of networks with and without a result, as soon as there are both
-        self._error_is_fresh = self._cost_is_fresh = False  # whether the predictors have learnt from all
+        no_networks = encode(np.zeros((0, len(encode.space.gene_sizes)), dtype=np.int64))
+        self._evaluated = self._with_cost = no_networks
+        self._log_errors = np.zeros(0)  # of the evaluated networks; infinite where there is no result
+        self._log_costs = np.zeros(0)  # of the networks with a cost
+        self._log_cost_by_key: dict[Hashable, float] = {}  # infinite where a network is ruled out
+        self._classifiers: list[Any] = []  # tell networks with a result from others, as soon as there are both
+        self._error_is_fresh = self._cost_is_fresh = False  # True where the predictors have learnt from everything
 
     @property
-    def results(self) -> int:
-        """How many networks have a result."""
-        return int(np.isfinite(self._errors).sum())
+    def result_count(self) -> int:
+        """The number of networks that have a result."""
+        return int(np.isfinite(self._log_errors).sum())
 
     @property
     def taus(self) -> dict[str, float]:
-        """How well the predictors ranked errors and costs that they were not shown; only what is known."""
-        found = {"tau (error)": self._error.tau, "tau (cost)": self._cost.tau}
-        return {name: tau for name, tau in found.items() if tau is not None}
+        """Kendall's tau of the predictors for errors and for costs, as far as it is known; see `Blend.tau`."""
+        taus = {"tau (error)": self._error.tau, "tau (cost)": self._cost.tau}
+        return {name: tau for name, tau in taus.items() if tau is not None}
 
-    def learn(self, networks: Described, losses: Floats, violations: Floats) -> None:
-        """Take in results, as an algorithm is told them."""
+    def add_results(self, networks: EncodedNetworks, losses: Floats, violations: Floats) -> None:
+        """Add results and, of the feasible networks, costs.
+
+        Args:
+            networks: n evaluated networks.
+            losses: Their losses as of `Algorithm.tell`, shape (n, 2).
+            violations: Their violations as of `Algorithm.tell`, shape (n,).
+        """
         good = np.isfinite(losses).all(axis=1) & (violations <= 0)
-        errors = np.where(good, np.log(np.where(good, losses[:, 0], 1.0) + ERROR_FLOOR), np.inf)
-        self._told, self._errors = joined(self._told, networks), np.append(self._errors, errors)
-        self.weigh(networks[np.flatnonzero(good)], losses[good, 1])
+        log_errors = np.where(good, np.log(np.where(good, losses[:, 0], 1.0) + ERROR_FLOOR), np.inf)
+        self._evaluated = concatenate(self._evaluated, networks)
+        self._log_errors = np.append(self._log_errors, log_errors)
+        self.add_costs(networks[np.flatnonzero(good)], losses[good, 1])
         self._error_is_fresh = False
 
-    def weigh(self, networks: Described, costs: Floats) -> None:
-        """Take in costs of networks, shape (n,); infinite where a network fails or is beyond a limit."""
-        new = np.array([one not in self._known for one in networks.keys], dtype=bool)
-        logs = np.log(np.maximum(costs, np.finfo(float).tiny))
-        self._known |= dict(zip(networks.keys, logs.tolist(), strict=True))
-        learnt = np.flatnonzero(new & np.isfinite(logs))[: max(0, MOST - len(self._costed))]
-        if len(learnt):
-            self._costed, self._log_costs = (
-                joined(self._costed, networks[learnt]),
-                np.append(self._log_costs, logs[learnt]),
-            )
+    def add_costs(self, networks: EncodedNetworks, costs: Floats) -> None:
+        """Add costs.
+
+        Args:
+            networks: n networks, evaluated or not.
+            costs: Their costs, shape (n,); infinite where a network fails or is beyond a limit.
+        """
+        is_new = np.array([key not in self._log_cost_by_key for key in networks.keys], dtype=bool)
+        log_costs = np.log(np.maximum(costs, np.finfo(float).tiny))
+        self._log_cost_by_key |= dict(zip(networks.keys, log_costs.tolist(), strict=True))
+        rows = np.flatnonzero(is_new & np.isfinite(log_costs))[: max(0, MAX_LESSONS - len(self._with_cost))]
+        if len(rows):
+            self._with_cost = concatenate(self._with_cost, networks[rows])
+            self._log_costs = np.append(self._log_costs, log_costs[rows])
             self._cost_is_fresh = False
 
-    def costs(self, networks: Described) -> Floats:
-        """Logarithms of costs, shape (n,): NaN where one is unknown, infinite where a network is ruled out."""
-        return np.array([self._known.get(one, np.nan) for one in networks.keys], dtype=np.float64)
+    def known_costs(self, networks: EncodedNetworks) -> Floats:
+        """Return the logarithms of the known costs of n networks.
 
-    def front(self) -> Front:
-        """The results' staircase of logarithms."""
-        good = np.isfinite(self._errors)
-        return staircase(self.costs(self._told)[good], self._errors[good])
+        Args:
+            networks: The networks.
 
-    def best(self) -> Described:
-        """The networks on it."""
+        Returns:
+            Shape (n,): NaN where a cost is unknown, infinite where a network is ruled out.
+        """
+        return np.array([self._log_cost_by_key.get(key, np.nan) for key in networks.keys], dtype=np.float64)
+
+    def front(self) -> Staircase:
+        """Return the front of the results, as logarithms of costs and errors."""
+        good = np.isfinite(self._log_errors)
+        return staircase(self.known_costs(self._evaluated)[good], self._log_errors[good])
+
+    def front_networks(self) -> EncodedNetworks:
+        """Return the networks on the front of the results."""
         stairs, heights = self.front()
-        costs = self.costs(self._told)
-        on_front = np.isin(costs, stairs) & np.isin(self._errors, heights)
-        return self._told[np.flatnonzero(on_front)]
+        costs = self.known_costs(self._evaluated)
+        on_front = np.isin(costs, stairs) & np.isin(self._log_errors, heights)
+        return self._evaluated[np.flatnonzero(on_front)]
 
-    def predict(self, networks: Described) -> Predicted:
-        """What is to be expected of candidates; there are at least two results."""
-        costs = self.filled_costs(networks)
+    def predict(self, networks: EncodedNetworks) -> Predictions:
+        """Predict the results of n candidates. There must be at least two results to learn from.
+
+        Args:
+            networks: The candidates.
+
+        Returns:
+            The predictions, of shape (n,).
+        """
+        costs = self.estimated_costs(networks)
         if not self._error_is_fresh:
             self._learn_errors()
         means, deviations = self._error.predict(self._inputs(networks, self._error_scale, costs))
-        return Predicted(costs, means, deviations, self._likely(networks))
+        return Predictions(costs, means, deviations, self._success_chances(networks))
 
-    def filled_costs(self, networks: Described) -> Floats:
-        """Logarithms of costs, known or predicted."""
-        costs = self.costs(networks)
+    def estimated_costs(self, networks: EncodedNetworks) -> Floats:
+        """Return the logarithms of the costs of n networks: the known ones, and predictions of the others.
+
+        Args:
+            networks: The networks.
+
+        Returns:
+            Shape (n,), all finite.
+        """
+        costs = self.known_costs(networks)
         unknown = np.flatnonzero(~np.isfinite(costs))
         if len(unknown):
             if not self._cost_is_fresh:
@@ -100,64 +138,70 @@ class Experience:
             costs[unknown], _ = self._cost.predict(self._inputs(networks[unknown], self._cost_scale))
         return costs
 
-    def _inputs(self, networks: Described, scale: _Scale, *more: Floats) -> Inputs:
-        return Inputs(networks.one_hot, self._gene, scale.applied(np.column_stack([networks.sizes, *more])))
+    def _inputs(self, networks: EncodedNetworks, scale: _Standardizer, *more: Floats) -> Inputs:
+        return Inputs(networks.one_hot, self._gene, scale.standardize(np.column_stack([networks.sizes, *more])))
 
     def _learn_costs(self) -> None:
-        self._cost_scale = _Scale(self._costed.sizes)
-        self._cost.fit(self._inputs(self._costed, self._cost_scale), self._log_costs)
+        self._cost_scale = _Standardizer(self._with_cost.sizes)
+        self._cost.fit(self._inputs(self._with_cost, self._cost_scale), self._log_costs)
         self._cost_is_fresh = True
 
     def _learn_errors(self) -> None:
-        good = self._lesson(np.flatnonzero(np.isfinite(self._errors)))
-        networks, costs = self._told[good], self.costs(self._told)[good]
-        self._error_scale = _Scale(np.column_stack([networks.sizes, costs]))
-        self._error.fit(self._inputs(networks, self._error_scale, costs), self._errors[good])
+        rows = self._lesson_rows(np.flatnonzero(np.isfinite(self._log_errors)))
+        networks, costs = self._evaluated[rows], self.known_costs(self._evaluated)[rows]
+        self._error_scale = _Standardizer(np.column_stack([networks.sizes, costs]))
+        self._error.fit(self._inputs(networks, self._error_scale, costs), self._log_errors[rows])
         self._learn_failures()
         self._error_is_fresh = True
 
-    def _lesson(self, good: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Of too many results, half those nearest the front, for detail, and half from all of the rest."""
-        if len(good) <= MOST:
+    def _lesson_rows(self, good: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the rows to learn errors from: all that have a result, or `MAX_LESSONS` of them where there are more.
+
+        Half of these are the ones nearest the front, for detail. The other half is spread over all the rest.
+        """
+        if len(good) <= MAX_LESSONS:
             return good
         stairs, heights = self.front()
-        costs = self.costs(self._told)[good]
-        below = heights[np.maximum(np.searchsorted(stairs, costs, side="right") - 1, 0)]
-        order = np.argsort(self._errors[good] - below, kind="stable")
-        rest = np.linspace(MOST // 2, len(good) - 1, MOST - MOST // 2).astype(np.int64)
-        lesson: NDArray[np.int64] = np.sort(good[order[np.append(np.arange(MOST // 2), rest)]])
-        return lesson
+        costs = self.known_costs(self._evaluated)[good]
+        front_errors = heights[np.maximum(np.searchsorted(stairs, costs, side="right") - 1, 0)]
+        order = np.argsort(self._log_errors[good] - front_errors, kind="stable")
+        spread = np.linspace(MAX_LESSONS // 2, len(good) - 1, MAX_LESSONS - MAX_LESSONS // 2).astype(np.int64)
+        rows: NDArray[np.int64] = np.sort(good[order[np.append(np.arange(MAX_LESSONS // 2), spread)]])
+        return rows
 
     def _learn_failures(self) -> None:
-        """Trees find the one choice that fails; a linear model the sum of many that is beyond a limit."""
-        good = np.isfinite(self._errors[-MOST:])
+        """Fit two classifiers of networks with and without a result.
+
+        The trees find a single choice that fails. The linear model finds a sum of many choices that is beyond a limit.
+        """
+        good = np.isfinite(self._log_errors[-MAX_LESSONS:])
         if good.all() or not good.any():
             self._classifiers = []
             return
         self._classifiers = [
-            ExtraTreesClassifier(TREES, max_features=None, random_state=0, n_jobs=1),
+            ExtraTreesClassifier(FAILURE_TREES, max_features=None, random_state=0, n_jobs=1),
             LogisticRegression(C=10.0, max_iter=500),
         ]
-        for one in self._classifiers:
-            one.fit(self._told.one_hot[-MOST:], good)
+        for classifier in self._classifiers:
+            classifier.fit(self._evaluated.one_hot[-MAX_LESSONS:], good)
 
-    def _likely(self, networks: Described) -> Floats:
-        """The chance of each to give a result: the lower one of those that the classifiers give it."""
-        likely = np.ones(len(networks))
-        for one in self._classifiers if len(networks) else ():
-            likely = np.minimum(likely, one.predict_proba(networks.one_hot)[:, 1])
-        likely[np.isinf(self.costs(networks))] = 0.0
-        return likely
+    def _success_chances(self, networks: EncodedNetworks) -> Floats:
+        """Return each network's chance to give a result, shape (n,): the lowest one that a classifier gives it."""
+        chances = np.ones(len(networks))
+        for classifier in self._classifiers if len(networks) else ():
+            chances = np.minimum(chances, classifier.predict_proba(networks.one_hot)[:, 1])
+        chances[np.isinf(self.known_costs(networks))] = 0.0
+        return chances
 
 
-class _Scale:
-    """Brings numbers of shape (n, k) to mean 0 and deviation 1 of those it was made from."""
+class _Standardizer:
+    """Shifts and scales columns so that those of given numbers have mean 0 and deviation 1."""
 
     def __init__(self, numbers: Floats) -> None:
         self._mean, deviation = numbers.mean(axis=0), numbers.std(axis=0)
         self._deviation = np.where(deviation > 0, deviation, 1.0)
 
-    def applied(self, numbers: Floats) -> Floats:
-        """The numbers, brought there."""
+    def standardize(self, numbers: Floats) -> Floats:
+        """Shift and scale numbers of shape (n, k)."""
         standard: Floats = (numbers - self._mean) / self._deviation
         return standard

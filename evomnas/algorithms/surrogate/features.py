@@ -1,4 +1,4 @@
-"""Networks as predictors see them: choices one-hot, and sizes."""
+"""Networks as the predictors see them: the choices of their genes one-hot, and their sizes as numbers."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from numpy.typing import NDArray
 from evomnas.problem.counting import count_block, count_stem, count_tail
 from evomnas.problem.search_space import GENES, Genomes, SearchSpace, Space
 
-SIZES = 5
-LAST_SIDE = 4  # pixels at a network's end when MACs are counted: their ratios hardly depend on the resolution
+SIZE_COUNT = 5  # sizes per network: MACs, parameters, layers, layers with squeeze-and-excite, layers with a skip
+FINAL_SIDE = 4  # height and width in pixels of a network's output, for its MACs: their ratios hardly depend on it
 
 
 @dataclass(frozen=True, slots=True)
-class Described:
-    """Networks, row by row.
+class EncodedNetworks:
+    """Networks in the form that predictors need, one per row.
 
     Attributes:
         genomes: Shape (n, n_var).
-        keys: Each network's own, the same for all genomes of one network.
-        one_hot: Shape (n, choices), the same for genomes of one network.
-        sizes: In a `SearchSpace` logarithms of MACs, parameters, layers, and 1 + layers with squeeze-and-excite and
-            with a skip, shape (n, 5): whole networks', since those of blocks, which are in their genes, predicted no
-            better. Nothing, shape (n, 0), elsewhere.
+        keys: One key per network. All genomes of one network have the same key, and different networks different keys.
+        one_hot: The choices, shape (n, choices). All genomes of one network have the same row.
+        sizes: In a `SearchSpace`, the logarithms of the MACs, the parameters, the layers, 1 + the layers with
+            squeeze-and-excite, and 1 + the layers with a skip, shape (n, 5). They are those of whole networks: sizes of
+            single blocks, which follow from the genes, predicted no better. In other spaces, nothing: shape (n, 0).
     """
 
     genomes: Genomes
@@ -35,55 +35,82 @@ class Described:
     one_hot: NDArray[np.float64]
     sizes: NDArray[np.float64]
 
-    def __getitem__(self, rows: NDArray[np.int64]) -> Described:
-        chosen = tuple(self.keys[row] for row in rows)
-        return Described(self.genomes[rows], chosen, self.one_hot[rows], self.sizes[rows])
+    def __getitem__(self, rows: NDArray[np.int64]) -> EncodedNetworks:
+        keys = tuple(self.keys[row] for row in rows)
+        return EncodedNetworks(self.genomes[rows], keys, self.one_hot[rows], self.sizes[rows])
 
     def __len__(self) -> int:
         return len(self.keys)
 
 
 @dataclass(frozen=True, slots=True)
-class _Part:
-    """What a block of a `SearchSpace` brings to its network: its canonical genes, as bytes of int64, and its sizes."""
+class _EncodedBlock:
+    """A block of a `SearchSpace` and what it adds to its network.
+
+    Attributes:
+        key: Its canonical genes, as bytes of int64.
+        filters: Its output channels.
+        sizes: Its sizes, `SIZE_COUNT` of them. Those of the first block include the stem, and those of the last block
+            include head and classifier.
+    """
 
     key: bytes
     filters: int
     sizes: tuple[int, ...]
 
 
-class Describer:
-    """Describes the networks of a space.
+class NetworkEncoder:
+    """Encodes the networks of a space.
 
     Attributes:
         space: The space.
-        gene: Which gene each column of `Described.one_hot` belongs to, shape (choices,).
+        gene: The gene that each column of `EncodedNetworks.one_hot` belongs to, shape (choices,).
     """
 
     def __init__(self, space: Space) -> None:
+        """Prepare the columns.
+
+        Args:
+            space: The space.
+        """
         self.space = space
-        # One more where a space is a `SearchSpace`: a canonical block may hold a value that is none of its choices.
+        # One column more per gene of a `SearchSpace`: a canonical block may have a value that is none of its choices.
         widths = [int(size) + isinstance(space, SearchSpace) for size in space.gene_sizes]
         self.gene = np.repeat(np.arange(len(widths)), widths)
         self._starts = np.cumsum([0, *widths[:-1]])
-        self._parts: dict[tuple[int, ...], _Part] = {}  # as searches describe many networks of the same blocks
+        self._block_cache: dict[tuple[int, ...], _EncodedBlock] = {}  # many networks consist of the same blocks
 
-    def __call__(self, genomes: Genomes) -> Described:
-        """Describe genomes of shape (n, n_var)."""
+    def __call__(self, genomes: Genomes) -> EncodedNetworks:
+        """Encode genomes.
+
+        Args:
+            genomes: Shape (n, n_var); n may be 0.
+
+        Returns:
+            The networks, in the order of the genomes.
+        """
         if isinstance(self.space, SearchSpace):
-            parts = [part for genome in genomes.tolist() for part in self._parts_of(self.space, genome)]
-            count, blocks = len(genomes), self.space.blocks
+            blocks = [block for genome in genomes.tolist() for block in self._encode_blocks(self.space, genome)]
+            count, depth = len(genomes), self.space.blocks
             keys = tuple(
-                b"".join([part.key for part in parts[row : row + blocks]]) for row in range(0, len(parts), blocks)
+                b"".join([block.key for block in blocks[row : row + depth]]) for row in range(0, len(blocks), depth)
             )
             codes = np.frombuffer(b"".join(keys), dtype=np.int64).reshape(genomes.shape)
-            sizes = np.array([part.sizes for part in parts], dtype=np.float64).reshape(count, blocks, SIZES).sum(axis=1)
-            return Described(genomes, keys, self._one_hot(codes), np.log(sizes))
+            block_sizes = np.array([block.sizes for block in blocks], dtype=np.float64)
+            sizes = block_sizes.reshape(count, depth, SIZE_COUNT).sum(axis=1)
+            return EncodedNetworks(genomes, keys, self._one_hot(codes), np.log(sizes))
         keys = tuple(map(self.space.decode, genomes))
-        return Described(genomes, keys, self._one_hot(genomes), np.zeros((len(genomes), 0)))
+        return EncodedNetworks(genomes, keys, self._one_hot(genomes), np.zeros((len(genomes), 0)))
 
     def key(self, genome: NDArray[np.int64]) -> Hashable:
-        """The key of one network."""
+        """Return the key of one network.
+
+        Args:
+            genome: Shape (n_var,).
+
+        Returns:
+            The key, as in `EncodedNetworks.keys`.
+        """
         return self(genome[None]).keys[0]
 
     def _one_hot(self, codes: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -91,46 +118,67 @@ class Describer:
         np.put_along_axis(one_hot, codes + self._starts, 1.0, axis=1)
         return one_hot
 
-    def _parts_of(self, space: SearchSpace, genome: list[int]) -> Iterator[_Part]:
+    def _encode_blocks(self, space: SearchSpace, genome: list[int]) -> Iterator[_EncodedBlock]:
         filters = space.stem_filters
         for number in range(space.blocks):
-            place = number, filters, *genome[number * len(GENES) : (number + 1) * len(GENES)]
-            part = self._parts.get(place)
-            if part is None:
-                part = self._parts[place] = _part(space, *place)
-            yield part
-            filters = part.filters
+            cache_key = number, filters, *genome[number * len(GENES) : (number + 1) * len(GENES)]
+            block = self._block_cache.get(cache_key)
+            if block is None:
+                block = self._block_cache[cache_key] = _encode_block(space, *cache_key)
+            yield block
+            filters = block.filters
 
 
-def _part(space: SearchSpace, number: int, in_filters: int, *genes: int) -> _Part:
+def _encode_block(space: SearchSpace, number: int, in_filters: int, *genes: int) -> _EncodedBlock:
     block = space.decode_block(number, genes, in_filters)
-    choices = zip(GENES, space.choices(number), strict=True)
-    codes = [one.index(value) if (value := getattr(block, name)) in one else len(one) for name, one in choices]
-    side = LAST_SIDE * prod(space.strides[number:])
+    choices_by_gene = zip(GENES, space.choices(number), strict=True)
+    codes = [
+        choices.index(value) if (value := getattr(block, name)) in choices else len(choices)
+        for name, choices in choices_by_gene
+    ]
+    side = FINAL_SIDE * prod(space.strides[number:])
     counts = count_block(block, in_filters, side)
-    layers, skips, first, last = block.layers, block.skip != "none", number == 0, number == space.blocks - 1
-    if first:
+    layers, skips, is_first, is_last = block.layers, block.skip != "none", number == 0, number == space.blocks - 1
+    if is_first:
         counts += count_stem(in_filters, 3, side)
-    if last:
-        counts += count_tail(block.filters, space.head, 1, LAST_SIDE)
-    gated, skipping = (first + layers * bool(one) for one in (block.se, skips))
-    return _Part(
-        np.array(codes, dtype=np.int64).tobytes(), block.filters, (counts.macs, counts.params, layers, gated, skipping)
+    if is_last:
+        counts += count_tail(block.filters, space.head, 1, FINAL_SIDE)
+    # The first block brings the 1 that keeps the logarithms of these two sums finite.
+    se_layers, skip_layers = (is_first + layers * bool(feature) for feature in (block.se, skips))
+    return _EncodedBlock(
+        np.array(codes, dtype=np.int64).tobytes(),
+        block.filters,
+        (counts.macs, counts.params, layers, se_layers, skip_layers),
     )
 
 
-def joined(*parts: Described) -> Described:
-    """The networks of all parts, of which there is at least one."""
+def concatenate(*parts: EncodedNetworks) -> EncodedNetworks:
+    """Join several sets of networks of one space.
+
+    Args:
+        *parts: The sets, at least one.
+
+    Returns:
+        All their networks, in order.
+    """
     genomes, one_hot, sizes = (
-        np.concatenate([getattr(one, name) for one in parts]) for name in ("genomes", "one_hot", "sizes")
+        np.concatenate([getattr(part, name) for part in parts]) for name in ("genomes", "one_hot", "sizes")
     )
-    return Described(genomes, tuple(itertools.chain.from_iterable(one.keys for one in parts)), one_hot, sizes)
+    return EncodedNetworks(genomes, tuple(itertools.chain.from_iterable(part.keys for part in parts)), one_hot, sizes)
 
 
-def distinct(described: Described, without: Container[object] = ()) -> Described:
-    """Each network once, and none of those in `without`."""
-    first: dict[Hashable, int] = {}
-    for row, key in enumerate(described.keys):
+def drop_duplicates(networks: EncodedNetworks, without: Container[object] = ()) -> EncodedNetworks:
+    """Keep each network once.
+
+    Args:
+        networks: The networks.
+        without: Keys of networks that are dropped altogether.
+
+    Returns:
+        The first row of every other network, in order.
+    """
+    first_rows: dict[Hashable, int] = {}
+    for row, key in enumerate(networks.keys):
         if key not in without:
-            first.setdefault(key, row)
-    return described[np.array(list(first.values()), dtype=np.int64)]
+            first_rows.setdefault(key, row)
+    return networks[np.array(list(first_rows.values()), dtype=np.int64)]

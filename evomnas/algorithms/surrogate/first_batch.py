@@ -1,4 +1,4 @@
-"""A first batch that covers the space's range of costs, before anything is known of errors."""
+"""The first batch, which covers the space's range of costs before anything is known of errors."""
 
 from __future__ import annotations
 
@@ -7,64 +7,91 @@ from collections.abc import Hashable
 import numpy as np
 from numpy.typing import NDArray
 
-from evomnas.algorithms.surrogate.features import Described, Describer, distinct
+from evomnas.algorithms.surrogate.features import EncodedNetworks, NetworkEncoder, drop_duplicates
 from evomnas.problem.search_space import Genomes
 
-DRAWN = 400  # random networks that it is chosen from, and as many mixes of them with the smallest and the largest
-TRIED = 64  # of a band of costs
+RANDOM_CANDIDATES = 400  # random networks to choose from; where sizes are known, there are as many mixes
+MAX_TRIED_PER_BAND = 64  # candidates that are compared within a band of costs
 
 
-def first_candidates(describe: Describer, rng: np.random.Generator) -> Described:
-    """Random networks; where sizes are known, also mixes of these with the smallest and largest choices.
+def first_candidates(encode: NetworkEncoder, rng: np.random.Generator) -> EncodedNetworks:
+    """Draw the candidates for the first batch: random networks and, where sizes are known, mixes.
 
-    Random networks are of medium size: most of a space's range of costs is beyond what a few hundred of them span.
+    A mix takes some genes from a random network and the others from the network of the smallest choices, or of the
+    largest. It is needed because random networks are of medium size: a few hundred of them leave out most of a space's
+    range of costs.
+
+    Args:
+        encode: Encodes the networks of the space.
+        rng: Source of the random numbers.
+
+    Returns:
+        Distinct networks, among them the reference network where the space has one.
     """
-    space = describe.space
-    genomes = np.array([space.draw(rng) for _ in range(DRAWN)], dtype=np.int64)
+    space = encode.space
+    genomes = np.array([space.draw(rng) for _ in range(RANDOM_CANDIDATES)], dtype=np.int64)
     reference = space.reference()
     if reference is not None:
         genomes[0] = reference
-    drawn = describe(genomes)
-    if drawn.sizes.shape[1]:
-        effects = np.asarray(np.linalg.lstsq(drawn.one_hot, drawn.sizes[:, 0], rcond=None)[0], dtype=np.float64)
-        ends = _ends(effects, describe, space.gene_sizes)
-        shares = rng.random((DRAWN, 1))
-        mixed = np.where(rng.random(genomes.shape) < shares, ends[rng.integers(2, size=DRAWN)], genomes)
-        mixed[:2] = ends
-        drawn = describe(np.concatenate([genomes, mixed]))
-    return distinct(drawn)
+    candidates = encode(genomes)
+    if candidates.sizes.shape[1]:
+        log_macs = candidates.sizes[:, 0]
+        effects = np.asarray(np.linalg.lstsq(candidates.one_hot, log_macs, rcond=None)[0], dtype=np.float64)
+        extremes = _extreme_genomes(effects, encode, space.gene_sizes)
+        shares = rng.random((RANDOM_CANDIDATES, 1))
+        mixes = np.where(rng.random(genomes.shape) < shares, extremes[rng.integers(2, size=RANDOM_CANDIDATES)], genomes)
+        mixes[:2] = extremes
+        candidates = encode(np.concatenate([genomes, mixes]))
+    return drop_duplicates(candidates)
 
 
-def _ends(effects: NDArray[np.float64], describe: Describer, sizes: NDArray[np.int64]) -> Genomes:
-    """The genomes whose choices have the least and the largest effects, shape (2, n_var)."""
-    genes = [effects[describe.gene == gene][:size] for gene, size in enumerate(sizes)]
-    return np.array([[int(one.argmin()) for one in genes], [int(one.argmax()) for one in genes]], dtype=np.int64)
+def _extreme_genomes(effects: NDArray[np.float64], encode: NetworkEncoder, sizes: NDArray[np.int64]) -> Genomes:
+    """Return the genomes whose choices have the least and the largest effects, shape (2, n_var)."""
+    by_gene = [effects[encode.gene == gene][:size] for gene, size in enumerate(sizes)]
+    return np.array(
+        [
+            [int(gene_effects.argmin()) for gene_effects in by_gene],
+            [int(gene_effects.argmax()) for gene_effects in by_gene],
+        ],
+        dtype=np.int64,
+    )
 
 
 def first_batch(
-    candidates: Described,
+    candidates: EncodedNetworks,
     costs: NDArray[np.float64] | None,
     count: int,
     rng: np.random.Generator,
     reference: Hashable = None,
 ) -> NDArray[np.int64]:
-    """Rows of `count` candidates (or all): the cheapest, the dearest, and one of each band of costs between them.
+    """Choose the first batch: the cheapest candidate, the dearest one, and one of each band of costs between them.
 
-    Each is as different as possible from those before, of a random few of its band; without `costs`, shape (n,), of
-    any random few. The one of the key `reference`, where it is a candidate, comes first, since people compare with it;
-    the others in any order, so that those which a budget leaves cover the range as well.
+    Of a random few of its band, each is the candidate that differs most from those chosen before. Without costs, the
+    bands are random.
+
+    Args:
+        candidates: n distinct networks.
+        costs: Their costs, shape (n,); None where nothing is known of them.
+        count: Number of candidates to choose.
+        rng: Source of the random numbers.
+        reference: Key of the reference network. It comes first if it is a candidate, since people compare with it.
+
+    Returns:
+        Rows, shape (count,), or (n,) where there are fewer. Behind the reference network they are in random order, so
+        that the range of costs is covered, too, where a budget cuts the batch short.
     """
     order = rng.permutation(len(candidates)) if costs is None else np.argsort(costs, kind="stable")
-    first = [row for row, key in enumerate(candidates.keys) if key == reference]
-    chosen = list(dict.fromkeys([*first, *([] if costs is None else (int(order[0]), int(order[-1])))]))
-    bands = len(order) if len(order) <= count else max(count - len(chosen), 1)
+    reference_rows = [row for row, key in enumerate(candidates.keys) if key == reference]
+    cost_ends = [] if costs is None else (int(order[0]), int(order[-1]))
+    batch = list(dict.fromkeys([*reference_rows, *cost_ends]))
+    bands = len(order) if len(order) <= count else max(count - len(batch), 1)
     for band in np.array_split(order, bands):
-        few = rng.permutation(np.setdiff1d(band, chosen))[:TRIED]
-        nearest = np.ones(len(few))
-        if chosen:
-            shared = candidates.one_hot[few] @ candidates.one_hot[chosen].T
-            nearest = shared.max(axis=1)  # of the one it shares most choices with
-        if len(few):
-            chosen.append(int(few[int(np.argmin(nearest))]))
-    rest = rng.permutation(chosen[len(first) : count])
-    return np.array([*first, *rest], dtype=np.int64)
+        tried = rng.permutation(np.setdiff1d(band, batch))[:MAX_TRIED_PER_BAND]
+        similarity = np.ones(len(tried))
+        if batch:
+            shared_choices = candidates.one_hot[tried] @ candidates.one_hot[batch].T
+            similarity = shared_choices.max(axis=1)  # with the member of the batch that is most alike
+        if len(tried):
+            batch.append(int(tried[int(np.argmin(similarity))]))
+    others = rng.permutation(batch[len(reference_rows) : count])
+    return np.array([*reference_rows, *others], dtype=np.int64)

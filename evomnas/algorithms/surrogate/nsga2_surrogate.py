@@ -1,9 +1,10 @@
-"""NSGA-II on predictions: what was paid for decides what is paid for next.
+"""NSGA-II on predictions: the results paid for so far decide which networks to pay for next.
 
-Every generation, predictors of error and cost learn from all evaluations; NSGA-II searches their predictions for
-candidates (`proposals`); costs of some of them are asked for where a cost is cheap beside an evaluation; and a batch is
-chosen by its likely gain of hypervolume (`acquisition`), but for one network that is drawn at random, so that wrong
-predictors cannot trap the search. The first batch covers the space's range of costs.
+Every generation goes as follows. Predictors of error and cost learn from all evaluations. NSGA-II searches their
+predictions for candidates (`proposals`). Where a cost is cheap compared with an evaluation, the costs of some
+candidates are asked for. A batch of candidates is chosen by its likely gain of hypervolume (`acquisition`). One network
+of each batch is drawn at random instead, so that wrong predictors cannot trap the search. The first batch covers the
+space's range of costs (`first_batch`).
 """
 
 from __future__ import annotations
@@ -15,31 +16,41 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import ThreadpoolController
 
-from evomnas.algorithms.base import AskAndTell, Losses, check_whole
-from evomnas.algorithms.random_search import draw_new
-from evomnas.algorithms.surrogate.acquisition import Front, best_batch, staircase, worth
+from evomnas.algorithms.base import AskAndTell, Losses, check_whole_number
+from evomnas.algorithms.random_search import draw_new_genome
+from evomnas.algorithms.surrogate.acquisition import Staircase, best_batch, candidate_worth, staircase
 from evomnas.algorithms.surrogate.experience import Experience
-from evomnas.algorithms.surrogate.features import Described, Describer, distinct, joined
+from evomnas.algorithms.surrogate.features import EncodedNetworks, NetworkEncoder, concatenate, drop_duplicates
 from evomnas.algorithms.surrogate.first_batch import first_batch, first_candidates
 from evomnas.algorithms.surrogate.predictors import GaussianProcess, Predictor, QuadraticRidge
-from evomnas.algorithms.surrogate.proposals import POPULATION, visit
+from evomnas.algorithms.surrogate.proposals import PROPOSAL_POPULATION, search_predictions
 from evomnas.problem.search_space import Genomes, Space
 
-FIRST = 10  # networks before the first prediction: 8 or 20 made searches of synthetic tables no better
-EXPLORED = 1  # networks of each batch that are drawn at random
-LEAST = 4  # results that predictions need
-ENUMERATED = 10_000  # genomes up to which all are candidates
-# Matrices are small, trainings want the cores, and one thread adds up in one order, so that a seed gives one sequence.
+FIRST_BATCH_SIZE = 10  # networks before the first prediction; with 8 or 20, searches of synthetic tables were no better
+RANDOM_PER_BATCH = 1  # networks of each batch that are drawn at random
+MIN_RESULTS = 4  # that predictions need
+MAX_ENUMERATED_GENOMES = 10_000  # in a space of at most so many, all networks are candidates
+MAX_MEASURED_SHARE = 0.1  # of the time of a batch's evaluations, for the costs of candidates that may not be evaluated
+MAX_MEASURED_CANDIDATES = 64  # per batch
+MIN_MEASURED_PER_NETWORK = 2  # of the batch, which is chosen from the measured ones alone; with fewer, none is measured
+# The matrices are small and the trainings want the cores, so more threads would not help. And one thread adds up in one
+# order, so that a seed always gives the same genomes.
 ONE_THREAD = ThreadpoolController()
-MEASURED_SHARE = 0.1  # of what a batch's evaluations take, for costs of candidates that may not be evaluated
-MOST_MEASURED = 64  # candidates per batch
-CHOICE = 2  # as many per network of the batch, or none: the batch is chosen from these alone
 
 
 class NSGA2Surrogate(AskAndTell):
-    """NSGA-II on predictions: learns from every evaluation, so that fewer of them find the Pareto set.
+    """NSGA-II on predictions, which learns from every evaluation and so finds the Pareto set with fewer of them.
 
-    No network is asked for twice. Where nobody says what candidates cost (see `Weighing`), that is predicted, too.
+    It never asks for a network twice. Where nobody tells it the costs of candidates (see `Weighing`), it predicts them.
+
+    Attributes:
+        explanations: Texts for the report, by the names of `metrics`.
+        first_batch_size: Networks of the first batch, if other batches are not larger. benchmarks/search_quality.py
+            tries other values of this attribute and of the next three.
+        random_per_batch: Networks of each batch that are drawn at random.
+        spreads_batches: True where a batch is chosen so that it spreads over the front; False where its networks are
+            those of the largest worth by themselves.
+        predictors: The kinds of predictors that are blended.
     """
 
     steady = True
@@ -49,37 +60,47 @@ class NSGA2Surrogate(AskAndTell):
         "batch": "where the networks of each batch came from: the first one, which covers the range of costs; chosen "
         "among predicted ones; drawn at random.",
     }
-    first = FIRST  # benchmarks/search_quality.py tries others of these
-    explored = EXPLORED
-    spread = True
+    first_batch_size = FIRST_BATCH_SIZE
+    random_per_batch = RANDOM_PER_BATCH
+    spreads_batches = True
     predictors: tuple[type[Predictor], ...] = (GaussianProcess, QuadraticRidge)
 
     def __init__(self, space: Space, seed: int, *, batch: int = 8) -> None:
+        """Begin a search.
+
+        Args:
+            space: The search space.
+            seed: The source of all random numbers.
+            batch: Number of networks per ask, at least 2.
+
+        Raises:
+            InputError: The batch is out of range.
+        """
         super().__init__(space)
-        self._batch = check_whole("batch", batch, 2)
+        self._batch = check_whole_number("batch", batch, 2)
         self._rng = np.random.default_rng(seed)
-        self._describe = Describer(space)
-        self._experience = Experience(self._describe, self.predictors)
-        self._seen: set[Hashable] = set()
-        self._candidates: Described | None = None
-        self._all: Described | None = None
-        if np.prod(space.gene_sizes, dtype=np.float64) <= ENUMERATED:
-            everything = np.array(list(np.ndindex(*map(int, space.gene_sizes))), dtype=np.int64)
-            self._all = distinct(self._describe(everything))
-        self._sources = {"first": 0, "predicted": 0, "drawn": 0}
+        self._encode = NetworkEncoder(space)
+        self._experience = Experience(self._encode, self.predictors)
+        self._seen: set[Hashable] = set()  # keys of all networks asked for
+        self._candidates: EncodedNetworks | None = None  # what `consider` proposed for the next ask
+        self._all: EncodedNetworks | None = None  # all networks of a small space
+        if np.prod(space.gene_sizes, dtype=np.float64) <= MAX_ENUMERATED_GENOMES:
+            all_genomes = np.array(list(np.ndindex(*map(int, space.gene_sizes))), dtype=np.int64)
+            self._all = drop_duplicates(self._encode(all_genomes))
+        self._sources = {"first": 0, "predicted": 0, "drawn": 0}  # of the last batch's networks
 
     def metrics(self) -> dict[str, float]:
-        """See `Introspective`: where the last batch came from, and how well the predictors ranked."""
+        """See `Introspective.metrics`: where the last batch came from, and how well the predictors ranked."""
         sources = {f"batch ({name})": float(count) for name, count in self._sources.items()}
         return sources | self._experience.taus
 
     def ask(self) -> Genomes:
-        """See `Algorithm`."""
+        """See `AskAndTell.ask`."""
         with ONE_THREAD.limit(limits=1):
             return super().ask()
 
     def ask_more(self) -> Genomes:
-        """See `SteadyState`."""
+        """See `SteadyState.ask_more`."""
         with ONE_THREAD.limit(limits=1):
             return super().ask_more()
 
@@ -87,7 +108,7 @@ class NSGA2Surrogate(AskAndTell):
         return bool(self._pending) and not self._can_predict
 
     def consider(self, price: float) -> Genomes:
-        """See `Weighing`."""
+        """See `Weighing.consider`."""
         if self._waits():
             return np.zeros((0, len(self.space.gene_sizes)), dtype=np.int64)
         with ONE_THREAD.limit(limits=1):
@@ -95,94 +116,96 @@ class NSGA2Surrogate(AskAndTell):
 
     def _consider(self, price: float) -> Genomes:
         self._candidates = candidates = self._propose()
-        costs = self._experience.costs(candidates)
+        costs = self._experience.known_costs(candidates)
         unknown = np.flatnonzero(np.isnan(costs))
         if price > 0:
-            most = min(MOST_MEASURED, int(MEASURED_SHARE * self._batch / price)) if self._can_predict else 0
-            if most < CHOICE * self._batch:
+            maximum = 0
+            if self._can_predict:
+                maximum = min(MAX_MEASURED_CANDIDATES, int(MAX_MEASURED_SHARE * self._batch / price))
+            if maximum < MIN_MEASURED_PER_NETWORK * self._batch:
                 return candidates.genomes[:0]
-            unknown = unknown[self._by_worth(candidates[unknown])[:most]]
+            unknown = unknown[self._rank_by_worth(candidates[unknown])[:maximum]]
             self._candidates = candidates[np.append(np.flatnonzero(~np.isnan(costs)), unknown)]
         return candidates.genomes[unknown]
 
     def weigh(self, genomes: Genomes, costs: NDArray[np.float64]) -> None:
-        """See `Weighing`."""
-        self._experience.weigh(self._describe(genomes), costs)
+        """See `Weighing.weigh`."""
+        self._experience.add_costs(self._encode(genomes), costs)
 
     @property
     def _can_predict(self) -> bool:
-        return self._experience.results >= LEAST
+        return self._experience.result_count >= MIN_RESULTS
 
-    def _propose(self) -> Described:
-        """Candidates, none of which was asked for."""
+    def _propose(self) -> EncodedNetworks:
+        """Return candidates that were not asked for before."""
         if self._all is not None and (self._can_predict or len(self._all) == self.space.networks):
-            return distinct(self._all, self._seen)
-        if not self._can_predict:  # a table may lack most networks, but none that is drawn
-            return distinct(first_candidates(self._describe, self._rng), self._seen)
-        best = self._experience.best().genomes[:POPULATION]
-        fill = [self.space.draw(self._rng) for _ in range(POPULATION - len(best))]
-        start = np.concatenate([best, np.array(fill, dtype=np.int64).reshape(-1, best.shape[1])])
-        found: list[Described] = []
+            return drop_duplicates(self._all, self._seen)
+        if not self._can_predict:  # drawn ones, since a table may lack most networks of its space
+            return drop_duplicates(first_candidates(self._encode, self._rng), self._seen)
+        best = self._experience.front_networks().genomes[:PROPOSAL_POPULATION]
+        random_genomes = [self.space.draw(self._rng) for _ in range(PROPOSAL_POPULATION - len(best))]
+        start = np.concatenate([best, np.array(random_genomes, dtype=np.int64).reshape(-1, best.shape[1])])
+        visited: list[EncodedNetworks] = []
 
         def predict(genomes: Genomes) -> NDArray[np.float64]:
-            found.append(self._describe(genomes))
-            expected = self._experience.predict(found[-1])
-            return np.column_stack([expected.means - expected.deviations, expected.costs])
+            visited.append(self._encode(genomes))
+            predictions = self._experience.predict(visited[-1])
+            return np.column_stack([predictions.means - predictions.deviations, predictions.costs])
 
-        visit(self.space, start, predict, int(self._rng.integers(2**31)))
-        return distinct(joined(*found), self._seen)
+        search_predictions(self.space, start, predict, int(self._rng.integers(2**31)))
+        return drop_duplicates(concatenate(*visited), self._seen)
 
-    def _by_worth(self, candidates: Described) -> NDArray[np.int64]:
-        """Their rows, those of the largest worth first."""
-        expected = self._experience.predict(candidates)
-        return np.argsort(-worth(self._experience.front(), expected), kind="stable")
+    def _rank_by_worth(self, candidates: EncodedNetworks) -> NDArray[np.int64]:
+        """Return the candidates' rows, the largest worth first."""
+        predictions = self._experience.predict(candidates)
+        return np.argsort(-candidate_worth(self._experience.front(), predictions), kind="stable")
 
     def _breed(self) -> Genomes:
         candidates = self._propose() if self._candidates is None else self._candidates
         self._candidates = None
-        candidates = candidates[np.flatnonzero(~np.isinf(self._experience.costs(candidates)))]
-        predicted = self._can_predict
-        rows = self._choose(candidates) if len(candidates) else np.zeros(0, dtype=np.int64)
+        candidates = candidates[np.flatnonzero(~np.isinf(self._experience.known_costs(candidates)))]
+        can_predict = self._can_predict
+        rows = self._choose_rows(candidates) if len(candidates) else np.zeros(0, dtype=np.int64)
         self._seen.update(candidates[rows].keys)
-        drawn = self._draw(self._batch - len(rows)) if predicted or not len(rows) else []
-        self._sources = {"first": 0, "predicted": 0, "drawn": len(drawn)}
-        self._sources["predicted" if predicted else "first"] = len(rows)
-        genomes = [*candidates.genomes[rows], *drawn]
+        random_genomes = self._draw_new(self._batch - len(rows)) if can_predict or not len(rows) else []
+        self._sources = {"first": 0, "predicted": 0, "drawn": len(random_genomes)}
+        self._sources["predicted" if can_predict else "first"] = len(rows)
+        genomes = [*candidates.genomes[rows], *random_genomes]
         return np.array(genomes, dtype=np.int64).reshape(-1, len(self.space.gene_sizes))
 
-    def _choose(self, candidates: Described) -> NDArray[np.int64]:
-        """Rows of those to evaluate."""
+    def _choose_rows(self, candidates: EncodedNetworks) -> NDArray[np.int64]:
+        """Return the rows of the candidates to evaluate."""
         if self._can_predict:
-            count = self._batch - self.explored
-            if not self.spread:
-                return self._by_worth(candidates)[:count]
+            count = self._batch - self.random_per_batch
+            if not self.spreads_batches:
+                return self._rank_by_worth(candidates)[:count]
             return best_batch(count, self._expected_front(), self._experience.predict(candidates))
-        known = self._experience.costs(candidates)
-        costs: NDArray[np.float64] | None = known
-        if np.isnan(known).any():  # sizes tell much the same, where there are any
+        known_costs = self._experience.known_costs(candidates)
+        costs: NDArray[np.float64] | None = known_costs
+        if np.isnan(known_costs).any():  # MACs, where the space has them, order networks much as costs do
             costs = candidates.sizes[:, 0] if candidates.sizes.shape[1] else None
         reference = self.space.reference()
-        its_key = None if reference is None else self._describe.key(reference)
-        return first_batch(candidates, costs, max(self.first, self._batch), self._rng, its_key)
+        reference_key = None if reference is None else self._encode.key(reference)
+        return first_batch(candidates, costs, max(self.first_batch_size, self._batch), self._rng, reference_key)
 
-    def _expected_front(self) -> Front:
-        """That of the results, and of what is predicted of networks that are still being evaluated."""
+    def _expected_front(self) -> Staircase:
+        """Return the front of the results and of what is predicted for networks that are still being evaluated."""
         stairs, heights = self._experience.front()
         if not self._pending:
             return stairs, heights
-        expected = self._experience.predict(self._describe(np.stack(self._pending)))
-        return staircase(np.append(stairs, expected.costs), np.append(heights, expected.means))
+        predictions = self._experience.predict(self._encode(np.stack(self._pending)))
+        return staircase(np.append(stairs, predictions.costs), np.append(heights, predictions.means))
 
-    def _draw(self, count: int) -> list[NDArray[np.int64]]:
-        """Up to `count` networks that were not asked for, each with the same chance; none that is ruled out."""
-        drawn: list[NDArray[np.int64]] = []
-        while len(drawn) < count:
-            genome = draw_new(self.space, self._seen, self._rng, self._describe.key)
+    def _draw_new(self, count: int) -> list[NDArray[np.int64]]:
+        """Draw up to `count` networks that were not asked for and are not ruled out, each with the same chance."""
+        genomes: list[NDArray[np.int64]] = []
+        while len(genomes) < count:
+            genome = draw_new_genome(self.space, self._seen, self._rng, self._encode.key)
             if genome is None:
                 break
-            if not np.isinf(self._experience.costs(self._describe(genome[None])))[0]:
-                drawn.append(genome)
-        return drawn
+            if not np.isinf(self._experience.known_costs(self._encode(genome[None])))[0]:
+                genomes.append(genome)
+        return genomes
 
     def _learn(self, genomes: Genomes, losses: Losses, violations: Losses) -> None:
-        self._experience.learn(self._describe(genomes), losses, violations)
+        self._experience.add_results(self._encode(genomes), losses, violations)

@@ -1,15 +1,18 @@
-"""Predictors of one objective from a network's genes and sizes, with an uncertainty and a test by themselves.
+"""Predictors of one objective from a network's genes and sizes. They give uncertainties, and they test themselves.
 
-Two of them, since tables differ in which ranks better, blended by how well each ranks networks that it was not shown:
+There are two of them, because tables differ in which one ranks better. They are blended by how well each ranks networks
+that it was not shown.
 
-- `GaussianProcess`: k(x, x') = s exp(-sum_j w_j d_j(x, x')), d_j being 0 or 1 for a gene, whether both have the same
-  choice, and the squared difference for a size. The weights w_j say which genes matter; they are the likeliest ones
-  under a prior that holds them near each other, as thirty evaluations say little about forty genes.
-- `QuadraticRidge`: every choice and every pair of choices has an effect, and small effects are likelier, which is a
+- `GaussianProcess`: the kernel is k(x, x') = s exp(-sum_j w_j d_j(x, x')). For a gene, d_j is 0 where both networks
+  have the same choice and 1 where they differ. For a size, d_j is the squared difference. The weights w_j tell which
+  genes matter. They are the likeliest ones under a prior that holds them near each other, since thirty evaluations say
+  little about forty genes.
+- `QuadraticRidge`: every choice and every pair of choices has an effect, and small effects are likelier. This is a
   Gaussian process, too: its kernel counts the choices, and the pairs of choices, that two networks share.
 
-Both leave every network out once in closed form ([1], section 5.4.2), so that a test costs no second fit. They are
-written here, since scikit-learn's process has no weight per gene and takes a second for what has to take a tenth.
+Both compute in closed form what they would predict for each network if it were left out ([1], section 5.4.2), so a test
+costs no second fit. They are written here because scikit-learn's Gaussian process has no weight per gene, and takes a
+second for what has to take a tenth of one.
 
 [1] Rasmussen and Williams, "Gaussian Processes for Machine Learning", 2006.
 """
@@ -28,23 +31,23 @@ from scipy.stats import kendalltau
 
 Floats = NDArray[np.float64]
 
-TUNED_ON = 128  # networks that weights are fitted to; more of them make a fit slow and its weights hardly better
-STEPS = 8  # of the optimizer, which goes on from the weights before: 25 gave the same searches
-NOISE, NOISE_SD = 1e-2, 1.5  # prior of the noise's share of the variance, lognormal
-WEIGHT_SD = 1.0  # of the weights' logarithms around 1 / (genes and sizes)
-NOISES = (1e-4, 1e-3, 3e-3, 1e-2, 3e-2, 0.1, 0.3)  # the ridge's
-PAIRS = (0.1, 0.3, 0.6, 0.85)  # share of the variance that pairs of choices may explain
-SOFTNESS = 0.02  # a predictor whose tau is lower by this has a weight e times smaller
-JITTER = 1e-8
+MAX_TUNING_NETWORKS = 128  # hyperparameters are fitted to so many; more make a fit slow and the weights hardly better
+TUNING_STEPS = 8  # of the optimizer, which goes on from the last fit's result; 25 steps gave the same searches
+NOISE_PRIOR_MEDIAN, NOISE_PRIOR_SD = 1e-2, 1.5  # of the noise's share of the variance; the prior is lognormal
+WEIGHT_PRIOR_SD = 1.0  # of the weights' logarithms around that of 1 / (genes and sizes)
+RIDGE_NOISES = (1e-4, 1e-3, 3e-3, 1e-2, 3e-2, 0.1, 0.3)  # values of the noise that the ridge tries
+RIDGE_PAIR_SHARES = (0.1, 0.3, 0.6, 0.85)  # shares of the variance, explained by pairs of choices, that the ridge tries
+BLEND_SOFTNESS = 0.02  # a predictor whose tau is lower by this gets a weight that is e times smaller
+JITTER = 1e-8  # added to the diagonal, so that a kernel matrix of equal networks has a Cholesky factor
 
 
 @dataclass(frozen=True, slots=True)
 class Inputs:
-    """What is known of networks before they are evaluated.
+    """The features of n networks, which are known before these are evaluated.
 
     Attributes:
-        one_hot: Their choices, shape (n, choices), with one 1 per gene.
-        gene: Which gene each of these columns belongs to, shape (choices,).
+        one_hot: The choices, shape (n, choices), with one 1 per gene.
+        gene: The gene that each of these columns belongs to, shape (choices,).
         sizes: Standardised numbers, shape (n, k), such as the logarithm of a cost.
     """
 
@@ -60,49 +63,69 @@ class Inputs:
 
     @property
     def genes(self) -> int:
-        """How many genes there are."""
+        """The number of genes."""
         return int(self.gene[-1]) + 1
 
 
 class Predictor(Protocol):
-    """Learns one objective.
+    """A model that learns one objective.
 
     Attributes:
-        left_out: What it says of each network that it learnt from without that network, shape (n,).
+        left_out_means: For each network that the last fit learnt from, the mean that would be predicted without this
+            network, shape (n,).
     """
 
-    left_out: Floats
+    left_out_means: Floats
 
     def fit(self, inputs: Inputs, values: Floats) -> None:
-        """Learn from values of shape (n,), all finite, n >= 2."""
+        """Learn from networks whose objective is known. An earlier fit is forgotten.
+
+        Args:
+            inputs: The n networks, n >= 2.
+            values: Their values, shape (n,), all finite.
+        """
         ...
 
     def predict(self, inputs: Inputs) -> tuple[Floats, Floats]:
-        """Mean and standard deviation, both of shape (n,)."""
+        """Predict the values of n networks.
+
+        Args:
+            inputs: The networks.
+
+        Returns:
+            Means and standard deviations, both of shape (n,).
+        """
         ...
 
 
 class _Process:
-    """What both share: values in standard units, and what follows from a kernel matrix's Cholesky factor."""
+    """The common part of both predictors: values in standard units, and predictions from a kernel matrix."""
 
-    left_out: Floats
+    left_out_means: Floats
 
     def _standardise(self, inputs: Inputs, values: Floats) -> Floats:
+        """Remember what is learnt from, and return the values with mean 0 and deviation 1."""
         self._inputs = inputs
         self._mean, self._scale = float(values.mean()), float(values.std()) or 1.0
         standard: Floats = (values - self._mean) / self._scale
         return standard
 
     def _condition(self, kernel: Floats, noise: float, standard: Floats) -> None:
+        """Learn from standardised values, shape (n,), by their networks' kernel matrix, shape (n, n)."""
         count = len(standard)
         self._factor = np.linalg.cholesky(kernel + (noise + JITTER) * np.eye(count))
         inverse = cho_solve((self._factor, True), np.eye(count))
         self._dual = inverse @ standard
         left_out = standard - self._dual / np.diag(inverse)  # [1], equation 5.12
-        self.left_out = self._mean + self._scale * left_out
+        self.left_out_means = self._mean + self._scale * left_out
 
     def _posterior(self, across: Floats, prior: float) -> tuple[Floats, Floats]:
-        """Mean and deviation where `across`, shape (n, learnt), is the kernel with what was learnt from."""
+        """Return means and deviations of m networks, both of shape (m,).
+
+        Args:
+            across: The kernel between these networks and the n that were learnt from, shape (m, n).
+            prior: The variance of a network before anything was learnt.
+        """
         solved = solve_triangular(self._factor, across.T, lower=True)
         variance = np.maximum(prior - (solved**2).sum(axis=0), JITTER)
         return self._mean + self._scale * (across @ self._dual), self._scale * np.sqrt(variance)
@@ -112,51 +135,68 @@ class GaussianProcess(_Process):
     """A Gaussian process on genes and sizes, each with a weight of its own."""
 
     def __init__(self) -> None:
-        self._tuned: Floats | None = None  # logarithms: weights, noise, variance; where the next fit goes on
+        self._tuned: Floats | None = None  # logarithms of weights, noise and variance, from which the next fit goes on
 
     def fit(self, inputs: Inputs, values: Floats) -> None:
-        """See `Predictor`."""
+        """See `Predictor.fit`."""
         standard = self._standardise(inputs, values)
-        some = np.unique(np.linspace(0, len(values) - 1, TUNED_ON).astype(np.int64))
-        self._tuned = self._tune(_distances(inputs[some]), standard[some])
+        rows = _tuning_rows(len(values))
+        self._tuned = self._tune(_distances(inputs[rows]), standard[rows])
         *_, noise, self._variance = np.exp(self._tuned)
         self._condition(self._kernel(inputs), noise, standard)
 
     def predict(self, inputs: Inputs) -> tuple[Floats, Floats]:
-        """See `Predictor`."""
+        """See `Predictor.predict`."""
         return self._posterior(self._kernel(inputs), self._variance)
 
     def _kernel(self, inputs: Inputs) -> Floats:
-        """The kernel with what was learnt from, through one matrix product: distances are Euclidean when scaled."""
+        """Return the kernel between networks and those that were learnt from, shape (n, learnt).
+
+        It takes one matrix product, because the weighted distances are squared Euclidean ones of scaled features.
+        """
         assert self._tuned is not None
         roots = np.exp(self._tuned[:-2] / 2)
-        first, second = (self._scaled(one, roots) for one in (inputs, self._inputs))
+        first, second = (self._scale_features(networks, roots) for networks in (inputs, self._inputs))
         squares = (first**2).sum(axis=1)[:, None] + (second**2).sum(axis=1)[None] - 2 * first @ second.T
         kernel: Floats = self._variance * np.exp(-np.maximum(squares, 0.0))
         return kernel
 
     @staticmethod
-    def _scaled(inputs: Inputs, roots: Floats) -> Floats:
-        genes = inputs.one_hot * (roots[inputs.gene] / np.sqrt(2))  # choices that differ are 2 apart, squared
+    def _scale_features(inputs: Inputs, roots: Floats) -> Floats:
+        """Multiply features by the roots of their weights, which have the shape (genes + sizes,)."""
+        genes = inputs.one_hot * (roots[inputs.gene] / np.sqrt(2))  # two different choices have a squared distance of 2
         return np.hstack([genes, inputs.sizes * roots[inputs.genes :]])
 
     def _tune(self, distances: Floats, standard: Floats) -> Floats:
-        """The logarithms of weights, noise and variance that are likeliest under their prior."""
+        """Return the logarithms of weights, noise and variance that are likeliest under their prior.
+
+        Args:
+            distances: Shape (genes + sizes, n, n).
+            standard: The standardised values, shape (n,).
+
+        Returns:
+            Shape (genes + sizes + 2,).
+        """
         count = len(distances)
-        middle = np.concatenate([np.full(count, -np.log(count)), [np.log(NOISE), 0.0]])
-        spread = np.concatenate([np.full(count, WEIGHT_SD), [NOISE_SD, 1.0]])
+        middle = np.concatenate([np.full(count, -np.log(count)), [np.log(NOISE_PRIOR_MEDIAN), 0.0]])
+        spread = np.concatenate([np.full(count, WEIGHT_PRIOR_SD), [NOISE_PRIOR_SD, 1.0]])
         start = middle if self._tuned is None else self._tuned
         flat = distances.reshape(count, -1)
-        found = minimize(
-            _loss, start, (flat, standard, middle, spread), "L-BFGS-B", jac=True, options={"maxiter": STEPS},
+        result = minimize(
+            _loss, start, (flat, standard, middle, spread), "L-BFGS-B", jac=True, options={"maxiter": TUNING_STEPS},
             bounds=list(zip(middle - 6 * spread, middle + 6 * spread, strict=True)),
         )  # fmt: skip
-        tuned: Floats = found.x
+        tuned: Floats = result.x
         return tuned
 
 
+def _tuning_rows(count: int) -> NDArray[np.int64]:
+    """Return the rows, of `count`, that hyperparameters are fitted to: all, or evenly spread ones of many."""
+    return np.unique(np.linspace(0, count - 1, MAX_TUNING_NETWORKS).astype(np.int64))
+
+
 def _distances(inputs: Inputs) -> Floats:
-    """d_j of all pairs, shape (genes + sizes, n, n)."""
+    """Return the distances d_j of all pairs of networks, shape (genes + sizes, n, n)."""
     choices = np.stack(
         [np.where(inputs.gene == gene, inputs.one_hot, 0).argmax(axis=1) for gene in range(inputs.genes)]
     )
@@ -166,9 +206,16 @@ def _distances(inputs: Inputs) -> Floats:
 
 
 def _loss(logs: Floats, distances: Floats, standard: Floats, middle: Floats, spread: Floats) -> tuple[float, Floats]:
-    """Minus the log posterior density of `logs`, less a constant, and its gradient ([1], equations 5.8 and 5.9).
+    """Return minus the log posterior density of hyperparameters, less a constant, and its gradient.
 
-    Distances have the shape (genes + sizes, n * n).
+    See [1], equations 5.8 and 5.9.
+
+    Args:
+        logs: Logarithms of weights, noise and variance, shape (genes + sizes + 2,).
+        distances: Shape (genes + sizes, n * n).
+        standard: The standardised values, shape (n,).
+        middle: Means of the normal prior of `logs`.
+        spread: Standard deviations of the normal prior of `logs`.
     """
     count = len(standard)
     *weights, noise, variance = np.exp(logs)
@@ -180,95 +227,122 @@ def _loss(logs: Floats, distances: Floats, standard: Floats, middle: Floats, spr
     inverse = cho_solve((factor, True), np.eye(count))
     dual = inverse @ standard
     pull = np.outer(dual, dual) - inverse
-    of_kernel = pull * kernel
+    kernel_pull = pull * kernel
     gradient = np.concatenate(
         [
-            0.5 * (distances @ of_kernel.ravel()) * np.array(weights),
-            [-0.5 * np.trace(pull) * noise, -0.5 * of_kernel.sum()],
+            0.5 * (distances @ kernel_pull.ravel()) * np.array(weights),
+            [-0.5 * np.trace(pull) * noise, -0.5 * kernel_pull.sum()],
         ]
     )
-    away = (logs - middle) / spread
-    loss = 0.5 * standard @ dual + np.log(np.diag(factor)).sum() + 0.5 * away @ away
-    return float(loss), gradient + away / spread
+    deviation = (logs - middle) / spread
+    loss = 0.5 * standard @ dual + np.log(np.diag(factor)).sum() + 0.5 * deviation @ deviation
+    return float(loss), gradient + deviation / spread
 
 
 class QuadraticRidge(_Process):
-    """Effects of choices and of pairs of choices; how strong pairs and noise are is what makes the values likeliest."""
+    """A ridge regression on choices and pairs of choices.
+
+    The strengths of the pairs and of the noise are those that make the values likeliest.
+    """
 
     def fit(self, inputs: Inputs, values: Floats) -> None:
-        """See `Predictor`."""
+        """See `Predictor.fit`."""
         standard = self._standardise(inputs, values)
-        some = np.unique(np.linspace(0, len(values) - 1, TUNED_ON).astype(np.int64))
-        self._pairs, noise, self._variance = self._tune(inputs[some], standard[some])
+        rows = _tuning_rows(len(values))
+        self._pair_share, noise, self._variance = self._tune(inputs[rows], standard[rows])
         self._condition(self._kernel(inputs), noise * self._variance, standard)
 
     def predict(self, inputs: Inputs) -> tuple[Floats, Floats]:
-        """See `Predictor`."""
+        """See `Predictor.predict`."""
         return self._posterior(self._kernel(inputs), self._variance)
 
     def _kernel(self, inputs: Inputs) -> Floats:
+        """Return the kernel between networks and those that were learnt from, shape (n, learnt)."""
         single, pairs = _shared(inputs, self._inputs)
-        kernel: Floats = self._variance * ((1 - self._pairs) * single + self._pairs * pairs)
+        kernel: Floats = self._variance * ((1 - self._pair_share) * single + self._pair_share * pairs)
         return kernel
 
     @staticmethod
     def _tune(inputs: Inputs, standard: Floats) -> tuple[float, float, float]:
-        """The likeliest share of pairs, noise relative to the variance, and variance, which has a closed form."""
+        """Return the likeliest share of pairs, noise relative to the variance, and variance.
+
+        The first two are the best of a grid. The variance has a closed form.
+        """
         count = len(standard)
-        found = []
+        trials = []
         single, pairs = _shared(inputs, inputs)
-        for share in PAIRS:
-            values, vectors = np.linalg.eigh((1 - share) * single + share * pairs)
+        for pair_share in RIDGE_PAIR_SHARES:
+            values, vectors = np.linalg.eigh((1 - pair_share) * single + pair_share * pairs)
             squares = (vectors.T @ standard) ** 2
-            for noise in NOISES:
+            for noise in RIDGE_NOISES:
                 total = np.maximum(values, 0.0) + noise
                 variance = max(float((squares / total).mean()), JITTER)
-                found.append((count * np.log(variance) + np.log(total).sum(), share, noise, variance))
-        return min(found)[1:]
+                trials.append((count * np.log(variance) + np.log(total).sum(), pair_share, noise, variance))
+        return min(trials)[1:]
 
 
 def _shared(first: Inputs, second: Inputs) -> tuple[Floats, Floats]:
-    """Shares of genes, and of pairs of genes, in which networks agree, both of shape (n, m)."""
+    """Return the shares of genes, and of pairs of genes, in which n and m networks agree, both of shape (n, m)."""
     genes = first.genes
     agreeing = first.one_hot @ second.one_hot.T
     return agreeing / genes, agreeing * (agreeing - 1) / max(genes * (genes - 1), 1)
 
 
 class Blend:
-    """Predictors, each weighted by how well it ranks what it was not shown.
+    """A weighted mean of predictors. Each one weighs the more, the better it ranks networks that it was not shown.
 
     Attributes:
-        tau: Kendall's rank correlation of what the blend says of networks left out with their values; None where
-            there is none, as of equal values.
+        tau: Kendall's rank correlation between the values and the blend of `left_out_means`, after the last fit. None
+            where there is none, as for equal values.
     """
 
     tau: float | None = None
 
     def __init__(self, *predictors: Predictor) -> None:
+        """Blend predictors.
+
+        Args:
+            *predictors: At least one.
+        """
         self._predictors = predictors
 
     def fit(self, inputs: Inputs, values: Floats) -> None:
-        """See `Predictor`."""
-        for one in self._predictors:
-            one.fit(inputs, values)
-        taus = np.array([_tau(one.left_out, values) or 0.0 for one in self._predictors])
-        self._weights = np.exp((taus - taus.max()) / SOFTNESS)
+        """Fit all predictors, and weigh them.
+
+        Args:
+            inputs: As of `Predictor.fit`.
+            values: As of `Predictor.fit`.
+        """
+        for predictor in self._predictors:
+            predictor.fit(inputs, values)
+        taus = np.array([_tau(predictor.left_out_means, values) or 0.0 for predictor in self._predictors])
+        self._weights = np.exp((taus - taus.max()) / BLEND_SOFTNESS)
         self._weights /= self._weights.sum()
-        self.tau = _tau(self._mean([one.left_out for one in self._predictors]), values)
+        self.tau = _tau(self._weighted_mean([predictor.left_out_means for predictor in self._predictors]), values)
 
     def predict(self, inputs: Inputs) -> tuple[Floats, Floats]:
-        """See `Predictor`; where predictors disagree, that is uncertainty, too."""
-        means, deviations = zip(*(one.predict(inputs) for one in self._predictors), strict=True)
-        mean = self._mean(means)
-        variance = self._mean([sd**2 + (one - mean) ** 2 for one, sd in zip(means, deviations, strict=True)])
-        return mean, np.sqrt(variance)
+        """Predict the values of n networks. Where the predictors disagree, that counts as uncertainty, too.
 
-    def _mean(self, parts: Sequence[Floats]) -> Floats:
+        Args:
+            inputs: The networks.
+
+        Returns:
+            Means and standard deviations, both of shape (n,).
+        """
+        means, deviations = zip(*(predictor.predict(inputs) for predictor in self._predictors), strict=True)
+        blend = self._weighted_mean(means)
+        variance = self._weighted_mean(
+            [sd**2 + (mean - blend) ** 2 for mean, sd in zip(means, deviations, strict=True)]
+        )
+        return blend, np.sqrt(variance)
+
+    def _weighted_mean(self, parts: Sequence[Floats]) -> Floats:
         mean: Floats = self._weights @ np.stack(parts)
         return mean
 
 
 def _tau(predicted: Floats, values: Floats) -> float | None:
+    """Return Kendall's rank correlation; None where either side is constant."""
     if np.ptp(predicted) == 0 or np.ptp(values) == 0:
         return None
     return float(kendalltau(predicted, values).statistic)

@@ -1,4 +1,4 @@
-"""Candidates that are worth a prediction: all of a small space; else what NSGA-II visits on the predictions."""
+"""NSGA-II on predictions: it proposes candidates in spaces that are too large to predict every network."""
 
 from __future__ import annotations
 
@@ -14,30 +14,32 @@ from pymoo.core.termination import NoTermination
 from pymoo.problems.static import StaticProblem
 
 from evomnas.algorithms.mating import ArrayMating
-from evomnas.algorithms.operators import operators
+from evomnas.algorithms.operators import make_operators
 from evomnas.problem.search_space import Genomes, Space
 
-POPULATION, GENERATIONS = 100, 10  # on predictions: some 1,000 candidates
+PROPOSAL_POPULATION, PROPOSAL_GENERATIONS = 100, 10  # some 1,000 candidates
 
 Predict = Callable[[Genomes], NDArray[np.float64]]
 
 
-def visit(space: Space, start: Genomes, predict: Predict, seed: int) -> None:
-    """Let NSGA-II, with the operators of `nsga2`, search predictions; `predict` sees all that it visits.
+def search_predictions(space: Space, start: Genomes, predict: Predict, seed: int) -> None:
+    """Let NSGA-II search predicted losses. It has the operators of `nsga2`, but may come back to a network.
+
+    There is no result: all genomes that it visits pass through `predict`, where the caller can collect them.
 
     Args:
-        space: Where it searches.
+        space: The search space.
         start: The first population, shape (k, n_var).
-        predict: Predicted losses of genomes, shape (n, 2).
-        seed: Of NSGA-II.
+        predict: Returns the predicted losses, shape (n, 2), of genomes of shape (n, n_var).
+        seed: The source of NSGA-II's random numbers.
     """
     sizes = space.gene_sizes
     problem = Problem(len(sizes), 2, 0, xl=np.zeros_like(sizes), xu=sizes - 1, vtype=int)
-    chosen = operators(space) | {"sampling": start, "eliminate_duplicates": True}
-    algorithm = NSGA2(pop_size=POPULATION, **chosen)
+    operators = make_operators(space) | {"sampling": start, "eliminate_duplicates": True}
+    algorithm = NSGA2(pop_size=PROPOSAL_POPULATION, **operators)
     algorithm.mating = ArrayMating(algorithm, bytes)
     algorithm.setup(problem, termination=NoTermination(), seed=seed)
-    for _ in range(GENERATIONS):
+    for _ in range(PROPOSAL_GENERATIONS):
         offspring: Population | None = algorithm.ask()
         if offspring is None or len(offspring) == 0:
             return
