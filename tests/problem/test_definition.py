@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 
 import pytest
 
 from evomnas.core.errors import InputError
-from evomnas.problem.definition import ProblemDefinition
-from evomnas.problem.loading import builtin_problems, load_definition, validate_definition
+from evomnas.problem.definition import ProblemDefinition, TableDefinition
+from evomnas.problem.loading import builtin_problems, flat, load_definition, validate_definition
 
 
 @pytest.mark.parametrize("name", sorted(builtin_problems()))
@@ -103,3 +104,237 @@ def test_a_definition_survives_its_own_json():
     again = validate_definition(definition.model_dump(mode="json"))
     assert again == definition
     assert isinstance(again.data.path, Path)
+
+
+def test_a_trained_problem_is_shown_by_accuracy_and_latency():
+    definition = load_definition("digits")
+    assert isinstance(definition, ProblemDefinition)
+    assert definition.axes == ("validation accuracy (%)", "latency (ms)")
+    assert definition.is_percent
+    assert definition.plot_point((0.25, 3.0)) == (3.0, 75.0)  # cost to the right, quality up: 100 (1 - 0.25)
+    assert definition.epochs == definition.training.epochs
+    assert definition.trained("why") is definition
+    network = definition.reference({})
+    assert network == definition.space.mobilenet_v2() == definition.parse(str(network))
+
+
+def test_the_timed_resolution_is_the_data_s_unless_it_is_given():
+    assert load_definition("digits", ["data.resolution=16"]).latency_resolution == 16
+    definition = load_definition("digits", ["data.resolution=16", "latency.resolution=32"])
+    assert definition.latency_resolution == 32
+    with pytest.raises(InputError, match="more than the image's 2 pixels"):
+        load_definition("digits", ["data.resolution=16", "latency.resolution=2"])
+
+
+def test_what_makes_runs_comparable_is_the_space_the_limits_and_the_reference_point():
+    definition = load_definition("digits")
+    assert set(definition.comparable_settings) == {"space", "constraints", "hypervolume"}
+    for override in ("training.epochs=99", "latency.threads=2", "summary=other"):
+        assert load_definition("digits", [override]).comparable_settings == definition.comparable_settings
+    for override in ("space.head=99", "constraints.max_params=99", "hypervolume.reference_point=[1.0, 9.0]"):
+        assert load_definition("digits", [override]).comparable_settings != definition.comparable_settings
+
+
+TABLE = {
+    "name": "t",
+    "table": {
+        "genes": ["a", "b"],
+        "objectives": [
+            {"column": "err", "direction": "minimize"},
+            {"column": "ms", "direction": "minimize"},
+        ],
+    },
+}
+
+
+def table_of(tmp_path, rows, first=("minimize", 1.0, None), second=("minimize", 1.0, None), **more):
+    """A tabular problem with two genes and so many rows `a,b,err,ms`."""
+    (tmp_path / "t.csv").write_text("a,b,err,ms\n" + "\n".join(rows) + "\n")
+    values = copy.deepcopy(TABLE) | more
+    values["table"]["path"] = str(tmp_path / "t.csv")
+    for objective, (direction, scale, quantity) in zip(values["table"]["objectives"], (first, second), strict=True):
+        objective |= {"direction": direction, "scale": scale, "quantity": quantity}
+    return validate_definition(values)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "axes", "percent", "point"),
+    [
+        (("minimize", 1.0, None), ("minimize", 1.0, None), ("err", "ms"), False, (0.2, 0.4)),
+        (("maximize", 1.0, "accuracy"), ("minimize", 1.0, "params"), ("accuracy (%)", "parameters"), True, (0.2, 60)),
+        (("maximize", 1.0, None), ("maximize", 1.0, "macs"), ("err (%)", "1 - MACs"), True, (0.2, 60)),
+        (("minimize", 1.0, None), ("minimize", 1.0, "latency_ms"), ("err", "latency (ms)"), False, (0.2, 0.4)),
+    ],
+)
+def test_a_table_is_shown_by_what_its_objectives_are(tmp_path, first, second, axes, percent, point):
+    definition = table_of(tmp_path, ["0,0,0.4,0.2"], first, second)
+    assert definition.axes == axes
+    assert definition.is_percent == percent
+    assert definition.plot_point((0.4, 0.2)) == pytest.approx(point)
+    assert definition.epochs == 0
+
+
+@pytest.mark.parametrize(
+    ("rows", "first", "second"),
+    [
+        (["0,0,0,1e-9", "0,1,1,9e99"], "minimize", "minimize"),  # a share may be 0 and 1, a cost anything between
+        (["0,0,0,0", "0,1,1,1"], "maximize", "maximize"),
+        (["0,0,0.5,1", "0,1,0.5,1"], "minimize", "minimize"),
+    ],
+)
+def test_objectives_at_the_ends_of_their_ranges_are_allowed(tmp_path, rows, first, second):
+    definition = table_of(tmp_path, rows, (first, 1.0, None), (second, 1.0, None))
+    assert definition.space.networks == 2
+
+
+@pytest.mark.parametrize(
+    ("rows", "first", "second", "message"),
+    [
+        (["0,0,-0.1,1", "0,1,0.5,1"], "minimize", "minimize", "first objective, err .* spans -0.1 to 0.5"),
+        (["0,0,0.1,1", "0,1,1.1,1"], "minimize", "minimize", "first objective, err .* spans 0.1 to 1.1"),
+        (["0,0,-0.1,1", "0,1,0.5,1"], "maximize", "minimize", "column err .* is maximised and spans -0.1 to 0.5"),
+        (["0,0,0.1,1", "0,1,1.1,1"], "maximize", "minimize", "column err .* is maximised and spans 0.1 to 1.1"),
+        (["0,0,0.1,-1", "0,1,0.1,1"], "minimize", "minimize", "second objective, ms .* spans -1 to 1"),
+        (["0,0,0.1,0", "0,1,0.1,1"], "minimize", "minimize", "second objective, ms .* spans 0 to 1"),
+        (["0,0,0.1,1", "0,1,0.1,1e100"], "minimize", "minimize", r"second objective, ms .* spans 1 to 1e\+100"),
+        (["0,0,0.1,0.5", "0,1,0.1,1.5"], "minimize", "maximize", "column ms .* is maximised and spans 0.5 to 1.5"),
+    ],
+)
+def test_objectives_beyond_their_ranges_are_named_with_what_they_span(tmp_path, rows, first, second, message):
+    definition = table_of(tmp_path, rows, (first, 1.0, None), (second, 1.0, None))
+    with pytest.raises(InputError, match=message):
+        _ = definition.space
+
+
+def test_scales_count_before_ranges_do(tmp_path):
+    assert table_of(tmp_path, ["0,0,40,7"], ("maximize", 0.01, None)).space.networks == 1
+    assert table_of(tmp_path, ["0,0,40,7"], ("minimize", 0.01, None)).space.networks == 1
+    with pytest.raises(InputError, match="must be a share between 0 and 1 and spans 4 to 4"):
+        _ = table_of(tmp_path, ["0,0,40,7"], ("minimize", 0.1, None)).space
+
+
+def test_a_table_s_limits_need_an_objective_of_that_quantity(tmp_path):
+    second = ("minimize", 1.0, "latency_ms")
+    limited = table_of(tmp_path, ["0,0,0.1,7"], second=second, constraints={"max_latency_ms": 3.0})
+    assert limited.constraints.max_latency_ms == 3.0
+    with pytest.raises(InputError, match="constraints.max_macs = 3: no objective of the table has that quantity"):
+        table_of(tmp_path, ["0,0,0.1,7"], second=second, constraints={"max_macs": 3})
+
+
+def test_a_table_s_reference_is_read_from_the_run_and_not_from_the_file():
+    definition = validate_definition(TABLE)
+    assert str(definition.reference({"reference": "01"})) == "01"
+    assert str(definition.parse("10")) == "10"
+    with pytest.raises(InputError, match="pictures of a table$"):
+        definition.trained("pictures of a table")
+    with pytest.raises(InputError, match="table.path is missing: get the file of t and add --set table.path=FILE"):
+        _ = definition.space
+    assert set(definition.comparable_settings) == {"constraints", "hypervolume"}
+
+
+def test_the_first_kind_that_describes_a_file_reads_it():
+    assert isinstance(validate_definition(TABLE), TableDefinition)
+    with pytest.raises(InputError, match=r"unknown key 'data'"):
+        validate_definition(TABLE | {"data": {"dataset": "digits", "resolution": 8}})
+
+
+# --- faults, one by one ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["=3"], "cannot read the override '=3': write it as section.key=value"),
+        (["training..epochs=3"], "cannot read the override"),
+        (["training.epochs.x=3"], "cannot set training.epochs.x: epochs is a value, not a section"),
+        (["full.optimizer=adam"], "unknown full.optimizer 'adam': there are adamw, rmsprop, sgd; did you mean adamw"),
+        (["data.path=3"], "data.path: input should be a path in quotes, got '3'"),
+        (["training.epochs='" + "9" * 100 + "x'"], f"got '{'9' * 80}'$"),
+        (["space.layers='" + "9" * 100 + "x'"], f"should be a list, got '{'9' * 80}'$"),
+        (["full.optimizer='" + "9" * 100 + "x'"], f"unknown full.optimizer '{'9' * 80}'"),
+        (["constraints=3"], "^constraints: input should be a section of keys and values, got '3'$"),
+        (["space=3"], "^space: input should be a section of keys and values, got '3'; block 4 brings the total stride"),
+        (["latency.target=x"], "^latency.target: cannot read the target 'x': write local.*, got 'x'$"),
+        (["data.dataset=nothing"], "^data.dataset: unknown dataset 'nothing'.*"),
+    ],
+)
+def test_a_fault_is_told_with_the_place_the_expectation_and_what_came(overrides, message):
+    with pytest.raises(InputError, match=message):
+        load_definition("digits", overrides)
+
+
+def test_a_missing_key_is_named_and_so_are_the_faults_beside_it():
+    with pytest.raises(InputError) as caught:
+        validate_definition({"name": "a", "data": {"dataset": "digits"}, "space": {"ops": ["no"]}})
+    assert str(caught.value).split("; ")[:2] == [
+        "space: unknown op 'no': allowed are conv, dconv and mbconvN (N from 2 to 99)", "data.resolution is missing",
+    ]  # fmt: skip
+    assert str(caught.value).endswith("training is missing")
+    assert str(caught.value).count("missing") == 2
+
+
+def test_faults_of_objectives_are_told_by_their_number():
+    objective = {"column": "ms", "direction": "minimise"}
+    with pytest.raises(InputError, match="unknown table.objectives.1.direction 'minimise'.*did you mean minimize"):
+        validate_definition(TABLE | {"table": {"objectives": [TABLE["table"]["objectives"][0], objective]}})
+    objective = {"colum": "ms", "direction": "minimize"}
+    with pytest.raises(InputError, match="unknown key 'table.objectives.1.colum'.*did you mean table.objectives.1.col"):
+        validate_definition(TABLE | {"table": {"objectives": [TABLE["table"]["objectives"][0], objective]}})
+
+
+def test_values_are_not_changed_by_what_is_found_wrong_with_them():
+    values = {"name": "a", "data": {"dataset": "nothing", "resolution": 8}, "training": {"epochs": 0}}
+    before = copy.deepcopy(values)
+    with pytest.raises(InputError, match="unknown dataset.*training.epochs"):
+        validate_definition(values)
+    assert values == before
+
+
+@pytest.mark.parametrize("section", ["data", "table"])
+def test_a_path_is_relative_to_the_file_for_images_and_tables_alike(section, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    contents = {
+        "data": '[data]\ndataset = "npz"\nresolution = 32\npath = "x"\n[training]\nepochs = 1\n',
+        "table": '[table]\npath = "x"\ngenes = ["a"]\nobjectives = [{column = "b", direction = "minimize"}, '
+        '{column = "c", direction = "minimize"}]\n',
+    }
+    (folder / "p.toml").write_text('name = "p"\n' + contents[section])
+    for overrides, expected in (
+        ([], folder / "x"),
+        ([f"{section}.path=y"], tmp_path / "y"),
+        ([f" {section}.path =~/y"], tmp_path / "home" / "y"),
+        ([f"{section}.path='{tmp_path}/z'"], tmp_path / "z"),
+    ):
+        assert getattr(load_definition(folder / "p.toml", overrides), section).path == expected
+
+
+def test_a_value_that_is_no_toml_is_text():
+    assert load_definition("digits", ["summary=all of it"]).summary == "all of it"
+    assert load_definition("digits", ['summary="quoted"']).summary == "quoted"
+    assert load_definition("digits", ["summary=a = b"]).summary == "a = b"
+
+
+def test_a_key_that_was_not_in_the_file_makes_its_section():
+    assert load_definition("digits", ["full.epochs=7"]).full.epochs == 7
+
+
+def test_nested_settings_have_flat_names():
+    nested = {"a": 1, "b": {"c": 2, "d": {"e": [3]}}, "f": {}}
+    assert list(flat(nested)) == [("a", 1), ("b.c", 2), ("b.d.e", [3])]
+
+
+def test_built_in_problems_are_listed_by_name_with_what_they_are_about():
+    problems = builtin_problems()
+    assert list(problems) == sorted(problems)
+    assert all(problems[name] == load_definition(name).summary != "" for name in problems)
+
+
+def test_long_nonsense_is_quoted_in_part(tmp_path):
+    path = tmp_path / "long.toml"
+    path.write_text("x" * 10_000)
+    with pytest.raises(InputError) as caught:
+        load_definition(path)
+    assert len(str(caught.value)) < 300 + len(str(path))

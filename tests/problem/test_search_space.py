@@ -5,15 +5,18 @@ from __future__ import annotations
 import itertools
 import json
 import math
+from collections import Counter
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import chisquare
 from strategies import points
 
 from evomnas.core.errors import InputError
 from evomnas.problem.architecture import Architecture
+from evomnas.problem.published import published
 from evomnas.problem.search_space import GENES, SearchSpace, round_filters
 
 PAPER = SearchSpace()
@@ -44,6 +47,24 @@ def test_the_paper_s_space_counts_seven_blocks_two_of_them_with_two_layer_choice
     assert PAPER.genomes == 432**5 * 288**2
 
 
+def test_the_choices_of_a_block_are_the_paper_s():
+    """Block 2 of MobileNetV2: 24 filters, so 18, 24 and 30, which are rounded to multiples of 8; 2 layers."""
+    assert PAPER.choices(1) == (
+        ("conv", "dconv", "mbconv3", "mbconv6"),
+        (3, 5),
+        (0.0, 0.25),
+        ("none", "identity", "pool"),
+        (24, 24, 32),  # 16 would be below nine tenths of 18
+        (1, 2, 3),
+    )
+    assert (PAPER.blocks, PAPER.genes_per_block) == (7, 6)
+
+
+def test_layers_never_go_below_one_and_stay_at_the_base_where_no_offset_is_left():
+    space = SearchSpace(filters=(8, 8, 8), layers=(1, 2, 3), strides=(1, 1, 1), layer_offsets=(-2, -1))
+    assert [space.layer_choices(number) for number in range(3)] == [(1,), (1,), (1, 2)]
+
+
 def test_a_base_of_one_layer_offers_one_and_two():
     assert PAPER.layer_choices(0) == (1, 2)
     assert PAPER.layer_choices(3) == (3, 4, 5)
@@ -55,6 +76,22 @@ def test_mobilenet_v2_is_a_point_of_the_space():
     assert [block.filters for block in reference.blocks] == [16, 24, 32, 64, 96, 160, 320]
     assert [block.layers for block in reference.blocks] == [1, 2, 3, 4, 3, 3, 1]
     assert [block.expansion for block in reference.blocks] == [1, 6, 6, 6, 6, 6, 6]
+    assert reference == published("mobilenet-v2")
+    assert PAPER.decode(PAPER.reference()) == reference
+
+
+def test_mobilenet_v2_at_half_the_width_keeps_its_head():
+    half = SearchSpace(width=0.5).mobilenet_v2()
+    assert half == published("mobilenet-v2@0.5")
+    assert (half.stem, half.stem_stride, half.head) == (16, 2, 1280)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"ops": ("conv", "dconv")}, {"kernels": (5,)}, {"se_ratios": (0.25,)}, {"skips": ("pool",)}],
+)
+def test_a_space_without_what_mobilenet_v2_is_made_of_has_no_reference(changes):
+    assert SearchSpace(**changes).reference() is None
 
 
 @pytest.mark.parametrize(
@@ -63,6 +100,16 @@ def test_mobilenet_v2_is_a_point_of_the_space():
 )
 def test_filters_are_rounded_as_in_the_published_code(filters, divisor, expected):
     assert round_filters(filters, divisor) == expected
+
+
+@given(st.floats(0.5, 2000), st.sampled_from([1, 2, 4, 8]))
+def test_filters_are_rounded_to_the_nearest_multiple_or_to_the_next_where_that_takes_more_than_a_tenth(
+    filters, divisor
+):
+    """By trying all multiples; of two that are as near the larger one."""
+    multiples = np.arange(1, 2000 // divisor + 3) * divisor
+    nearest = max(multiples[np.abs(multiples - filters) == np.abs(multiples - filters).min()])
+    assert round_filters(filters, divisor) == (nearest if nearest >= 0.9 * filters else nearest + divisor)
 
 
 @given(st.floats(0.5, 2000), st.sampled_from([1, 4, 8]))
@@ -125,6 +172,50 @@ def test_two_genomes_share_an_architecture_exactly_where_they_build_the_same_lay
     assert space.networks == len(seen)
 
 
+@pytest.mark.parametrize("space", BRUTE)
+def test_encoding_gives_the_first_genome_of_a_network(space):
+    first: dict[Architecture, tuple[int, ...]] = {}
+    for genome in itertools.product(*(range(size) for size in space.gene_sizes)):
+        first.setdefault(space.decode(np.array(genome)), genome)
+    some = list(first.items())[:: max(1, len(first) // 300)]
+    assert [tuple(space.encode(network)) for network, _ in some] == [genome for _, genome in some]
+
+
+@pytest.mark.parametrize("space", [*BRUTE[:5], BRUTE[6]])
+def test_draws_are_even_over_the_distinct_networks(space, rng):
+    """Blocks in a chain included, where the ways to go on depend on the width."""
+    counts = Counter(space.decode(space.draw(rng)) for _ in range(12 * min(space.networks, 1000)))
+    if space.networks <= 1000:
+        assert len(counts) == space.networks
+        assert chisquare(list(counts.values())).pvalue > 1e-4
+    else:  # each hardly ever comes twice: so look at what each block is
+        for number in range(space.blocks):
+            drawn = Counter(network.blocks[number] for network in counts.elements())
+            ways = Counter(network.blocks[number] for network in enumerated(space))
+            expected = np.array([ways[block] for block in drawn]) / sum(ways.values()) * drawn.total()
+            assert set(drawn) <= set(ways)
+            assert chisquare(list(drawn.values()), expected * drawn.total() / expected.sum()).pvalue > 1e-4
+
+
+def enumerated(space: SearchSpace) -> set[Architecture]:
+    genomes = itertools.product(*(range(size) for size in space.gene_sizes))
+    return {space.decode(np.array(genome)) for genome in genomes}
+
+
+def test_neighbours_are_all_networks_one_gene_away():
+    space = BRUTE[6]
+    genome = space.encode(space.decode(np.array([0, 0, 1, 0, 2, 1, 1, 0, 0, 2, 1, 0])))
+    expected = {
+        space.decode(np.array(other))
+        for other in itertools.product(*(range(size) for size in space.gene_sizes))
+        if (np.array(other) != genome).sum() == 1
+    }
+    network = space.decode(genome)
+    found = space.neighbours(network)
+    assert len(found) == len(set(found))
+    assert set(found) == expected - {network}
+
+
 def test_the_paper_s_space_has_fewer_networks_than_genomes():
     assert PAPER.networks < PAPER.genomes
     assert PAPER.networks > PAPER.genomes * (2 / 3) ** PAPER.blocks  # skips that coincide are the only reason
@@ -177,12 +268,30 @@ def test_sampling_uses_every_choice_of_every_gene_equally_often(rng):
         assert np.bincount(genomes[:, gene], minlength=size).tolist() == [36 // size] * size
 
 
+@pytest.mark.parametrize("count", [1, 5, 7, 12])
+def test_a_sample_of_any_size_uses_choices_as_evenly_as_can_be(count, rng):
+    genomes = PAPER.sample(count, rng)
+    assert genomes.shape == (count, 42)
+    for gene, size in enumerate(PAPER.gene_sizes):
+        uses = np.bincount(genomes[:, gene], minlength=size)
+        assert uses.max() - uses.min() <= 1
+        assert len(uses) == size
+
+
+def test_a_single_sampled_genome_is_uniformly_distributed(rng):
+    genomes = np.concatenate([PAPER.sample(1, rng) for _ in range(400)])
+    for gene, size in enumerate(PAPER.gene_sizes[:6]):
+        assert chisquare(np.bincount(genomes[:, gene], minlength=size)).pvalue > 1e-4
+
+
 @pytest.mark.parametrize(
     ("genome", "message"),
     [
         (np.zeros(41, dtype=int), r"shape \(42,\)"),
         (np.r_[4, np.zeros(41, dtype=int)], "gene 0 .op of block 1. must be a whole number below 4, got 4"),
         (np.r_[np.zeros(41, dtype=int), -1], "gene 41 .layers of block 7."),
+        (np.r_[np.zeros(8, dtype=int), 2, 9, np.zeros(32, dtype=int)], "gene 8 .se of block 2. .* below 2, got 2"),
+        (np.zeros((1, 42), dtype=int), r"shape \(42,\), got \(1, 42\)"),
         (np.r_[0.5, np.zeros(41)], "gene 0"),
         (["a"] * 42, "a genome is a vector of whole numbers"),
     ],
@@ -212,6 +321,24 @@ def test_wrong_genomes_are_refused(genome, message):
         ({"layers": (101,) * 7}, "layers at most 100"),
         ({"kernels": (101,)}, "kernel size 101"),
         ({"filters": (8,) * 101, "layers": (1,) * 101, "strides": (1,) * 101}, "1 to 100 blocks"),
+        ({"filters": (), "layers": (), "strides": ()}, "1 to 100 blocks"),
+        ({"layers": (1,) * 6}, "one value per block"),
+        ({"strides": (1,) * 8}, "one value per block"),
+        ({"stem": 0}, "stem and head must be at least 1"),
+        ({"stem_stride": 0}, "stem and head must be at least 1"),
+        ({"strides": (0,) * 7}, "must be at least 1"),
+        ({"layers": (0,) * 7}, "must be at least 1"),
+        ({"filters": (0,) * 7}, "must be at least 1"),
+        ({"filters": (16_385,) * 7}, "filters, stem and head may be at most 16384"),
+        ({"stem": 16_385}, "filters, stem and head may be at most 16384"),
+        ({"strides": (16_385,) * 7}, "stride must lie between 1 and 16384, got 16385"),
+        ({"divisor": 16_385}, "must be positive"),
+        ({"width": -1.0}, "must be positive"),
+        ({"filter_multipliers": (0.0,)}, "must be positive"),
+        ({"filter_multipliers": (100.5,)}, "multipliers at most 100"),
+        ({"ops": ()}, r"ops must list at least one choice and none twice, got \[\]"),
+        ({"layer_offsets": (0, 0)}, "layer_offsets must list at least one choice and none twice"),
+        ({"ops": ("conv", "x"), "kernels": (3, 4)}, "unknown op 'x'.*; kernel size 4 is not"),
     ],
 )
 def test_wrong_spaces_are_refused(changes, message):
@@ -219,9 +346,49 @@ def test_wrong_spaces_are_refused(changes, message):
         SearchSpace(**changes)
 
 
-def test_encoding_a_network_outside_the_space_names_the_place():
-    from evomnas.problem.published import published
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"filters": (16_384,), "layers": (100,), "strides": (16_384,), "stem": 16_384, "head": 16_384}
+        | {"filter_multipliers": (1.0,), "layer_offsets": (0,)},
+        {"filters": (1,), "layers": (1,), "strides": (1,), "stem": 1, "stem_stride": 1, "head": 1, "divisor": 1},
+        {"filters": (8,) * 100, "layers": (1,) * 100, "strides": (1,) * 100},
+        {"filters": (8,), "layers": (1,), "strides": (1,), "width": 100.0},
+        {"filters": (8,), "layers": (1,), "strides": (1,), "divisor": 16_384},
+        {"filters": (8,), "layers": (1,), "strides": (1,), "filter_multipliers": (100.0,)},
+    ],
+)
+def test_spaces_at_the_limits_are_allowed(changes):
+    space = SearchSpace(**changes)
+    assert str(space.decode(np.zeros(len(space.gene_sizes))))
 
+
+def test_spaces_are_values():
+    assert len({SearchSpace(), SearchSpace(), SearchSpace(head=8)}) == 2
+    with pytest.raises(AttributeError):
+        PAPER.head = 8
+
+
+@pytest.mark.parametrize(
+    ("notation", "message"),
+    [
+        ("stem16_s1-dconv_k3_s1_f8_n1-head8", "stem, head or number of blocks differ"),
+        ("stem8_s2-dconv_k3_s1_f8_n1-head8", "stem, head or number of blocks differ"),
+        ("stem8_s1-dconv_k3_s1_f8_n1-head16", "stem, head or number of blocks differ"),
+        ("stem8_s1-dconv_k3_s1_f8_n1-dconv_k3_s1_f8_n1-head8", "stem, head or number of blocks differ"),
+        ("stem8_s1-dconv_k3_s2_f8_n1-head8", "block 1: stride 2 is not 1"),
+        ("stem8_s1-dconv_k7_s1_f8_n1-head8", "block 1: kernel 7 is not in this search space, which has 3, 5$"),
+        ("stem8_s1-dconv_k3_s1_f8_n4-head8", "block 1: layers 4 is not in this search space, which has 1, 2$"),
+    ],
+)
+def test_a_network_is_encoded_only_where_all_of_it_belongs_to_the_space(notation, message):
+    space = SearchSpace(filters=(8,), layers=(1,), strides=(1,), stem=8, stem_stride=1, head=8)
+    space.encode(Architecture.parse("stem8_s1-dconv_k3_s1_f8_n1-head8"))
+    with pytest.raises(InputError, match=message):
+        space.encode(Architecture.parse(notation))
+
+
+def test_encoding_a_network_outside_the_space_names_the_place():
     with pytest.raises(InputError, match="block 5: filters 112 is not in this search space, which has"):
         PAPER.encode(published("mnasnet-a1"))
     with pytest.raises(InputError, match="stem, head or number of blocks"):
