@@ -19,7 +19,7 @@ from PIL import Image
 from evomnas.core.errors import InputError
 from evomnas.data.images import Images, TrainingImages
 from evomnas.data.splits import stratified_split
-from evomnas.problem.definition import DataSection
+from evomnas.problem.sections import DataSection
 
 TEST_SHARE = 0.2  # of every class, kept aside if a data set has no test split of its own
 

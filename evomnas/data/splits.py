@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from evomnas.core import registry
 from evomnas.core.errors import InputError
 from evomnas.data.images import Dataset, LabelledImages, Labels, TrainingImages
-from evomnas.problem.definition import DataSection
+from evomnas.problem.sections import DataSection
 
 SPLIT_SEED = 0  # one seed for all runs: a split belongs to the data set
 

@@ -17,7 +17,7 @@ from evomnas.data.images import Dataset
 from evomnas.networks.fast_layers import use_fast_layers
 from evomnas.networks.network import Network, build_network
 from evomnas.problem.architecture import Architecture
-from evomnas.problem.definition import DataSection, TrainingSection
+from evomnas.problem.sections import DataSection, TrainingSection
 from evomnas.results.evaluation import Cut, Training, TrainingDiverged
 from evomnas.training.early_stop import LossThreshold
 from evomnas.training.schedules import CosineSchedule

@@ -20,7 +20,7 @@ from evomnas.core import lock
 from evomnas.core.memory import keep_freed_memory
 from evomnas.core.seeding import torch_generator
 from evomnas.data.images import Images, Labels
-from evomnas.problem.definition import Recipe
+from evomnas.problem.sections import Recipe
 from evomnas.results.evaluation import TrainingDiverged
 from evomnas.training.augmentation import AUGMENTATIONS
 
