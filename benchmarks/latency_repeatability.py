@@ -27,7 +27,7 @@ import numpy as np
 from scipy.stats import kendalltau
 
 from evomnas.core.machine import processor, usable_cores
-from evomnas.latency.devices.protocol import PROCESSOR, Copies, calibrate, compare, load_copies
+from evomnas.latency.devices.protocol import PROCESSOR_TIMER, LoadedCopies, calibrate, compare, load_copies
 from evomnas.latency.prepare import prepare
 from evomnas.latency.runtimes.base import Prepared, open_runtime
 from evomnas.problem.counting import count_architecture
@@ -61,14 +61,14 @@ def group_of(problem: str, resolution: int) -> Group:
     chosen = [drawn[round(place)] for place in np.linspace(0, len(drawn) - 1, PER_SPACE)]
     runtime = open_runtime("onnxruntime")
     *networks, reference = [prepare(runtime, one, **shape) for one in (*chosen, space.mobilenet_v2())]
-    return Group(networks, reference, calibrate(copies(reference), PROCESSOR).latency_ms)
+    return Group(networks, reference, calibrate(copies(reference), PROCESSOR_TIMER).latency_ms)
 
 
 def load(prepared: Prepared) -> Callable[[], object]:
     return open_runtime("onnxruntime").load(prepared.model, prepared.images, 1)
 
 
-def copies(prepared: Prepared) -> Copies:
+def copies(prepared: Prepared) -> LoadedCopies:
     return load_copies(lambda: load(prepared))
 
 
@@ -96,7 +96,7 @@ def in_a_row(summary: Callable[[list[float]], float]) -> Way:
 
 
 def ours(group: Group) -> list[float]:
-    ratios = dict(compare([copies(one) for one in group.networks], copies(group.reference), PROCESSOR))
+    ratios = dict(compare([copies(one) for one in group.networks], copies(group.reference), PROCESSOR_TIMER))
     return [ratios[index].ratio * group.scale_ms for index in range(len(group.networks))]
 
 

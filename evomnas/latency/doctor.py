@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from evomnas.core.machine import describe_machine, describe_versions, user_folder
-from evomnas.latency.devices.protocol import PRECISION, Load
+from evomnas.latency.devices.protocol import PRECISION, BackgroundLoad
 from evomnas.latency.meter import Meter, machine_archive_path
 from evomnas.latency.prepare import prepare_here
 from evomnas.latency.setting import Setting, default_reference
@@ -53,7 +53,7 @@ def examine() -> list[Finding]:
 
 
 def _load() -> Finding:
-    load = Load()
+    load = BackgroundLoad()
     time.sleep(WATCH_S)
     busy = load()
     if busy is None:

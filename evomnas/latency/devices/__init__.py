@@ -1,7 +1,9 @@
-"""Where a network is timed.
+"""The machines on which networks are timed.
 
-- `protocol`: rounds of bursts between bursts of the reference network.
-- `local`: this machine.
-- `agent`, `remote`, `ssh`, `ray_nodes`: other machines.
-- `factory`: the device of a target.
+- `protocol`: how a network is timed, in rounds of bursts between bursts of a reference network.
+- `local`: the interface of a device, and this machine as a device.
+- `remote`: what all other machines have in common: a lost connection is tried again.
+- `ssh`, `agent`: a machine that OpenSSH reaches, and the program that runs there.
+- `ray_nodes`: nodes of a Ray cluster.
+- `factory`: opens the device that a target names.
 """

@@ -1,7 +1,8 @@
-"""What measures on another machine: it is sent there, runs in memory, and answers on standard output.
+"""The program that measures latencies on another machine.
 
-Requests come on standard input, frames as `send` writes them. The machine needs Python 3.9 or newer, numpy
-and onnxruntime; the modules that this one imports are sent along (`evomnas.latency.devices.factory`).
+`evomnas.latency.devices.ssh` sends its source there, together with the modules that it imports. It runs in memory,
+reads requests from standard input and writes answers to standard output, as frames of `send`. The machine needs
+Python 3.9 or newer, numpy and onnxruntime.
 """
 
 from __future__ import annotations
@@ -15,11 +16,20 @@ from dataclasses import asdict
 from functools import partial
 from typing import Any, BinaryIO
 
-GREETING = b"\n--- evomnas agent ---\n"  # whatever a login script prints comes before it
+GREETING = b"\n--- evomnas agent ---\n"  # everything before it was printed by a login script
 
 
 def send(stream: BinaryIO, header: dict[str, Any], blobs: Sequence[bytes] = ()) -> None:
-    """Write one frame: the header's length, the header with the blobs' lengths, the blobs."""
+    """Write one frame: the header's length as text, the header as JSON with the blobs' lengths, and the blobs.
+
+    Args:
+        stream: The stream to write to.
+        header: Values that JSON can hold.
+        blobs: Binary contents that follow the header.
+
+    Raises:
+        OSError: The other side has closed the stream.
+    """
     text = json.dumps({**header, "blobs": [len(blob) for blob in blobs]}).encode()
     stream.write(b"%d\n" % len(text))
     stream.write(text)
@@ -29,19 +39,26 @@ def send(stream: BinaryIO, header: dict[str, Any], blobs: Sequence[bytes] = ()) 
 
 
 def receive(stream: BinaryIO) -> tuple[dict[str, Any], list[bytes]]:
-    """Read one frame.
+    """Read one frame, and wait for it if need be.
+
+    Args:
+        stream: The stream to read from.
+
+    Returns:
+        The header and the blobs.
 
     Raises:
-        EOFError: The other side has gone.
+        EOFError: The other side has closed the stream.
+        ValueError: The stream contains something that is not a frame.
     """
     line = stream.readline()
-    header: dict[str, Any] = json.loads(_exactly(stream, int(line))) if line.endswith(b"\n") else {}
+    header: dict[str, Any] = json.loads(_read_exactly(stream, int(line))) if line.endswith(b"\n") else {}
     if not header:
         raise EOFError
-    return header, [_exactly(stream, length) for length in header.pop("blobs")]
+    return header, [_read_exactly(stream, length) for length in header.pop("blobs")]
 
 
-def _exactly(stream: BinaryIO, length: int) -> bytes:
+def _read_exactly(stream: BinaryIO, length: int) -> bytes:
     content = stream.read(length)
     if len(content) < length:
         raise EOFError
@@ -49,10 +66,10 @@ def _exactly(stream: BinaryIO, length: int) -> bytes:
 
 
 def main() -> None:
-    """Answer requests until the other side has gone."""
+    """Answer requests until the other side closes the connection."""
     requests, answers = sys.stdin.buffer, sys.stdout.buffer
     for number in (signal.SIGHUP, signal.SIGTERM):
-        signal.signal(number, lambda *_: sys.exit(1))  # through the clean-up below
+        signal.signal(number, lambda *_: sys.exit(1))  # so that the clean-up below is done
     answers.write(GREETING)
     try:
         _serve(requests, answers)
@@ -82,30 +99,30 @@ def _serve(requests: BinaryIO, answers: BinaryIO) -> None:
     def on_wait() -> None:
         send(answers, {"waiting": True})
 
-    runs: dict[int, protocol.Copies] = {}
-    clock = protocol.WALL
+    networks: dict[int, protocol.LoadedCopies] = {}
+    timer = protocol.WALL_TIMER
     while True:
         request, blobs = receive(requests)
         try:
             if request["do"] == "load":
                 images = np.frombuffer(blobs[1], dtype=np.float32).reshape(request["shape"])
-                clock = protocol.PROCESSOR if request["threads"] == 1 else protocol.WALL
-                loaded = protocol.load_copies(partial(OnnxRuntime().load, blobs[0], images, request["threads"]))
-                runs[request["id"]] = loaded
-                output: Any = loaded.runs[0]()
+                timer = protocol.PROCESSOR_TIMER if request["threads"] == 1 else protocol.WALL_TIMER
+                copies = protocol.load_copies(partial(OnnxRuntime().load, blobs[0], images, request["threads"]))
+                networks[request["id"]] = copies
+                output: Any = copies.inferences[0]()
                 send(answers, {"shape": list(output.shape)}, [output.tobytes()])
             elif request["do"] == "drop":
-                runs.pop(request["id"], None)
+                networks.pop(request["id"], None)
                 send(answers, {})
             elif request["do"] == "calibrate":
                 with lock.measuring(on_wait):
-                    calibration = protocol.calibrate(runs[request["reference"]], clock)
+                    calibration = protocol.calibrate(networks[request["reference"]], timer)
                 send(answers, asdict(calibration))
             else:
-                candidates = [runs[number] for number in request["candidates"]]
-                reference, limit_s = runs[request["reference"]], request["time_limit_s"]
+                candidates = [networks[number] for number in request["candidates"]]
+                reference, limit_s = networks[request["reference"]], request["time_limit_s"]
                 with lock.measuring(on_wait):
-                    for index, ratio in protocol.compare(candidates, reference, clock, limit_s):
+                    for index, ratio in protocol.compare(candidates, reference, timer, limit_s):
                         send(answers, {"index": index, **asdict(ratio)})
                 send(answers, {"done": True})
         except (EOFError, BrokenPipeError):

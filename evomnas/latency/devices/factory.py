@@ -1,4 +1,4 @@
-"""The devices that targets name: `local`, `ssh://user@host:port/path/to/python`, `ray://resource`."""
+"""Opens the device that a target names: `local`, `ssh://user@host:port/path/to/python` or `ray://resource`."""
 
 from __future__ import annotations
 
@@ -8,18 +8,19 @@ from evomnas.problem.target import SshTarget, parse_target
 
 
 def open_device(target: str, runtime: Runtime, threads: int) -> Device:
-    """Open the device that a target names. What reaches other machines is imported when it is wanted.
+    """Open the device that a target names. Code that reaches other machines is imported only for those.
 
     Args:
-        target: `local`, an ssh target or a ray target.
-        runtime: What runs the networks there.
-        threads: Threads that one inference may use.
+        target: `local`, `ssh://user@host:port/path/to/python` or `ray://resource`.
+        runtime: The runtime that runs the networks.
+        threads: The threads that one inference may use.
 
     Returns:
-        The device, ready to measure.
+        The device, connected. Its `close` must be called in the end.
 
     Raises:
-        InputError: The target cannot be understood or reached, or lacks something; the message says what to do.
+        InputError: The target cannot be understood or reached, or something is not installed there. The message says
+            what to do.
     """
     address = parse_target(target)
     if address is None:

@@ -1,4 +1,4 @@
-"""What every device can do, and the first of them: this machine."""
+"""The interface of a device, and this machine as a device."""
 
 from __future__ import annotations
 
@@ -10,65 +10,107 @@ from typing import Protocol, cast
 from evomnas.core import lock
 from evomnas.core.errors import InputError
 from evomnas.core.machine import describe_machine
-from evomnas.latency.devices.protocol import PROCESSOR, TIME_LIMIT_S, WALL, Copies, calibrate, compare, load_copies
+from evomnas.latency.devices.protocol import (
+    PROCESSOR_TIMER,
+    TIME_LIMIT_S,
+    WALL_TIMER,
+    LoadedCopies,
+    calibrate,
+    compare,
+    load_copies,
+)
 from evomnas.latency.runtimes.base import Floats, Prepared, Runtime, check_output, installed_version
 from evomnas.results.evaluation import Failure
 from evomnas.results.timing import Calibration, Ratio
 
-Measured = Iterator[tuple[int, "Ratio | Failure"]]
+IndexedResults = Iterator[tuple[int, "Ratio | Failure"]]  # a candidate's index, and its result
 
 
 class Device(Protocol):
-    """A runtime on a machine. Networks are compared with the `reference` that `calibrate` has timed."""
+    """A runtime on a machine, which times networks relative to a reference network."""
 
     def describe(self) -> dict[str, str]:
-        """`host`, `processor`, and `version` of the runtime."""
+        """Return what latencies on the device depend on: `host`, `processor`, and the runtime's `version`."""
         ...
 
     def calibrate(self, reference: Prepared) -> Calibration:
-        """Time the reference network itself."""
+        """Measure the latency of the reference network itself.
+
+        Waits for other measurements and trainings on the device.
+
+        Args:
+            reference: The reference network.
+
+        Returns:
+            Its latency in milliseconds, with all samples.
+
+        Raises:
+            InputError: The device cannot be reached, or its lock cannot be taken.
+            RuntimeMismatch: The runtime computes other logits than PyTorch.
+        """
         ...
 
     def compare(
         self, candidates: Sequence[Prepared], reference: Prepared, on_wait: Callable[[], None], time_limit_s: float
-    ) -> Measured:
-        """Time candidates relative to the reference, alone; yields (index, result) as each ends."""
+    ) -> IndexedResults:
+        """Measure candidates relative to the reference network.
+
+        Waits for other measurements and trainings on the device.
+
+        Args:
+            candidates: The networks to measure.
+            reference: The network with which each of them is compared.
+            on_wait: Called each time when the device is busy with something else or is connected to again.
+            time_limit_s: The time for each candidate in seconds.
+
+        Yields:
+            A candidate's index, and its ratio or why it could not be measured, as soon as it is known.
+
+        Raises:
+            InputError: The device cannot be reached, or its lock cannot be taken.
+        """
         ...
 
     def close(self) -> None:
-        """Leave nothing behind."""
+        """Leave the device. Nothing of ours stays behind on it."""
         ...
 
 
 class LocalDevice:
-    """This machine."""
+    """This machine as a device."""
 
     def __init__(self, runtime: Runtime, threads: int) -> None:
+        """Choose the runtime.
+
+        Args:
+            runtime: The runtime that runs the networks.
+            threads: The threads that one inference may use.
+        """
         self._runtime, self._threads = runtime, threads
-        self._clock = PROCESSOR if threads == 1 and runtime.in_caller else WALL
-        self._reference: tuple[Prepared, Copies] | None = None
+        self._timer = PROCESSOR_TIMER if threads == 1 and runtime.in_caller else WALL_TIMER
+        self._reference: tuple[Prepared, LoadedCopies] | None = None
 
     def describe(self) -> dict[str, str]:
-        """`host`, `processor`, and `version` of the runtime."""
+        """See `Device.describe`."""
         machine = describe_machine()
         version = installed_version(self._runtime) or "unknown"
         return {"host": str(machine["host"]), "processor": str(machine["processor"]), "version": version}
 
-    def _load(self, prepared: Prepared) -> Copies:
+    def _load(self, prepared: Prepared) -> LoadedCopies:
         copies = load_copies(partial(self._runtime.load, prepared.model, prepared.images, self._threads))
-        check_output(self._runtime.name, cast(Floats, copies.runs[0]()), prepared.logits)
+        check_output(self._runtime.name, cast(Floats, copies.inferences[0]()), prepared.logits)
         return copies
 
-    def _load_reference(self, reference: Prepared) -> Copies:
+    def _load_reference(self, reference: Prepared) -> LoadedCopies:
         if self._reference is None or self._reference[0] is not reference:
             self._reference = reference, self._load(reference)
         return self._reference[1]
 
     def calibrate(self, reference: Prepared) -> Calibration:
-        """Time the reference network itself."""
-        runs = self._load_reference(reference)
-        with _alone():
-            return calibrate(runs, self._clock)
+        """See `Device.calibrate`."""
+        copies = self._load_reference(reference)
+        with _locked_machine():
+            return calibrate(copies, self._timer)
 
     def compare(
         self,
@@ -76,26 +118,26 @@ class LocalDevice:
         reference: Prepared,
         on_wait: Callable[[], None],
         time_limit_s: float = TIME_LIMIT_S,
-    ) -> Measured:
-        """Time candidates relative to the reference, alone; yields (index, result) as each ends."""
-        runs: dict[int, Copies] = {}
+    ) -> IndexedResults:
+        """See `Device.compare`."""
+        loaded: dict[int, LoadedCopies] = {}
         for index, prepared in enumerate(candidates):
             try:
-                runs[index] = self._load(prepared)
+                loaded[index] = self._load(prepared)
             except Exception as error:
                 yield index, Failure.of(error)
-        indices, reference_runs = list(runs), self._load_reference(reference)
-        with _alone(on_wait):
-            for place, ratio in compare(list(runs.values()), reference_runs, self._clock, time_limit_s):
-                yield indices[place], ratio
+        indices, reference_copies = list(loaded), self._load_reference(reference)
+        with _locked_machine(on_wait):
+            for position, ratio in compare(list(loaded.values()), reference_copies, self._timer, time_limit_s):
+                yield indices[position], ratio
 
     def close(self) -> None:
-        """Nothing stays behind anyway."""
+        """Do nothing: nothing stays behind on this machine."""
 
 
 @contextlib.contextmanager
-def _alone(on_wait: Callable[[], None] = lambda: None) -> Iterator[None]:
-    """`lock.measuring`, and a clear line where somebody else's file is in its way."""
+def _locked_machine(on_wait: Callable[[], None] = lambda: None) -> Iterator[None]:
+    """Hold `lock.measuring`; raise InputError with a clear message if the locks belong to another user."""
     try:
         lock.lock_folder()
     except OSError as error:

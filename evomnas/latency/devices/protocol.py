@@ -1,25 +1,26 @@
-"""How a latency is taken so that it comes out the same when taken again.
+"""The measuring protocol: how a latency is measured so that it comes out the same when measured again.
 
-A busy neighbour, a changing clock or a cold cache move every timing on a machine, by a quarter and more;
-they move the reference network's in the same moment alike. So networks are timed in rounds, in random order,
-each by a short burst between two bursts of the reference network. A round counts by the ratio network /
-reference, the whole by the trimmed mean of its rounds, which varies less between sessions than their median.
-Latency is that ratio times the reference's own calibrated latency, which is taken once per machine and
-runtime and then kept.
+**Relative to a reference.** A busy neighbour, a changing clock rate or a cold cache change every timing on a machine,
+by a quarter and more. But at the same moment they change the timing of every network alike. So networks are timed in
+rounds, in random order, each in a short burst between two bursts of a reference network. A round's result is the
+ratio network / reference. A network's result is the trimmed mean of its rounds, which varies less between sessions
+than their median. Its latency is that ratio times the reference network's own latency, which is calibrated once per
+machine and runtime and then kept.
 
-Where in memory a network happens to lie moves its latency, too, by several per cent for small ones. So every
-network is loaded several times (`load_copies`), and its bursts go round its copies. On a busy machine that
-takes as long as timing them, so it counts for the time limit.
+**Several copies.** The latency of a network also depends on where in memory it happens to be, by several per cent
+for small ones. So every network is loaded several times (`load_copies`), and its bursts use one copy after the
+other. On a busy machine the loading takes as long as the timing, so it counts for the time limit.
 
-Where a runtime works in the calling thread alone, runs are timed by that thread's processor time, which
-stands still while the system lets others run; on a quiet machine it is the wall-clock time. A burst counts by
-its median run. Elsewhere the wall clock is read, and a burst counts by its fastest run, the one that was
-disturbed least.
+**Two timers.** If a runtime works in the calling thread only, an inference is timed by that thread's processor time.
+It stands still while the system runs other programs; on a quiet machine it equals the time on the wall clock. The
+result of a burst is then its median inference. Otherwise the wall clock is used, and the result of a burst is its
+fastest inference, the one that was disturbed least.
 
-The interval is a bootstrap confidence interval of the trimmed mean; measuring a network ends as soon as its
-half-width is within `PRECISION`, but not before `MIN_SECONDS`, or after `TIME_LIMIT_S`, loading included.
+**The end.** The interval is a bootstrap confidence interval of the trimmed mean. Measuring a network ends as soon as
+half the interval's width is within `PRECISION`, but not before `MIN_SECONDS`; and at `TIME_LIMIT_S` in any case,
+loading included.
 
-numpy and the standard library only: this file is also sent to other machines, with Python 3.9 or newer.
+This module needs numpy and the standard library only, and Python 3.9: it is also sent to other machines.
 """
 
 from __future__ import annotations
@@ -37,42 +38,54 @@ from numpy.typing import NDArray
 
 from evomnas.results.timing import Calibration, Ratio
 
-VERSION = 6  # of the protocol: latencies of different versions are not put side by side
+VERSION = 6  # of the protocol: latencies of different versions cannot be compared
 MIN_ROUNDS = 8
-PRECISION = 0.01
-MIN_SECONDS, TIME_LIMIT_S = 0.2, 0.48  # per network: the interval does not know of slow changes
-TRIMMED = 0.2  # of the rounds on either side
-BURST_S = 0.001  # a burst is at least this long
-MIN_BURST, LONG_RUN_S = 3, 0.005  # and at least so many runs, or one where a run is this long
-MAX_BURST = 20
+PRECISION = 0.01  # half the width of the interval, relative to the ratio
+MIN_SECONDS, TIME_LIMIT_S = 0.2, 0.48  # per network; the minimum is there since the interval misses slow changes
+TRIMMED_SHARE = 0.2  # of the rounds, at either end
+MIN_BURST_S = 0.001  # a burst takes at least this long,
+MIN_BURST_RUNS = 3  # and has at least this many inferences,
+LONG_RUN_S = 0.005  # or one if an inference takes this long,
+MAX_BURST_RUNS = 20  # and at most this many
 CALIBRATION_S = 1.0
 CALIBRATION_QUANTILE = 0.1
 CONFIDENCE = 0.95
-RESAMPLES = 400
-COPIES, COPIES_OF_SMALL, SMALL_S = 3, 6, 0.001  # of every network; small ones depend more on where they lie
-LOADING_S, FEWEST_COPIES = 0.15, 2  # no more copies once loading took so long, but so many
+BOOTSTRAP_RESAMPLES = 400
+MAX_COPIES, MAX_COPIES_OF_SMALL = 3, 6  # of a network in memory; small ones depend more on where they are
+SMALL_NETWORK_S = 0.001  # an inference of a small network takes less than this
+MAX_LOADING_S, MIN_COPIES = 0.15, 2  # after this time no further copy is loaded, if there are at least so many
 
-Run = Callable[[], object]
-
-
-@dataclass(frozen=True)
-class Copies:
-    """A network as often as it was loaded, and the seconds that this took."""
-
-    runs: Sequence[Run]
-    seconds: float = 0.0
+Inference = Callable[[], object]  # runs a loaded network once
 
 
 @dataclass(frozen=True)
-class Clock:
-    """How a run is timed, and which of a burst's runs counts."""
+class LoadedCopies:
+    """A network that was loaded several times.
+
+    Attributes:
+        inferences: One function per copy, which runs it once.
+        loading_seconds: The time that loading all copies took.
+    """
+
+    inferences: Sequence[Inference]
+    loading_seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class Timer:
+    """How inferences are timed.
+
+    Attributes:
+        now: Returns a time in seconds.
+        summarize: Makes the result of a burst from the times of its inferences.
+    """
 
     now: Callable[[], float]
-    count: Callable[[Sequence[float]], float]
+    summarize: Callable[[Sequence[float]], float]
 
 
-PROCESSOR = Clock(time.thread_time, statistics.median)
-WALL = Clock(time.perf_counter, min)
+PROCESSOR_TIMER = Timer(time.thread_time, statistics.median)
+WALL_TIMER = Timer(time.perf_counter, min)
 
 
 @dataclass
@@ -81,67 +94,82 @@ class _Series:
 
     index: int
     burst: Callable[[], float]
-    loading: float
+    loading_seconds: float
     samples: list[float] = field(default_factory=list)
     seconds: float = 0.0
 
-    def result(self, load: Load, time_limit_s: float) -> Ratio | None:
-        """The network's ratio, once it is precise or its time is over."""
+    def result(self, load: BackgroundLoad, time_limit_s: float) -> Ratio | None:
+        """Return the network's ratio if it is precise or its time is over, else None."""
         count = len(self.samples)
         if count < MIN_ROUNDS or self.seconds < min(MIN_SECONDS, time_limit_s):
             return None
-        over = self.loading + self.seconds >= time_limit_s
-        if not over and count % 4:  # resampling takes its time
+        is_over = self.loading_seconds + self.seconds >= time_limit_s
+        if not is_over and count % 4:  # the bootstrap takes time: not after every round
             return None
-        low, high = interval(self.samples)
-        middle = float(centre(self.samples))
-        precise = high - low <= 2 * PRECISION * middle
-        if not precise and not over:
+        low, high = confidence_interval(self.samples)
+        ratio = float(trimmed_mean(self.samples))
+        is_precise = high - low <= 2 * PRECISION * ratio
+        if not is_precise and not is_over:
             return None
-        return Ratio(middle, low, high, tuple(self.samples), self.seconds, precise, load())
+        return Ratio(ratio, low, high, tuple(self.samples), self.seconds, is_precise, load())
 
 
 def compare(
-    candidates: Sequence[Copies],
-    reference: Copies,
-    clock: Clock,
+    candidates: Sequence[LoadedCopies],
+    reference: LoadedCopies,
+    timer: Timer,
     time_limit_s: float = TIME_LIMIT_S,
     seed: int = 0,
 ) -> Iterator[tuple[int, Ratio]]:
-    """Time candidates relative to `reference`, in interleaved rounds; yields (index, ratio) as each ends.
+    """Time candidates relative to a reference network, in rounds that contain all of them.
 
     Args:
-        candidates: What is timed.
-        reference: What each is compared with.
-        clock: `PROCESSOR` where all work is done in the calling thread, else `WALL`.
-        time_limit_s: For each candidate, its loading included; all get `MIN_ROUNDS` rounds and `MIN_SECONDS`.
-        seed: Of the order within the rounds.
+        candidates: The networks to time.
+        reference: The network with which each of them is compared.
+        timer: `PROCESSOR_TIMER` if all work is done in the calling thread, else `WALL_TIMER`.
+        time_limit_s: The time for each candidate in seconds, its loading included. All get at least `MIN_ROUNDS`
+            rounds and `MIN_SECONDS`.
+        seed: The seed of the order within the rounds.
+
+    Yields:
+        A candidate's index and its ratio, as soon as it is known.
     """
     shuffle = random.Random(seed).shuffle
-    load = Load()
-    time_reference = _bursts(reference, clock)
-    waiting = [_Series(index, _bursts(copies, clock), copies.seconds) for index, copies in enumerate(candidates)]
+    load = BackgroundLoad()
+    time_reference = _make_bursts(reference, timer)
+    waiting = [
+        _Series(index, _make_bursts(copies, timer), copies.loading_seconds) for index, copies in enumerate(candidates)
+    ]
     before = time_reference()
     while waiting:
         shuffle(waiting)
         for series in tuple(waiting):
             started = time.perf_counter()
-            own = series.burst()
+            candidate_time = series.burst()
             after = time_reference()
-            series.samples.append(2 * own / (before + after))
+            series.samples.append(2 * candidate_time / (before + after))
             series.seconds += time.perf_counter() - started
             before = after
             result = series.result(load, time_limit_s)
             if result is not None:
                 waiting.remove(series)
                 yield series.index, result
-                before = time_reference()  # whoever took the result may have taken his time
+                before = time_reference()  # again, since the caller may have taken time with the result
 
 
-def calibrate(reference: Copies, clock: Clock, seconds: float = CALIBRATION_S) -> Calibration:
-    """The reference network's latency on a quiet machine: a low quantile over bursts."""
-    load = Load()
-    burst = _bursts(reference, clock)
+def calibrate(reference: LoadedCopies, timer: Timer, seconds: float = CALIBRATION_S) -> Calibration:
+    """Measure the reference network's own latency on a quiet machine: a low quantile of its bursts.
+
+    Args:
+        reference: The reference network.
+        timer: `PROCESSOR_TIMER` if all work is done in the calling thread, else `WALL_TIMER`.
+        seconds: The time to spend, beyond which at least `MIN_ROUNDS` bursts are timed.
+
+    Returns:
+        The latency in milliseconds, the result of every burst, and the load of the machine.
+    """
+    load = BackgroundLoad()
+    burst = _make_bursts(reference, timer)
     end = time.perf_counter() + seconds
     samples: list[float] = []
     while len(samples) < MIN_ROUNDS or time.perf_counter() < end:
@@ -149,27 +177,36 @@ def calibrate(reference: Copies, clock: Clock, seconds: float = CALIBRATION_S) -
     return Calibration(float(np.quantile(samples, CALIBRATION_QUANTILE)), tuple(samples), load())
 
 
-def load_copies(load: Callable[[], Run]) -> Copies:
-    """Load a network as often as its latency needs it and the time allows."""
+def load_copies(load: Callable[[], Inference]) -> LoadedCopies:
+    """Load a network several times: as often as a latency of its size needs, and as the time allows.
+
+    Args:
+        load: Loads the network and returns a function that runs it once.
+
+    Returns:
+        The copies, and the time that loading took.
+    """
     began = time.perf_counter()
-    runs = [load()]
-    runs[0]()  # the first run is a cold one
+    inferences = [load()]
+    inferences[0]()  # the first inference is slower than those that follow
     started = time.perf_counter()
-    runs[0]()
-    wanted = COPIES_OF_SMALL if time.perf_counter() - started < SMALL_S else COPIES
-    while len(runs) < wanted and (len(runs) < FEWEST_COPIES or time.perf_counter() - began < LOADING_S):
-        runs.append(load())
-    return Copies(runs, time.perf_counter() - began)
+    inferences[0]()
+    max_copies = MAX_COPIES_OF_SMALL if time.perf_counter() - started < SMALL_NETWORK_S else MAX_COPIES
+    while len(inferences) < max_copies and (
+        len(inferences) < MIN_COPIES or time.perf_counter() - began < MAX_LOADING_S
+    ):
+        inferences.append(load())
+    return LoadedCopies(inferences, time.perf_counter() - began)
 
 
-class Load:
-    """Cores that are busy with something else than this process, since this was made."""
+class BackgroundLoad:
+    """Measures how many cores other processes keep busy, from its creation on."""
 
     def __init__(self) -> None:
         self._start = self._now()
 
     def __call__(self) -> float | None:
-        """The mean so far; None where the system does not tell."""
+        """Return the mean number of busy cores so far, or None if the system does not report it."""
         now = self._now()
         if self._start is None or now is None or now[0] <= self._start[0]:
             return None
@@ -178,6 +215,7 @@ class Load:
 
     @staticmethod
     def _now() -> tuple[float, float, float] | None:
+        """Return the wall clock, the processor time of all processes, and that of this one, in seconds."""
         try:
             with open("/proc/stat", encoding="ascii") as file:
                 user, nice, system, _, _, irq, softirq, steal = map(int, file.readline().split()[1:9])
@@ -187,40 +225,57 @@ class Load:
         return time.perf_counter(), busy, time.process_time()
 
 
-def centre(samples: Sequence[float] | NDArray[np.float64]) -> NDArray[np.float64]:
-    """Mean over the last axis without the largest and the smallest `TRIMMED` of it."""
+def trimmed_mean(samples: Sequence[float] | NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the mean without the largest and the smallest samples, `TRIMMED_SHARE` of them each.
+
+    Args:
+        samples: Shape (..., n).
+
+    Returns:
+        The trimmed means over the last axis, shape (...).
+    """
     ordered = np.sort(np.asarray(samples), axis=-1)
-    cut = int(TRIMMED * ordered.shape[-1])
-    middle: NDArray[np.float64] = ordered[..., cut : ordered.shape[-1] - cut].mean(axis=-1)
-    return middle
+    trimmed = int(TRIMMED_SHARE * ordered.shape[-1])
+    mean: NDArray[np.float64] = ordered[..., trimmed : ordered.shape[-1] - trimmed].mean(axis=-1)
+    return mean
 
 
-def interval(samples: Sequence[float]) -> tuple[float, float]:
-    """Bootstrap confidence interval of the centre; the resampling is seeded, so it is a function."""
+def confidence_interval(samples: Sequence[float]) -> tuple[float, float]:
+    """Return the bootstrap confidence interval of the trimmed mean.
+
+    The resampling is seeded: equal samples have equal intervals.
+
+    Args:
+        samples: Shape (n,).
+
+    Returns:
+        The lower and the upper end.
+    """
     values = np.asarray(samples)
     rng = np.random.default_rng(len(values))
-    centres = centre(values[rng.integers(len(values), size=(RESAMPLES, len(values)))])
-    low, high = np.quantile(centres, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
+    means = trimmed_mean(values[rng.integers(len(values), size=(BOOTSTRAP_RESAMPLES, len(values)))])
+    low, high = np.quantile(means, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
     return float(low), float(high)
 
 
-def _bursts(copies: Copies, clock: Clock) -> Callable[[], float]:
-    """A function that runs a burst of the next copy, round and round."""
-    following = itertools.cycle([_burst(run, clock) for run in copies.runs])
-    return lambda: next(following)()
+def _make_bursts(copies: LoadedCopies, timer: Timer) -> Callable[[], float]:
+    """Return a function that runs a burst of the next copy in turn and returns its result in seconds."""
+    bursts = itertools.cycle([_make_burst(inference, timer) for inference in copies.inferences])
+    return lambda: next(bursts)()
 
 
-def _burst(run: Run, clock: Clock) -> Callable[[], float]:
-    """A function that runs a burst and returns the seconds of the run that counts.
+def _make_burst(inference: Inference, timer: Timer) -> Callable[[], float]:
+    """Return a function that runs a burst and returns its result in seconds.
 
-    How many runs make a burst follows from the fastest of three that also warm up.
+    The number of inferences in a burst follows from the fastest of three that are run here to warm up.
     """
 
-    def once() -> float:
-        started = clock.now()
-        run()
-        return clock.now() - started
+    def time_once() -> float:
+        started = timer.now()
+        inference()
+        return timer.now() - started
 
-    fastest = max(min(once() for _ in range(3)), 1e-9)
-    runs = int(np.clip(np.ceil(BURST_S / fastest), MIN_BURST if fastest < LONG_RUN_S else 1, MAX_BURST))
-    return lambda: clock.count([once() for _ in range(runs)])
+    fastest = max(min(time_once() for _ in range(3)), 1e-9)
+    min_runs = MIN_BURST_RUNS if fastest < LONG_RUN_S else 1
+    runs = int(np.clip(np.ceil(MIN_BURST_S / fastest), min_runs, MAX_BURST_RUNS))
+    return lambda: timer.summarize([time_once() for _ in range(runs)])

@@ -1,4 +1,8 @@
-"""A device that can be lost in the middle: it is tried again, and a network that ends it twice fails alone."""
+"""A device whose connection can be lost.
+
+A lost connection is tried again. If the device is lost twice while the same network is loaded, that network fails and
+the others go on.
+"""
 
 from __future__ import annotations
 
@@ -7,60 +11,91 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 
 from evomnas.core.errors import InputError
-from evomnas.latency.devices.local import Measured
+from evomnas.latency.devices.local import IndexedResults
 from evomnas.latency.devices.protocol import TIME_LIMIT_S
 from evomnas.latency.runtimes.base import Prepared
 from evomnas.results.evaluation import Failure
 from evomnas.results.timing import Calibration
 
-RETRIES_S = (1.0, 3.0, 9.0, 27.0)  # pauses before a lost device is tried again
+RETRY_PAUSES_S = (1.0, 3.0, 9.0, 27.0)  # before each attempt to connect to a lost device again
 
 
 class ConnectionLost(Exception):
-    """The device was lost while an answer was expected; `index` is the candidate that was being loaded, if known."""
+    """The device was lost while an answer was expected.
+
+    Attributes:
+        index: The index of the candidate that was loaded at that moment; None if it is not known.
+    """
 
     index: int | None = None
 
 
 class RemoteDevice(ABC):
-    """Another machine."""
+    """Another machine as a device. A subclass connects to it, and calibrates and compares on it."""
 
     def __init__(self) -> None:
+        """Connect to the machine.
+
+        Raises:
+            InputError: It cannot be reached.
+        """
         self._on_wait: Callable[[], None] = lambda: None
-        self._suspects: set[int | None] = set()  # candidates with which it was lost in this comparison
-        self._refusal = ""  # why it could not be reached again
+        self._suspects: set[int | None] = set()  # candidates at whose loading the device was lost in this comparison
+        self._refusal = ""  # why the last attempt to connect failed
         self._is_given_up = False
         self._machine = self._connect()
 
     def describe(self) -> dict[str, str]:
-        """`host`, `processor`, and `version` of the runtime."""
+        """See `Device.describe`."""
         return self._machine
 
     @abstractmethod
     def _connect(self) -> dict[str, str]:
-        """Reach the machine, again if need be; what it is. Raises InputError where it cannot be reached."""
+        """Connect to the machine, or connect again, and return its description as `describe` does.
+
+        Raises:
+            InputError: The machine cannot be reached.
+        """
 
     @abstractmethod
     def _calibrate(self, reference: Prepared) -> Calibration:
-        """`calibrate`, or ConnectionLost."""
+        """Do what `calibrate` does, once.
+
+        Raises:
+            ConnectionLost: The device was lost.
+        """
 
     @abstractmethod
-    def _compare(self, candidates: dict[int, Prepared], reference: Prepared, time_limit_s: float) -> Measured:
-        """`compare`, or ConnectionLost."""
+    def _compare(self, candidates: dict[int, Prepared], reference: Prepared, time_limit_s: float) -> IndexedResults:
+        """Do what `compare` does, once, for candidates by their index.
+
+        Raises:
+            ConnectionLost: The device was lost.
+        """
 
     @abstractmethod
     def close(self) -> None:
-        """Leave nothing behind."""
+        """See `Device.close`."""
 
     def calibrate(self, reference: Prepared) -> Calibration:
-        """Time the reference network itself."""
-        pauses = list(RETRIES_S)
+        """Measure the reference network itself; see `Device.calibrate`. A lost connection is tried again.
+
+        Args:
+            reference: The reference network.
+
+        Returns:
+            Its latency in milliseconds, with all samples.
+
+        Raises:
+            InputError: The connection stays lost.
+        """
+        pauses = list(RETRY_PAUSES_S)
         while True:
             try:
                 return self._calibrate(reference)
             except ConnectionLost as error:
                 if not self._reconnect(pauses):
-                    raise InputError(self._gave_up(error)) from None
+                    raise InputError(self._describe_loss(error)) from None
 
     def compare(
         self,
@@ -68,13 +103,23 @@ class RemoteDevice(ABC):
         reference: Prepared,
         on_wait: Callable[[], None],
         time_limit_s: float = TIME_LIMIT_S,
-    ) -> Measured:
-        """Time candidates relative to the reference, alone; a lost connection is tried again after each of `RETRIES_S`.
+    ) -> IndexedResults:
+        """Measure candidates relative to the reference network; see `Device.compare`.
 
-        Where it stays lost, the candidates that are left fail: a device may be lost by what it was given.
+        A lost connection is tried again after each of `RETRY_PAUSES_S`. If it stays lost, the remaining candidates
+        fail, since one of them may be the cause.
+
+        Args:
+            candidates: The networks to measure.
+            reference: The network with which each of them is compared.
+            on_wait: Called when the device is busy with something else, and before each attempt to connect again.
+            time_limit_s: The time for each candidate in seconds.
+
+        Yields:
+            A candidate's index, and its ratio or why it could not be measured.
 
         Raises:
-            InputError: It stayed lost the last time, and still is.
+            InputError: The connection stayed lost in the comparison before, and is still lost.
         """
         self._on_wait = on_wait
         if self._is_given_up:
@@ -82,23 +127,24 @@ class RemoteDevice(ABC):
             self._is_given_up = False
         self._suspects = set()
         waiting = dict(enumerate(candidates))
-        pauses = list(RETRIES_S)
+        pauses = list(RETRY_PAUSES_S)
         while waiting:
             try:
                 for index, result in self._compare(waiting, reference, time_limit_s):
                     del waiting[index]
                     yield index, result
             except ConnectionLost as error:
-                if error.index is not None and error.index in self._suspects:  # twice lost by the same network
+                if error.index is not None and error.index in self._suspects:  # the same one for the second time
                     del waiting[error.index]
                     yield error.index, Failure("connection", f"{error} twice while this network was loaded")
                 self._suspects.add(error.index)
                 if not self._reconnect(pauses):
                     self._is_given_up = True
-                    yield from ((index, Failure("connection", self._gave_up(error))) for index in waiting)
+                    yield from ((index, Failure("connection", self._describe_loss(error))) for index in waiting)
                     return
 
     def _reconnect(self, pauses: list[float]) -> bool:
+        """Return whether the machine could be reached again. Every attempt takes one pause off the list."""
         while pauses:
             self._on_wait()
             time.sleep(pauses.pop(0))
@@ -109,5 +155,5 @@ class RemoteDevice(ABC):
                 self._refusal = f": {refusal}"
         return False
 
-    def _gave_up(self, error: ConnectionLost) -> str:
-        return f"{error}, and {len(RETRIES_S)} times it could not be taken up again{self._refusal}"
+    def _describe_loss(self, error: ConnectionLost) -> str:
+        return f"{error}, and {len(RETRY_PAUSES_S)} times it could not be taken up again{self._refusal}"

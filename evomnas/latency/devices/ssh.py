@@ -1,9 +1,9 @@
 """Another machine that OpenSSH reaches.
 
-A target of the form `ssh://user@host:port/path/to/python` names a machine with Python 3.9 or newer, numpy and
-onnxruntime; user, port and path may be left out. OpenSSH's own client and its configuration are used, so
-that a host is whatever `~/.ssh/config` calls it. A small agent goes over and runs in memory; models go over,
-figures come back, and nothing stays behind.
+A target `ssh://user@host:port/path/to/python` names a machine with Python 3.9 or newer, numpy and onnxruntime. User,
+port and path may be left out. The connection uses OpenSSH's own client with its configuration, so the host may be any
+name from `~/.ssh/config`. A small program, the agent, is sent over and runs in memory. Models are sent, timings come
+back, and nothing stays behind.
 """
 
 from __future__ import annotations
@@ -23,15 +23,16 @@ import numpy as np
 
 from evomnas.core.errors import InputError
 from evomnas.latency.devices import agent
-from evomnas.latency.devices.local import Measured
+from evomnas.latency.devices.local import IndexedResults
 from evomnas.latency.devices.remote import ConnectionLost, RemoteDevice
 from evomnas.latency.runtimes.base import Prepared, check_output
 from evomnas.problem.target import SshTarget
 from evomnas.results.evaluation import Failure
 from evomnas.results.timing import Calibration, Ratio
 
-GREETING_S, LOADING_S = 30.0, 300.0  # after which a machine that does not answer counts as lost
-_SENT = (
+# a machine that does not answer within these times counts as lost
+GREETING_TIMEOUT_S, LOADING_TIMEOUT_S = 30.0, 300.0
+AGENT_MODULES = (  # those that the agent imports, and itself
     "core.machine",
     "core.lock",
     "results.timing",
@@ -42,9 +43,18 @@ _SENT = (
 
 
 class SshDevice(RemoteDevice):
-    """Another machine, and the agent that runs there."""
+    """Another machine as a device, with the agent that runs there."""
 
     def __init__(self, address: SshTarget, threads: int) -> None:
+        """Connect to a machine and start the agent.
+
+        Args:
+            address: The machine, and its Python.
+            threads: The threads that one inference may use.
+
+        Raises:
+            InputError: The machine cannot be reached, or something is not installed there.
+        """
         self._address, self._threads = address, threads
         self._process: subprocess.Popen[bytes] | None = None
         super().__init__()
@@ -70,14 +80,14 @@ class SshDevice(RemoteDevice):
         try:
             return self._start_agent()
         except BaseException:
-            self._process.kill()  # Ctrl-C does not reach it, and a host that hangs would hold it
+            self._process.kill()  # it does not get Ctrl-C, and with a host that hangs it would never end
             self.close()
             raise
 
     def _start_agent(self) -> dict[str, str]:
         script, address = _agent_script(), self._address
         try:
-            with self._patience(GREETING_S):
+            with self._time_limit(GREETING_TIMEOUT_S):
                 self._stdin.write(b"%d\n" % len(script) + script)
                 self._stdin.flush()
                 self._await_greeting()
@@ -99,8 +109,8 @@ class SshDevice(RemoteDevice):
         return self._process and self._process.stdout
 
     @contextlib.contextmanager
-    def _patience(self, seconds: float) -> Iterator[None]:
-        """End a connection that gives no answer for so long."""
+    def _time_limit(self, seconds: float) -> Iterator[None]:
+        """Kill the client, which ends the connection, if the block takes longer than this."""
         assert self._process is not None
         timer = threading.Timer(seconds, self._process.kill)
         timer.daemon = True
@@ -119,7 +129,7 @@ class SshDevice(RemoteDevice):
             seen = seen[-len(agent.GREETING) :] + byte
 
     def _explain(self) -> str:
-        """Why there is no agent, in one line."""
+        """Return in one line why the agent did not start."""
         assert self._process is not None
         self._process.stdin.close()  # type: ignore[union-attr]
         code = self._process.wait()
@@ -128,8 +138,8 @@ class SshDevice(RemoteDevice):
         last = lines[-1].strip() if lines else f"exit code {code}"
         address = self._address
         if code < 0:
-            return f"{address.target} gave no answer for {GREETING_S:g} s"
-        if code == 255:  # ssh's own
+            return f"{address.target} gave no answer for {GREETING_TIMEOUT_S:g} s"
+        if code == 255:  # an error of ssh itself
             hint = "; ssh-copy-id makes it work without a password" if "denied" in last else ""
             return f"cannot reach {address.target}: {last}{hint}"
         if code in (126, 127):
@@ -148,7 +158,7 @@ class SshDevice(RemoteDevice):
     def _answer(self) -> tuple[dict[str, Any], list[bytes]]:
         try:
             answer, blobs = agent.receive(self._stdout)
-            while "waiting" in answer:  # for another latency, or a training, on that machine
+            while "waiting" in answer:  # the agent waits for another measurement or a training on its machine
                 self._on_wait()
                 answer, blobs = agent.receive(self._stdout)
         except (EOFError, OSError, ValueError) as error:
@@ -158,15 +168,15 @@ class SshDevice(RemoteDevice):
         return answer, blobs
 
     def _load(self, prepared: Prepared) -> int:
-        for number, known in self._loaded.items():
-            if known is prepared:
+        for number, loaded in self._loaded.items():
+            if loaded is prepared:
                 return number
         number, self._count = self._count, self._count + 1
         request = {"do": "load", "id": number, "threads": self._threads}
         request["shape"] = list(prepared.images.shape)
         if self._process is None:
             raise ConnectionLost(f"the connection to {self._address.target} was lost")
-        with self._patience(LOADING_S):
+        with self._time_limit(LOADING_TIMEOUT_S):
             answer, [output] = self._ask(request, [prepared.model, prepared.images.astype(np.float32).tobytes()])
         check_output("onnxruntime", np.frombuffer(output, dtype=np.float32).reshape(answer["shape"]), prepared.logits)
         self._loaded[number] = prepared
@@ -176,7 +186,7 @@ class SshDevice(RemoteDevice):
         answer, _ = self._ask({"do": "calibrate", "reference": self._load(reference)})
         return Calibration(**{**answer, "samples_ms": tuple(answer["samples_ms"])})
 
-    def _compare(self, candidates: dict[int, Prepared], reference: Prepared, time_limit_s: float) -> Measured:
+    def _compare(self, candidates: dict[int, Prepared], reference: Prepared, time_limit_s: float) -> IndexedResults:
         numbers: dict[int, int] = {}
         for index, prepared in list(candidates.items()):
             try:
@@ -195,15 +205,15 @@ class SshDevice(RemoteDevice):
         }
         answer, _ = self._ask(request)
         while "done" not in answer:
-            place = answer.pop("index")
-            yield indices[place], Ratio(**{**answer, "samples": tuple(answer["samples"])})
+            position = answer.pop("index")
+            yield indices[position], Ratio(**{**answer, "samples": tuple(answer["samples"])})
             answer, _ = self._answer()
         for number in numbers.values():
             self._ask({"do": "drop", "id": number})
             del self._loaded[number]
 
     def close(self) -> None:
-        """End the agent, which has nothing on the other machine's disk."""
+        """End the agent. It has written nothing to the other machine's disk."""
         if self._process is not None:
             for stream in (self._process.stdin, self._process.stdout):
                 with contextlib.suppress(OSError):
@@ -218,9 +228,11 @@ class SshDevice(RemoteDevice):
 
 
 def _agent_script() -> bytes:
-    """The agent with the modules that it imports, as one script."""
+    """Return one script with the sources of the agent and of the modules that it imports."""
     package = resources.files("evomnas")
-    sources = {f"evomnas.{name}": package.joinpath(f"{name.replace('.', '/')}.py").read_text("utf-8") for name in _SENT}
+    sources = {
+        f"evomnas.{name}": package.joinpath(f"{name.replace('.', '/')}.py").read_text("utf-8") for name in AGENT_MODULES
+    }
     packages = sorted({parent for name in sources for parent in accumulate(name.split(".")[:-1], "{}.{}".format)})
     return f"""
 import importlib.util, json, sys, types

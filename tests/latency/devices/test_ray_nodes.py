@@ -102,7 +102,7 @@ def test_a_network_with_other_logits_fails_alone(device, networks):
 
 
 def test_a_network_that_ends_the_actor_twice_fails_alone(device, networks, monkeypatch):
-    monkeypatch.setattr(remote, "RETRIES_S", (0.1, 0.1, 0.1))
+    monkeypatch.setattr(remote, "RETRY_PAUSES_S", (0.1, 0.1, 0.1))
     fatal = Prepared(networks[2].model, Fatal(), networks[2].logits)
     results = dict(device.compare([networks[1], fatal, networks[3]], networks[0], lambda: None))
     assert results[1].kind == "connection"
@@ -121,7 +121,7 @@ def test_where_a_node_is_lost_another_of_its_kind_goes_on_and_one_of_another_kin
     cluster, device, networks, monkeypatch
 ):
     """The other kind is this machine with one core less, as a process sees it that may not use all."""
-    monkeypatch.setattr(remote, "RETRIES_S", (0.1, 1.0))
+    monkeypatch.setattr(remote, "RETRY_PAUSES_S", (0.1, 1.0))
     cores = os.sched_getaffinity(0)
     if len(cores) < 2:
         pytest.skip("needs two cores")

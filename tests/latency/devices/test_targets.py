@@ -173,7 +173,7 @@ def test_nothing_stays_behind(device, networks, tmp_path):
 
 
 def test_a_connection_lost_in_the_middle_is_taken_up_again(device, networks, monkeypatch):
-    monkeypatch.setattr(remote, "RETRIES_S", (0.1, 0.1))
+    monkeypatch.setattr(remote, "RETRY_PAUSES_S", (0.1, 0.1))
     reference, *candidates = networks
     results = {}
     for index, result in device.compare(candidates, reference, lambda: None):
@@ -186,7 +186,7 @@ def test_a_connection_lost_in_the_middle_is_taken_up_again(device, networks, mon
 
 
 def test_a_connection_that_stays_lost_is_a_recorded_failure(device, networks, monkeypatch):
-    monkeypatch.setattr(remote, "RETRIES_S", (0.1, 0.1))
+    monkeypatch.setattr(remote, "RETRY_PAUSES_S", (0.1, 0.1))
     monkeypatch.setattr(device, "_address", parse_target("ssh://no.such.host.invalid"))
     for pid in agents():
         os.kill(pid, 9)
@@ -200,7 +200,7 @@ def test_a_connection_that_stays_lost_is_a_recorded_failure(device, networks, mo
 
 def test_a_machine_that_comes_back_is_used_again(device, networks, monkeypatch):
     """What failed while it was away has failed; what comes later is measured."""
-    monkeypatch.setattr(remote, "RETRIES_S", (0.1,))
+    monkeypatch.setattr(remote, "RETRY_PAUSES_S", (0.1,))
     address = device._address
     monkeypatch.setattr(device, "_address", parse_target("ssh://no.such.host.invalid"))
     for pid in agents():
@@ -213,14 +213,14 @@ def test_a_machine_that_comes_back_is_used_again(device, networks, monkeypatch):
 
 
 def test_a_connection_lost_while_calibrating_is_taken_up_again(device, networks, monkeypatch):
-    monkeypatch.setattr(remote, "RETRIES_S", (0.1,))
+    monkeypatch.setattr(remote, "RETRY_PAUSES_S", (0.1,))
     for pid in agents():
         os.kill(pid, 9)
     assert device.calibrate(networks[0]).latency_ms > 0
 
 
 def test_a_host_that_never_answers_is_given_up(server, tmp_path, monkeypatch):
-    monkeypatch.setattr(ssh, "GREETING_S", 1.0)
+    monkeypatch.setattr(ssh, "GREETING_TIMEOUT_S", 1.0)
     silent = tmp_path / "python"
     silent.write_text("#!/bin/sh\nexec sleep 60\n")
     silent.chmod(0o755)
@@ -249,7 +249,7 @@ def test_an_interrupt_while_connecting_leaves_no_client_behind(server, tmp_path,
 
 def test_a_network_that_ends_the_agent_twice_fails_alone(device, networks, monkeypatch):
     """As one does that needs more memory than the device has."""
-    monkeypatch.setattr(remote, "RETRIES_S", (0.1, 0.1, 0.1))
+    monkeypatch.setattr(remote, "RETRY_PAUSES_S", (0.1, 0.1, 0.1))
     load = device._load
 
     def fatal(prepared):
@@ -314,7 +314,7 @@ def test_what_is_sent_runs_on_older_pythons():
     import ast
     from importlib import resources
 
-    for name in ssh._SENT:
+    for name in ssh.AGENT_MODULES:
         source = resources.files("evomnas").joinpath(f"{name.replace('.', '/')}.py").read_text("utf-8")
         tree = ast.parse(source, feature_version=(3, 9))
         names = {keyword.arg for node in ast.walk(tree) if isinstance(node, ast.Call) for keyword in node.keywords}
