@@ -24,6 +24,7 @@ from evomnas.report.history import Generation, History, history
 from evomnas.report.reproduce import problem_file, run_command
 from evomnas.report.run_report import LiveReport, write_report
 from evomnas.report.words import duration, headline
+from evomnas.results.manifest import Manifest, Seconds
 from evomnas.results.run import Run
 
 PLOTLY = re.compile(r"<script>\s*/\*\*\s*\* plotly.js.*?</script>", re.DOTALL)
@@ -32,7 +33,7 @@ PLOTLY = re.compile(r"<script>\s*/\*\*\s*\* plotly.js.*?</script>", re.DOTALL)
 def written(run: Run, tmp_path, **changes) -> str:
     """The page of a run elsewhere, with some of its manifest changed; without Plotly's own text."""
     other = copy.copy(run)
-    other.folder, other.manifest = tmp_path, run.manifest | changes
+    other.folder, other.manifest = tmp_path, Manifest.model_validate(run.manifest.to_json() | changes)
     return PLOTLY.sub("", write_report(other).read_text())
 
 
@@ -156,8 +157,8 @@ def test_a_user_s_own_template_takes_the_place_of_ours(shown_run, tmp_path):
 def test_the_report_is_written_on_the_way_within_its_share_of_the_time(shown_run, tmp_path):
     run = copy.copy(shown_run)
     run.folder, live = tmp_path, LiveReport()
-    run.manifest = shown_run.manifest | {"seconds": {"total": 0.0}, "evaluations": 8, "status": "interrupted"}
-    run.manifest.seconds = dict.fromkeys(shown_run.manifest.seconds, 0.0)
+    seconds = Seconds(total=0.0, training=0.0, latency=0.0, other=0.0)
+    run.manifest = shown_run.manifest.model_copy(update={"seconds": seconds, "evaluations": 8, "status": "interrupted"})
     live(run)
     assert not (tmp_path / "report.html").exists()  # a search of a second has no time for it
     run.manifest.seconds.total = 30.0

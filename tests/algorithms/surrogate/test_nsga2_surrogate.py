@@ -154,25 +154,25 @@ def test_a_search_among_failures_alone_goes_on_with_other_first_batches():
 # --- what it is made of ----------------------------------------------------------------------------------
 
 
-def test_genomes_of_one_network_are_described_alike():
-    describe = NetworkEncoder(SPACE)
+def test_genomes_of_one_network_are_encoded_alike():
+    encode = NetworkEncoder(SPACE)
     genomes = SPACE.sample(300, np.random.default_rng(0))
     twins = genomes.copy()
     twins[:, 4] = np.array([1, 0, 2])[twins[:, 4]]  # of 8 filters, both 0.75 and 1 times as many are 8
-    described = describe(np.concatenate([genomes, twins]))
-    assert (described.one_hot.sum(axis=1) == len(SPACE.gene_sizes)).all()
+    encoded = encode(np.concatenate([genomes, twins]))
+    assert (encoded.one_hot.sum(axis=1) == len(SPACE.gene_sizes)).all()
     by_network: dict[object, set[object]] = {}
-    for genome, *one in zip(described.genomes, described.keys, described.one_hot, described.sizes, strict=True):
+    for genome, *one in zip(encoded.genomes, encoded.keys, encoded.one_hot, encoded.sizes, strict=True):
         by_network.setdefault(SPACE.decode(genome), set()).add((one[0], one[1].tobytes(), one[2].tobytes()))
-    assert len(by_network) == len(set(described.keys)) <= 300
+    assert len(by_network) == len(set(encoded.keys)) <= 300
     assert all(len(rows) == 1 for rows in by_network.values())
     assert len({next(iter(rows)) for rows in by_network.values()}) == len(by_network)
-    once = drop_duplicates(described)
-    assert list(once.keys) == list(dict.fromkeys(described.keys))
-    assert len(drop_duplicates(described, set(once.keys[:5]))) == len(once) - 5
+    once = drop_duplicates(encoded)
+    assert list(once.keys) == list(dict.fromkeys(encoded.keys))
+    assert len(drop_duplicates(encoded, set(once.keys[:5]))) == len(once) - 5
 
 
-def test_described_sizes_are_those_of_whole_networks():
+def test_encoded_sizes_are_those_of_whole_networks():
     genomes = SPACE.sample(50, np.random.default_rng(1))
     side = FINAL_SIDE * SPACE.mobilenet_v2().total_stride
     for genome, sizes in zip(genomes, NetworkEncoder(SPACE)(genomes).sizes, strict=True):
@@ -202,12 +202,12 @@ def test_the_first_batch_takes_both_ends_and_one_of_each_band_of_costs():
 
 
 def test_a_first_batch_begins_with_the_reference_network_and_its_start_covers_the_costs():
-    middles, describe = [], NetworkEncoder(SPACE)
+    middles, encode = [], NetworkEncoder(SPACE)
     for seed in range(20):
         rng = np.random.default_rng(seed)
-        candidates = first_candidates(describe, rng)
+        candidates = first_candidates(encode, rng)
         costs = candidates.sizes[:, 0]
-        rows = first_batch(candidates, costs, 10, rng, describe.key(SPACE.reference()))
+        rows = first_batch(candidates, costs, 10, rng, encode.key(SPACE.reference()))
         assert SPACE.decode(candidates.genomes[rows[0]]) == SPACE.mobilenet_v2()
         assert len(set(rows.tolist())) == 10
         middles.append(np.mean(costs[rows[1:4]]) - np.mean(costs[rows[7:]]))
