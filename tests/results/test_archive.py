@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import os
+import re
+import shutil
 import sqlite3
 import subprocess
 import sys
 import threading
+import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -19,8 +25,9 @@ from evomnas.problem.architecture import Architecture
 from evomnas.problem.loading import load_definition
 from evomnas.problem.tabular_space import TabularArchitecture
 from evomnas.results.archive import Archive, context_key
+from evomnas.results.candidate_limits import CandidateLimits
 from evomnas.results.evaluation import Cost, Cut, Failure, FullTraining, Measurement, Score, TabularEvaluation, Training
-from evomnas.results.records import Ask, RunRecord, SearchMode
+from evomnas.results.records import Ask, GenerationRecord, RunRecord, SearchMode, Tell
 from evomnas.results.run import Run
 from evomnas.results.timing import Calibration
 
@@ -237,3 +244,224 @@ def test_an_empty_file_is_not_filled_where_an_archive_is_expected(tmp_path):
 def test_context_keys_ignore_the_order_of_keys(content):
     assert context_key(content) == context_key(dict(reversed(content.items())))
     assert context_key(content) != context_key(content | {"another key": 1})
+
+
+def test_contexts_come_back_and_have_keys_of_24_digits(archive):
+    content = {"b": [1, 2], "a": {"c": None}}
+    key = archive.add_context(content)
+    assert re.fullmatch("[0-9a-f]{24}", key)
+    assert (key, archive.context(key)) == (context_key(content), content)
+    assert archive.context("unknown") == {}
+    changes = archive.changes
+    assert archive.add_context(dict(reversed(content.items()))) == key
+    assert archive.changes == changes
+
+
+def test_what_is_not_there_is_none(archive):
+    assert archive.calibration("d") is None
+    assert archive.layer("d", "stem") is None
+    assert archive.measurement("d", ARCHITECTURE) is None
+    assert archive.full_training("f", ARCHITECTURE) is None
+    assert archive.full_trainings("f") == {}
+    assert archive.aliased("a") == archive.asks("r") == archive.tells("r") == archive.generations("r") == []
+
+
+def test_layers_are_kept_by_device_and_layer_and_the_first_one_counts(archive):
+    for device, layer, ratio in (("d", "stem", 0.5), ("d", "head", 0.25), ("e", "stem", 0.125), ("d", "stem", 9.0)):
+        archive.add_layer(device, layer, ratio)
+    assert [archive.layer(*key) for key in (("d", "stem"), ("d", "head"), ("e", "stem"))] == [0.5, 0.25, 0.125]
+
+
+def test_calibrations_are_kept_by_device(archive):
+    archive.add_calibration("d", Calibration(2.0, (2.0, 2.5), 0.5))
+    other = archive.add_calibration("e", Calibration(3.0, (3.0,), None))
+    assert other == archive.calibration("e") == Calibration(3.0, (3.0,), None)
+    assert archive.calibration("d") == Calibration(2.0, (2.0, 2.5), 0.5)
+
+
+def test_the_last_context_of_an_alias_is_the_one_that_was_added_last(archive):
+    for key in ("x", "y", "x", "z"):
+        archive.add_alias("a", key)
+    archive.add_alias("b", "y")
+    assert archive.aliased("a") == ["y", "x", "z"]
+    changes = archive.changes
+    archive.add_alias("a", "z")
+    assert archive.changes == changes
+    archive.add_alias("a", "y")
+    assert archive.aliased("a") == ["x", "z", "y"]
+
+
+LITTLE, MORE = CandidateLimits(seconds=10.0), CandidateLimits(seconds=20.0)
+
+
+@pytest.mark.parametrize("kind", ["time-out", "out-of-memory", "killed", "error", "connection"])
+def test_a_failure_that_more_time_or_memory_might_mend_is_one_by_these_limits_alone(archive, kind):
+    failure = Failure(kind, "no", tries=3)
+    archive.add_measurement("d", ARCHITECTURE, failure, LITTLE)
+    archive.add_training("p", ARCHITECTURE, failure, LITTLE)
+    by_little = archive.evaluation("p", "d", ARCHITECTURE, LITTLE)
+    assert (by_little.measurement, by_little.training) == (failure, failure)
+    for limits in (MORE, CandidateLimits()):
+        other = archive.evaluation("p", "d", ARCHITECTURE, limits)
+        assert (other.measurement, other.training) == (None, None)
+    archive.add_measurement("d", ARCHITECTURE, MEASUREMENT, MORE)
+    archive.add_training("p", ARCHITECTURE, TRAINING, MORE)
+    assert archive.evaluation("p", "d", ARCHITECTURE, MORE).losses == (0.25, 0.5)
+    assert archive.evaluation("p", "d", ARCHITECTURE, LITTLE) == by_little  # that is what its runs were told
+    assert archive.measurement("d", ARCHITECTURE) == MEASUREMENT
+
+
+@pytest.mark.parametrize("kind", ["diverged", "mismatch"])
+def test_a_failure_that_lies_in_the_network_is_one_for_all(archive, kind):
+    failure = Failure(kind, "no")
+    archive.add_measurement("d", ARCHITECTURE, failure, LITTLE)
+    archive.add_training("p", ARCHITECTURE, failure, LITTLE)
+    evaluation = archive.evaluation("p", "d", ARCHITECTURE, MORE)
+    assert (evaluation.measurement, evaluation.training) == (failure, failure)
+    assert archive.measurement("d", ARCHITECTURE) == failure
+
+
+def test_a_measurement_that_was_not_precise_says_so(archive):
+    rough = replace(MEASUREMENT, precise=False, load=0.75)
+    archive.add_measurement("d", ARCHITECTURE, rough)
+    assert archive.measurement("d", ARCHITECTURE) == rough
+    assert archive.measurement("e", ARCHITECTURE) is None
+
+
+def test_full_trainings_come_back_by_network_in_the_order_in_which_they_ended(archive):
+    good, failure = FullTraining(Score(9, 10), (2.0, 1.0), 5.0), Failure("diverged", "NaN")
+    archive.add_full_training("f", OTHER, failure)
+    time.sleep(0.002)  # they are dated by the millisecond
+    archive.add_full_training("f", ARCHITECTURE, good)
+    archive.add_full_training("f", ARCHITECTURE, FullTraining(Score(1, 10), (), 0.0))
+    archive.add_full_training("g", ARCHITECTURE, failure)
+    assert archive.full_training("f", ARCHITECTURE) == good
+    assert archive.full_training("f", OTHER) == failure
+    assert list(archive.full_trainings("f").items()) == [(str(OTHER), failure), (str(ARCHITECTURE), good)]
+
+
+def test_what_an_algorithm_was_told_comes_back_in_order(archive):
+    tells = [Tell(1, 5, 3), Tell(0, 4, 2), Tell(2, 5, 0)]
+    for tell in tells:
+        archive.add_tell("r", tell)
+    archive.add_tell("s", Tell(0, 1, 0))
+    assert archive.tells("r") == [tells[1], tells[0], tells[2]]
+
+
+def test_a_generation_that_was_told_in_part_is_replaced_when_it_is_told_again(archive):
+    part, whole = GenerationRecord(1, 5.0, {"reward": 0.5}), GenerationRecord(1, 7.0, {"reward": 0.75, "entropy": 1.0})
+    archive.add_generations("r", [part, GenerationRecord(0, 2.0, {})])
+    archive.add_generations("r", [whole])
+    archive.add_generations("s", [part])
+    archive.add_generations("r", [])
+    assert archive.generations("r") == [GenerationRecord(0, 2.0, {}), whole]
+    assert archive.generations("s") == [part]
+
+
+def test_asks_belong_to_their_run_and_the_first_at_a_position_counts(archive):
+    archive.add_asks("r", [Ask(0, 0, "a")])
+    archive.add_asks("r", [Ask(0, 1, "b"), Ask(1, 1, "c")])
+    archive.add_asks("s", [Ask(0, 0, "d")])
+    archive.add_asks("s", [])
+    assert archive.asks("r") == [Ask(0, 0, "a"), Ask(1, 1, "c")]
+    assert archive.asks("s") == [Ask(0, 0, "d")]
+
+
+def test_rows_of_one_call_are_added_together_or_not_at_all(archive):
+    with pytest.raises(sqlite3.Error):
+        archive.add_asks("r", [Ask(0, 0, "a"), Ask(1, 0, {"no": "text"})])
+    assert archive.asks("r") == []
+    archive.add_asks("r", [Ask(0, 0, "b")])
+    assert archive.asks("r") == [Ask(0, 0, "b")]
+
+
+def test_rows_that_were_there_are_no_changes(archive):
+    before = archive.changes
+    archive.add_training("p", ARCHITECTURE, TRAINING)
+    assert archive.changes == before + 1
+    archive.add_training("p", ARCHITECTURE, TRAINING)
+    archive.evaluation("p", "d", ARCHITECTURE)
+    assert archive.changes == before + 1
+
+
+def test_an_archive_can_be_used_from_another_thread(archive):
+    thread = threading.Thread(target=archive.add_training, args=("p", ARCHITECTURE, TRAINING))
+    thread.start()
+    thread.join()
+    assert archive.evaluation("p", "d", ARCHITECTURE).training == TRAINING
+
+
+def test_archives_in_memory_are_their_own():
+    one, other = Archive(), Archive(":memory:")
+    one.add_training("p", ARCHITECTURE, TRAINING)
+    assert other.evaluation("p", "d", ARCHITECTURE).training is None
+
+
+def test_an_archive_on_a_read_only_disk_is_read_and_not_written(tmp_path, monkeypatch):
+    """Where nobody can write beside it, and no journal lies there that might hold more."""
+    path = tmp_path / "archive.sqlite"
+    first = Archive(path)
+    first.add_training("p", ARCHITECTURE, TRAINING)
+    monkeypatch.setattr(os, "access", lambda place, mode: False)
+    while_open = Archive(path)  # with a journal: it is not left out
+    assert while_open.evaluation("p", "d", ARCHITECTURE).training == TRAINING
+    while_open.close()
+    first.close()
+    assert not path.with_name("archive.sqlite-wal").exists()
+    frozen = Archive(path, create=False)
+    assert frozen.evaluation("p", "d", ARCHITECTURE).training == TRAINING
+    with pytest.raises(sqlite3.OperationalError, match="readonly"):
+        frozen.add_training("p", OTHER, TRAINING)
+    frozen.close()
+    monkeypatch.undo()
+    writable = Archive(path)
+    writable.add_training("p", OTHER, TRAINING)
+    writable.close()
+
+
+@pytest.mark.parametrize("version", [0, 6, 99])
+def test_versions_that_never_were_are_refused(tmp_path, version):
+    path = tmp_path / "archive.sqlite"
+    Archive(path).close()
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        connection.execute(f"PRAGMA user_version = {version}")
+    with pytest.raises(InputError, match=f"has version {version}, this evomnas reads up to 5"):
+        Archive(path)
+
+
+def test_a_damaged_archive_is_brought_back_or_another_one_is_named(tmp_path):
+    path = tmp_path / "notes.sqlite"
+    path.write_text("my notes, " * 200)
+    with pytest.raises(InputError, match="file is not a database; name another file with --archive"):
+        Archive(path)
+    with pytest.raises(InputError, match="file is not a database; bring back a copy of it"):
+        Archive(path, create=False)
+
+
+@pytest.mark.parametrize(("free", "is_full"), [(131_071, True), (131_072, False)])
+def test_a_full_disk_is_named_as_such(tmp_path, monkeypatch, free, is_full):
+    """SQLite says that it cannot open a file where 128 KiB are missing beside it."""
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda place: usage._replace(free=free))
+    path = tmp_path / "notes.sqlite"
+    path.write_text("my notes, " * 200)
+    with pytest.raises(OSError if is_full else InputError) as caught:
+        Archive(path)
+    assert getattr(caught.value, "errno", None) == (errno.ENOSPC if is_full else None)
+
+
+def test_new_archives_have_the_layout_of_those_that_were_brought_up_to_date(tmp_path):
+    """Tables and their columns, whatever the order in which they were added."""
+
+    def layout(path: Path) -> dict[str, set[tuple[object, ...]]]:
+        with contextlib.closing(sqlite3.connect(path)) as connection:
+            tables = [name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+            return {name: {row[1:] for row in connection.execute(f"PRAGMA table_info({name})")} for name in tables}
+
+    Archive(tmp_path / "new.sqlite").close()
+    for version in (1, 3):
+        path = tmp_path / f"{version}.sqlite"
+        with contextlib.closing(sqlite3.connect(path)) as connection:
+            connection.executescript((Path(__file__).parent / f"archive-v{version}.sql").read_text())
+        Archive(path).close()
+        assert layout(path) == layout(tmp_path / "new.sqlite")

@@ -21,9 +21,10 @@ from evomnas.problem.loading import load_definition
 from evomnas.problem.published import published
 from evomnas.problem.search_space import SearchSpace
 from evomnas.problem.sections import ConstraintsSection
+from evomnas.problem.tabular_space import TabularArchitecture
 from evomnas.report.words import goal_lines
 from evomnas.results.constraints import Limits
-from evomnas.results.evaluation import Cost, Measurement, NetworkEvaluation, Training
+from evomnas.results.evaluation import Cost, Measurement, NetworkEvaluation, TabularEvaluation, Training
 from evomnas.training.proxy_task import ProxyTask
 
 SHAPE = {"classes": 10, "channels": 3, "resolution": 32}
@@ -79,6 +80,47 @@ def test_a_violation_is_the_sum_of_relative_excesses_and_takes_the_losses_away()
     assert not evaluation.ended
     fine = Limits(ConstraintsSection(max_latency_ms=0.5), SHAPE).apply(evaluation.__class__(ARCHITECTURE, MEASURED))
     assert (fine.violation, fine.status) == (0.0, "stopped")
+
+
+def test_a_limit_that_is_just_kept_is_kept_and_one_within_makes_up_for_no_other():
+    kept = ConstraintsSection(max_latency_ms=0.5, max_params=3000, max_macs=900_000)
+    evaluation = NetworkEvaluation(ARCHITECTURE, MEASURED, Training(0.9, (), 1.0))
+    assert Limits(kept, SHAPE).apply(evaluation) == evaluation
+    one_beyond = ConstraintsSection(max_latency_ms=5.0, max_params=2999, max_macs=9_000_000)
+    assert Limits(one_beyond, SHAPE).apply(evaluation).violation == pytest.approx(1 / 2999)
+    assert Limits(ConstraintsSection(), SHAPE).apply(evaluation) == evaluation
+
+
+def test_a_table_s_networks_are_not_counted_and_lose_their_losses():
+    row = TabularEvaluation(TabularArchitecture("0"), (0.1, 5.0), (0.1, 0.5), {"latency_ms": 5.0})
+    beyond = Limits(ConstraintsSection(max_latency_ms=4.0, max_params=1)).apply(row)
+    assert (beyond.violation, beyond.losses) == (pytest.approx(0.25), None)
+    unknown = TabularEvaluation(TabularArchitecture("1"), None, None, {})
+    assert Limits(ConstraintsSection(max_latency_ms=4.0)).apply(unknown) == unknown
+
+
+def test_a_space_is_checked_by_its_smallest_network_exactly():
+    space = SearchSpace(filters=(8, 8), layers=(1, 1), strides=(2, 1), stem=8, head=16)
+    for name in ("params", "macs"):
+        quantity = attrgetter(name)
+        least = quantity(count_architecture(smallest_architecture(space, quantity, **SHAPE), **SHAPE))
+        Limits(ConstraintsSection(**{f"max_{name}": least}), SHAPE).check(space)
+        with pytest.raises(InputError, match=f"no network of the space meets constraints.max_{name} = {least - 1:,}"):
+            Limits(ConstraintsSection(**{f"max_{name}": least - 1}), SHAPE).check(space)
+        Limits(ConstraintsSection(**{f"max_{name}": 1})).check(space)  # without a shape nothing can be counted
+
+
+def test_a_limit_that_cannot_be_met_is_refused_with_the_closest_network_and_its_distance():
+    limits = Limits(ConstraintsSection(max_latency_ms=0.5, max_params=2000))
+    limits.refuse("latency_ms", 0.5, "x")
+    message = (
+        r"constraints.max_params = 2,000: the closest one has 3,000 parameters, 50% more \(x\); raise the limit, "
+        r"or make the space smaller \(space.width\)"
+    )
+    with pytest.raises(InputError, match=message):
+        limits.refuse("params", 3000, "x")
+    with pytest.raises(InputError, match="max_latency_ms = 0.5: the closest one has 0.75 milliseconds, 50% more"):
+        limits.refuse("latency_ms", 0.75, "x")
 
 
 def test_parameters_and_macs_count_before_anything_was_measured():

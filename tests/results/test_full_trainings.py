@@ -1,0 +1,90 @@
+"""Networks that were trained in full: of which images, in which order, by which names."""
+
+from __future__ import annotations
+
+import pytest
+
+from evomnas.problem.architecture import Architecture
+from evomnas.problem.loading import validate_definition
+from evomnas.problem.published import fit_to_resolution, published
+from evomnas.results.archive import Archive
+from evomnas.results.evaluation import Cost, Failure, FullTraining, Measurement, Score
+from evomnas.results.full_trainings import full_training_alias, fully_trained
+from evomnas.results.records import RunRecord
+from evomnas.results.run import Run
+
+OWN = Architecture.parse("stem8_s1-conv_k3_s1_f8_n1-head16")
+MEASURED = Measurement(Cost(10, 20, 3), 0.5, 0.4, 0.6, 1.25, (1.2,), 0.1)
+
+
+@pytest.fixture
+def run(tiny, tmp_path):
+    archive = Archive(tmp_path / "evomnas.sqlite")
+    record = RunRecord("r", "random", 1, tiny, archive.add_context({"data": "images"}), "d", "now")
+    yield Run.create(tmp_path / "run", archive, record, 5, {"classes": 10, "channels": 1})
+    archive.close()
+
+
+def trained(correct: int) -> FullTraining:
+    return FullTraining(Score(correct, 10), (1.0,), 2.0)
+
+
+def test_the_most_accurate_come_first_with_names_that_people_know(run, tiny):
+    shelf = fit_to_resolution(published("mnasnet-b1"), tiny.data.resolution)
+    key = run.archive.add_context({"test": "split"})
+    run.archive.add_alias(full_training_alias(tiny, "images"), key)
+    run.archive.add_full_training(key, OWN, trained(7))
+    run.archive.add_full_training(key, shelf, trained(9))
+    run.archive.add_full_training(key, "torchvision:resnet18", trained(8))
+    run.archive.add_full_training(key, "torchvision:resnet50", Failure("diverged", "NaN"))
+    run.archive.add_measurement("d", OWN, MEASURED)
+    run.archive.add_measurement("another device", shelf, MEASURED)
+    networks = fully_trained(run)
+    assert [network.name for network in networks] == ["mnasnet-b1", "resnet18", OWN.id]
+    assert [network.notation for network in networks] == [str(shelf), "torchvision:resnet18", str(OWN)]
+    assert [network.result for network in networks] == [trained(9), trained(8), trained(7)]
+    assert [network.measurement for network in networks] == [None, None, MEASURED]
+
+
+def test_only_scores_on_the_latest_test_split_are_compared(run, tiny):
+    """Two contexts share the latest split, as of other training images; of two trainings the first counts."""
+    alias = full_training_alias(tiny, "images")
+    old, first, second = (
+        run.archive.add_context({"test": test, "images": images}) for test, images in (("a", 1), ("b", 1), ("b", 2))
+    )
+    for key, correct in ((old, 9), (first, 6), (second, 5)):
+        run.archive.add_alias(alias, key)
+        run.archive.add_full_training(key, OWN, trained(correct))
+    assert [network.result.score.correct for network in fully_trained(run)] == [6]
+    run.archive.add_alias(alias, old)  # it is the latest again
+    assert [network.result.score.correct for network in fully_trained(run)] == [9]
+
+
+def test_without_a_full_training_there_is_none(run):
+    assert fully_trained(run) == []
+
+
+def test_the_key_follows_from_the_recipe_the_augmentation_and_the_images_and_from_nothing_else(tiny, tiny_values):
+    def alias(images="images", **changes):
+        values = {
+            name: dict(section) if isinstance(section, dict) else section for name, section in tiny_values.items()
+        }
+        for place, value in changes.items():
+            section, name = place.split("__")
+            values[section] = values.get(section, {}) | {name: value}
+        return full_training_alias(validate_definition(values), images)
+
+    same = full_training_alias(tiny, "images")
+    assert alias() == alias(training__epochs=3) == alias(latency__threads=2) == alias(data__validation=0.25) == same
+    others = [alias("other"), alias(full__epochs=5), alias(data__augment=["flip"])]
+    assert len({same, *others}) == 4
+
+
+def test_a_network_of_the_list_is_a_value(run, tiny):
+    key = run.archive.add_context({"test": "split"})
+    run.archive.add_alias(full_training_alias(tiny, "images"), key)
+    run.archive.add_full_training(key, OWN, trained(7))
+    [network] = fully_trained(run)
+    for value, name in ((network, "name"), (network.result, "seconds")):
+        with pytest.raises(AttributeError):
+            setattr(value, name, 1)
