@@ -1,4 +1,4 @@
-"""What a search will cost, before it is run: a few random networks are evaluated as a search would evaluate them."""
+"""The cost of a search before it is run: a few random networks are evaluated as a search would evaluate them."""
 
 from __future__ import annotations
 
@@ -18,27 +18,27 @@ from evomnas.evaluation.factory import open_evaluator
 from evomnas.problem.definition import Definition
 from evomnas.results.archive import Archive
 
-NETWORKS = 10
-GENERATION = 8  # networks that are trained before the next ones are known: a batch of the default algorithm
-REPLICATES = 200
-DRAWN = 2000  # at most so many networks; longer searches are as many times as long
+SAMPLED_NETWORKS = 10
+BATCH_NETWORKS = 8  # networks that are trained before the next ones are known: a batch of the default algorithm
+REPLICATES = 200  # simulated searches
+MAX_DRAWN_NETWORKS = 2000  # of a simulated search; longer ones are as many times as long
 REPORT_BYTES = 5 * 2**20
 QUANTILES = (0.05, 0.5, 0.95)
 
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """What a search will cost on this machine; times in seconds, as (5 %, 50 %, 95 %) quantiles where there are three.
+    """The cost of a search on this machine. Times are in seconds; three of them are 5 %, 50 % and 95 % quantiles.
 
     Attributes:
-        networks: How many were evaluated for it.
+        networks: How many networks were evaluated for it.
         budget: Networks of the search.
-        training: A network's training.
-        latency: A network's latency, preparing included.
+        training: The training of one network: three quantiles.
+        latency: The latency of one network, preparing included.
         startup: Before the first network: imports, images, calibration.
-        seconds: The whole search, by number of workers.
-        memory_gib: The most that all processes had at their largest moments together.
-        disk_bytes: Archive and report.
+        seconds: The whole search, by number of workers: three quantiles each.
+        memory_gib: The largest memory in GiB of each process, added up over all processes.
+        disk_bytes: Archive and report in bytes.
     """
 
     networks: int
@@ -58,7 +58,14 @@ def estimate(
     device: str = "auto",
     on_progress: Callable[[str], None] = lambda phase: None,
 ) -> Estimate:
-    """Evaluate some random networks with `workers` processes, in an archive of their own.
+    """Evaluate some random networks, in an archive of their own, and estimate the cost of a search from that.
+
+    Args:
+        definition: The problem.
+        budget: Networks of the search.
+        workers: Worker processes; 0 works in this process.
+        device: `auto`, `cpu` or `cuda`.
+        on_progress: Told what is being done; see `evomnas.evaluation.interface.OnPhase`.
 
     Raises:
         InputError: The problem is a table.
@@ -66,7 +73,7 @@ def estimate(
     """
     problem = definition.trained(f"{definition.name} looks its networks up in a table: a search takes seconds")
     rng = np.random.default_rng(0)
-    architectures = list(dict.fromkeys(problem.space.decode(problem.space.draw(rng)) for _ in range(NETWORKS)))
+    architectures = list(dict.fromkeys(problem.space.decode(problem.space.draw(rng)) for _ in range(SAMPLED_NETWORKS)))
     with tempfile.TemporaryDirectory(prefix="evomnas-") as folder:
         path, started = Path(folder) / "estimate.sqlite", time.perf_counter()
         with open_evaluator(problem, Archive(path), workers, device) as evaluator:
@@ -92,15 +99,15 @@ def estimate(
 def _search_seconds(
     times: NDArray[np.float64], latency: float, startup: float, budget: int, workers: int
 ) -> tuple[float, ...]:
-    """A search's length: trainings drawn from `times`, generation by generation, each worker taking the next one."""
+    """Return quantiles of a search's length: trainings are drawn from `times`, and each worker takes the next one."""
     rng = np.random.default_rng(1)
     totals = []
     for _ in range(REPLICATES):
-        drawn = rng.choice(times, size=min(budget, DRAWN))
+        drawn = rng.choice(times, size=min(budget, MAX_DRAWN_NETWORKS))
         training = 0.0
-        for start in range(0, len(drawn), GENERATION):
+        for start in range(0, len(drawn), BATCH_NETWORKS):
             free = np.zeros(workers)
-            for seconds in drawn[start : start + GENERATION]:
+            for seconds in drawn[start : start + BATCH_NETWORKS]:
                 free[free.argmin()] += seconds
             training += float(free.max())
         totals.append(startup + latency * budget + training * budget / len(drawn))
@@ -112,7 +119,7 @@ def _quantiles(values: Sequence[float] | NDArray[np.float64]) -> tuple[float, ..
 
 
 def _memory_gib() -> float:
-    """The largest resident memory so far of this process and those below it, added up; 0 where it is not told."""
+    """Return the largest resident memory of this process and those below it, added up, in GiB; 0 if unknown."""
     parents: dict[int, int] = {}
     largest: dict[int, int] = {}
     for status in Path("/proc").glob("[0-9]*/status"):

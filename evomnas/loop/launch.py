@@ -57,8 +57,8 @@ def search(
     Args:
         problem: A built-in name, a problem file, or a definition.
         algorithm: A registered algorithm.
-        options: Its options, such as `{"target_ms": 0.5}` for `rl-weighted`; where it wants a target and none is
-            given, it is the reference network's latency, as in the paper.
+        options: Its options, such as `{"target_ms": 0.5}` for `rl-weighted`. Where it wants a target and none is given,
+            that is the reference network's latency, as in the paper.
         overrides: `section.key=value` strings for the problem.
         budget: Distinct networks to evaluate.
         seed: Of the algorithm.
@@ -69,7 +69,7 @@ def search(
             `default_workers()`. With workers, a script needs the usual `if __name__ == "__main__":` around
             its body, since they import it.
         device: `auto`, `cpu` or `cuda`.
-        candidates: Time and memory that one candidate may take in a worker process.
+        candidates: The time and memory that one candidate may take in a worker process.
         asynchronous: Breed the next network as soon as a worker is free, from what is known by then, and do not wait
             for the slowest of a generation.
         early_stop: Cut candidates off that their first epochs show to be dominated beyond doubt.
@@ -142,14 +142,18 @@ def begin(
 
 
 def settled_options(evaluator: Evaluator, algorithm: str, options: Mapping[str, Any]) -> dict[str, Any]:
-    """`options` without those that are the algorithm's defaults, so that equal searches look alike.
+    """Return the options of an algorithm without its defaults, so that equal searches look alike.
 
-    Where it wants a target and none is given, that is the reference network's cost.
+    Args:
+        evaluator: Knows the cost of the reference network: the target of an algorithm that wants one, where none is
+            given.
+        algorithm: A registered algorithm.
+        options: Its options.
     """
-    usual = option_defaults(algorithm)
-    target = {"target_ms": evaluator.reference_cost()} if "target_ms" in usual and "target_ms" not in options else {}
-    given = {name: value for name, value in options.items() if value != usual[name]}
-    return target | given
+    defaults_by_name = option_defaults(algorithm)
+    needs_target = "target_ms" in defaults_by_name and "target_ms" not in options
+    target = {"target_ms": evaluator.reference_cost()} if needs_target else {}
+    return target | {name: value for name, value in options.items() if value != defaults_by_name[name]}
 
 
 def resume(
@@ -163,10 +167,22 @@ def resume(
     on_progress: OnProgress = lambda progress: None,
     on_generation: OnGeneration = lambda run: None,
 ) -> Run:
-    """Go on with a run that was stopped, or with a larger budget; arguments as for `search`.
+    """Go on with a run that was stopped, or with a larger budget.
 
-    What a candidate may take belongs to the run, as what failed by it was told to the algorithm. `data` is where the
-    images are, if they were moved since.
+    What a candidate may take belongs to the run, since what failed by it was told to the algorithm.
+
+    Args:
+        folder: The run's folder.
+        budget: Distinct networks to evaluate in all; the run's own if None.
+        data: Where the images are, if they were moved since; None if they were not.
+        time_limit_s: Stop after so many seconds; None for no limit.
+        workers: See `search`.
+        device: See `search`.
+        on_progress: See `search`.
+        on_generation: See `search`.
+
+    Returns:
+        The run.
 
     Raises:
         InputError: The folder holds no run, the budget is smaller than before, or the images have changed.
@@ -219,15 +235,25 @@ def _differences(archive: Archive, before: str, now: str) -> str:
 
 
 def default_folder(definition: Definition, algorithm: str, seed: int) -> Path:
-    """Where a run goes that names no folder: `runs/PROBLEM-ALGORITHM-sSEED`."""
+    """Return the folder of a run that names none: `runs/PROBLEM-ALGORITHM-sSEED`.
+
+    Args:
+        definition: The problem.
+        algorithm: The name of the algorithm.
+        seed: Its seed.
+    """
     return Path("runs") / f"{definition.name}-{algorithm}-s{seed}"
 
 
 def archive_path(archive: Path | str | None, folder: Path) -> Path:
-    """Where a new run in `folder` keeps its evaluations: `archive`, or else beside the folder.
+    """Return the archive file of a new run.
+
+    Args:
+        archive: The file that was asked for; None for one beside the run's folder.
+        folder: The run's folder.
 
     Raises:
-        InputError: An archive outlives its runs, so it does not lie within one.
+        InputError: The file would lie within the run's folder: an archive outlives its runs. Or it cannot be made.
     """
     if archive is None:
         return folder.resolve().parent / ARCHIVE
@@ -239,20 +265,46 @@ def archive_path(archive: Path | str | None, folder: Path) -> Path:
 
 
 def check_options(definition: Definition, algorithm: str, options: Mapping[str, Any]) -> None:
-    """Raise InputError where an algorithm lacks an option or a value is wrong."""
+    """Check the options of an algorithm.
+
+    Args:
+        definition: The problem.
+        algorithm: The name of the algorithm.
+        options: Its options.
+
+    Raises:
+        InputError: It has no such option, lacks one, or a value is wrong.
+    """
     # A target's default is known when the device is.
     target = {"target_ms": 1.0} if "target_ms" in option_defaults(algorithm) else {}
     make_algorithm(algorithm, definition.space, 0, target | dict(options))
 
 
 def check_budget(budget: int) -> None:
-    """Raise InputError where a budget is not positive."""
+    """Check a budget.
+
+    Args:
+        budget: Distinct networks to evaluate.
+
+    Raises:
+        InputError: It is not positive.
+    """
     if budget < 1:
         raise InputError(f"the budget must be at least 1 evaluation, got {budget}: for example --budget 64")
 
 
 def check_settings(budget: int, seed: int, time_limit_s: float | None, workers: Workers) -> None:
-    """Raise InputError where one of them is out of range."""
+    """Check the settings of a search.
+
+    Args:
+        budget: Distinct networks to evaluate.
+        seed: Of the algorithm.
+        time_limit_s: Seconds after which it stops; None for no limit.
+        workers: Worker processes, or a cluster.
+
+    Raises:
+        InputError: One of them is out of range.
+    """
     check_budget(budget)
     if not 0 <= seed < 2**63:
         raise InputError(f"the seed must be 0 or more and below 2^63, got {seed}: for example --seed 1")
@@ -263,7 +315,15 @@ def check_settings(budget: int, seed: int, time_limit_s: float | None, workers: 
 
 
 def check_candidates(candidates: CandidateLimits, workers: Workers) -> None:
-    """Raise InputError where nothing would keep limits: a process does not end itself."""
+    """Check that something keeps the limits of candidates: a process does not end itself.
+
+    Args:
+        candidates: The limits.
+        workers: Worker processes, or a cluster.
+
+    Raises:
+        InputError: There are limits, and no worker processes.
+    """
     if workers == 0 and candidates != CandidateLimits():
         raise InputError(
             "what a candidate may take (--candidate-time, --candidate-memory) is kept by worker processes: drop it, or "

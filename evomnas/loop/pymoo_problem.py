@@ -1,7 +1,7 @@
 """The search as a pymoo problem, with the operators that suit its genome.
 
-Minimised are error and latency in milliseconds. A candidate that failed or exceeds a limit violates the problem's
-one constraint, whatever the algorithm; a failure's objectives are infinite, so that no number stands for it.
+The two objectives, error and latency in milliseconds, are minimised. A candidate that failed or exceeds a limit
+violates the problem's one constraint. The objectives of a failure are infinite, so that no number stands for it.
 """
 
 from __future__ import annotations
@@ -37,7 +37,12 @@ class SearchProblem(Problem):  # type: ignore[misc]
     """
 
     def __init__(self, definition: Definition, evaluate: Evaluate) -> None:
-        """`evaluate` turns architectures into evaluations; nothing is evaluated before pymoo asks for it."""
+        """Wrap a problem; nothing is evaluated before pymoo asks for it.
+
+        Args:
+            definition: The problem file.
+            evaluate: Turns networks into evaluations, in their order.
+        """
         self.definition = definition
         self.space: Space = definition.space
         self._evaluate_architectures = evaluate
@@ -50,7 +55,7 @@ class SearchProblem(Problem):  # type: ignore[misc]
         out["F"], out["G"] = losses, violations[:, None]
 
     def operators(self) -> dict[str, Any]:
-        """Keyword arguments for a genetic algorithm of pymoo: `NSGA2(pop_size=20, **problem.operators())`."""
+        """Return keyword arguments for a genetic algorithm of pymoo: `NSGA2(pop_size=20, **problem.operators())`."""
         return make_operators(self.space)
 
 
@@ -62,7 +67,7 @@ def load_problem(
     workers: int = 0,
     device: str = "auto",
 ) -> SearchProblem:
-    """A problem for pymoo. Images are read and networks trained when the first evaluation is asked for.
+    """Return a problem for pymoo. Images are read and networks trained when the first evaluation is asked for.
 
     Args:
         problem: A built-in name or the path of a problem file.
@@ -71,6 +76,9 @@ def load_problem(
         workers: Worker processes for the trainings; 0 trains in this process. With workers, a script needs
             the usual `if __name__ == "__main__":` around its body.
         device: `auto`, `cpu` or `cuda`.
+
+    Raises:
+        InputError: There is no such problem, its content is wrong, or `workers` is negative.
     """
     if workers < 0:
         raise InputError(f"workers must be 0 or more, got {workers}")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from evomnas.core.errors import InputError
-from evomnas.loop.estimate import NETWORKS, _search_seconds, estimate
+from evomnas.loop.estimate import SAMPLED_NETWORKS, _search_seconds, estimate
 from evomnas.problem.loading import load_definition
 from evomnas.report.words import estimate_lines
 
@@ -28,7 +28,7 @@ def test_an_estimate_evaluates_real_networks_and_leaves_nothing_behind(tiny, tmp
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setattr("tempfile.tempdir", None)
     found = estimate(tiny, budget=100)
-    assert found.networks == NETWORKS
+    assert found.networks == SAMPLED_NETWORKS
     assert 0 < found.training[0] <= found.training[1] <= found.training[2]
     assert found.latency > 0
     assert found.memory_gib > 0.1
