@@ -61,7 +61,7 @@ class GoalSeeking(Protocol):
     """An algorithm that looks for one network per goal.
 
     Attributes:
-        goals: What it maximises.
+        goals: The goals, at least one. Their values are maximised.
     """
 
     goals: tuple[Goal, ...]

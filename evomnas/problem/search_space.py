@@ -32,7 +32,7 @@ GENES = ("op", "kernel", "se", "skip", "filters", "layers")
 
 
 class Space(Protocol):
-    """All that an algorithm knows of a search space; `n_var` is the number of genes.
+    """The interface of a search space, which is all that algorithms know of it. `n_var` is the number of genes.
 
     Two classes have these methods: `SearchSpace`, and `evomnas.problem.tabular_space.TabularSpace`.
     """

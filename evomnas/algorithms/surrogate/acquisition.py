@@ -43,7 +43,7 @@ def staircase(costs: Floats, errors: Floats) -> Staircase:
 
 @dataclass(frozen=True, slots=True)
 class Predictions:
-    """What is expected of candidates. All arrays have the shape (n,); costs and errors are logarithms.
+    """The expected results of candidates. All arrays have the shape (n,); costs and errors are logarithms.
 
     Attributes:
         costs: The costs, known or predicted.

@@ -11,7 +11,7 @@ from evomnas.algorithms.surrogate.features import EncodedNetworks, NetworkEncode
 from evomnas.problem.search_space import Genomes
 
 RANDOM_CANDIDATES = 400  # random networks to choose from; where sizes are known, there are as many mixes
-MAX_TRIED_PER_BAND = 64  # candidates that are compared within a band of costs
+MAX_COMPARED_PER_BAND = 64  # random candidates of each band of costs that are compared with the batch so far
 
 
 def first_candidates(encode: NetworkEncoder, rng: np.random.Generator) -> EncodedNetworks:
@@ -86,12 +86,12 @@ def first_batch(
     batch = list(dict.fromkeys([*reference_rows, *cost_ends]))
     bands = len(order) if len(order) <= count else max(count - len(batch), 1)
     for band in np.array_split(order, bands):
-        tried = rng.permutation(np.setdiff1d(band, batch))[:MAX_TRIED_PER_BAND]
-        similarity = np.ones(len(tried))
+        compared = rng.permutation(np.setdiff1d(band, batch))[:MAX_COMPARED_PER_BAND]
+        similarity = np.ones(len(compared))
         if batch:
-            shared_choices = candidates.one_hot[tried] @ candidates.one_hot[batch].T
+            shared_choices = candidates.one_hot[compared] @ candidates.one_hot[batch].T
             similarity = shared_choices.max(axis=1)  # with the member of the batch that is most alike
-        if len(tried):
-            batch.append(int(tried[int(np.argmin(similarity))]))
+        if len(compared):
+            batch.append(int(compared[int(np.argmin(similarity))]))
     others = rng.permutation(batch[len(reference_rows) : count])
     return np.array([*reference_rows, *others], dtype=np.int64)

@@ -28,7 +28,7 @@ from evomnas.problem.search_space import Genomes, Space
 
 FIRST_BATCH_SIZE = 10  # networks before the first prediction; with 8 or 20, searches of synthetic tables were no better
 RANDOM_PER_BATCH = 1  # networks of each batch that are drawn at random
-MIN_RESULTS = 4  # that predictions need
+MIN_RESULTS_TO_PREDICT = 4
 MAX_ENUMERATED_GENOMES = 10_000  # in a space of at most so many, all networks are candidates
 MAX_MEASURED_SHARE = 0.1  # of the time of a batch's evaluations, for the costs of candidates that may not be evaluated
 MAX_MEASURED_CANDIDATES = 64  # per batch
@@ -134,7 +134,7 @@ class NSGA2Surrogate(AskAndTell):
 
     @property
     def _can_predict(self) -> bool:
-        return self._experience.result_count >= MIN_RESULTS
+        return self._experience.result_count >= MIN_RESULTS_TO_PREDICT
 
     def _propose(self) -> EncodedNetworks:
         """Return candidates that were not asked for before."""

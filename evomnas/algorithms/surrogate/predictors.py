@@ -31,7 +31,7 @@ from scipy.stats import kendalltau
 
 Floats = NDArray[np.float64]
 
-MAX_TUNING_NETWORKS = 128  # hyperparameters are fitted to so many; more make a fit slow and the weights hardly better
+MAX_TUNING_NETWORKS = 128  # that hyperparameters are fitted to; with more, a fit is slow and its weights hardly better
 TUNING_STEPS = 8  # of the optimizer, which goes on from the last fit's result; 25 steps gave the same searches
 NOISE_PRIOR_MEDIAN, NOISE_PRIOR_SD = 1e-2, 1.5  # of the noise's share of the variance; the prior is lognormal
 WEIGHT_PRIOR_SD = 1.0  # of the weights' logarithms around that of 1 / (genes and sizes)

@@ -182,7 +182,7 @@ def test_the_expected_gain_is_the_mean_of_sampled_hypervolumes(found, cost, mean
     with_it = [moocore.hypervolume(np.vstack([np.column_stack(front), [cost, e]]), ref=corner) for e in errors]
     gains = np.array(with_it) - before
     candidate = Predictions(*(np.array([value]) for value in (cost, mean, deviation, 1.0)))
-    # The lowest sample lies 3.77 deviations below the mean: per unit of cost, 2e-5 deviations of the gain lie further out.
+    # The lowest sample lies 3.77 deviations below the mean. Beyond it are 2e-5 deviations of gain per unit of cost.
     unsampled = 2e-5 * deviation * (corner[0] - cost)
     assert expected_gain(front, candidate)[0] == pytest.approx(
         gains.mean(), abs=5 * gains.std() / 20 + unsampled + 1e-6
