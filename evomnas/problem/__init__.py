@@ -1,12 +1,15 @@
-"""The question that a search answers, without torch.
+"""The question that a search answers: which networks there are, and what is asked of them. No module imports torch.
 
-- `architecture`: what a network is; `published`: those of the papers.
-- `candidate`: a network of whatever kind of problem.
-- `search_space`: which networks can be searched; `tabular_space`: those of a table.
-- `table`: published tables of networks.
-- `counting`: parameters and MACs in closed form.
-- `pareto`: fronts, hypervolume, knees.
-- `target`: the device that an address names.
-- `sections`: the keys of a problem file; `definition`: a checked file, by kind of problem.
+- `architecture`: a network of MnasNet's space as an immutable value, and its one-line notation.
+- `published`: the networks of the MnasNet and MobileNetV2 papers as architectures.
+- `candidate`: a network that a search can ask for, whatever the kind of problem.
+- `search_space`: MnasNet's search space, and the interface that every search space has.
+- `table`: published tables of networks, read from a file.
+- `tabular_space`: the search space of a table.
+- `counting`: parameters and MACs of an architecture in closed form.
+- `pareto`: Pareto fronts, hypervolume, knees and attainment.
+- `target`: names of devices, such as `local` or `ssh://...`.
+- `sections`: the sections of a problem file and their keys.
+- `definition`: a checked problem file, one class per kind of problem.
 - `loading`: from TOML and overrides to a definition.
 """
