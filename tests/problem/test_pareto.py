@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
+import math
+from fractions import Fraction
+
 import numpy as np
 import pytest
 from deap import base, creator, tools
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from evomnas.problem.pareto import Front, attainment, hypervolume, hypervolume_curve, knees, non_dominated
@@ -39,6 +43,16 @@ def test_a_growing_front_is_the_front_of_all_that_was_added(losses):
     assert front.points == sorted({losses[index] for index in kept})
 
 
+@given(points, st.floats(-1, 7))
+def test_a_growing_front_knows_the_least_first_loss_among_small_enough_second_ones(losses, max_second):
+    front = Front()
+    for loss in losses:
+        front.add(loss, None)
+    for limit in (max_second, round(max_second)):
+        expected = min((first for first, second in losses if second <= limit), default=None)
+        assert front.least_first_loss(limit) == expected
+
+
 @given(points)
 def test_hypervolume_is_the_share_of_dominated_cells(losses):
     """Brute force: integer points in a 5 x 4 box of unit cells."""
@@ -58,10 +72,11 @@ failed = st.just((np.inf, np.inf))
 
 @given(st.lists(st.one_of(somewhere, failed, st.tuples(st.integers(0, 3), st.integers(0, 3))), max_size=25))
 def test_a_hypervolume_curve_is_the_hypervolume_of_every_beginning(losses):
-    curve = hypervolume_curve(losses, (2.0, 2.5))
-    expected = [hypervolume(losses[: count + 1], (2.0, 2.5)) for count in range(len(losses))]
-    np.testing.assert_allclose(curve, expected, rtol=1e-12)
-    assert np.all(np.diff(curve) >= 0)
+    for corner in ((2.0, 2.5), (2.5, 2.0)):
+        curve = hypervolume_curve(losses, corner)
+        expected = [hypervolume(losses[: count + 1], corner) for count in range(len(losses))]
+        np.testing.assert_allclose(curve, expected, rtol=1e-12)
+        assert np.all(np.diff(curve) >= 0)
 
 
 fronts = st.lists(st.lists(st.tuples(st.integers(0, 6), st.integers(0, 6)), max_size=6), min_size=1, max_size=7)
@@ -112,3 +127,33 @@ def test_the_knee_s_distance_is_the_largest(points):
     (x1, y1), (x2, y2) = scaled[0], scaled[-1]
     below = [(x2 - x1) * (y1 - y) - (x1 - x) * (y2 - y1) for x, y in scaled]
     assert not knees(front) or np.isclose(below[knees(front)[0]], max(below))
+
+
+steps = st.lists(st.tuples(st.integers(1, 9), st.integers(1, 9)), min_size=1, max_size=12)
+
+
+@given(steps, st.randoms(use_true_random=False))
+def test_knees_are_the_deepest_points_of_the_front_and_of_its_parts_on_either_side(steps, random):
+    """Fractions, by the distance from the line between the ends; a tenth of the unit square is deep enough."""
+    xs, ys = (list(itertools.accumulate((step[axis] for step in steps), initial=0)) for axis in (0, 1))
+    front = [(Fraction(x), Fraction(ys[-1] - y)) for x, y in zip(xs, ys, strict=True)]
+
+    def deepest(start: int, end: int) -> list[int]:
+        """The place of the knee between two places, both included, if there is one."""
+        (left, top), (right, bottom) = front[start], front[end]
+        depths = []
+        for x, y in front[start : end + 1]:
+            below = 1 - (x - left) / (right - left) - (y - bottom) / (top - bottom)  # 0 on the line, 1 in the corner
+            depths.append((float(below) / math.sqrt(2), -y))  # of two as deep, the one of the smaller second loss
+        place = depths.index(max(depths))
+        assume(abs(depths[place][0] - 0.1) > 1e-9)
+        assume(sum(abs(depth - depths[place][0]) < 1e-9 for depth, _ in depths) == 1)  # else rounding decides
+        return [start + place] if end - start > 1 and depths[place][0] > 0.1 else []
+
+    expected = deepest(0, len(front) - 1)
+    if expected:
+        # from the front's end with the least second loss
+        expected += deepest(expected[0], len(front) - 1) + deepest(0, expected[0])
+    order = random.sample(range(len(front)), len(front))
+    shuffled = [tuple(map(float, front[place])) for place in order]
+    assert [order[row] for row in knees(shuffled)] == expected
