@@ -1,7 +1,12 @@
-"""Measured latency: what runs a network, where, and how it is timed.
+"""Measured latency: which runtime runs a network, on which device, and how it is timed.
 
-- `runtimes`: the interface of a runtime; `onnxruntime` (the default, with `onnx_graph`), `executorch`, `eager`.
-- `targets`: this machine, or another through OpenSSH, where `agent` runs.
-- `protocol`: rounds interleaved with a reference network.
-- `lock`: one latency at a time, and no training meanwhile.
+- `setting`: the settings on which a latency depends beside the network.
+- `prepare`: networks with random weights in a runtime's own format.
+- `meter`: latencies on one device, all on the scale of one calibration.
+- `runtimes/`: the interface of a runtime, and the built-in ones.
+- `devices/`: this machine, a machine that OpenSSH reaches, or a node of a Ray cluster.
+- `layers/`: latencies added up from measured layers.
+- `doctor`: a check of whether this machine is fit to search and to measure.
+
+At most one latency is measured on a machine at a time, and no training of evomnas runs meanwhile (`evomnas.core.lock`).
 """

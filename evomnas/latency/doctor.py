@@ -1,4 +1,7 @@
-"""Is this machine fit to search and to measure: noise, the interval it can reach, disk, memory, versions."""
+"""A check of whether this machine is fit to search and to measure.
+
+It looks at the noise of latencies, the interval that they reach, the load, the clock, memory, disks and versions.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import os
 import shutil
 import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,22 +17,26 @@ import numpy as np
 
 from evomnas.core.machine import describe_machine, describe_versions, user_folder
 from evomnas.latency.devices.protocol import PRECISION, BackgroundLoad
-from evomnas.latency.meter import Meter, machine_archive_path
-from evomnas.latency.prepare import prepare_here
+from evomnas.latency.meter import machine_archive_path, open_meter
 from evomnas.latency.setting import Setting, default_reference
 from evomnas.problem.published import published
-from evomnas.results.archive import Archive
-from evomnas.results.evaluation import Failure
+from evomnas.results.evaluation import Failure, Measurement
 
-QUIET_LOAD = 0.1  # busy cores that do no harm
-MIN_FREE_GIB, MIN_MEMORY_GIB = 2.0, 4.0
-WATCH_S = 1.0
-SESSIONS = 5
+MAX_QUIET_LOAD = 0.1  # cores; so few that are busy with other programs do no harm
+MIN_FREE_DISK_GIB, MIN_FREE_MEMORY_GIB = 2.0, 4.0
+LOAD_WATCH_S = 1.0
+LATENCY_SESSIONS = 5
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that was looked at; `advice` is empty where it is well."""
+    """The state of one thing that was examined.
+
+    Attributes:
+        name: Its name.
+        found: Its state in words; empty if it does not exist on this machine.
+        advice: What to do about it; empty if nothing is wrong.
+    """
 
     name: str
     found: str
@@ -36,7 +44,11 @@ class Finding:
 
 
 def examine() -> list[Finding]:
-    """Look at the machine for some seconds."""
+    """Examine the machine, for some seconds.
+
+    Returns:
+        The state of everything that was examined and that exists on this machine, in the order in which it is shown.
+    """
     machine = describe_machine()
     findings = [
         Finding("machine", f"{machine['processor']}, {machine['cores']} cores, {machine['memory_gib']} GiB"),
@@ -49,16 +61,16 @@ def examine() -> list[Finding]:
         _disk("temporary", Path(tempfile.gettempdir())),
         _user_folder(),
     ]
-    return [one for one in findings if one.found]
+    return [finding for finding in findings if finding.found]
 
 
 def _load() -> Finding:
     load = BackgroundLoad()
-    time.sleep(WATCH_S)
+    time.sleep(LOAD_WATCH_S)
     busy = load()
     if busy is None:
         return Finding("load", "the system does not tell")
-    advice = "" if busy <= QUIET_LOAD else "other programs are at work: stop them while latencies matter (see top)"
+    advice = "" if busy <= MAX_QUIET_LOAD else "other programs are at work: stop them while latencies matter (see top)"
     return Finding("load", f"{busy:.2f} cores busy with something else", advice)
 
 
@@ -71,33 +83,44 @@ def _governor() -> Finding:
 
 
 def _latency() -> list[Finding]:
-    """MnasNet-A1 against MobileNetV2 at 224 pixels, several times: what repeats, and what the machine adds."""
+    """Measure MnasNet-A1 against MobileNetV2 at 224 pixels several times: the noise, the interval and what repeats."""
+    from evomnas.latency.prepare import prepare_here  # it imports torch
+
     architecture = published("mnasnet-a1")
     setting = Setting("onnxruntime", "local", 1, 1, 3, 224, 1000, default_reference(224))
     prepared = {architecture: prepare_here(setting, architecture)}
-    meter = Meter(setting, lambda one: prepare_here(setting, one)[1], Archive())
-    try:
-        results = [dict(meter.measure(prepared))[architecture] for _ in range(SESSIONS)]
-    finally:
-        meter.close()
-    failure = next((one for one in results if isinstance(one, Failure)), None)
-    if failure is not None:
-        return [Finding("latency", f"cannot be measured: {failure.message}", "reinstall onnxruntime")]
-    good = [one for one in results if not isinstance(one, Failure)]
-    latencies = [one.latency_ms for one in good]
-    width = float(np.median([(one.high_ms - one.low_ms) / 2 / one.latency_ms for one in good]))
-    spread = (max(latencies) - min(latencies)) / float(np.median(latencies))
-    noise = float(np.std([sample for one in good for sample in one.samples]) / np.mean([one.ratio for one in good]))
-    noisy = "" if width <= 2 * PRECISION else "noisy: stop other programs, or measure on a device of its own (--target)"
-    calibration = meter.calibration
-    calibrated = f"MobileNetV2 takes {calibration.latency_ms:.2f} ms at 224 pixels"
-    busy = calibration.load is not None and calibration.load > QUIET_LOAD
+    with open_meter(setting) as meter:
+        results = [dict(meter.measure(prepared))[architecture] for _ in range(LATENCY_SESSIONS)]
+        failure = next((result for result in results if isinstance(result, Failure)), None)
+        if failure is not None:
+            return [Finding("latency", f"cannot be measured: {failure.message}", "reinstall onnxruntime")]
+        calibration = meter.calibration
+    measurements = [result for result in results if isinstance(result, Measurement)]
+    busy = calibration.load is not None and calibration.load > MAX_QUIET_LOAD
     again = f"taken with {calibration.load or 0:.1f} cores busy: when it is quiet, remove {machine_archive_path()}"
     return [
+        *_precision(measurements),
+        Finding(
+            "calibration", f"MobileNetV2 takes {calibration.latency_ms:.2f} ms at 224 pixels", again if busy else ""
+        ),
+    ]
+
+
+def _precision(measurements: Sequence[Measurement]) -> list[Finding]:
+    """The noise, the interval and the spread of several measurements of one network."""
+    latencies = [measurement.latency_ms for measurement in measurements]
+    spread = (max(latencies) - min(latencies)) / float(np.median(latencies))
+    half_widths = [(result.high_ms - result.low_ms) / 2 / result.latency_ms for result in measurements]
+    half_width = float(np.median(half_widths))
+    seconds = np.median([measurement.seconds for measurement in measurements])
+    samples = [sample for measurement in measurements for sample in measurement.samples]
+    noise = float(np.std(samples) / np.mean([measurement.ratio for measurement in measurements]))
+    is_noisy = not half_width <= 2 * PRECISION
+    advice = "noisy: stop other programs, or measure on a device of its own (--target)" if is_noisy else ""
+    return [
         Finding("noise", f"{noise:.1%} from round to round"),
-        Finding("interval", f"±{width:.1%} in {np.median([one.seconds for one in good]):.2f} s per network", noisy),
-        Finding("repeats", f"{SESSIONS} measurements of MnasNet-A1 within {spread:.1%}"),
-        Finding("calibration", calibrated, again if busy else ""),
+        Finding("interval", f"±{half_width:.1%} in {seconds:.2f} s per network", advice),
+        Finding("repeats", f"{LATENCY_SESSIONS} measurements of MnasNet-A1 within {spread:.1%}"),
     ]
 
 
@@ -106,13 +129,13 @@ def _memory() -> Finding:
         free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30
     except (ValueError, OSError):
         return Finding("memory", "")
-    advice = "" if free >= MIN_MEMORY_GIB else f"less than {MIN_MEMORY_GIB:g} GiB: fewer --workers need less"
+    advice = "" if free >= MIN_FREE_MEMORY_GIB else f"less than {MIN_FREE_MEMORY_GIB:g} GiB: fewer --workers need less"
     return Finding("memory", f"{free:.1f} GiB unused", advice)
 
 
 def _disk(name: str, path: Path) -> Finding:
     free = shutil.disk_usage(path).free / 2**30
-    advice = "" if free >= MIN_FREE_GIB else f"less than {MIN_FREE_GIB:g} GiB free on the disk of {path}"
+    advice = "" if free >= MIN_FREE_DISK_GIB else f"less than {MIN_FREE_DISK_GIB:g} GiB free on the disk of {path}"
     return Finding(f"disk, {name}", f"{free:.1f} GiB free", advice)
 
 

@@ -1,8 +1,10 @@
 """Latencies of architectures on one device, all on the scale of one calibration.
 
-Networks are compared with a reference network in interleaved rounds (`evomnas.latency.devices.protocol`). What that
-network itself takes is measured once per machine, runtime and shape, and kept in this user's own archive of
-the machine, so that all runs on a machine share one scale.
+Networks are compared with a reference network in interleaved rounds (`evomnas.latency.devices.protocol`). The latency
+of the reference network itself is the calibration. It is measured once per machine, runtime and shape, and it is stored
+in the user's own archive of the machine. All runs on a machine therefore share one scale.
+
+`open_meter` opens a meter for a block. `measure_latency` measures a single architecture.
 """
 
 from __future__ import annotations
@@ -27,27 +29,28 @@ from evomnas.results.archive import Archive
 from evomnas.results.evaluation import Cost, Failure, Measurement
 from evomnas.results.timing import Calibration, Ratio
 
-K = TypeVar("K")
+K = TypeVar("K")  # the caller's names of the networks
 
-TOGETHER = 20  # networks that are compared in the same rounds, and in memory at once,
-TOGETHER_BYTES = 150 * 2**20  # or as many as take this much
+BATCH_NETWORKS = 20  # as many networks are compared in the same rounds, and are in memory at once,
+BATCH_BYTES = 150 * 2**20  # or as many as fit into this
 
 
 class Meter:
-    """Takes latencies on one device.
+    """A connection to one device, on which latencies are measured.
 
     Attributes:
-        setting: Where and with what.
-        key: The device's context in the archive.
+        setting: The device, the runtime and the shape of the images.
+        context: Everything that a latency depends on beside the network: the setting, the machine, the versions.
+        key: The key of that context in the archive.
     """
 
     def __init__(self, setting: Setting, prepare: Callable[[Architecture], Prepared], archive: Archive) -> None:
-        """Reach the device.
+        """Connect to the device.
 
         Args:
-            setting: Where and with what.
-            prepare: Makes the reference network ready for the runtime.
-            archive: Keeps the calibration and what the device is.
+            setting: The device, the runtime and the shape of the images.
+            prepare: Converts the reference network for the runtime. It is called when a latency is first measured.
+            archive: The archive that gets the context and the calibration.
 
         Raises:
             InputError: The device cannot be reached, or lacks the runtime.
@@ -68,30 +71,35 @@ class Meter:
 
     @cached_property
     def calibration(self) -> Calibration:
-        """What the reference network takes: from the archive, the machine's own archive, or measured now."""
-        known = self._archive.calibration(self.key)
-        if known is not None:
-            return known
-        known = self._store.calibration(self.key) or self._device.calibrate(self._reference)
-        return self._archive.add_calibration(self.key, self._store.add_calibration(self.key, known))
+        """The latency of the reference network: from the archive, from the machine's archive, or measured now."""
+        calibration = self._archive.calibration(self.key)
+        if calibration is not None:
+            return calibration
+        calibration = self._machine_archive.calibration(self.key) or self._device.calibrate(self._reference)
+        return self._archive.add_calibration(self.key, self._machine_archive.add_calibration(self.key, calibration))
 
     def measure(
         self,
         prepared: Mapping[K, tuple[Cost, Prepared]],
         on_wait: Callable[[], None] = lambda: None,
     ) -> Iterator[tuple[K, Measurement | Failure]]:
-        """Measure networks, alone on the machine; yields each result as it comes.
+        """Measure networks while nothing else of evomnas measures or trains on the machine.
 
         Args:
-            prepared: Costs and the network in the runtime's format, by architecture or whatever names it.
-            on_wait: Called where another process measures or trains at the moment.
+            prepared: For each network, under its architecture or any other key, its costs and the network in the
+                runtime's format.
+            on_wait: Called if another process is measuring or training and this one has to wait.
+
+        Yields:
+            A key and the network's measurement, or why it failed, as soon as each is known. The order may differ from
+            that of `prepared`.
+
+        Raises:
+            InputError: The connection to the device is lost.
         """
-        scale = self.calibration.latency_ms
-        for architecture, ratio in self.compare({one: made for one, (_, made) in prepared.items()}, on_wait):
-            if isinstance(ratio, Failure):
-                yield architecture, ratio
-            else:
-                yield architecture, _measurement(prepared[architecture][0], ratio, scale)
+        scale_ms = self.calibration.latency_ms
+        for key, ratio in self.compare({key: network for key, (_, network) in prepared.items()}, on_wait):
+            yield key, ratio if isinstance(ratio, Failure) else _measurement(prepared[key][0], ratio, scale_ms)
 
     def compare(
         self,
@@ -100,13 +108,26 @@ class Meter:
         time_limit_s: float = protocol.TIME_LIMIT_S,
         reference: Prepared | None = None,
     ) -> Iterator[tuple[K, Ratio | Failure]]:
-        """Measure whatever was made ready, relative to the reference network or another; yields each as it comes."""
-        compared = self._reference if reference is None else reference
-        for batch in _batches({key: len(made.model) for key, made in prepared.items()}):
+        """Measure networks or parts of networks, relative to a reference.
+
+        Args:
+            prepared: The networks in the runtime's format, under any keys.
+            on_wait: Called if another process is measuring or training and this one has to wait.
+            time_limit_s: Seconds that each network may take, loading included.
+            reference: The network to compare with; the reference network of the setting if None.
+
+        Yields:
+            A key and the ratio network / reference, or why it failed, as soon as each is known.
+
+        Raises:
+            InputError: The connection to the device is lost.
+        """
+        reference = self._reference if reference is None else reference
+        for batch in _batches({key: len(network.model) for key, network in prepared.items()}):
             missing = dict.fromkeys(batch)
             candidates = [prepared[key] for key in batch]
             try:
-                for index, ratio in self._device.compare(candidates, compared, on_wait, time_limit_s):
+                for index, ratio in self._device.compare(candidates, reference, on_wait, time_limit_s):
                     del missing[batch[index]]
                     yield batch[index], ratio
             except InputError:
@@ -115,47 +136,59 @@ class Meter:
                 yield from ((key, Failure.of(error)) for key in missing)
 
     def layer(self, key: str) -> float | None:
-        """What the device's layer table has under a key."""
-        return self._store.layer(self.key, key)
+        """Return an entry of the device's layer table.
+
+        Args:
+            key: The layer's key in the table.
+
+        Returns:
+            The entry, a latency relative to the reference network; None if the table has no such entry.
+        """
+        return self._machine_archive.layer(self.key, key)
 
     def add_layer(self, key: str, ratio: float) -> None:
-        """Keep an entry of the device's layer table."""
-        self._store.add_layer(self.key, key, ratio)
+        """Add an entry to the device's layer table.
+
+        Args:
+            key: The layer's key in the table.
+            ratio: Its latency relative to the reference network.
+        """
+        self._machine_archive.add_layer(self.key, key, ratio)
 
     @cached_property
-    def _store(self) -> Archive:
-        """What belongs to the machine rather than to a run: this user's archive of it, if there can be one."""
-        shared = _machine_archive()
+    def _machine_archive(self) -> Archive:
+        """The archive of what belongs to the machine and not to a run; the run's archive if there can be no other."""
+        shared = _open_machine_archive()
         if shared is None:
             return self._archive
         shared.add_context(self.context)
         return shared
 
     def close(self) -> None:
-        """Leave the device."""
+        """Disconnect from the device."""
         self._device.close()
 
 
 def _batches(sizes: Mapping[K, int]) -> Iterator[list[K]]:
-    """Lists of at most `TOGETHER` keys and `TOGETHER_BYTES`, but of one key at least."""
+    """Split keys into batches of at most `BATCH_NETWORKS` keys and `BATCH_BYTES`, but of at least one key."""
     batch: list[K] = []
-    room = TOGETHER_BYTES
+    free_bytes = BATCH_BYTES
     for key, size in sizes.items():
-        if batch and (len(batch) == TOGETHER or size > room):
+        if batch and (len(batch) == BATCH_NETWORKS or size > free_bytes):
             yield batch
-            batch, room = [], TOGETHER_BYTES
+            batch, free_bytes = [], BATCH_BYTES
         batch.append(key)
-        room -= size
+        free_bytes -= size
     if batch:
         yield batch
 
 
-def _measurement(cost: Cost, ratio: Ratio, scale: float) -> Measurement:
+def _measurement(cost: Cost, ratio: Ratio, scale_ms: float) -> Measurement:
     return Measurement(
         cost=cost,
-        latency_ms=ratio.ratio * scale,
-        low_ms=ratio.low * scale,
-        high_ms=ratio.high * scale,
+        latency_ms=ratio.ratio * scale_ms,
+        low_ms=ratio.low * scale_ms,
+        high_ms=ratio.high * scale_ms,
         ratio=ratio.ratio,
         samples=ratio.samples,
         seconds=ratio.seconds,
@@ -165,12 +198,12 @@ def _measurement(cost: Cost, ratio: Ratio, scale: float) -> Measurement:
 
 
 def machine_archive_path() -> Path:
-    """Where this user's calibrations of the machine are."""
+    """Return the path of the user's archive of the machine, which holds its calibrations and layer tables."""
     return user_folder() / "machine.sqlite"
 
 
-def _machine_archive() -> Archive | None:
-    """This user's archive of the machine; None where the home folder cannot be written."""
+def _open_machine_archive() -> Archive | None:
+    """Open the user's archive of the machine; return None if the home folder cannot be written."""
     path = machine_archive_path()
     with contextlib.suppress(OSError, InputError):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -182,12 +215,12 @@ def _machine_archive() -> Archive | None:
 def open_meter(
     setting: Setting, archive: Archive | None = None, prepare: Callable[[Architecture], Prepared] | None = None
 ) -> Iterator[Meter]:
-    """Open a meter for a block; it leaves the device with the block.
+    """Open a meter for a block, and disconnect from the device when the block ends.
 
     Args:
-        setting: What is timed, where and with what.
-        archive: Keeps the calibration, and what the device is; one in memory if None.
-        prepare: Makes the reference network ready for the runtime; in this process if None.
+        setting: The device, the runtime and the shape of the images.
+        archive: The archive that gets the context and the calibration; one in memory if None.
+        prepare: Converts the reference network for the runtime; by `prepare_here`, in this process, if None.
 
     Yields:
         The meter.
@@ -201,7 +234,7 @@ def open_meter(
 
         return prepare_here(setting, architecture)[1]
 
-    meter = Meter(setting, prepare or prepare_in_this_process, archive or Archive())
+    meter = Meter(setting, prepare or prepare_in_this_process, Archive() if archive is None else archive)
     try:
         yield meter
     finally:
@@ -223,7 +256,7 @@ def measure_latency(
     """Measure the latency of one architecture, in milliseconds, with its interval and every sample.
 
     Args:
-        architecture: What is built, with random weights.
+        architecture: The network; it is built with random weights.
         runtime: A registered runtime: `onnxruntime`, `executorch`, `torch`.
         target: `local`, `ssh://user@host:port` for another machine, `ray://NAME` for a node of a Ray cluster.
         threads: Threads that one inference may use.
@@ -231,19 +264,19 @@ def measure_latency(
         channels: Channels of the images.
         resolution: Height and width of the images in pixels.
         classes: Number of logits.
-        reference: The network that it is compared with; MobileNetV2 by default.
+        reference: The network that it is compared with; MobileNetV2 if None.
 
     Returns:
         The measurement.
 
     Raises:
-        InputError: Wrong arguments, or a device that cannot be reached.
+        InputError: An argument is wrong, or the device cannot be reached.
         RuntimeError: The network could not be measured.
     """
     from evomnas.latency.prepare import prepare_here  # it imports torch
 
-    compared = default_reference(resolution) if reference is None else reference
-    setting = Setting(runtime, target, threads, batch, channels, resolution, classes, compared)
+    reference = default_reference(resolution) if reference is None else reference
+    setting = Setting(runtime, target, threads, batch, channels, resolution, classes, reference)
     with open_meter(setting) as meter:
         [(_, result)] = meter.measure({architecture: prepare_here(setting, architecture)})
     if isinstance(result, Failure):

@@ -1,10 +1,12 @@
-"""From an architecture to a network that a runtime can run."""
+"""Networks with random weights in a runtime's own format, ready to be measured.
+
+A latency does not depend on the values of the weights, so candidates are measured before they are trained.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
@@ -12,18 +14,26 @@ from torch import nn
 from evomnas.core.seeding import torch_generator
 from evomnas.latency.runtimes.base import Prepared, Runtime, open_runtime
 from evomnas.latency.setting import Setting
-from evomnas.networks.torchvision_models import AnyNetwork, build_any_network
+from evomnas.networks.torchvision_models import AnyNetwork, build_any_network, count_any_cost
 from evomnas.problem.architecture import Architecture
 from evomnas.results.evaluation import Cost
 
-if TYPE_CHECKING:
-    from evomnas.networks.torchvision_models import AnyNetwork
+PROBE_SEED = 0  # of the random weights and of the random images
 
 
 def prepare_here(setting: Setting, network: AnyNetwork) -> tuple[Cost, Prepared]:
-    """Costs of a network and itself in the setting's runtime, made in this process."""
-    from evomnas.networks.torchvision_models import count_any_cost
+    """Count the costs of a network and convert it for the runtime of a setting, in this process.
 
+    Args:
+        setting: The runtime, and the shape of the images.
+        network: An architecture or a network of torchvision's.
+
+    Returns:
+        Its costs for one image, and the network in the runtime's format.
+
+    Raises:
+        InputError: The architecture has too many strides for the resolution, or the runtime is not installed.
+    """
     if isinstance(network, Architecture):
         network.check_resolution(setting.resolution)
     shape = setting.classes, setting.channels, setting.resolution
@@ -31,33 +41,62 @@ def prepare_here(setting: Setting, network: AnyNetwork) -> tuple[Cost, Prepared]
     return count_any_cost(network, *shape), prepare(runtime, network, *shape, setting.batch)
 
 
-PROBE_SEED = 0
-
-
 def prepare(
     runtime: Runtime, network: AnyNetwork, classes: int, channels: int, resolution: int, batch: int = 1
 ) -> Prepared:
-    """Build the network with random weights and convert it for the runtime.
+    """Build a network with random weights and convert it for a runtime.
 
-    Its batch statistics are taken from random images first: without them the signal of a deep untrained
-    network dies out, its logits say nothing and denormal numbers slow it down.
+    Its batch norm gets the statistics of random images first. Without them the signal of a deep untrained network dies
+    out: its logits say nothing, and denormal numbers slow it down.
+
+    Args:
+        runtime: The runtime.
+        network: An architecture or a network of torchvision's.
+        classes: Number of logits.
+        channels: Channels of the images.
+        resolution: Height and width of the images in pixels.
+        batch: Images per inference.
+
+    Returns:
+        The network in the runtime's format, with random images (batch, channels, resolution, resolution) and the logits
+        (batch, classes) that PyTorch computes for them.
     """
     module = build_any_network(network, classes, channels, dropout=0.0, bn_momentum=1.0, seed=PROBE_SEED)
-    with _probe(module, channels, resolution, batch) as images:
-        return _converted(runtime, module, images)
+    with probe_images(module, channels, resolution, batch) as images:
+        return convert_with_output(runtime, module, images)
 
 
-def _converted(runtime: Runtime, module: nn.Module, images: torch.Tensor) -> Prepared:
+def convert_with_output(runtime: Runtime, module: nn.Module, images: torch.Tensor) -> Prepared:
+    """Convert a module for a runtime, and compute in PyTorch what it should return there.
+
+    Args:
+        runtime: The runtime.
+        module: A network or a part of one, in evaluation mode.
+        images: Its input, shape (n, c, h, w).
+
+    Returns:
+        The module in the runtime's format, with the input and the output that PyTorch computes for it.
+    """
     return Prepared(runtime.convert(module, images), images.numpy(), module(images).numpy())
 
 
 @contextmanager
-def _probe(network: nn.Module, channels: int, resolution: int, batch: int) -> Iterator[torch.Tensor]:
-    """Images for a network with random weights, which is made ready for inference; in one thread."""
+def probe_images(network: nn.Module, channels: int, resolution: int, batch: int) -> Iterator[torch.Tensor]:
+    """Give an untrained network the statistics of random images, and open a block in which it computes in one thread.
+
+    Args:
+        network: The network. Its batch norm layers are changed, and it is left in evaluation mode.
+        channels: Channels of the images.
+        resolution: Height and width of the images in pixels.
+        batch: Number of images to yield.
+
+    Yields:
+        Random images for the network, shape (batch, channels, resolution, resolution).
+    """
     generator = torch_generator(PROBE_SEED)
     for norm in network.modules():
         if isinstance(norm, nn.BatchNorm2d):
-            norm.momentum = 1.0  # of torchvision's networks, too
+            norm.momentum = 1.0  # torchvision's networks have a momentum of their own
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

@@ -1,4 +1,4 @@
-"""What is timed, and how."""
+"""The setting of a latency: the device, the runtime, and the images that networks get."""
 
 from __future__ import annotations
 
@@ -13,16 +13,18 @@ from evomnas.problem.target import SshTarget, parse_target
 
 @dataclass(frozen=True)
 class Setting:
-    """What a latency depends on beside the network: where it runs and what it is given.
+    """The settings on which a latency depends beside the network. The archive stores them by their names.
 
     Attributes:
         runtime: A registered runtime.
         target: `local`, an ssh or a ray target, see `evomnas.latency.devices.factory`.
         threads: Threads that one inference may use.
-        batch, channels, resolution: Of its images.
+        batch: Images per inference.
+        channels: Channels of the images.
+        resolution: Height and width of the images in pixels.
         classes: Logits per image.
-        reference: The network that all are compared with.
-        method: `network` measures networks whole, `layers` adds up a table of layers.
+        reference: The network that all networks are compared with.
+        method: `network` to measure whole networks, `layers` to add up the entries of a table of layers.
     """
 
     runtime: str
@@ -36,7 +38,11 @@ class Setting:
     method: str = "network"
 
     def check(self) -> None:
-        """Raise InputError where a runtime cannot run on the target, or by layers."""
+        """Check that the runtime can be used on the target and with the method.
+
+        Raises:
+            InputError: It cannot, or the target is misspelt.
+        """
         if isinstance(parse_target(self.target), SshTarget) and self.runtime != "onnxruntime":
             raise InputError(f"on {self.target} only the runtime onnxruntime can measure, not {self.runtime}")
         if self.method == "layers" and self.runtime == "torch":
@@ -44,7 +50,16 @@ class Setting:
 
 
 def problem_setting(definition: ProblemDefinition, classes: int, channels: int) -> Setting:
-    """What a problem measures its candidates with."""
+    """Return the setting by which a problem measures its candidates.
+
+    Args:
+        definition: The problem.
+        classes: Number of classes of its images.
+        channels: Channels of its images.
+
+    Returns:
+        The setting; the reference is MobileNetV2 as the problem's search space has it.
+    """
     latency = definition.latency
     return Setting(
         runtime=latency.runtime,
@@ -60,5 +75,12 @@ def problem_setting(definition: ProblemDefinition, classes: int, channels: int) 
 
 
 def default_reference(resolution: int) -> Architecture:
-    """MobileNetV2, with strides that images of `resolution` pixels allow: what is compared with by default."""
+    """Return the reference network where none is named: MobileNetV2, with strides that suit the images.
+
+    Args:
+        resolution: Height and width of the images in pixels.
+
+    Returns:
+        MobileNetV2, with fewer strides if it would reduce such images to less than a pixel.
+    """
     return fit_to_resolution(published("mobilenet-v2"), resolution)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from contextlib import ExitStack
+
 import numpy as np
 import pytest
 
 from evomnas.core.errors import InputError
 from evomnas.latency import meter
-from evomnas.latency.meter import Meter, measure_latency
+from evomnas.latency.meter import Meter, measure_latency, open_meter
 from evomnas.latency.prepare import prepare_here
 from evomnas.latency.runtimes.base import Prepared
 from evomnas.latency.setting import Setting, default_reference
@@ -24,68 +28,97 @@ def setting(**changes) -> Setting:
     return Setting(**(values | {"classes": 4, "reference": SMALL} | changes))
 
 
-def make(archive: Archive, **changes) -> Meter:
-    chosen = setting(**changes)
-    return Meter(chosen, lambda one: prepare_here(chosen, one)[1], archive)
+@pytest.fixture
+def opened():
+    """Opens meters that are closed after the test."""
+    with ExitStack() as meters:
+        yield lambda archive=None, **changes: meters.enter_context(open_meter(setting(**changes), archive))
 
 
-def test_one_network_against_itself_takes_what_was_calibrated():
-    archive = Archive()
-    one = make(archive)
-    [(architecture, measured)] = one.measure({SMALL: prepare_here(one.setting, SMALL)})
+def test_one_network_against_itself_takes_what_was_calibrated(opened):
+    own = opened()
+    [(architecture, measured)] = own.measure({SMALL: prepare_here(own.setting, SMALL)})
     assert architecture == SMALL
     assert isinstance(measured, Measurement)
-    assert measured.latency_ms == pytest.approx(one.calibration.latency_ms * measured.ratio)
+    assert measured.latency_ms == pytest.approx(own.calibration.latency_ms * measured.ratio)
     assert measured.ratio == pytest.approx(1.0, rel=0.3)  # itself; no claim about the machine
     assert measured.low_ms <= measured.latency_ms <= measured.high_ms
     assert len(measured.samples) >= 12
 
 
-def test_all_archives_of_a_machine_share_one_calibration(monkeypatch):
-    first = make(Archive(), classes=5).calibration
+def test_all_archives_of_a_machine_share_one_calibration(opened, monkeypatch):
+    first = opened(Archive(), classes=5).calibration
     monkeypatch.setattr(meter.Meter, "_reference", property(lambda self: pytest.fail("was calibrated again")))
-    assert make(Archive(), classes=5).calibration == first
+    assert opened(Archive(), classes=5).calibration == first
 
 
-def test_another_shape_runtime_or_protocol_is_another_device(monkeypatch):
+def test_another_shape_runtime_or_protocol_is_another_device(opened, monkeypatch):
     archive = Archive()
-    keys = [make(archive, **changes).key for changes in ({}, {"classes": 6}, {"threads": 2}, {"runtime": "torch"})]
+    keys = [opened(archive, **changes).key for changes in ({}, {"classes": 6}, {"threads": 2}, {"runtime": "torch"})]
     monkeypatch.setattr(meter.protocol, "VERSION", 99)
-    keys.append(make(archive).key)
+    keys.append(opened(archive).key)
     assert len(set(keys)) == 5
     assert {"host", "processor", "version", "protocol", "runtime", "target", "threads"} <= archive.context(
         keys[0]
     ).keys()
 
 
-def test_a_folder_that_cannot_be_written_costs_a_calibration_and_nothing_else(tmp_path, monkeypatch):
+def test_a_folder_that_cannot_be_written_costs_a_calibration_and_nothing_else(opened, tmp_path, monkeypatch):
     file = tmp_path / "a file"
     file.touch()
     monkeypatch.setenv("XDG_CACHE_HOME", str(file))
-    assert make(Archive(), classes=7).calibration.latency_ms > 0
+    assert opened(classes=7).calibration.latency_ms > 0
 
 
-def test_a_network_that_fails_does_not_spoil_the_others():
-    one = make(Archive())
-    cost, good = prepare_here(one.setting, SMALL)
+def test_a_network_that_fails_does_not_spoil_the_others(opened):
+    own = opened()
+    cost, good = prepare_here(own.setting, SMALL)
     other = Architecture.parse("stem8_s1-dconv_k3_s1_f8_n2_id-head32")
     wrong = Prepared(good.model, good.images, good.logits + 1)
-    results = dict(one.measure({SMALL: (cost, good), other: (cost, wrong)}))
+    results = dict(own.measure({SMALL: (cost, good), other: (cost, wrong)}))
     assert isinstance(results[SMALL], Measurement)
     assert isinstance(results[other], Failure)
     assert results[other].kind == "mismatch"
 
 
-def test_many_networks_are_measured_in_several_batches(monkeypatch):
-    monkeypatch.setattr(meter, "TOGETHER", 2)
-    one = make(Archive())
+@pytest.mark.parametrize("limit", [("BATCH_NETWORKS", 2), ("BATCH_BYTES", 1)])
+def test_many_networks_are_measured_in_several_batches(opened, monkeypatch, limit):
+    monkeypatch.setattr(meter, *limit)
+    own = opened()
     prepared = {}
     for filters in (8, 16, 24):
         architecture = Architecture.parse(f"stem8_s1-conv_k3_s1_f{filters}_n1-head32")
-        prepared[architecture] = prepare_here(one.setting, architecture)
-    results = dict(one.measure(prepared))
+        prepared[architecture] = prepare_here(own.setting, architecture)
+    results = dict(own.measure(prepared))
     assert results.keys() == prepared.keys()
     assert all(isinstance(result, Measurement) for result in results.values())
+
+
+def test_a_meter_leaves_its_device_with_the_block_even_after_an_error(monkeypatch):
+    closed = []
+    monkeypatch.setattr(Meter, "close", lambda self: closed.append(self))
+    with pytest.raises(RuntimeError, match="in the block"), open_meter(setting()) as own:
+        raise RuntimeError("in the block")
+    assert closed == [own]
+
+
+@pytest.mark.parametrize("batch_bytes", [1, 10, 16, 1000])
+@pytest.mark.parametrize("batch_networks", [1, 2, 3])
+def test_batches_hold_every_network_once_and_no_more_than_fits(monkeypatch, batch_bytes, batch_networks):
+    monkeypatch.setattr(meter, "BATCH_BYTES", batch_bytes)
+    monkeypatch.setattr(meter, "BATCH_NETWORKS", batch_networks)
+    sizes = {"a": 8, "b": 8, "c": 20, "d": 1, "e": 1, "f": 1}
+    batches = list(meter._batches(sizes))
+    assert [key for batch in batches for key in batch] == list(sizes)
+    for batch in batches:
+        assert len(batch) == 1 or (len(batch) <= batch_networks and sum(map(sizes.get, batch)) <= batch_bytes)
+
+
+def test_a_meter_is_imported_without_torch():
+    modules = "evomnas.latency.meter, evomnas.latency.doctor, evomnas.loop.launch, evomnas.evaluation.factory"
+    code = f"import sys, {modules}; print('torch' in sys.modules)"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout == "False\n"
 
 
 @pytest.mark.parametrize("runtime", ["onnxruntime", "torch", "executorch"])

@@ -6,7 +6,7 @@ from torch import nn
 
 from evomnas.latency.layers.stages import Parts
 from evomnas.latency.layers.surroundings import surround
-from evomnas.latency.prepare import PROBE_SEED, _converted, _probe
+from evomnas.latency.prepare import PROBE_SEED, convert_with_output, probe_images
 from evomnas.latency.runtimes.base import Prepared, Runtime
 from evomnas.networks.network import build_network
 
@@ -17,10 +17,10 @@ def prepare_parts(
     """Stages of a network in their surroundings, or these alone, converted for the runtime, in the order wanted."""
     prepared = []
     network = build_network(parts.architecture, classes, channels, bn_momentum=1.0, seed=PROBE_SEED)
-    with _probe(network, channels, resolution, batch) as value:
+    with probe_images(network, channels, resolution, batch) as value:
         for place, stage in enumerate(network.stages()):
             for inside, module in ((True, stage.eval()), (False, nn.Identity())):
                 if (place, inside) in parts.wanted:
-                    prepared.append(_converted(runtime, *surround(module, value, is_first=place == 0)))
+                    prepared.append(convert_with_output(runtime, *surround(module, value, is_first=place == 0)))
             value = stage(value)
     return prepared

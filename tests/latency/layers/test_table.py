@@ -119,7 +119,7 @@ class ArithmeticMeter(Meter):
         return 0.01 * sum(key.encode()) % 7 + 0.5
 
     @property
-    def _store(self) -> Archive:
+    def _machine_archive(self) -> Archive:
         return self.archive
 
     def compare(self, prepared, on_wait=lambda: None, time_limit_s=0.0, reference=None):
