@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 import typer
+from test_layers import ROOMS
 from typer.testing import CliRunner
 
 import evomnas
@@ -78,39 +79,11 @@ def listed_rooms() -> list[str]:
     return first_cells(section(ARCHITECTURE.read_text(), "Rooms"))
 
 
-def packages() -> set[str]:
-    return {path.parent.name for path in PACKAGE.glob("*/__init__.py")}
-
-
-def imported_rooms(path: Path) -> Iterator[str]:
-    """Every room that a module imports from, also late and for types alone."""
-    for node in ast.walk(ast.parse(path.read_text())):
-        names = []
-        if isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{path} has a relative import"
-            names = [f"{node.module}.{alias.name}" for alias in node.names]
-        elif isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
-        for name in names:
-            parts = name.split(".")
-            if parts[0] == "evomnas" and len(parts) > 1 and parts[1] in packages():
-                yield parts[1]
-
-
-def test_the_listed_rooms_are_the_packages():
-    assert sorted(listed_rooms()) == sorted(packages())
-
-
-def test_rooms_import_only_from_rooms_above_them_in_the_list():
-    order = listed_rooms()
-    upwards = [
-        f"{path.relative_to(ROOT)} imports {other}"
-        for room in order
-        for path in sorted((PACKAGE / room).rglob("*.py"))
-        for other in sorted(set(imported_rooms(path)))
-        if order.index(other) > order.index(room)
-    ]
-    assert upwards == []
+def test_the_listed_rooms_are_the_packages_in_the_order_of_their_imports():
+    """`test_layers` compares that order with the imports."""
+    assert sorted(listed_rooms()) == sorted(path.parent.name for path in PACKAGE.glob("*/__init__.py"))
+    assert listed_rooms() == list(ROOMS)
+    assert re.findall(r"^- `(\w+)`", evomnas.__doc__, re.MULTILINE) == list(ROOMS)
 
 
 def test_the_picture_shows_the_listed_rooms_in_their_order():
