@@ -20,7 +20,7 @@ from evomnas.results.candidate_limits import CandidateLimits
 
 @dataclass(frozen=True, slots=True)
 class Resources:
-    """What an evaluator may use; see `open_evaluator`."""
+    """The workers and limits of an evaluator; see `open_evaluator`."""
 
     workers: Workers = 0
     device: str = "auto"

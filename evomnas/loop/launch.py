@@ -122,6 +122,9 @@ def begin(
         options: Of the algorithm.
         mode: How it searches.
 
+    Returns:
+        The run, of which nothing was asked yet.
+
     Raises:
         InputError: No network can keep the problem's limits, or the folder holds something.
     """

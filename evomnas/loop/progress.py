@@ -15,7 +15,7 @@ from evomnas.results.run import Run
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """Where a search stands.
+    """The state of a search that goes on.
 
     Attributes:
         phase: `starting`, `preparing`, `waiting` (for another run's training or latency), `measuring` or `training`.

@@ -38,7 +38,7 @@ from evomnas.problem.tabular_space import TabularArchitecture, TabularSpace
 
 @dataclass(frozen=True, slots=True)
 class Words:
-    """What people call things of one kind of problem.
+    """The words for things of one kind of problem.
 
     Attributes:
         reference: The reference network.

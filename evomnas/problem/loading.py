@@ -25,7 +25,7 @@ from evomnas.problem.sections import Objective
 
 
 def builtin_problems() -> dict[str, str]:
-    """Names and one-line summaries of the built-in problems."""
+    """Return the names and one-line summaries of the built-in problems."""
     return {path.stem: tomllib.loads(path.read_text())["summary"] for path in _builtin_paths().values()}
 
 
@@ -39,6 +39,9 @@ def load_definition(problem: str | Path, overrides: Sequence[str] = ()) -> Defin
     Args:
         problem: A built-in name or a path of a TOML file.
         overrides: `section.key=value` strings; the value is TOML, or else text.
+
+    Returns:
+        The checked problem, of the kind that its sections say.
 
     Raises:
         InputError: No such problem, or its content is wrong; the message lists all faults.
@@ -57,7 +60,17 @@ def load_definition(problem: str | Path, overrides: Sequence[str] = ()) -> Defin
 
 
 def validate_definition(values: dict[str, Any]) -> Definition:
-    """The definition of already parsed values, as `model_dump(mode="json")` makes them; a [table] decides its kind."""
+    """Check the values of a problem file.
+
+    Args:
+        values: The parsed file, or what `model_dump(mode="json")` made of a definition.
+
+    Returns:
+        The checked problem, of the kind that its sections say.
+
+    Raises:
+        InputError: They are wrong; the message lists all faults.
+    """
     model = next(definition for definition in DEFINITIONS if definition.describes(values))
     try:
         return model.model_validate(values)
@@ -66,10 +79,10 @@ def validate_definition(values: dict[str, Any]) -> Definition:
 
 
 def _all_faults(error: ValidationError, values: dict[str, Any], model: type[BaseModel]) -> list[ErrorDetails]:
-    """The faults of an error, and those that hide behind them.
+    """Return the faults of an error, and those that hide behind them.
 
-    A section is checked as a whole when its values are right. So what is wrong is taken away, until nothing is left to
-    find or to take.
+    A section is checked as a whole only when its values are right. So wrong values are removed and the rest is checked
+    again, until no new fault comes up.
     """
     values = copy.deepcopy(values)
     faults = error.errors()
@@ -113,17 +126,28 @@ def _apply(values: dict[str, Any], override: str) -> None:
         raise InputError(
             f"cannot read the override {override!r}: write it as section.key=value, as in training.epochs=8"
         )
-    try:
-        parsed = tomllib.loads(f"value = {text}")
-        value = parsed["value"] if len(parsed) == 1 else text
-    except (ValueError, RecursionError):
-        value = text
     section = values
     for name in names[:-1]:
         section = section.setdefault(name, {})
         if not isinstance(section, dict):
             raise InputError(f"cannot set {key}: {name} is a value, not a section")
-    section[names[-1]] = value
+    section[names[-1]] = parse_value(text)
+
+
+def parse_value(text: str) -> Any:
+    """Return the value that somebody typed behind a key.
+
+    Args:
+        text: TOML, such as `8`, `[1, 2]` or `"text"`; what is not TOML is a text as it stands.
+
+    Returns:
+        The value of the TOML, or the text itself.
+    """
+    try:
+        parsed = tomllib.loads(f"value = {text}")
+    except (ValueError, RecursionError):
+        return text
+    return parsed["value"] if len(parsed) == 1 else text
 
 
 _EXPECTED = {
@@ -159,7 +183,15 @@ def _known_keys(location: tuple[int | str, ...], problem: type[BaseModel]) -> li
 
 
 def flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Nested settings by flat names, such as `training.epochs`."""
+    """Flatten nested settings.
+
+    Args:
+        values: The settings.
+        prefix: Put before every name.
+
+    Yields:
+        Flat names, such as `training.epochs`, and their values.
+    """
     for name, value in values.items():
         if isinstance(value, Mapping):
             yield from flat(value, f"{prefix}{name}.")

@@ -53,7 +53,7 @@ class DataSection(Section):
 
 
 class Recipe(Section):
-    """What the proxy task and the full training have in common.
+    """The settings that the proxy task and the full training have in common.
 
     Attributes:
         epochs: Passes over the training images.
@@ -124,7 +124,7 @@ class FullSection(Recipe):
 
 
 class LatencySection(Section):
-    """What is timed: see `evomnas.latency`.
+    """The device and the way of timing: see `evomnas.latency`.
 
     Attributes:
         runtime: A registered runtime.
@@ -145,7 +145,7 @@ class LatencySection(Section):
 
 
 class ConstraintsSection(Section):
-    """What a network may have at most; candidates that exceed it are not trained and belong to no front.
+    """Upper limits; networks beyond one are not trained and belong to no front.
 
     Attributes:
         max_latency_ms: Measured latency in milliseconds.

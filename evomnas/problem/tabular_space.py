@@ -63,7 +63,10 @@ class TabularSpace:
         return len(self.rows)
 
     def decode(self, genome: Sequence[int] | NDArray[np.integer]) -> TabularArchitecture:
-        """The network of a genome of shape (n_var,), whether the table holds it or not.
+        """Return the network of a genome, whether the table holds it or not.
+
+        Args:
+            genome: Whole numbers, shape (n_var,).
 
         Raises:
             InputError: The genome does not belong to this space.
@@ -80,11 +83,15 @@ class TabularSpace:
         return sample_evenly(self.gene_sizes, count, rng)
 
     def draw(self, rng: np.random.Generator) -> NDArray[np.int64]:
-        """A genome of shape (n_var,) of one of the table's networks, all with the same chance."""
+        """Return the genome of one of the table's networks, all with the same chance, shape (n_var,).
+
+        Args:
+            rng: Draws it.
+        """
         row: NDArray[np.int64] = self.rows[rng.integers(len(self.rows))]
         return row
 
     def reference(self) -> NDArray[np.int64]:
-        """The reference network's genome."""
+        """Return the genome of the reference network, shape (n_var,)."""
         row: NDArray[np.int64] = self.rows[self.reference_row]
         return row

@@ -14,7 +14,7 @@ MAX_SECONDS = 3.6e7  # ten thousand hours: a limit beyond it means nothing
 
 @dataclass(frozen=True, slots=True)
 class CandidateLimits:
-    """What one candidate may take in a worker process; beyond it the candidate has failed.
+    """The time and memory that one candidate may take in a worker process; beyond them the candidate has failed.
 
     They belong to a run, since what failed by them was told to its algorithm.
 

@@ -1,4 +1,4 @@
-"""What an evaluation of an architecture says: what was measured and trained, or why that failed.
+"""Evaluations of networks: what was measured and trained, or why that failed.
 
 An evaluation has two halves that are kept apart because they depend on different things: the measurement
 (costs and latency: network, device) and the training (accuracy: network, data, recipe). A changed number
@@ -39,7 +39,7 @@ class Cost:
 
 @dataclass(frozen=True, slots=True)
 class Training:
-    """What a training gave.
+    """The result of a candidate's training.
 
     Attributes:
         accuracy: Share of the validation images that were classified correctly.
@@ -54,13 +54,13 @@ class Training:
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """What is left of a training that was cut off after its first epochs: its network was dominated beyond doubt.
+    """The rest of a training that was cut off after its first epochs, as its network was dominated beyond doubt.
 
-    It belongs to the run whose front dominated it, and is no accuracy.
+    It belongs to the run whose front dominated the network, and is no accuracy.
 
     Attributes:
         losses: Mean training loss of each epoch that was trained.
-        error: The final error that those foretell (`evomnas.training.early_stop`).
+        error: The final error that those predict (`evomnas.training.early_stop`).
         seconds: How long it took.
     """
 
@@ -69,13 +69,17 @@ class Cut:
     seconds: float
 
     def saved(self, epochs: int) -> float:
-        """Seconds that the rest of so many epochs would have taken, if they take the same time."""
+        """Return the seconds that the rest of the epochs would have taken, if all take the same time.
+
+        Args:
+            epochs: Of a whole training.
+        """
         return self.seconds * (epochs / len(self.losses) - 1)
 
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """How many of the test images a finally trained network classified correctly."""
+    """The number of test images that a finally trained network classified correctly, of all."""
 
     correct: int
     images: int
@@ -96,7 +100,7 @@ class Score:
 
 @dataclass(frozen=True, slots=True)
 class FullTraining:
-    """What a full training gave.
+    """The result of a full training.
 
     Attributes:
         score: On the test images.
@@ -131,7 +135,11 @@ class Failure:
 
     @classmethod
     def of(cls, error: BaseException) -> Failure:
-        """The failure that an exception means."""
+        """Return the failure that an exception means.
+
+        Args:
+            error: The exception.
+        """
         kinds: list[tuple[type[BaseException] | tuple[type[BaseException], ...], str]] = [
             (TrainingDiverged, "diverged"),
             (RuntimeMismatch, "mismatch"),
@@ -172,7 +180,7 @@ class Measurement:
 
 
 class Evaluation(ABC):
-    """What is known of one network on one problem, of whatever kind.
+    """All that is known of one network on one problem, of whatever kind.
 
     Attributes:
         architecture: The network.
@@ -261,7 +269,7 @@ class Evaluation(ABC):
 
 @dataclass(frozen=True, slots=True)
 class NetworkEvaluation(Evaluation):
-    """What is known of a network that is measured and trained.
+    """All that is known of a network that is measured and trained.
 
     Attributes:
         architecture: The network.
@@ -346,7 +354,7 @@ class NetworkEvaluation(Evaluation):
 
 @dataclass(frozen=True, slots=True)
 class TabularEvaluation(Evaluation):
-    """What a table says of a network.
+    """The row of a table for a network.
 
     Attributes:
         architecture: The network.

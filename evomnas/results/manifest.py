@@ -15,7 +15,7 @@ class _Part(BaseModel):
 
 
 class Seconds(_Part):
-    """Where the time of a run went, in seconds, over all sessions in which it was carried on.
+    """The time of a run by purpose, in seconds, over all sessions in which it was carried on.
 
     Attributes:
         total: From its first start, pauses aside.
@@ -33,7 +33,7 @@ class Seconds(_Part):
 
 
 class Reused(_Part):
-    """What the archive knew from other runs.
+    """Evaluations that the archive knew from other runs.
 
     Attributes:
         networks: How many networks were known.
@@ -85,7 +85,7 @@ class Answer(_Part):
 
 
 class GoalAnswer(_Part):
-    """What came of a goal of an algorithm that looks for one network per goal.
+    """The answer to one goal of an algorithm that looks for one network per goal.
 
     Attributes:
         goal: The goal in words.

@@ -14,7 +14,7 @@ from evomnas.results.candidate_limits import CandidateLimits
 
 @dataclass(frozen=True, slots=True)
 class SearchMode:
-    """How a run searches, beside its algorithm. The defaults are what runs of older versions did.
+    """The way a run searches, beside its algorithm. The defaults are what runs of older versions did.
 
     Attributes:
         asynchronous: It breeds whenever a worker is free, and does not wait for the end of a generation.
@@ -124,7 +124,7 @@ class Tell:
 
 @dataclass(frozen=True, slots=True)
 class GenerationRecord:
-    """What is kept of a generation that was told.
+    """A generation that was told.
 
     Attributes:
         generation: From 0.

@@ -128,6 +128,9 @@ class Run:
             data: What its evaluator says of the data.
             true_front: The front of a complete table.
 
+        Returns:
+            The run, whose files are written.
+
         Raises:
             InputError: The folder holds something.
         """

@@ -20,22 +20,42 @@ Result_co = TypeVar("Result_co", covariant=True)
 
 
 class Bench(Protocol):
-    """What jobs are done with: images, proxy task and runtime of one problem."""
+    """The tools of a worker: images, proxy task and runtime of one problem."""
 
     def prepare(self, architecture: Architecture) -> tuple[Cost, Prepared]:
-        """Return the costs of an architecture, and its network made ready for the runtime."""
+        """Return the costs of an architecture, and its network made ready for the runtime.
+
+        Args:
+            architecture: What is built, with random weights.
+        """
         ...
 
     def prepare_parts(self, parts: Parts) -> list[Prepared]:
-        """Return parts of a network made ready for the runtime, in the order wanted."""
+        """Return parts of a network made ready for the runtime.
+
+        Args:
+            parts: The network, and which of its parts are wanted in which order.
+        """
         ...
 
     def count(self, architecture: Architecture) -> Cost:
-        """Return the costs of an architecture."""
+        """Return the parameters and MACs of an architecture.
+
+        Args:
+            architecture: What is counted.
+        """
         ...
 
     def train(self, architecture: Architecture, threshold: LossThreshold | None) -> Training | Cut:
-        """Train an architecture on the proxy task; it is cut off where it misses the threshold, if there is one."""
+        """Train an architecture on the proxy task.
+
+        Args:
+            architecture: What is trained.
+            threshold: The training losses that it must stay below, epoch by epoch; None trains it to the end.
+
+        Returns:
+            The training, or what is left of one that was cut off.
+        """
         ...
 
 
@@ -63,10 +83,10 @@ class Job(Protocol[Subject_co, Result_co]):
         ...
 
     def run(self, bench: Bench) -> Result_co:
-        """Do it.
+        """Return the result of doing it.
 
         Args:
-            bench: What the process has.
+            bench: The tools of the process.
         """
         ...
 
@@ -80,7 +100,7 @@ class PreparationJob:
     subject: Architecture
 
     def run(self, bench: Bench) -> tuple[Cost, Prepared]:
-        """Return the network's costs, and itself in the runtime's format."""
+        """Return the network's costs, and itself in the runtime's format; see `Job.run`."""
         return bench.prepare(self.subject)
 
 
@@ -93,7 +113,7 @@ class PartsJob:
     subject: Parts
 
     def run(self, bench: Bench) -> list[Prepared]:
-        """Return the parts in the runtime's format, in the order wanted."""
+        """Return the parts in the runtime's format, in the order wanted; see `Job.run`."""
         return bench.prepare_parts(self.subject)
 
 
@@ -106,7 +126,7 @@ class CountingJob:
     subject: Architecture
 
     def run(self, bench: Bench) -> Cost:
-        """Return the network's costs."""
+        """Return the network's costs; see `Job.run`."""
         return bench.count(self.subject)
 
 
@@ -124,5 +144,5 @@ class TrainingJob:
     threshold: LossThreshold | None = None
 
     def run(self, bench: Bench) -> Training | Cut:
-        """Return the training, or what is left of one that was cut off."""
+        """Return the training, or what is left of one that was cut off; see `Job.run`."""
         return bench.train(self.subject, self.threshold)

@@ -66,7 +66,7 @@ class RayExecutor:
         self._work = self._ray.remote(**options)(_work)
 
     def load(self, dataset: Dataset) -> None:
-        """Give the cluster the images, and wait until a first worker has imported everything.
+        """Give the cluster the images, and wait until a first worker has imported everything; see `Executor.load`.
 
         Raises:
             InputError: The nodes lack evomnas, or none of them has what a candidate needs.
