@@ -29,7 +29,7 @@ from scipy.stats import kendalltau
 from evomnas.core.machine import processor, usable_cores
 from evomnas.latency.devices.protocol import PROCESSOR_TIMER, LoadedCopies, calibrate, compare, load_copies
 from evomnas.latency.prepare import prepare
-from evomnas.latency.runtimes.base import Prepared, open_runtime
+from evomnas.latency.runtimes.base import PreparedNetwork, open_runtime
 from evomnas.problem.counting import count_architecture
 from evomnas.problem.loading import load_definition
 
@@ -43,8 +43,8 @@ IN_A_ROW = 60
 class Group:
     """Networks of one search space, its reference network, and what that one was calibrated to."""
 
-    networks: list[Prepared]
-    reference: Prepared
+    networks: list[PreparedNetwork]
+    reference: PreparedNetwork
     scale_ms: float
 
 
@@ -64,11 +64,11 @@ def group_of(problem: str, resolution: int) -> Group:
     return Group(networks, reference, calibrate(copies(reference), PROCESSOR_TIMER).latency_ms)
 
 
-def load(prepared: Prepared) -> Callable[[], object]:
+def load(prepared: PreparedNetwork) -> Callable[[], object]:
     return open_runtime("onnxruntime").load(prepared.model, prepared.images, 1)
 
 
-def copies(prepared: Prepared) -> LoadedCopies:
+def copies(prepared: PreparedNetwork) -> LoadedCopies:
     return load_copies(lambda: load(prepared))
 
 

@@ -16,7 +16,7 @@ from evomnas.cli.show import find_architecture
 from evomnas.core.errors import InputError
 
 if TYPE_CHECKING:
-    from evomnas.latency.runtimes.base import Prepared
+    from evomnas.latency.runtimes.base import PreparedNetwork
     from evomnas.latency.setting import Setting
     from evomnas.problem.architecture import Architecture
     from evomnas.results.evaluation import Cost, Failure, Measurement
@@ -90,7 +90,7 @@ def _check_layers(setting: Setting, opened: Run | None, count: int, output: Plai
 
     from evomnas.latency.layers.prepare_layers import prepare_parts as prepare_one
     from evomnas.latency.layers.stages import Parts
-    from evomnas.latency.layers.table import LayerTable, check
+    from evomnas.latency.layers.table import LayerTable, check_table
     from evomnas.latency.meter import Meter
     from evomnas.latency.prepare import prepare_here
     from evomnas.latency.runtimes.base import open_runtime
@@ -102,12 +102,14 @@ def _check_layers(setting: Setting, opened: Run | None, count: int, output: Plai
     runtime, shape = open_runtime(setting.runtime), (setting.classes, setting.channels, setting.resolution)
     with working() as say:
 
-        def prepare(architectures: Sequence[Architecture]) -> Iterator[tuple[Architecture, tuple[Cost, Prepared]]]:
+        def prepare(
+            architectures: Sequence[Architecture],
+        ) -> Iterator[tuple[Architecture, tuple[Cost, PreparedNetwork]]]:
             for number, one in enumerate(architectures, start=1):
                 say(f"networks: {number} of {len(architectures)}")
                 yield one, prepare_here(setting, one)
 
-        def prepare_parts(parts: Sequence[Parts]) -> Iterator[tuple[Parts, list[Prepared]]]:
+        def prepare_parts(parts: Sequence[Parts]) -> Iterator[tuple[Parts, list[PreparedNetwork]]]:
             for number, one in enumerate(parts, start=1):
                 say(f"layers: {number} of {len(parts)} networks")
                 yield one, prepare_one(runtime, one, *shape, setting.batch)
@@ -117,7 +119,7 @@ def _check_layers(setting: Setting, opened: Run | None, count: int, output: Plai
             table = LayerTable(meter, space, prepare, prepare_parts)
             rng = np.random.default_rng(1)  # other networks than those that the table is fitted to
             networks = [space.decode(genome) for genome in space.sample(count, rng)]
-            found = check(table, meter, prepare, networks)
+            found = check_table(table, meter, prepare, networks)
         finally:
             meter.close()
     if output is PlainFormat.JSON:
@@ -162,10 +164,10 @@ def _sessions(
     from evomnas.results.archive import Archive
 
     with working() as say:
-        prepared: dict[Architecture, tuple[Cost, Prepared]] = {}
-        references: list[Prepared] = []
+        prepared: dict[Architecture, tuple[Cost, PreparedNetwork]] = {}
+        references: list[PreparedNetwork] = []
 
-        def reference(architecture: Architecture) -> Prepared:
+        def reference(architecture: Architecture) -> PreparedNetwork:
             if not references:
                 references.append(prepare_here(setting, architecture)[1])
             return references[0]

@@ -16,7 +16,7 @@ from evomnas.deploy.full_training import FullTask
 from evomnas.deploy.trained_networks import Keeper, OnProgress, Trained
 from evomnas.latency.meter import Meter
 from evomnas.latency.prepare import prepare_here
-from evomnas.latency.runtimes.base import Prepared
+from evomnas.latency.runtimes.base import PreparedNetwork
 from evomnas.latency.setting import problem_setting
 from evomnas.networks.torchvision_models import (
     TORCHVISION_MODELS,
@@ -122,7 +122,7 @@ def _renamed(on_progress: OnProgress, name: str) -> OnProgress:
 
 def _measure(meter: Meter, archive: Archive, networks: dict[str, AnyNetwork], say: Said) -> None:
     """Measure what was not measured yet, all in the same rounds."""
-    prepared: dict[AnyNetwork, tuple[Cost, Prepared]] = {}
+    prepared: dict[AnyNetwork, tuple[Cost, PreparedNetwork]] = {}
     for name, network in networks.items():
         if archive.measurement(meter.key, network) is None:
             say(f"preparing {name}")

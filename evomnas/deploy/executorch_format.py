@@ -14,8 +14,8 @@ import torch
 from numpy.typing import NDArray
 
 from evomnas.core.quiet import silence
-from evomnas.latency.runtimes.base import Floats
-from evomnas.latency.runtimes.executorch_xnnpack import folded, lower
+from evomnas.latency.runtimes.base import Float32Array
+from evomnas.latency.runtimes.executorch_xnnpack import fold_batch_norm, lower
 from evomnas.networks.classifier import Classifier
 
 
@@ -35,7 +35,7 @@ class ExecuTorchFormat:
         return lower(classifier, _image(classifier), facts)
 
     def quantize(
-        self, classifier: Classifier, facts: Mapping[str, str], calibration: Floats
+        self, classifier: Classifier, facts: Mapping[str, str], calibration: Float32Array
     ) -> tuple[bytes, list[NDArray[np.int8]]]:
         """The same in int8, and its int8 weights; `calibration` are images (n, c, h, w)."""
         with silence(), torch.no_grad():
@@ -46,7 +46,7 @@ class ExecuTorchFormat:
             from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
 
             image = _image(classifier)
-            graph = torch.export.export(folded(classifier), (image,)).module(check_guards=False)
+            graph = torch.export.export(fold_batch_norm(classifier), (image,)).module(check_guards=False)
             quantizer = XNNPACKQuantizer().set_global(get_symmetric_quantization_config(is_per_channel=True))
             prepared = prepare_pt2e(graph, quantizer)
             for one in torch.from_numpy(calibration).unsqueeze(1):

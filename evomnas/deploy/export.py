@@ -28,7 +28,7 @@ from evomnas.deploy.saving import FACTS, Facts, load_network, read_facts
 from evomnas.deploy.trained_networks import check_images, network_folder
 from evomnas.latency.meter import Meter
 from evomnas.latency.prepare import prepare_here
-from evomnas.latency.runtimes.base import Floats, Prepared, Runtime, open_runtime
+from evomnas.latency.runtimes.base import Float32Array, PreparedNetwork, Runtime, open_runtime
 from evomnas.latency.setting import Setting
 from evomnas.networks.classifier import Classifier
 from evomnas.networks.network import Network
@@ -67,7 +67,7 @@ class Format(Protocol):
         ...
 
     def quantize(
-        self, classifier: Classifier, facts: dict[str, str], calibration: Floats
+        self, classifier: Classifier, facts: dict[str, str], calibration: Float32Array
     ) -> tuple[bytes, list[NDArray[np.int8]]]:
         """The same in int8, and its int8 weights."""
         ...
@@ -300,11 +300,11 @@ def _variants(classifier: Classifier, task: FullTask, request: Request, say: Say
         yield ", ".join(words), task.classifier(network).cpu()
 
 
-def _calibration(task: FullTask) -> Floats:
+def _calibration(task: FullTask) -> Float32Array:
     """Training images, spread over the whole set."""
     images = task.training.images
     chosen = np.linspace(0, len(images) - 1, min(CALIBRATION_IMAGES, len(images))).astype(int)
-    calibration: Floats = images[chosen].astype(np.float32)
+    calibration: Float32Array = images[chosen].astype(np.float32)
     return calibration
 
 
@@ -364,8 +364,8 @@ def _latencies(
     }
 
 
-def _prepared(file: _File, runtime: Runtime) -> Prepared:
+def _prepared(file: _File, runtime: Runtime) -> PreparedNetwork:
     """A file with an image and what it makes of it here; how far that is from PyTorch is what the table says."""
     one = file.classifier
     image = np.full((1, one.channels, one.resolution, one.resolution), 127.0, dtype=np.float32)
-    return Prepared(file.model, image, runtime.load(file.model, image, 1)())
+    return PreparedNetwork(file.model, image, runtime.load(file.model, image, 1)())

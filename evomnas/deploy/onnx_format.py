@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 
 from evomnas.core.quiet import silence
-from evomnas.latency.runtimes.base import Floats
+from evomnas.latency.runtimes.base import Float32Array
 from evomnas.latency.runtimes.onnx_graph import to_onnx
 from evomnas.networks.classifier import Classifier
 
@@ -33,16 +33,16 @@ class OnnxFormat:
         return _with_facts(onnx.load_from_string(to_onnx(classifier, _image(classifier))), facts)
 
     def quantize(
-        self, classifier: Classifier, facts: Mapping[str, str], calibration: Floats
+        self, classifier: Classifier, facts: Mapping[str, str], calibration: Float32Array
     ) -> tuple[bytes, list[NDArray[np.int8]]]:
         """The same in int8, and its int8 weights; `calibration` are images (n, c, h, w)."""
         from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
         class Images(CalibrationDataReader):  # type: ignore[misc]
             def __init__(self) -> None:
-                self.rest: Iterator[Floats] = iter(np.split(calibration, len(calibration)))
+                self.rest: Iterator[Float32Array] = iter(np.split(calibration, len(calibration)))
 
-            def get_next(self) -> dict[str, Floats] | None:
+            def get_next(self) -> dict[str, Float32Array] | None:
                 image = next(self.rest, None)
                 return None if image is None else {"image": image}
 

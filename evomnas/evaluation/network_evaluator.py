@@ -17,7 +17,7 @@ from evomnas.evaluation.interface import Evaluator, OnPhase, ignore_phase
 from evomnas.latency.layers.stages import Parts
 from evomnas.latency.layers.table import LayerTable
 from evomnas.latency.meter import Meter
-from evomnas.latency.runtimes.base import Prepared
+from evomnas.latency.runtimes.base import PreparedNetwork
 from evomnas.latency.setting import problem_setting
 from evomnas.problem.architecture import Architecture
 from evomnas.problem.counting import count_architecture, smallest_architecture
@@ -93,7 +93,7 @@ class NetworkEvaluator(Evaluator):
     def _layer_table(self) -> LayerTable:
         return LayerTable(self.meter, self._definition.space, self._prepare, self._prepare_parts)
 
-    def _reference(self, reference: Architecture) -> Prepared:
+    def _reference(self, reference: Architecture) -> PreparedNetwork:
         """Return the reference network, made ready for the runtime."""
         [(_, outcome)] = self._preparer.run([PreparationJob(reference)], lambda: None)
         if isinstance(outcome, Failure):
@@ -230,15 +230,15 @@ class NetworkEvaluator(Evaluator):
 
     def _prepare(
         self, architectures: Sequence[Architecture]
-    ) -> Iterator[tuple[Architecture, tuple[Cost, Prepared] | Failure]]:
+    ) -> Iterator[tuple[Architecture, tuple[Cost, PreparedNetwork] | Failure]]:
         return self._preparer.run(map(PreparationJob, architectures), lambda: self.on_phase("preparing"))
 
-    def _prepare_parts(self, parts: Sequence[Parts]) -> Iterator[tuple[Parts, list[Prepared] | Failure]]:
+    def _prepare_parts(self, parts: Sequence[Parts]) -> Iterator[tuple[Parts, list[PreparedNetwork] | Failure]]:
         return self._preparer.run(map(PartsJob, parts), lambda: self.on_phase("preparing"))
 
     def _time(self, architectures: Sequence[Architecture]) -> Outcomes:
         """Measure whole networks."""
-        prepared: dict[Architecture, tuple[Cost, Prepared]] = {}
+        prepared: dict[Architecture, tuple[Cost, PreparedNetwork]] = {}
         for architecture, result in self._prepare(architectures):
             if isinstance(result, Failure):
                 yield architecture, result
@@ -258,4 +258,4 @@ class NetworkEvaluator(Evaluator):
             elif isinstance(cost, Failure):
                 yield architecture, cost
             else:
-                yield architecture, self._layers.measurement(cost, ratio)
+                yield architecture, self._layers.to_measurement(cost, ratio)

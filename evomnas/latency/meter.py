@@ -21,7 +21,7 @@ from evomnas.core.errors import InputError
 from evomnas.core.machine import user_folder
 from evomnas.latency.devices import protocol
 from evomnas.latency.devices.factory import open_device
-from evomnas.latency.runtimes.base import Prepared, open_runtime
+from evomnas.latency.runtimes.base import PreparedNetwork, open_runtime
 from evomnas.latency.setting import Setting, default_reference
 from evomnas.problem.architecture import Architecture
 from evomnas.problem.target import LOCAL
@@ -44,7 +44,7 @@ class Meter:
         key: The key of that context in the archive.
     """
 
-    def __init__(self, setting: Setting, prepare: Callable[[Architecture], Prepared], archive: Archive) -> None:
+    def __init__(self, setting: Setting, prepare: Callable[[Architecture], PreparedNetwork], archive: Archive) -> None:
         """Connect to the device.
 
         Args:
@@ -66,7 +66,7 @@ class Meter:
         return setting | self._device.describe() | {"protocol": protocol.VERSION}
 
     @cached_property
-    def _reference(self) -> Prepared:
+    def _reference(self) -> PreparedNetwork:
         return self._prepare(self.setting.reference)
 
     @cached_property
@@ -80,7 +80,7 @@ class Meter:
 
     def measure(
         self,
-        prepared: Mapping[K, tuple[Cost, Prepared]],
+        prepared: Mapping[K, tuple[Cost, PreparedNetwork]],
         on_wait: Callable[[], None] = lambda: None,
     ) -> Iterator[tuple[K, Measurement | Failure]]:
         """Measure networks while nothing else of evomnas measures or trains on the machine.
@@ -103,10 +103,10 @@ class Meter:
 
     def compare(
         self,
-        prepared: Mapping[K, Prepared],
+        prepared: Mapping[K, PreparedNetwork],
         on_wait: Callable[[], None] = lambda: None,
         time_limit_s: float = protocol.TIME_LIMIT_S,
-        reference: Prepared | None = None,
+        reference: PreparedNetwork | None = None,
     ) -> Iterator[tuple[K, Ratio | Failure]]:
         """Measure networks or parts of networks, relative to a reference.
 
@@ -213,7 +213,7 @@ def _open_machine_archive() -> Archive | None:
 
 @contextmanager
 def open_meter(
-    setting: Setting, archive: Archive | None = None, prepare: Callable[[Architecture], Prepared] | None = None
+    setting: Setting, archive: Archive | None = None, prepare: Callable[[Architecture], PreparedNetwork] | None = None
 ) -> Iterator[Meter]:
     """Open a meter for a block, and disconnect from the device when the block ends.
 
@@ -229,7 +229,7 @@ def open_meter(
         InputError: The device cannot be reached, or lacks the runtime.
     """
 
-    def prepare_in_this_process(architecture: Architecture) -> Prepared:
+    def prepare_in_this_process(architecture: Architecture) -> PreparedNetwork:
         from evomnas.latency.prepare import prepare_here  # it imports torch
 
         return prepare_here(setting, architecture)[1]

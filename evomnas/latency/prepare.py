@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from evomnas.core.seeding import torch_generator
-from evomnas.latency.runtimes.base import Prepared, Runtime, open_runtime
+from evomnas.latency.runtimes.base import PreparedNetwork, Runtime, open_runtime
 from evomnas.latency.setting import Setting
 from evomnas.networks.torchvision_models import AnyNetwork, build_any_network, count_any_cost
 from evomnas.problem.architecture import Architecture
@@ -21,7 +21,7 @@ from evomnas.results.evaluation import Cost
 PROBE_SEED = 0  # of the random weights and of the random images
 
 
-def prepare_here(setting: Setting, network: AnyNetwork) -> tuple[Cost, Prepared]:
+def prepare_here(setting: Setting, network: AnyNetwork) -> tuple[Cost, PreparedNetwork]:
     """Count the costs of a network and convert it for the runtime of a setting, in this process.
 
     Args:
@@ -43,7 +43,7 @@ def prepare_here(setting: Setting, network: AnyNetwork) -> tuple[Cost, Prepared]
 
 def prepare(
     runtime: Runtime, network: AnyNetwork, classes: int, channels: int, resolution: int, batch: int = 1
-) -> Prepared:
+) -> PreparedNetwork:
     """Build a network with random weights and convert it for a runtime.
 
     Its batch norm gets the statistics of random images first. Without them the signal of a deep untrained network dies
@@ -66,7 +66,7 @@ def prepare(
         return convert_with_output(runtime, module, images)
 
 
-def convert_with_output(runtime: Runtime, module: nn.Module, images: torch.Tensor) -> Prepared:
+def convert_with_output(runtime: Runtime, module: nn.Module, images: torch.Tensor) -> PreparedNetwork:
     """Convert a module for a runtime, and compute in PyTorch what it should return there.
 
     Args:
@@ -77,7 +77,7 @@ def convert_with_output(runtime: Runtime, module: nn.Module, images: torch.Tenso
     Returns:
         The module in the runtime's format, with the input and the output that PyTorch computes for it.
     """
-    return Prepared(runtime.convert(module, images), images.numpy(), module(images).numpy())
+    return PreparedNetwork(runtime.convert(module, images), images.numpy(), module(images).numpy())
 
 
 @contextmanager

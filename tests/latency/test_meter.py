@@ -13,7 +13,7 @@ from evomnas.core.errors import InputError
 from evomnas.latency import meter
 from evomnas.latency.meter import Meter, measure_latency, open_meter
 from evomnas.latency.prepare import prepare_here
-from evomnas.latency.runtimes.base import Prepared
+from evomnas.latency.runtimes.base import PreparedNetwork
 from evomnas.latency.setting import Setting, default_reference
 from evomnas.problem.architecture import Architecture
 from evomnas.problem.published import published
@@ -74,7 +74,7 @@ def test_a_network_that_fails_does_not_spoil_the_others(opened):
     own = opened()
     cost, good = prepare_here(own.setting, SMALL)
     other = Architecture.parse("stem8_s1-dconv_k3_s1_f8_n2_id-head32")
-    wrong = Prepared(good.model, good.images, good.logits + 1)
+    wrong = PreparedNetwork(good.model, good.images, good.logits + 1)
     results = dict(own.measure({SMALL: (cost, good), other: (cost, wrong)}))
     assert isinstance(results[SMALL], Measurement)
     assert isinstance(results[other], Failure)

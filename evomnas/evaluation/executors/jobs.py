@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Protocol, TypeVar
 
 from evomnas.latency.layers.stages import Parts
-from evomnas.latency.runtimes.base import Prepared
+from evomnas.latency.runtimes.base import PreparedNetwork
 from evomnas.problem.architecture import Architecture
 from evomnas.results.evaluation import Cost, Cut, Training
 from evomnas.training.early_stop import LossThreshold
@@ -22,7 +22,7 @@ Result_co = TypeVar("Result_co", covariant=True)
 class Bench(Protocol):
     """The tools of a worker: images, proxy task and runtime of one problem."""
 
-    def prepare(self, architecture: Architecture) -> tuple[Cost, Prepared]:
+    def prepare(self, architecture: Architecture) -> tuple[Cost, PreparedNetwork]:
         """Return the costs of an architecture, and its network made ready for the runtime.
 
         Args:
@@ -30,7 +30,7 @@ class Bench(Protocol):
         """
         ...
 
-    def prepare_parts(self, parts: Parts) -> list[Prepared]:
+    def prepare_parts(self, parts: Parts) -> list[PreparedNetwork]:
         """Return parts of a network made ready for the runtime.
 
         Args:
@@ -99,7 +99,7 @@ class PreparationJob:
     trains: ClassVar[bool] = False
     subject: Architecture
 
-    def run(self, bench: Bench) -> tuple[Cost, Prepared]:
+    def run(self, bench: Bench) -> tuple[Cost, PreparedNetwork]:
         """Return the network's costs, and itself in the runtime's format; see `Job.run`."""
         return bench.prepare(self.subject)
 
@@ -112,7 +112,7 @@ class PartsJob:
     trains: ClassVar[bool] = False
     subject: Parts
 
-    def run(self, bench: Bench) -> list[Prepared]:
+    def run(self, bench: Bench) -> list[PreparedNetwork]:
         """Return the parts in the runtime's format, in the order wanted; see `Job.run`."""
         return bench.prepare_parts(self.subject)
 

@@ -9,7 +9,7 @@ from evomnas.evaluation.executors.jobs import Job, Result_co
 from evomnas.latency.layers.prepare_layers import prepare_parts
 from evomnas.latency.layers.stages import Parts
 from evomnas.latency.prepare import prepare
-from evomnas.latency.runtimes.base import Prepared, Runtime, open_runtime
+from evomnas.latency.runtimes.base import PreparedNetwork, Runtime, open_runtime
 from evomnas.networks.layer_costs import count_cost
 from evomnas.problem.architecture import Architecture
 from evomnas.problem.definition import ProblemDefinition
@@ -37,12 +37,12 @@ class Workbench:
         self._classes, self._channels = len(dataset.classes), dataset.channels
         self._resolution, self._batch = definition.latency_resolution, definition.latency.batch
 
-    def prepare(self, architecture: Architecture) -> tuple[Cost, Prepared]:
+    def prepare(self, architecture: Architecture) -> tuple[Cost, PreparedNetwork]:
         """See `Bench.prepare`."""
         shape = self._classes, self._channels, self._resolution
         return self.count(architecture), prepare(self.runtime, architecture, *shape, self._batch)
 
-    def prepare_parts(self, parts: Parts) -> list[Prepared]:
+    def prepare_parts(self, parts: Parts) -> list[PreparedNetwork]:
         """See `Bench.prepare_parts`."""
         return prepare_parts(self.runtime, parts, self._classes, self._channels, self._resolution, self._batch)
 

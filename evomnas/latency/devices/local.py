@@ -19,7 +19,7 @@ from evomnas.latency.devices.protocol import (
     compare,
     load_copies,
 )
-from evomnas.latency.runtimes.base import Floats, Prepared, Runtime, check_output, installed_version
+from evomnas.latency.runtimes.base import Float32Array, PreparedNetwork, Runtime, check_output, installed_version
 from evomnas.results.evaluation import Failure
 from evomnas.results.timing import Calibration, Ratio
 
@@ -33,7 +33,7 @@ class Device(Protocol):
         """Return what latencies on the device depend on: `host`, `processor`, and the runtime's `version`."""
         ...
 
-    def calibrate(self, reference: Prepared) -> Calibration:
+    def calibrate(self, reference: PreparedNetwork) -> Calibration:
         """Measure the latency of the reference network itself.
 
         Waits for other measurements and trainings on the device.
@@ -51,7 +51,11 @@ class Device(Protocol):
         ...
 
     def compare(
-        self, candidates: Sequence[Prepared], reference: Prepared, on_wait: Callable[[], None], time_limit_s: float
+        self,
+        candidates: Sequence[PreparedNetwork],
+        reference: PreparedNetwork,
+        on_wait: Callable[[], None],
+        time_limit_s: float,
     ) -> IndexedResults:
         """Measure candidates relative to the reference network.
 
@@ -88,7 +92,7 @@ class LocalDevice:
         """
         self._runtime, self._threads = runtime, threads
         self._timer = PROCESSOR_TIMER if threads == 1 and runtime.in_caller else WALL_TIMER
-        self._reference: tuple[Prepared, LoadedCopies] | None = None
+        self._reference: tuple[PreparedNetwork, LoadedCopies] | None = None
 
     def describe(self) -> dict[str, str]:
         """See `Device.describe`."""
@@ -96,17 +100,17 @@ class LocalDevice:
         version = installed_version(self._runtime) or "unknown"
         return {"host": str(machine["host"]), "processor": str(machine["processor"]), "version": version}
 
-    def _load(self, prepared: Prepared) -> LoadedCopies:
+    def _load(self, prepared: PreparedNetwork) -> LoadedCopies:
         copies = load_copies(partial(self._runtime.load, prepared.model, prepared.images, self._threads))
-        check_output(self._runtime.name, cast(Floats, copies.inferences[0]()), prepared.logits)
+        check_output(self._runtime.name, cast(Float32Array, copies.inferences[0]()), prepared.logits)
         return copies
 
-    def _load_reference(self, reference: Prepared) -> LoadedCopies:
+    def _load_reference(self, reference: PreparedNetwork) -> LoadedCopies:
         if self._reference is None or self._reference[0] is not reference:
             self._reference = reference, self._load(reference)
         return self._reference[1]
 
-    def calibrate(self, reference: Prepared) -> Calibration:
+    def calibrate(self, reference: PreparedNetwork) -> Calibration:
         """See `Device.calibrate`."""
         copies = self._load_reference(reference)
         with _locked_machine():
@@ -114,8 +118,8 @@ class LocalDevice:
 
     def compare(
         self,
-        candidates: Sequence[Prepared],
-        reference: Prepared,
+        candidates: Sequence[PreparedNetwork],
+        reference: PreparedNetwork,
         on_wait: Callable[[], None],
         time_limit_s: float = TIME_LIMIT_S,
     ) -> IndexedResults:

@@ -20,7 +20,7 @@ from evomnas.core.machine import usable_cores
 from evomnas.core.ray_connection import join_cluster
 from evomnas.latency.devices.local import IndexedResults, LocalDevice
 from evomnas.latency.devices.remote import ConnectionLost, RemoteDevice
-from evomnas.latency.runtimes.base import Prepared, open_runtime
+from evomnas.latency.runtimes.base import PreparedNetwork, open_runtime
 from evomnas.problem.target import RAY_BUILTIN_RESOURCES, RayTarget
 from evomnas.results.evaluation import Failure
 from evomnas.results.timing import Calibration, Ratio
@@ -52,7 +52,7 @@ class NodeDevice(RemoteDevice):
         self._nodes, self._arguments = nodes, (runtime, threads)
         self._actor: Any = None
         self._kind: dict[str, str] | None = None  # the kind of machine; None before the first one is connected
-        self._reference: tuple[Prepared, list[Any]] | None = None
+        self._reference: tuple[PreparedNetwork, list[Any]] | None = None
         super().__init__()
 
     def _connect(self) -> dict[str, str]:
@@ -109,7 +109,7 @@ class NodeDevice(RemoteDevice):
             reason = str(error).strip().splitlines()[:1] or [type(error).__name__]
             raise ConnectionLost(f"the node of {self._nodes.target} was lost ({reason[0]})") from None
 
-    def _store(self, reference: Prepared) -> list[Any]:
+    def _store(self, reference: PreparedNetwork) -> list[Any]:
         """Put the reference network into the cluster's memory, once.
 
         Returns:
@@ -120,12 +120,14 @@ class NodeDevice(RemoteDevice):
             self._reference = reference, [self._ray.put(reference)]
         return self._reference[1]
 
-    def _calibrate(self, reference: Prepared) -> Calibration:
+    def _calibrate(self, reference: PreparedNetwork) -> Calibration:
         if self._actor is None:
             raise ConnectionLost(f"the node of {self._nodes.target} was lost")
         return cast(Calibration, self._get(self._actor.calibrate.remote(self._store(reference))))
 
-    def _compare(self, candidates: dict[int, Prepared], reference: Prepared, time_limit_s: float) -> IndexedResults:
+    def _compare(
+        self, candidates: dict[int, PreparedNetwork], reference: PreparedNetwork, time_limit_s: float
+    ) -> IndexedResults:
         if not self._suspects:
             yield from self._measure(candidates, reference, time_limit_s)
             return
@@ -136,7 +138,9 @@ class NodeDevice(RemoteDevice):
                 error.index = index
                 raise
 
-    def _measure(self, candidates: dict[int, Prepared], reference: Prepared, time_limit_s: float) -> IndexedResults:
+    def _measure(
+        self, candidates: dict[int, PreparedNetwork], reference: PreparedNetwork, time_limit_s: float
+    ) -> IndexedResults:
         if self._actor is None:
             raise ConnectionLost(f"the node of {self._nodes.target} was lost")
         if self._get(self._actor.is_busy.remote()):
@@ -196,14 +200,14 @@ class _NodeMeter:
         return self._device.calibrate(self._load_reference(stored))
 
     def compare(
-        self, candidates: list[Prepared], stored: list[Any], time_limit_s: float
+        self, candidates: list[PreparedNetwork], stored: list[Any], time_limit_s: float
     ) -> Iterator[tuple[int, Ratio | Failure]]:
         """Measure candidates; see `Device.compare`. `NodeDevice` has called `on_wait` before, if it waits here."""
         yield from self._device.compare(candidates, self._load_reference(stored), lambda: None, time_limit_s)
 
-    def _load_reference(self, stored: list[Any]) -> Prepared:
+    def _load_reference(self, stored: list[Any]) -> PreparedNetwork:
         if stored != self._stored:
             import ray
 
-            self._stored, self._reference = stored, cast(Prepared, ray.get(stored[0]))
+            self._stored, self._reference = stored, cast(PreparedNetwork, ray.get(stored[0]))
         return self._reference

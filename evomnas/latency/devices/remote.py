@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from evomnas.core.errors import InputError
 from evomnas.latency.devices.local import IndexedResults
 from evomnas.latency.devices.protocol import TIME_LIMIT_S
-from evomnas.latency.runtimes.base import Prepared
+from evomnas.latency.runtimes.base import PreparedNetwork
 from evomnas.results.evaluation import Failure
 from evomnas.results.timing import Calibration
 
@@ -58,7 +58,7 @@ class RemoteDevice(ABC):
         """
 
     @abstractmethod
-    def _calibrate(self, reference: Prepared) -> Calibration:
+    def _calibrate(self, reference: PreparedNetwork) -> Calibration:
         """Do what `calibrate` does, once.
 
         Raises:
@@ -66,7 +66,9 @@ class RemoteDevice(ABC):
         """
 
     @abstractmethod
-    def _compare(self, candidates: dict[int, Prepared], reference: Prepared, time_limit_s: float) -> IndexedResults:
+    def _compare(
+        self, candidates: dict[int, PreparedNetwork], reference: PreparedNetwork, time_limit_s: float
+    ) -> IndexedResults:
         """Do what `compare` does, once, for candidates by their index.
 
         Raises:
@@ -77,7 +79,7 @@ class RemoteDevice(ABC):
     def close(self) -> None:
         """See `Device.close`."""
 
-    def calibrate(self, reference: Prepared) -> Calibration:
+    def calibrate(self, reference: PreparedNetwork) -> Calibration:
         """Measure the reference network itself; see `Device.calibrate`. A lost connection is tried again.
 
         Args:
@@ -99,8 +101,8 @@ class RemoteDevice(ABC):
 
     def compare(
         self,
-        candidates: Sequence[Prepared],
-        reference: Prepared,
+        candidates: Sequence[PreparedNetwork],
+        reference: PreparedNetwork,
         on_wait: Callable[[], None],
         time_limit_s: float = TIME_LIMIT_S,
     ) -> IndexedResults:

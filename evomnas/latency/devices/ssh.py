@@ -25,7 +25,7 @@ from evomnas.core.errors import InputError
 from evomnas.latency.devices import agent
 from evomnas.latency.devices.local import IndexedResults
 from evomnas.latency.devices.remote import ConnectionLost, RemoteDevice
-from evomnas.latency.runtimes.base import Prepared, check_output
+from evomnas.latency.runtimes.base import PreparedNetwork, check_output
 from evomnas.problem.target import SshTarget
 from evomnas.results.evaluation import Failure
 from evomnas.results.timing import Calibration, Ratio
@@ -61,7 +61,7 @@ class SshDevice(RemoteDevice):
 
     def _connect(self) -> dict[str, str]:
         self.close()
-        self._loaded: dict[int, Prepared] = {}
+        self._loaded: dict[int, PreparedNetwork] = {}
         self._count = 0
         address = self._address
         code = "import sys;exec(sys.stdin.buffer.read(int(sys.stdin.buffer.readline())))"
@@ -167,7 +167,7 @@ class SshDevice(RemoteDevice):
             raise RuntimeError(f"{self._address.target}: {answer['error']}")
         return answer, blobs
 
-    def _load(self, prepared: Prepared) -> int:
+    def _load(self, prepared: PreparedNetwork) -> int:
         for number, loaded in self._loaded.items():
             if loaded is prepared:
                 return number
@@ -182,11 +182,13 @@ class SshDevice(RemoteDevice):
         self._loaded[number] = prepared
         return number
 
-    def _calibrate(self, reference: Prepared) -> Calibration:
+    def _calibrate(self, reference: PreparedNetwork) -> Calibration:
         answer, _ = self._ask({"do": "calibrate", "reference": self._load(reference)})
         return Calibration(**{**answer, "samples_ms": tuple(answer["samples_ms"])})
 
-    def _compare(self, candidates: dict[int, Prepared], reference: Prepared, time_limit_s: float) -> IndexedResults:
+    def _compare(
+        self, candidates: dict[int, PreparedNetwork], reference: PreparedNetwork, time_limit_s: float
+    ) -> IndexedResults:
         numbers: dict[int, int] = {}
         for index, prepared in list(candidates.items()):
             try:

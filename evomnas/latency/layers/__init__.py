@@ -1,7 +1,7 @@
-"""Latencies added up from measured layers.
+"""Latencies of networks as sums of measured layers.
 
-- `stages`: the parts of a network.
-- `surroundings`: what surrounds a part while it is timed by itself.
-- `prepare_layers`: parts that a runtime can run.
-- `table`: the measured parts, and their sums.
+- `stages`: the parts of a network, described before it is built.
+- `surroundings`: the layers around a part while it is timed alone.
+- `prepare_layers`: converts parts for a runtime.
+- `table`: the latencies of all parts, and the sums for networks.
 """

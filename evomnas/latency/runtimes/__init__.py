@@ -1,7 +1,7 @@
-"""What runs a network: by name through the entry-point group `evomnas.runtimes`.
+"""Runtimes: the libraries that run networks. They are registered by name in the entry-point group `evomnas.runtimes`.
 
-- `base`: what a runtime is, and how its output is checked.
-- `onnx_runtime`, `onnx_graph`: ONNX Runtime, and our own writer of its files.
+- `base`: the interface of a runtime, and the check of its output.
+- `onnx_runtime`, `onnx_graph`: ONNX Runtime, and our own writer of ONNX files.
 - `executorch_xnnpack`: ExecuTorch with XNNPACK.
-- `torch_eager`: PyTorch itself, to compare with.
+- `torch_eager`: PyTorch itself, for comparison.
 """

@@ -1,8 +1,8 @@
-"""The interface of a runtime: convert a network, run it, prove that it computes the same.
+"""The interface of a runtime: it converts networks and runs them. Its output is compared with PyTorch's.
 
-Converting happens anywhere, as often as one likes at a time; running happens alone. Register another
-runtime as an entry point of the group `evomnas.runtimes`: a class without arguments that has the attributes
-and methods of `Runtime`.
+Several processes may convert networks at the same time, while timing is done by one at a time. Register another runtime
+as an entry point of the group `evomnas.runtimes`: a class without arguments that has the attributes and methods of
+`Runtime`.
 """
 
 from __future__ import annotations
@@ -19,32 +19,39 @@ from evomnas.core import registry
 from evomnas.core.errors import InputError
 from evomnas.results.evaluation import RuntimeMismatch
 
-if TYPE_CHECKING:  # what measures needs no torch: only what makes networks ready does
+if TYPE_CHECKING:  # measuring does not need torch; only converting does
     import torch
     from torch import nn
 
-Floats = NDArray[np.float32]
-TOLERANCE = 1e-3  # largest difference of outputs, relative to the largest output
+Float32Array = NDArray[np.float32]
+TOLERANCE = 1e-3  # the largest allowed difference of outputs, relative to the largest output
 
 
 @dataclass(frozen=True)
-class Prepared:
-    """A network in a runtime's own format, with an input and the logits that PyTorch gives for it."""
+class PreparedNetwork:
+    """A network that is ready to be measured.
+
+    Attributes:
+        model: The network in the runtime's own format.
+        images: An input, float32, shape (n, channels, h, w).
+        logits: The output that PyTorch computes for it, float32, shape (n, classes). For a part of a network it is the
+            part's output.
+    """
 
     model: bytes
-    images: Floats
-    logits: Floats
+    images: Float32Array
+    logits: Float32Array
 
 
 class Runtime(Protocol):
-    """What runs a network on the device.
+    """A library that runs networks on a device.
 
     Attributes:
-        name: As it is registered.
-        package: The distribution whose version is the runtime's.
-        install: The line that installs it.
-        in_caller: Whether a run with one thread does all its work in the thread that calls it, so that this
-            thread's processor time is the run's time.
+        name: The name under which it is registered.
+        package: The installed package whose version is the runtime's.
+        install: The command that installs it, for error messages.
+        in_caller: True if an inference with one thread does all its work in the thread that calls it, so that this
+            thread's processor time is the inference's time.
     """
 
     name: str
@@ -53,19 +60,42 @@ class Runtime(Protocol):
     in_caller: bool
 
     def convert(self, network: nn.Module, images: torch.Tensor) -> bytes:
-        """A `Network`, or a part of one, in the runtime's format, for inputs of the shape of `images`."""
+        """Convert a network, or a part of one, to the runtime's format.
+
+        Args:
+            network: The network in evaluation mode, on the CPU.
+            images: An input; the model may be limited to inputs of its shape.
+
+        Returns:
+            The contents of a model file.
+        """
         ...
 
-    def load(self, model: bytes, images: Floats, threads: int) -> Callable[[], Floats]:
-        """A function that runs the model once on `images` (n, c, h, w), as they are then, and returns its output."""
+    def load(self, model: bytes, images: Float32Array, threads: int) -> Callable[[], Float32Array]:
+        """Load a model.
+
+        Args:
+            model: The contents of a model file, as `convert` returned them.
+            images: The input, shape (n, channels, h, w). It is not copied: each inference reads its current values.
+            threads: The threads that one inference may use.
+
+        Returns:
+            A function that runs the model once on the images and returns its output.
+        """
         ...
 
 
 def open_runtime(name: str) -> Runtime:
-    """The runtime of a name.
+    """Return the runtime that is registered under a name.
+
+    Args:
+        name: The name, such as `onnxruntime`.
+
+    Returns:
+        The runtime.
 
     Raises:
-        InputError: It is not known or not installed.
+        InputError: The runtime is unknown or not installed.
     """
     runtime: Runtime = registry.load("runtimes", name)()
     if installed_version(runtime) is None:
@@ -74,18 +104,30 @@ def open_runtime(name: str) -> Runtime:
 
 
 def installed_version(runtime: Runtime) -> str | None:
-    """The version of a runtime's package, which is part of what a latency means; None if it is missing."""
+    """Return the version of a runtime's package, on which latencies depend.
+
+    Args:
+        runtime: The runtime.
+
+    Returns:
+        The version, or None if the package is not installed.
+    """
     try:
         return metadata.version(runtime.package)
     except metadata.PackageNotFoundError:
         return None
 
 
-def check_output(runtime: str, output: Floats, expected: Floats) -> None:
-    """Prove that a runtime computes what PyTorch computes.
+def check_output(runtime: str, output: Float32Array, expected: Float32Array) -> None:
+    """Check that a runtime computes what PyTorch computes.
+
+    Args:
+        runtime: The runtime's name, for the message.
+        output: The runtime's output.
+        expected: PyTorch's output for the same input.
 
     Raises:
-        RuntimeMismatch: It does not.
+        RuntimeMismatch: The outputs differ in shape, or by more than `TOLERANCE`.
     """
     largest = float(np.abs(expected).max())
     difference = float(np.abs(output - expected).max()) if output.shape == expected.shape else np.inf

@@ -1,8 +1,8 @@
-"""ExecuTorch with XNNPACK, the kernels that run on phones, on this machine's CPU.
+"""ExecuTorch with XNNPACK, the library that phones use, on this machine's CPU.
 
-Lowering a network is slow, so that three things make it bearable: batch norm is folded first, which nearly
-halves the nodes that its passes visit; workers lower several networks at a time; and what was lowered once is
-kept on disk.
+Converting a network to an ExecuTorch program ("lowering") is slow. Three things make it faster: batch norm is folded
+first, which nearly halves the number of nodes that are visited; workers lower several networks at the same time; and
+programs are cached on disk.
 """
 
 from __future__ import annotations
@@ -24,45 +24,45 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-    from evomnas.latency.runtimes.base import Floats
+    from evomnas.latency.runtimes.base import Float32Array
 
-KEPT_BYTES = 2 * 2**30
+MAX_CACHE_BYTES = 2 * 2**30  # the oldest programs on disk are removed beyond this
 
 
 class ExecuTorchRuntime:
-    """A program lowered to XNNPACK, run by ExecuTorch's own executor."""
+    """ExecuTorch's executor with XNNPACK's kernels."""
 
     name = package = "executorch"
     install = "pip install executorch"
     in_caller = True
 
     def convert(self, network: nn.Module, images: torch.Tensor) -> bytes:
-        """The network as an ExecuTorch program; from disk where it was lowered before."""
+        """Convert a network to an ExecuTorch program, or read it from the cache; see `Runtime.convert`."""
         path = user_folder() / "executorch" / f"{_fingerprint(network, images)}.pte"
         with contextlib.suppress(OSError):
             program = path.read_bytes()
             os.utime(path)
             return program
         program = lower(network, images)
-        with contextlib.suppress(OSError):  # a full disk costs time, not the measurement
-            _keep(path, program)
+        with contextlib.suppress(OSError):  # on a full disk nothing is cached, and measuring goes on
+            _write_to_cache(path, program)
         return program
 
-    def load(self, model: bytes, images: Floats, threads: int) -> Callable[[], Floats]:
-        """The program's forward method; the whole process has one number of threads."""
+    def load(self, model: bytes, images: Float32Array, threads: int) -> Callable[[], Float32Array]:
+        """Load a program; see `Runtime.load`. The number of threads holds for the whole process."""
         import torch
 
         with silence(), _no_messages():
             from executorch.extension.pybindings import portable_lib
             from executorch.runtime import Runtime
 
-            if portable_lib._threadpool_get_thread_count() != threads:  # before loading: a method keeps its pool
+            if portable_lib._threadpool_get_thread_count() != threads:  # before loading: a method keeps its threads
                 portable_lib._unsafe_reset_threadpool(threads)
             method = Runtime.get().load_program(model).load_method("forward")
         inputs = [torch.from_numpy(images)]
 
-        def run() -> Floats:
-            output: Floats = method.execute(inputs)[0].numpy()
+        def run() -> Float32Array:
+            output: Float32Array = method.execute(inputs)[0].numpy()
             return output
 
         return run
@@ -77,7 +77,7 @@ def _fingerprint(network: nn.Module, images: torch.Tensor) -> str:
     return content.hexdigest()
 
 
-def _keep(path: Path, program: bytes) -> None:
+def _write_to_cache(path: Path, program: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(f".{os.getpid()}")
     try:
@@ -85,51 +85,67 @@ def _keep(path: Path, program: bytes) -> None:
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
-    kept = sorted(path.parent.glob("*.pte"), key=lambda file: file.stat().st_mtime)
-    size = sum(file.stat().st_size for file in kept)
-    while size > KEPT_BYTES and len(kept) > 1:
-        size -= kept[0].stat().st_size
-        kept.pop(0).unlink(missing_ok=True)
+    programs = sorted(path.parent.glob("*.pte"), key=lambda file: file.stat().st_mtime)
+    size = sum(file.stat().st_size for file in programs)
+    while size > MAX_CACHE_BYTES and len(programs) > 1:
+        size -= programs[0].stat().st_size
+        programs.pop(0).unlink(missing_ok=True)
 
 
-def lower(network: nn.Module, images: torch.Tensor, facts: Mapping[str, str] | None = None) -> bytes:
-    """A network, or a graph of one that was quantized, as a program; `facts` become methods that return them."""
+def lower(network: nn.Module, images: torch.Tensor, constants: Mapping[str, str] | None = None) -> bytes:
+    """Convert a network to an ExecuTorch program.
+
+    Args:
+        network: The network in evaluation mode, or the graph of a quantized one.
+        images: An input; the program takes inputs of its shape only.
+        constants: Texts to store in the program, by the name of the method that returns them; None for none.
+
+    Returns:
+        The contents of a `.pte` file.
+    """
     import torch
 
     with silence(), torch.no_grad():
         from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
         from executorch.exir import to_edge_transform_and_lower
 
-        exported = torch.export.export(folded(network), (images,))
-        constants = None if facts is None else dict(facts)
-        lowered = to_edge_transform_and_lower(exported, partitioner=[XnnpackPartitioner()], constant_methods=constants)
+        exported = torch.export.export(fold_batch_norm(network), (images,))
+        methods = None if constants is None else dict(constants)
+        lowered = to_edge_transform_and_lower(exported, partitioner=[XnnpackPartitioner()], constant_methods=methods)
         return bytes(lowered.to_executorch().buffer)
 
 
-def folded(network: nn.Module) -> nn.Module:
-    """A copy in which batch norm is folded into the convolution before it."""
+def fold_batch_norm(network: nn.Module) -> nn.Module:
+    """Return a copy of a network in which every batch norm is folded into the convolution before it.
+
+    Args:
+        network: The network in evaluation mode.
+
+    Returns:
+        The copy, which computes the same up to rounding.
+    """
     from torch import nn
     from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-    made = copy.deepcopy(network)
-    for sequence in made.modules():
+    result = copy.deepcopy(network)
+    for sequence in result.modules():
         if isinstance(sequence, nn.Sequential):
             for index in range(len(sequence) - 1):
                 conv, norm = sequence[index], sequence[index + 1]
                 if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
                     sequence[index], sequence[index + 1] = fuse_conv_bn_eval(conv, norm), nn.Identity()
-    return made
+    return result
 
 
 @contextlib.contextmanager
 def _no_messages() -> Iterator[None]:
-    """Without what native code writes to standard error: a dozen lines on the processor and the threads."""
+    """Discard what native code writes to standard error: a dozen lines about the processor and the threads."""
     sys.stderr.flush()
-    kept = os.dup(2)
+    original = os.dup(2)
     try:
-        with open(os.devnull, "wb") as nowhere:
-            os.dup2(nowhere.fileno(), 2)
+        with open(os.devnull, "wb") as devnull:
+            os.dup2(devnull.fileno(), 2)
         yield
     finally:
-        os.dup2(kept, 2)
-        os.close(kept)
+        os.dup2(original, 2)
+        os.close(original)

@@ -1,9 +1,9 @@
 """A `Network` as an ONNX file, written node by node.
 
-PyTorch's exporters trace a module and take 0.2 to 7 s a network; a search needs hundreds of networks, all
-made of the dozen modules of `evomnas.networks.network`, so writing their nodes down takes some milliseconds. Batch
-norm is folded into the convolution before it, as every runtime for inference does. Networks of other
-libraries are traced.
+PyTorch's exporters trace a module, which takes 0.2 to 7 s per network. A search needs hundreds of networks, but all of
+them consist of the dozen modules of `evomnas.networks.network`. So their nodes are written directly, which takes some
+milliseconds. Batch norm is folded into the convolution before it, as every runtime for inference does. Networks of
+other libraries are traced by PyTorch.
 """
 
 from __future__ import annotations
@@ -24,37 +24,42 @@ from evomnas.networks.classifier import Classifier, Normalise
 from evomnas.networks.network import Layer, Network, Parallel, PoolSkip, SqueezeExcite
 
 OPSET = 17
-IR_VERSION = 8  # of ONNX 1.12: older runtimes on small devices read it
+IR_VERSION = 8  # that of ONNX 1.12, so that older runtimes on small devices can read the files
 
 
 class _UnknownModule(TypeError):
-    """A module of another library."""
+    """A module whose ONNX nodes are not known here."""
 
 
 def to_onnx(network: nn.Module, images: Tensor) -> bytes:
-    """A network, or a part of one and what surrounds it, in evaluation mode, for images of shape (n, c, h, w).
+    """Convert a network to an ONNX file.
 
-    Its input is called `image`, its output `logits`.
+    Args:
+        network: A network in evaluation mode, or a part of one with its surroundings.
+        images: An input, shape (n, channels, h, w). The file takes inputs of its shape only.
+
+    Returns:
+        The contents of the file. Its input is called `image`, its output `logits`.
     """
     try:
-        return _written(network, images)
+        return _write(network, images)
     except _UnknownModule:
-        return _traced(network, images)
+        return _trace(network, images)
 
 
-def _traced(network: nn.Module, images: Tensor) -> bytes:
-    """By PyTorch's exporter: the older one, which takes half a second and no further package."""
+def _trace(network: nn.Module, images: Tensor) -> bytes:
+    """Use PyTorch's older exporter, which takes half a second and needs no other package."""
     buffer = io.BytesIO()
-    with silence():  # it says that it is the older one
+    with silence():  # it warns that it is the older one
         names: dict[str, Any] = {"input_names": ["image"], "output_names": ["logits"]}
         torch.onnx.export(network, (images,), cast(Any, buffer), dynamo=False, opset_version=OPSET, **names)
     return buffer.getvalue()
 
 
-def _written(network: nn.Module, images: Tensor) -> bytes:
+def _write(network: nn.Module, images: Tensor) -> bytes:
     graph = _Graph()
     with torch.no_grad():
-        if isinstance(network, Network):  # its output's shape is known without another run
+        if isinstance(network, Network):  # the shape of its output is known without running it
             output = [images.shape[0], network.classifier.out_features]
         else:
             output = list(network(images).shape)
@@ -65,14 +70,18 @@ def _written(network: nn.Module, images: Tensor) -> bytes:
         helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
         for name, shape in zip(("image", "logits"), shapes, strict=True)
     ]
-    made = helper.make_graph(graph.nodes, "evomnas", tensors[:1], tensors[1:], graph.constants)
-    model = helper.make_model(made, opset_imports=[helper.make_opsetid("", OPSET)], producer_name="evomnas")
+    onnx_graph = helper.make_graph(graph.nodes, "evomnas", tensors[:1], tensors[1:], graph.constants)
+    model = helper.make_model(onnx_graph, opset_imports=[helper.make_opsetid("", OPSET)], producer_name="evomnas")
     model.ir_version = IR_VERSION
     return bytes(model.SerializeToString())
 
 
 class _Graph:
-    """Nodes and constants of a graph that grows from input to output; values are known by their names."""
+    """The nodes and constants of an ONNX graph, which grows from the input to the output.
+
+    A value of the graph is represented by its name. Methods that add nodes take the name of their input and return the
+    name of their output.
+    """
 
     def __init__(self) -> None:
         self.nodes: list[onnx.NodeProto] = []
@@ -90,7 +99,7 @@ class _Graph:
         return name
 
     def module(self, module: nn.Module, value: str) -> str:
-        """The nodes of a module; dropout has none."""
+        """Add the nodes of a module; dropout has none."""
         if isinstance(module, Classifier | Network | nn.Sequential):
             return self.sequence(list(module.children()), value)
         if isinstance(module, Layer):
@@ -117,16 +126,15 @@ class _Graph:
         if isinstance(module, nn.Dropout):
             return value
         if isinstance(module, Parallel):
-            ends = [self.module(branch, value) for branch in module.branches]
-            return functools.reduce(lambda one, other: self.node("Add", [one, other]), ends)
+            outputs = [self.module(branch, value) for branch in module.branches]
+            return functools.reduce(lambda total, output: self.node("Add", [total, output]), outputs)
         raise _UnknownModule(f"no ONNX nodes are known for {type(module).__name__}")
 
     def sequence(self, modules: list[nn.Module], value: str) -> str:
-        """One module after another; batch norm goes into the convolution before it."""
-        following = [*modules[1:], None]
-        for module, follower in zip(modules, following, strict=True):
-            if isinstance(module, nn.Conv2d) and isinstance(follower, nn.BatchNorm2d):
-                value = self.convolution(module, follower, value)
+        """Add modules one after another; batch norm is folded into the convolution before it."""
+        for module, next_module in zip(modules, [*modules[1:], None], strict=True):
+            if isinstance(module, nn.Conv2d) and isinstance(next_module, nn.BatchNorm2d):
+                value = self.convolution(module, next_module, value)
             elif not isinstance(module, nn.BatchNorm2d):
                 value = self.module(module, value)
         return value

@@ -1,4 +1,4 @@
-"""ONNX Runtime on the CPU, here or, since this file is also sent there, on another machine."""
+"""ONNX Runtime on the CPU. This module is also sent to other machines: it needs onnxruntime and Python 3.9 only."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-    from evomnas.latency.runtimes.base import Floats
+    from evomnas.latency.runtimes.base import Float32Array
 
 
-onnxruntime.disable_telemetry_events()  # some builds would report that they are used
+onnxruntime.disable_telemetry_events()  # some builds would report their use over the network
 
 
 class OnnxRuntime:
-    """The CPU provider with a fixed number of threads that do not spin between runs."""
+    """ONNX Runtime's CPU provider, with a fixed number of threads that do not spin between inferences."""
 
     name = package = "onnxruntime"
     install = "pip install onnxruntime"
     in_caller = True
 
     def convert(self, network: nn.Module, images: torch.Tensor) -> bytes:
-        """The network as an ONNX file, batch norm folded into the convolutions."""
+        """Convert a network to an ONNX file, with batch norm folded into the convolutions; see `Runtime.convert`."""
         from evomnas.latency.runtimes.onnx_graph import to_onnx
 
         return to_onnx(network, images)
 
-    def load(self, model: bytes, images: Floats, threads: int) -> Callable[[], Floats]:
-        """A session on the CPU, bound to the images."""
+    def load(self, model: bytes, images: Float32Array, threads: int) -> Callable[[], Float32Array]:
+        """Create a session on the CPU; see `Runtime.load`."""
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
@@ -41,8 +41,8 @@ class OnnxRuntime:
         session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
         names, feed = [session.get_outputs()[0].name], {session.get_inputs()[0].name: images}
 
-        def run() -> Floats:
-            output: Floats = session.run(names, feed)[0]
+        def run() -> Float32Array:
+            output: Float32Array = session.run(names, feed)[0]
             return output
 
         return run

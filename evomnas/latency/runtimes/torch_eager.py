@@ -1,4 +1,4 @@
-"""PyTorch itself, module by module: mostly the cost of dispatching, and no stand-in for a device."""
+"""PyTorch itself, module by module. Most of its time is the overhead of the calls, so it says little about a device."""
 
 from __future__ import annotations
 
@@ -12,18 +12,29 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-    from evomnas.latency.runtimes.base import Floats
+    from evomnas.latency.runtimes.base import Float32Array
 
 
 class TorchRuntime:
-    """Eager execution in inference mode, as it is: batch norm not folded, default memory layout."""
+    """PyTorch's eager execution in inference mode, with separate batch norm and the default memory layout."""
 
     name = package = "torch"
     install = "pip install torch"
     in_caller = True
 
     def convert(self, network: nn.Module, images: torch.Tensor) -> bytes:
-        """The architecture's notation and the weights."""
+        """Save a network's architecture and weights; see `Runtime.convert`.
+
+        Args:
+            network: A whole network of `build_network`.
+            images: Not used.
+
+        Returns:
+            The architecture's notation, the number of classes and the state dict, in PyTorch's file format.
+
+        Raises:
+            TypeError: The module is a part of a network, or a network of another library.
+        """
         import torch
 
         from evomnas.networks.network import Network
@@ -39,8 +50,8 @@ class TorchRuntime:
         torch.save(content, buffer)
         return buffer.getvalue()
 
-    def load(self, model: bytes, images: Floats, threads: int) -> Callable[[], Floats]:
-        """The network again; threads are a setting of the whole process."""
+    def load(self, model: bytes, images: Float32Array, threads: int) -> Callable[[], Float32Array]:
+        """Build the network again; see `Runtime.load`. The number of threads holds for the whole process."""
         import torch
 
         from evomnas.networks.network import build_network
@@ -51,11 +62,11 @@ class TorchRuntime:
         network.load_state_dict(content["state"])
         inputs = torch.from_numpy(images)
 
-        def run() -> Floats:
+        def run() -> Float32Array:
             if torch.get_num_threads() != threads:
                 torch.set_num_threads(threads)
             with torch.inference_mode():
-                output: Floats = network(inputs).numpy()
+                output: Float32Array = network(inputs).numpy()
             return output
 
         return run

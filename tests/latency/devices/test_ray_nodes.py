@@ -16,7 +16,7 @@ from evomnas.latency.devices import ray_nodes as nodes
 from evomnas.latency.devices import remote
 from evomnas.latency.devices.factory import open_device
 from evomnas.latency.prepare import prepare
-from evomnas.latency.runtimes.base import Prepared, open_runtime
+from evomnas.latency.runtimes.base import PreparedNetwork, open_runtime
 from evomnas.loop.launch import search
 from evomnas.problem.search_space import SearchSpace
 from evomnas.results.archive import Archive
@@ -43,7 +43,7 @@ def cluster():
 
 
 @pytest.fixture(scope="module")
-def networks() -> list[Prepared]:
+def networks() -> list[PreparedNetwork]:
     runtime = open_runtime("onnxruntime")
     return [prepare(runtime, SPACE.decode(genome), 5, 3, 16) for genome in SPACE.sample(4, np.random.default_rng(3))]
 
@@ -95,7 +95,7 @@ def test_it_waits_for_the_lock_of_its_machine(device, networks):
 
 
 def test_a_network_with_other_logits_fails_alone(device, networks):
-    wrong = Prepared(networks[1].model, networks[1].images, networks[1].logits * 2)
+    wrong = PreparedNetwork(networks[1].model, networks[1].images, networks[1].logits * 2)
     results = dict(device.compare([wrong, networks[2]], networks[0], lambda: None))
     assert results[0].kind == "mismatch"
     assert not isinstance(results[1], Failure)
@@ -103,7 +103,7 @@ def test_a_network_with_other_logits_fails_alone(device, networks):
 
 def test_a_network_that_ends_the_actor_twice_fails_alone(device, networks, monkeypatch):
     monkeypatch.setattr(remote, "RETRY_PAUSES_S", (0.1, 0.1, 0.1))
-    fatal = Prepared(networks[2].model, Fatal(), networks[2].logits)
+    fatal = PreparedNetwork(networks[2].model, Fatal(), networks[2].logits)
     results = dict(device.compare([networks[1], fatal, networks[3]], networks[0], lambda: None))
     assert results[1].kind == "connection"
     assert not isinstance(results[0], Failure)

@@ -22,7 +22,7 @@ from evomnas.latency.devices.factory import open_device
 from evomnas.latency.devices.local import LocalDevice
 from evomnas.latency.devices.ssh import SshDevice
 from evomnas.latency.prepare import prepare
-from evomnas.latency.runtimes.base import Prepared, open_runtime
+from evomnas.latency.runtimes.base import PreparedNetwork, open_runtime
 from evomnas.problem.search_space import SearchSpace
 from evomnas.problem.target import RayTarget, SshTarget, parse_target
 from evomnas.results.evaluation import Failure
@@ -123,7 +123,7 @@ def server(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def networks() -> list[Prepared]:
+def networks() -> list[PreparedNetwork]:
     rng = np.random.default_rng(3)
     runtime = open_runtime("onnxruntime")
     return [prepare(runtime, SPACE.decode(genome), 5, 3, 16) for genome in SPACE.sample(4, rng)]
@@ -266,8 +266,8 @@ def test_a_network_that_ends_the_agent_twice_fails_alone(device, networks, monke
 
 
 def test_a_network_with_other_logits_fails_alone(device, networks):
-    wrong = Prepared(networks[1].model, networks[1].images, networks[1].logits * 2)
-    broken = Prepared(b"no model", networks[1].images, networks[1].logits)
+    wrong = PreparedNetwork(networks[1].model, networks[1].images, networks[1].logits * 2)
+    broken = PreparedNetwork(b"no model", networks[1].images, networks[1].logits)
     results = dict(device.compare([wrong, networks[2], broken], networks[0], lambda: None))
     assert results[0].kind == "mismatch"
     assert results[2].kind == "error"

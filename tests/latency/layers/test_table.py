@@ -10,9 +10,9 @@ from strategies import points
 
 from evomnas.latency.layers import table as layer_table
 from evomnas.latency.layers.prepare_layers import prepare_parts
-from evomnas.latency.layers.stages import COPIES, Parts, stages
+from evomnas.latency.layers.stages import STAGE_COPIES, Parts, describe_stages
 from evomnas.latency.layers.surroundings import surround
-from evomnas.latency.layers.table import CORRECTIONS, LayerTable, check, fit
+from evomnas.latency.layers.table import CORRECTIONS, LayerTable, check_table, fit_coefficients
 from evomnas.latency.meter import Meter
 from evomnas.latency.prepare import prepare_here
 from evomnas.latency.runtimes.base import check_output, open_runtime
@@ -32,7 +32,7 @@ def test_a_stage_says_what_its_module_is_and_equal_keys_are_equal_modules(point)
     space, genome = point
     architecture = space.decode(genome)
     modules = build_network(architecture, 5, 3).eval().stages()
-    found = stages(architecture, 3, 16, 5)
+    found = describe_stages(architecture, 3, 16, 5)
     assert len(found) == len(modules)
     seen: dict[str, tuple] = {}
     value = torch.zeros(1, 3, 16, 16)
@@ -42,14 +42,14 @@ def test_a_stage_says_what_its_module_is_and_equal_keys_are_equal_modules(point)
         shapes = tuple((name, tensor.shape) for name, tensor in module.named_parameters())
         described = (str(module), shapes, value.shape, after.shape)
         assert seen.setdefault(stage.key, described) == described
-        assert stage.around is None or seen.setdefault(stage.around, value.shape) == value.shape
+        assert stage.surroundings_key is None or seen.setdefault(stage.surroundings_key, value.shape) == value.shape
         parts = list(module.modules())
         weights = [part.weight.numel() for part in parts if isinstance(part, torch.nn.Conv2d | torch.nn.Linear)]
         assert stage.weights == sum(weights)
         assert stage.gates == any(isinstance(part, SqueezeExcite) for part in parts)
         assert stage.identities == (isinstance(module, Layer) and isinstance(module.skip, torch.nn.Identity))
         value = after
-    assert [stage.around is None for stage in found] == [True] + [False] * (len(found) - 1)
+    assert [stage.surroundings_key is None for stage in found] == [True] + [False] * (len(found) - 1)
 
 
 def test_the_stages_of_a_network_are_prepared_in_their_surroundings_and_these_alone():
@@ -99,9 +99,9 @@ def test_surroundings_hold_copies_of_the_stage_and_leave_the_global_generator_al
         expected = sum(branch[2](branch[1](branch[0](images))) for branch in branches)
         torch.testing.assert_close(module(images), expected)
     assert torch.equal(torch.get_rng_state(), before)
-    assert len(branches) == COPIES
+    assert len(branches) == STAGE_COPIES
     weights = {branch[1].body[0].weight.data_ptr() for branch in branches}
-    assert len(weights) == COPIES  # each of its own
+    assert len(weights) == STAGE_COPIES  # each of its own
     for branch in branches:
         torch.testing.assert_close(branch[1].body[0].weight, network.stages()[1].body[0].weight)
 
@@ -134,9 +134,9 @@ class ArithmeticMeter(Meter):
 
     def measure(self, prepared, on_wait=lambda: None):
         for architecture in prepared:
-            found = stages(architecture, 3, 8, 5)
-            around = [self.cost(stage.around) for stage in found if stage.around]
-            total = (sum(self.cost(stage.key) for stage in found) - sum(around)) / COPIES
+            found = describe_stages(architecture, 3, 8, 5)
+            around = [self.cost(stage.surroundings_key) for stage in found if stage.surroundings_key]
+            total = (sum(self.cost(stage.key) for stage in found) - sum(around)) / STAGE_COPIES
             ratio = 1.1 * total - 0.02 * len(found) + 3.0
             yield architecture, Measurement(Cost(1, 1, 0), ratio, ratio, ratio, ratio, (ratio,), 0.0)
 
@@ -146,7 +146,7 @@ def table(meter: ArithmeticMeter) -> LayerTable:
         return ((one, (Cost(1, 1, 0), None)) for one in architectures)
 
     def prepare_parts(parts):
-        return ((one, ["unit"] * len(one.wanted)) for one in parts)
+        return ((one, ["unit"] * len(one.selection)) for one in parts)
 
     return LayerTable(meter, SPACE, prepare, prepare_parts)
 
@@ -170,13 +170,13 @@ def test_the_fit_draws_corrections_towards_zero_and_keeps_the_rest(rng):
     features = rng.uniform(1, 2, size=(count, 3 + len(CORRECTIONS)))
     features[:, 2], features[:, 4] = 1.0, 0.0  # and a space without SE
     plain = features @ [1.1, -0.02, 0.3, 0, 0, 0]
-    np.testing.assert_allclose(fit(features, plain)[0], [1.1, -0.02, 0.3, 0, 0, 0], atol=1e-9)
+    np.testing.assert_allclose(fit_coefficients(features, plain)[0], [1.1, -0.02, 0.3, 0, 0, 0], atol=1e-9)
     corrected = plain + 0.2 * features[:, 3]
-    (*_, weight, gate, identity), error = fit(features, corrected)
+    (*_, weight, gate, identity), error = fit_coefficients(features, corrected)
     assert 0 < weight < 0.2
     assert gate == 0
     assert abs(identity) < 0.1
-    residuals = features @ fit(features, corrected)[0] / corrected - 1
+    residuals = features @ fit_coefficients(features, corrected)[0] / corrected - 1
     assert error == pytest.approx(np.sqrt((residuals**2).sum() / (count - 6)))
 
 
@@ -242,10 +242,10 @@ def test_both_ways_are_compared_on_real_networks(monkeypatch):
 
     made = LayerTable(meter, SPACE, prepare, ready)
     networks = [SPACE.decode(genome) for genome in SPACE.sample(6, np.random.default_rng(9))]
-    found = check(made, meter, prepare, networks)
+    found = check_table(made, meter, prepare, networks)
     assert found.networks == len(set(networks))
     assert -1 <= found.tau <= 1
     assert -1 <= found.tau_whole <= 1
     assert found.mean_error <= found.largest_error < 1.0
-    [measured] = [made.measurement(Cost(1, 1, 0), ratio) for _, ratio in made.measure(networks[:1])]
+    [measured] = [made.to_measurement(Cost(1, 1, 0), ratio) for _, ratio in made.measure(networks[:1])]
     assert measured.latency_ms == pytest.approx(measured.ratio * meter.calibration.latency_ms)

@@ -94,7 +94,7 @@ def test_executorch_programs_are_kept_on_disk_and_belong_to_their_weights(monkey
     monkeypatch.setattr(executorch, "lower", lambda network, images: b"lowered again")
     assert prepare(runtime, SPACE.mobilenet_v2(), 4, 1, 8).model == first.model
     assert prepare(runtime, SPACE.mobilenet_v2(), 5, 1, 8).model == b"lowered again"
-    monkeypatch.setattr(executorch, "KEPT_BYTES", 1)
+    monkeypatch.setattr(executorch, "MAX_CACHE_BYTES", 1)
     prepare(runtime, SPACE.mobilenet_v2(), 6, 1, 8)
     assert len(list((executorch.user_folder() / "executorch").glob("*.pte"))) == 1
 
