@@ -3,7 +3,7 @@
 - `errors`: the errors that users see as one line.
 - `defaults`: the values of options that nobody sets.
 - `registry`: data sets, runtimes and algorithms by name, through entry points.
-- `files`: files that are replaced in one step, and a check of where a file may be written.
+- `files`: files that are replaced in one step, a check of where a file may be written, the folders that users edit.
 - `scratch`: a temporary folder for the processes of one search, removed even after a crash.
 - `lock`: one latency measurement at a time, and no training while it runs.
 - `machine`: the processor, its cores and memory, and the installed versions.

@@ -1,4 +1,4 @@
-"""Files that are replaced in one step, and a check of where a file may be written."""
+"""Files that are replaced in one step, a check of where a file may be written, and the folders that users edit."""
 
 from __future__ import annotations
 
@@ -30,10 +30,13 @@ def check_place(path: Path, option: str) -> None:
 def editable_folder(name: str) -> Path:
     """Return a folder of files that users edit without touching code.
 
-    It lies within the package where evomnas was installed, and beside the package in a checkout.
+    If evomnas was installed, the folder is inside the package; in a checkout it is beside the package.
 
     Args:
         name: `problems` or `reports`.
+
+    Returns:
+        The folder; it exists in a complete installation or checkout.
     """
     package = Path(__file__).resolve().parents[1]
     installed = package / name

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from evomnas.core import registry
 from evomnas.core.errors import InputError
 from evomnas.data.splits import load_dataset
 from evomnas.problem.sections import DataSection
@@ -13,6 +14,12 @@ from evomnas.problem.sections import DataSection
 
 def section(**values) -> DataSection:
     return DataSection(**({"dataset": "digits", "resolution": 8} | values))
+
+
+def test_packages_with_data_sets_of_their_own_find_the_class_of_their_result_in_the_room():
+    from evomnas.data import TrainingImages
+
+    assert isinstance(registry.load("datasets", "digits")(section()), TrainingImages)
 
 
 @pytest.fixture

@@ -116,7 +116,7 @@ def test_no_completed_training_would_have_been_stopped_for_one_that_is_no_better
 
 
 @given(seeds, st.floats(0.01, 0.9), st.floats(0.01, 0.9))
-def test_the_better_the_rival_the_lower_the_bar(seed, one, other):
+def test_the_better_the_rival_the_lower_the_threshold(seed, one, other):
     rule = [taught(*curves(seed), (min(one, other), 1.0)), taught(*curves(seed), (max(one, other), 1.0))]
     low, high = (each.threshold(measured(1.0)).max_losses for each in rule)
     assert all(a <= b for a, b in zip(low, high, strict=True))
@@ -146,7 +146,7 @@ def test_only_rivals_that_are_surely_no_slower_count(plain):
     assert rule.threshold(NetworkEvaluation(None)) is None  # nobody knows yet how fast it is
 
 
-def test_there_is_no_bar_before_enough_trainings_are_complete(plain):
+def test_there_is_no_threshold_before_enough_trainings_are_complete(plain):
     losses, errors = plain
     assert (
         taught(losses[: MIN_COMPLETED_TRAININGS - 1], errors[: MIN_COMPLETED_TRAININGS - 1]).threshold(measured(1.0))

@@ -73,7 +73,7 @@ class LoadedCopies:
 
 @dataclass(frozen=True)
 class Timer:
-    """How inferences are timed.
+    """A way to time inferences.
 
     Attributes:
         now: Returns a time in seconds.

@@ -161,8 +161,8 @@ class NodeDevice(RemoteDevice):
             self._actor = None
 
 
-def _differences(kind: dict[str, str], wanted: dict[str, str]) -> str:
-    return ", ".join(f"{name} {kind[name]}, not {wanted[name]}" for name in kind if kind[name] != wanted[name])
+def _differences(kind: dict[str, str], expected: dict[str, str]) -> str:
+    return ", ".join(f"{name} {kind[name]}, not {expected[name]}" for name in kind if kind[name] != expected[name])
 
 
 # --- on the node -----------------------------------------------------------------------------------------
