@@ -34,6 +34,7 @@ if TYPE_CHECKING:  # workers import torch while the main process reads the image
     from evomnas.evaluation.executors.worker import Workbench
 
 _WORKER = "evomnas.evaluation.executors.worker"  # imports torch
+_PRELOADED = [_WORKER, "ptflops"]  # ptflops imports what optimizers need, too: seconds that no worker spends again
 _START_METHOD = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
 
 
@@ -76,7 +77,7 @@ class PoolExecutor:
         self._arguments = (definition.model_dump(mode="json"), str(self._folder), self.device, memory)
         self._context = multiprocessing.get_context(_START_METHOD)
         if _START_METHOD == "forkserver":
-            self._context.set_forkserver_preload([_WORKER])
+            self._context.set_forkserver_preload(_PRELOADED)
             with _interrupts_blocked():
                 forkserver.ensure_running()
 
