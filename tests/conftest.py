@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import itertools
+import multiprocessing.util
 import os
 import shutil
+import sqlite3
+import tempfile
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -21,12 +24,64 @@ settings.load_profile("suite")
 
 
 @pytest.fixture(autouse=True, scope="session")
-def own_machine_archive(tmp_path_factory):
-    """Calibrations and programs of the tests' own, not those of the user who runs them."""
-    before = os.environ.get("XDG_CACHE_HOME")
-    os.environ["XDG_CACHE_HOME"] = str(tmp_path_factory.mktemp("cache"))
-    yield
-    os.environ.pop("XDG_CACHE_HOME") if before is None else os.environ.update(XDG_CACHE_HOME=before)
+def own_machine(tmp_path_factory):
+    """Calibrations, locks and temporary files of this test process alone.
+
+    With the locks of the user, nothing here would train while any other test process measures. The temporary folder's
+    name is short, since Ray's sockets are in it.
+    """
+    cache = tmp_path_factory.mktemp("cache")  # before the temporary folder changes, as the next line:
+    multiprocessing.util.get_temp_dir()  # pytest and multiprocessing clean up theirs on their own
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        tempfile.TemporaryDirectory(prefix="t-", ignore_cleanup_errors=True) as folder,
+    ):
+        patch.setenv("XDG_CACHE_HOME", str(cache))
+        patch.setenv("TMPDIR", folder)
+        patch.setattr(tempfile, "tempdir", None)
+        yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def no_waiting_for_the_disk():
+    """Archives that this process writes do not wait for the disk: only a power failure could tell the difference."""
+    connect = sqlite3.connect
+
+    def connect_without_waiting(*arguments, **options):
+        connection = connect(*arguments, **options)
+        connection.execute("PRAGMA synchronous = OFF")
+        return connection
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sqlite3, "connect", connect_without_waiting)
+        yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def short_measurements():
+    """Latencies that this process takes itself end after the fewest rounds: tests want a number, not a precise one.
+
+    Yields:
+        What `real_measurements` takes back, by name. Other processes measure as long as users' ones.
+    """
+    from evomnas.latency.devices import protocol
+
+    before = {name: getattr(protocol, name) for name in ("PRECISION", "MIN_SECONDS")}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(protocol, "PRECISION", 1.0)
+        patch.setattr(protocol, "MIN_SECONDS", 0.0)
+        patch.setattr(protocol.calibrate, "__defaults__", (0.05,))
+        yield before
+
+
+@pytest.fixture
+def real_measurements(short_measurements, monkeypatch):
+    """The protocol as users have it."""
+    from evomnas.latency.devices import protocol
+
+    for name, value in short_measurements.items():
+        monkeypatch.setattr(protocol, name, value)
+    monkeypatch.setattr(protocol.calibrate, "__defaults__", (protocol.CALIBRATION_S,))
 
 
 @pytest.fixture
@@ -62,9 +117,9 @@ def finished_run(tiny, tmp_path_factory):
 @pytest.fixture(scope="session")
 def trained(finished_run):
     """The front's most accurate network after its full training."""
-    from evomnas.deploy.trained_networks import most_accurate, train_chosen
+    from evomnas.deploy.trained_networks import most_accurate_network, train_networks
 
-    [one] = train_chosen(finished_run, [most_accurate(finished_run)], device="cpu")
+    [one] = train_networks(finished_run, [most_accurate_network(finished_run)], device="cpu")
     return one
 
 

@@ -35,13 +35,13 @@ def opened():
         yield lambda archive=None, **changes: meters.enter_context(open_meter(setting(**changes), archive))
 
 
-def test_one_network_against_itself_takes_what_was_calibrated(opened):
+def test_one_network_against_itself_takes_what_was_calibrated(opened, real_measurements):
     own = opened()
     [(architecture, measured)] = own.measure({SMALL: prepare_here(own.setting, SMALL)})
     assert architecture == SMALL
     assert isinstance(measured, Measurement)
     assert measured.latency_ms == pytest.approx(own.calibration.latency_ms * measured.ratio)
-    assert measured.ratio == pytest.approx(1.0, rel=0.3)  # itself; no claim about the machine
+    assert 0.5 < measured.ratio < 2.0  # itself; no claim about the machine
     assert measured.low_ms <= measured.latency_ms <= measured.high_ms
     assert len(measured.samples) >= 12
 

@@ -12,6 +12,7 @@ import pytest
 from evomnas.core.errors import InputError
 from evomnas.evaluation.executors.factory import make_executor
 from evomnas.evaluation.executors.jobs import TrainingJob
+from evomnas.latency.devices.protocol import MIN_ROUNDS
 from evomnas.loop.launch import EverythingFailed, resume, search
 from evomnas.report.words import headline, reuse_line
 from evomnas.results.archive import Archive
@@ -45,7 +46,7 @@ def test_the_front_is_what_no_evaluation_dominates(finished_run):
 def test_every_measurement_keeps_its_samples_and_spread(finished_run):
     for result in finished_run.results():
         measurement = result.evaluation.measurement
-        assert len(measurement.samples) >= 12
+        assert len(measurement.samples) >= MIN_ROUNDS
         assert measurement.low_ms <= measurement.latency_ms <= measurement.high_ms
     reference = finished_run.results()[0].evaluation.measurement
     assert 0.5 < reference.ratio < 2  # the reference network against itself

@@ -19,6 +19,8 @@ from scipy.stats import trim_mean
 from evomnas.latency.devices import protocol
 from evomnas.latency.devices.protocol import LoadedCopies
 
+pytestmark = pytest.mark.usefixtures("real_measurements")
+
 
 @pytest.fixture
 def clock(monkeypatch):
