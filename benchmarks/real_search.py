@@ -27,7 +27,7 @@ from evomnas import benchmark, compare, write_comparison
 from evomnas.algorithms.base import AskAndTell, Losses
 from evomnas.evaluation.executors.factory import default_workers
 from evomnas.problem.search_space import Genomes, Space
-from evomnas.report.comparison.benchmark import Standing
+from evomnas.report.comparison.benchmark import BenchmarkProgress
 from evomnas.report.comparison.comparison import Group
 from evomnas.report.comparison.words import verdict
 
@@ -79,10 +79,10 @@ def registered() -> Iterator[None]:
         sys.path.remove(folder)
 
 
-def say(standing: Standing) -> None:
+def say(progress: BenchmarkProgress) -> None:
     """A line per run."""
-    if standing.progress.phase == "starting":
-        print(f"{standing.algorithm}, seed {standing.seed}", file=sys.stderr, flush=True)
+    if progress.progress.phase == "starting":
+        print(f"{progress.algorithm}, seed {progress.seed}", file=sys.stderr, flush=True)
 
 
 def row(group: Group, best: float, marks: list[int], times: list[float]) -> str:

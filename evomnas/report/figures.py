@@ -1,6 +1,6 @@
-"""Still figures (matplotlib): how they look and are saved, and the drawing of an architecture.
+"""Still figures, by matplotlib: their style, how they are saved, and the drawing of an architecture.
 
-Every figure is drawn on its own canvas; matplotlib's global state is neither used nor changed.
+Every figure has a canvas of its own. Matplotlib's global state is neither used nor changed.
 """
 
 from __future__ import annotations
@@ -50,32 +50,47 @@ SE_COLOUR = "#a23bd8"
 def architecture_figure(
     architecture: Architecture, resolution: int = 224, channels: int = 3, classes: int = 1000
 ) -> Figure:
-    """An architecture from its image to its logits, as in the paper's figure 7.
+    """Draw an architecture from its image to its logits, as in figure 7 of the MnasNet paper.
 
-    One box per block: operation and kernel, SE where it has one, a segment per layer, as wide as its filters
-    are many (on a logarithmic scale). To the left what each box hands on, height x width x channels; to the
-    right its number of layers and an arc for every skip, dashed where it is a pooling skip that changes the
-    shape. The colours tell the operations apart and let the page shine through, light or dark.
+    Each block is a box with its operation and its kernel, and with SE where it has squeeze-and-excite. A box has a
+    segment per layer. The more filters a block has, the wider is its box, on a logarithmic scale. To the left of a box
+    stands the shape of its output, height x width x channels. To its right stand its number of layers and an arc for
+    every skip connection; the arc is dashed where the skip pools and thereby changes the shape. Colours tell the
+    operations apart. They are transparent, so that they suit light and dark pages.
+
+    Args:
+        architecture: The network to draw.
+        resolution: Height and width of its images in pixels.
+        channels: Channels of its images.
+        classes: Number of its logits.
+
+    Returns:
+        A figure as tall as the network is deep.
+
+    Raises:
+        InputError: The images are too small for the network's strides.
     """
     architecture.check_resolution(resolution)
-    drawn = list(boxes(architecture))
-    heights = [0.2 + 0.11 * len(box.skips) for box in drawn]
-    depth = sum(heights) + GAP_IN * (len(drawn) + 1) + 0.4
+    network_boxes = list(boxes(architecture))
+    heights = [0.2 + 0.11 * len(box.skips) for box in network_boxes]
+    depth = sum(heights) + GAP_IN * (len(network_boxes) + 1) + 0.4
     with matplotlib.rc_context(STYLE):
-        longest = len(_shape(resolution, max(box.filters for box in drawn)))
+        longest = len(_format_shape(resolution, max(box.filters for box in network_boxes)))
         width = WIDTH_IN + 0.065 * max(0, longest - 12)  # labels stand to the left
         figure = Figure(figsize=(width, depth))
         axes = figure.add_axes((0, 0, 1, 1), xlim=(WIDTH_IN - width, WIDTH_IN), ylim=(depth, 0))
         axes.set_axis_off()
         side, y = resolution, 0.14
         axes.text(MIDDLE_IN, y, "image", ha="center", va="center", size=7.5)
-        axes.text(LABEL_IN, y, _shape(side, channels), ha="right", va="center", size=7, color=MUTED)
+        axes.text(LABEL_IN, y, _format_shape(side, channels), ha="right", va="center", size=7, color=MUTED)
         y += 0.08
-        for box, height in zip(drawn, heights, strict=True):
+        for box, height in zip(network_boxes, heights, strict=True):
             side = -(-side // box.stride)
             y = _draw_gap(axes, y)
             _draw_box(axes, box, y, height)
-            axes.text(LABEL_IN, y + height / 2, _shape(side, box.filters), ha="right", va="center", size=7, color=MUTED)
+            axes.text(
+                LABEL_IN, y + height / 2, _format_shape(side, box.filters), ha="right", va="center", size=7, color=MUTED
+            )
             y += height
         y = _draw_gap(axes, y)
         axes.text(MIDDLE_IN, y + 0.07, "average pooling, linear", ha="center", va="center", size=7.5)
@@ -85,7 +100,16 @@ def architecture_figure(
 
 @dataclass(frozen=True)
 class Box:
-    """What the drawing of one block needs; `skips` has one entry per layer: none, identity or pool."""
+    """The parts of the drawing of a block, a stem or a head.
+
+    Attributes:
+        text: The label: operation and kernel.
+        op: The operation, which decides on the colour.
+        filters: Output channels.
+        stride: The stride of its first layer.
+        se: True where it has squeeze-and-excite.
+        skips: The skip connection of each layer: `none`, `identity` or `pool`.
+    """
 
     text: str
     op: str
@@ -96,7 +120,14 @@ class Box:
 
 
 def boxes(architecture: Architecture) -> Iterator[Box]:
-    """The boxes of a drawing: the stem, the blocks and the head."""
+    """Return the boxes of a drawing.
+
+    Args:
+        architecture: The network to draw.
+
+    Yields:
+        The boxes of the stem, of each block, and of the head.
+    """
     yield Box("Conv 3×3", "conv", architecture.stem, architecture.stem_stride, False, ("none",))
     inputs = architecture.stem
     for block in architecture.blocks:
@@ -137,12 +168,18 @@ def _draw_gap(axes: Axes, y: float) -> float:
     return y + GAP_IN
 
 
-def _shape(side: int, channels: int) -> str:
+def _format_shape(side: int, channels: int) -> str:
     return f"{side}×{side}×{channels}"
 
 
-def save(figure: Figure, path: Path, outlines: bool = False) -> None:
-    """Write a figure as .svg, .pdf or .png, the same every time; in an .svg text can become outlines, without fonts."""
+def save_figure(figure: Figure, path: Path, outlines: bool = False) -> None:
+    """Write a figure to a file. The same figure gives the same bytes every time.
+
+    Args:
+        figure: The figure.
+        path: The file, which ends in .svg, .pdf or .png.
+        outlines: Turn the text of an .svg into outlines, which need no fonts. Other formats do not regard it.
+    """
     if path.suffix.lower() == ".svg":
         path.write_text(to_svg(figure, outlines), encoding="utf-8")
     else:
@@ -152,7 +189,15 @@ def save(figure: Figure, path: Path, outlines: bool = False) -> None:
 
 
 def to_svg(figure: Figure, outlines: bool = False) -> str:
-    """The figure as an `<svg>` element for a web page: no XML prologue, no date, text as text unless as `outlines`."""
+    """Return a figure as an `<svg>` element for a web page.
+
+    Args:
+        figure: The figure.
+        outlines: Turn text into outlines. Otherwise it stays text.
+
+    Returns:
+        The element, without an XML prologue and without a date.
+    """
     buffer = io.StringIO()
     with matplotlib.rc_context(STYLE | {"svg.fonttype": "path" if outlines else "none"}):
         figure.savefig(buffer, format="svg", metadata={"Date": None}, transparent=True)

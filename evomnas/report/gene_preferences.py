@@ -1,7 +1,7 @@
-"""What a front prefers: how often it takes each value of each gene, against all that was evaluated.
+"""Preferences of a front: how often each value of each gene occurs on the front, and among all evaluated networks.
 
-In MnasNet's space every block has genes of its own, and the paper's argument for it is that good networks use that:
-their layers differ from block to block (Tan et al., CVPR 2019, section 6.2).
+In MnasNet's space every block has its own genes. The paper argues that good networks use this freedom: their layers
+differ from block to block (Tan et al., CVPR 2019, section 6.2).
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ from evomnas.problem.table import GENE_SEPARATORS
 from evomnas.problem.tabular_space import TabularArchitecture
 from evomnas.results.run import Result, Run
 
-MAX_ROWS, MAX_COLUMNS = 40, 40  # of a drawing that can be read
+MAX_ROWS, MAX_COLUMNS = 40, 40  # nobody can read a larger heat map
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Preferences:
-    """Shares of gene values.
+    """Shares of gene values, as two heat maps.
 
     Attributes:
         columns: Names of the blocks, or of a table's genes.
-        rows: (gene, value) per row.
-        everywhere: Share of all evaluated networks with that value at that place, shape (rows, columns); NaN where
-            the space has no such choice, or no network of a table that was evaluated.
-        front: The same of the networks on the front.
+        rows: The gene and the value of each row.
+        everywhere: The share of all evaluated networks that have the row's value in the column, shape (rows, columns),
+            from 0 to 1. NaN where the space has no such choice or, on a table, where no evaluated network has it.
+        front: The same share of the networks on the front; NaN in the same places.
     """
 
     columns: tuple[str, ...]
@@ -45,101 +45,145 @@ class Preferences:
 
     @property
     def numbers(self) -> list[str]:
-        """What heads the columns: a block by its number, a table's gene by its name."""
+        """Short names of the columns: the number of a block, the name of a table's gene."""
         return [name.removeprefix("block ").removeprefix("gene ") for name in self.columns]
 
     def by_gene(self, shares: NDArray[np.float64]) -> list[tuple[str, list[tuple[str, list[float]]]]]:
-        """Per gene its values, each with its row of `shares`."""
+        """Group the rows of a heat map by gene.
+
+        Args:
+            shares: `everywhere` or `front`, shape (rows, columns).
+
+        Returns:
+            For each gene its name and its values; for each value its name and its row of `shares`.
+        """
         genes = groupby(zip(self.rows, shares.tolist(), strict=True), key=lambda row: row[0][0])
         return [(gene, [(value, row) for (_, value), row in rows]) for gene, rows in genes]
 
     def strongest(self, count: int = 3) -> list[tuple[str, str, str, float, float]]:
-        """Where the front differs most: (column, gene, value, its share, that of all evaluated)."""
+        """Return the places where the front differs most from all evaluated networks.
+
+        Args:
+            count: The number of places, at most.
+
+        Returns:
+            Per place the column, the gene, the value, its share on the front and its share of all evaluated networks.
+            The largest difference comes first. Places where the front has no larger share are left out.
+        """
         gain = np.nan_to_num(self.front - self.everywhere)
-        places = np.argsort(-gain, axis=None, kind="stable")[:count]
-        found = []
-        for row, column in zip(*np.unravel_index(places, gain.shape), strict=True):
+        indices = np.argsort(-gain, axis=None, kind="stable")[:count]
+        places = []
+        for row, column in zip(*np.unravel_index(indices, gain.shape), strict=True):
             if gain[row, column] > 0:
                 shares = float(self.front[row, column]), float(self.everywhere[row, column])
-                found.append((self.columns[column], *self.rows[row], *shares))
-        return found
+                places.append((self.columns[column], *self.rows[row], *shares))
+        return places
 
 
-def preferences(run: Run, results: Sequence[Result]) -> Preferences | None:
-    """What the run's front prefers; None without a front, or where a table has too many genes or values to be drawn."""
-    done = [result for result in results if result.evaluation.losses is not None]
-    if not any(result.on_front for result in done):
+def count_preferences(run: Run, results: Sequence[Result]) -> Preferences | None:
+    """Count how often the evaluated networks of a run, and those on its front, have each value of each gene.
+
+    Args:
+        run: The run.
+        results: Its results.
+
+    Returns:
+        The shares. None where the front is empty, or where a table has too many genes or values to be drawn.
+    """
+    complete = [result for result in results if result.evaluation.losses is not None]
+    if not any(result.on_front for result in complete):
         return None
-    view = _VIEWS[run.definition.kind](run.definition)
-    genes = [view.genes(result.evaluation.architecture) for result in done]
-    columns, rows = view.frame(genes)
+    layout = _LAYOUTS[run.definition.kind](run.definition)
+    networks = [layout.gene_values(result.evaluation.architecture) for result in complete]
+    columns, rows = layout.columns_and_rows(networks)
     if not rows or len(rows) > MAX_ROWS or len(columns) > MAX_COLUMNS:
         return None
-    everywhere = _shares(genes, columns, rows)
-    on_front = [values for values, result in zip(genes, done, strict=True) if result.on_front]
-    front = _shares(on_front, columns, rows)
-    choices = view.choices(rows, everywhere)
+    everywhere = _count_shares(networks, columns, rows)
+    front_networks = [values for values, result in zip(networks, complete, strict=True) if result.on_front]
+    front = _count_shares(front_networks, columns, rows)
+    is_choice = layout.choice_mask(rows, everywhere)
     for shares in (everywhere, front):
-        shares[~choices] = np.nan
+        shares[~is_choice] = np.nan
     return Preferences(columns, rows, everywhere, front)
 
 
-Genes = dict[tuple[int, str], str]  # (column, gene) -> value
-Rows = tuple[tuple[str, str], ...]  # (gene, value)
+GeneValues = dict[tuple[int, str], str]  # (column, gene) -> value, of one network
+RowNames = tuple[tuple[str, str], ...]  # (gene, value)
 
 
-class _View(ABC):
-    """How the genes of one kind of problem are laid out."""
-
-    @abstractmethod
-    def genes(self, architecture: Any) -> Genes:
-        """Return a network's values, by column and gene."""
+class _Layout(ABC):
+    """The rows and columns of the heat maps of one kind of problem."""
 
     @abstractmethod
-    def frame(self, genes: Sequence[Genes]) -> tuple[tuple[str, ...], Rows]:
-        """Return the names of the columns, and the rows in the order of the space's choices."""
+    def gene_values(self, architecture: Any) -> GeneValues:
+        """Return the values of a network's genes, by column and gene.
+
+        Args:
+            architecture: A network of the problem's kind.
+        """
 
     @abstractmethod
-    def choices(self, rows: Rows, everywhere: NDArray[np.float64]) -> NDArray[np.bool_]:
-        """Return which rows are choices of which columns, shape (rows, columns)."""
+    def columns_and_rows(self, networks: Sequence[GeneValues]) -> tuple[tuple[str, ...], RowNames]:
+        """Return the names of the columns, and the rows in the order of the space's choices.
+
+        Args:
+            networks: The gene values of all evaluated networks.
+        """
+
+    @abstractmethod
+    def choice_mask(self, rows: RowNames, everywhere: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """Return which rows are choices of which columns.
+
+        Args:
+            rows: The gene and the value of each row.
+            everywhere: The share of all evaluated networks with each value, shape (rows, columns).
+
+        Returns:
+            Shape (rows, columns).
+        """
 
 
-class _BlockView(_View):
-    """A column per block, whose genes are those of MnasNet's space."""
+class _BlockLayout(_Layout):
+    """A column per block, with the genes of MnasNet's space."""
 
     def __init__(self, definition: ProblemDefinition) -> None:
         self._space = definition.space
 
-    def genes(self, architecture: Architecture) -> Genes:
-        values = ((number, _values(self._space, number, block)) for number, block in enumerate(architecture.blocks))
-        return {(number, gene): value for number, each in values for gene, value in each.items()}
+    def gene_values(self, architecture: Architecture) -> GeneValues:
+        """See `_Layout.gene_values`."""
+        blocks = (
+            (number, _block_values(self._space, number, block)) for number, block in enumerate(architecture.blocks)
+        )
+        return {(number, gene): value for number, values in blocks for gene, value in values.items()}
 
-    def frame(self, genes: Sequence[Genes]) -> tuple[tuple[str, ...], Rows]:
-        offered: dict[tuple[str, str], None] = {}
-        for gene, choices in zip(GENES, _offered(self._space), strict=True):
-            offered |= dict.fromkeys((gene, value) for value in choices)
-        return tuple(f"block {number + 1}" for number in range(self._space.blocks)), tuple(offered)
+    def columns_and_rows(self, networks: Sequence[GeneValues]) -> tuple[tuple[str, ...], RowNames]:
+        """See `_Layout.columns_and_rows`."""
+        rows: dict[tuple[str, str], None] = {}
+        for gene, choices in zip(GENES, _gene_choices(self._space), strict=True):
+            rows |= dict.fromkeys((gene, value) for value in choices)
+        return tuple(f"block {number + 1}" for number in range(self._space.blocks)), tuple(rows)
 
-    def choices(self, rows: Rows, everywhere: NDArray[np.float64]) -> NDArray[np.bool_]:
-        """Return it; filters and layers differ between blocks."""
+    def choice_mask(self, rows: RowNames, everywhere: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """See `_Layout.choice_mask`; only the choices of filters and layers differ between blocks."""
         space = self._space
-        offered = [
+        block_choices = [
             {
                 "filters": set(_filter_names(space, number).values()),
                 "layers": {f"{layers - space.layers[number]:+d}" for layers in space.layer_choices(number)},
             }
             for number in range(space.blocks)
         ]
-        return np.array([[value in names.get(gene, {value}) for names in offered] for gene, value in rows])
+        return np.array([[value in names.get(gene, {value}) for names in block_choices] for gene, value in rows])
 
 
-class _TableView(_View):
-    """A column per gene of a table; the table itself may be gone."""
+class _TableLayout(_Layout):
+    """A column per gene of a table. The table itself may be gone."""
 
     def __init__(self, definition: TableDefinition) -> None:
         self._names = definition.table.genes
 
-    def genes(self, architecture: TabularArchitecture) -> Genes:
+    def gene_values(self, architecture: TabularArchitecture) -> GeneValues:
+        """See `_Layout.gene_values`."""
         return {(number, "value"): value for number, value in enumerate(self._split(str(architecture)))}
 
     def _split(self, name: str) -> list[str]:
@@ -147,32 +191,37 @@ class _TableView(_View):
         count = len(self._names)
         if count == 1:
             return [name]
-        joined = (name.split(mark) for mark in GENE_SEPARATORS if count and name.count(mark) == count - 1)
-        return list(name) if count in (0, len(name)) else next(joined, [])
+        splits = (name.split(mark) for mark in GENE_SEPARATORS if count and name.count(mark) == count - 1)
+        return list(name) if count in (0, len(name)) else next(splits, [])
 
-    def frame(self, genes: Sequence[Genes]) -> tuple[tuple[str, ...], Rows]:
-        names = self._names or tuple(f"gene {number + 1}" for number in range(len(genes[0])))
-        values = {value for network in genes for value in network.values()}
+    def columns_and_rows(self, networks: Sequence[GeneValues]) -> tuple[tuple[str, ...], RowNames]:
+        """See `_Layout.columns_and_rows`; the rows are the values that were evaluated, the shorter ones first."""
+        names = self._names or tuple(f"gene {number + 1}" for number in range(len(networks[0])))
+        values = {value for network in networks for value in network.values()}
         return tuple(names), tuple(("value", value) for value in sorted(values, key=lambda text: (len(text), text)))
 
-    def choices(self, rows: Rows, everywhere: NDArray[np.float64]) -> NDArray[np.bool_]:
-        """Return what was evaluated: what else the table has is not known without it."""
+    def choice_mask(self, rows: RowNames, everywhere: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """See `_Layout.choice_mask`; without the table, only choices that were evaluated are known."""
         return everywhere > 0
 
 
-_VIEWS: dict[str, Callable[[Any], _View]] = {"images": _BlockView, "table": _TableView}
+_LAYOUTS: dict[str, Callable[[Any], _Layout]] = {"images": _BlockLayout, "table": _TableLayout}
 
 
 @cache
 def _filter_names(space: SearchSpace, number: int) -> dict[int, str]:
-    """What a block's choices of filters are called; of those that round to the same, the multiplier closest to 1."""
+    """Return the names of a block's choices of filters.
+
+    A name is the multiplier of the base. Where several multipliers round to the same number of filters, it is the one
+    closest to 1.
+    """
     pairs = zip(space.filter_choices(number), space.filter_multipliers, strict=True)
-    return {filters: f"×{one:g}" for filters, one in sorted(pairs, key=lambda pair: -abs(pair[1] - 1))}
+    return {filters: f"×{multiplier:g}" for filters, multiplier in sorted(pairs, key=lambda pair: -abs(pair[1] - 1))}
 
 
 @cache
-def _values(space: SearchSpace, number: int, block: Block) -> dict[str, str]:
-    """A block's genes in words that mean the same in every block."""
+def _block_values(space: SearchSpace, number: int, block: Block) -> dict[str, str]:
+    """Return the values of a block's genes, in words that mean the same in every block."""
     values = (
         block.op,
         str(block.kernel),
@@ -184,8 +233,8 @@ def _values(space: SearchSpace, number: int, block: Block) -> dict[str, str]:
     return dict(zip(GENES, values, strict=True))
 
 
-def _offered(space: SearchSpace) -> list[Iterable[str]]:
-    """Per gene its values as `_values` calls them, over all blocks."""
+def _gene_choices(space: SearchSpace) -> list[Iterable[str]]:
+    """Return the choices of each gene over all blocks, by the names that `_block_values` gives them."""
     offsets = {layers - base for n, base in enumerate(space.layers) for layers in space.layer_choices(n)}
     return [
         dict.fromkeys(Block(op, 3, 1, 1, 1).op for op in space.ops),
@@ -197,11 +246,12 @@ def _offered(space: SearchSpace) -> list[Iterable[str]]:
     ]
 
 
-def _shares(genes: Sequence[Genes], columns: Sequence[str], rows: Sequence[tuple[str, str]]) -> NDArray[np.float64]:
+def _count_shares(networks: Sequence[GeneValues], columns: Sequence[str], rows: RowNames) -> NDArray[np.float64]:
+    """Return the share of some networks that have the row's value in the column, shape (rows, columns)."""
     counts = np.zeros((len(rows), len(columns)))
-    places = {row: number for number, row in enumerate(rows)}
-    for one in genes:
-        for (column, gene), value in one.items():
-            if (gene, value) in places:
-                counts[places[gene, value], column] += 1
-    return counts / max(1, len(genes))
+    row_numbers = {row: number for number, row in enumerate(rows)}
+    for network in networks:
+        for (column, gene), value in network.items():
+            if (gene, value) in row_numbers:
+                counts[row_numbers[gene, value], column] += 1
+    return counts / max(1, len(networks))

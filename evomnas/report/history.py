@@ -1,4 +1,4 @@
-"""How a search went, generation by generation: what was asked, what came of it, when, and what the algorithm said."""
+"""The history of a search: its networks, hypervolume, time and the algorithm's own figures, by generation."""
 
 from __future__ import annotations
 
@@ -16,18 +16,21 @@ from evomnas.results.run import Result, Run
 
 @dataclass(frozen=True, slots=True)
 class Generation:
-    """One generation.
+    """One generation of a run.
 
     Attributes:
-        number: From 0.
-        asked: Networks that the algorithm asked for.
-        new: Of those, networks that it had not asked for before.
-        failed, infeasible, cut: Of the new ones; cut off after their first epochs.
-        evaluated: Distinct networks evaluated by its end.
-        loss: The least first loss by its end; None before there is any.
-        hypervolume: By its end.
-        seconds: The run's wall clock at its end or the budget's; None where it is not over, or an older version ran it.
-        metrics: What the algorithm said of itself, by name.
+        number: Its number, from 0.
+        asked: Number of networks that the algorithm asked for.
+        new: Number of those that it had not asked for before.
+        failed: Number of the new networks that failed.
+        infeasible: Number of the new networks that are beyond a limit of the problem.
+        cut: Number of the new networks whose training was cut off after its first epochs.
+        evaluated: Number of distinct networks that were evaluated by its end, since the start of the run.
+        best_loss: The smallest first loss by its end; None before there is one.
+        hypervolume: The hypervolume by its end.
+        seconds: The run's wall clock at its end, or when the budget was spent. None where the generation is not over,
+            or where an older version of evomnas ran it.
+        metrics: The algorithm's own figures, by name.
     """
 
     number: int
@@ -37,7 +40,7 @@ class Generation:
     infeasible: int
     cut: int
     evaluated: int
-    loss: float | None
+    best_loss: float | None
     hypervolume: float
     seconds: float | None
     metrics: dict[str, float]
@@ -45,14 +48,14 @@ class Generation:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class History:
-    """A run's history.
+    """The history of a run.
 
     Attributes:
-        generations: In order.
-        curve: Hypervolume after each evaluation, shape (n,).
-        failures: How many candidates failed, by kind, the most frequent first.
-        repeated: Asks for a network that had been asked for before.
-        saved_seconds: What evaluating those again would have taken.
+        generations: The generations, in their order.
+        curve: The hypervolume after each evaluation, shape (evaluations,).
+        failures: Number of candidates that failed, by kind of failure, the most frequent kind first.
+        repeated: Number of asks for a network that had been asked for before.
+        saved_seconds: Seconds that it would have taken to evaluate the networks of those asks again.
     """
 
     generations: tuple[Generation, ...]
@@ -62,68 +65,87 @@ class History:
     saved_seconds: float
 
     @property
-    def ends(self) -> list[int]:
-        """Evaluations by the end of each generation."""
-        return [one.evaluated for one in self.generations]
+    def generation_ends(self) -> list[int]:
+        """The number of evaluations by the end of each generation."""
+        return [generation.evaluated for generation in self.generations]
 
     def over_time(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Seconds and hypervolume at the end of every generation whose end is known, both shape (k,)."""
-        known = [(one.seconds, one.hypervolume) for one in self.generations if one.seconds is not None]
+        """Return seconds and hypervolume at the end of each generation whose time is known, both of shape (k,)."""
+        known = [
+            (generation.seconds, generation.hypervolume)
+            for generation in self.generations
+            if generation.seconds is not None
+        ]
         pairs = np.array(known, dtype=np.float64).reshape(-1, 2)
-        return np.maximum.accumulate(pairs[:, 0]), pairs[:, 1]  # a killed session's clock was not kept to its end
+        return np.maximum.accumulate(pairs[:, 0]), pairs[:, 1]  # a killed session did not store its clock at the end
 
-    def series(self) -> dict[str, dict[str, list[tuple[int, float]]]]:
-        """What the algorithm said of itself: plots by name, lines by the end in parentheses, (generation, value)."""
-        found: dict[str, dict[str, list[tuple[int, float]]]] = {}
+    def metric_series(self) -> dict[str, dict[str, list[tuple[int, float]]]]:
+        """Return the algorithm's own figures as lines of plots.
+
+        Returns:
+            Lines by name, by the name of their plot. A metric called `reward (target 1)` is the line `target 1` of the
+            plot `reward`; one without parentheses is the line with the empty name. A line is a list of pairs of a
+            generation's number and a value.
+        """
+        plots: dict[str, dict[str, list[tuple[int, float]]]] = {}
         for generation in self.generations:
             for name, value in generation.metrics.items():
                 plot, _, line = name.rstrip(")").partition(" (")
-                found.setdefault(plot, {}).setdefault(line, []).append((generation.number, value))
-        return found
+                plots.setdefault(plot, {}).setdefault(line, []).append((generation.number, value))
+        return plots
 
 
-def history(run: Run, results: Sequence[Result]) -> History:
-    """The history of a run with these `results`, which are in the order of their first asks."""
+def read_history(run: Run, results: Sequence[Result]) -> History:
+    """Read the history of a run from its archive.
+
+    Args:
+        run: The run.
+        results: Its results, in the order of their first asks.
+
+    Returns:
+        The history.
+    """
     asks = run.asks
-    ended = [one for one in results if one.evaluation.ended]
-    points = [one.evaluation.relative_losses or (math.inf, math.inf) for one in ended]
+    ended = [result.evaluation for result in results if result.evaluation.ended]
+    points = [evaluation.relative_losses or (math.inf, math.inf) for evaluation in ended]
     curve = hypervolume_curve(points, run.definition.hypervolume.reference_point)
-    firsts = np.array([one.evaluation.losses[0] if one.evaluation.losses else math.inf for one in ended])
-    best = np.minimum.accumulate(firsts) if len(firsts) else firsts
-    asked = Counter(ask.generation for ask in asks)
-    by_generation: dict[int, list[Result]] = {number: [] for number in asked}
+    first_losses = np.array([evaluation.losses[0] if evaluation.losses else math.inf for evaluation in ended])
+    best_losses = np.minimum.accumulate(first_losses) if len(first_losses) else first_losses
+    asks_by_generation = Counter(ask.generation for ask in asks)
+    by_generation: dict[int, list[Result]] = {number: [] for number in asks_by_generation}
     for result in results:
         by_generation.setdefault(result.generation, []).append(result)
     records = {record.generation: record for record in run.archive.generations(run.record.id)}
     generations: list[Generation] = []
     evaluated = 0
     for number in sorted(by_generation):
-        members = by_generation[number]
-        evaluated += sum(one.evaluation.ended for one in members)
+        new = [result.evaluation for result in by_generation[number]]
+        statuses = Counter(evaluation.status for evaluation in new)
+        evaluated += sum(evaluation.ended for evaluation in new)
         record = records.get(number)
-        loss = float(best[evaluated - 1]) if evaluated else math.inf
+        best_loss = float(best_losses[evaluated - 1]) if evaluated else math.inf
         generations.append(
             Generation(
                 number=number,
-                asked=asked[number],
-                new=len(members),
-                failed=sum(one.evaluation.status == "failed" for one in members),
-                infeasible=sum(one.evaluation.status == "infeasible" for one in members),
-                cut=sum(one.evaluation.status == "cut" for one in members),
+                asked=asks_by_generation[number],
+                new=len(new),
+                failed=statuses["failed"],
+                infeasible=statuses["infeasible"],
+                cut=statuses["cut"],
                 evaluated=evaluated,
-                loss=loss if math.isfinite(loss) else None,
+                best_loss=best_loss if math.isfinite(best_loss) else None,
                 hypervolume=float(curve[evaluated - 1]) if evaluated else 0.0,
                 seconds=None if record is None else record.seconds,
                 metrics={} if record is None else record.metrics,
             )
         )
-    known = {str(one.evaluation.architecture): one.evaluation.seconds or 0.0 for one in results}
-    times = Counter(ask.architecture for ask in asks)
-    kinds = Counter(one.evaluation.failure.kind for one in results if one.evaluation.failure is not None)
+    seconds = {str(result.evaluation.architecture): result.evaluation.seconds or 0.0 for result in results}
+    asks_by_network = Counter(ask.architecture for ask in asks)
+    kinds = Counter(result.evaluation.failure.kind for result in results if result.evaluation.failure is not None)
     return History(
         generations=tuple(generations),
         curve=curve,
         failures=dict(kinds.most_common()),
-        repeated=len(asks) - len(times),
-        saved_seconds=sum((count - 1) * known.get(name, 0.0) for name, count in times.items()),
+        repeated=len(asks) - len(asks_by_network),
+        saved_seconds=sum((count - 1) * seconds.get(name, 0.0) for name, count in asks_by_network.items()),
     )

@@ -1,7 +1,7 @@
-"""What the report's script draws and lets one pick from: the run's networks as columns, and what they are made of.
+"""The data of the report's script: the networks of a run as columns, and their parts.
 
-Ten thousand networks share a few thousand blocks. So each distinct part, a stem, block or head behind its input, is
-written once with all that is shown of it, and a network is the list of its parts.
+Ten thousand networks share a few thousand blocks. So each distinct part is written once, with all that the page shows
+of it, and a network is a list of its parts. A part is a stem, a block or a head together with the shape of its input.
 """
 
 from __future__ import annotations
@@ -13,76 +13,90 @@ from evomnas.problem.architecture import Architecture
 from evomnas.problem.counting import count_parts
 from evomnas.problem.pareto import knees
 from evomnas.report.figures import OP_COLOURS, SE_COLOUR, Box, boxes
-from evomnas.report.latency_breakdown import Breakdown, break_down
-from evomnas.report.references import references
+from evomnas.report.latency_breakdown import Breakdown, fit_breakdown
+from evomnas.report.references import find_references
 from evomnas.report.reproduce import network_commands
 from evomnas.results.run import Result, Run
 
+PartKey = tuple[str, int, int]  # all that a part depends on: notation, channels and pixels of its input
 SKIP_LETTERS = {"none": "-", "identity": "i", "pool": "p"}
 
 
 def page_data(run: Run, results: Sequence[Result]) -> dict[str, Any]:
-    """All that the page's script needs, JSON-ready."""
-    done = [result for result in results if result.evaluation.losses is not None]
+    """Return all that the script of the report needs.
+
+    Args:
+        run: The run.
+        results: Its results.
+
+    Returns:
+        Values that JSON can hold, by name.
+    """
+    complete = [result for result in results if result.evaluation.losses is not None]
     quality, cost = run.definition.axes
     true_front = run.manifest.true_front
-    true = [] if true_front is None else sorted(true_front.losses, key=lambda losses: losses[1])
-    found = _break_down(run, done)
+    true_losses = [] if true_front is None else sorted(true_front.losses, key=lambda losses: losses[1])
+    breakdown = _fit_breakdown(run, complete)
     return {
         "run": run.record.id,
         "quality": quality,
         "cost": cost,
         "percent": quality.endswith("(%)"),
         "validation": run.manifest.data.get("validation"),
-        "networks": _columns(run, done),
-        "parts": _parts(run, done, found),
-        "knees": _knees(done),
+        "networks": _columns(run, complete),
+        "parts": _parts(run, complete, breakdown),
+        "knees": _knees(complete),
         "references": _references(run, list(results)),
         "reference": run.reference_id,
         "referenceName": run.definition.words.reference,
         "limits": run.definition.constraints.model_dump(exclude_none=True),
         "targets": _targets(run),
-        "trueFront": [run.definition.plot_point(losses) for losses in true],
-        "breakdown": None if found is None else {"networks": found.networks, "error": round(found.error, 4)},
-        "colours": {name: list(one) for name, one in OP_COLOURS.items()} | {"se": [SE_COLOUR, 0.3]},
+        "trueFront": [run.definition.plot_point(losses) for losses in true_losses],
+        "breakdown": None if breakdown is None else _breakdown_summary(breakdown),
+        "colours": {name: list(colour) for name, colour in OP_COLOURS.items()} | {"se": [SE_COLOUR, 0.3]},
         "image": run.shape,
         "commands": network_commands(run),
     }
 
 
-def _columns(run: Run, done: Sequence[Result]) -> dict[str, list[Any]]:
-    """Networks with losses, one list per quantity, in the order in which they were asked for."""
+def _breakdown_summary(breakdown: Breakdown) -> dict[str, float]:
+    return {"networks": breakdown.networks, "error": round(breakdown.error, 4)}
+
+
+def _columns(run: Run, complete: Sequence[Result]) -> dict[str, list[Any]]:
+    """Return one list per quantity of the networks with losses, in the order in which they were asked for."""
     columns: dict[str, list[Any]] = {
         name: [] for name in ("id", "x", "y", "low", "high", "params", "macs", "generation", "front")
     }
-    for result in done:
+    for result in complete:
         point, quantities = result.point(run.definition), result.evaluation.quantities
         values = (
             result.evaluation.architecture.id,
-            *(_short(one) for one in (point["x"], point["y"], *point["interval"])),
+            *(_round(value) for value in (point["x"], point["y"], *point["interval"])),
             *(quantities.get(name) for name in ("params", "macs")),
             result.generation,
             int(result.on_front),
         )
         for column, value in zip(columns.values(), values, strict=True):
             column.append(value)
-    return columns | _made_of(run, done)
+    return columns | _composition(run, complete)
 
 
-def _made_of(run: Run, done: Sequence[Result]) -> dict[str, list[Any]]:
+def _composition(run: Run, complete: Sequence[Result]) -> dict[str, list[Any]]:
+    """Return the column that says of which parts each network consists; on tables, the column of their names."""
     if run.shape is None:
-        return {"name": [str(result.evaluation.architecture) for result in done]}
-    places: dict[tuple[str, int, int], int] = {}
-    networks = [_keys(result.evaluation.architecture, run.shape) for result in done]
-    return {"parts": [[places.setdefault(key, len(places)) for key in keys] for keys in networks]}
+        return {"name": [str(result.evaluation.architecture) for result in complete]}
+    numbers: dict[PartKey, int] = {}
+    networks = [_part_keys(result.evaluation.architecture, run.shape) for result in complete]
+    return {"parts": [[numbers.setdefault(key, len(numbers)) for key in keys] for keys in networks]}
 
 
-def _short(value: float) -> float:
+def _round(value: float) -> float:
     return float(f"{value:.6g}") if abs(value) < 100_000 else round(value)
 
 
-def _keys(architecture: Architecture, shape: Mapping[str, int]) -> list[tuple[str, int, int]]:
-    """What each part of a network depends on: its notation, and the channels and pixels behind which it stands."""
+def _part_keys(architecture: Architecture, shape: Mapping[str, int]) -> list[PartKey]:
+    """Return the keys of a network's stem, blocks and head."""
     notations = str(architecture).split("-")
     side, channels = shape["resolution"], shape["channels"]
     strides = [architecture.stem_stride, *(block.stride for block in architecture.blocks), 1]
@@ -94,66 +108,70 @@ def _keys(architecture: Architecture, shape: Mapping[str, int]) -> list[tuple[st
     return keys
 
 
-def _parts(run: Run, done: Sequence[Result], found: Breakdown | None) -> list[list[Any]]:
-    """Each distinct part once, in the order of its place in `_made_of`."""
+def _parts(run: Run, complete: Sequence[Result], breakdown: Breakdown | None) -> list[list[Any]]:
+    """Return each distinct part once, in the order of the numbers that `_composition` gives them.
+
+    A part is a list: notation, the six values of `_drawing_values`, parameters, MACs, and estimated milliseconds.
+    """
     if run.shape is None:
         return []
-    parts: dict[tuple[str, int, int], list[Any]] = {}
-    for architecture in (result.evaluation.architecture for result in done):
-        keys = _keys(architecture, run.shape)
+    parts: dict[PartKey, list[Any]] = {}
+    for architecture in (result.evaluation.architecture for result in complete):
+        keys = _part_keys(architecture, run.shape)
         if all(key in parts for key in keys):
             continue
-        counts = count_parts(architecture, **run.shape)
-        ms = [None] * len(keys) if found is None else map(_short, found.parts_ms(architecture, counts))
-        for key, box, one, estimate in zip(keys, boxes(architecture), counts, ms, strict=True):
-            parts.setdefault(key, [key[0], *_drawn(box, key[2]), one.params, one.macs, estimate])
+        all_counts = count_parts(architecture, **run.shape)
+        ms = [None] * len(keys) if breakdown is None else map(_round, breakdown.parts_ms(architecture, all_counts))
+        for key, box, counts, estimate in zip(keys, boxes(architecture), all_counts, ms, strict=True):
+            parts.setdefault(key, [key[0], *_drawing_values(box, key[2]), counts.params, counts.macs, estimate])
     return list(parts.values())
 
 
-def _drawn(box: Box, side: int) -> tuple[str, str, int, int, str, int]:
-    """What the drawing of a part needs: text, operation, filters, SE or not, its layers' skips, pixels it hands on."""
+def _drawing_values(box: Box, side: int) -> tuple[str, str, int, int, str, int]:
+    """Return text, operation, filters, SE (0 or 1), the skips of the layers, and the output's height in pixels."""
     skips = "".join(SKIP_LETTERS[skip] for skip in box.skips)
     return box.text, box.op, box.filters, int(box.se), skips, -(-side // box.stride)
 
 
-def _break_down(run: Run, done: Sequence[Result]) -> Breakdown | None:
-    """How the run's measured latencies are made up."""
+def _fit_breakdown(run: Run, complete: Sequence[Result]) -> Breakdown | None:
+    """Fit the run's measured latencies as sums over the parts of its networks."""
     measured = [
         (evaluation.architecture, evaluation.measured.latency_ms)
-        for evaluation in (result.evaluation for result in done)
+        for evaluation in (result.evaluation for result in complete)
         if evaluation.measured is not None
     ]
     if run.shape is None:
         return None
-    return break_down([network for network, _ in measured], [latency for _, latency in measured], run.shape)
+    return fit_breakdown([network for network, _ in measured], [latency for _, latency in measured], run.shape)
 
 
-def _knees(done: Sequence[Result]) -> list[int]:
-    """The front's knees as places in the columns, the most marked one first."""
-    front = [place for place, one in enumerate(done) if one.on_front]
-    losses = [one.evaluation.losses for one in done if one.on_front and one.evaluation.losses is not None]
+def _knees(complete: Sequence[Result]) -> list[int]:
+    """Return the knees of the front as indices of the columns, the deepest knee first."""
+    front = [index for index, result in enumerate(complete) if result.on_front]
+    evaluations = [result.evaluation for result in complete if result.on_front]
+    losses = [evaluation.losses for evaluation in evaluations if evaluation.losses is not None]
     return [front[knee] for knee in knees(losses)]
 
 
 def _references(run: Run, results: list[Result]) -> list[dict[str, Any]]:
-    shown = []
-    for one in references(run, results):
-        loss, cost = one.losses
+    rows = []
+    for reference in find_references(run, results):
+        loss, cost = reference.losses
         x, y = run.definition.plot_point((0.0 if loss is None else loss, cost))
-        shown.append(
+        rows.append(
             {
-                "name": one.name,
-                "architecture": one.notation,
-                "x": _short(x),
-                "y": None if loss is None else _short(y),
-                "interval": None if one.interval is None else [_short(end) for end in one.interval],
-                **{name: one.quantities.get(name) for name in ("params", "macs")},
+                "name": reference.name,
+                "architecture": reference.notation,
+                "x": _round(x),
+                "y": None if loss is None else _round(y),
+                "interval": None if reference.interval is None else [_round(end) for end in reference.interval],
+                **{name: reference.quantities.get(name) for name in ("params", "macs")},
             }
         )
-    return shown
+    return rows
 
 
 def _targets(run: Run) -> list[float]:
-    """Costs that the algorithm was told to aim at."""
-    target = run.options.get("target_ms", [])
-    return [float(one) for one in (target if isinstance(target, list) else [target])]
+    """Return the costs that the algorithm aims at."""
+    targets = run.options.get("target_ms", [])
+    return [float(target) for target in (targets if isinstance(targets, list) else [targets])]

@@ -1,4 +1,4 @@
-"""HTML pages from the templates of `evomnas.reports`, or of a user's own folder."""
+"""HTML pages, written from the templates of the folder `reports` or from those of a user."""
 
 from __future__ import annotations
 
@@ -16,16 +16,19 @@ from evomnas.report.figures import to_svg
 
 
 def write_page(path: Path, template: str, content: Mapping[str, Any], templates: Path | None = None) -> Path:
-    """Write a page in one step; returns its path.
+    """Write a page in one step, so that no reader sees half of it.
 
     Args:
-        path: The page.
-        template: Its template's name.
-        content: What the template shows; all of it is escaped but `Markup`.
-        templates: A folder whose files take the place of those of evomnas.reports with the same names.
+        path: The file of the page.
+        template: The name of its template.
+        content: The variables of the template, by name. All values are escaped, except those of type `Markup`.
+        templates: A folder of the user's. Its files replace those of `reports` with the same names. None for no folder.
+
+    Returns:
+        The path of the page.
 
     Raises:
-        InputError: A template of that folder is wrong, or it has none.
+        InputError: The user's folder has no template, or one of its templates is wrong.
     """
     package = FileSystemLoader(editable_folder("reports"))
     loader = package if templates is None else ChoiceLoader([FileSystemLoader(templates), package])
@@ -45,6 +48,13 @@ def write_page(path: Path, template: str, content: Mapping[str, Any], templates:
     return path
 
 
-def svg(figure: Figure) -> Markup:
-    """A still figure as a part of a page."""
+def figure_markup(figure: Figure) -> Markup:
+    """Return a still figure as part of a page.
+
+    Args:
+        figure: The figure.
+
+    Returns:
+        An `<svg>` element that a template does not escape.
+    """
     return Markup(to_svg(figure))

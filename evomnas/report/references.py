@@ -1,7 +1,7 @@
-"""Networks that one might take instead: what the report shows beside a run's own.
+"""Networks to compare a run's own with, for its report.
 
-They are what the archive knows under the run's own images, recipe and device: the problem's reference network, and the
-published networks where someone has evaluated them there. A reference without an accuracy is a latency to compare with.
+These are the problem's reference network and published networks, as far as the archive has evaluations of them with the
+same images, recipe and device as the run. A reference without an accuracy gives a latency to compare with.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ class Reference:
     """A network to compare with.
 
     Attributes:
-        name: What people call it.
-        losses: (first loss, cost); the loss is None where it was never trained.
-        notation: How it is written, where it is an architecture or a table's network.
-        interval: The cost's 95 % interval; None where there is none.
-        quantities: `accuracy`, `latency_ms`, `params`, `macs`, where they are known.
+        name: Its common name.
+        losses: The first loss and the cost. The first loss is None where the network was never trained.
+        notation: Its notation; None where only its cost is known.
+        interval: The 95 % interval of the cost; None where there is none.
+        quantities: `accuracy`, `latency_ms`, `params` and `macs`, as far as they are known.
     """
 
     name: str
@@ -32,32 +32,43 @@ class Reference:
     quantities: Mapping[str, float]
 
 
-def references(run: Run, results: list[Result]) -> list[Reference]:
-    """The references of a run, the problem's own first."""
-    found: list[Reference] = []
-    evaluation = next((one.evaluation for one in results if one.evaluation.architecture.id == run.reference_id), None)
+def find_references(run: Run, results: list[Result]) -> list[Reference]:
+    """Find the networks that the archive has to compare a run with.
+
+    Args:
+        run: The run.
+        results: Its results.
+
+    Returns:
+        The problem's own reference network first, then published networks. Empty where the archive has none.
+    """
+    references: list[Reference] = []
+    evaluations = (result.evaluation for result in results)
+    evaluation = next((known for known in evaluations if known.architecture.id == run.reference_id), None)
     cost = run.reference_cost()
     name = run.definition.words.reference
     if evaluation is None:
         evaluation = run.reader.for_run(None).known(run.definition.reference(run.manifest.data))
     if evaluation is not None and evaluation.losses is not None:
         notation = str(evaluation.architecture)
-        found.append(Reference(name, evaluation.losses, notation, evaluation.latency_ci, evaluation.quantities))
+        references.append(Reference(name, evaluation.losses, notation, evaluation.latency_ci, evaluation.quantities))
     elif cost is not None:
         quantities = {} if run.reader.calibration is None else {"latency_ms": cost}
-        found.append(Reference(name, (None, cost), None, None, quantities))
-    return [*found, *_published(run)]
+        references.append(Reference(name, (None, cost), None, None, quantities))
+    return [*references, *_published_references(run)]
 
 
-def _published(run: Run) -> list[Reference]:
-    """Published networks that the archive has evaluated as this run's were, at the problem's resolution."""
+def _published_references(run: Run) -> list[Reference]:
+    """Return the published networks that the archive has evaluated under the run's conditions, at its resolution."""
     if not run.definition.trains:
         return []
-    found = []
+    references = []
     resolution = run.trained_problem().data.resolution
     for name in PUBLISHED_NETWORKS:
         evaluation = run.reader.for_run(None).known(fit_to_resolution(published(name), resolution))
         if evaluation.losses is not None:
             notation = str(evaluation.architecture)
-            found.append(Reference(name, evaluation.losses, notation, evaluation.latency_ci, evaluation.quantities))
-    return found
+            references.append(
+                Reference(name, evaluation.losses, notation, evaluation.latency_ci, evaluation.quantities)
+            )
+    return references

@@ -1,4 +1,4 @@
-"""The HTML report of a run: one file that opens without a network, written from the archive."""
+"""The HTML report of a run: one file that needs no network, written from the archive."""
 
 from __future__ import annotations
 
@@ -10,62 +10,74 @@ from typing import Any
 
 from markupsafe import Markup
 
-from evomnas.problem.architecture import Architecture
-from evomnas.report import run_words as facts
-from evomnas.report.gene_preferences import Preferences, preferences
-from evomnas.report.history import history
+from evomnas.report import run_words
+from evomnas.report.gene_preferences import Preferences, count_preferences
+from evomnas.report.history import read_history
 from evomnas.report.page_data import page_data
-from evomnas.report.pages import svg, write_page
+from evomnas.report.pages import figure_markup, write_page
 from evomnas.report.reproduce import problem_file, run_command
 from evomnas.report.run_figures import hypervolume_figure, hypervolume_over_time_figure, metric_figure, pareto_figure
-from evomnas.report.words import cut_line, failures, goal_lines, headline, result_table, reuse_line
+from evomnas.report.words import cut_line, failure_rows, goal_lines, headline, result_table, reuse_line
 from evomnas.results.run import Result, Run
 
-NAME = "report.html"
-SHARE = 0.005  # of a search's time that reports on the way may take
-FIRST_S = 20.0  # of a search, after which there is one, whatever it takes
+REPORT_NAME = "report.html"
+MAX_TIME_SHARE = 0.005  # the share of a search's time that its reports on the way may take
+FIRST_REPORT_S = 20.0  # seconds of a search after which the first report is written, however long that takes
 
 
 def write_report(
     run: Run, results: list[Result] | None = None, *, templates: Path | None = None, running: bool = False
 ) -> Path:
-    """Write `report.html` into the run's folder, in one step; returns its path.
+    """Write `report.html` into the folder of a run, in one step, so that no reader sees half of it.
 
     Args:
         run: The run.
-        results: Its results, if they are at hand.
-        templates: A folder whose templates take the place of evomnas's own; see reports/README.md.
-        running: The search goes on: a page that is open loads the next one by itself.
+        results: Its results. None where they are not at hand; then they are read from the archive.
+        templates: A folder whose templates replace evomnas's own; see reports/README.md. None for evomnas's own.
+        running: The search goes on. An open page then loads the next one by itself.
+
+    Returns:
+        The path of the page.
+
+    Raises:
+        InputError: The folder has no template, or one of its templates is wrong.
     """
     content = _content(run, run.results() if results is None else results, running)
-    return write_page(run.folder / NAME, "report.html", content, templates)
+    return write_page(run.folder / REPORT_NAME, "report.html", content, templates)
 
 
 class LiveReport:
-    """Called after every generation of a search, it keeps the report up to date.
+    """A callback that keeps the report of a search up to date.
 
-    After the first one, reports on the way may take `SHARE` of the search's time: where generations take
-    milliseconds, as on tables, or reports a second, as with ten thousand networks, most generations have none. The
-    last one has none either, since the search's own report follows.
+    It is called after every generation. The first report is written after `FIRST_REPORT_S`. Later reports may take
+    `MAX_TIME_SHARE` of the search's time. So most generations have no report where generations take milliseconds, as on
+    tables, or where a report takes a second, as with ten thousand networks. The last generation has none either, since
+    the search writes a report when it ends.
     """
 
     def __init__(self) -> None:
-        self._spent = self._longest = 0.0
+        self._spent_s = self._longest_s = 0.0
 
     def __call__(self, run: Run) -> None:
-        total, ends = run.manifest.seconds.total, run.manifest.evaluations >= run.manifest.budget
-        if ends or total < FIRST_S or (self._spent and self._spent + self._longest > SHARE * total):
+        """Write the report of a search that goes on, if it is time for one.
+
+        Args:
+            run: The run of the search.
+        """
+        search_s, is_last = run.manifest.seconds.total, run.manifest.evaluations >= run.manifest.budget
+        is_too_soon = self._spent_s > 0 and self._spent_s + self._longest_s > MAX_TIME_SHARE * search_s
+        if is_last or search_s < FIRST_REPORT_S or is_too_soon:
             return
         started = time.perf_counter()
         write_report(run, running=True)
-        took = time.perf_counter() - started
-        self._spent, self._longest = self._spent + took, max(self._longest, took)
+        report_s = time.perf_counter() - started
+        self._spent_s, self._longest_s = self._spent_s + report_s, max(self._longest_s, report_s)
 
 
 def _content(run: Run, results: list[Result], running: bool) -> dict[str, Any]:
+    """Return the variables of the template. Users' templates may use any of them, so that their names must stay."""
     front = run.front(results)
     header, cells = result_table(run, front)
-    architectures = [result.evaluation.architecture for result in front]
     return {
         "run": run,
         "manifest": run.manifest,
@@ -77,59 +89,60 @@ def _content(run: Run, results: list[Result], running: bool) -> dict[str, Any]:
         "goals": goal_lines(run),
         "header": header[:-1],
         "cells": [row[:-1] for row in cells],
-        "drawn": any(isinstance(one, Architecture) for one in architectures),
-        "pareto": None if running else svg(pareto_figure(run, results)),  # for those who run no scripts
-        "counting": facts.counting_says(results),
-        "finished": facts.finished_rows(run),
+        "drawn": run.shape is not None and bool(front),
+        "pareto": None if running else figure_markup(pareto_figure(run, results)),  # for browsers without scripts
+        "counting": run_words.describe_counting(results),
+        "finished": run_words.full_training_table(run),
         "data": page_data(run, results),
         "plotly": Markup(resources.files("plotly").joinpath("package_data/plotly.min.js").read_text("utf-8")),
-        **_why(run, results),
-        **_how_it_went(run, results),
-        **_trust(run, results),
+        **_preference_content(run, results),
+        **_history_content(run, results),
+        **_settings_content(run, results),
     }
 
 
-def _why(run: Run, results: list[Result]) -> dict[str, Any]:
-    found = preferences(run, results)
-    if found is None:
+def _preference_content(run: Run, results: list[Result]) -> dict[str, Any]:
+    preferences = count_preferences(run, results)
+    if preferences is None:
         return {"preferences": None}
-    return {"preferences": found, "preferred": _preferred(found, len(run.front(results)))}
+    return {"preferences": preferences, "preferred": _describe_preferences(preferences, len(run.front(results)))}
 
 
-def _preferred(found: Preferences, networks: int) -> str:
-    """What a front of so many networks prefers most, in a sentence."""
+def _describe_preferences(preferences: Preferences, networks: int) -> str:
+    """Return a sentence about the strongest preferences of a front of so many networks."""
     parts = [
         f"{gene} {value} in {column} ({front:.0%} of the front, {everywhere:.0%} of all)"
-        for column, gene, value, front, everywhere in found.strongest()
+        for column, gene, value, front, everywhere in preferences.strongest()
     ]
-    who = f"the {networks} networks" if networks > 1 else "the one network"
-    return f"Most preferred by {who} of the front: {'; '.join(parts)}." if parts else ""
+    front_networks = f"the {networks} networks" if networks > 1 else "the one network"
+    return f"Most preferred by {front_networks} of the front: {'; '.join(parts)}." if parts else ""
 
 
-def _how_it_went(run: Run, results: Sequence[Result]) -> dict[str, Any]:
-    past = history(run, results)
-    series, explanations = past.series(), run.manifest.explanations or {}
-    over_time = hypervolume_over_time_figure(past)
+def _history_content(run: Run, results: Sequence[Result]) -> dict[str, Any]:
+    history = read_history(run, results)
+    series, explanations = history.metric_series(), run.manifest.explanations or {}
+    over_time = hypervolume_over_time_figure(history)
+    sentences = [*run_words.describe_search(run, history), cut_line(run, results), reuse_line(run)]
     return {
-        "search": list(filter(None, (*facts.search_says(run, past), cut_line(run, results), reuse_line(run)))),
-        "over_evaluations": svg(hypervolume_figure(past)),
-        "over_time": None if over_time is None else svg(over_time),
-        "metrics": [(name, svg(metric_figure(name, lines))) for name, lines in series.items()],
+        "search": [sentence for sentence in sentences if sentence],
+        "over_evaluations": figure_markup(hypervolume_figure(history)),
+        "over_time": None if over_time is None else figure_markup(over_time),
+        "metrics": [(name, figure_markup(metric_figure(name, lines))) for name, lines in series.items()],
         "explained": [(name, explanations[name]) for name in series if name in explanations],
-        "generations": facts.generation_rows(run, past),
-        "cut": facts.cut_rows(run, results),
-        "failed": failures(results),
+        "generations": run_words.generation_table(run, history),
+        "cut": run_words.cut_training_table(run, results),
+        "failed": failure_rows(results),
     }
 
 
-def _trust(run: Run, results: Sequence[Result]) -> dict[str, Any]:
+def _settings_content(run: Run, results: Sequence[Result]) -> dict[str, Any]:
     device = run.archive.context(run.record.measurement_context)
     hidden = ("processor", "host", "classes", "reference")
     return {
-        "settings": facts.search_settings(run),
+        "settings": run_words.search_settings(run),
         "source": run.definition.origin | run.manifest.data,
-        "device": [(name, facts.plain(value)) for name, value in device.items() if name not in hidden],
-        "noise": facts.noise(run, results),
+        "device": [(name, run_words.format_setting(value)) for name, value in device.items() if name not in hidden],
+        "noise": run_words.describe_noise(run, results),
         "again": run_command(run),
         "problem_file": problem_file(run),
     }

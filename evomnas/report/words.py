@@ -1,4 +1,4 @@
-"""Results as people read them: one sentence, a table's cells, durations. What the command and the pages share."""
+"""Results as people read them: sentences, cells of tables, numbers with units. The command and the pages share them."""
 
 from __future__ import annotations
 
@@ -14,8 +14,15 @@ if TYPE_CHECKING:  # it loads evaluators and devices, and a report needs neither
     from evomnas.loop.estimate import Estimate
 
 
-def duration(seconds: float) -> str:
-    """Seconds as people say them: `48 s`, `2 min 40 s`, `3 h 5 min`."""
+TextTable = tuple[tuple[str, ...], list[tuple[str, ...]]]  # a header, and rows of as many cells
+
+
+def format_duration(seconds: float) -> str:
+    """Return a duration as people write it, such as `48 s`, `2 min 40 s` or `3 h 5 min`.
+
+    Args:
+        seconds: The duration in seconds.
+    """
     whole = round(seconds)
     if whole < 60:
         return f"{whole} s"
@@ -25,24 +32,44 @@ def duration(seconds: float) -> str:
 
 
 def format_losses(run: Run, losses: Sequence[float]) -> str:
-    """Two losses in words: `97.8% at 0.0493 ms`."""
+    """Return two losses as text, such as `97.8% at 0.0493 ms`.
+
+    Args:
+        run: The run, whose problem gives the units.
+        losses: The two minimised objectives.
+    """
     cost, _ = run.definition.plot_point(losses)
     return f"{format_quality(run.definition, losses[0])} at {format_cost(run.definition, cost)}"
 
 
 def format_quality(definition: Definition, loss: float, digits: int = 1) -> str:
-    """The first objective in words: `97.8%`."""
+    """Return the quality of a network as text, such as `97.8%`.
+
+    Args:
+        definition: The problem.
+        loss: The first minimised objective.
+        digits: Decimal places, where the quality is a percentage. Other qualities have four significant digits.
+    """
     _, quality = definition.plot_point((loss, 0.0))
     return f"{quality:.{digits}f}%" if definition.is_percent else f"{quality:.4g}"
 
 
 def format_cost(definition: Definition, cost: float) -> str:
-    """The second objective in words: `0.0493 ms`."""
+    """Return the cost of a network as text with its unit, such as `0.0493 ms`.
+
+    Args:
+        definition: The problem.
+        cost: The cost, as `Definition.plot_point` returns it.
+    """
     return format_amount(cost) + _unit(definition)
 
 
 def format_amount(value: float) -> str:
-    """A cost with three to four digits that count; counts in full."""
+    """Return a number as text: with three significant digits below 10,000, in full above.
+
+    Args:
+        value: The number.
+    """
     return f"{value:,.0f}" if abs(value) >= 10_000 else f"{value:.3g}"
 
 
@@ -51,11 +78,19 @@ def _unit(definition: Definition) -> str:
     return units.get(definition.axes[1], "")
 
 
-def result_table(run: Run, results: Sequence[Result]) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
-    """A header and a row of cells per result; `-` for what is not known."""
+def result_table(run: Run, results: Sequence[Result]) -> TextTable:
+    """Return a table of results.
+
+    Args:
+        run: The run.
+        results: Some of its results.
+
+    Returns:
+        A header, and a row of cells per result; a cell is `-` where nothing is known.
+    """
     if run.definition.trains:
         header: tuple[str, ...] = ("id", "accuracy", "latency ms", "95 % interval", "parameters", "MACs", "status")
-        return header, [_cells(result.to_dict()) for result in results]
+        return header, [_trained_cells(result.to_dict()) for result in results]
     quality, cost = run.definition.axes
     return ("id", "network", quality, cost, "status"), [_looked_up_cells(run, result) for result in results]
 
@@ -63,12 +98,12 @@ def result_table(run: Run, results: Sequence[Result]) -> tuple[tuple[str, ...], 
 def _looked_up_cells(run: Run, result: Result) -> tuple[str, ...]:
     row, losses = result.to_dict(), result.evaluation.losses
     cost, quality = run.definition.plot_point(losses) if losses else (None, None)
-    shown = None if quality is None else f"{quality:.2f}" if run.definition.is_percent else f"{quality:.4g}"
-    cells = (row["id"], row["architecture"], shown, None if cost is None else format_amount(cost), _status(row))
+    text = None if quality is None else f"{quality:.2f}" if run.definition.is_percent else f"{quality:.4g}"
+    cells = (row["id"], row["architecture"], text, None if cost is None else format_amount(cost), _status(row))
     return tuple(cell or "-" for cell in cells)
 
 
-def _cells(row: dict[str, Any]) -> tuple[str, ...]:
+def _trained_cells(row: dict[str, Any]) -> tuple[str, ...]:
     interval = row["latency_ci"] and f"{row['latency_ci'][0]:.4f} to {row['latency_ci'][1]:.4f}"
     accuracy = None if row["accuracy"] is None else f"{row['accuracy']:.2%}"
     latency = None if row["latency_ms"] is None else f"{row['latency_ms']:.4f}"
@@ -81,10 +116,15 @@ def _status(row: dict[str, Any]) -> str:
 
 
 def headline(run: Run, results: Sequence[Result]) -> str:
-    """The result in one sentence."""
+    """Return the result of a run in one sentence.
+
+    Args:
+        run: The run.
+        results: All its results.
+    """
     front = run.front(list(results))
     evaluated = sum(result.evaluation.ended for result in results)
-    work = f"{evaluated} network{'s' * (evaluated != 1)} in {duration(run.manifest.seconds.total)}"
+    work = f"{evaluated} network{'s' * (evaluated != 1)} in {format_duration(run.manifest.seconds.total)}"
     if not front:
         return f"No network on the front yet: {work}."
     first, last = (result.evaluation.losses or () for result in (front[0], front[-1]))
@@ -101,17 +141,23 @@ def headline(run: Run, results: Sequence[Result]) -> str:
 
 
 def format_share(value: float) -> str:
-    """A share that is not whole is never said to be."""
+    """Return a share as a percentage. A share below 1 is never rounded to 100.0%.
+
+    Args:
+        value: The share.
+    """
     return "more than 99.9%" if 0.9995 <= value < 1 else f"{value:.1%}"
 
 
 def _gain(run: Run, results: Sequence[Result], front: Sequence[Result]) -> str:
-    """How much less the front takes than the reference network where it is as good."""
-    known = (one.evaluation for one in results if one.evaluation.architecture.id == run.reference_id)
-    losses = next((one.losses for one in known if one.losses is not None), None)
+    """Return how many times cheaper the front is than the reference network, at its quality or a better one."""
+    evaluations = (result.evaluation for result in results)
+    reference_losses = (known.losses for known in evaluations if known.architecture.id == run.reference_id)
+    losses = next((known for known in reference_losses if known is not None), None)
     if losses is None:
         return ""
-    rivals = [one for one in (result.evaluation.losses for result in front) if one is not None and one[0] <= losses[0]]
+    front_losses = (result.evaluation.losses for result in front)
+    rivals = [rival for rival in front_losses if rival is not None and rival[0] <= losses[0]]
     factor = losses[1] / rivals[0][1] if rivals and rivals[0][1] > 0 else 1.0
     if factor < 1.05:
         return ""
@@ -120,53 +166,90 @@ def _gain(run: Run, results: Sequence[Result], front: Sequence[Result]) -> str:
 
 
 def reuse_line(run: Run) -> str:
-    """What the archive knew from other runs; empty where that was nothing, or no time."""
+    """Return a sentence about the networks that the archive knew from other runs, and about the time that saved.
+
+    Args:
+        run: The run.
+
+    Returns:
+        The sentence; empty where no network was known, or where less than a second was saved.
+    """
     reused = run.manifest.reused
     if reused is None or not reused.networks or reused.seconds < 1:
         return ""
     known = f"{reused.networks} of the networks were known from other runs"
-    return f"{known}, which saved {duration(reused.seconds)} of training and measuring."
+    return f"{known}, which saved {format_duration(reused.seconds)} of training and measuring."
 
 
 def cut_line(run: Run, results: Sequence[Result]) -> str:
-    """Which trainings were cut off, and what that saved; empty where none was."""
+    """Return a sentence about the trainings that were cut off, and about the time that saved.
+
+    Args:
+        run: The run.
+        results: All its results.
+
+    Returns:
+        The sentence; empty where no training was cut off.
+    """
     if not run.mode.early_stop:
         return ""
     cut = run.cut_trainings(results)
     count, saved = cut.networks, cut.saved_seconds
     if not count:
         return ""
-    who = f"{count} network{'s were' if count > 1 else ' was'} cut off after the first epochs, dominated beyond doubt"
-    return f"{who}, which saved about {duration(saved)} of training."
+    cut_off = f"{count} network{'s were' if count > 1 else ' was'} cut off"
+    reason = "after the first epochs, dominated beyond doubt"
+    return f"{cut_off} {reason}, which saved about {format_duration(saved)} of training."
 
 
-def estimate_lines(found: Estimate, workers: int) -> list[str]:
-    """What a search will cost, in words."""
-    low, middle, high = found.training
+def estimate_lines(estimate: Estimate, workers: int) -> list[str]:
+    """Return what a search will cost, as lines of text.
+
+    Args:
+        estimate: The estimate.
+        workers: The number of worker processes with which the estimate was made.
+    """
+    low, middle, high = estimate.training
     lines = [
-        f"Training  {middle:.3g} s a network ({low:.3g} to {high:.3g}), latency {found.latency:.2f} s; "
-        f"from {found.networks} random networks, with {workers} worker{'s' * (workers != 1)}"
+        f"Training  {middle:.3g} s a network ({low:.3g} to {high:.3g}), latency {estimate.latency:.2f} s; "
+        f"from {estimate.networks} random networks, with {workers} worker{'s' * (workers != 1)}"
     ]
-    for count, (short, usual, long) in found.seconds.items():
-        who = f"{count} worker{'s' * (count != 1)}"
-        spread = f"{duration(short)} to {duration(long)}"
-        lines.append(f"Search    {duration(usual)} for {found.budget} networks with {who} ({spread})")
-    lines.append(f"Memory    up to {found.memory_gib:.1f} GiB; disk {found.disk_bytes / 2**20:.0f} MiB")
+    for count, (short, usual, long) in estimate.seconds.items():
+        processes = f"{count} worker{'s' * (count != 1)}"
+        spread = f"{format_duration(short)} to {format_duration(long)}"
+        lines.append(f"Search    {format_duration(usual)} for {estimate.budget} networks with {processes} ({spread})")
+    lines.append(f"Memory    up to {estimate.memory_gib:.1f} GiB; disk {estimate.disk_bytes / 2**20:.0f} MiB")
     return lines
 
 
-def failures(results: Sequence[Result]) -> list[dict[str, Any]]:
-    """The candidates that failed: id, architecture, kind, message, traceback, and how often they were tried."""
-    failed = [(one.evaluation.architecture, one.evaluation.failure) for one in results]
+def failure_rows(results: Sequence[Result]) -> list[dict[str, Any]]:
+    """Return the candidates that failed, with the reason.
+
+    Args:
+        results: The results of a run.
+
+    Returns:
+        A dict per failed candidate: `id`, `architecture`, `kind`, `message`, `trace` and `tries`, as in
+        `evomnas.results.evaluation.Failure`.
+    """
+    evaluations = [result.evaluation for result in results]
     return [
         {"id": architecture.id, "architecture": str(architecture), **asdict(failure)}
-        for architecture, failure in failed
+        for architecture, failure in ((evaluation.architecture, evaluation.failure) for evaluation in evaluations)
         if failure is not None
     ]
 
 
 def goal_lines(run: Run) -> list[str]:
-    """Per goal of the run's algorithm: the best network found, beside the algorithm's own choice."""
+    """Return lines of text about the goals of a run's algorithm.
+
+    Args:
+        run: The run.
+
+    Returns:
+        For each goal its target, the best network that was found, and the network that the algorithm itself chose.
+        Empty where the algorithm has no goals.
+    """
     return [line for goal in run.manifest.goals or [] for line in _goal_lines(run, goal)]
 
 
@@ -179,7 +262,7 @@ def _goal_lines(run: Run, goal: GoalAnswer) -> list[str]:
             lines.append(f"  {title}: {answer.id}, which failed: {answer.architecture}")
             continue
         misses = answer is goal.best and answer.score < 0  # a hard goal
-        shown = "none within the target; closest" if misses else title
+        heading = "none within the target; closest" if misses else title
         losses, score = format_losses(run, answer.losses), f"{goal.measure} {answer.score:.4f}"
-        lines.append(f"  {shown}: {answer.id}, {losses}, {score}")
+        lines.append(f"  {heading}: {answer.id}, {losses}, {score}")
     return lines

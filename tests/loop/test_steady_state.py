@@ -8,7 +8,7 @@ from evomnas.core import registry
 from evomnas.core.errors import InputError
 from evomnas.loop.asking import is_steady
 from evomnas.loop.launch import resume, search
-from evomnas.report.comparison.traces import labels, trace
+from evomnas.report.comparison.traces import group_names, read_trace
 from evomnas.report.reproduce import run_command
 from evomnas.report.run_words import search_settings
 from evomnas.results.evaluation import losses_and_violations
@@ -54,8 +54,8 @@ def test_people_see_how_it_was_bred(tabular_file, tmp_path):
     search(tabular_file, budget=20, out=tmp_path / "generations")
     assert "--async" in run_command(steady)
     assert ("breeds", "in steady state") in search_settings(steady)
-    traces = [trace(tmp_path / name) for name in ("steady", "generations")]
-    assert labels(traces) == ["nsga2-surrogate (steady state yes)", "nsga2-surrogate"]
+    traces = [read_trace(tmp_path / name) for name in ("steady", "generations")]
+    assert group_names(traces) == ["nsga2-surrogate (steady state yes)", "nsga2-surrogate"]
 
 
 def test_an_algorithm_that_needs_generations_is_refused_and_nothing_is_started(tabular_file, tmp_path):

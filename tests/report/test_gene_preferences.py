@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from evomnas.loop.launch import search
-from evomnas.report.gene_preferences import preferences
+from evomnas.report.gene_preferences import count_preferences
 
 
 def test_shares_are_those_of_a_count(shown_run):
     results = [one for one in shown_run.results() if one.evaluation.losses is not None]
-    found = preferences(shown_run, results)
+    found = count_preferences(shown_run, results)
     assert found.columns == ("block 1", "block 2")
     blocks = {True: [], False: []}
     for result in results:
@@ -28,7 +28,7 @@ def test_shares_are_those_of_a_count(shown_run):
 
 
 def test_every_gene_of_every_block_adds_up_to_all(shown_run):
-    found = preferences(shown_run, shown_run.results())
+    found = count_preferences(shown_run, shown_run.results())
     for gene in {gene for gene, _ in found.rows}:
         rows = [place for place, (name, _) in enumerate(found.rows) if name == gene]
         assert np.nansum(found.front[rows], axis=0) == pytest.approx([1, 1])
@@ -37,7 +37,7 @@ def test_every_gene_of_every_block_adds_up_to_all(shown_run):
 
 def test_choices_that_a_block_lacks_are_not_zero_but_missing(shown_run):
     """Block 1 has a base of one layer, so none fewer; 0.75 of 8 filters rounds to 8 in both."""
-    found = preferences(shown_run, shown_run.results())
+    found = count_preferences(shown_run, shown_run.results())
     rows = {row: place for place, row in enumerate(found.rows)}
     assert np.isnan(found.front[rows["layers", "-1"]]).tolist() == [True, False]
     assert np.isnan(found.front[rows["filters", "×0.75"]]).all()
@@ -45,7 +45,7 @@ def test_choices_that_a_block_lacks_are_not_zero_but_missing(shown_run):
 
 
 def test_the_strongest_preference_comes_first(shown_run):
-    found = preferences(shown_run, shown_run.results())
+    found = count_preferences(shown_run, shown_run.results())
     gains = [front - everywhere for *_, front, everywhere in found.strongest(5)]
     assert gains == sorted(gains, reverse=True)
     assert gains[0] == pytest.approx(np.nanmax(found.front - found.everywhere))
@@ -54,7 +54,7 @@ def test_the_strongest_preference_comes_first(shown_run):
 def test_a_table_s_genes_are_its_columns(tabular_file, tmp_path):
     run = search(tabular_file, "random", budget=30, out=tmp_path / "run")
     (tabular_file.parent / "table.csv").unlink()  # its report does not need it
-    found = preferences(run, run.results())
+    found = count_preferences(run, run.results())
     assert found.columns == ("g0", "g1", "g2", "g3", "g4")
     assert found.rows == (("value", "0"), ("value", "1"), ("value", "2"))
     assert found.everywhere.sum(axis=0) == pytest.approx(np.ones(5))
@@ -69,11 +69,11 @@ def test_a_value_that_no_network_of_a_table_has_at_a_place_is_missing(tmp_path):
         '{ column = "top1", direction = "maximize", scale = 0.01 }, { column = "ms", direction = "minimize" }]\n'
     )
     run = search(tmp_path / "table.toml", "random", budget=4, out=tmp_path / "run")
-    found = preferences(run, run.results())
+    found = count_preferences(run, run.results())
     shares = dict(zip([value for _, value in found.rows], found.everywhere.tolist(), strict=True))
     assert np.isnan([shares["conv"][1], shares["dconv"][1], shares["8"][0], shares["16"][0]]).all()
     assert shares["conv"][0] == shares["8"][1] == 0.5
 
 
 def test_without_a_front_there_is_no_preference(shown_run):
-    assert preferences(shown_run, []) is None
+    assert count_preferences(shown_run, []) is None

@@ -7,7 +7,7 @@ import pytest
 
 from evomnas.problem.counting import count_parts
 from evomnas.problem.published import published
-from evomnas.report.latency_breakdown import MIN_NETWORKS, break_down, part_features
+from evomnas.report.latency_breakdown import MIN_NETWORKS, fit_breakdown, part_features
 
 SHAPE = {"classes": 10, "channels": 1, "resolution": 8}
 TRUE = np.array([3e-6, 9e-6, 1e-7, 0.01, 0.02])  # ms per dense MAC, depthwise MAC, weight, layer, SE
@@ -24,7 +24,7 @@ def latency(network) -> float:
 
 
 def test_it_finds_what_latencies_are_made_of(networks):
-    found = break_down(networks, [latency(one) for one in networks], SHAPE)
+    found = fit_breakdown(networks, [latency(one) for one in networks], SHAPE)
     assert found is not None
     assert found.error < 1e-6
     for one in networks[:10]:
@@ -35,7 +35,7 @@ def test_it_finds_what_latencies_are_made_of(networks):
 
 def test_noise_shows_in_its_error_and_no_part_takes_less_than_nothing(networks):
     rng = np.random.default_rng(6)
-    found = break_down(networks, [latency(one) * float(rng.lognormal(0, 0.05)) for one in networks], SHAPE)
+    found = fit_breakdown(networks, [latency(one) * float(rng.lognormal(0, 0.05)) for one in networks], SHAPE)
     assert found is not None
     assert 0.02 < found.error < 0.1
     assert found.coefficients.min() >= 0
@@ -43,12 +43,12 @@ def test_noise_shows_in_its_error_and_no_part_takes_less_than_nothing(networks):
 
 def test_what_it_cannot_explain_it_does_not_explain(networks):
     rng = np.random.default_rng(7)
-    assert break_down(networks, rng.lognormal(0, 1, len(networks)).tolist(), SHAPE) is None
+    assert fit_breakdown(networks, rng.lognormal(0, 1, len(networks)).tolist(), SHAPE) is None
 
 
 def test_few_networks_say_nothing(networks):
     few = networks[: MIN_NETWORKS - 1]
-    assert break_down(few, [latency(one) for one in few], SHAPE) is None
+    assert fit_breakdown(few, [latency(one) for one in few], SHAPE) is None
 
 
 def test_features_of_a_published_network_add_up_to_its_published_counts():

@@ -160,7 +160,7 @@ def test_the_table_sorts_by_any_column_and_holds_all_networks(visit, path, front
 def test_an_open_page_of_a_running_search_shows_the_newer_state_and_keeps_what_was_picked(
     visit, shown_run, results, tmp_path
 ):
-    run = Run(tmp_path, shown_run.archive, shown_run.record, dict(shown_run.manifest))
+    run = Run(tmp_path, shown_run.archive, shown_run.record, shown_run.manifest.model_copy())
     part = results[:16]
     path = write_report(run, part, running=True)
     page = ready(visit(path))
@@ -178,7 +178,7 @@ def test_an_open_page_of_a_running_search_shows_the_newer_state_and_keeps_what_w
 
 
 def test_without_a_result_there_is_nothing_to_pick(visit, shown_run, tmp_path):
-    run = Run(tmp_path, shown_run.archive, shown_run.record, dict(shown_run.manifest))
+    run = Run(tmp_path, shown_run.archive, shown_run.record, shown_run.manifest.model_copy())
     page = visit(write_report(run, []))
     assert page.locator("#pick").is_hidden()
     assert re.search("No network", page.locator("main").inner_text())

@@ -19,11 +19,11 @@ from evomnas.core.errors import InputError
 from evomnas.evaluation.executors.base import Cluster
 from evomnas.loop.launch import search
 from evomnas.problem.loading import load_definition, validate_definition
-from evomnas.report.gene_preferences import preferences
-from evomnas.report.history import Generation, History, history
+from evomnas.report.gene_preferences import count_preferences
+from evomnas.report.history import Generation, History, read_history
 from evomnas.report.reproduce import problem_file, run_command
 from evomnas.report.run_report import LiveReport, write_report
-from evomnas.report.words import duration, headline
+from evomnas.report.words import format_duration, headline
 from evomnas.results.manifest import Manifest, Seconds
 from evomnas.results.run import Run
 
@@ -84,7 +84,7 @@ def test_each_part_has_the_counts_of_the_built_network(data, shown_run):
 
 
 def test_what_the_front_prefers_is_a_table_of_its_shares(text, shown_run):
-    found = preferences(shown_run, shown_run.results())
+    found = count_preferences(shown_run, shown_run.results())
     maps = re.findall(r'<table class="shares">.*?</thead>(.*?)</table>', text, re.DOTALL)
     for body, expected in zip(maps, (found.everywhere, found.front), strict=True):
         rows = re.findall(r'<th scope="row">(.*?)</th>(.*?)</tr>', body)
@@ -205,8 +205,8 @@ def test_a_search_keeps_its_report_up_to_date(tabular_file, tmp_path, monkeypatc
     from evomnas.report import run_report as report
 
     monkeypatch.setattr(journal, "WRITE_EVERY_S", 0.0)
-    monkeypatch.setattr(report, "FIRST_S", 0.0)
-    monkeypatch.setattr(report, "SHARE", float("inf"))
+    monkeypatch.setattr(report, "FIRST_REPORT_S", 0.0)
+    monkeypatch.setattr(report, "MAX_TIME_SHARE", float("inf"))
     live, pages = LiveReport(), []
 
     def on_generation(run):
@@ -218,13 +218,17 @@ def test_a_search_keeps_its_report_up_to_date(tabular_file, tmp_path, monkeypatc
 
 
 def test_an_interrupted_search_leaves_no_page_that_waits(shown_run, tmp_path, capsys):
+    from evomnas.cli.progress import ProgressDisplay
     from evomnas.cli.search import _resumable
 
     shutil.copytree(shown_run.folder.parent, tmp_path / "copy")
     run = Run.open(tmp_path / "copy" / "run")
     page = write_report(run, running=True)
     assert 'id="running"' in page.read_text()
-    with pytest.raises(typer.Exit) as ended, _resumable(run.folder, Cluster("head:6379", gpus=0.5)):
+    with (
+        pytest.raises(typer.Exit) as ended,
+        _resumable(run.folder, Cluster("head:6379", gpus=0.5), ProgressDisplay("")),
+    ):
         raise KeyboardInterrupt
     assert ended.value.exit_code == 130
     assert 'id="running"' not in page.read_text()
@@ -237,7 +241,7 @@ def test_the_controller_s_reward_and_entropy_are_kept(tabular_file, tmp_path):
     from evomnas.loop.launch import search
 
     run = search(tabular_file, "rl-weighted", options={"target_ms": [1.0, 2.0]}, budget=60, out=tmp_path / "run")
-    series = history(run, run.results()).series()
+    series = read_history(run, run.results()).metric_series()
     assert set(series) == {"reward", "entropy"}
     assert set(series["reward"]) == {"target 1", "target 2"}
     [(first, entropy), *_] = series["entropy"]["target 1"]
@@ -249,7 +253,7 @@ def test_the_controller_s_reward_and_entropy_are_kept(tabular_file, tmp_path):
 def test_predictors_are_explained_and_the_generation_that_the_budget_ends_has_its_time(tabular_file, tmp_path):
     run = search(tabular_file, budget=30, out=tmp_path / "run")
     assert "Tau: how well the predictors ranked the networks" in write_report(run).read_text()
-    past = history(run, run.results())
+    past = read_history(run, run.results())
     assert [one.evaluated for one in past.generations] == [10, 18, 26, 30]
     seconds = [one.seconds for one in past.generations]
     assert seconds == sorted(seconds)
@@ -261,7 +265,7 @@ def test_history_counts_what_was_asked(shown_run):
     from evomnas.problem.pareto import hypervolume
 
     results = shown_run.results()
-    past = history(shown_run, results)
+    past = read_history(shown_run, results)
     assert [(one.asked, one.new) for one in past.generations] == [(8, 8), (8, 8), (8, 8), (8, 6)]
     assert [one.failed for one in past.generations] == [1, 0, 0, 0]
     assert past.repeated == 2
@@ -377,14 +381,14 @@ def test_folders_are_printed_as_they_are_typed(tabular_file, tmp_path):
     ("seconds", "text"), [(0.4, "0 s"), (59.6, "1 min 0 s"), (160, "2 min 40 s"), (11100, "3 h 5 min")]
 )
 def test_durations_are_said_as_people_do(seconds, text):
-    assert duration(seconds) == text
+    assert format_duration(seconds) == text
 
 
 def test_a_run_of_an_older_version_has_a_report_without_times(shown_run, tmp_path):
     run = copy.copy(shown_run)
     run.archive = copy.copy(shown_run.archive)
     run.archive.generations = lambda identity: []
-    past = history(run, run.results())
+    past = read_history(run, run.results())
     assert len(past.over_time()[0]) == 0
-    assert past.series() == {}
+    assert past.metric_series() == {}
     assert "Hypervolume over time" not in written(run, tmp_path)

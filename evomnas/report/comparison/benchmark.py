@@ -1,8 +1,8 @@
-"""A benchmark of searches: algorithms by seeds, under one budget and on one archive, and their comparison.
+"""Benchmarks: several algorithms search with several seeds, on one budget and one archive, and are compared.
 
-Like a run, a benchmark is carried on by doing it again: finished runs are taken as they are, others go on where they
-stopped. No network is trained twice, whichever run asks for it, and none is cut off: a run must not depend on which
-others trained the same networks before it.
+The same call again continues an interrupted benchmark: it takes finished runs as they are and carries the others on. No
+network is trained twice, whichever run asks for it. No training is cut off, since a run must not depend on which other
+runs trained the same networks before it.
 """
 
 from __future__ import annotations
@@ -34,26 +34,28 @@ from evomnas.loop.launch import (
 from evomnas.problem.definition import Definition
 from evomnas.problem.loading import load_definition
 from evomnas.report.comparison.comparison import Comparison, compare
-from evomnas.report.comparison.page import NAME, write_comparison
-from evomnas.report.comparison.traces import comparable_settings, differences
+from evomnas.report.comparison.page import COMPARISON_NAME, write_comparison
+from evomnas.report.comparison.traces import comparable_settings, describe_differences
 from evomnas.results.archive import Archive
 from evomnas.results.candidate_limits import CandidateLimits
 from evomnas.results.run import MANIFEST, Run
 
 ALGORITHMS = ("nsga2-surrogate", "nsga2", "rl-weighted", "evo-weighted", "random")
-MOST_SEEDS = 1000
+MAX_SEEDS = 1000
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
-    """Where a benchmark stands: in which of how many runs, and where that one stands.
+class BenchmarkProgress:
+    """How far a benchmark is.
 
     Attributes:
-        run: From 1.
-        runs: In all.
-        algorithm, seed: Of the run.
-        evaluated: Distinct networks in all runs so far, each counted in each run that asked for it.
-        progress: The run's.
+        run: The number of the current run, from 1.
+        runs: The number of all runs.
+        algorithm: The algorithm of the current run.
+        seed: The seed of the current run.
+        evaluated: Distinct networks that were evaluated in all runs so far. A network counts in each run that asked for
+            it.
+        progress: How far the current run is.
     """
 
     run: int
@@ -65,8 +67,8 @@ class Standing:
 
 
 @dataclass(frozen=True, slots=True)
-class _Planned:
-    """One run of a benchmark."""
+class _PlannedRun:
+    """One run of a benchmark, as it should be in the end."""
 
     folder: Path
     algorithm: str
@@ -88,21 +90,30 @@ def benchmark(
     workers: int = 0,
     device: str = "auto",
     candidates: CandidateLimits = CandidateLimits(),
-    on_progress: Callable[[Standing], None] = lambda standing: None,
+    on_progress: Callable[[BenchmarkProgress], None] = lambda progress: None,
 ) -> Comparison:
-    """Search a problem with every algorithm and seed, and compare the runs.
+    """Search a problem with every algorithm and every seed, and compare the runs.
 
-    Each run has its folder `OUT/ALGORITHM-sSEED`; `OUT/comparison.html` and `OUT/comparison.json` hold the comparison.
-    The same call again goes on where it was interrupted; a larger budget or more seeds extend what is there.
+    Each run has the folder `OUT/ALGORITHM-sSEED`. The comparison is in `OUT/comparison.html` and `OUT/comparison.json`.
+    The same call again goes on where it was interrupted. A larger budget or more seeds extend what is there.
 
     Args:
-        problem, overrides, budget, workers, device, candidates: As for `evomnas.search`.
-        algorithms: Registered algorithms.
-        seeds: Each algorithm runs with the seeds 1 to `seeds`.
-        options: Options of algorithms; each goes to all algorithms that have it.
-        out: The benchmark's folder; `runs/PROBLEM-benchmark` by default.
-        archive: The archive file of all runs; `evomnas.sqlite` in the folder by default.
-        on_progress: Called whenever something may have changed.
+        problem: The name of a built-in problem, the path of a problem file, or a checked definition.
+        algorithms: Names of registered algorithms.
+        seeds: The number of seeds. Each algorithm runs with the seeds 1 to `seeds`.
+        budget: Networks that each run evaluates.
+        options: Options of algorithms by name; each goes to all algorithms that have it. None for the defaults.
+        overrides: Settings on top of the problem, such as `training.epochs=2`, where it is a name or a path.
+        out: The folder of the benchmark; None for `runs/PROBLEM-benchmark`.
+        archive: The archive file of all runs; None for that of the runs that are there, or `evomnas.sqlite` in the
+            folder.
+        workers: Processes that train candidates; 0 trains them in this process.
+        device: The device that trains them: `auto`, `cpu` or `cuda`.
+        candidates: Limits of the time and memory of each candidate.
+        on_progress: Called whenever the progress may have changed.
+
+    Returns:
+        The comparison.
 
     Raises:
         InputError: An argument is wrong, or the folder holds runs of another problem, of other options or of a larger
@@ -114,55 +125,69 @@ def benchmark(
     check_candidates(candidates, workers)
     _check_size(algorithms, seeds)
     folder = default_folder(definition) if out is None else Path(out)
-    found = _existing(folder)
-    chosen = _options(definition, algorithms, {} if options is None else options)
-    path = _archive_path(folder, found, archive)
+    existing_runs = _open_existing_runs(folder)
+    options_by_algorithm = _algorithm_options(definition, algorithms, {} if options is None else options)
+    path = _archive_path(folder, existing_runs, archive)
     path.parent.mkdir(parents=True, exist_ok=True)
     with open_evaluator(definition, Archive(path), workers, device, candidates) as evaluator:
-        settled = {algorithm: settled_options(evaluator, algorithm, given) for algorithm, given in chosen.items()}
+        settled = {
+            algorithm: settled_options(evaluator, algorithm, algorithm_options)
+            for algorithm, algorithm_options in options_by_algorithm.items()
+        }
         plan = [
-            _Planned(folder / f"{algorithm}-s{seed}", algorithm, seed, budget, each)
+            _PlannedRun(folder / f"{algorithm}-s{seed}", algorithm, seed, budget, algorithm_options)
             for seed in range(1, seeds + 1)
-            for algorithm, each in settled.items()
+            for algorithm, algorithm_options in settled.items()
         ]
-        _check_found(found, plan, evaluator)
+        _check_existing_runs(existing_runs, plan, evaluator)
         comparison = compare(_run_all(plan, evaluator, on_progress))
-    write_comparison(comparison, folder / NAME)
-    write_atomically((folder / NAME).with_suffix(".json"), json.dumps(comparison.to_dict(), indent=2) + "\n")
+    write_comparison(comparison, folder / COMPARISON_NAME)
+    write_atomically((folder / COMPARISON_NAME).with_suffix(".json"), json.dumps(comparison.to_dict(), indent=2) + "\n")
     return comparison
 
 
 def default_folder(definition: Definition) -> Path:
-    """Where a benchmark goes that names no folder: `runs/PROBLEM-benchmark`."""
+    """Return the folder of a benchmark for which none is given, `runs/PROBLEM-benchmark`.
+
+    Args:
+        definition: The problem.
+    """
     return Path("runs") / f"{definition.name}-benchmark"
 
 
 def _check_size(algorithms: Sequence[str], seeds: int) -> None:
-    """Raise InputError where there is no such algorithm, or no sensible number of runs."""
+    """Raise InputError where an algorithm is unknown or named twice, or where there are too few or too many runs."""
     for algorithm in algorithms:
         registry.check("algorithms", algorithm)
     if len(set(algorithms)) < len(algorithms):
         raise InputError(f"an algorithm is named twice: {', '.join(algorithms)}")
-    if not 1 <= seeds <= MOST_SEEDS or seeds * len(algorithms) < 2:
-        raise InputError(f"a benchmark needs 2 runs or more and takes up to {MOST_SEEDS} seeds, got {seeds}: --seeds 5")
+    if not 1 <= seeds <= MAX_SEEDS or seeds * len(algorithms) < 2:
+        raise InputError(f"a benchmark needs 2 runs or more and takes up to {MAX_SEEDS} seeds, got {seeds}: --seeds 5")
 
 
-def _options(
+def _algorithm_options(
     definition: Definition, algorithms: Sequence[str], options: Mapping[str, Any]
 ) -> dict[str, dict[str, Any]]:
-    """The options of each algorithm, all checked."""
+    """Return the options of each algorithm.
+
+    Raises:
+        InputError: No algorithm has an option of that name, or a value is wrong.
+    """
     names = {algorithm: option_names(algorithm) for algorithm in algorithms}
     for name in options:
         if not any(name in known for known in names.values()):
-            raise InputError(f"none of {', '.join(algorithms)} has an option {name}")
-    chosen = {one: {name: options[name] for name in options if name in known} for one, known in names.items()}
-    for algorithm, each in chosen.items():
-        check_options(definition, algorithm, each)
-    return chosen
+            allowed = ", ".join(dict.fromkeys(option for known in names.values() for option in known)) or "none"
+            raise InputError(f"none of {', '.join(algorithms)} has an option {name}: they take {allowed}")
+    options_by_algorithm = {
+        algorithm: {name: options[name] for name in options if name in known} for algorithm, known in names.items()
+    }
+    for algorithm, algorithm_options in options_by_algorithm.items():
+        check_options(definition, algorithm, algorithm_options)
+    return options_by_algorithm
 
 
-def _existing(folder: Path) -> list[Run]:
-    """The runs that a benchmark's folder holds already; their archives are closed.
+def _open_existing_runs(folder: Path) -> list[Run]:
+    """Return the runs that the folder of a benchmark holds already, with their archives closed.
 
     Raises:
         InputError: The folder is a file or a run's own, or one of its runs cannot be read.
@@ -177,11 +202,15 @@ def _existing(folder: Path) -> list[Run]:
     return runs
 
 
-def _archive_path(folder: Path, found: Sequence[Run], archive: Path | str | None) -> Path:
-    """Where the archive is: that of the runs that are there, the one named, or one in the folder."""
-    there = {Path(run.archive.path): run for run in found}
-    path = Path(archive).resolve() if archive is not None else next(iter(there), folder.resolve() / ARCHIVE)
-    for other, run in there.items():
+def _archive_path(folder: Path, existing_runs: Sequence[Run], archive: Path | str | None) -> Path:
+    """Return the path of the archive: the given one, that of the existing runs, or the default one in the folder.
+
+    Raises:
+        InputError: An existing run has another archive.
+    """
+    existing = {Path(run.archive.path): run for run in existing_runs}
+    path = Path(archive).resolve() if archive is not None else next(iter(existing), folder.resolve() / ARCHIVE)
+    for other, run in existing.items():
         if other != path:
             raise InputError(
                 f"{run.folder} has its archive at {other}, not at {path}: choose another --out or --archive"
@@ -189,16 +218,16 @@ def _archive_path(folder: Path, found: Sequence[Run], archive: Path | str | None
     return path
 
 
-def _check_found(found: Sequence[Run], plan: Sequence[_Planned], evaluator: Evaluator) -> None:
-    """Raise InputError that names the difference where a folder's runs do not belong to this benchmark."""
+def _check_existing_runs(existing_runs: Sequence[Run], plan: Sequence[_PlannedRun], evaluator: Evaluator) -> None:
+    """Raise InputError, which names the difference, where an existing run does not belong to this benchmark."""
     archive = evaluator.archive
     contexts = evaluator.training_context, evaluator.measurement_context
     new = comparable_settings(evaluator.definition, archive, *contexts)
-    planned = {one.folder: one for one in plan}
-    for run in found:
+    planned = {planned_run.folder: planned_run for planned_run in plan}
+    for run in existing_runs:
         record = run.record
         old = comparable_settings(run.definition, archive, record.training_context, record.measurement_context)
-        difference = differences(old, new)
+        difference = describe_differences(old, new)
         if difference:
             raise InputError(
                 f"{run.folder} is a run of another problem or machine, there and now: {difference}; choose another "
@@ -208,13 +237,13 @@ def _check_found(found: Sequence[Run], plan: Sequence[_Planned], evaluator: Eval
             _check_settings(run, planned[run.folder], evaluator.candidates)
 
 
-def _check_settings(run: Run, planned: _Planned, candidates: CandidateLimits) -> None:
-    """Raise InputError where a folder's run is not the one that belongs there."""
+def _check_settings(run: Run, planned: _PlannedRun, candidates: CandidateLimits) -> None:
+    """Raise InputError where an existing run has other settings than the run that is planned in its folder."""
     record = run.record
     old = {"algorithm": record.algorithm, "seed": record.seed} | dict(record.options)
     old |= asdict(record.candidates)
     new = {"algorithm": planned.algorithm, "seed": planned.seed} | planned.options | asdict(candidates)
-    difference = differences(old, new)
+    difference = describe_differences(old, new)
     if difference:
         raise InputError(f"{run.folder} is another run, there and now: {difference}; choose another --out DIR")
     if run.manifest.budget > planned.budget:
@@ -224,31 +253,34 @@ def _check_settings(run: Run, planned: _Planned, candidates: CandidateLimits) ->
         )
 
 
-def _run_all(plan: Sequence[_Planned], evaluator: Evaluator, on_progress: Callable[[Standing], None]) -> list[Run]:
+def _run_all(
+    plan: Sequence[_PlannedRun], evaluator: Evaluator, on_progress: Callable[[BenchmarkProgress], None]
+) -> list[Run]:
     runs: list[Run] = []
     evaluated = 0
     for number, planned in enumerate(plan, start=1):
-        tell = partial(_tell, on_progress, (number, len(plan)), planned, evaluated)
+        report = partial(_report_progress, on_progress, (number, len(plan)), planned, evaluated)
         try:
-            runs.append(_run(planned, evaluator, tell))
+            runs.append(_complete_run(planned, evaluator, report))
         except EverythingFailed as error:
             raise EverythingFailed(f"{planned.algorithm} with seed {planned.seed}: {error}") from error
         evaluated += runs[-1].manifest.evaluations
     return runs
 
 
-def _tell(
-    on_progress: Callable[[Standing], None],
-    place: tuple[int, int],
-    planned: _Planned,
-    before: int,
+def _report_progress(
+    on_progress: Callable[[BenchmarkProgress], None],
+    run_of_runs: tuple[int, int],
+    planned: _PlannedRun,
+    evaluated_before: int,
     progress: Progress,
 ) -> None:
-    on_progress(Standing(*place, planned.algorithm, planned.seed, before + progress.evaluated, progress))
+    evaluated = evaluated_before + progress.evaluated
+    on_progress(BenchmarkProgress(*run_of_runs, planned.algorithm, planned.seed, evaluated, progress))
 
 
-def _run(planned: _Planned, evaluator: Evaluator, on_progress: Callable[[Progress], None]) -> Run:
-    """One run, taken up to its budget from wherever it stands."""
+def _complete_run(planned: _PlannedRun, evaluator: Evaluator, on_progress: Callable[[Progress], None]) -> Run:
+    """Begin a planned run, or carry it on from where it stopped, up to its budget."""
     started = time.perf_counter()
     budget = planned.budget
     if not (planned.folder / MANIFEST).exists():

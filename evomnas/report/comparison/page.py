@@ -1,43 +1,53 @@
-"""The HTML page of a comparison: one file that opens without a network."""
+"""The HTML page of a comparison: one file that needs no network."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
-from evomnas.report.comparison import figures
-from evomnas.report.comparison import words as text
-from evomnas.report.comparison.comparison import SHARES, Comparison
-from evomnas.report.pages import svg, write_page
+from evomnas.report.comparison import figures, words
+from evomnas.report.comparison.comparison import HYPERVOLUME_SHARES, Comparison
+from evomnas.report.pages import figure_markup, write_page
 
-NAME = "comparison.html"
+COMPARISON_NAME = "comparison.html"
 
 
 def write_comparison(comparison: Comparison, path: Path | str) -> Path:
-    """Write a comparison as an HTML page, in one step; returns its path."""
+    """Write a comparison as an HTML page, in one step, so that no reader sees half of it.
+
+    Args:
+        comparison: The comparison.
+        path: The file.
+
+    Returns:
+        The path of the file.
+    """
     return write_page(Path(path), "comparison.html", _content(comparison))
 
 
 def _content(comparison: Comparison) -> dict[str, Any]:
+    """Return the variables of the template. Their names must stay, as those of a run's report."""
     over_time = figures.hypervolume_over_time(comparison)
-    several = any(len(group.seeds) > 1 for group in comparison.groups)
+    has_several_seeds = any(len(group.seeds) > 1 for group in comparison.groups)
     return {
         "comparison": comparison,
         "tabular": not comparison.definition.trains,
-        "verdict": text.verdict(comparison),
-        "notes": text.notes(comparison),
-        "shares": SHARES,
-        "summary": text.summary_table(comparison),
-        "limits": text.limits_table(comparison),
-        "limits_note": text.limits_note(comparison),
-        "pairs": text.pairs_table(comparison),
-        "significance_note": text.significance_note(comparison),
-        "runs": text.runs_table(comparison),
-        "attainment_note": text.attainment_note(comparison),
-        "time_note": text.time_note(comparison),
-        "over_evaluations": svg(figures.hypervolume_over_evaluations(comparison)),
-        "over_time": None if over_time is None else svg(over_time),
-        "fronts": svg(figures.fronts(comparison, "best")),
-        "medians": svg(figures.fronts(comparison, "median")) if several else None,
-        "panels": [(one.name, svg(figures.attainment_panel(comparison, one))) for one in comparison.groups],
+        "verdict": words.verdict(comparison),
+        "notes": words.notes(comparison),
+        "shares": HYPERVOLUME_SHARES,
+        "summary": words.summary_table(comparison),
+        "limits": words.limits_table(comparison),
+        "limits_note": words.limits_note(comparison),
+        "pairs": words.pairs_table(comparison),
+        "significance_note": words.significance_note(comparison),
+        "runs": words.runs_table(comparison),
+        "attainment_note": words.attainment_note(comparison),
+        "time_note": words.time_note(comparison),
+        "over_evaluations": figure_markup(figures.hypervolume_over_evaluations(comparison)),
+        "over_time": None if over_time is None else figure_markup(over_time),
+        "fronts": figure_markup(figures.fronts_figure(comparison, "best")),
+        "medians": figure_markup(figures.fronts_figure(comparison, "median")) if has_several_seeds else None,
+        "panels": [
+            (group.name, figure_markup(figures.attainment_panel(comparison, group))) for group in comparison.groups
+        ],
     }

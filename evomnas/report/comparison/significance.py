@@ -1,7 +1,8 @@
-"""Whether runs of one algorithm end higher than another's, or whether chance alone would do as much.
+"""Tests of whether the runs of one algorithm end higher than those of another by more than chance.
 
-Mann-Whitney: the rank test of [1], two-sided. Vargha-Delaney A12: the effect size of [2], the chance that a run of
-the first ends higher than a run of the second, ties counted half. Holm: the correction of [3] for several pairs.
+Pairs of algorithms are compared by the two-sided Mann-Whitney rank test [1]. The effect size is Vargha and Delaney's
+A12 [2]: the chance that a run of the first algorithm ends higher than a run of the second, with ties counted half.
+Where there are several pairs, p is corrected by Holm's method [3].
 
 [1] Mann and Whitney, Annals of Mathematical Statistics 18, 1947.
 [2] Vargha and Delaney, Journal of Educational and Behavioral Statistics 25, 2000.
@@ -18,19 +19,20 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import mannwhitneyu
 
-LEVEL = 0.05
-MOST_EXACT = 2500  # product of the numbers of runs up to which p is exact (where there are no ties)
+SIGNIFICANCE_LEVEL = 0.05
+MAX_EXACT_PRODUCT = 2500  # of the two numbers of runs; up to it p is exact, where there are no ties
 
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """Two algorithms' runs against each other.
+    """The comparison of the runs of two algorithms.
 
     Attributes:
-        first, second: Their names.
-        effect: Vargha-Delaney A12 of the first against the second: 0.5 where neither is ahead, 1 where every run of
-            the first ends higher.
-        p: Two-sided, Holm-corrected over all tested pairs; None where there are too few seeds.
+        first: Name of the first algorithm.
+        second: Name of the second algorithm.
+        effect: A12 of the first against the second. It is 0.5 where neither is ahead, and 1 where every run of the
+            first ends higher.
+        p: Two-sided p, Holm-corrected over all tested pairs; None where there are too few seeds for a test.
     """
 
     first: str
@@ -40,48 +42,85 @@ class Pair:
 
     @property
     def significant(self) -> bool:
-        """Whether chance alone would hardly do as much."""
-        return self.p is not None and self.p < LEVEL
+        """True where p is below `SIGNIFICANCE_LEVEL`."""
+        return self.p is not None and self.p < SIGNIFICANCE_LEVEL
 
 
 def compare_pairs(finals: Mapping[str, Sequence[float]]) -> list[Pair]:
-    """Every pair of algorithms, by the values at which their runs end.
+    """Compare every two algorithms by the values at which their runs end.
 
-    A pair is tested where its seeds could give a corrected p below `LEVEL` at all.
+    A pair is tested only if its numbers of runs could give a corrected p below `SIGNIFICANCE_LEVEL` at all.
+
+    Args:
+        finals: The final values of the runs of each algorithm, by the algorithm's name. Larger is better.
+
+    Returns:
+        The pairs, in the order of the algorithms.
     """
-    names = list(itertools.combinations(finals, 2))
-    tested = [pair for pair in names if least_p(len(finals[pair[0]]), len(finals[pair[1]])) * len(names) < LEVEL]
-    raw = [_p(finals[first], finals[second]) for first, second in tested]
-    corrected = dict(zip(tested, holm(raw), strict=True))
-    return [Pair(*pair, a12(finals[pair[0]], finals[pair[1]]), corrected.get(pair)) for pair in names]
+    pairs = list(itertools.combinations(finals, 2))
+    runs = {name: len(values) for name, values in finals.items()}
+    tested = [pair for pair in pairs if _can_be_significant(runs[pair[0]], runs[pair[1]], len(pairs))]
+    p_values = [_mann_whitney_p(finals[first], finals[second]) for first, second in tested]
+    corrected = dict(zip(tested, holm(p_values), strict=True))
+    return [Pair(*pair, a12(finals[pair[0]], finals[pair[1]]), corrected.get(pair)) for pair in pairs]
 
 
-def least_p(first: int, second: int) -> float:
-    """The smallest two-sided p of so many runs: 2 of all the orders that they can end in are as extreme."""
+def _can_be_significant(first: int, second: int, pairs: int) -> bool:
+    return min_p(first, second) * pairs < SIGNIFICANCE_LEVEL
+
+
+def min_p(first: int, second: int) -> float:
+    """Return the smallest two-sided p that two numbers of runs can have.
+
+    Two of all the orders in which the runs can end are the most extreme ones.
+
+    Args:
+        first: Number of runs of the first algorithm.
+        second: Number of runs of the second algorithm.
+    """
     return 2 / math.comb(first + second, first)
 
 
 def seeds_needed(algorithms: int) -> int:
-    """Runs that each of so many algorithms needs before any corrected p can fall below `LEVEL`."""
+    """Return the number of runs that each algorithm needs before any corrected p can be below `SIGNIFICANCE_LEVEL`.
+
+    Args:
+        algorithms: Number of algorithms that are compared.
+    """
     pairs = math.comb(algorithms, 2)
-    return next(seeds for seeds in itertools.count(1) if least_p(seeds, seeds) * pairs < LEVEL)
+    return next(seeds for seeds in itertools.count(1) if _can_be_significant(seeds, seeds, pairs))
 
 
 def a12(first: Sequence[float], second: Sequence[float]) -> float:
-    """Vargha-Delaney A12: U / (n m)."""
+    """Return Vargha and Delaney's A12 = U / (n m), the chance that a value of the first exceeds one of the second.
+
+    Args:
+        first: n values.
+        second: m values.
+
+    Returns:
+        A share from 0 to 1. Ties count half.
+    """
     return float(mannwhitneyu(first, second).statistic) / (len(first) * len(second))
 
 
-def _p(first: Sequence[float], second: Sequence[float]) -> float:
-    tied = len(np.unique([*first, *second])) < len(first) + len(second)  # the exact distribution knows no ties
-    exact = not tied and len(first) * len(second) <= MOST_EXACT
-    return float(mannwhitneyu(first, second, method="exact" if exact else "asymptotic").pvalue)
+def _mann_whitney_p(first: Sequence[float], second: Sequence[float]) -> float:
+    has_ties = len(np.unique([*first, *second])) < len(first) + len(second)  # the exact distribution knows no ties
+    is_exact = not has_ties and len(first) * len(second) <= MAX_EXACT_PRODUCT
+    return float(mannwhitneyu(first, second, method="exact" if is_exact else "asymptotic").pvalue)
 
 
 def holm(values: Sequence[float]) -> list[float]:
-    """Holm-corrected p values, in the order given."""
-    corrected, least = [0.0] * len(values), 0.0
+    """Correct p values of several tests by Holm's method.
+
+    Args:
+        values: The p values, in any order.
+
+    Returns:
+        The corrected p values, in the same order.
+    """
+    corrected, floor = [0.0] * len(values), 0.0  # a larger p must not become smaller than a smaller one
     for rank, index in enumerate(np.argsort(values, kind="stable")):
-        least = max(least, min(1.0, (len(values) - rank) * values[index]))
-        corrected[index] = least
+        floor = max(floor, min(1.0, (len(values) - rank) * values[index]))
+        corrected[index] = floor
     return corrected

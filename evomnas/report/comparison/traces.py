@@ -1,4 +1,7 @@
-"""Runs as a comparison sees them: what each evaluated and in which order, and whether they may stand side by side."""
+"""Traces: runs as a comparison reads them, and the check that they can be compared.
+
+A trace holds the evaluations of a run in the order in which the algorithm asked for them.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,7 @@ from evomnas.problem.loading import flat
 from evomnas.results.archive import Archive
 from evomnas.results.run import Run
 
-MOST_DIFFERENCES = 4  # that an error lists
+MAX_LISTED_DIFFERENCES = 4  # in the message of an error
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -27,19 +30,26 @@ class Trace:
     """One run: its settings, and its evaluations in the order in which the algorithm asked for them.
 
     Attributes:
-        folder: The run's.
-        algorithm, options, seed: What searched; in steady state or with an early stop is among the options.
-        status: `finished`, or why the run stands where it stands.
-        budget: Evaluations that the run may make.
-        losses: Both objectives, shape (n, 2); infinite for failed candidates. Networks beyond a limit are left out.
-        relative: The same, the second relative to the reference network's: the hypervolume's axes.
-        seconds: What measuring and training took, whichever run paid for it, shape (n,); 0 for failed candidates,
-            whose time nobody kept; None on tables.
-        own_seconds: What the algorithm itself took in the whole run.
-        reference_cost: The reference network's second objective; None where it was never measured.
-        true_hypervolume, true_front: Of a complete table, the front of shape (k, 2); else None.
+        folder: The run's folder.
+        run: The run's id in the archive.
+        algorithm: The name of the algorithm.
+        options: The algorithm's options that are not its defaults; also `steady state` and `early stop`, where the run
+            has them.
+        seed: The algorithm's seed.
+        status: `finished`, or the reason why the run is not.
+        budget: Number of evaluations that the run may make.
+        losses: Both losses of each evaluation, shape (evaluations, 2); infinite for failed candidates. Networks beyond
+            a limit are left out.
+        relative: The same, with the second loss relative to that of the reference network, shape (evaluations, 2). The
+            hypervolume is computed from these.
+        seconds: Seconds of measuring and training, whichever run paid for them, shape (evaluations,). They are 0 for
+            failed candidates, since the archive does not keep their time. None on tables.
+        own_seconds: Seconds that the algorithm itself took in the whole run.
+        reference_cost: The second loss of the reference network; None where it was never measured.
+        true_hypervolume: The hypervolume of the true front, where the problem is a complete table; else None.
+        true_front: The losses of the true front, shape (k, 2), where the problem is a complete table; else None.
         definition: The problem.
-        settings: What runs must share to be comparable, by flat names.
+        settings: The settings that runs must share to be comparable, by flat names.
     """
 
     folder: Path
@@ -61,45 +71,53 @@ class Trace:
 
     @property
     def evaluations(self) -> int:
-        """Distinct networks that were evaluated."""
+        """The number of distinct networks that were evaluated."""
         return len(self.losses)
 
     @property
     def horizon(self) -> int:
-        """Evaluations up to which the run can be compared: its budget where it is finished.
+        """The number of evaluations up to which the run can be compared.
 
-        A finished run with fewer evaluations has nothing more to ask: its results stay as they are.
+        For a finished run this is its budget. A finished run with fewer evaluations had nothing more to ask for, so its
+        results would stay as they are.
         """
         return max(self.budget, self.evaluations) if self.status == "finished" else self.evaluations
 
 
-def trace(run: Run | Path | str) -> Trace:
-    """Read a run, given itself or by its folder.
+def read_trace(run: Run | Path | str) -> Trace:
+    """Read the trace of a run.
+
+    Args:
+        run: The run, or its folder.
+
+    Returns:
+        The trace.
 
     Raises:
         InputError: The folder holds no run, or its archive is gone.
     """
-    with _opened(run) as opened:
+    with _open_run(run) as opened:
         evaluations = [result.evaluation for result in opened.results() if result.evaluation.ended]
-        nothing = (np.inf, np.inf)
-        losses = np.array([one.losses or nothing for one in evaluations], dtype=np.float64).reshape(-1, 2)
-        relative = np.array([one.relative_losses or nothing for one in evaluations], dtype=np.float64).reshape(-1, 2)
-        record, manifest, true = opened.record, opened.manifest, opened.manifest.true_front
+        failed = (np.inf, np.inf)
+        losses = [evaluation.losses or failed for evaluation in evaluations]
+        relative = [evaluation.relative_losses or failed for evaluation in evaluations]
+        seconds = [evaluation.seconds or 0.0 for evaluation in evaluations]
+        record, manifest, true_front = opened.record, opened.manifest, opened.manifest.true_front
         return Trace(
             folder=opened.folder,
             run=record.id,
             algorithm=record.algorithm,
-            options=opened.options | _manner(opened),
+            options=opened.options | _mode_options(opened),
             seed=record.seed,
             status=manifest.status,
             budget=manifest.budget,
-            losses=losses,
-            relative=relative,
-            seconds=np.array([one.seconds or 0.0 for one in evaluations]) if opened.definition.trains else None,
+            losses=_pairs(losses),
+            relative=_pairs(relative),
+            seconds=np.array(seconds) if opened.definition.trains else None,
             own_seconds=manifest.seconds.algorithm,
             reference_cost=opened.reference_cost(),
-            true_hypervolume=true.hypervolume if true else None,
-            true_front=np.array(true.losses, dtype=np.float64).reshape(-1, 2) if true else None,
+            true_hypervolume=true_front.hypervolume if true_front else None,
+            true_front=_pairs(true_front.losses) if true_front else None,
             definition=opened.definition,
             settings=comparable_settings(
                 opened.definition, opened.archive, record.training_context, record.measurement_context
@@ -107,15 +125,20 @@ def trace(run: Run | Path | str) -> Trace:
         )
 
 
-def _manner(run: Run) -> dict[str, str]:
-    """What sets a run's manner apart, as options."""
-    found = {"steady state": run.mode.asynchronous, "early stop": run.mode.early_stop}
-    return {name: "yes" for name, value in found.items() if value}
+def _pairs(losses: Sequence[tuple[float, float]]) -> NDArray[np.float64]:
+    """Return pairs of losses as an array of shape (n, 2), also where there are none."""
+    return np.array(losses, dtype=np.float64).reshape(-1, 2)
+
+
+def _mode_options(run: Run) -> dict[str, str]:
+    """Return what sets the mode of a run apart, as options."""
+    modes = {"steady state": run.mode.asynchronous, "early stop": run.mode.early_stop}
+    return {name: "yes" for name, value in modes.items() if value}
 
 
 @contextmanager
-def _opened(run: Run | Path | str) -> Iterator[Run]:
-    """A run; the archive of one that was opened here is closed again, since many may be compared."""
+def _open_run(run: Run | Path | str) -> Iterator[Run]:
+    """Open a run for the block, if it is not open yet. Then its archive is closed, since many runs may be compared."""
     if isinstance(run, Run):
         yield run
         return
@@ -129,76 +152,111 @@ def _opened(run: Run | Path | str) -> Iterator[Run]:
 def comparable_settings(
     definition: Definition, archive: Archive, training_context: str, measurement_context: str
 ) -> dict[str, Any]:
-    """What runs must share to be comparable, by flat names such as `training.epochs`.
+    """Return the settings that runs must share to be comparable.
 
-    The images or table, the recipe, the device, the space, the limits and the hypervolume's reference point. Where a
-    file lies and what the problem is called do not matter.
+    These are the images or the table, the recipe, the device, the space, the limits, and the reference point of the
+    hypervolume. The places of files and the name of the problem do not matter.
+
+    Args:
+        definition: The problem.
+        archive: The archive that has the contexts.
+        training_context: The archive's context of trainings, or of the table.
+        measurement_context: The archive's context of measurements, or of the table.
+
+    Returns:
+        Values by flat names such as `training.epochs`.
     """
     shared = definition.comparable_settings | archive.context(training_context)
-    if measurement_context != training_context:  # a table has one context, which says all
+    if measurement_context != training_context:  # a table has one context for both
         shared |= {"latency": archive.context(measurement_context)}
     return dict(flat(shared))
 
 
-def differences(first: Mapping[str, Any], second: Mapping[str, Any]) -> str:
-    """In what two `comparable_settings` differ, in words; empty where they do not."""
+def describe_differences(first: Mapping[str, Any], second: Mapping[str, Any]) -> str:
+    """Describe in which settings two runs differ.
+
+    Args:
+        first: The settings of the first run, by flat names.
+        second: The settings of the second run, by flat names.
+
+    Returns:
+        The first `MAX_LISTED_DIFFERENCES` names with both values, and the number of further ones; empty where the
+        settings are equal.
+    """
     missing = object()
     names = [name for name in dict(first) | dict(second) if first.get(name, missing) != second.get(name, missing)]
-    parts = [f"{name} is {_short(first.get(name))} and {_short(second.get(name))}" for name in names]
-    more = len(parts) - MOST_DIFFERENCES
-    return "; ".join(parts[:MOST_DIFFERENCES]) + (f"; and {more} more" if more > 0 else "")
+    parts = [f"{name} is {_shorten(first.get(name))} and {_shorten(second.get(name))}" for name in names]
+    more = len(parts) - MAX_LISTED_DIFFERENCES
+    return "; ".join(parts[:MAX_LISTED_DIFFERENCES]) + (f"; and {more} more" if more > 0 else "")
 
 
-def _short(value: Any) -> str:
+def _shorten(value: Any) -> str:
     text = "nothing" if value is None else str(value)
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 def check_comparable(traces: Sequence[Trace]) -> None:
-    """Raise InputError, with one line that names the runs, where they cannot stand side by side."""
+    """Check that runs can be compared.
+
+    Args:
+        traces: The runs.
+
+    Raises:
+        InputError: There are fewer than two, they are not of the same problem, one of them is there twice or is the
+            same search as another one, or one has no evaluation yet. The message names the runs in one line.
+    """
     if len(traces) < 2:
         raise InputError("a comparison needs at least two runs: evomnas compare RUN RUN...")
-    for one in traces[1:]:
-        found = differences(traces[0].settings, one.settings)
-        if found:
-            raise InputError(f"{traces[0].folder} and {one.folder} are not runs of the same problem: {found}")
+    for trace in traces[1:]:
+        difference = describe_differences(traces[0].settings, trace.settings)
+        if difference:
+            raise InputError(f"{traces[0].folder} and {trace.folder} are not runs of the same problem: {difference}")
     known: dict[Any, Trace] = {}
-    for one in traces:
-        if one.run in known:
-            raise InputError(f"{known[one.run].folder} and {one.folder} are the same run: name it once")
-        known[one.run] = one
-        search = *_search(one), one.seed
+    for trace in traces:
+        if trace.run in known:
+            raise InputError(f"{known[trace.run].folder} and {trace.folder} are the same run: name it once")
+        known[trace.run] = trace
+        search = *_search_key(trace), trace.seed
         if search in known:
             raise InputError(
-                f"{known[search].folder} and {one.folder} are the same search, {one.algorithm} with seed {one.seed}: "
-                "it counts once, leave one of them out"
+                f"{known[search].folder} and {trace.folder} are the same search, {trace.algorithm} with seed "
+                f"{trace.seed}: it counts once, leave one of them out"
             )
-        known[search] = one
-        if not one.evaluations:
-            raise InputError(f"{one.folder} has no evaluation yet: evomnas resume {one.folder}, or leave it out")
+        known[search] = trace
+        if not trace.evaluations:
+            raise InputError(f"{trace.folder} has no evaluation yet: evomnas resume {trace.folder}, or leave it out")
 
 
-def labels(traces: Sequence[Trace]) -> list[str]:
-    """What each run is called in a comparison: its algorithm, with the options in which its runs differ."""
-    names: dict[str, set[str]] = {}
-    for first, second in itertools.combinations({_search(one): one for one in traces}.values(), 2):
+def group_names(traces: Sequence[Trace]) -> list[str]:
+    """Return the name of the group that each run belongs to in a comparison.
+
+    Args:
+        traces: The runs.
+
+    Returns:
+        For each run its algorithm, with the options in which the runs of this algorithm differ.
+    """
+    differing: dict[str, set[str]] = {}  # names of options, by algorithm
+    searches = {_search_key(trace): trace for trace in traces}
+    for first, second in itertools.combinations(searches.values(), 2):
         if first.algorithm == second.algorithm:
-            keys = first.options | second.options
-            differing = {key for key in keys if first.options.get(key) != second.options.get(key)}
-            names.setdefault(first.algorithm, set()).update(differing)
-    return [_label(one, sorted(names.get(one.algorithm, ()))) for one in traces]
+            names = first.options | second.options
+            differing.setdefault(first.algorithm, set()).update(
+                name for name in names if first.options.get(name) != second.options.get(name)
+            )
+    return [_group_name(trace, sorted(differing.get(trace.algorithm, ()))) for trace in traces]
 
 
-def _search(one: Trace) -> tuple[str, str]:
-    return one.algorithm, json.dumps(one.options, sort_keys=True)
+def _search_key(trace: Trace) -> tuple[str, str]:
+    return trace.algorithm, json.dumps(trace.options, sort_keys=True)
 
 
-def _label(one: Trace, names: Sequence[str]) -> str:
-    parts = [f"{name} {_value(one.options[name])}" for name in names if name in one.options]
-    return f"{one.algorithm} ({', '.join(parts)})" if parts else one.algorithm
+def _group_name(trace: Trace, options: Sequence[str]) -> str:
+    parts = [f"{name} {_format_option(trace.options[name])}" for name in options if name in trace.options]
+    return f"{trace.algorithm} ({', '.join(parts)})" if parts else trace.algorithm
 
 
-def _value(value: Any) -> str:
+def _format_option(value: Any) -> str:
     if isinstance(value, list):
-        return "+".join(map(_value, value))
+        return "+".join(map(_format_option, value))
     return repr(value).removesuffix(".0") if isinstance(value, float) else str(value)

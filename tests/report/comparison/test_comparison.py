@@ -14,7 +14,7 @@ import pytest
 from evomnas.core.errors import InputError
 from evomnas.loop.launch import search
 from evomnas.problem.loading import load_definition
-from evomnas.report.comparison.comparison import LIMITS, SHARES, Comparison, Reached, compare
+from evomnas.report.comparison.comparison import COST_LIMITS, HYPERVOLUME_SHARES, CensoredMedian, Comparison, compare
 from evomnas.report.comparison.significance import Pair, compare_pairs
 from evomnas.report.comparison.words import notes, significance_note, summary_table, verdict
 from evomnas.results.archive import Archive
@@ -68,14 +68,14 @@ def test_curves_are_quartiles_of_every_beginning_of_every_run(folders, compariso
 def test_the_best_known_of_a_complete_table_is_its_true_front(folders, comparison):
     true = Run.open(folders[0]).manifest.true_front
     assert comparison.complete
-    assert comparison.best_known == true["hypervolume"]
-    assert {tuple(one) for one in comparison.best_front} == {tuple(one) for one in true["losses"]}
+    assert comparison.best_known == true.hypervolume
+    assert {tuple(one) for one in comparison.best_front} == {tuple(one) for one in true.losses}
     assert "the true front's: the table is complete" in notes(comparison)[0]
 
 
 def test_evaluations_to_a_share_are_counted_on_every_curve(folders, comparison):
     reference = comparison.definition.hypervolume.reference_point
-    for group, (place, share) in itertools.product(comparison.groups, enumerate(SHARES)):
+    for group, (place, share) in itertools.product(comparison.groups, enumerate(HYPERVOLUME_SHARES)):
         counts = []
         for done in map(evaluations, runs_of(folders, group.name)):
             values = [area([one.relative_losses for one in done[: count + 1]], reference) for count in range(40)]
@@ -83,29 +83,29 @@ def test_evaluations_to_a_share_are_counted_on_every_curve(folders, comparison):
                 next((n for n, v in enumerate(values, start=1) if v >= share * comparison.best_known), math.inf)
             )
         median = statistics.median(counts)
-        expected = Reached(median if median < math.inf else None, sum(count < math.inf for count in counts))
+        expected = CensoredMedian(median if median < math.inf else None, sum(count < math.inf for count in counts))
         assert group.to_reach[place] == expected
 
 
 def test_a_median_is_not_reached_where_half_of_the_runs_or_more_do_not():
     inf = math.inf
-    assert Reached.of([5, 7, inf]) == Reached(7, 2)
-    assert Reached.of([5, inf, inf]) == Reached(None, 1)
-    assert Reached.of([5, 7, 9, inf]) == Reached(8, 3)
-    assert Reached.of([5, 7, inf, inf]) == Reached(None, 2)
-    assert Reached.of([inf]) == Reached(None, 0)
+    assert CensoredMedian.of([5, 7, inf]) == CensoredMedian(7, 2)
+    assert CensoredMedian.of([5, inf, inf]) == CensoredMedian(None, 1)
+    assert CensoredMedian.of([5, 7, 9, inf]) == CensoredMedian(8, 3)
+    assert CensoredMedian.of([5, 7, inf, inf]) == CensoredMedian(None, 2)
+    assert CensoredMedian.of([inf]) == CensoredMedian(None, 0)
 
 
 def test_the_best_within_a_limit_keeps_it(folders, comparison):
     cost = Run.open(folders[0]).reference_cost()
-    for group, (place, limit) in itertools.product(comparison.groups, enumerate(LIMITS)):
+    for group, (place, limit) in itertools.product(comparison.groups, enumerate(COST_LIMITS)):
         best = []
         for done in map(evaluations, runs_of(folders, group.name)):
             kept = [one.losses[0] for one in done if one.losses[1] <= limit * cost]
             best.append(min(kept, default=math.inf))
         median = statistics.median(best)
         assert group.under[place].median == (pytest.approx(median) if median < math.inf else None)
-    for place, limit in enumerate(LIMITS):
+    for place, limit in enumerate(COST_LIMITS):
         known = [error for error, ms in comparison.best_front if ms <= limit * cost]
         assert comparison.best_under[place] == (min(known) if known else None)
 
@@ -368,7 +368,9 @@ def test_no_hypervolume_anywhere_is_said(comparison):
 
 def test_the_table_says_how_many_runs_got_there(comparison):
     group = dataclasses.replace(
-        comparison.groups[0], to_reach=(Reached(12.5, 5), Reached(30, 3), Reached(None, 1)), seeds=(1, 2, 3, 4, 5)
+        comparison.groups[0],
+        to_reach=(CensoredMedian(12.5, 5), CensoredMedian(30, 3), CensoredMedian(None, 1)),
+        seeds=(1, 2, 3, 4, 5),
     )
     header, [row] = summary_table(dataclasses.replace(comparison, groups=(group,)))
     cells = dict(zip(header, row, strict=True))

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evomnas.report.comparison.significance import a12, compare_pairs, holm, least_p, seeds_needed
+from evomnas.report.comparison.significance import a12, compare_pairs, holm, min_p, seeds_needed
 
 
 def wins(first, second) -> float:
@@ -56,7 +56,7 @@ def test_equal_values_everywhere_are_no_difference():
 
 def test_runs_apart_are_significant_from_four_seeds_on():
     for seeds, least in ((3, 2 / 20), (4, 2 / 70)):
-        assert least_p(seeds, seeds) == pytest.approx(least)
+        assert min_p(seeds, seeds) == pytest.approx(least)
     [pair] = compare_pairs({"a": [5, 6, 7, 8], "b": [1, 2, 3, 4]})
     assert (pair.p, pair.effect, pair.significant) == (pytest.approx(2 / 70), 1.0, True)
 
