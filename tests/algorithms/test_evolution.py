@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from evomnas.algorithms.evolution import BROOD_SIZE, EvoConstrained, EvoWeighted
+from evomnas.algorithms.evolution import BROOD_SIZE, EvoConstrained, EvolutionFitness, EvoWeighted
+from evomnas.algorithms.goals import Constrained, WeightedProduct
 from evomnas.core.errors import InputError
 from evomnas.problem.search_space import SearchSpace
 
@@ -77,3 +78,88 @@ def test_wrong_options_are_named():
         EvoConstrained(SPACE, 1, target_ms=1.0, population=4, tournament=5)
     with pytest.raises(InputError, match="the target must be positive"):
         EvoConstrained(SPACE, 1, target_ms=0.0)
+
+
+# --- to the number ---------------------------------------------------------------------------------------
+
+
+def test_five_networks_are_bred_at_a_time_after_the_first_population():
+    for population in (4, 20):
+        searcher = EvoWeighted(SPACE, 1, target_ms=1.5, population=population, tournament=2)
+        sizes = []
+        for _ in range(3):
+            genomes = searcher.ask()
+            sizes.append(len(genomes))
+            searcher.tell(genomes, losses_of(genomes), np.zeros(len(genomes)))
+        assert sizes == [population, 5, 5]
+
+
+def test_a_space_without_a_reference_network_begins_with_as_many():
+    space = SearchSpace(filters=(8, 8), layers=(1, 2), strides=(1, 2), stem=8, head=16, ops=("conv",))
+    assert space.reference() is None
+    first = EvoWeighted(space, 1, target_ms=1.5, population=12).ask()
+    assert len({space.decode(genome) for genome in first}) == 12
+
+
+def test_a_mutant_differs_in_one_gene_on_average():
+    """Each of 18 genes is drawn anew with a chance of 1/18, and then is what it was once in as many times as it has
+    choices. Mutants of known networks do not count: they are bred again."""
+    searcher = EvoWeighted(SPACE, 1, target_ms=1.5, population=2, tournament=1)
+    distances = []
+    for _ in range(300):
+        parents = np.array([list(one) for one in searcher._population]) if searcher._population else None
+        genomes = searcher.ask()
+        if parents is not None:
+            distances += [min((genome != parent).sum() for parent in parents) for genome in genomes]
+        searcher.tell(genomes, losses_of(genomes), np.zeros(len(genomes)))
+    changes = sum(1 - 1 / size for size in SPACE.gene_sizes) / 18
+    none = np.prod([1 - (1 - 1 / size) / 18 for size in SPACE.gene_sizes])
+    expected = changes / (1 - none)  # of those that differ at all
+    assert expected - 0.05 < np.mean(distances) < expected + 0.2  # one that builds the same network is no mutant
+
+
+def test_networks_beyond_a_limit_are_parents_of_last_resort():
+    """The smaller the excess the better, whatever the goal says; at the same excess the goal decides."""
+    for better, worse in (((0.0, 0.1), (0.2, 0.9)), ((0.1, 0.2), (0.2, 0.9)), ((0.0, 0.5), (0.0, 0.4))):
+        fitness = [EvolutionFitness(values) for values in (better, worse)]
+        assert fitness[0] > fitness[1]
+    searcher = EvoWeighted(SPACE, 1, target_ms=1.5, population=40, tournament=40)
+    genomes = searcher.ask()
+    violations = np.where(np.arange(40) == 7, 0.0, 1.0 + np.arange(40))
+    losses = np.where(violations[:, None] > 0, np.inf, losses_of(genomes))
+    searcher.tell(genomes, losses, violations)
+    assert len(searcher._population) == 40
+    # forty draws with replacement from forty: two of three tournaments have it, and it wins
+    assert ((searcher.ask() != genomes[7]).sum(axis=1) <= 3).sum() >= 3
+
+
+def test_networks_without_a_goal_s_value_leave_no_offspring():
+    """An infinite loss without any violation, as nobody should tell."""
+    searcher = EvoWeighted(SPACE, 1, target_ms=1.5, population=6, tournament=2)
+    genomes = searcher.ask()
+    losses = np.where(np.arange(6)[:, None] < 2, np.inf, losses_of(genomes))
+    searcher.tell(genomes, losses, np.zeros(6))
+    assert [list(one) for one in searcher._population] == genomes[2:].tolist()
+
+
+def test_where_all_failed_networks_are_drawn():
+    searcher = EvoWeighted(SPACE, 1, target_ms=1.5, population=4, tournament=2)
+    genomes = searcher.ask()
+    searcher.tell(genomes, np.full((4, 2), np.inf), np.full(4, np.inf))
+    assert len({SPACE.decode(genome) for genome in [*genomes, *searcher.ask()]}) == 9
+
+
+def test_the_goals_are_the_paper_s_soft_reward_and_its_hard_formulation():
+    assert EvoWeighted(SPACE, 1, target_ms=2.0).goals == (WeightedProduct(2.0, -0.07, -0.07),)
+    assert EvoWeighted(SPACE, 1, target_ms=2.0, alpha=0.0, beta=-1.0).goals == (WeightedProduct(2.0, 0.0, -1.0),)
+    assert EvoConstrained(SPACE, 1, target_ms=2.0).goals == (Constrained(2.0),)
+    for kind in (EvoWeighted, EvoConstrained):
+        assert len(kind(SPACE, 1, target_ms=2.0).ask()) == 20
+
+
+@pytest.mark.parametrize("kind", [EvoWeighted, EvoConstrained])
+def test_options_at_their_limits_are_allowed(kind):
+    assert len(kind(SPACE, 1, target_ms=1.0, population=2, tournament=1).ask()) == 2
+    kind(SPACE, 1, target_ms=1.0, population=3, tournament=3)
+    with pytest.raises(InputError, match="tournament must be a whole number from 1 to 10000, got 0"):
+        kind(SPACE, 1, target_ms=1.0, tournament=0)

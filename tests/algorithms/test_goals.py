@@ -78,3 +78,91 @@ def test_the_hard_formulation_takes_the_most_accurate_within_the_target_before_a
     assert np.argsort(-scores).tolist() == [1, 0, 2, 3, 4]
     assert scores[:2] == pytest.approx([0.7, 0.8])
     assert scores[3] == -1.0
+
+
+# --- to the number ---------------------------------------------------------------------------------------
+
+
+def test_the_target_itself_is_within_it():
+    """On either side another exponent counts: 0 within, -1 beyond."""
+    rewards = weighted_product([1.0, 1.0, 1.0], [0.5, 2.0, 4.0], 2.0, 0.0, -1.0)
+    assert rewards.tolist() == [1.0, 1.0, 0.5]
+    rewards = weighted_product([0.5, 0.5], [1.0, 4.0], 2.0, -1.0, -2.0)
+    assert rewards.tolist() == [0.5 * 2.0, 0.5 * 0.25]
+    assert Constrained(2.0)(np.array([[0.25, 2.0], [0.25, 3.0]])).tolist() == [0.75, -0.5]
+
+
+def test_the_named_exponents_are_the_paper_s():
+    assert REWARD_EXPONENTS == {"soft": (-0.07, -0.07), "hard": (0.0, -1.0)}
+    assert WeightedProduct(1.0) == WeightedProduct(1.0, -0.07, -0.07)
+    losses = np.array([[0.25, 4.0]])
+    assert WeightedProduct(1.0)(losses)[0] == pytest.approx(0.75 * 4.0**-0.07)
+    assert weighted_product(0.75, 4.0, 1.0) == WeightedProduct(1.0)(losses)[0]
+
+
+def test_an_accuracy_of_one_and_the_smallest_are_rewarded():
+    assert weighted_product([1.0, 1e-300], [1.0, 1.0], 1.0).tolist() == [1.0, 1e-300]
+
+
+@pytest.mark.parametrize("losses", [[np.inf, 1.0], [0.5, np.inf], [np.nan, 1.0], [np.inf, np.inf]])
+def test_a_reward_needs_both_losses(losses):
+    assert WeightedProduct(1.0)(np.array([losses, [0.5, 1.0]])).tolist() == [-np.inf, 0.5]
+
+
+def test_no_accuracy_is_no_reward_and_a_little_is_a_little():
+    rewards = WeightedProduct(1.0)(np.array([[1.0, 1.0], [1.5, 1.0], [0.75, 1.0], [0.0, 1.0]]))
+    assert rewards.tolist() == [0.0, 0.0, 0.25, 1.0]
+
+
+@pytest.mark.parametrize("goal", [WeightedProduct, Constrained])
+@pytest.mark.parametrize("target", [1e-99, 0.5, 1, 1e99])
+def test_positive_targets_are_taken(goal, target):
+    assert goal(target).target == target
+
+
+@pytest.mark.parametrize("goal", [WeightedProduct, Constrained])
+@pytest.mark.parametrize(
+    ("target", "message"),
+    [
+        (1e-100, "the target must be positive, got 1e-100"),
+        (1e100, r"the target must be positive, got 1e\+100"),
+        (-1.0, "the target must be positive"),
+        (math.inf, "the target must be positive"),
+        (math.nan, "the target must be positive"),
+        (True, "this goal takes one target, got True: only rl-weighted takes several"),
+        ([1.0], "this goal takes one target"),
+        ("1", "this goal takes one target"),
+    ],
+)
+def test_other_targets_are_refused(goal, target, message):
+    with pytest.raises(InputError, match=message):
+        goal(target)
+
+
+@pytest.mark.parametrize("name", ["alpha", "beta"])
+def test_exponents_are_finite_and_not_positive(name):
+    assert getattr(WeightedProduct(1.0, **{name: 0.0}), name) == 0.0
+    assert getattr(WeightedProduct(1.0, **{name: -3.0}), name) == -3.0
+    for value in (0.01, math.inf, -math.inf, math.nan):
+        with pytest.raises(InputError, match=f"{name} must be 0 or negative, got"):
+            WeightedProduct(1.0, **{name: value})
+
+
+def test_an_exponent_needs_a_gain_and_a_factor_above_one():
+    for arguments in ((0.0, 2.0), (-0.1, 2.0), (0.05, 1.0), (0.05, 0.5), (math.nan, 2.0), (0.05, math.nan)):
+        with pytest.raises(InputError, match="the gain must be positive and the factor above 1"):
+            exponent_for(*arguments)
+
+
+def test_goals_say_what_they_are():
+    assert str(WeightedProduct(1.0)) == "weighted product with exponent -0.07"
+    assert str(WeightedProduct(1.0, 0.0, -1.0)) == "weighted product with exponents 0 within the target and -1 beyond"
+    assert str(Constrained(1.0)) == "highest accuracy within the target"
+    assert (WeightedProduct(1.0).measure, Constrained(1.0).measure) == ("reward", "score")
+
+
+@pytest.mark.parametrize("goal", [WeightedProduct(1.0), Constrained(1.0)])
+def test_goals_are_values(goal):
+    assert len({goal, type(goal)(1.0), type(goal)(2.0)}) == 2
+    with pytest.raises(AttributeError):
+        goal.target = 2.0

@@ -154,6 +154,8 @@ def test_a_squeeze_is_the_ratio_rounded_down_and_never_nothing():
         ("none", 4, 1, "none"),
         ("identity", 4, 1, "none"),
         ("pool", 4, 1, "pool"),
+        ("identity", 16, 1, "none"),
+        ("pool", 16, 1, "pool"),
         ("none", 8, 2, "none"),
         ("identity", 8, 2, "none"),
         ("pool", 8, 2, "pool"),
@@ -165,7 +167,7 @@ def test_a_layer_s_shortcut_follows_from_its_shape(skip, in_filters, stride, exp
 
 
 @pytest.mark.parametrize("stride", [1, 2])
-@pytest.mark.parametrize("in_filters", [4, 8])
+@pytest.mark.parametrize("in_filters", [4, 8, 16])
 @pytest.mark.parametrize("layers", [1, 2])
 @pytest.mark.parametrize("skip", ["none", "identity", "pool"])
 def test_the_canonical_skip_is_the_weakest_that_builds_the_same_shortcuts(stride, in_filters, layers, skip):

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 
 from evomnas.algorithms.random_search import RandomSearch
-from evomnas.algorithms.surrogate.features import FINAL_SIDE, NetworkEncoder, drop_duplicates
+from evomnas.algorithms.surrogate.features import NetworkEncoder, drop_duplicates
 from evomnas.algorithms.surrogate.first_batch import first_batch, first_candidates
 from evomnas.algorithms.surrogate.nsga2_surrogate import MAX_MEASURED_CANDIDATES, NSGA2Surrogate
 from evomnas.algorithms.surrogate.predictors import Inputs
+from evomnas.core.errors import InputError
 from evomnas.problem.counting import count_architecture
 from evomnas.problem.pareto import hypervolume
 from evomnas.problem.search_space import SearchSpace
@@ -174,7 +175,7 @@ def test_genomes_of_one_network_are_encoded_alike():
 
 def test_encoded_sizes_are_those_of_whole_networks():
     genomes = SPACE.sample(50, np.random.default_rng(1))
-    side = FINAL_SIDE * SPACE.mobilenet_v2().total_stride
+    side = 4 * SPACE.mobilenet_v2().total_stride  # the output has four pixels
     for genome, sizes in zip(genomes, NetworkEncoder(SPACE)(genomes).sizes, strict=True):
         network = SPACE.decode(genome)
         counts = count_architecture(network, classes=1, channels=3, resolution=side)
@@ -227,3 +228,98 @@ def test_a_first_batch_without_costs_takes_distinct_networks():
     rows = first_batch(candidates, None, 10, np.random.default_rng(3))
     assert len(set(rows.tolist())) == 10
     assert first_batch(candidates[np.arange(4)], None, 10, np.random.default_rng(3)).tolist() != []
+
+
+# --- to the number ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("price", "most"), [(0.0501, 0), (0.05, 16), (0.0126, 63), (0.0125, 64), (0.001, 64)])
+def test_a_tenth_of_a_batch_s_time_goes_into_costs_if_it_is_enough_for_two_per_network(price, most):
+    """Eight networks of price 1: at 0.05 sixteen costs take 0.8, a tenth; 64 are the most."""
+    searcher = NSGA2Surrogate(SPACE, 2)
+    play(searcher, 1, space_losses)
+    assert len(searcher.consider(price)) == most
+
+
+def test_predictions_begin_with_four_results():
+    for results, source in ((3, "first"), (4, "predicted")):
+        searcher = NSGA2Surrogate(TABLE, 1)
+        genomes = searcher.ask()
+        assert len(genomes) == 10
+        failed = np.arange(10) >= results
+        losses = np.where(failed[:, None], np.inf, table_losses(genomes))
+        searcher.tell(genomes, losses, np.where(failed, np.inf, 0.0))
+        after = searcher.ask()
+        assert searcher.metrics()[f"batch ({source})"] > 0
+        assert len(after) == (10 if source == "first" else 8)
+
+
+def test_a_first_batch_is_no_smaller_than_the_others():
+    for batch, first in ((2, 10), (10, 10), (12, 12)):
+        searcher = NSGA2Surrogate(TABLE, 1, batch=batch)
+        assert len(play(searcher, 1, table_losses)) == first
+        assert len(searcher.ask()) == batch
+        assert searcher.metrics()["batch (drawn)"] == 1
+
+
+def test_a_space_of_ten_thousand_genomes_is_enumerated_and_a_larger_one_drawn_from():
+    for sizes, candidates in (((100, 100), 10_000), ((73, 137), 400)):
+        rows = np.array(list(np.ndindex(*sizes)), dtype=np.int64)
+        space = TabularSpace([[str(value) for value in range(size)] for size in sizes], rows, 0)
+        considered = NSGA2Surrogate(space, 1).consider(0.0)
+        assert len(considered) == candidates if candidates > 400 else 350 < len(considered) <= 400
+
+
+def test_candidates_of_a_large_space_are_those_that_nsga2_visits_on_predictions():
+    """Some thousand, far better than random ones."""
+    searcher = NSGA2Surrogate(SPACE, 3)
+    play(searcher, 3, space_losses)
+    considered = searcher.consider(0.0)
+    assert 300 < len(considered) <= 1100
+    assert len({SPACE.decode(genome) for genome in considered}) == len(considered)
+    rng = np.random.default_rng(0)
+    random = np.array([SPACE.draw(rng) for _ in range(len(considered))])
+    corner = space_losses(random).max(axis=0) * 1.1
+    assert hypervolume(space_losses(considered), corner) > hypervolume(space_losses(random), corner)
+
+
+def test_nothing_is_considered_while_the_first_batch_is_under_way():
+    searcher = NSGA2Surrogate(TABLE, 1)
+    genomes = searcher.ask_more()
+    assert len(searcher.consider(0.0)) == len(searcher.ask_more()) == 0
+    assert searcher.consider(0.0).shape == (0, 6)
+    for number, genome in enumerate(genomes[:4]):
+        assert len(searcher.ask_more()) == 0
+        searcher.tell_some(genome[None], table_losses(genome[None]), np.zeros(1))
+        assert bool(len(searcher.consider(0.0))) == (number == 3)
+    assert len(searcher.ask_more()) == 8
+
+
+def test_what_is_under_way_is_taken_as_it_is_predicted():
+    """So the next batch looks elsewhere: two batches one after the other cover more than one batch twice."""
+    searcher = NSGA2Surrogate(TABLE, 1)
+    known = play(searcher, 3, table_losses)
+    first = searcher.ask_more()
+    second = searcher.ask_more()
+    assert len({genome.tobytes() for genome in [*first, *second]}) == 16
+    corner = table_losses(GRID).max(axis=0) * 1.1
+    gains = [
+        hypervolume(table_losses(np.concatenate([known, batch])), corner)
+        for batch in (first, second, np.concatenate([first, second]))
+    ]
+    assert gains[2] > max(gains[:2]) or gains[2] == pytest.approx(max(gains[:2]))
+
+
+def test_a_network_that_is_ruled_out_is_not_even_drawn():
+    """Whatever is drawn at random, too: only the costs of one gene's first choice are finite."""
+    searcher = NSGA2Surrogate(TABLE, 1)
+    searcher.weigh(GRID, np.where(GRID[:, 2] == 0, 1.0 + GRID.sum(axis=1), np.inf))
+    asked = play(searcher, 31, table_losses)
+    assert (asked[:, 2] == 0).all()
+    assert len(asked) == 243  # all that are left: ten, 29 times eight, and one
+    assert len(searcher.ask()) == 0
+
+
+def test_a_batch_has_two_networks_at_least():
+    with pytest.raises(InputError, match="batch must be a whole number from 2 to 10000, got 1"):
+        NSGA2Surrogate(TABLE, 1, batch=1)

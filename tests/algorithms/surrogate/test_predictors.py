@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.optimize import approx_fprime
+from scipy.optimize import approx_fprime, minimize
+from scipy.stats import kendalltau, multivariate_normal, norm
 from sklearn.kernel_ridge import KernelRidge
 
 from evomnas.algorithms.surrogate import predictors
@@ -148,6 +149,199 @@ def test_equal_values_are_predicted_and_have_no_tau(kind):
     assert mean == pytest.approx(np.full(10, 0.25))
     assert np.isfinite(deviation).all()
     assert blend.tau is None
+
+
+# --- against likelihoods ---------------------------------------------------------------------------------
+
+
+def prior_of(features: int) -> tuple[np.ndarray, np.ndarray]:
+    """Weights around one share each, noise around a hundredth of the variance, the variance around that of the values.
+
+    Means and deviations of the logarithms, which are normal.
+    """
+    middle = np.array([-np.log(features)] * features + [np.log(0.01), 0.0])
+    return middle, np.array([1.0] * features + [1.5, 1.0])
+
+
+def minus_log_posterior(logs: np.ndarray, known: Inputs, choices: np.ndarray, standard: np.ndarray) -> float:
+    """By scipy's densities, network by network."""
+    *weights, noise, variance = np.exp(logs)
+    count = len(standard)
+    kernel = np.zeros((count, count))
+    for first, second in itertools.product(range(count), repeat=2):
+        distances = [*(choices[first] != choices[second]), *(known.sizes[first] - known.sizes[second]) ** 2]
+        kernel[first, second] = variance * np.exp(-np.dot(weights, distances))
+    middle, spread = prior_of(len(weights))
+    likelihood = multivariate_normal.logpdf(standard, np.zeros(count), kernel + noise * np.eye(count))
+    return -likelihood - norm.logpdf(logs, middle, spread).sum()
+
+
+def test_the_loss_of_hyperparameters_is_minus_their_log_posterior_density():
+    known, choices = inputs(12, numbers=2)
+    values = smooth(choices)
+    standard = (values - values.mean()) / values.std()
+    distances = predictors._distances(known).reshape(6, -1)
+    rng = np.random.default_rng(3)
+    one, other = rng.normal(-1, 0.7, (2, 8))
+    ours = [predictors._loss(logs, distances, standard, *prior_of(6))[0] for logs in (one, other)]
+    expected = [minus_log_posterior(logs, known, choices, standard) for logs in (one, other)]
+    assert ours[1] - ours[0] == pytest.approx(expected[1] - expected[0], abs=1e-5)  # they differ by a constant
+    assert expected[0] - ours[0] == pytest.approx(6 * np.log(2 * np.pi) + norm.logpdf(0, 0, prior_of(6)[1]).sum() * -1)
+
+
+def test_hyperparameters_beyond_what_a_computer_can_factorize_are_the_worst():
+    known = Inputs(np.ones((3, 1)), np.zeros(1, dtype=np.int64), np.zeros((3, 0)))
+    distances = predictors._distances(known).reshape(1, -1)
+    logs = np.array([0.0, -60.0, 60.0])  # equal networks, no noise, and a variance that swallows the jitter
+    loss, gradient = predictors._loss(logs, distances, np.array([1.0, 0.0, -1.0]), *prior_of(1))
+    assert (loss, gradient.tolist()) == (1e10, [0.0, 0.0, 0.0])
+
+
+def test_repeated_fits_end_at_the_likeliest_hyperparameters():
+    """By another optimizer, from elsewhere."""
+    known, choices = inputs(20)
+    values = smooth(choices) + np.random.default_rng(1).normal(0, 0.3, 20)
+    model = GaussianProcess()
+    for _ in range(12):  # each fit goes on from the one before
+        model.fit(known, values)
+    standard = (values - values.mean()) / values.std()
+
+    def loss(logs: np.ndarray) -> float:
+        return minus_log_posterior(logs, known, choices, standard)
+
+    best = minimize(loss, np.full(7, -1.0), method="BFGS", options={"gtol": 1e-3})
+    assert model._tuned == pytest.approx(best.x, abs=0.02)
+
+
+def test_a_fit_takes_eight_steps_and_no_hyperparameter_goes_beyond_six_deviations_of_its_prior(monkeypatch):
+    calls = []
+
+    def spy(*arguments, **options):
+        result = minimize(*arguments, **options)
+        calls.append((arguments[1], options["bounds"], result))
+        return result
+
+    monkeypatch.setattr(predictors, "minimize", spy)
+    known, choices = inputs(30)
+    model = GaussianProcess()
+    for _ in range(2):
+        model.fit(known, smooth(choices))
+    middle, spread = prior_of(5)
+    assert calls[0][0] == pytest.approx(middle)
+    assert np.array_equal(calls[1][0], calls[0][2].x)
+    assert [result.nit for *_, result in calls] == [8, 8]
+    assert np.array(calls[0][1]) == pytest.approx(np.column_stack([middle - 6 * spread, middle + 6 * spread]))
+
+
+def test_the_ridge_s_hyperparameters_are_the_likeliest_of_the_grid():
+    """By scipy's density, for every share and noise; the variance is then what the values' own mean square says."""
+    known, choices = inputs(20)
+    values = smooth(choices) + np.random.default_rng(1).normal(0, 0.3, 20)
+    standard = (values - values.mean()) / values.std()
+    single, pairs = predictors._shared(known, known)
+    trials = {}
+    for share, noise in itertools.product((0.1, 0.3, 0.6, 0.85), (1e-4, 1e-3, 3e-3, 1e-2, 3e-2, 0.1, 0.3)):
+        shape = (1 - share) * single + share * pairs + noise * np.eye(20)
+        variance = standard @ np.linalg.solve(shape, standard) / 20
+        likelihood = multivariate_normal.logpdf(standard, np.zeros(20), variance * shape)
+        trials[share, noise, variance] = likelihood
+    share, noise, variance = max(trials, key=trials.get)
+    model = QuadraticRidge()
+    model.fit(known, values)
+    kernel = model._kernel(known)
+    assert kernel == pytest.approx(variance * ((1 - share) * single + share * pairs))
+    assert (model._factor @ model._factor.T - kernel) == pytest.approx(noise * variance * np.eye(20), abs=1e-6)
+
+
+@pytest.mark.parametrize("noise", [0.001, 0.05, 0.5, 2.0])
+def test_the_ridge_finds_the_noise_that_there_is(noise):
+    """The chosen values rise with it."""
+    known, choices = inputs(60)
+    rough = smooth(choices) + np.random.default_rng(1).normal(0, noise, 60)
+    model = QuadraticRidge()
+    model.fit(known, rough)
+    chosen = (model._factor @ model._factor.T - model._kernel(known))[0, 0] / model._variance
+    assert (chosen < 0.02) == (noise < 0.2)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_deviations_are_those_of_the_normal_distribution_given_what_was_learnt(kind):
+    known, choices = inputs(30)
+    others, _ = inputs(12, seed=2)
+    values = smooth(choices) * 3.0 + 5
+    model = kind()
+    model.fit(known, values)
+    covariance, across = model._factor @ model._factor.T, model._kernel(others)
+    variance = model._variance - np.diag(across @ np.linalg.solve(covariance, across.T))
+    assert model.predict(others)[1] == pytest.approx(values.std() * np.sqrt(np.maximum(variance, 1e-8)), rel=1e-4)
+
+
+def test_hyperparameters_are_fitted_to_all_networks_or_to_128_that_are_spread_evenly():
+    assert predictors._tuning_rows(5).tolist() == list(range(5))
+    assert predictors._tuning_rows(128).tolist() == list(range(128))
+    many = predictors._tuning_rows(1000)
+    assert (len(many), many[0], many[-1]) == (128, 0, 999)
+    assert set(np.diff(many)) == {7, 8}  # 999 / 127 = 7.87
+
+
+class Says:
+    """A predictor that was written down: what it says of networks left out, and of all others."""
+
+    def __init__(self, left_out: list[float], mean: float, deviation: float) -> None:
+        self.left_out_means, self.mean, self.deviation = np.array(left_out), mean, deviation
+
+    def fit(self, networks: Inputs, values: np.ndarray) -> None:
+        pass
+
+    def predict(self, networks: Inputs) -> tuple[np.ndarray, np.ndarray]:
+        return np.full(len(networks), self.mean), np.full(len(networks), self.deviation)
+
+
+def test_a_blend_weighs_by_rank_correlations_and_adds_disagreement_to_the_deviations():
+    """Of 45 pairs of ten values the first ranks all, the second all but one; the third says the same of all.
+
+    tau is (right - wrong) / pairs: 1, 43/45 and, as there is none, 0. A difference of 0.02 is a factor of e.
+    """
+    values = np.arange(10.0)
+    swapped = [1.0, 0.0, *range(2, 10)]
+    parts = [Says(list(values), 1.0, 0.5), Says(swapped, 2.0, 0.25), Says([3.0] * 10, 9.0, 1.0)]
+    blend = Blend(*parts)
+    blend.fit(inputs(10)[0], values)
+    shares = np.exp([0.0, -(2 / 45) / 0.02, -1 / 0.02])
+    shares /= shares.sum()
+    mean, deviation = blend.predict(inputs(4)[0])
+    expected = shares @ [1.0, 2.0, 9.0]
+    assert mean == pytest.approx(np.full(4, expected))
+    variance = shares @ (np.array([0.5, 0.25, 1.0]) ** 2 + (np.array([1.0, 2.0, 9.0]) - expected) ** 2)
+    assert deviation == pytest.approx(np.full(4, np.sqrt(variance)))
+    assert blend.tau == pytest.approx(kendalltau(shares @ [part.left_out_means for part in parts], values).statistic)
+
+
+def test_a_blend_of_the_wrong_way_round_says_so():
+    values = np.arange(5.0)
+    blend = Blend(Says([4.0, 3.0, 2.0, 1.0, 0.0], 0.0, 1.0))
+    assert blend.tau is None
+    blend.fit(inputs(5)[0], values)
+    assert blend.tau == pytest.approx(-1.0)
+    blend.fit(inputs(5)[0], np.ones(5))
+    assert blend.tau is None
+
+
+def test_a_space_of_one_gene_has_no_pairs():
+    known = Inputs(np.eye(3), np.zeros(3, dtype=np.int64), np.zeros((3, 0)))
+    single, pairs = predictors._shared(known, known)
+    assert single.tolist() == np.eye(3).tolist()
+    assert pairs.tolist() == np.zeros((3, 3)).tolist()
+
+
+def test_inputs_are_taken_by_rows():
+    known, _ = inputs(9, numbers=2)
+    some = known[np.array([2, 5])]
+    assert (len(known), len(some), some.genes) == (9, 2, 4)
+    assert np.array_equal(some.one_hot, known.one_hot[[2, 5]])
+    assert np.array_equal(some.sizes, known.sizes[[2, 5]])
+    with pytest.raises(AttributeError):
+        known.sizes = known.sizes
 
 
 # --- which candidates ------------------------------------------------------------------------------------
