@@ -303,14 +303,26 @@ def make_algorithm(name: str, space: Space, seed: int, options: Mapping[str, Any
         The algorithm, which has asked for nothing yet.
 
     Raises:
-        InputError: There is no algorithm of that name, it does not have one of the options, or a value is wrong.
+        InputError: There is no algorithm of that name, it does not have one of the options, a value is wrong, or one is
+            missing that has no default.
     """
-    allowed_names = option_names(name)
+    usual = option_defaults(name)
     for option in options:
-        if option not in allowed_names:
-            allowed = f"it takes {', '.join(allowed_names)}" if allowed_names else "it takes none"
+        if option not in usual:
+            allowed = f"it takes {', '.join(usual)}" if usual else "it takes none"
             raise InputError(f"{name} has no option {option}: {allowed}")
-    algorithm: Algorithm = registry.load("algorithms", name)(space, seed, **options)
+    for option, default in usual.items():
+        if default is inspect.Parameter.empty and option not in options:
+            raise InputError(f"{name} needs a value of {option}: add --option {option}=VALUE")
+    try:
+        algorithm: Algorithm = registry.load("algorithms", name)(space, seed, **options)
+    except InputError:
+        raise
+    except (TypeError, ValueError) as error:
+        if not options:
+            raise
+        values = ", ".join(f"{option}={value!r}" for option, value in options.items())
+        raise InputError(f"{name} refuses its options {values}: {error}") from error
     return algorithm
 
 

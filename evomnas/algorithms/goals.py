@@ -104,8 +104,8 @@ class WeightedProduct:
     def __post_init__(self) -> None:
         check_target(self.target)
         for name, value in (("alpha", self.alpha), ("beta", self.beta)):
-            if not (math.isfinite(value) and value <= 0):
-                raise InputError(f"{name} must be 0 or negative, got {value:g}: else latency would be rewarded")
+            if not (isinstance(value, int | float) and math.isfinite(value) and value <= 0):
+                raise InputError(f"{name} must be 0 or negative, got {value}: else latency would be rewarded")
 
     def __call__(self, losses: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the rewards of networks.

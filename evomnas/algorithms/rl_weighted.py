@@ -55,7 +55,10 @@ class RLWeighted(AskAndTell):
             InputError: There is no target, one appears twice, or an option is out of range.
         """
         super().__init__(space)
-        targets = [float(target) for target in (target_ms if isinstance(target_ms, Sequence) else [target_ms])]
+        numbers = target_ms if isinstance(target_ms, Sequence) else [target_ms]
+        if not all(isinstance(number, int | float) for number in numbers):  # such as a text, which is a sequence, too
+            raise InputError(f"target_ms must be milliseconds, as 0.5, or several as [0.5, 1, 2], got {target_ms!r}")
+        targets = [float(number) for number in numbers]
         if not targets or len(set(targets)) != len(targets):
             raise InputError(f"target_ms must list at least one target and none twice, got {targets}")
         self.goals: tuple[Goal, ...] = tuple(WeightedProduct(target, alpha, beta) for target in targets)

@@ -1,12 +1,14 @@
-"""The command `evomnas`: the one place that prints.
+"""The command `evomnas`, which is the only part of the package that prints.
 
 - `app`: errors in one line, exit codes, signals.
-- `search`: run, resume and estimate, with their progress.
+- `search`: run, resume and estimate.
 - `compare`: compare and benchmark.
-- `show`: show, report, problems, describe.
+- `show`: show, report, problems, algorithms, describe.
 - `measure`: measure, runtimes, doctor.
 - `deploy`: train, baselines, export.
-- `options`, `output`: options that commands share; plain columns.
+- `options`: options that several commands have, and the options of algorithms.
+- `progress`: a live line on a terminal, lines in a log.
+- `output`: plain columns.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ import sys
 
 
 def main() -> None:
-    """Entry point of the command."""
+    """Run the command; this is its entry point."""
     try:
         from evomnas.cli import compare, deploy, measure, search, show  # noqa: F401 they register themselves
         from evomnas.cli.app import run

@@ -1,7 +1,7 @@
-"""What all commands share: errors in one line, exit codes, signals.
+"""The things that all commands share: errors in one line, exit codes, signals.
 
-Results go to standard output, progress and errors to standard error. Exit codes: 0 done, 1 failed, 2 wrong
-usage, 130 interrupted and 143 terminated, both with every finished evaluation saved.
+Results go to standard output, progress and errors to standard error. The exit code is 0 for done, 1 for failed, 2 for
+wrong usage, 130 for interrupted and 143 for terminated. After the last two, every finished evaluation is saved.
 """
 
 from __future__ import annotations
@@ -9,10 +9,11 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
+import shlex
 import signal
 import sqlite3
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated, NoReturn, ParamSpec, TypeVar
 
@@ -32,7 +33,7 @@ _terminated = False
 
 
 class Terminated(KeyboardInterrupt):
-    """SIGTERM."""
+    """An interruption by SIGTERM."""
 
 
 def run() -> None:
@@ -45,9 +46,9 @@ def run() -> None:
         finally:
             if sys.stdout is not None:  # closed by the shell
                 sys.stdout.flush()
-    except KeyboardInterrupt as error:  # before or after the command's own doing
+    except KeyboardInterrupt as error:  # before or after the command itself
         raise SystemExit(interrupted(error)) from None
-    except SystemExit as error:  # the option parser ends every interruption as one of SIGINT
+    except SystemExit as error:  # the option parser ends every interruption as if it were one by SIGINT
         raise SystemExit(143 if _terminated and error.code == 130 else error.code) from None
     except BrokenPipeError:
         _discard_output()
@@ -59,17 +60,24 @@ def run() -> None:
 
 
 def _discard_output() -> None:
-    """Send what is still to be printed nowhere: where it should go takes no more."""
+    """Send the rest of the output nowhere, since its reader takes no more."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def interrupted(error: KeyboardInterrupt) -> int:
-    """The exit code of an interruption."""
+    """Return the exit code of an interruption.
+
+    Args:
+        error: The interruption.
+
+    Returns:
+        143 for one by SIGTERM, else 130.
+    """
     return 143 if isinstance(error, Terminated) else 130
 
 
 def _interrupt(signum: int, frame: object) -> NoReturn:
-    """Give up what is running, in order; who does not want to wait for it interrupts again."""
+    """Stop in good order. A second interruption does not wait for that."""
     global _terminated
     _terminated = signum == signal.SIGTERM
     signal.signal(signal.SIGINT, _leave)
@@ -78,7 +86,7 @@ def _interrupt(signum: int, frame: object) -> NoReturn:
 
 
 def _leave(signum: int, frame: object) -> NoReturn:
-    """Leave at once; workers end as soon as they see that nobody is left to work for."""
+    """Leave at once. Workers end as soon as they see that this process is gone."""
     show_cursor = b"\x1b[?25h" if os.isatty(2) else b""  # a progress line hides it
     with contextlib.suppress(OSError):  # standard error may be closed
         os.write(2, show_cursor + b"evomnas: left at once; every finished evaluation is kept\n")
@@ -86,7 +94,14 @@ def _leave(signum: int, frame: object) -> NoReturn:
 
 
 def reported(command: Callable[P, T]) -> Callable[P, T]:
-    """A command whose errors become one line and an exit code."""
+    """Decorate a command so that its errors become one line and an exit code.
+
+    Args:
+        command: The command.
+
+    Returns:
+        The command, which raises `typer.Exit` in place of errors.
+    """
 
     @functools.wraps(command)
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> T:
@@ -100,7 +115,7 @@ def reported(command: Callable[P, T]) -> Callable[P, T]:
             fail(str(error), 1)
         except KeyboardInterrupt as error:
             fail("interrupted", interrupted(error))
-        except BrokenPipeError:  # the reader of our output has gone, as in `evomnas show RUN | head -1`
+        except BrokenPipeError:  # the reader of the output is gone, as in `evomnas show RUN | head -1`
             _discard_output()
             raise typer.Exit(1) from None
         except OSError as error:
@@ -114,6 +129,15 @@ def reported(command: Callable[P, T]) -> Callable[P, T]:
 
 
 def fail(message: str, code: int) -> NoReturn:
+    """End the command with an error; to be called where an exception is handled.
+
+    Args:
+        message: The error, printed as one line.
+        code: The exit code.
+
+    Raises:
+        typer.Exit: Always, but with `--debug`, where the exception that is handled goes on.
+    """
     if _debug:
         raise
     typer.echo(f"evomnas: {' '.join(message.split())}", err=True)
@@ -121,16 +145,39 @@ def fail(message: str, code: int) -> NoReturn:
 
 
 @app.callback()
-def _options(
-    debug: Annotated[bool, typer.Option("--debug", help="Show a traceback where something goes wrong.")] = False,
+def _general_options(
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
 ) -> None:
     global _debug
     _debug = debug
 
 
 def debugging() -> bool:
-    """Whether tracebacks were asked for."""
+    """Return whether the user asked for tracebacks."""
     return _debug
 
 
-RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="A run's folder.")]
+@contextlib.contextmanager
+def repeatable(kept: str) -> Iterator[None]:
+    """Tell the user, where the block is interrupted, that the same command goes on from there.
+
+    Args:
+        kept: The words for what is kept, for the message.
+
+    Yields:
+        Nothing.
+
+    Raises:
+        typer.Exit: In place of an interruption, but with `--debug`.
+    """
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        if debugging():
+            raise
+        same_command = shlex.join(["evomnas", *sys.argv[1:]])
+        typer.echo(f"Interrupted; {kept}. Go on with the same command: {same_command}", err=True)
+        raise typer.Exit(interrupted(error)) from None
+
+
+RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run.")]

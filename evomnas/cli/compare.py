@@ -1,21 +1,17 @@
-"""Searches side by side: compare runs that exist, or run a whole benchmark of them."""
+"""Compare runs that exist, or run a whole benchmark and compare its runs."""
 
 from __future__ import annotations
 
 import json
 import os
-import shlex
-import sys
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from evomnas.cli.app import Terminated, app, debugging, reported
+from evomnas.cli.app import app, repeatable, reported
 from evomnas.cli.options import (
+    AlgorithmOption,
     AlphaOption,
     BatchOption,
     BetaOption,
@@ -23,7 +19,9 @@ from evomnas.cli.options import (
     CandidateMemoryOption,
     CandidateTimeOption,
     DeviceOption,
+    FormatOption,
     PopulationOption,
+    ProblemArgument,
     RewardOption,
     SettingsOption,
     TargetsOption,
@@ -32,15 +30,14 @@ from evomnas.cli.options import (
     algorithm_options,
     candidate_limits,
 )
-from evomnas.cli.output import LINE_EVERY_S, PlainFormat, print_columns
+from evomnas.cli.output import PlainFormat, print_columns
+from evomnas.cli.progress import ProgressDisplay
 from evomnas.core import defaults
 from evomnas.core.errors import InputError
 
 if TYPE_CHECKING:  # imported where they are used, so that --help does not wait for torch
-    from evomnas.report.comparison.benchmark import Standing
+    from evomnas.report.comparison.benchmark import BenchmarkProgress
     from evomnas.report.comparison.comparison import Comparison
-
-FormatOption = Annotated[PlainFormat, typer.Option("--format", help="How to print.")]
 
 
 @app.command()
@@ -49,45 +46,46 @@ def compare(
     folders: Annotated[list[Path], typer.Argument(metavar="RUN", help="Folders of runs of one problem.")],
     out: Annotated[
         Path | None,
-        typer.Option("--out", help="The page [default: comparison.html beside the first run]", show_default=False),
+        typer.Option("--out", help="HTML file [default: comparison.html beside the first run]", show_default=False),
     ] = None,
     output: FormatOption = PlainFormat.TABLE,
 ) -> None:
-    """Put runs side by side: hypervolume, fronts, attainment, and whether chance would do as much."""
+    """Compare runs: hypervolume, fronts, attainment, and whether the differences could be chance."""
     page = _page(folders[0], out)
     from evomnas.report.comparison.comparison import compare as compare_runs
     from evomnas.report.comparison.page import write_comparison
 
     comparison = compare_runs(folders)
     write_comparison(comparison, page)
-    _print(comparison, page, output)
+    _print_comparison(comparison, page, output)
 
 
 @app.command()
 @reported
 def benchmark(
-    problem: Annotated[str, typer.Argument(help="A built-in problem or a .toml file.")] = "digits",
+    problem: ProblemArgument = "digits",
     algos: Annotated[
         list[str] | None,
         typer.Option(
             "--algo",
-            help="Repeat it [default: nsga2-surrogate, nsga2, rl-weighted, evo-weighted, random]",
+            help="Search algorithm. Can be repeated. "
+            "[default: nsga2-surrogate, nsga2, rl-weighted, evo-weighted, random]",
             show_default=False,
         ),
     ] = None,
     seeds: Annotated[
-        int, typer.Option("--seeds", help="Runs of each algorithm, with the seeds 1, 2, ...")
+        int, typer.Option("--seeds", help="Number of runs of each algorithm, with the seeds 1, 2, ...")
     ] = defaults.SEEDS,
     budget: BudgetOption = defaults.BUDGET,
     workers: WorkersOption = None,
     settings: SettingsOption = None,
     out: Annotated[
         Path | None,
-        typer.Option("--out", help="The benchmark's folder [default: runs/PROBLEM-benchmark]", show_default=False),
+        typer.Option("--out", help="Folder for the benchmark [default: runs/PROBLEM-benchmark]", show_default=False),
     ] = None,
     archive: Annotated[
         Path | None,
-        typer.Option("--archive", help="The archive file [default: evomnas.sqlite in the folder]", show_default=False),
+        typer.Option("--archive", help="Archive file [default: evomnas.sqlite in the folder]", show_default=False),
     ] = None,
     device: DeviceOption = "auto",
     target: TargetsOption = None,
@@ -97,31 +95,35 @@ def benchmark(
     population: PopulationOption = None,
     tournament: TournamentOption = None,
     batch: BatchOption = None,
+    assignments: AlgorithmOption = None,
     candidate_time: CandidateTimeOption = None,
     candidate_memory: CandidateMemoryOption = None,
     output: FormatOption = PlainFormat.TABLE,
 ) -> None:
-    """Run algorithms with several seeds under one budget, and compare them; again: go on where it stopped."""
-    options = algorithm_options(target, reward, alpha, beta, population, tournament, batch)
-    with _repeatable(), _display() as on_progress:
+    """Run algorithms with several seeds under one budget, and compare them.
+
+    The same command again goes on where it stopped.
+    """
+    options = algorithm_options(target, reward, alpha, beta, population, tournament, batch, assignments)
+    with repeatable("every finished evaluation is kept"), ProgressDisplay("importing") as display:
         from evomnas.evaluation.executors.factory import default_workers
         from evomnas.problem.loading import load_definition
         from evomnas.report.comparison.benchmark import ALGORITHMS, default_folder
         from evomnas.report.comparison.benchmark import benchmark as run_benchmark
-        from evomnas.report.comparison.page import NAME
+        from evomnas.report.comparison.page import COMPARISON_NAME
 
         definition = load_definition(problem, settings or [])
         folder = out or default_folder(definition)
         comparison = run_benchmark(
             definition, algos or ALGORITHMS, seeds=seeds, budget=budget, options=options, out=folder, archive=archive,
             workers=default_workers(device) if workers is None else workers, device=device,
-            candidates=candidate_limits(candidate_time, candidate_memory), on_progress=on_progress,
+            candidates=candidate_limits(candidate_time, candidate_memory), on_progress=_BenchmarkDisplay(display),
         )  # fmt: skip
-    _print(comparison, folder / NAME, output)
+    _print_comparison(comparison, folder / COMPARISON_NAME, output)
 
 
 def _page(first: Path, out: Path | None) -> Path:
-    """Where the page goes, as far as can be told before the work."""
+    """Return the file of the page, and refuse before the work what could not be written after it."""
     page = (first.resolve().parent / "comparison.html") if out is None else Path(os.path.expanduser(out))
     if out is not None and page.suffix.lower() not in (".html", ".htm"):
         raise InputError(f"--out takes a name that ends in .html, not {page.name!r}")
@@ -130,7 +132,7 @@ def _page(first: Path, out: Path | None) -> Path:
     return page
 
 
-def _print(comparison: Comparison, page: Path, output: PlainFormat) -> None:
+def _print_comparison(comparison: Comparison, page: Path, output: PlainFormat) -> None:
     from evomnas.report.comparison import words as text
 
     if output is PlainFormat.JSON:
@@ -146,53 +148,18 @@ def _print(comparison: Comparison, page: Path, output: PlainFormat) -> None:
     typer.echo(f"\nPage:    {page}")
 
 
-@contextmanager
-def _repeatable() -> Iterator[None]:
-    """Say how to go on where a benchmark is interrupted."""
-    try:
-        yield
-    except KeyboardInterrupt as error:
-        if debugging():
-            raise
-        again = shlex.join(["evomnas", *sys.argv[1:]])
-        typer.echo(f"Interrupted; every finished evaluation is kept. Go on with the same command: {again}", err=True)
-        raise typer.Exit(143 if isinstance(error, Terminated) else 130) from None
+class _BenchmarkDisplay:
+    """Shows where a benchmark stands; in a log, a line per run and now and then."""
 
+    def __init__(self, display: ProgressDisplay) -> None:
+        self._display = display
+        self._logged_run = 0
 
-@contextmanager
-def _display() -> Iterator[Callable[[Standing], None]]:
-    """A live line on a terminal; elsewhere a line per run and now and then. On standard error."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
-
-    console = Console(stderr=True)
-    columns = (
-        SpinnerColumn(), TextColumn("{task.description}"), BarColumn(bar_width=24), MofNCompleteColumn(),
-        TextColumn("{task.fields[facts]}"),
-    )  # fmt: skip
-    # No refresh thread, as in `run`: nothing is drawn while a latency is taken.
-    bar = Progress(*columns, console=console, auto_refresh=False, transient=True)
-    task = bar.add_task("importing", total=None, facts="")
-    last = (0, time.monotonic())  # run and time of the last line
-
-    def on_progress(standing: Standing) -> None:
-        nonlocal last
+    def __call__(self, standing: BenchmarkProgress) -> None:
         progress = standing.progress
         name = f"{standing.algorithm}, seed {standing.seed} (run {standing.run} of {standing.runs})"
         reused = f", {progress.reused} from the archive" if progress.reused else ""
-        if console.is_terminal:
-            total, facts = standing.runs * progress.budget, f"{progress.phase}, hypervolume {progress.hypervolume:.3f}"
-            bar.update(
-                task, description=name, completed=standing.evaluated, total=total, facts=facts + reused, refresh=True
-            )
-        elif standing.run != last[0] or time.monotonic() - last[1] >= LINE_EVERY_S:
-            last = standing.run, time.monotonic()
-            typer.echo(f"{name}: {progress.evaluated} of {progress.budget} evaluated{reused}", err=True)
-
-    if console.is_terminal:
-        bar.start()
-    try:
-        yield on_progress
-    finally:
-        if bar.live.is_started:
-            bar.stop()
+        detail = f"{progress.phase}, hypervolume {progress.hypervolume:.3f}{reused}"
+        self._display.show(name, standing.evaluated, standing.runs * progress.budget, detail)
+        is_new_run, self._logged_run = standing.run != self._logged_run, standing.run
+        self._display.log(f"{name}: {progress.evaluated} of {progress.budget} evaluated{reused}", is_due=is_new_run)

@@ -1,17 +1,20 @@
-"""Latency on devices: measure networks, list runtimes, judge whether this machine is fit to measure."""
+"""Latency on devices: measure networks, list runtimes, check whether this machine is fit to measure."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from evomnas.cli.app import app, reported
-from evomnas.cli.output import PlainFormat, print_columns, working
+from evomnas.cli.options import FormatOption
+from evomnas.cli.output import PlainFormat, print_columns
+from evomnas.cli.progress import working
 from evomnas.cli.show import find_architecture
 from evomnas.core.errors import InputError
 
@@ -24,13 +27,18 @@ if TYPE_CHECKING:
 
 TargetOption = Annotated[
     str | None,
-    typer.Option("--target", help="local, or ssh://user@host:port [default: local, or the run's]", show_default=False),
+    typer.Option(
+        "--target",
+        show_default=False,
+        help="Device to measure on: local, or ssh://user@host:port [default: local, or the run's]",
+    ),
 ]
 RuntimeOption = Annotated[
-    str | None, typer.Option("--runtime", help="[default: onnxruntime, or the run's]", show_default=False)
+    str | None,
+    typer.Option("--runtime", help="Runtime of the networks [default: onnxruntime, or the run's]", show_default=False),
 ]
 ThreadsOption = Annotated[
-    int | None, typer.Option("--threads", help="Per inference [default: 1, or the run's]", show_default=False)
+    int | None, typer.Option("--threads", help="Threads per inference [default: 1, or the run's]", show_default=False)
 ]
 
 
@@ -38,26 +46,30 @@ ThreadsOption = Annotated[
 @reported
 def measure(
     archs: Annotated[
-        list[str] | None, typer.Argument(metavar="ARCH...", help="Ids of a run, published names, or notations.")
+        list[str] | None,
+        typer.Argument(metavar="ARCH...", help="Ids of a run, names of published networks, or notations."),
     ] = None,
     run_folder: Annotated[
-        Path | None, typer.Option("--run", help="The run that ids belong to; gives device, images and classes too.")
+        Path | None,
+        typer.Option("--run", help="Run that the ids belong to. Device, image size and classes are the run's, too."),
     ] = None,
     runtime: RuntimeOption = None,
     target: TargetOption = None,
     threads: ThreadsOption = None,
     resolution: Annotated[
         int | None,
-        typer.Option("--resolution", help="Pixels per side [default: 224, or the run's]", show_default=False),
+        typer.Option(
+            "--resolution", help="Image size, in pixels per side [default: 224, or the run's]", show_default=False
+        ),
     ] = None,
-    repeat: Annotated[int, typer.Option("--repeat", help="Sessions, to see how well they agree.")] = 1,
+    repeat: Annotated[int, typer.Option("--repeat", help="Number of sessions. Several show how well they agree.")] = 1,
     check_layers: Annotated[
         int | None,
-        typer.Option("--check-layers", metavar="N", help="Compare a table of layers with N random networks instead."),
+        typer.Option("--check-layers", metavar="N", help="Check a table of layers with N random networks instead."),
     ] = None,
-    output: Annotated[PlainFormat, typer.Option("--format", help="How to print.")] = PlainFormat.TABLE,
+    output: FormatOption = PlainFormat.TABLE,
 ) -> None:
-    """Measure the latency of architectures, each with its interval."""
+    """Measure the latency of networks, each with its interval."""
     from evomnas.results.run import Run
 
     if bool(archs) == (check_layers is not None):
@@ -75,7 +87,9 @@ def measure(
     for architecture in architectures:
         architecture.check_resolution(setting.resolution)
     sessions = list(_sessions(setting, list(dict.fromkeys(architectures)), repeat))
-    rows = [_row(one, [session[one] for session in sessions], setting) for one in architectures]
+    rows = [
+        _row(architecture, [session[architecture] for session in sessions], setting) for architecture in architectures
+    ]
     if output is PlainFormat.JSON:
         typer.echo(json.dumps(rows, indent=2))
     else:
@@ -85,55 +99,51 @@ def measure(
 
 
 def _check_layers(setting: Setting, opened: Run | None, count: int, output: PlainFormat) -> None:
-    """Measure random networks of the run's space, or the paper's, whole and by their layers."""
+    """Measure random networks of the run's space, or of the paper's, as a whole and by their layers."""
     import numpy as np
 
-    from evomnas.latency.layers.prepare_layers import prepare_parts as prepare_one
+    from evomnas.latency.layers.prepare_layers import prepare_parts as prepare_network_parts
     from evomnas.latency.layers.stages import Parts
     from evomnas.latency.layers.table import LayerTable, check_table
-    from evomnas.latency.meter import Meter
+    from evomnas.latency.meter import open_meter
     from evomnas.latency.prepare import prepare_here
     from evomnas.latency.runtimes.base import open_runtime
     from evomnas.problem.search_space import SearchSpace
-    from evomnas.results.archive import Archive
 
     space = SearchSpace() if opened is None else opened.trained_problem().space
     space.mobilenet_v2().check_resolution(setting.resolution)
     runtime, shape = open_runtime(setting.runtime), (setting.classes, setting.channels, setting.resolution)
-    with working() as say:
+    with working() as show_words:
 
         def prepare(
             architectures: Sequence[Architecture],
         ) -> Iterator[tuple[Architecture, tuple[Cost, PreparedNetwork]]]:
-            for number, one in enumerate(architectures, start=1):
-                say(f"networks: {number} of {len(architectures)}")
-                yield one, prepare_here(setting, one)
+            for number, architecture in enumerate(architectures, start=1):
+                show_words(f"networks: {number} of {len(architectures)}")
+                yield architecture, prepare_here(setting, architecture)
 
-        def prepare_parts(parts: Sequence[Parts]) -> Iterator[tuple[Parts, list[PreparedNetwork]]]:
-            for number, one in enumerate(parts, start=1):
-                say(f"layers: {number} of {len(parts)} networks")
-                yield one, prepare_one(runtime, one, *shape, setting.batch)
+        def prepare_parts(all_parts: Sequence[Parts]) -> Iterator[tuple[Parts, list[PreparedNetwork]]]:
+            for number, parts in enumerate(all_parts, start=1):
+                show_words(f"layers: {number} of {len(all_parts)} networks")
+                yield parts, prepare_network_parts(runtime, parts, *shape, setting.batch)
 
-        meter = Meter(setting, lambda one: prepare_here(setting, one)[1], Archive())
-        try:
+        with open_meter(setting) as meter:
             table = LayerTable(meter, space, prepare, prepare_parts)
             rng = np.random.default_rng(1)  # other networks than those that the table is fitted to
             networks = [space.decode(genome) for genome in space.sample(count, rng)]
-            found = check_table(table, meter, prepare, networks)
-        finally:
-            meter.close()
+            agreement = check_table(table, meter, prepare, networks)
     if output is PlainFormat.JSON:
-        typer.echo(json.dumps({"runtime": setting.runtime, "target": setting.target, **asdict(found)}, indent=2))
+        typer.echo(json.dumps({"runtime": setting.runtime, "target": setting.target, **asdict(agreement)}, indent=2))
     else:
         typer.echo(
-            f"{found.networks} networks, whole and by their layers: Kendall tau {found.tau:.3f}, "
-            f"mean error {found.mean_error:.1%}, largest {found.largest_error:.1%}\n"
-            f"whole and whole again: Kendall tau {found.tau_whole:.3f}"
+            f"{agreement.networks} networks, whole and by their layers: Kendall tau {agreement.tau:.3f}, "
+            f"mean error {agreement.mean_error:.1%}, largest {agreement.largest_error:.1%}\n"
+            f"whole and whole again: Kendall tau {agreement.tau_whole:.3f}"
         )
 
 
-def _setting(opened: Run | None, **given: Any) -> Setting:
-    """The run's device, or this machine with the paper's images, changed by what was given."""
+def _setting(opened: Run | None, **typed: Any) -> Setting:
+    """Return the run's device, or this machine with the paper's images, changed by the options that were typed."""
     from evomnas.latency.setting import Setting, default_reference
 
     if opened is not None:
@@ -144,10 +154,10 @@ def _setting(opened: Run | None, **given: Any) -> Setting:
         values = {"runtime": "onnxruntime", "target": "local", "threads": 1, "batch": 1}
         values |= {"channels": 3, "resolution": 224, "classes": 1000}
         reference = None
-    values |= {name: value for name, value in given.items() if value is not None}
-    for name, most in (("threads", 1024), ("resolution", 4096)):
-        if not 1 <= values[name] <= most:
-            raise InputError(f"--{name} must lie between 1 and {most}, got {values[name]}")
+    values |= {name: value for name, value in typed.items() if value is not None}
+    for name, maximum in (("threads", 1024), ("resolution", 4096)):
+        if not 1 <= values[name] <= maximum:
+            raise InputError(f"--{name} must lie between 1 and {maximum}, got {values[name]}")
     if reference is not None:
         reference.check_resolution(values["resolution"])
     setting = Setting(**values, reference=reference or default_reference(values["resolution"]))
@@ -158,12 +168,11 @@ def _setting(opened: Run | None, **given: Any) -> Setting:
 def _sessions(
     setting: Setting, architectures: list[Architecture], count: int
 ) -> Iterator[dict[Architecture, Measurement | Failure]]:
-    """What each of `count` sessions measures; every one loads all networks anew."""
-    from evomnas.latency.meter import Meter
+    """Yield the results of each of `count` sessions. Every session loads all networks anew."""
+    from evomnas.latency.meter import open_meter
     from evomnas.latency.prepare import prepare_here
-    from evomnas.results.archive import Archive
 
-    with working() as say:
+    with working() as show_words:
         prepared: dict[Architecture, tuple[Cost, PreparedNetwork]] = {}
         references: list[PreparedNetwork] = []
 
@@ -173,16 +182,15 @@ def _sessions(
             return references[0]
 
         for session in range(1, count + 1):
-            meter = Meter(setting, reference, Archive())  # first: it says at once if the device cannot be reached
-            try:
-                for number, one in enumerate(architectures, start=1):
-                    if one not in prepared:
-                        say(f"preparing {number} of {len(architectures)}")
-                        prepared[one] = prepare_here(setting, one)
-                say(f"measuring, session {session} of {count}")
-                yield dict(meter.measure(prepared, lambda: say("waiting for another run's training or latency")))
-            finally:
-                meter.close()
+            # Before any network is prepared, as it fails at once if the device cannot be reached.
+            with open_meter(setting, prepare=reference) as meter:
+                for number, architecture in enumerate(architectures, start=1):
+                    if architecture not in prepared:
+                        show_words(f"preparing {number} of {len(architectures)}")
+                        prepared[architecture] = prepare_here(setting, architecture)
+                show_words(f"measuring, session {session} of {count}")
+                wait = partial(show_words, "waiting for another run's training or latency")
+                yield dict(meter.measure(prepared, wait))
 
 
 def _row(architecture: Architecture, results: Sequence[Measurement | Failure], setting: Setting) -> dict[str, Any]:
@@ -190,17 +198,18 @@ def _row(architecture: Architecture, results: Sequence[Measurement | Failure], s
 
     from evomnas.results.evaluation import Measurement
 
-    good = [one for one in results if isinstance(one, Measurement)]
-    latencies = [one.latency_ms for one in good]
-    failure = next((one for one in results if not isinstance(one, Measurement)), None)
-    first = good[0] if good else None
+    measurements = [result for result in results if isinstance(result, Measurement)]
+    latencies = [measurement.latency_ms for measurement in measurements]
+    failure = next((result for result in results if not isinstance(result, Measurement)), None)
+    first = measurements[0] if measurements else None
+    lows, highs = [result.low_ms for result in measurements], [result.high_ms for result in measurements]
     return {
         "architecture": str(architecture),
         "id": architecture.id,
-        "latency_ms": float(np.median(latencies)) if good else None,
-        "latency_ci": [min(one.low_ms for one in good), max(one.high_ms for one in good)] if good else None,
-        "rounds": sum(len(one.samples) for one in good),
-        "precise": all(one.precise for one in good) if good else None,
+        "latency_ms": float(np.median(latencies)) if measurements else None,
+        "latency_ci": [min(lows), max(highs)] if measurements else None,
+        "rounds": sum(len(measurement.samples) for measurement in measurements),
+        "precise": all(measurement.precise for measurement in measurements) if measurements else None,
         "load": first.load if first else None,
         "sessions": latencies,
         "runtime": setting.runtime,
@@ -239,7 +248,7 @@ def _print_measured(names: list[str], rows: list[dict[str, Any]], setting: Setti
 @app.command()
 @reported
 def runtimes() -> None:
-    """List what can run networks: what is installed, and the line that installs the rest."""
+    """List the runtimes for networks, and how to install those that are missing."""
     from evomnas.core import registry
     from evomnas.latency.runtimes.base import Runtime, installed_version
 
@@ -254,14 +263,14 @@ def runtimes() -> None:
 @app.command()
 @reported
 def doctor() -> None:
-    """Say whether this machine is fit to search and to measure, and what to do about it."""
+    """Check whether this machine is fit to search and to measure."""
     from evomnas.latency.doctor import examine
 
     findings = examine()
-    width = max(len(one.name) for one in findings)
-    for one in findings:
-        typer.echo(f"{'!' if one.advice else ' '} {one.name.ljust(width)}  {one.found}")
-        if one.advice:
-            typer.echo(f"  {' ' * width}  -> {one.advice}")
-    if not any(one.advice for one in findings):
+    width = max(len(finding.name) for finding in findings)
+    for finding in findings:
+        typer.echo(f"{'!' if finding.advice else ' '} {finding.name.ljust(width)}  {finding.found}")
+        if finding.advice:
+            typer.echo(f"  {' ' * width}  -> {finding.advice}")
+    if not any(finding.advice for finding in findings):
         typer.echo("\nThis machine is fit to search and to measure.")

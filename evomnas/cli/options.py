@@ -1,14 +1,18 @@
-"""Options that commands share, and what is made of them."""
+"""Options that several commands have, and the values that they stand for."""
 
 from __future__ import annotations
 
+import json
 import re
+from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from evomnas.cli.output import PlainFormat
+from evomnas.core import defaults
 from evomnas.core.errors import InputError, unknown
 
 if TYPE_CHECKING:  # imported where they are used, so that --help does not wait for torch
@@ -16,99 +20,122 @@ if TYPE_CHECKING:  # imported where they are used, so that --help does not wait 
 
 
 class ExecutorKind(StrEnum):
-    """Where candidates are trained."""
+    """The places where candidates are trained."""
 
     LOCAL = "local"
     RAY = "ray"
 
 
-BudgetOption = Annotated[int, typer.Option("--budget", help="Distinct networks to evaluate.")]
-TimeOption = Annotated[str | None, typer.Option("--time", help="Stop after this long: 90s, 10m, 2h.", metavar="TIME")]
+ProblemArgument = Annotated[str, typer.Argument(help="A built-in problem or a .toml file.")]
+FormatOption = Annotated[PlainFormat, typer.Option("--format", help="Output format.")]
+BudgetOption = Annotated[int, typer.Option("--budget", help="Number of different networks to evaluate.")]
+TimeOption = Annotated[
+    str | None, typer.Option("--time", help="Stop after this time, such as 90s, 10m or 2h.", metavar="TIME")
+]
 WorkersOption = Annotated[
     int | None,
-    typer.Option("--workers", help="Worker processes; as many as cores by default, 0 for none.", show_default=False),
+    typer.Option(
+        "--workers", help="Number of worker processes, 0 for none [default: as many as cores]", show_default=False
+    ),
 ]
 SettingsOption = Annotated[
-    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a value of the problem file.")
+    list[str] | None,
+    typer.Option(
+        "--set", metavar="KEY=VALUE", help="Set a value of the problem file, as in training.epochs=8. Can be repeated."
+    ),
 ]
-DeviceOption = Annotated[str, typer.Option("--device", help="Trains the networks: auto, cpu or cuda.")]
+DeviceOption = Annotated[str, typer.Option("--device", help="Device that trains the networks: auto, cpu or cuda.")]
 DataOption = Annotated[
     Path | None,
-    typer.Option("--data", metavar="PATH", help="Where the run's images are now, if moved.", show_default=False),
+    typer.Option("--data", metavar="PATH", help="Path of the run's images, if they were moved.", show_default=False),
 ]
 CandidateTimeOption = Annotated[
     str | None,
     typer.Option(
         "--candidate-time", metavar="TIME", show_default=False,
-        help="Give a candidate up after this long [default: 10 times the longest before it].",
+        help="Give up a candidate after this time [default: 10 times the longest one before it]",
     ),
 ]  # fmt: skip
 CandidateMemoryOption = Annotated[
     float | None,
     typer.Option(
         "--candidate-memory", metavar="GIB", show_default=False,
-        help="Memory that one candidate may take [default: an even share of the machine's].",
+        help="Memory for one candidate in GiB [default: an even share of the machine's]",
     ),
 ]  # fmt: skip
 ExecutorOption = Annotated[
-    ExecutorKind, typer.Option("--executor", help="Where candidates are trained: on this machine, or on a Ray cluster.")
+    ExecutorKind, typer.Option("--executor", help="Train candidates on this machine (local) or on a Ray cluster (ray).")
 ]
 RayAddressOption = Annotated[
     str | None,
     typer.Option(
         "--ray-address", metavar="HOST:PORT", show_default=False,
-        help="The cluster's head, or auto for this machine's [default: RAY_ADDRESS, or one is started here].",
+        help="Address of the cluster's head, or auto for a cluster that runs on this machine [default: RAY_ADDRESS, or "
+        "a new cluster on this machine]",
     ),
 ]  # fmt: skip
 CandidateCpusOption = Annotated[
-    float, typer.Option("--candidate-cpus", help="CPUs of the cluster for each candidate; a training uses one.")
+    float, typer.Option("--candidate-cpus", help="CPUs of the cluster per candidate. A training uses one.")
 ]
 CandidateGpusOption = Annotated[
-    float, typer.Option("--candidate-gpus", help="GPUs of the cluster, or a share of one, for each candidate.")
+    float, typer.Option("--candidate-gpus", help="GPUs of the cluster per candidate. It may be a share, such as 0.5.")
 ]
 TargetsOption = Annotated[
     str | None,
     typer.Option(
         "--target-ms", metavar="MS", show_default=False,
-        help="Latency that the goal is about, several as 0.5,1,2 for rl-weighted; a cost on tabular problems "
-        "[default: the reference network's]",
+        help="Latency to aim for, in milliseconds. rl-weighted takes several, as in 0.5,1,2. On a tabular problem it "
+        "is a cost. [default: the reference network's]",
     ),
 ]  # fmt: skip
 RewardOption = Annotated[
     str | None,
     typer.Option(
-        "--reward", help="Exponents by name: soft (both -0.07, the default) or hard (0, -1).", show_default=False
+        "--reward", show_default=False,
+        help="Exponents of the reward by name: soft (both -0.07) or hard (0 and -1) [default: soft]",
     ),
-]
+]  # fmt: skip
 AlphaOption = Annotated[
-    float | None, typer.Option("--alpha", help="The reward's exponent within the target.", show_default=False)
+    float | None,
+    typer.Option("--alpha", help="Exponent of the reward within the target [default: -0.07]", show_default=False),
 ]
 BetaOption = Annotated[
-    float | None, typer.Option("--beta", help="The reward's exponent beyond it.", show_default=False)
+    float | None,
+    typer.Option("--beta", help="Exponent of the reward beyond the target [default: -0.07]", show_default=False),
 ]
 PopulationOption = Annotated[
-    int | None, typer.Option("--population", help="Of nsga2 and the evo algorithms [default: 20].", show_default=False)
+    int | None,
+    typer.Option(
+        "--population", help="Population of nsga2 and of the evo algorithms [default: 20]", show_default=False
+    ),
 ]
 TournamentOption = Annotated[
-    int | None, typer.Option("--tournament", help="Of the evo algorithms [default: 5].", show_default=False)
+    int | None,
+    typer.Option("--tournament", help="Tournament size of the evo algorithms [default: 5]", show_default=False),
 ]
-
 BatchOption = Annotated[
     int | None,
-    typer.Option("--batch", help="Networks that nsga2-surrogate asks for at a time [default: 8].", show_default=False),
+    typer.Option("--batch", help="Networks per batch of nsga2-surrogate [default: 8]", show_default=False),
 ]
+AlgorithmOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--option", metavar="KEY=VALUE",
+        help="Set any option of the algorithm. Can be repeated. evomnas algorithms lists the options.",
+    ),
+]  # fmt: skip
 AsyncOption = Annotated[
     bool,
     typer.Option(
         "--async",
-        help="Breed whenever a worker is free, from what is known by then, and do not wait for a generation's slowest.",
+        help="Breed a network whenever a worker is free. Do not wait for the slowest network of a generation.",
     ),
 ]
 EarlyStopOption = Annotated[
     bool,
     typer.Option(
         "--early-stop/--no-early-stop",
-        help="Cut candidates off that their first epochs show to be dominated beyond doubt.",
+        help="Cut off candidates whose first epochs show beyond doubt that they are dominated.",
     ),
 ]
 
@@ -121,30 +148,93 @@ def algorithm_options(
     population: int | None,
     tournament: int | None,
     batch: int | None,
+    assignments: Sequence[str] | None,
 ) -> dict[str, Any]:
-    """What was given of the algorithms' options."""
-    from evomnas.algorithms.goals import REWARD_EXPONENTS
+    """Return the options of algorithms that were typed.
 
-    given: dict[str, Any] = {"target_ms": None if target is None else _targets(target)}
+    Args:
+        target: Of `--target-ms`; None here and below where the flag is missing.
+        reward: Of `--reward`, which stands for `alpha` and `beta`.
+        alpha: Of `--alpha`.
+        beta: Of `--beta`.
+        population: Of `--population`.
+        tournament: Of `--tournament`.
+        batch: Of `--batch`.
+        assignments: `KEY=VALUE` of each `--option`.
+
+    Returns:
+        The values by option. No algorithm was asked whether it has them.
+
+    Raises:
+        InputError: A value cannot be read, or an option is given twice.
+    """
+    flags: dict[str, Any] = {"target_ms": None if target is None else _targets(target)}
     if reward is not None:
+        from evomnas.algorithms.goals import REWARD_EXPONENTS
+
         if reward not in REWARD_EXPONENTS:
             raise unknown("reward", reward, REWARD_EXPONENTS)
         if alpha is not None or beta is not None:
             raise InputError(f"--reward {reward} stands for exponents of its own: drop --alpha and --beta, or --reward")
         alpha, beta = REWARD_EXPONENTS[reward]
-    given |= {"alpha": alpha, "beta": beta, "population": population, "tournament": tournament, "batch": batch}
-    return {name: value for name, value in given.items() if value is not None}
+    flags |= {"alpha": alpha, "beta": beta, "population": population, "tournament": tournament, "batch": batch}
+    options = {name: value for name, value in flags.items() if value is not None}
+    for assignment in assignments or ():
+        name, value = _parse_assignment(assignment)
+        if name in options:
+            flag = "--reward" if reward is not None and name in ("alpha", "beta") else defaults.flag(name)
+            places = f", by {flag} and by --option" if flags.get(name) is not None else " by --option"
+            raise InputError(f"{name} is given twice{places}: drop one of them")
+        options[name] = value
+    return options
+
+
+def _parse_assignment(text: str) -> tuple[str, Any]:
+    """Return key and value of `KEY=VALUE`; a value that could not be kept with the run, such as a date, is a text."""
+    from evomnas.problem.loading import parse_value
+
+    name, equals, value_text = text.partition("=")
+    name = name.strip()
+    if not equals or not name:
+        raise InputError(f"cannot read --option {text!r}: write it as KEY=VALUE, as in --option population=30")
+    value = parse_value(value_text)
+    try:
+        json.dumps(value)
+    except TypeError:
+        value = value_text
+    return name, value
 
 
 def candidate_limits(time_limit: str | None, memory: float | None) -> CandidateLimits:
-    """What one candidate may take."""
+    """Return the limits for one candidate.
+
+    Args:
+        time_limit: Of `--candidate-time`, as people write it; None for the default.
+        memory: Of `--candidate-memory`, in GiB; None for the default.
+
+    Returns:
+        The limits.
+
+    Raises:
+        InputError: The time cannot be read, or a limit is out of range.
+    """
     from evomnas.results.candidate_limits import CandidateLimits
 
     return CandidateLimits(seconds(time_limit), memory)
 
 
 def seconds(text: str | None) -> float | None:
-    """A time as people write it, `90s` or `10m`; None where none was given."""
+    """Return a time in seconds.
+
+    Args:
+        text: The time as people write it, such as `90s` or `10m`; None where none was given.
+
+    Returns:
+        The seconds; None where none was given.
+
+    Raises:
+        InputError: The text is no time.
+    """
     if text is None:
         return None
     match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smh]?)", text.strip())

@@ -1,9 +1,8 @@
-"""Results as plain aligned columns, which survive pipes and mail; and a line that says what is going on."""
+"""Results as plain aligned columns, which survive pipes and mail."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
@@ -12,18 +11,21 @@ import typer
 if TYPE_CHECKING:
     from evomnas.results.run import Result, Run
 
-LINE_EVERY_S = 20.0  # where progress goes to a file
-
 
 class PlainFormat(StrEnum):
-    """How what has no rows of results is printed."""
+    """The output formats of commands that do not print rows of results."""
 
     TABLE = "table"
     JSON = "json"
 
 
 def print_results(run: Run, results: Sequence[Result]) -> None:
-    """Evaluated networks of a run."""
+    """Print evaluated networks of a run.
+
+    Args:
+        run: The run.
+        results: Those to print, one row each.
+    """
     from evomnas.report.words import result_table
 
     if not results:
@@ -34,7 +36,13 @@ def print_results(run: Run, results: Sequence[Result]) -> None:
 
 
 def print_columns(header: tuple[str, ...], rows: Sequence[tuple[str, ...]], left: int) -> None:
-    """Rows under a header: the first `left` columns to the left, the rest to the right."""
+    """Print rows under a header.
+
+    Args:
+        header: The titles of the columns.
+        rows: The cells of each row, as many as there are titles.
+        left: The number of columns, from the first, that are aligned to the left. The others are aligned to the right.
+    """
     widths = [max(len(row[column]) for row in (header, *rows)) for column in range(len(header))]
     for row in (header, *rows):
         cells = [
@@ -42,16 +50,3 @@ def print_columns(header: tuple[str, ...], rows: Sequence[tuple[str, ...]], left
             for column, (cell, width) in enumerate(zip(row, widths, strict=True))
         ]
         typer.echo("  ".join(cells).rstrip())
-
-
-@contextmanager
-def working() -> Iterator[Callable[[str], None]]:
-    """A line on standard error that says what is going on, on a terminal alone; it does not move by itself."""
-    from rich.console import Console
-
-    console = Console(stderr=True)
-    if not console.is_terminal:
-        yield lambda text: None
-        return
-    with console.status("starting", spinner="line", refresh_per_second=0.01) as status:
-        yield status.update

@@ -1,22 +1,23 @@
-"""Search: run and resume, and what they show meanwhile."""
+"""Search: run and resume with their progress, and estimate the cost of a search."""
 
 from __future__ import annotations
 
 import json
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from importlib import import_module
 from pathlib import Path
 from shlex import quote
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from evomnas.cli.app import RunArgument, app, debugging, interrupted, reported
 from evomnas.cli.options import (
+    AlgorithmOption,
     AlphaOption,
     AsyncOption,
     BatchOption,
@@ -31,7 +32,9 @@ from evomnas.cli.options import (
     EarlyStopOption,
     ExecutorKind,
     ExecutorOption,
+    FormatOption,
     PopulationOption,
+    ProblemArgument,
     RayAddressOption,
     RewardOption,
     SettingsOption,
@@ -43,13 +46,12 @@ from evomnas.cli.options import (
     candidate_limits,
     seconds,
 )
-from evomnas.cli.output import LINE_EVERY_S, PlainFormat, print_results, working
+from evomnas.cli.output import PlainFormat, print_results
+from evomnas.cli.progress import ProgressDisplay, working
 from evomnas.core import defaults
 from evomnas.core.errors import InputError
 
 if TYPE_CHECKING:  # imported where they are used, so that --help does not wait for torch
-    from rich.progress import TaskID
-
     from evomnas.evaluation.executors.base import Workers
     from evomnas.loop.launch import Progress
     from evomnas.results.run import Run
@@ -58,22 +60,22 @@ if TYPE_CHECKING:  # imported where they are used, so that --help does not wait 
 @app.command()
 @reported
 def run(
-    problem: Annotated[str, typer.Argument(help="A built-in problem or a .toml file.")] = "digits",
+    problem: ProblemArgument = "digits",
     algo: Annotated[
-        str, typer.Option("--algo", help="Search algorithm; evomnas algorithms lists them.")
+        str, typer.Option("--algo", help="Search algorithm. evomnas algorithms lists them.")
     ] = defaults.ALGORITHM,
     budget: BudgetOption = defaults.BUDGET,
     time_limit: TimeOption = None,
-    seed: Annotated[int, typer.Option("--seed", help="Of the algorithm.")] = 1,
+    seed: Annotated[int, typer.Option("--seed", help="Seed of the algorithm.")] = 1,
     workers: WorkersOption = None,
     settings: SettingsOption = None,
     out: Annotated[
         Path | None,
-        typer.Option("--out", help="The run's folder [default: runs/PROBLEM-ALGO-sSEED]", show_default=False),
+        typer.Option("--out", help="Folder for the run [default: runs/PROBLEM-ALGO-sSEED]", show_default=False),
     ] = None,
     archive: Annotated[
         Path | None,
-        typer.Option("--archive", help="The archive file [default: evomnas.sqlite beside the run]", show_default=False),
+        typer.Option("--archive", help="Archive file [default: evomnas.sqlite beside the run]", show_default=False),
     ] = None,
     device: DeviceOption = "auto",
     target: TargetsOption = None,
@@ -83,6 +85,7 @@ def run(
     population: PopulationOption = None,
     tournament: TournamentOption = None,
     batch: BatchOption = None,
+    assignments: AlgorithmOption = None,
     candidate_time: CandidateTimeOption = None,
     candidate_memory: CandidateMemoryOption = None,
     executor: ExecutorOption = ExecutorKind.LOCAL,
@@ -93,23 +96,23 @@ def run(
     early_stop: EarlyStopOption = True,
 ) -> None:
     """Search a problem for its Pareto set of accuracy and measured latency."""
-    options = algorithm_options(target, reward, alpha, beta, population, tournament, batch)
+    options = algorithm_options(target, reward, alpha, beta, population, tournament, batch, assignments)
     limit = seconds(time_limit)
-    with _display() as on_progress:
+    with ProgressDisplay("importing") as display:
         from evomnas.loop.launch import default_folder, search
         from evomnas.problem.loading import load_definition
 
         definition = load_definition(problem, settings or [])
         where = _workers(executor, workers, device, ray_address, candidate_cpus, candidate_gpus)
         folder = out or default_folder(definition, algo, seed)
-        with _resumable(folder, where):
+        with _resumable(folder, where, display):
             finished = search(
                 definition, algo, options=options, budget=budget, seed=seed, out=folder, archive=archive,
                 time_limit_s=limit, workers=where, device=device,
                 candidates=candidate_limits(candidate_time, candidate_memory), asynchronous=asynchronous,
-                early_stop=early_stop, on_progress=on_progress, on_generation=_live_report(),
+                early_stop=early_stop, on_progress=_SearchDisplay(display), on_generation=_live_report(),
             )  # fmt: skip
-            _finish(finished, where)
+            _finish(finished, where, display)
 
 
 @app.command()
@@ -117,7 +120,7 @@ def run(
 def resume(
     folder: RunArgument,
     budget: Annotated[
-        int | None, typer.Option("--budget", help="A larger budget than before.", show_default=False)
+        int | None, typer.Option("--budget", help="New budget, larger than before.", show_default=False)
     ] = None,
     data: DataOption = None,
     time_limit: TimeOption = None,
@@ -130,22 +133,22 @@ def resume(
 ) -> None:
     """Go on with a run that was stopped, or raise its budget."""
     limit = seconds(time_limit)
-    with _display() as on_progress:
+    with ProgressDisplay("importing") as display:
         from evomnas.loop.launch import resume as resume_search
 
         where = _workers(executor, workers, device, ray_address, candidate_cpus, candidate_gpus)
-        with _resumable(folder, where):
+        with _resumable(folder, where, display):
             finished = resume_search(
                 folder, budget=budget, data=data, time_limit_s=limit, workers=where, device=device,
-                on_progress=on_progress, on_generation=_live_report(),
+                on_progress=_SearchDisplay(display), on_generation=_live_report(),
             )  # fmt: skip
-            _finish(finished, where)
+            _finish(finished, where, display)
 
 
 def _workers(
     executor: ExecutorKind, workers: int | None, device: str, address: str | None, cpus: float, gpus: float
 ) -> Workers:
-    """Worker processes here, or a cluster."""
+    """Return the number of worker processes on this machine, or a cluster."""
     from evomnas.evaluation.executors.base import Cluster
     from evomnas.evaluation.executors.factory import default_workers
 
@@ -164,17 +167,20 @@ def _workers(
 @app.command()
 @reported
 def estimate(
-    problem: Annotated[str, typer.Argument(help="A built-in problem or a .toml file.")] = "digits",
+    problem: ProblemArgument = "digits",
     budget: BudgetOption = defaults.BUDGET,
     workers: WorkersOption = None,
     settings: SettingsOption = None,
     device: DeviceOption = "auto",
-    output: Annotated[PlainFormat, typer.Option("--format", help="How to print.")] = PlainFormat.TABLE,
+    output: FormatOption = PlainFormat.TABLE,
 ) -> None:
-    """Say what a search would cost here, from some random networks that are trained and measured for it."""
-    with working() as say:
+    """Estimate the cost of a search on this machine.
+
+    For that, some random networks are trained and measured.
+    """
+    with working() as show_words:
         from evomnas.evaluation.executors.factory import default_workers
-        from evomnas.loop.estimate import estimate as estimated
+        from evomnas.loop.estimate import estimate as estimate_cost
         from evomnas.loop.launch import check_budget
         from evomnas.problem.loading import load_definition
         from evomnas.report.words import estimate_lines
@@ -182,16 +188,16 @@ def estimate(
         check_budget(budget)
         definition = load_definition(problem, settings or [])
         workers = default_workers(device) if workers is None else workers
-        found = estimated(definition, budget, workers, device, say)
+        cost = estimate_cost(definition, budget, workers, device, show_words)
     if output is PlainFormat.JSON:
-        typer.echo(json.dumps(asdict(found), indent=2))
+        typer.echo(json.dumps(asdict(cost), indent=2))
         return
-    for line in estimate_lines(found, workers):
+    for line in estimate_lines(cost, workers):
         typer.echo(line)
 
 
 def _live_report() -> Callable[[Run], None]:
-    """Keeps the report up to date after generations; what it is drawn with is imported when the first one is over."""
+    """Return a function that keeps the report up to date; it imports matplotlib after the first generation only."""
     reports: list[Callable[[Run], None]] = []
 
     def on_generation(run: Run) -> None:
@@ -204,14 +210,14 @@ def _live_report() -> Callable[[Run], None]:
     return on_generation
 
 
-def _finish(finished: Run, where: Workers) -> None:
-    """Write the report; say what came out, where it is and what to do next."""
+def _finish(finished: Run, where: Workers, display: ProgressDisplay) -> None:
+    """Write the report, and print the result, its place and the commands that may follow."""
     from evomnas.report.run_report import write_report
-    from evomnas.report.words import cut_line, duration, goal_lines, headline, reuse_line
+    from evomnas.report.words import cut_line, format_duration, goal_lines, headline, reuse_line
 
     results = finished.results()
     report_path = write_report(finished, results)
-    _stop_display()
+    display.stop()
     front = finished.front(results)
     print_results(finished, front)
     typer.echo(headline(finished, results))
@@ -223,7 +229,7 @@ def _finish(finished: Run, where: Workers) -> None:
             f"{failed} candidate{'s' * (failed > 1)} failed; evomnas show {finished.argument} --failed says why."
         )
     if finished.manifest.status == "out of time":
-        typer.echo(f"Out of time after {duration(finished.manifest.seconds.total)}.")
+        typer.echo(f"Out of time after {format_duration(finished.manifest.seconds.total)}.")
     typer.echo(f"\nReport:  {report_path}")
     if front and finished.definition.trains:
         typer.echo(f"Look:    evomnas describe {front[-1].evaluation.architecture.id} --run {finished.argument}")
@@ -232,35 +238,38 @@ def _finish(finished: Run, where: Workers) -> None:
         typer.echo("There is nothing more to ask for: a larger budget would change nothing.")
         return
     more = manifest.budget * (1 if manifest.status == "out of time" else 2)
-    typer.echo(f"Go on:   evomnas resume {finished.argument} --budget {more}{_there(where)}")
+    typer.echo(f"Go on:   evomnas resume {finished.argument} --budget {more}{_executor_options(where)}")
 
 
-def _there(where: Workers) -> str:
-    """The options by which a search goes on where it was."""
+def _executor_options(where: Workers) -> str:
+    """Return the options of `evomnas resume` by which a search goes on on the same cluster; empty without one."""
     from evomnas.evaluation.executors.base import Cluster
 
     if not isinstance(where, Cluster):
         return ""
     usual = Cluster()
-    given = {"ray-address": where.address, "candidate-cpus": where.cpus, "candidate-gpus": where.gpus}
-    defaults = {"ray-address": usual.address, "candidate-cpus": usual.cpus, "candidate-gpus": usual.gpus}
-    changed = (f" --{name} {quote(str(value))}" for name, value in given.items() if value != defaults[name])
+    values = {
+        "--ray-address": (where.address, usual.address),
+        "--candidate-cpus": (where.cpus, usual.cpus),
+        "--candidate-gpus": (where.gpus, usual.gpus),
+    }
+    changed = (f" {flag} {quote(str(value))}" for flag, (value, default) in values.items() if value != default)
     return " --executor ray" + "".join(changed)
 
 
 @contextmanager
-def _resumable(folder: Path, where: Workers) -> Iterator[None]:
-    """Say how to go on where a search is interrupted."""
+def _resumable(folder: Path, where: Workers, display: ProgressDisplay) -> Iterator[None]:
+    """Print how to go on, if the search in the block is interrupted."""
     try:
         yield
     except KeyboardInterrupt as error:
-        _stop_display()
+        display.stop()
         if debugging():
             raise
         if (folder / "run.json").is_file():
             typer.echo(
                 f"Interrupted; every finished evaluation is kept. Go on with: evomnas resume {quote(str(folder))}"
-                f"{_there(where)}",
+                f"{_executor_options(where)}",
                 err=True,
             )
             _close_report(folder)
@@ -270,89 +279,84 @@ def _resumable(folder: Path, where: Workers) -> Iterator[None]:
 
 
 def _close_report(folder: Path) -> None:
-    """Write the report of what there is: a page that is open waits for nothing more."""
+    """Write the report of an interrupted search, so that an open page no longer waits for more."""
     from evomnas.report.run_report import write_report
     from evomnas.results.run import Run
 
     write_report(Run.open(folder))
 
 
-_live: Any = None
+class _SearchDisplay:
+    """Shows where a search stands; in a log, a line per generation and now and then."""
+
+    def __init__(self, display: ProgressDisplay) -> None:
+        self._display = display
+        self._started_s = time.monotonic()
+        self._known: int | None = None  # networks that were evaluated before this search began
+        self._logged = (-1, -1)  # generation and evaluated networks of the last line
+        self._importing: threading.Thread | None = None
+
+    def __call__(self, progress: Progress) -> None:
+        if self._known is None or progress.phase == "starting":
+            self._known = progress.evaluated
+        if progress.phase == "training" and self._importing is None:
+            # matplotlib takes a second, and this process has nothing else to do now
+            self._importing = threading.Thread(target=import_module, args=("evomnas.report.run_report",), daemon=True)
+            self._importing.start()
+        detail = format_progress(progress, time.monotonic() - self._started_s, progress.evaluated - self._known)
+        self._display.show(progress.phase, progress.evaluated, progress.budget, detail)
+        generation, evaluated = progress.generation, progress.evaluated
+        if progress.phase == "starting" or (generation, evaluated) == self._logged:
+            return
+        is_due = generation != self._logged[0] or evaluated >= progress.budget
+        text = f"generation {generation}: {evaluated} of {progress.budget} evaluated, {detail}"
+        if self._display.log(text, is_due=is_due):
+            self._logged = generation, evaluated
 
 
-def _stop_display() -> None:
-    if _live is not None and _live.live.is_started:  # stopping what never started would print a line
-        _live.stop()
+def format_progress(progress: Progress, elapsed_s: float, newly_evaluated: int) -> str:
+    """Return where a search stands, in words, without the count of evaluated networks.
+
+    Args:
+        progress: Where it stands.
+        elapsed_s: Seconds since the search began or was resumed.
+        newly_evaluated: Networks that were evaluated in that time.
+
+    Returns:
+        The words, such as `best accuracy 93.1%, hypervolume 0.812, 1:05, 2:10 left`.
+    """
+    remaining = progress.budget - progress.evaluated
+    parts = [
+        "" if progress.best_accuracy is None else f"best accuracy {progress.best_accuracy:.1%}",
+        f"hypervolume {progress.hypervolume:.3f}",
+        *_format_predictors(progress.metrics),
+        f"{progress.failed} failed" if progress.failed else "",
+        f"{progress.cut} cut off" if progress.cut else "",
+        f"{progress.reused} from the archive" if progress.reused else "",
+        format_clock(elapsed_s),
+        f"{format_clock(elapsed_s / newly_evaluated * remaining)} left" if newly_evaluated > 0 else "",
+    ]
+    return ", ".join(filter(None, parts))
 
 
-@contextmanager
-def _display() -> Iterator[Callable[[Progress], None]]:
-    """A live line on a terminal; elsewhere a line per generation and now and then. On standard error."""
-    global _live
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TextColumn
-    from rich.progress import Progress as Bar
-
-    console = Console(stderr=True)
-    columns = (
-        SpinnerColumn(), TextColumn("{task.description:9}"), BarColumn(bar_width=24), MofNCompleteColumn(),
-        TextColumn("{task.fields[facts]}"),
-    )  # fmt: skip
-    # No refresh thread: the line is drawn when something happened, never while a latency is taken.
-    _live = Bar(*columns, console=console, auto_refresh=False, transient=True)
-    started, task = time.monotonic(), _live.add_task("importing", total=None, facts="")
-    last = (-1, -1, 0.0)  # generation, evaluated and time of the last line
-    first: int | None = None
-    importing: list[threading.Thread] = []
-
-    def on_progress(progress: Progress) -> None:
-        nonlocal first, last
-        first = progress.evaluated if first is None or progress.phase == "starting" else first
-        facts = _facts(progress, time.monotonic() - started, progress.evaluated - first)
-        if progress.phase == "training" and not importing:
-            importing.append(threading.Thread(target=import_module, args=("evomnas.report.run_report",), daemon=True))
-            importing[0].start()  # matplotlib takes a second, and this process has nothing to do now
-        if console.is_terminal:
-            _show(_live, task, progress, facts)
-        elif progress.phase != "starting" and (progress.generation, progress.evaluated) != last[:2]:
-            soon = progress.generation == last[0] and time.monotonic() - last[2] < LINE_EVERY_S
-            if soon and progress.evaluated < progress.budget:
-                return
-            last = progress.generation, progress.evaluated, time.monotonic()
-            text = f"generation {progress.generation}: {progress.evaluated} of {progress.budget} evaluated"
-            typer.echo(f"{text}, {facts}", err=True)
-
-    if console.is_terminal:
-        _live.start()
-        _live.refresh()
-    try:
-        yield on_progress
-    finally:
-        _stop_display()
-        _live = None
+def _format_predictors(metrics: Mapping[str, float]) -> list[str]:
+    """Return how well predictors rank, and how many networks of the batch they chose; empty without predictors."""
+    tau = metrics.get("tau (error)")
+    if tau is None:
+        return []
+    batch = {name: count for name, count in metrics.items() if name.startswith("batch (")}
+    share = f"{batch.get('batch (predicted)', 0):.0f} of {sum(batch.values()):.0f} predicted"
+    return [f"predictors' tau {tau:.2f}", *([share] if batch else [])]
 
 
-def _show(bar: Any, task: TaskID, progress: Progress, facts: str) -> None:
-    bar.update(
-        task, description=progress.phase, completed=progress.evaluated, total=progress.budget, facts=facts, refresh=True
-    )
+def format_clock(seconds: float) -> str:
+    """Return a time as clocks show it.
 
+    Args:
+        seconds: The time in seconds.
 
-def _facts(progress: Progress, elapsed: float, evaluated: int) -> str:
-    best = "" if progress.best_accuracy is None else f"best accuracy {progress.best_accuracy:.1%}, "
-    left = elapsed / evaluated * (progress.budget - progress.evaluated) if evaluated > 0 else None
-    failed = f", {progress.failed} failed" if progress.failed else ""
-    cut = f", {progress.cut} cut off" if progress.cut else ""
-    reused = f", {progress.reused} from the archive" if progress.reused else ""
-    tau = progress.metrics.get("tau (error)")
-    ranked = "" if tau is None else f", predictors' tau {tau:.2f}"
-    batch = {name: count for name, count in progress.metrics.items() if name.startswith("batch (")}
-    if ranked and batch:
-        ranked += f", {batch.get('batch (predicted)', 0):.0f} of {sum(batch.values()):.0f} predicted"
-    remaining = "" if left is None else f", {_clock(left)} left"
-    return f"{best}hypervolume {progress.hypervolume:.3f}{ranked}{failed}{cut}{reused}, {_clock(elapsed)}{remaining}"
-
-
-def _clock(seconds: float) -> str:
+    Returns:
+        Minutes and seconds, such as `4:05`, with hours in front where it takes as long.
+    """
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes // 60}:{minutes % 60:02}:{rest:02}" if minutes >= 60 else f"{minutes}:{rest:02}"

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import math
 import os
 import re
-from decimal import Decimal
+import shlex
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from evomnas.cli.app import RunArgument, app, reported
+from evomnas.cli.options import FormatOption
 from evomnas.cli.output import PlainFormat, print_columns, print_results
+from evomnas.core import defaults
 from evomnas.core.errors import InputError, unknown
 
 if TYPE_CHECKING:  # imported where they are used, so that --help does not wait for torch
@@ -23,7 +26,7 @@ if TYPE_CHECKING:  # imported where they are used, so that --help does not wait 
 
 
 class Format(StrEnum):
-    """How results are printed."""
+    """The formats in which results are printed."""
 
     TABLE = "table"
     JSON = "json"
@@ -31,7 +34,7 @@ class Format(StrEnum):
 
 
 class FigureFormat(StrEnum):
-    """How figures are written."""
+    """The formats in which figures are written."""
 
     PDF = "pdf"
     SVG = "svg"
@@ -42,11 +45,11 @@ class FigureFormat(StrEnum):
 @reported
 def show(
     folder: RunArgument,
-    output: Annotated[Format, typer.Option("--format", help="How to print.")] = Format.TABLE,
-    everything: Annotated[bool, typer.Option("--all", help="All evaluations, not the Pareto set alone.")] = False,
-    failed: Annotated[bool, typer.Option("--failed", help="The candidates that failed, and why.")] = False,
+    output: Annotated[Format, typer.Option("--format", help="Output format.")] = Format.TABLE,
+    everything: Annotated[bool, typer.Option("--all", help="Print all evaluations.")] = False,
+    failed: Annotated[bool, typer.Option("--failed", help="Print the candidates that failed, and why.")] = False,
 ) -> None:
-    """Print a run's Pareto set, or all its evaluations, or its failures."""
+    """Print a run's Pareto set, all its evaluations, or its failures."""
     from evomnas.results.run import Run, to_csv
 
     if failed and everything:
@@ -66,9 +69,9 @@ def show(
 
 
 def _show_failures(opened: Run, output: Format) -> None:
-    from evomnas.report.words import failures
+    from evomnas.report.words import failure_rows
 
-    rows = failures(opened.results())
+    rows = failure_rows(opened.results())
     if output is Format.JSON:
         typer.echo(json.dumps(rows, indent=2))
     elif output is Format.CSV:
@@ -85,14 +88,14 @@ def _show_failures(opened: Run, output: Format) -> None:
 def report(
     folder: RunArgument,
     figures: Annotated[
-        Path | None, typer.Option("--figures", metavar="DIR", help="Write the figures into this folder, for a paper.")
+        Path | None, typer.Option("--figures", metavar="DIR", help="Write the figures into this folder instead.")
     ] = None,
     extension: Annotated[
         FigureFormat | None,
-        typer.Option("--format", help="Of the figures, pdf by default; fonts are embedded.", show_default=False),
+        typer.Option("--format", help="Format of the figures. Fonts are embedded. [default: pdf]", show_default=False),
     ] = None,
     templates: Annotated[
-        Path | None, typer.Option("--templates", metavar="DIR", help="Your own templates in place of evomnas's.")
+        Path | None, typer.Option("--templates", metavar="DIR", help="Folder with your own templates for the report.")
     ] = None,
 ) -> None:
     """Write a run's HTML report again, or its figures for a paper."""
@@ -132,49 +135,68 @@ def problems() -> None:
 @app.command()
 @reported
 def algorithms() -> None:
-    """List the search algorithms and their options."""
-    import inspect
-
-    from evomnas.algorithms.base import option_names
+    """List the search algorithms and their options with default values, as they are typed."""
+    from evomnas.algorithms.base import option_defaults
     from evomnas.core import registry
 
-    flags = {"target_ms": "--target-ms"}
     rows = []
     for name in registry.available("algorithms"):
         summary = (inspect.getdoc(registry.load("algorithms", name)) or "").splitlines()
-        options = " ".join(flags.get(option, f"--{option}") for option in option_names(name))
-        rows.append((name, summary[0] if summary else "", options or "-"))
-    print_columns(("algorithm", "what it does", "options"), rows, left=3)
+        arguments = [_option_arguments(option, default) for option, default in option_defaults(name).items()]
+        rows.append((name, summary[0] if summary else "", " ".join(arguments) or "-"))
+    print_columns(("algorithm", "what it does", "options with their defaults"), rows, left=3)
+    typer.echo("\nMS is a latency in milliseconds, by default the reference network's.")
+    if any("=VALUE" in options for _, _, options in rows):
+        typer.echo("VALUE stands where an option has no default, or one that cannot be typed.")
+
+
+def _option_arguments(name: str, default: Any) -> str:
+    """Return an option with its default as one types it; a word in capitals where the default cannot be typed."""
+    from evomnas.report.reproduce import option_arguments
+
+    if name == "target_ms" and default is inspect.Parameter.empty:
+        return f"{defaults.flag(name)} MS"
+    try:
+        return shlex.join(option_arguments(name, default))
+    except ValueError:
+        return f"--option {name}=VALUE"
 
 
 @app.command()
 @reported
 def describe(
     arch: Annotated[
-        str | None, typer.Argument(metavar="ARCH", help="An id of a run, a published network, or a notation.")
+        str | None,
+        typer.Argument(metavar="ARCH", help="Id of a run's network, name of a published network, or notation."),
     ] = None,
     space: Annotated[
-        str | None, typer.Option("--space", metavar="PROBLEM", help="Describe a problem's search space instead.")
+        str | None,
+        typer.Option("--space", metavar="PROBLEM", help="Describe the search space of this problem instead."),
     ] = None,
     run_folder: Annotated[
-        Path | None, typer.Option("--run", help="The run that an id belongs to; gives images and classes too.")
+        Path | None,
+        typer.Option("--run", help="Run that the id belongs to. Image size and classes are the run's, too."),
     ] = None,
     resolution: Annotated[
         int | None,
-        typer.Option("--resolution", help="Pixels per side [default: 224, or the run's]", show_default=False),
+        typer.Option(
+            "--resolution", help="Image size, in pixels per side [default: 224, or the run's]", show_default=False
+        ),
     ] = None,
     classes: Annotated[
-        int | None, typer.Option("--classes", help="Classes [default: 1000, or the run's]", show_default=False)
+        int | None,
+        typer.Option("--classes", help="Number of classes [default: 1000, or the run's]", show_default=False),
     ] = None,
     channels: Annotated[
-        int | None, typer.Option("--channels", help="Image channels [default: 3, or the run's]", show_default=False)
+        int | None,
+        typer.Option("--channels", help="Number of image channels [default: 3, or the run's]", show_default=False),
     ] = None,
     figure: Annotated[
-        Path | None, typer.Option("--figure", help="Draw the architecture into this file: .svg, .pdf or .png.")
+        Path | None, typer.Option("--figure", help="Draw the network into this .svg, .pdf or .png file.")
     ] = None,
-    output: Annotated[PlainFormat, typer.Option("--format", help="How to print.")] = PlainFormat.TABLE,
+    output: FormatOption = PlainFormat.TABLE,
 ) -> None:
-    """Print an architecture layer by layer: shape, parameters and MACs. Or the size of a search space."""
+    """Describe a network layer by layer: shapes, parameters, MACs. Or the size of a search space."""
     if (arch is None) == (space is None):
         raise InputError("describe takes an architecture, as in evomnas describe mnasnet-a1, or --space PROBLEM")
     if arch is None:
@@ -196,8 +218,8 @@ def describe(
     opened = None if run_folder is None else Run.open(run_folder)
     architecture = find_architecture(arch, opened)
     shape = opened.network_shape if opened is not None else {"classes": 1000, "channels": 3, "resolution": 224}
-    given = {"classes": classes, "channels": channels, "resolution": resolution}
-    shape |= {name: value for name, value in given.items() if value is not None}
+    typed = {"classes": classes, "channels": channels, "resolution": resolution}
+    shape |= {name: value for name, value in typed.items() if value is not None}
     for name, value in shape.items():
         if not 1 <= value <= 100_000:
             raise InputError(f"--{name} must lie between 1 and 100000, got {value}")
@@ -205,23 +227,26 @@ def describe(
     layers = layer_costs(architecture, **shape)
     total = total_cost(layers)
     if figure is not None:
-        from evomnas.report.figures import architecture_figure, save
+        from evomnas.report.figures import architecture_figure, save_figure
 
-        save(architecture_figure(architecture, **shape), figure)
+        save_figure(architecture_figure(architecture, **shape), figure)
     if output is PlainFormat.JSON:
         rows = [
-            {"name": one.name, "operation": one.operation, "shape": list(one.shape), "params": one.params,
-             "macs": one.macs, "se_macs": one.se_macs}
-            for one in layers
+            {"name": layer.name, "operation": layer.operation, "shape": list(layer.shape), "params": layer.params,
+             "macs": layer.macs, "se_macs": layer.se_macs}
+            for layer in layers
         ]  # fmt: skip
         values = {"architecture": str(architecture), "id": architecture.id, **shape}
         totals = {"params": total.params, "macs": total.macs, "se_macs": total.se_macs}
         typer.echo(json.dumps(values | totals | {"layers": rows}, indent=2))
         return
     rows_text = [
-        (one.name, one.operation, "x".join(map(str, one.shape)), f"{one.params:,}", f"{one.macs:,}", f"{one.se_macs:,}")
-        for one in layers
-    ]
+        (
+            layer.name, layer.operation, "x".join(map(str, layer.shape)), f"{layer.params:,}", f"{layer.macs:,}",
+            f"{layer.se_macs:,}",
+        )
+        for layer in layers
+    ]  # fmt: skip
     rows_text.append(("total", "", "", f"{total.params:,}", f"{total.macs:,}", f"{total.se_macs:,}"))
     typer.echo(f"{architecture}\nid {architecture.id}, {shape['resolution']} px, {shape['classes']} classes")
     print_columns(("layer", "operation", "output", "parameters", "MACs", "SE MACs"), rows_text, left=2)
@@ -230,6 +255,8 @@ def describe(
 
 
 def _describe_space(problem: str, output: PlainFormat) -> None:
+    from decimal import Decimal
+
     from evomnas.problem.loading import load_definition
     from evomnas.problem.search_space import GENES
 
@@ -240,15 +267,18 @@ def _describe_space(problem: str, output: PlainFormat) -> None:
     if output is PlainFormat.JSON:
         sizes = {"genomes": space.genomes, "networks": space.networks}
         blocks = [
-            {"stride": stride, **dict(zip(GENES, each, strict=True))}
-            for stride, each in zip(space.strides, choices, strict=True)
+            {"stride": stride, **dict(zip(GENES, block_choices, strict=True))}
+            for stride, block_choices in zip(space.strides, choices, strict=True)
         ]
         typer.echo(json.dumps({"problem": definition.name, **sizes, "blocks": blocks}, indent=2))
         return
     rows = []
-    for number, (stride, each) in enumerate(zip(space.strides, choices, strict=True), start=1):
-        cells = [" ".join(f"{one:g}" if isinstance(one, float) else str(one) for one in gene) for gene in each]
-        rows.append((str(number), str(stride), *cells, str(math.prod(map(len, each)))))
+    for number, (stride, block_choices) in enumerate(zip(space.strides, choices, strict=True), start=1):
+        cells = [
+            " ".join(f"{value:g}" if isinstance(value, float) else str(value) for value in values)
+            for values in block_choices
+        ]
+        rows.append((str(number), str(stride), *cells, str(math.prod(map(len, block_choices)))))
     typer.echo(f"{definition.name}, with MobileNetV2 as its reference network: {space.mobilenet_v2()}")
     print_columns(("block", "stride", *GENES, "genomes"), rows, left=8)
     genomes, networks = space.genomes, space.networks
@@ -258,7 +288,18 @@ def _describe_space(problem: str, output: PlainFormat) -> None:
 
 
 def find_architecture(text: str, opened: Run | None) -> Architecture:
-    """What a user means by a notation, a published network's name or an id of a run."""
+    """Return the network that a user means.
+
+    Args:
+        text: Its notation, the name of a published network, or the id of a network of the run.
+        opened: The run that ids belong to; None without one.
+
+    Returns:
+        The network.
+
+    Raises:
+        InputError: The text means no network.
+    """
     from evomnas.problem.architecture import Architecture
     from evomnas.problem.published import PUBLISHED_NETWORKS, published
 

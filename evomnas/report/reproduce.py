@@ -1,52 +1,113 @@
-"""What it takes to run a search again, or to build and use one of its networks: commands, and the problem as a file."""
+"""Commands that run a search again or that use one of its networks, and the problem of a run as a file."""
 
 from __future__ import annotations
 
 import json
+import math
+import re
 import shlex
 from typing import Any
 
-from evomnas.problem.loading import builtin_problems, flat, load_definition
+from evomnas.core import defaults
+from evomnas.problem.loading import builtin_problems, flat, load_definition, parse_value
 from evomnas.results.run import Run
 
-ID, NOTATION = "{id}", "{architecture}"  # what the page puts a network's own into
+ID, NOTATION = "{id}", "{architecture}"  # the page puts those of the chosen network in their place
 
 
 def run_command(run: Run) -> str:
-    """The command that makes the same search; a problem that is not built in is the file of `problem_file`."""
+    """Return the command that makes the same search again.
+
+    Args:
+        run: The run.
+
+    Returns:
+        A line for a shell. A problem that is not built in is the file that `problem_file` returns. Options that are
+        None cannot be typed; a comment at the end of the line names them.
+    """
     parts = ["evomnas", "run", run.definition.name]
     settings = _overrides(run)
     if settings is None:
         parts[-1], settings = f"{run.definition.name}.toml", []
     parts += ["--algo", run.record.algorithm, "--budget", str(run.manifest.budget), "--seed", str(run.record.seed)]
+    untyped = []
     for name, value in run.options.items():
-        parts += _option(name, value)
+        try:
+            parts += option_arguments(name, value)
+        except ValueError:
+            untyped.append(f"{name}={value}")
     parts += ["--async"] * run.mode.asynchronous
     if run.definition.epochs > 1 and not run.mode.early_stop:
         parts.append("--no-early-stop")
-    return shlex.join(parts + [part for setting in settings for part in ("--set", setting)])
+    command = shlex.join(parts + [part for setting in settings for part in ("--set", setting)])
+    return command + (f"  # cannot be typed, evomnas.search takes it: {', '.join(untyped)}" if untyped else "")
 
 
-def _option(name: str, value: Any) -> list[str]:
-    text = ",".join(map(str, value)) if isinstance(value, list) else str(value)
-    return [f"--{name.replace('_', '-')}", text]
+def option_arguments(name: str, value: Any) -> list[str]:
+    """Return the arguments of `evomnas run` that give an option of an algorithm a value.
+
+    Args:
+        name: The option, such as `population`.
+        value: Its value.
+
+    Returns:
+        Its flag and the value, such as `["--population", "20"]`. An option that has no flag, or a value that its flag
+        does not read, gives `["--option", "KEY=VALUE"]`.
+
+    Raises:
+        ValueError: The value cannot be typed: TOML has no word for None.
+    """
+    kind = defaults.FLAG_TYPES.get(name)
+    if kind is not None:
+        are_several = name == "target_ms" and isinstance(value, list | tuple) and len(value) > 1
+        values = value if are_several else [value]
+        numbers = int if kind is int else int | float
+        if all(isinstance(number, numbers) and not isinstance(number, bool) for number in values):
+            return [defaults.flag(name), ",".join(map(str, values))]
+    return ["--option", f"{name}={format_value(value)}"]
+
+
+def format_value(value: Any) -> str:
+    """Return the text that `parse_value` reads as a value.
+
+    Args:
+        value: A text, a number, a truth value, or a list or mapping of such.
+
+    Returns:
+        TOML, or the text itself where that is read as the same text.
+
+    Raises:
+        ValueError: The value, or one inside it, is of another type, such as None.
+    """
+    is_plain = isinstance(value, str) and parse_value(value) == value
+    return value if is_plain else _toml(value)
 
 
 def _overrides(run: Run) -> list[str] | None:
-    """What was set on top of the built-in problem of that name; None where the problem is another one."""
+    """Return the settings on top of the built-in problem of that name; None where the problem is another one."""
     name = run.definition.name
     if name not in builtin_problems():
         return None
     builtin = dict(flat(load_definition(name).model_dump(mode="json")))
     ours = dict(flat(run.definition.model_dump(mode="json")))
     changed = {key: value for key, value in ours.items() if builtin.get(key) != value}
-    if any(value is None for value in changed.values()) or builtin.keys() - ours.keys():
-        return None  # TOML cannot unset a value
-    return [f"{key}={_toml(value)}" for key, value in changed.items()]
+    if builtin.keys() - ours.keys():
+        return None
+    try:
+        return [f"{key}={_toml(value)}" for key, value in changed.items()]
+    except ValueError:  # TOML cannot unset a value
+        return None
 
 
 def problem_file(run: Run) -> str:
-    """The run's problem as a TOML file, complete."""
+    """Return the problem of a run as a TOML file, complete.
+
+    Args:
+        run: The run.
+
+    Returns:
+        The text of the file.
+    """
     values = run.definition.model_dump(mode="json", exclude_none=True)
     lines = [f"{name} = {_toml(value)}" for name, value in values.items() if not isinstance(value, dict)]
     for section, content in values.items():
@@ -57,14 +118,31 @@ def problem_file(run: Run) -> str:
 
 def _toml(value: Any) -> str:
     if isinstance(value, dict):
-        return "{ " + ", ".join(f"{name} = {_toml(one)}" for name, one in value.items()) + " }"
-    if isinstance(value, list):
+        return "{ " + ", ".join(f"{_toml_key(name)} = {_toml(inner)}" for name, inner in value.items()) + " }"
+    if isinstance(value, list | tuple):
         return "[" + ", ".join(map(_toml, value)) + "]"
-    return json.dumps(value, ensure_ascii=False)  # a JSON scalar is one of TOML's
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(float(value))  # JSON has other words for them
+    if not isinstance(value, str | int | float):
+        raise ValueError(f"TOML has no word for {value!r}")
+    # Else a JSON scalar is one of TOML's, but for the character that only TOML wants to be escaped.
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def _toml_key(name: str) -> str:
+    return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else _toml(name)
 
 
 def network_commands(run: Run) -> list[dict[str, str]]:
-    """What can be done with a network of the run: title and text, with `{id}` and `{architecture}` for its own."""
+    """Return commands and code for any network of a run.
+
+    Args:
+        run: The run.
+
+    Returns:
+        Items with `title` and `text`, ready to copy once `{id}` and `{architecture}` are replaced by the network's own.
+        Empty where networks are looked up in a table.
+    """
     folder, shape = shlex.quote(str(run.folder)), run.shape
     if shape is None:
         return []
