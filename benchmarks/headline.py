@@ -34,9 +34,9 @@ from scipy import stats
 
 from evomnas.data.splits import load_dataset
 from evomnas.deploy.full_training import FullTask
-from evomnas.deploy.trained_networks import Keeper, device_context
+from evomnas.deploy.trained_networks import FullTrainings, measurement_context
 from evomnas.evaluation.factory import open_evaluator
-from evomnas.latency.meter import Meter
+from evomnas.latency.meter import open_meter
 from evomnas.latency.prepare import prepare_here
 from evomnas.latency.setting import problem_setting
 from evomnas.loop.launch import resume, search
@@ -44,7 +44,6 @@ from evomnas.problem.architecture import Architecture
 from evomnas.problem.definition import ProblemDefinition
 from evomnas.problem.loading import load_definition
 from evomnas.problem.published import fit_to_resolution, published
-from evomnas.results.archive import Archive
 from evomnas.results.evaluation import FullTraining, Measurement
 from evomnas.results.run import Run
 
@@ -93,12 +92,9 @@ def picked(definition: ProblemDefinition, run: Run, out: Path, workers: int) -> 
 def latencies(definition: ProblemDefinition, task: FullTask, networks: dict[str, Architecture]) -> dict[str, float]:
     """Milliseconds of all networks, measured anew in one session."""
     setting = problem_setting(definition, len(task.training.classes), task.training.channels)
-    meter = Meter(setting, lambda one: prepare_here(setting, one)[1], Archive())
-    try:
+    with open_meter(setting) as meter:
         prepared = {name: prepare_here(setting, one) for name, one in networks.items()}
         found = dict(meter.measure(prepared))
-    finally:
-        meter.close()
     return {name: one.latency_ms for name, one in found.items() if isinstance(one, Measurement)}
 
 
@@ -171,7 +167,7 @@ def score(definition: ProblemDefinition, folder: Path, place: Path, seed: int, n
     run = Run.open(folder)
     recipe = definition.full.model_copy(update={"seed": seed})
     task = FullTask(definition.model_copy(update={"full": recipe}))
-    result = Keeper(task, run.archive, device_context(run)).train(network, place, {}, on_progress=say).result
+    result = FullTrainings(task, run.archive, measurement_context(run)).train(network, place, on_progress=say).result
     if not isinstance(result, FullTraining):
         raise RuntimeError(f"{network.id} has no score with seed {seed}: {result.message}")
     return result.score.accuracy

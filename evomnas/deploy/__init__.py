@@ -1,11 +1,12 @@
-"""From a network of the front to one that ships; the only room that may see test images.
+"""From a network on the front to a network that ships; the only room that may see test images.
 
-- `testsplit`: the test images of the built-in data sets.
-- `full_training`: the paper's full training on all training images, resumable, and the test score.
-- `trained_networks`: which of a run's networks are trained, and where they go.
-- `baselines`: off-the-shelf networks under the same recipe, on the same data and device.
-- `saving`, `card`: weights, manifest and model card in a folder; `load_network`.
-- `compression`: pruning, low-rank factorization, Huffman-coded sizes.
+- `testsplit`: the test images of every data set. No search can import it.
+- `full_training`: the paper's full training on all training images, and the score on the test images.
+- `trained_networks`: which networks of a run are trained in full, and where they and their scores are stored.
+- `saving`: the folder of a trained network, and `load_network`.
+- `card`: the details of a trained network, and the model card that shows them.
+- `baselines`: off-the-shelf networks by the same recipe, on the same data and device.
+- `compression`: pruning, low-rank factorization, and sizes after Huffman coding.
 - `onnx_format`, `executorch_format`: files for devices, in float and int8.
-- `export`: exports, each run on the test split and measured.
+- `export`: exports, each run on the test images and measured.
 """

@@ -1,8 +1,8 @@
-"""Networks from the shelf under a problem's own recipe, on its data and its device.
+"""Off-the-shelf networks as baselines: trained by a problem's own recipe, on its data, and measured on its device.
 
-What one would have taken instead of a searched network: the published architectures, fitted to the resolution, and
-torchvision's. Test scores and latencies go into the archive that the problem's runs share, under the same contexts as
-theirs, so that they are measured on one scale and trained once.
+Baselines are the networks that one would have taken instead of a searched one: the published architectures, with
+strides that suit the resolution, and torchvision's networks. Their test scores and latencies go into the archive that
+the problem's runs share, under the same contexts. All networks are therefore on one scale, and none is trained twice.
 """
 
 from __future__ import annotations
@@ -12,36 +12,37 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from evomnas.core.errors import unknown
 from evomnas.deploy.full_training import FullTask
-from evomnas.deploy.trained_networks import Keeper, OnProgress, Trained
-from evomnas.latency.meter import Meter
+from evomnas.deploy.trained_networks import FullTrainings, MeasurementContext, OnProgress, TrainedNetwork
+from evomnas.latency.meter import Meter, open_meter
 from evomnas.latency.prepare import prepare_here
 from evomnas.latency.runtimes.base import PreparedNetwork
 from evomnas.latency.setting import problem_setting
 from evomnas.networks.torchvision_models import (
     TORCHVISION_MODELS,
     AnyNetwork,
-    baseline_network,
+    TorchvisionNetwork,
     explain_incompatibility,
 )
 from evomnas.problem.definition import ProblemDefinition
-from evomnas.problem.published import PUBLISHED_NETWORKS
+from evomnas.problem.published import PUBLISHED_NETWORKS, fit_to_resolution, published
 from evomnas.results.archive import Archive
 from evomnas.results.evaluation import Cost, Failure, FullTraining, Measurement
 
-Said = Callable[[str], None]
+OnStep = Callable[[str], None]
 
 
 @dataclass(frozen=True)
 class Baseline:
-    """A network from the shelf.
+    """An off-the-shelf network on a problem.
 
     Attributes:
-        name: As users type it.
-        network: What it is.
-        reason: Why it cannot take the problem's images; None if it can, and then it was trained and measured.
-        result: Its test score, or why there is none.
-        measurement: Its costs and latency, or why there are none.
+        name: The name that users type.
+        network: The network's description.
+        reason: Why the network cannot take the problem's images; None if it can, and then it was trained and measured.
+        result: The test score, or why there is none; None if the network cannot take the images.
+        measurement: The costs and the latency, or why there are none; None if the network cannot take the images.
     """
 
     name: str
@@ -50,10 +51,49 @@ class Baseline:
     result: FullTraining | Failure | None = None
     measurement: Measurement | Failure | None = None
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return the baseline as a row for scripts, in which None stands for what is not known."""
+        score = self.result.score if isinstance(self.result, FullTraining) else None
+        measurement = self.measurement if isinstance(self.measurement, Measurement) else None
+        failures = [part.message for part in (self.result, self.measurement) if isinstance(part, Failure)]
+        return {
+            "name": self.name,
+            "network": str(self.network),
+            "test_accuracy": None if score is None else score.accuracy,
+            "test_interval": None if score is None else list(score.interval),
+            "test_images": None if score is None else score.images,
+            "latency_ms": None if measurement is None else measurement.latency_ms,
+            "latency_ci": None if measurement is None else [measurement.low_ms, measurement.high_ms],
+            "params": None if measurement is None else measurement.cost.params,
+            "macs": None if measurement is None else measurement.cost.macs,
+            "reason": self.reason or (failures[0] if failures else None),
+        }
 
-def default_names() -> list[str]:
-    """All networks of the shelf, the published architectures first."""
+
+def default_baselines() -> list[str]:
+    """Return the names of all off-the-shelf networks, the published architectures first."""
     return [*PUBLISHED_NETWORKS, *TORCHVISION_MODELS]
+
+
+def baseline_network(name: str, resolution: int) -> AnyNetwork:
+    """Return the off-the-shelf network that has a name, as users type it.
+
+    Args:
+        name: A published architecture such as `mnasnet-a1@0.5`, or one of `TORCHVISION_MODELS`.
+        resolution: The height and width of the images in pixels. Published architectures get fewer strides if they
+            reduce images of that size to less than a pixel.
+
+    Returns:
+        The network.
+
+    Raises:
+        InputError: There is no such network, or the width multiplier after `@` is wrong.
+    """
+    if name in TORCHVISION_MODELS:
+        return TorchvisionNetwork(name)
+    if name.partition("@")[0] not in PUBLISHED_NETWORKS:
+        raise unknown("reference network", name, default_baselines())
+    return fit_to_resolution(published(name), resolution)
 
 
 def train_baselines(
@@ -64,21 +104,25 @@ def train_baselines(
     *,
     device: str = "auto",
     on_progress: OnProgress = lambda name, epoch, epochs, loss: None,
-    say: Said = lambda text: None,
+    say: OnStep = lambda text: None,
 ) -> list[Baseline]:
-    """Measure and train networks from the shelf; what the archive has is not done again.
+    """Measure off-the-shelf networks and train them in full. Results that the archive has are not made again.
 
     Args:
         definition: The problem.
-        names: Networks of torchvision's, or published ones, with a width multiplier if need be.
-        path: The archive of the problem's runs; made if need be, once names and images have proven right.
-        folder: Every trained network goes to a folder of its name in here.
-        device: `auto`, `cpu` or `cuda`.
-        on_progress: Told a network's name, the epochs done, all epochs and the last epoch's mean loss.
-        say: Told in words what else is being done.
+        names: Names of published networks, with a width multiplier if need be, or of torchvision's.
+        path: The archive of the problem's runs. It is created if need be, once names and images have proven right.
+        folder: The folder in which each trained network gets a folder of its name.
+        device: `auto`, `cpu` or `cuda`, for the trainings.
+        on_progress: Called after every epoch with a network's name, the number of epochs so far, the number of all
+            epochs, and the mean loss of the last one.
+        say: Called with a few words when anything else begins.
+
+    Returns:
+        The baselines, in the order of `names`.
 
     Raises:
-        InputError: A name is wrong, or the images cannot be read.
+        InputError: A name is wrong, the images cannot be read, or the device cannot be reached.
     """
     resolution = definition.data.resolution
     networks = {name: baseline_network(name, resolution) for name in dict.fromkeys(names)}
@@ -86,70 +130,47 @@ def train_baselines(
     task = FullTask(definition, device)
     channels, classes = task.training.channels, len(task.training.classes)
     smallest = min(resolution, definition.latency_resolution)
-    reasons = {name: explain_incompatibility(one, channels, smallest) for name, one in networks.items()}
-    usable = {name: one for name, one in networks.items() if reasons[name] is None}
+    reasons = {name: explain_incompatibility(network, channels, smallest) for name, network in networks.items()}
+    usable = {name: network for name, network in networks.items() if reasons[name] is None}
     path.parent.mkdir(parents=True, exist_ok=True)
     archive = Archive(path)
-    meter = Meter(
-        problem_setting(definition, classes, channels),
-        lambda one: prepare_here(problem_setting(definition, classes, channels), one)[1],
-        archive,
-    )
-    try:
+    with open_meter(problem_setting(definition, classes, channels), archive) as meter:
         _measure(meter, archive, usable, say)
-        keeper = Keeper(task, archive, (meter.key, meter.context))
+        trainings = FullTrainings(task, archive, MeasurementContext(meter.key, meter.context))
         trained = {
-            name: keeper.train(one, folder / name, {}, on_progress=_renamed(on_progress, name))
-            for name, one in usable.items()
+            name: trainings.train(network, folder / name, on_progress=_with_name(on_progress, name))
+            for name, network in usable.items()
         }
-    finally:
-        meter.close()
-    return [
-        Baseline(name, one, reasons[name], *_found(archive, meter.key, one, trained.get(name)))
-        for name, one in networks.items()
-    ]
+        return [
+            Baseline(name, network, reasons[name], *_results(archive, meter.key, trained.get(name)))
+            for name, network in networks.items()
+        ]
 
 
-def _found(
-    archive: Archive, device: str, network: AnyNetwork, trained: Trained | None
+def _results(
+    archive: Archive, measurement_context: str, trained: TrainedNetwork | None
 ) -> tuple[FullTraining | Failure | None, Measurement | Failure | None]:
-    return (None, None) if trained is None else (trained.result, archive.measurement(device, network))
+    if trained is None:
+        return None, None
+    return trained.result, archive.measurement(measurement_context, trained.network)
 
 
-def _renamed(on_progress: OnProgress, name: str) -> OnProgress:
+def _with_name(on_progress: OnProgress, name: str) -> OnProgress:
+    """Return a callback that gets a baseline's name in place of its network's id."""
     return lambda _, epoch, epochs, loss: on_progress(name, epoch, epochs, loss)
 
 
-def _measure(meter: Meter, archive: Archive, networks: dict[str, AnyNetwork], say: Said) -> None:
-    """Measure what was not measured yet, all in the same rounds."""
+def _measure(meter: Meter, archive: Archive, networks: dict[str, AnyNetwork], say: OnStep) -> None:
+    """Measure the networks that the archive has no measurement of, all in the same rounds."""
     prepared: dict[AnyNetwork, tuple[Cost, PreparedNetwork]] = {}
     for name, network in networks.items():
         if archive.measurement(meter.key, network) is None:
             say(f"preparing {name}")
             try:
                 prepared[network] = prepare_here(meter.setting, network)
-            except Exception as error:  # a runtime that cannot run it: recorded, as a candidate's failure is
+            except Exception as error:  # the runtime cannot run it: stored, as the failure of a candidate is
                 archive.add_measurement(meter.key, network, Failure.of(error))
     if prepared:
         say("measuring")
         for network, result in meter.measure(prepared, lambda: say("waiting for another training or latency")):
             archive.add_measurement(meter.key, network, result)
-
-
-def to_dict(one: Baseline) -> dict[str, Any]:
-    """A row for scripts; what is not known is None."""
-    score = one.result.score if isinstance(one.result, FullTraining) else None
-    measured = one.measurement if isinstance(one.measurement, Measurement) else None
-    failures = [half.message for half in (one.result, one.measurement) if isinstance(half, Failure)]
-    return {
-        "name": one.name,
-        "network": str(one.network),
-        "test_accuracy": None if score is None else score.accuracy,
-        "test_interval": None if score is None else list(score.interval),
-        "test_images": None if score is None else score.images,
-        "latency_ms": None if measured is None else measured.latency_ms,
-        "latency_ci": None if measured is None else [measured.low_ms, measured.high_ms],
-        "params": None if measured is None else measured.cost.params,
-        "macs": None if measured is None else measured.cost.macs,
-        "reason": one.reason or (failures[0] if failures else None),
-    }

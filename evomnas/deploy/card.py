@@ -1,4 +1,7 @@
-"""The model card of a trained network: what it is, where it comes from, what it scored, what it cannot."""
+"""The details of a trained network, and the model card that shows them to people.
+
+The card says what the network is, where it comes from, what it scored and what it cannot do.
+"""
 
 from __future__ import annotations
 
@@ -6,52 +9,212 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from pydantic import BaseModel, ConfigDict, Field
 
-def share(value: float, digits: int = 2) -> str:
-    """A share as a percentage."""
+from evomnas.results.evaluation import Cost, Measurement, Score
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, populate_by_name=True)
+
+
+class Origin(_Part):
+    """The origin of a network.
+
+    Attributes:
+        problem: The name of the problem.
+        data: The images in words.
+        search: The search that found it, in words; None if none did.
+        accuracy: Its validation accuracy in that search; None if it has none.
+    """
+
+    problem: str
+    data: str
+    search: str | None = None
+    accuracy: float | None = None
+
+
+class ScoreDetails(_Part):
+    """A test score.
+
+    Attributes:
+        accuracy: The share of the test images that are classified correctly.
+        interval: The 95 % confidence interval of the accuracy: (low, high).
+        correct: The number of test images that are classified correctly.
+        images: The number of test images.
+    """
+
+    accuracy: float
+    interval: tuple[float, float]
+    correct: int
+    images: int
+
+    @classmethod
+    def of(cls, score: Score) -> ScoreDetails:
+        """Return the details of a score.
+
+        Args:
+            score: The score.
+        """
+        return cls(accuracy=score.accuracy, interval=score.interval, correct=score.correct, images=score.images)
+
+    def describe(self) -> str:
+        """Return the score in words, with its interval."""
+        low, high = self.interval
+        return (
+            f"{format_share(self.accuracy)} of {self.images:,} test images "
+            f"(95 % interval {format_share(low)} to {format_share(high)}, Wilson)"
+        )
+
+
+class LatencyDetails(_Part):
+    """A latency and what it depends on.
+
+    Attributes:
+        ms: The latency in milliseconds.
+        interval: Its 95 % confidence interval in milliseconds: (low, high).
+        runtime: The runtime.
+        version: The version of the runtime.
+        target: The device's address, such as `local`.
+        threads: Threads of an inference.
+        batch: Images per inference.
+        resolution: Height and width of the images in pixels.
+        processor: The processor of the device.
+    """
+
+    ms: float
+    interval: tuple[float, float]
+    runtime: str | None
+    version: str | None
+    target: str | None
+    threads: int | None
+    batch: int | None
+    resolution: int | None
+    processor: str | None
+
+    @classmethod
+    def of(cls, measurement: Measurement, context: Mapping[str, Any]) -> LatencyDetails:
+        """Return the details of a measured latency.
+
+        Args:
+            measurement: The measurement.
+            context: The archive's context of the measurement, see `evomnas.latency.meter.Meter`.
+        """
+        names = ("runtime", "version", "target", "threads", "batch", "resolution", "processor")
+        settings = {name: context.get(name) for name in names}
+        return cls(ms=measurement.latency_ms, interval=(measurement.low_ms, measurement.high_ms), **settings)
+
+    def describe(self) -> str:
+        """Return the latency in words, with its interval and what it depends on."""
+        low, high = self.interval
+        return (
+            f"{self.ms:.4f} ms (95 % interval {low:.4f} to {high:.4f}) at batch {self.batch} and {self.resolution} "
+            f"pixels in {self.runtime} {self.version}, {self.threads} thread{'s' * (self.threads != 1)}, "
+            f"{self.processor}"
+        )
+
+
+class ModelDetails(_Part):
+    """The details of a trained network that `model.json` holds beside what is needed to build it.
+
+    The names of the attributes are the keys of the file, but for `latency_text` and `recipe_text`.
+
+    Attributes:
+        title: The title of the card.
+        notation: The network's notation.
+        folder: The network's folder, as the user wrote it.
+        key: The archive's key of everything that the training depended on.
+        scored: The archive's key of everything that the test score depended on.
+        origin: Where the network comes from.
+        images: The images that it takes, in words.
+        cost: Its parameters and MACs for one image.
+        test: Its test score.
+        latency: Its latency; None if it was not measured.
+        latency_text: The latency in words (key `latency_said`); None if it was not measured.
+        trained_on: The number of training images.
+        recipe: The settings of the training, by name.
+        recipe_text: The recipe in words (key `recipe_said`).
+        teacher: The notation of the network that taught it; None if none did.
+        losses: The mean training loss of every epoch.
+        seconds: How long the training took.
+        versions: The versions of the software that trained it, by name.
+        machine: The machine that trained it.
+    """
+
+    title: str
+    notation: str
+    folder: str
+    key: str
+    scored: str
+    origin: Origin
+    images: str
+    cost: Cost
+    test: ScoreDetails
+    latency: LatencyDetails | None
+    latency_text: str | None = Field(validation_alias="latency_said", serialization_alias="latency_said")
+    trained_on: int
+    recipe: dict[str, Any]
+    recipe_text: str = Field(validation_alias="recipe_said", serialization_alias="recipe_said")
+    teacher: str | None
+    losses: tuple[float, ...]
+    seconds: float
+    versions: dict[str, str]
+    machine: dict[str, Any]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the details as `model.json` holds them."""
+        return self.model_dump(mode="json", by_alias=True, exclude_unset=True)  # a baseline's origin names no search
+
+
+def format_share(value: float, digits: int = 2) -> str:
+    """Return a share as a percentage.
+
+    Args:
+        value: The share, from 0 to 1.
+        digits: Digits after the decimal point.
+
+    Returns:
+        Text such as "71.30 %".
+    """
     return f"{100 * value:.{digits}f} %"
 
 
-def scored(test: Mapping[str, Any]) -> str:
-    """A test score in words."""
-    low, high = test["interval"]
-    return (
-        f"{share(test['accuracy'])} of {test['images']:,} test images "
-        f"(95 % interval {share(low)} to {share(high)}, Wilson)"
-    )
-
-
-def model_card(facts: Mapping[str, Any], classes: Sequence[str]) -> str:
-    """The card in Markdown.
+def model_card(details: ModelDetails, classes: Sequence[str]) -> str:
+    """Return the model card of a trained network.
 
     Args:
-        facts: What `model.json` holds beside what is needed to load the network.
-        classes: Names of the classes.
+        details: The details of the network.
+        classes: The names of its classes.
+
+    Returns:
+        The card in Markdown.
     """
-    recipe, origin = facts["recipe"], facts["origin"]
-    named = ", ".join(map(plain, classes[:20])) + (f" and {len(classes) - 20} more" if len(classes) > 20 else "")
+    origin = details.origin
+    names = ", ".join(map(escape_markdown, classes[:20])) + (
+        f" and {len(classes) - 20} more" if len(classes) > 20 else ""
+    )
     rows = [
-        ("Task", f"classify an image into one of {len(classes)} classes: {named}"),
-        ("Input", f"{facts['images']}, pixel values from 0 to 255; normalisation is part of the network"),
-        ("Parameters, MACs", f"{facts['cost']['params']:,}, {facts['cost']['macs']:,}"),
-        ("Test accuracy", scored(facts["test"])),
-        *([("Validation accuracy in the search", share(origin["accuracy"]))] if origin.get("accuracy") else []),
-        *([("Latency", facts["latency_said"])] if facts.get("latency_said") else []),
-        ("Problem", f"{plain(origin['problem'])}: {plain(origin['data'])}"),
-        *([("Found by", plain(origin["search"]))] if origin.get("search") else []),
-        ("Trained on", f"{facts['trained_on']:,} images, {recipe['epochs']} epochs, {facts['recipe_said']}"),
-        *([("Teacher", f"`{facts['teacher']}`, by knowledge distillation")] if facts["teacher"] else []),
-        ("Software", ", ".join(f"{name} {version}" for name, version in facts["versions"].items())),
+        ("Task", f"classify an image into one of {len(classes)} classes: {names}"),
+        ("Input", f"{details.images}, pixel values from 0 to 255; normalisation is part of the network"),
+        ("Parameters, MACs", f"{details.cost.params:,}, {details.cost.macs:,}"),
+        ("Test accuracy", details.test.describe()),
+        *([("Validation accuracy in the search", format_share(origin.accuracy))] if origin.accuracy else []),
+        *([("Latency", details.latency_text)] if details.latency_text else []),
+        ("Problem", f"{escape_markdown(origin.problem)}: {escape_markdown(origin.data)}"),
+        *([("Found by", escape_markdown(origin.search))] if origin.search else []),
+        ("Trained on", f"{details.trained_on:,} images, {details.recipe['epochs']} epochs, {details.recipe_text}"),
+        *([("Teacher", f"`{details.teacher}`, by knowledge distillation")] if details.teacher else []),
+        ("Software", ", ".join(f"{name} {version}" for name, version in details.versions.items())),
     ]
     table = "\n".join(f"| {name} | {text} |" for name, text in rows)
-    timed = (
-        "\n- The latency is that of the machine, runtime and number of threads that are named above."
-        if facts.get("latency_said")
-        else ""
-    )
-    return f"""# {plain(facts["title"])}
+    class_limit = f"Every image gets one of the {len(classes)} classes, whatever it shows."
+    latency_limit = "The latency is that of the machine, runtime and number of threads that are named above."
+    limits = f"- {class_limit} Logits are not calibrated probabilities."
+    if details.latency_text:
+        limits += f"\n- {latency_limit}"
+    return f"""# {escape_markdown(details.title)}
 
-`{facts["notation"]}`
+`{details.notation}`
 
 | | |
 | --- | --- |
@@ -62,20 +225,27 @@ def model_card(facts: Mapping[str, Any], classes: Sequence[str]) -> str:
 ```python
 import evomnas
 
-network = evomnas.load_network({facts["folder"]!r})  # a torch module
+network = evomnas.load_network({details.folder!r})  # a torch module
 ```
 
 ## Limits
 
 - The test images were read once, after the training had ended, and come from the same source as the training images. On
   images of another camera, light or subject the accuracy is unknown and probably lower.
-- Every image gets one of the {len(classes)} classes, whatever it shows. Logits are not calibrated probabilities.{timed}
+{limits}
 - The recipe and the network were not chosen by this test score; other seeds would give slightly other scores, which the
-  interval does not cover. Files that `evomnas export` writes are scored on the same test images: whoever picks one of
-  them by its score, as how much to prune, has an optimistic score for it.
+  interval does not cover. Files that `evomnas export` writes are scored on the same test images. If one of them is
+  chosen by that score, for example by how much to prune, its score is optimistic.
 """
 
 
-def plain(text: str) -> str:
-    """A text from outside as Markdown that shows it and nothing else: no link, no markup, no new row of a table."""
-    return re.sub(r"[\\`*_\[\]<>&|~:@.#$]", lambda found: f"&#{ord(found[0])};", " ".join(text.split()))
+def escape_markdown(text: str) -> str:
+    """Return a text from outside as Markdown that shows it and nothing else: no link, no markup, no new table row.
+
+    Args:
+        text: Any text; its line breaks become spaces.
+
+    Returns:
+        The text, with every character that Markdown or HTML could interpret as a numeric entity.
+    """
+    return re.sub(r"[\\`*_\[\]<>&|~:@.#$]", lambda match: f"&#{ord(match[0])};", " ".join(text.split()))

@@ -1,10 +1,17 @@
-"""Smaller still: fewer weights, smaller matrices, shorter codes.
+"""Compression of trained networks: fewer weights, smaller matrices, shorter codes.
 
-- Magnitude pruning (Han et al., NIPS 2015): the smallest weights of all layers together become 0 for good, and the
-  rest is trained on. Runtimes with dense kernels run no faster for it; the file packs better.
-- Low-rank factorization of the head (Denton et al., NIPS 2014): the last convolution and the classifier, which hold
-  most weights of a small network, each become two smaller ones by their truncated singular value decomposition.
-- Huffman coding of quantized weights (Han et al., ICLR 2016): what the file would take with its int8 weights coded so.
+- Magnitude pruning (Han et al., NIPS 2015): the smallest weights of all layers together become 0 and stay 0 while the
+  other weights are fine-tuned. Runtimes with dense kernels do not get faster by it, but the file can be packed better.
+- Low-rank factorization of the head (Denton et al., NIPS 2014): the last convolution and the classifier hold most
+  weights of a small network. Each is replaced by two smaller layers, by its truncated singular value decomposition.
+- Huffman coding of quantized weights (Han et al., ICLR 2016): only the size is computed that a file would have if its
+  int8 weights were coded so.
+
+References:
+    Han et al., "Learning both Weights and Connections for Efficient Neural Networks", NIPS 2015.
+    Denton et al., "Exploiting Linear Structure Within Convolutional Networks for Efficient Evaluation", NIPS 2014.
+    Han, Mao and Dally, "Deep Compression", ICLR 2016.
+    Huffman, "A Method for the Construction of Minimum-Redundancy Codes", 1952.
 """
 
 from __future__ import annotations
@@ -26,26 +33,52 @@ from evomnas.core.errors import InputError
 from evomnas.deploy.full_training import FullTask
 from evomnas.networks.network import Network
 
-FINE_TUNING = 0.3  # of the full training's epochs,
-FINE_TUNING_RATE = 0.25  # from this share of its learning rate down to 0
-CODE_LENGTHS_BYTES = 256  # a canonical Huffman code is known by the length of every value's code
+FINE_TUNING_SHARE = 0.3  # epochs of the fine-tuning, as a share of the full training's
+FINE_TUNING_RATE = 0.25  # its first learning rate, relative to the full training's
+CODE_TABLE_BYTES = 256  # a canonical Huffman code is stored as the length of the code of each of the 256 values
 
 
-def pruned(network: Network, share: float, task: FullTask) -> Network:
-    """A copy without the `share` of convolution and classifier weights that are smallest, trained on."""
-    made = copy.deepcopy(network)
-    weights = [(module, "weight") for module in made.modules() if isinstance(module, nn.Conv2d | nn.Linear)]
+def prune_network(network: Network, share: float, task: FullTask) -> Network:
+    """Set the smallest weights of a network's convolutions and classifier to 0, and fine-tune the others.
+
+    Args:
+        network: The trained network; it is not changed.
+        share: The share of the weights that become 0, between 0 and 1.
+        task: The images and the recipe of the fine-tuning.
+
+    Returns:
+        The pruned network, in evaluation mode.
+
+    Raises:
+        TrainingDiverged: The loss of the fine-tuning became infinite or not a number.
+    """
+    smaller = copy.deepcopy(network)
+    weights = [(module, "weight") for module in smaller.modules() if isinstance(module, nn.Conv2d | nn.Linear)]
     prune.global_unstructured(weights, prune.L1Unstructured, amount=share)
-    task.fine_tune(made, _epochs(task), FINE_TUNING_RATE)
+    task.fine_tune(smaller, _fine_tuning_epochs(task), FINE_TUNING_RATE)
     for module, name in weights:
         prune.remove(module, name)  # type: ignore[no-untyped-call]
-    return made
+    return smaller
 
 
-def factorized(network: Network, share: float, task: FullTask) -> Network:
-    """A copy whose head and classifier have at most `share` of their weights, where two factors can, trained on."""
-    made = copy.deepcopy(network)
-    convolution = cast(nn.Conv2d, made.head[0])
+def factorize_network(network: Network, share: float, task: FullTask) -> Network:
+    """Replace the last convolution and the classifier of a network by two factors each, and fine-tune the network.
+
+    A layer stays as it is if two factors with so few weights would have rank 0; see `check_ranks`.
+
+    Args:
+        network: The trained network; it is not changed.
+        share: The largest share of their weights that the two layers keep, between 0 and 1.
+        task: The images and the recipe of the fine-tuning.
+
+    Returns:
+        The factorized network, in evaluation mode.
+
+    Raises:
+        TrainingDiverged: The loss of the fine-tuning became infinite or not a number.
+    """
+    smaller = copy.deepcopy(network)
+    convolution = cast(nn.Conv2d, smaller.head[0])
     factors = _factors(convolution.weight.flatten(1), share)
     if factors is not None:
         second, first = factors
@@ -53,23 +86,32 @@ def factorized(network: Network, share: float, task: FullTask) -> Network:
         outer = nn.Conv2d(len(first), convolution.out_channels, 1, bias=False)
         _set(inner, first[:, :, None, None])
         _set(outer, second[:, :, None, None])
-        made.head = nn.Sequential(inner, outer, *made.head[1:])
-    factors = _factors(made.classifier.weight, share)
+        smaller.head = nn.Sequential(inner, outer, *smaller.head[1:])
+    factors = _factors(smaller.classifier.weight, share)
     if factors is not None:
         second, first = factors
         lower = nn.Linear(first.shape[1], len(first), bias=False)
         upper = nn.Linear(len(first), len(second))
         _set(lower, first)
         _set(upper, second)
-        upper.bias = made.classifier.bias
-        made.classifier = nn.Sequential(lower, upper)  # type: ignore[assignment]
-    task.fine_tune(made, _epochs(task), FINE_TUNING_RATE)
-    return made
+        upper.bias = smaller.classifier.bias
+        smaller.classifier = nn.Sequential(lower, upper)  # type: ignore[assignment]
+    task.fine_tune(smaller, _fine_tuning_epochs(task), FINE_TUNING_RATE)
+    return smaller
 
 
 def check_ranks(network: nn.Module, share: float) -> None:
-    """Raise InputError where a share leaves head or classifier nothing of what two factors need."""
-    assert isinstance(network, Network)
+    """Check that two factors of the last convolution, and two of the classifier, can have so few weights.
+
+    Args:
+        network: The trained network.
+        share: The largest share of their weights that the two layers keep, between 0 and 1.
+
+    Raises:
+        InputError: The factors of one of them would have rank 0, or the network is none that evomnas builds.
+    """
+    if not isinstance(network, Network):
+        raise InputError("--factorize takes a network of the search space, not an off-the-shelf one of torchvision's")
     weights = {"head": cast(nn.Conv2d, network.head[0]).weight.flatten(1), "classifier": network.classifier.weight}
     empty = [name for name, weight in weights.items() if _rank(weight, share) < 1]
     if empty:
@@ -79,8 +121,8 @@ def check_ranks(network: nn.Module, share: float) -> None:
         raise InputError(f"--factorize {share:g} leaves nothing of this network's {names}: it can have {allowed}")
 
 
-def _epochs(task: FullTask) -> int:
-    return max(1, round(FINE_TUNING * task.recipe.epochs))
+def _fine_tuning_epochs(task: FullTask) -> int:
+    return max(1, round(FINE_TUNING_SHARE * task.recipe.epochs))
 
 
 def _set(module: nn.Conv2d | nn.Linear, weight: Tensor) -> None:
@@ -88,7 +130,10 @@ def _set(module: nn.Conv2d | nn.Linear, weight: Tensor) -> None:
 
 
 def _factors(weight: Tensor, share: float) -> tuple[Tensor, Tensor] | None:
-    """The best two factors, (m, r) and (r, n), with at most `share` of a matrix's m n numbers; None if r would be 0."""
+    """Return the best two factors, (m, r) and (r, n), with at most `share` of the numbers of a matrix (m, n).
+
+    Returns None if their rank r would be 0.
+    """
     rank = _rank(weight, share)
     if rank < 1:
         return None
@@ -98,29 +143,44 @@ def _factors(weight: Tensor, share: float) -> tuple[Tensor, Tensor] | None:
 
 
 def _rank(weight: Tensor, share: float) -> int:
+    """Return the largest rank of two factors that have at most `share` of the numbers of a matrix."""
     rows, columns = weight.shape
     return int(share * rows * columns / (rows + columns))
 
 
 def huffman_bytes(weights: Sequence[NDArray[np.int8]]) -> int:
-    """Bytes of all weights in one Huffman code, the code's own table included."""
-    values = np.concatenate([one.ravel() for one in weights])
+    """Return the size of weights in one Huffman code, with the table of the code.
+
+    Args:
+        weights: The int8 weights, arrays of any shapes.
+
+    Returns:
+        The size in bytes.
+    """
+    values = np.concatenate([array.ravel() for array in weights])
     counts = np.unique(values, return_counts=True)[1]
     lengths = code_lengths(counts.tolist())
-    return CODE_LENGTHS_BYTES + -(-int(np.dot(counts, lengths)) // 8)
+    return CODE_TABLE_BYTES + -(-int(np.dot(counts, lengths)) // 8)
 
 
 def code_lengths(counts: Sequence[int]) -> list[int]:
-    """Bits of every symbol's Huffman code by the symbols' positive counts (Huffman 1952); a lone symbol has 1."""
+    """Return the lengths of the Huffman codes of symbols (Huffman 1952).
+
+    Args:
+        counts: How often each symbol occurs, at least once.
+
+    Returns:
+        The length of each symbol's code in bits; 1 if there is only one symbol.
+    """
     if len(counts) == 1:
         return [1]
     lengths = [0] * len(counts)
-    numbers = itertools.count()
-    heap = [(count, next(numbers), [symbol]) for symbol, count in enumerate(counts)]
+    tie_breakers = itertools.count()
+    heap = [(count, next(tie_breakers), [symbol]) for symbol, count in enumerate(counts)]
     heapq.heapify(heap)
     while len(heap) > 1:
-        (one, _, first), (other, _, second) = heapq.heappop(heap), heapq.heappop(heap)
-        for symbol in first + second:
+        (count_a, _, symbols_a), (count_b, _, symbols_b) = heapq.heappop(heap), heapq.heappop(heap)
+        for symbol in symbols_a + symbols_b:
             lengths[symbol] += 1
-        heapq.heappush(heap, (one + other, next(numbers), first + second))
+        heapq.heappush(heap, (count_a + count_b, next(tie_breakers), symbols_a + symbols_b))
     return lengths

@@ -1,8 +1,8 @@
-"""ExecuTorch programs with XNNPACK: normalisation in the program, class names in a method of it, float or int8.
+"""ExecuTorch programs with XNNPACK, in float or int8. The normalisation of the images is part of the program.
 
-int8 is PyTorch's post-training quantization for XNNPACK (pt2e): weights by output channel and symmetric, activations by
-the values that the calibration images bring about. What is known of the network are the program's methods that take
-nothing: `classes()` returns the names as JSON.
+The int8 programs are made by PyTorch's post-training quantization for XNNPACK (pt2e). Weights are quantized
+symmetrically by output channel, and activations by the values that they have on calibration images. The metadata are
+methods of the program that take no arguments: `classes()` returns the names of the classes as JSON.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from evomnas.networks.classifier import Classifier
 
 
 class ExecuTorchFormat:
-    """Programs that ExecuTorch runs."""
+    """Programs that ExecuTorch runs; see `ExportFormat` for the attributes."""
 
     name, suffix, runtime = "executorch", ".pte", "executorch"
     needs: tuple[str, ...] = (
@@ -30,14 +30,14 @@ class ExecuTorchFormat:
     )
     quantizer, install = "torchao.quantization.pt2e.quantize_pt2e", "pip install --force-reinstall executorch"
 
-    def convert(self, classifier: Classifier, facts: Mapping[str, str]) -> bytes:
-        """A classifier for one image of float pixel values, (1, c, h, w), with `facts` as methods."""
-        return lower(classifier, _image(classifier), facts)
+    def convert(self, classifier: Classifier, metadata: Mapping[str, str]) -> bytes:
+        """See `ExportFormat.convert`."""
+        return lower(classifier, _example_image(classifier), metadata)
 
     def quantize(
-        self, classifier: Classifier, facts: Mapping[str, str], calibration: Float32Array
+        self, classifier: Classifier, metadata: Mapping[str, str], calibration: Float32Array
     ) -> tuple[bytes, list[NDArray[np.int8]]]:
-        """The same in int8, and its int8 weights; `calibration` are images (n, c, h, w)."""
+        """See `ExportFormat.quantize`."""
         with silence(), torch.no_grad():
             from executorch.backends.xnnpack.quantizer.xnnpack_quantizer import (
                 XNNPACKQuantizer,
@@ -45,16 +45,16 @@ class ExecuTorchFormat:
             )
             from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
 
-            image = _image(classifier)
+            image = _example_image(classifier)
             graph = torch.export.export(fold_batch_norm(classifier), (image,)).module(check_guards=False)
             quantizer = XNNPACKQuantizer().set_global(get_symmetric_quantization_config(is_per_channel=True))
             prepared = prepare_pt2e(graph, quantizer)
-            for one in torch.from_numpy(calibration).unsqueeze(1):
-                prepared(one)
+            for calibration_image in torch.from_numpy(calibration).unsqueeze(1):
+                prepared(calibration_image)
             converted = convert_pt2e(prepared)
             constants = [value for value in converted.state_dict().values() if value.dtype == torch.int8]
-            return lower(converted, image, facts), [one.numpy() for one in constants]
+            return lower(converted, image, metadata), [constant.numpy() for constant in constants]
 
 
-def _image(classifier: Classifier) -> torch.Tensor:
+def _example_image(classifier: Classifier) -> torch.Tensor:
     return torch.zeros(1, classifier.channels, classifier.resolution, classifier.resolution)

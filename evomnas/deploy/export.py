@@ -1,7 +1,7 @@
-"""Export a trained network, run every file on the test split in its runtime, and say what each step costs and brings.
+"""Exports of a trained network: files for devices, each run on the test images in its runtime, and measured.
 
-All figures of a network are kept beside its files, in `exports.json`, so that what was exported at different times
-stands in one table. Latencies are on the scale of the run's calibration, as those of the search.
+The figures of all exports of a network are in `exports.json` in its folder, so that exports of different times are in
+one table. Latencies are on the scale of the run's calibration, as those of the search.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,14 +20,13 @@ from numpy.typing import NDArray
 from evomnas.core.errors import InputError, unknown
 from evomnas.core.files import write_atomically
 from evomnas.core.quiet import silence
-from evomnas.deploy.compression import check_ranks, factorized, huffman_bytes, pruned
+from evomnas.deploy.compression import check_ranks, factorize_network, huffman_bytes, prune_network
 from evomnas.deploy.executorch_format import ExecuTorchFormat
 from evomnas.deploy.full_training import FullTask
 from evomnas.deploy.onnx_format import OnnxFormat
-from evomnas.deploy.saving import FACTS, Facts, load_network, read_facts
+from evomnas.deploy.saving import MODEL_MANIFEST, ModelManifest, describe_images, load_network, read_manifest
 from evomnas.deploy.trained_networks import check_images, network_folder
-from evomnas.latency.meter import Meter
-from evomnas.latency.prepare import prepare_here
+from evomnas.latency.meter import open_meter
 from evomnas.latency.runtimes.base import Float32Array, PreparedNetwork, Runtime, open_runtime
 from evomnas.latency.setting import Setting
 from evomnas.networks.classifier import Classifier
@@ -39,20 +38,21 @@ from evomnas.results.archive import Archive, context_key
 from evomnas.results.evaluation import Failure, Score
 from evomnas.results.run import Run
 
-EXPORTS = "exports.json"
-CALIBRATION_IMAGES = 256
-Say = Callable[[str], None]
+EXPORTS_FILE = "exports.json"
+MAX_CALIBRATION_IMAGES = 256
+OnStep = Callable[[str], None]
 
 
-class Format(Protocol):
-    """A kind of file that some runtime runs.
+class ExportFormat(Protocol):
+    """A kind of file for devices.
 
     Attributes:
-        name, suffix: Its own, and that of its files.
-        runtime: The name of what runs it.
-        needs: Modules that it imports.
-        quantizer: The module that int8 files need beside them.
-        install: What to type where one of them is missing.
+        name: The name of the format.
+        suffix: The suffix of its files.
+        runtime: The name of the runtime that runs them.
+        needs: The modules that writing them needs.
+        quantizer: The module that int8 files need as well.
+        install: The command that installs these modules.
     """
 
     name: str
@@ -62,30 +62,49 @@ class Format(Protocol):
     quantizer: str
     install: str
 
-    def convert(self, classifier: Classifier, facts: dict[str, str]) -> bytes:
-        """A classifier for one image, with facts in its metadata."""
+    def convert(self, classifier: Classifier, metadata: dict[str, str]) -> bytes:
+        """Convert a network to a file of this format.
+
+        Args:
+            classifier: The network, on the CPU.
+            metadata: Texts by name that the file holds.
+
+        Returns:
+            The content of the file. It takes one image of float32 pixel values from 0 to 255, shape (1, c, h, w), and
+            returns logits, shape (1, classes).
+        """
         ...
 
     def quantize(
-        self, classifier: Classifier, facts: dict[str, str], calibration: Float32Array
+        self, classifier: Classifier, metadata: dict[str, str], calibration: Float32Array
     ) -> tuple[bytes, list[NDArray[np.int8]]]:
-        """The same in int8, and its int8 weights."""
+        """Convert a network to a file of this format with int8 weights and activations.
+
+        Args:
+            classifier: The network, on the CPU.
+            metadata: Texts by name that the file holds.
+            calibration: Images that show the range of the activations, pixel values from 0 to 255, shape (n, c, h, w).
+
+        Returns:
+            The content of the file, which takes and returns the same as that of `convert`, and its int8 weights.
+        """
         ...
 
 
-FORMATS: dict[str, Format] = {one.name: one for one in (OnnxFormat(), ExecuTorchFormat())}
+FORMATS: dict[str, ExportFormat] = {kind.name: kind for kind in (OnnxFormat(), ExecuTorchFormat())}
 
 
 @dataclass(frozen=True)
 class Request:
-    """What is exported.
+    """The files that an export writes.
 
     Attributes:
         formats: `onnx`, `executorch` or both.
-        quantize: Whether int8 files are made beside the float ones.
-        prune: Share of the weights that become 0.
-        factorize: Share of their weights that head and classifier keep, as two factors each.
-        huffman: Whether the Huffman-coded size of int8 weights is computed.
+        quantize: True for int8 files beside the float ones.
+        prune: The share of the weights that become 0, for a pruned variant; None for no such variant.
+        factorize: The share of their weights that the head and the classifier keep, each as two factors, for a
+            factorized variant; None for no such variant.
+        huffman: True to compute the size of the int8 files with Huffman-coded weights.
     """
 
     formats: tuple[str, ...] = ("onnx",)
@@ -95,7 +114,11 @@ class Request:
     huffman: bool = False
 
     def check(self) -> None:
-        """Raise InputError where something is wrong, or a runtime is not installed."""
+        """Check the request before anything is computed.
+
+        Raises:
+            InputError: A value is wrong, or a runtime or a module is not installed.
+        """
         for name in self.formats:
             if name not in FORMATS:
                 raise unknown("export format", name, FORMATS)
@@ -110,8 +133,8 @@ class Request:
             raise InputError("--huffman codes int8 weights: add --quantize int8")
 
 
-def _check_import(module: str, kind: Format) -> None:
-    """Raise InputError where a package is there by half."""
+def _check_import(module: str, kind: ExportFormat) -> None:
+    """Check that a module can be imported, since a package may be installed without all that it needs."""
     try:
         with silence():
             importlib.import_module(module)
@@ -123,18 +146,22 @@ def _check_import(module: str, kind: Format) -> None:
 
 @dataclass(frozen=True)
 class Export:
-    """One file.
+    """An exported file and its figures, a row of `exports.json`.
 
     Attributes:
-        file: Its name, in the network's folder.
-        format, variant: `onnx` or `executorch`; `float`, `int8`, `pruned 50 %, int8` and so on.
-        correct, images: Of the test split, in its runtime.
-        agreement: Share of the test images that get the class that the trained network in PyTorch gives them.
-        latency_ms, low_ms, high_ms: With its 95 % interval; None where it could not be measured.
-        bytes: Of the file.
-        packed_bytes: Of the file after deflate, which is what a download or an installation package takes.
-        huffman_bytes: Of the file with its int8 weights Huffman-coded; None where that was not asked for.
-        source: Which weights and test images these figures are of.
+        file: The name of the file, in the network's folder.
+        format: `onnx` or `executorch`.
+        variant: `float`, `int8`, `pruned 50 %, int8` and so on.
+        correct: The number of test images that it classifies correctly, in its runtime.
+        images: The number of test images.
+        agreement: The share of the test images that get the same class as from the trained network in PyTorch.
+        latency_ms: The latency in milliseconds; None if it could not be measured.
+        low_ms: The lower end of its 95 % interval; None if it could not be measured.
+        high_ms: The upper end of its 95 % interval; None if it could not be measured.
+        bytes: The size of the file.
+        packed_bytes: The size of the file after deflate, which is what a download or an installation package takes.
+        huffman_bytes: The size of the file with Huffman-coded int8 weights; None if it was not asked for.
+        source: A hash of the weights and test images that these figures are of; empty if unknown.
     """
 
     file: str
@@ -153,15 +180,29 @@ class Export:
 
     @property
     def score(self) -> Score:
-        """On the test split."""
+        """The score on the test images."""
         return Score(self.correct, self.images)
+
+
+class ExportResult(NamedTuple):
+    """The exports of a network.
+
+    Attributes:
+        folder: The folder of the network and of the files.
+        score: The test score of the trained network in PyTorch.
+        exports: All files that were exported so far, those of earlier exports included.
+    """
+
+    folder: Path
+    score: Score
+    exports: list[Export]
 
 
 @dataclass(frozen=True)
 class _File:
-    """A file's content on its way, and its int8 weights."""
+    """The content of a file that is not written yet, its int8 weights, and the network that it was made from."""
 
-    format: Format
+    format: ExportFormat
     variant: str
     model: bytes
     weights: list[NDArray[np.int8]]
@@ -180,74 +221,78 @@ def export_network(
     *,
     distilled: bool = False,
     device: str = "auto",
-    say: Say = lambda text: None,
-) -> tuple[Path, Score, list[Export]]:
-    """Export a trained network of a run; returns its folder, its own score and all that was ever exported of it.
+    say: OnStep = lambda text: None,
+) -> ExportResult:
+    """Export a trained network of a run to files, run each on the test images, and measure it.
 
     Args:
-        run: Its folder has the trained network, and its problem the images and the device.
-        architecture: Which network.
-        request: What files are made.
-        distilled: Take the network that had a teacher.
+        run: The run. Its folder has the trained network, and its problem the images and the device.
+        architecture: The network.
+        request: The files to write.
+        distilled: True for the network that had a teacher.
         device: `auto`, `cpu` or `cuda`, for fine-tuning.
-        say: Told in words what is being done.
+        say: Called with a few words when a step begins.
+
+    Returns:
+        The network's folder, its test score, and all its exports.
 
     Raises:
-        InputError: The request is wrong, the network was not trained in full, or the images have changed since.
+        InputError: The request is wrong, the network was not trained in full, or the images have changed since then.
     """
     request.check()
     definition = run.trained_problem()
     folder = network_folder(run, architecture, distilled)
     again = f"evomnas train {run.argument} {run.network_argument(architecture)}{' --teacher' * distilled}"
-    if not (folder / FACTS).is_file():
+    if not (folder / MODEL_MANIFEST).is_file():
         raise InputError(f"{architecture.id} is not trained yet: {again}")
-    facts, classifier = read_facts(folder), load_network(folder)
+    manifest, classifier = read_manifest(folder), load_network(folder)
     if request.factorize is not None:
         check_ranks(classifier.network, request.factorize)
-    exported = read_exports(folder)
+    earlier_exports = read_exports(folder)
     say("reading the images")
     task = FullTask(definition, device)
     check_images(run, task)
-    if facts.network != str(architecture) or not _is_current(facts, task):
+    if manifest.network != str(architecture) or not _is_current(manifest, task):
         raise InputError(
             f"the images or the recipe have changed since {folder} was trained: train it again with {again}"
         )
-    answers = task.predictions(classifier.to(task.device))
-    files = list(_files(classifier.cpu(), task, request, facts, say))
-    source = context_key({"weights": facts.weights, "scored": facts.scored})
-    known = {(one.format, one.variant): one for one in exported if one.source == source}
-    _remove(folder, {one.file for one in exported if one.source != source})
+    predictions = task.predictions(classifier.to(task.device))
+    files = list(_files(classifier.cpu(), task, request, manifest, say))
+    source = context_key({"weights": manifest.weights, "scored": manifest.scored})
+    exports = {(export.format, export.variant): export for export in earlier_exports if export.source == source}
+    _remove(folder, {export.file for export in earlier_exports if export.source != source})
     for name in request.formats:
-        own = [one for one in files if one.format.name == name]
-        latencies = _latencies(own, definition, run.archive, say)
-        for file in own:
+        format_files = [file for file in files if file.format.name == name]
+        latencies = _latencies(format_files, definition, run.archive, say)
+        for file in format_files:
             say(f"running {file.name} on {len(task.test.labels):,} test images")
-            export = _judged(file, task, answers, latencies[file.name], request.huffman, source)
-            before = known.get((name, file.variant))
-            if before is not None and not request.huffman and _holds(folder / file.name, file.model):
-                export = replace(export, huffman_bytes=before.huffman_bytes)  # of the same weights
+            export = _evaluate(file, task, predictions, latencies[file.name], request.huffman, source)
+            earlier = exports.get((name, file.variant))
+            if earlier is not None and not request.huffman and _has_content(folder / file.name, file.model):
+                export = replace(export, huffman_bytes=earlier.huffman_bytes)  # of the same weights
             write_atomically(folder / file.name, file.model)
-            known[name, file.variant] = export
-            write_atomically(folder / EXPORTS, json.dumps([asdict(one) for one in known.values()], indent=2) + "\n")
-    return folder, task.score(answers), list(known.values())
+            exports[name, file.variant] = export
+            rows = [asdict(export) for export in exports.values()]
+            write_atomically(folder / EXPORTS_FILE, json.dumps(rows, indent=2) + "\n")
+    return ExportResult(folder, task.score(predictions), list(exports.values()))
 
 
-def _is_current(facts: Facts, task: FullTask) -> bool:
-    """Whether a network was trained, on a processor of whatever kind, and scored as it would be now."""
-    current = task.scored_context(facts.teacher)
+def _is_current(manifest: ModelManifest, task: FullTask) -> bool:
+    """Return whether a network was trained and scored as it would be now. The CPU and a GPU count as the same."""
+    current = task.scored_context(manifest.teacher)
     scored = [context_key(current | {"device": kind}) for kind in ("cpu", "cuda")]
-    return facts.takes == task.takes and facts.scored in scored
+    return manifest.interface == task.interface and manifest.scored in scored
 
 
 def _remove(folder: Path, names: Iterable[str]) -> None:
-    """Remove files of weights that are no longer there; names come from a file, which may be anybody's."""
+    """Remove exports of earlier weights. The names come from a file that anybody may have written."""
     for kind in FORMATS.values():
         for path in folder.glob(f"model-*{kind.suffix}"):
             if path.name in names:
                 path.unlink()
 
 
-def _holds(path: Path, content: bytes) -> bool:
+def _has_content(path: Path, content: bytes) -> bool:
     try:
         return path.read_bytes() == content
     except OSError:
@@ -255,94 +300,123 @@ def _holds(path: Path, content: bytes) -> bool:
 
 
 def read_exports(folder: Path) -> list[Export]:
-    """What was exported into a network's folder."""
+    """Read the table of a network's exports.
+
+    Args:
+        folder: The network's folder.
+
+    Returns:
+        The exports; none if there is no table.
+
+    Raises:
+        InputError: The table cannot be read.
+    """
     try:
-        return [Export(**one) for one in json.loads((folder / EXPORTS).read_text(encoding="utf-8"))]
+        return [Export(**row) for row in json.loads((folder / EXPORTS_FILE).read_text(encoding="utf-8"))]
     except FileNotFoundError:
         return []
     except (OSError, ValueError, TypeError, RecursionError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not a table that evomnas export wrote"
-        raise InputError(f"cannot read {folder / EXPORTS}: {reason}; remove it, and export again") from None
+        raise InputError(f"cannot read {folder / EXPORTS_FILE}: {reason}; remove it, and export again") from None
 
 
-def _files(classifier: Classifier, task: FullTask, request: Request, facts: Facts, say: Say) -> Iterator[_File]:
+def _files(
+    classifier: Classifier, task: FullTask, request: Request, manifest: ModelManifest, say: OnStep
+) -> Iterator[_File]:
+    images = describe_images(manifest.channels, manifest.resolution)
     metadata = {
         "classes": json.dumps(list(classifier.classes), ensure_ascii=False),
-        "network": facts.network,
-        "input": f"{facts.images}, float pixel values from 0 to 255; normalised in here",
+        "network": manifest.network,
+        "input": f"{images}, float pixel values from 0 to 255; normalised in here",
     }
-    calibration = _calibration(task)
-    for variant, one in _variants(classifier, task, request, say):
+    calibration = _calibration_images(task)
+    for variant, smaller in _variants(classifier, task, request, say):
         for name in request.formats:
             kind = FORMATS[name]
             say(f"exporting {variant} to {name}")
-            yield _File(kind, variant, kind.convert(one, metadata), [], one)
+            yield _File(kind, variant, kind.convert(smaller, metadata), [], smaller)
             if request.quantize:
                 say(f"quantizing {variant} for {name}")
-                model, weights = kind.quantize(one, metadata, calibration)
-                yield _File(kind, "int8" if variant == "float" else f"{variant}, int8", model, weights, one)
+                model, weights = kind.quantize(smaller, metadata, calibration)
+                yield _File(kind, "int8" if variant == "float" else f"{variant}, int8", model, weights, smaller)
 
 
-def _variants(classifier: Classifier, task: FullTask, request: Request, say: Say) -> Iterator[tuple[str, Classifier]]:
-    """The network itself, and where that was asked for, a smaller one."""
+def _variants(
+    classifier: Classifier, task: FullTask, request: Request, say: OnStep
+) -> Iterator[tuple[str, Classifier]]:
+    """Yield the network itself, and a smaller one if the request asks for one."""
     yield "float", classifier
-    network, words = classifier.network, []
-    assert isinstance(network, Network)
+    network, words = cast(Network, classifier.network), []
     if request.factorize is not None:
         say("factorizing and fine-tuning")
-        network = factorized(network, request.factorize, task)
+        network = factorize_network(network, request.factorize, task)
         words.append(f"factorized {100 * request.factorize:g} %")
     if request.prune is not None:
         say("pruning and fine-tuning")
-        network = pruned(network, request.prune, task)
+        network = prune_network(network, request.prune, task)
         words.append(f"pruned {100 * request.prune:g} %")
     if words:
-        yield ", ".join(words), task.classifier(network).cpu()
+        yield ", ".join(words), task.build_classifier(network).cpu()
 
 
-def _calibration(task: FullTask) -> Float32Array:
-    """Training images, spread over the whole set."""
+def _calibration_images(task: FullTask) -> Float32Array:
+    """Return at most `MAX_CALIBRATION_IMAGES` training images, spread evenly over all of them."""
     images = task.training.images
-    chosen = np.linspace(0, len(images) - 1, min(CALIBRATION_IMAGES, len(images))).astype(int)
-    calibration: Float32Array = images[chosen].astype(np.float32)
+    indices = np.linspace(0, len(images) - 1, min(MAX_CALIBRATION_IMAGES, len(images))).astype(int)
+    calibration: Float32Array = images[indices].astype(np.float32)
     return calibration
 
 
-def _judged(
+def _evaluate(
     file: _File,
     task: FullTask,
-    answers: NDArray[np.int64],
+    torch_predictions: NDArray[np.int64],
     latency: tuple[float, float, float] | None,
     huffman: bool,
     source: str,
 ) -> Export:
-    found = _run(open_runtime(file.format.runtime), file.model, task.test.images)
-    agreement = float((found == answers).mean())
-    milliseconds, low, high = latency or (None, None, None)
-    coded = None
+    """Run a file on the test images and put its figures together; the latency is (ms, low, high)."""
+    predictions = _classify(open_runtime(file.format.runtime), file.model, task.test.images)
+    latency_ms, low_ms, high_ms = latency or (None, None, None)
+    coded_bytes = None
     if huffman and file.weights:
-        coded = len(file.model) - sum(one.nbytes for one in file.weights) + huffman_bytes(file.weights)
+        coded_bytes = len(file.model) - sum(array.nbytes for array in file.weights) + huffman_bytes(file.weights)
     return Export(
-        file.name, file.format.name, file.variant, task.score(found).correct, len(found), agreement,
-        milliseconds, low, high, len(file.model), len(zlib.compress(file.model, 9)), coded, source,
-    )  # fmt: skip
+        file=file.name,
+        format=file.format.name,
+        variant=file.variant,
+        correct=task.score(predictions).correct,
+        images=len(predictions),
+        agreement=float((predictions == torch_predictions).mean()),
+        latency_ms=latency_ms,
+        low_ms=low_ms,
+        high_ms=high_ms,
+        bytes=len(file.model),
+        packed_bytes=len(zlib.compress(file.model, 9)),
+        huffman_bytes=coded_bytes,
+        source=source,
+    )
 
 
-def _run(runtime: Runtime, model: bytes, images: NDArray[np.uint8]) -> NDArray[np.int64]:
-    """The classes of images, (n, c, h, w), one at a time as on the device: a runtime reads its input at every run."""
-    image = np.zeros((1, *images.shape[1:]), dtype=np.float32)
-    run = runtime.load(model, image, 1)
-    found = np.empty(len(images), dtype=np.int64)
-    for index, one in enumerate(images):
-        image[0] = one
-        found[index] = run().argmax()
-    return found
+def _classify(runtime: Runtime, model: bytes, images: NDArray[np.uint8]) -> NDArray[np.int64]:
+    """Return the classes that a model gives to images (n, c, h, w), which it gets one at a time, as on the device."""
+    buffer = np.zeros((1, *images.shape[1:]), dtype=np.float32)
+    run = runtime.load(model, buffer, 1)
+    predictions = np.empty(len(images), dtype=np.int64)
+    for index, image in enumerate(images):
+        buffer[0] = image  # the runtime reads its input anew at every run
+        predictions[index] = run().argmax()
+    return predictions
 
 
 def _latencies(
-    files: Sequence[_File], definition: ProblemDefinition, archive: Archive, say: Say
+    files: Sequence[_File], definition: ProblemDefinition, archive: Archive, say: OnStep
 ) -> dict[str, tuple[float, float, float] | None]:
-    """Latency in milliseconds with its interval, by file; all in the same rounds, alone on the machine."""
+    """Measure files of one format in the same rounds.
+
+    Returns the latency in milliseconds with its interval, (ms, low, high), by the name of the file; None if a file
+    could not be measured.
+    """
     runtime = open_runtime(files[0].format.runtime)
     latency, shape = definition.latency, files[0].classifier
     target = latency.target if runtime.name == "onnxruntime" else LOCAL
@@ -350,22 +424,24 @@ def _latencies(
         runtime.name, target, latency.threads, 1, shape.channels, shape.resolution, len(shape.classes),
         definition.space.mobilenet_v2(),
     )  # fmt: skip
-    meter = Meter(setting, lambda one: prepare_here(setting, one)[1], archive)
-    try:
+    with open_meter(setting, archive) as meter:
         say("measuring")
-        prepared = {one.name: _prepared(one, runtime) for one in files}
-        scale = meter.calibration.latency_ms
+        prepared = {file.name: _prepare(file, runtime) for file in files}
+        scale_ms = meter.calibration.latency_ms
         ratios = dict(meter.compare(prepared, lambda: say("waiting for another training or latency")))
-    finally:
-        meter.close()
-    return {
-        name: None if isinstance(one, Failure) else (scale * one.ratio, scale * one.low, scale * one.high)
-        for name, one in ratios.items()
-    }
+    latencies: dict[str, tuple[float, float, float] | None] = dict.fromkeys(ratios)
+    for name, ratio in ratios.items():
+        if not isinstance(ratio, Failure):
+            latencies[name] = scale_ms * ratio.ratio, scale_ms * ratio.low, scale_ms * ratio.high
+    return latencies
 
 
-def _prepared(file: _File, runtime: Runtime) -> PreparedNetwork:
-    """A file with an image and what it makes of it here; how far that is from PyTorch is what the table says."""
-    one = file.classifier
-    image = np.full((1, one.channels, one.resolution, one.resolution), 127.0, dtype=np.float32)
+def _prepare(file: _File, runtime: Runtime) -> PreparedNetwork:
+    """Return a file with an image and the output that it has here.
+
+    The device's output is compared with that and not with PyTorch's, from which an int8 file may differ: the table of
+    exports says how much.
+    """
+    channels, resolution = file.classifier.channels, file.classifier.resolution
+    image = np.full((1, channels, resolution, resolution), 127.0, dtype=np.float32)
     return PreparedNetwork(file.model, image, runtime.load(file.model, image, 1)())

@@ -1,8 +1,12 @@
-"""Train a chosen network in full: the paper's recipe on all training images, scored on the test images.
+"""The full training of a network: the paper's recipe on all training images, and the score on the test images.
 
-The paper's recipe (section 5 and its released code): RMSProp, a linear warm-up, an exponential decay, label smoothing,
-dropout and an average of the weights that follows them; `FullSection` says how its lengths are scaled to a data set.
-A training that was interrupted goes on from its checkpoint, and on the CPU ends as it would have without.
+The paper's recipe (section 5 and its released code) is RMSProp, a linear warm-up, an exponential decay, label
+smoothing, dropout and a moving average of the weights. `FullSection` says how its lengths are scaled to a data set. A
+training that was interrupted goes on from its checkpoint. On the CPU it then ends with the same weights as without the
+interruption.
+
+References:
+    Hinton, Vinyals and Dean, "Distilling the Knowledge in a Neural Network", 2015.
 """
 
 from __future__ import annotations
@@ -13,7 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import torch
@@ -28,6 +32,7 @@ from evomnas.core.files import write_atomically
 from evomnas.core.seeding import torch_generator
 from evomnas.data.images import LabelledImages
 from evomnas.data.splits import load_training_images, split_for_search
+from evomnas.deploy.saving import ClassifierInterface
 from evomnas.deploy.testsplit import check_test_split, load_test_images
 from evomnas.networks.classifier import Classifier
 from evomnas.networks.fast_layers import use_fast_layers
@@ -39,47 +44,74 @@ from evomnas.results.evaluation import Score, TrainingDiverged
 from evomnas.training.schedules import CosineSchedule, ExponentialSchedule
 from evomnas.training.trainer import LossFunction, Trainer, TrainingBatches, cross_entropy, training_mode
 
-CHECKPOINT_S = 20.0  # an interruption loses at most so much, and an epoch
+CHECKPOINT_INTERVAL_S = 20.0  # an interruption loses at most this and one epoch
 SCORING_BATCH = 512
-STATISTICS = 0.1  # of a short training's steps, over which batch norm's running statistics look back
-TEACHING = ("temperature", "teaching")  # of the recipe, what matters where there is a teacher
+STATISTICS_SHARE = 0.1  # of the steps of a short training; batch norm's running statistics look back over so many
+TEACHER_SETTINGS = ("temperature", "teaching")  # of the recipe; they matter only if there is a teacher
 OnEpoch = Callable[[int, int, float], None]
 
 
 @dataclass(frozen=True)
 class Teacher:
-    """A finally trained network whose answers are part of another one's loss, and which network it is."""
+    """A network that was trained in full, and whose predictions are part of another network's loss.
+
+    Attributes:
+        network: The network's description.
+        classifier: The trained network.
+    """
 
     network: AnyNetwork
     classifier: Classifier
 
     @property
     def notation(self) -> str:
-        """How the network is written."""
+        """The network's notation."""
         return str(self.network)
 
 
+class TrainedClassifier(NamedTuple):
+    """The result of a full training.
+
+    Attributes:
+        classifier: The trained network, with the averaged weights.
+        losses: The mean loss of every epoch.
+        seconds: How long the training took, over all its parts if it was interrupted.
+    """
+
+    classifier: Classifier
+    losses: tuple[float, ...]
+    seconds: float
+
+
 class FullTask:
-    """A problem's training and test images, and the recipe by which chosen networks are trained in full.
+    """A problem's training and test images, and the recipe by which networks are trained in full.
 
     Attributes:
         definition: The problem.
-        training: All images that may be trained on, those that validated the search included.
-        bn_momentum: The recipe's, or more where so few steps would leave batch norm's statistics at their start.
+        recipe: The settings of the training.
+        training: All images that may be trained on, with those that validated the search.
+        device: The device of the trainings.
+        batches: The training images as batches on that device.
+        bn_momentum: The recipe's momentum of batch norm, or a larger one if the training has so few steps that the
+            running statistics would hardly leave their initial values.
     """
 
     def __init__(self, definition: ProblemDefinition, device: str = "auto") -> None:
         """Read the images that may be trained on.
 
+        Args:
+            definition: The problem.
+            device: `auto`, `cpu` or `cuda`.
+
         Raises:
-            InputError: They cannot be read, or there is no test split.
+            InputError: The images cannot be read, or there is no test split.
         """
         self.definition, self.recipe = definition, definition.full
         check_test_split(definition.data)
         self.training = load_training_images(definition.data)
         self._steps = self.recipe.epochs * max(1, len(self.training.labels) // self.recipe.batch)
-        self._least_momentum = min(1.0, 1 / (STATISTICS * self._steps))
-        self.bn_momentum = max(self.recipe.bn_momentum, self._least_momentum)
+        self._min_bn_momentum = min(1.0, 1 / (STATISTICS_SHARE * self._steps))
+        self.bn_momentum = max(self.recipe.bn_momentum, self._min_bn_momentum)
         self.device = torch.device(choose_device(device))
         augment = definition.data.augment if self.recipe.augment is None else self.recipe.augment
         self.batches = TrainingBatches(self.training.images, self.training.labels, augment, self.device)
@@ -87,37 +119,52 @@ class FullTask:
 
     @cached_property
     def test(self) -> LabelledImages:
-        """The test images, which are read when they are first asked for: once a training has ended.
+        """The test images. They are read at the first access, which must come after a training has ended.
 
         Raises:
-            InputError: They cannot be read, or their classes are not those of the training images.
+            InputError: They cannot be read, or the training images lack one of their classes.
         """
         return load_test_images(self.definition.data, self.training)
 
     @cached_property
     def search_images_fingerprint(self) -> str:
-        """The fingerprint of what a search of the problem sees of the images."""
+        """The fingerprint of the images that a search of the problem uses, split as it splits them."""
         return split_for_search(self.training, self.definition.data).fingerprint
 
     @property
-    def takes(self) -> tuple[Any, ...]:
-        """What its networks are made for, as `Facts.takes` of a saved one: classes, resolution, mean and deviation."""
+    def interface(self) -> ClassifierInterface:
+        """The images that networks of this task take, and their classes."""
         mean, std = tuple(self.batches.mean.tolist()), tuple(self.batches.std.tolist())
-        return self.training.classes, self.definition.data.resolution, mean, std
+        return ClassifierInterface(self.training.classes, self.definition.data.resolution, mean, std)
 
     def context(self, teacher: str | None = None) -> dict[str, Any]:
-        """All that a training depends on beside the network; `teacher` is the notation of one."""
-        recipe = self.recipe.model_dump(mode="json", exclude={"augment"}) | {"bn_momentum": self.bn_momentum}
+        """Return everything that a training depends on beside the network, as the archive stores it.
+
+        Args:
+            teacher: The notation of the teacher; None if there is none.
+
+        Returns:
+            A JSON-ready mapping. Settings that matter only with a teacher are left out if there is none.
+        """
+        settings = self.recipe.model_dump(mode="json", exclude={"augment"}) | {"bn_momentum": self.bn_momentum}
+        unused = TEACHER_SETTINGS if teacher is None else ()
         return {
             "train": self.training.fingerprint,
             "augment": self._augment,
-            "recipe": {name: value for name, value in recipe.items() if teacher is not None or name not in TEACHING},
+            "recipe": {name: value for name, value in settings.items() if name not in unused},
             "device": self.device.type,
             "teacher": teacher,
         }
 
     def scored_context(self, teacher: str | None = None) -> dict[str, Any]:
-        """All that a test score depends on beside the network; reads the test images."""
+        """Return everything that a test score depends on beside the network. This reads the test images.
+
+        Args:
+            teacher: The notation of the teacher; None if there is none.
+
+        Returns:
+            The context of the training and the fingerprint of the test images.
+        """
         return self.context(teacher) | {"test": self.test.fingerprint}
 
     def train(
@@ -126,78 +173,98 @@ class FullTask:
         checkpoint: Path,
         teacher: Teacher | None = None,
         on_epoch: OnEpoch = lambda epoch, epochs, loss: None,
-    ) -> tuple[Classifier, tuple[float, ...], float]:
-        """Train a network, or go on with it; returns it, the mean loss of every epoch, and seconds.
+    ) -> TrainedClassifier:
+        """Train a network, or go on with a training that was interrupted.
 
         Args:
-            network: What is built and trained.
-            checkpoint: A file to go on from; it is written every `CHECKPOINT_S` and stays.
-            teacher: Whose answers are part of the loss.
-            on_epoch: Told the epochs done, all epochs, and the mean loss of the last one.
+            network: The network.
+            checkpoint: The file of the training's state. The training goes on from it if it is there and of the same
+                training. It is written every `CHECKPOINT_INTERVAL_S` seconds and is not removed.
+            teacher: The network whose predictions are part of the loss; None for the labels alone.
+            on_epoch: Called after every epoch with the number of epochs so far, the number of all epochs, and the mean
+                loss of the last one.
+
+        Returns:
+            The trained network, the mean loss of every epoch, and the seconds.
 
         Raises:
             TrainingDiverged: The loss became infinite or not a number.
         """
         recipe = self.recipe
-        weights, order, dropped = np.random.SeedSequence(recipe.seed).spawn(3)
-        with training_mode(self.device, dropped):
-            module = self._build(network, weights)
-            loss = None if teacher is None else _distilled(recipe, self._ready(teacher.classifier.network).eval())
+        weight_seed, order_seed, dropout_seed = np.random.SeedSequence(recipe.seed).spawn(3)
+        with training_mode(self.device, dropout_seed):
+            module = self._build(network, weight_seed)
+            loss = None
+            if teacher is not None:
+                loss = distillation_loss(recipe, self._place(teacher.classifier.network).eval())
             decay = max(0.0, 1 - 1 / (recipe.averaging * self._steps))
             averaging = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
             average = AveragedModel(module, multi_avg_fn=averaging, use_buffers=True)
             schedule = partial(ExponentialSchedule, recipe.warmup, recipe.final_rate)
-            trainer = Trainer(module, self.batches, recipe, schedule, torch_generator(order), loss, average)
-            key = self.context(teacher.notation if teacher else None) | {"network": str(network)}
-            saved = _Checkpoint(checkpoint, context_key(key), trainer, average)
-            seconds = saved.restore()
+            trainer = Trainer(module, self.batches, recipe, schedule, torch_generator(order_seed), loss, average)
+            content = self.context(teacher.notation if teacher else None) | {"network": str(network)}
+            state = _Checkpoint(checkpoint, context_key(content), trainer, average)
+            seconds = state.restore()
             while len(trainer.losses) < recipe.epochs:
                 with lock.training():
                     started = time.perf_counter()
-                    waited = trainer.waited_seconds
-                    last = trainer.train_epoch()
-                    seconds += time.perf_counter() - started - (trainer.waited_seconds - waited)
-                saved.save(seconds, force=len(trainer.losses) == recipe.epochs)
-                on_epoch(len(trainer.losses), recipe.epochs, last)
-            final = self._build(network, weights, fast=False)
+                    waited_before = trainer.waited_seconds
+                    epoch_loss = trainer.train_epoch()
+                    seconds += time.perf_counter() - started - (trainer.waited_seconds - waited_before)
+                state.save(seconds, force=len(trainer.losses) == recipe.epochs)
+                on_epoch(len(trainer.losses), recipe.epochs, epoch_loss)
+            final = self._build(network, weight_seed, fast=False)
             final.load_state_dict(average.module.state_dict())
-        return self.classifier(final), tuple(trainer.losses), seconds
+        return TrainedClassifier(self.build_classifier(final), tuple(trainer.losses), seconds)
 
     def _build(self, network: AnyNetwork, seed: np.random.SeedSequence, fast: bool = True) -> nn.Module:
         recipe, shape = self.recipe, (len(self.training.classes), self.training.channels)
         module = build_any_network(network, *shape, dropout=recipe.dropout, bn_momentum=self.bn_momentum, seed=seed)
         for norm in module.modules():
-            if isinstance(norm, nn.BatchNorm2d):  # torchvision's have a momentum of their own
-                norm.momentum = max(norm.momentum or 0.0, self._least_momentum)
-        return self._ready(module) if fast else module.to(self.device)
+            if isinstance(norm, nn.BatchNorm2d):  # torchvision's networks have a momentum of their own
+                norm.momentum = max(norm.momentum or 0.0, self._min_bn_momentum)
+        return self._place(module) if fast else module.to(self.device)
 
-    def _ready(self, module: nn.Module) -> nn.Module:
-        """A module on the device and in the layout that is fastest there."""
+    def _place(self, module: nn.Module) -> nn.Module:
+        """Move a module to the device, in the layout that is fastest there."""
         module = module.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         if self.device.type == "cpu":
             use_fast_layers(module)
         return module
 
-    def classifier(self, network: nn.Module) -> Classifier:
-        """A network of normalised images as one of pixels, ready for inference."""
-        classes, resolution, mean, std = self.takes
-        return Classifier(network, mean, std, classes, resolution).to(self.device).eval()
+    def build_classifier(self, network: nn.Module) -> Classifier:
+        """Return a network with its normalisation, ready for inference.
+
+        Args:
+            network: A network that takes normalised images.
+
+        Returns:
+            The network that takes pixel values, on the task's device and in evaluation mode.
+        """
+        interface = self.interface
+        classifier = Classifier(network, interface.mean, interface.std, interface.classes, interface.resolution)
+        return classifier.to(self.device).eval()
 
     def fine_tune(self, network: nn.Module, epochs: int, rate: float) -> None:
-        """Train a network on for some epochs, in place, from `rate` of the recipe's learning rate down to 0.
+        """Train a trained network for some more epochs, in place. The learning rate falls to 0 along a cosine.
+
+        Args:
+            network: A network that takes normalised images.
+            epochs: The number of epochs.
+            rate: The first learning rate after the warm-up, relative to the recipe's.
 
         Raises:
             TrainingDiverged: The loss became infinite or not a number.
         """
         recipe = self.recipe.model_copy(update={"epochs": epochs, "learning_rate": rate * self.recipe.learning_rate})
-        order, dropped = np.random.SeedSequence(recipe.seed).spawn(5)[3:]
-        with training_mode(self.device, dropped):
+        order_seed, dropout_seed = np.random.SeedSequence(recipe.seed).spawn(5)[3:]  # the first three are `train`'s
+        with training_mode(self.device, dropout_seed):
             trainer = Trainer(
                 network.to(self.device),
                 self.batches,
                 recipe,
                 partial(CosineSchedule, recipe.warmup),
-                torch_generator(order),
+                torch_generator(order_seed),
             )
             for _ in range(epochs):
                 with lock.training():
@@ -206,53 +273,80 @@ class FullTask:
 
     @torch.inference_mode()
     def predictions(self, classifier: Classifier) -> NDArray[np.int64]:
-        """The classes of the test images by a classifier, shape (n,).
+        """Return the classes that a network gives to the test images.
+
+        Args:
+            classifier: The network, on the task's device.
+
+        Returns:
+            The classes by number, shape (n,).
 
         Raises:
-            TrainingDiverged: Its logits are not finite.
+            TrainingDiverged: The network's logits are not finite.
         """
-        found = []
+        batches = []
         with training_mode(self.device, None):
             for start in range(0, len(self.test.labels), SCORING_BATCH):
                 images = torch.from_numpy(self.test.images[start : start + SCORING_BATCH]).to(self.device)
                 logits = classifier(images)
                 if not torch.isfinite(logits).all():
                     raise TrainingDiverged("the trained network's logits are not finite")
-                found.append(logits.argmax(1).cpu().numpy())
-        return cast("NDArray[np.int64]", np.concatenate(found))
+                batches.append(logits.argmax(1).cpu().numpy())
+        return cast("NDArray[np.int64]", np.concatenate(batches))
 
     def score(self, predictions: NDArray[np.int64]) -> Score:
-        """How many of the test images are classified correctly."""
+        """Return how many of the test images are classified correctly.
+
+        Args:
+            predictions: The classes that a network gives to the test images, shape (n,).
+
+        Returns:
+            The number of correct images, and of all.
+        """
         return Score(int((predictions == self.test.labels).sum()), len(self.test.labels))
 
 
-def _distilled(recipe: FullSection, teacher: nn.Module) -> LossFunction:
-    """Cross-entropy with the labels and, at a temperature, with the teacher's answers (Hinton et al. 2015, section 2).
+def distillation_loss(recipe: FullSection, teacher: nn.Module) -> LossFunction:
+    """Return the loss of a network with a teacher (Hinton et al. 2015, section 2).
 
-    The teacher's part is multiplied by the temperature's square, which keeps its gradients' size.
+    It is a weighted sum of the cross-entropy with the labels and the Kullback-Leibler divergence from the teacher's
+    probabilities, both networks' logits being divided by a temperature. The divergence is multiplied by the square of
+    the temperature, so that the size of its gradients does not depend on it.
+
+    Args:
+        recipe: The weight of the teacher's part (`teaching`), the temperature, and the label smoothing.
+        teacher: The teacher, which takes normalised images and returns logits.
+
+    Returns:
+        The loss as a function of normalised images (n, c, h, w), logits (n, classes) and labels (n,).
     """
-    with_labels, temperature = cross_entropy(recipe), recipe.temperature
+    label_loss, temperature = cross_entropy(recipe), recipe.temperature
 
     def loss(images: Tensor, logits: Tensor, labels: Tensor) -> Tensor:
         with torch.no_grad():
-            answers = F.log_softmax(teacher(images) / temperature, 1)
-        own = F.log_softmax(logits / temperature, 1)
-        taught = F.kl_div(own, answers, log_target=True, reduction="batchmean") * temperature**2
-        return recipe.teaching * taught + (1 - recipe.teaching) * with_labels(images, logits, labels)
+            teacher_logs = F.log_softmax(teacher(images) / temperature, 1)
+        logs = F.log_softmax(logits / temperature, 1)
+        teacher_loss = F.kl_div(logs, teacher_logs, log_target=True, reduction="batchmean") * temperature**2
+        return recipe.teaching * teacher_loss + (1 - recipe.teaching) * label_loss(images, logits, labels)
 
     return loss
 
 
 class _Checkpoint:
-    """The state of a training in a file, replaced in one step; another training's is not read."""
+    """A file with the state of a training, replaced in one step. The state of another training is not read."""
 
     def __init__(self, path: Path, key: str, trainer: Trainer, average: AveragedModel) -> None:
         self.path, self.key, self.trainer, self.average = path, key, trainer, average
-        self._last = time.monotonic()
+        self._saved_at = time.monotonic()
 
     def save(self, seconds: float, force: bool = False) -> None:
-        """Keep the state, if it is time; `seconds` is what was spent so far."""
-        if not force and time.monotonic() - self._last < CHECKPOINT_S:
+        """Write the state if `CHECKPOINT_INTERVAL_S` have passed since the last time, or if it is forced.
+
+        Args:
+            seconds: How long the training has taken so far.
+            force: True to write it in any case.
+        """
+        if not force and time.monotonic() - self._saved_at < CHECKPOINT_INTERVAL_S:
             return
         trainer = self.trainer
         state = {
@@ -270,15 +364,19 @@ class _Checkpoint:
             state["dropout-cuda"] = torch.cuda.get_rng_state()
         self.path.parent.mkdir(parents=True, exist_ok=True)
         content = io.BytesIO()
-        torch.save(state, content)  # into memory: of a full disk torch says nothing that a user understands
+        torch.save(state, content)  # into memory, since torch's message about a full disk helps nobody
         write_atomically(self.path, content.getvalue())
-        self._last = time.monotonic()
+        self._saved_at = time.monotonic()
 
     def restore(self) -> float:
-        """Go on from the file, if there is one of this training; returns the seconds that were spent."""
+        """Restore the state from the file, if there is one of this training.
+
+        Returns:
+            How long the training had taken by then, in seconds; 0 if it begins now.
+        """
         try:
             state = torch.load(self.path, map_location="cpu", weights_only=True)
-        except Exception:  # there is none, or whatever a torn or foreign file makes torch raise
+        except Exception:  # there is no file, or torch raises any error for a damaged or foreign one
             return 0.0
         if not isinstance(state, dict) or state.get("key") != self.key:
             return 0.0

@@ -1,7 +1,8 @@
-"""ONNX files for ONNX Runtime: normalisation in the graph, class names in the file's metadata, float or int8.
+"""ONNX files for ONNX Runtime, in float or int8. The normalisation of the images is part of the graph.
 
-int8 is ONNX Runtime's own static quantization of the QDQ kind: weights by output channel and symmetric, activations by
-the smallest and largest value that the calibration images bring about.
+The int8 files are made by ONNX Runtime's static quantization, in its QDQ format. Weights are quantized symmetrically by
+output channel, and activations by the smallest and largest value that they have on calibration images. The names of the
+classes are in the metadata of the file.
 """
 
 from __future__ import annotations
@@ -22,46 +23,47 @@ from evomnas.networks.classifier import Classifier
 
 
 class OnnxFormat:
-    """Files that ONNX Runtime runs."""
+    """Files that ONNX Runtime runs; see `ExportFormat` for the attributes."""
 
     name, suffix, runtime = "onnx", ".onnx", "onnxruntime"
     needs: tuple[str, ...] = ("onnx", "onnxruntime")
     quantizer, install = "onnxruntime.quantization", "pip install onnx onnxruntime"
 
-    def convert(self, classifier: Classifier, facts: Mapping[str, str]) -> bytes:
-        """A classifier for one image of float pixel values, (1, c, h, w), with `facts` as its metadata."""
-        return _with_facts(onnx.load_from_string(to_onnx(classifier, _image(classifier))), facts)
+    def convert(self, classifier: Classifier, metadata: Mapping[str, str]) -> bytes:
+        """See `ExportFormat.convert`."""
+        return _with_metadata(_to_model(classifier), metadata)
 
     def quantize(
-        self, classifier: Classifier, facts: Mapping[str, str], calibration: Float32Array
+        self, classifier: Classifier, metadata: Mapping[str, str], calibration: Float32Array
     ) -> tuple[bytes, list[NDArray[np.int8]]]:
-        """The same in int8, and its int8 weights; `calibration` are images (n, c, h, w)."""
+        """See `ExportFormat.quantize`."""
         from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
-        class Images(CalibrationDataReader):  # type: ignore[misc]
+        class ImageReader(CalibrationDataReader):  # type: ignore[misc]
             def __init__(self) -> None:
-                self.rest: Iterator[Float32Array] = iter(np.split(calibration, len(calibration)))
+                self._images: Iterator[Float32Array] = iter(np.split(calibration, len(calibration)))
 
             def get_next(self) -> dict[str, Float32Array] | None:
-                image = next(self.rest, None)
+                image = next(self._images, None)
                 return None if image is None else {"image": image}
 
         with silence(), tempfile.TemporaryDirectory(prefix="evomnas-") as folder:
             path = Path(folder) / "int8.onnx"
             quantize_static(
-                onnx.load_from_string(to_onnx(classifier, _image(classifier))), path, Images(),
-                quant_format=QuantFormat.QDQ, per_channel=True, activation_type=QuantType.QUInt8,
-                weight_type=QuantType.QInt8,
+                _to_model(classifier), path, ImageReader(), quant_format=QuantFormat.QDQ, per_channel=True,
+                activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8,
             )  # fmt: skip
             model = onnx.load(path)
         constants = map(onnx.numpy_helper.to_array, model.graph.initializer)
-        return _with_facts(model, facts), [one for one in constants if one.dtype == np.int8 and one.ndim > 1]
+        weights = [constant for constant in constants if constant.dtype == np.int8 and constant.ndim > 1]
+        return _with_metadata(model, metadata), weights
 
 
-def _image(classifier: Classifier) -> torch.Tensor:
-    return torch.zeros(1, classifier.channels, classifier.resolution, classifier.resolution)
+def _to_model(classifier: Classifier) -> onnx.ModelProto:
+    image = torch.zeros(1, classifier.channels, classifier.resolution, classifier.resolution)
+    return onnx.load_from_string(to_onnx(classifier, image))
 
 
-def _with_facts(model: onnx.ModelProto, facts: Mapping[str, str]) -> bytes:
-    onnx.helper.set_model_props(model, dict(facts))
+def _with_metadata(model: onnx.ModelProto, metadata: Mapping[str, str]) -> bytes:
+    onnx.helper.set_model_props(model, dict(metadata))
     return bytes(model.SerializeToString())

@@ -1,7 +1,7 @@
-"""A trained network in a folder: `weights.safetensors`, `model.json` with all else, `README.md` for people.
+"""The folder of a trained network: `weights.safetensors`, `model.json` and, for people, `README.md`.
 
-`load_network` reads it back. Nothing in such a folder is executed: weights are safetensors, facts are JSON, and what is
-needed of them to build the network is checked as strictly as if it came from someone else.
+`load_network` reads such a folder. Nothing in it is executed: the weights are safetensors, and everything else is JSON.
+What is needed of the JSON to build the network is checked as strictly as if it came from someone else.
 """
 
 from __future__ import annotations
@@ -9,8 +9,9 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import safetensors.torch
 import torch
@@ -22,29 +23,53 @@ from evomnas.core.files import write_atomically
 from evomnas.networks.classifier import Classifier
 from evomnas.networks.torchvision_models import AnyNetwork, build_any_network, parse_network
 
-WEIGHTS, FACTS, CARD = "weights.safetensors", "model.json", "README.md"
-FORMAT = 1
-MOST_CLASSES = 1_000_000
+if TYPE_CHECKING:
+    from evomnas.deploy.card import ModelDetails
+
+WEIGHTS_FILE, MODEL_MANIFEST, MODEL_CARD = "weights.safetensors", "model.json", "README.md"
+FORMAT_VERSION = 1  # of model.json
+MAX_CLASSES = 1_000_000
 Hash = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 PixelValue = Annotated[float, Field(ge=0, le=255)]
 Deviation = Annotated[float, Field(gt=0, le=255)]
 
 
-class Facts(BaseModel):
-    """What `model.json` says, as far as it is needed; the rest of it is for people.
+@dataclass(frozen=True, slots=True)
+class ClassifierInterface:
+    """The images that a trained network takes, and the classes that it tells apart.
 
     Attributes:
-        format: Of the file.
-        network: Its notation.
-        weights: SHA-256 of the weights' file.
-        classes: Their names, in the order of the logits.
-        channels, resolution: Of the images.
-        mean, std: By which pixel values are normalised, one per channel.
-        key: What the training depended on, as the archive knows it.
-        scored: What the test score depended on.
-        teacher: The notation of the network that taught this one.
-        losses, seconds: Of its training.
-        versions, machine: With what and where it was trained.
+        classes: The names of the classes, in the order of the logits.
+        resolution: Height and width of the images in pixels.
+        mean: The mean by which each channel is normalised, in pixel values from 0 to 255.
+        std: The standard deviation by which each channel is normalised, in the same unit.
+    """
+
+    classes: tuple[str, ...]
+    resolution: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+
+class ModelManifest(BaseModel):
+    """The part of `model.json` that evomnas reads. The rest of that file is for people, see `ModelDetails`.
+
+    Attributes:
+        format: The version of the file's format.
+        network: The notation of the network.
+        weights: The SHA-256 of the file of weights.
+        classes: The names of the classes, in the order of the logits.
+        channels: Channels of the images.
+        resolution: Height and width of the images in pixels.
+        mean: The mean by which each channel is normalised, in pixel values from 0 to 255.
+        std: The standard deviation by which each channel is normalised, in the same unit.
+        key: The archive's key of everything that the training depended on; None if unknown, as all that follow.
+        scored: The archive's key of everything that the test score depended on.
+        teacher: The notation of the network that taught this one; None also if there was none.
+        losses: The mean training loss of every epoch.
+        seconds: How long the training took.
+        versions: The versions of the software that trained it, by name.
+        machine: The machine that trained it.
     """
 
     model_config = ConfigDict(strict=True, frozen=True, allow_inf_nan=False)
@@ -52,7 +77,7 @@ class Facts(BaseModel):
     format: int
     network: str
     weights: Hash
-    classes: Annotated[tuple[str, ...], Field(min_length=1, max_length=MOST_CLASSES)]
+    classes: Annotated[tuple[str, ...], Field(min_length=1, max_length=MAX_CLASSES)]
     channels: Annotated[int, Field(ge=1, le=4096)]
     resolution: Annotated[int, Field(ge=1, le=4096)]
     mean: tuple[PixelValue, ...]
@@ -67,13 +92,13 @@ class Facts(BaseModel):
 
     @field_validator("format")
     @classmethod
-    def _readable(cls, value: int) -> int:
-        if value != FORMAT:
-            raise ValueError(f"it is {value}, and this evomnas reads {FORMAT}: update evomnas")
+    def _check_format(cls, value: int) -> int:
+        if value != FORMAT_VERSION:
+            raise ValueError(f"it is {value}, and this evomnas reads {FORMAT_VERSION}: update evomnas")
         return value
 
     @model_validator(mode="after")
-    def _consistent(self) -> Facts:
+    def _check_consistency(self) -> ModelManifest:
         if not self.channels == len(self.mean) == len(self.std):
             raise ValueError("mean and std must have one value per channel")
         if len(set(self.classes)) < len(self.classes):
@@ -81,38 +106,41 @@ class Facts(BaseModel):
         return self
 
     @property
-    def takes(self) -> tuple[Any, ...]:
-        """What the network is made for: classes, resolution, mean and deviation."""
-        return self.classes, self.resolution, self.mean, self.std
-
-    @property
-    def images(self) -> str:
-        """Which images it takes, in words."""
-        return describe_images(self.channels, self.resolution)
+    def interface(self) -> ClassifierInterface:
+        """The images that the network takes, and its classes."""
+        return ClassifierInterface(self.classes, self.resolution, self.mean, self.std)
 
 
 def describe_images(channels: int, resolution: int) -> str:
-    """Images in words."""
+    """Return in words which images a network takes.
+
+    Args:
+        channels: Their channels.
+        resolution: Their height and width in pixels.
+
+    Returns:
+        Words such as "RGB images of 32x32 pixels".
+    """
     return f"{'grey' if channels == 1 else 'RGB'} images of {resolution}x{resolution} pixels"
 
 
 def save_network(
-    folder: Path, classifier: Classifier, network: AnyNetwork, facts: Mapping[str, Any], card: str
+    folder: Path, classifier: Classifier, network: AnyNetwork, details: ModelDetails | None, card: str
 ) -> None:
-    """Write a network into a folder; the facts come last, so that a folder with them is complete.
+    """Write a trained network into a folder. `model.json` is written last, so that a folder that has it is complete.
 
     Args:
-        folder: Made if need be.
+        folder: The folder; it is created if need be.
         classifier: The trained network.
-        network: What it is.
-        facts: What is known of it beside that, JSON-ready.
-        card: The text for people.
+        network: The network's description, from which it can be built again.
+        details: The details for people; None to write only what is needed to load the network.
+        card: The text of `README.md`.
     """
     folder.mkdir(parents=True, exist_ok=True)
     state = {name: value.cpu().contiguous() for name, value in classifier.network.state_dict().items()}
-    weights = safetensors.torch.save(state, {"network": str(network)})  # of several keys the order would be random
+    weights = safetensors.torch.save(state, {"network": str(network)})  # several keys would have a random order
     needed = {
-        "format": FORMAT,
+        "format": FORMAT_VERSION,
         "network": str(network),
         "id": network.id,
         "weights": hashlib.sha256(weights).hexdigest(),
@@ -122,75 +150,88 @@ def save_network(
         "mean": classifier.normalise.mean.flatten().tolist(),
         "std": classifier.normalise.std.flatten().tolist(),
     }
-    write_atomically(folder / WEIGHTS, weights)
-    write_atomically(folder / CARD, card)
-    write_atomically(folder / FACTS, json.dumps(needed | dict(facts), indent=2) + "\n")
+    content = needed if details is None else needed | details.to_json()
+    write_atomically(folder / WEIGHTS_FILE, weights)
+    write_atomically(folder / MODEL_CARD, card)
+    write_atomically(folder / MODEL_MANIFEST, json.dumps(content, indent=2) + "\n")
 
 
-def read_facts(folder: Path) -> Facts:
-    """What `model.json` of a folder says.
+def read_manifest(folder: Path) -> ModelManifest:
+    """Read the manifest of a trained network.
+
+    Args:
+        folder: The network's folder.
+
+    Returns:
+        The manifest.
 
     Raises:
-        InputError: There is none, or it is not such a file.
+        InputError: There is no `model.json`, it cannot be read, or its content is not that of a trained network.
     """
-    path = folder / FACTS
+    path = folder / MODEL_MANIFEST
     try:
-        return Facts.model_validate_json(path.read_bytes())
+        return ModelManifest.model_validate_json(path.read_bytes())
     except FileNotFoundError:
-        raise InputError(f"{folder} holds no trained network (no {FACTS}): evomnas train writes such folders") from None
+        raise InputError(
+            f"{folder} holds no trained network (no {MODEL_MANIFEST}): evomnas train writes such folders"
+        ) from None
     except ValidationError as error:
-        faults = (f"{'.'.join(map(str, one['loc']))} {one['msg']}".strip() for one in error.errors()[:3])
+        faults = (f"{'.'.join(map(str, fault['loc']))} {fault['msg']}".strip() for fault in error.errors()[:3])
         raise InputError(f"cannot read {path}: {'; '.join(faults)}; evomnas train writes it again") from None
     except OSError as error:
         raise InputError(f"cannot read {path}: {error}") from None
 
 
 def load_network(path: Path | str) -> Classifier:
-    """The trained network of a folder that `evomnas train` wrote, as a torch module in evaluation mode.
+    """Return the trained network of a folder that `evomnas train` wrote, as a torch module in evaluation mode.
 
-    It takes images with pixel values from 0 to 255, (n, channels, resolution, resolution), of any dtype, and
-    returns logits (n, classes); `classes`, `channels` and `resolution` are attributes.
+    The module takes images with pixel values from 0 to 255, shape (n, channels, resolution, resolution), of any dtype.
+    It returns logits, shape (n, classes). It has the attributes `classes`, `channels` and `resolution`.
 
     Args:
         path: The folder, or one of its files.
 
+    Returns:
+        The network, on the CPU.
+
     Raises:
-        InputError: The folder is not complete, or its weights are not those that its facts describe.
+        InputError: The folder is not complete, or its weights are not those that its `model.json` describes.
     """
-    given = Path(path)
-    folder = given.parent if given.name in (WEIGHTS, FACTS, CARD) else given
-    facts = read_facts(folder)
-    network = parse_network(facts.network)
-    module = build_any_network(network, len(facts.classes), facts.channels, dropout=0.0, bn_momentum=0.1, seed=0)
-    module.load_state_dict(_read_weights(folder / WEIGHTS, module.state_dict(), facts))
-    return Classifier(module, facts.mean, facts.std, facts.classes, facts.resolution).eval()
+    path = Path(path)
+    folder = path.parent if path.name in (WEIGHTS_FILE, MODEL_MANIFEST, MODEL_CARD) else path
+    manifest = read_manifest(folder)
+    network = parse_network(manifest.network)
+    module = build_any_network(network, len(manifest.classes), manifest.channels, dropout=0.0, bn_momentum=0.1, seed=0)
+    module.load_state_dict(_read_weights(folder / WEIGHTS_FILE, module.state_dict(), manifest))
+    return Classifier(module, manifest.mean, manifest.std, manifest.classes, manifest.resolution).eval()
 
 
-def weights_hash(folder: Path) -> str | None:
-    """SHA-256 of a folder's weights; None where there are none."""
+def _weights_hash(path: Path) -> str | None:
+    """Return the SHA-256 of a file of weights; None if there is none."""
     try:
-        return hashlib.sha256((folder / WEIGHTS).read_bytes()).hexdigest()
+        return hashlib.sha256(path.read_bytes()).hexdigest()
     except OSError:
         return None
 
 
-def _read_weights(path: Path, own: Mapping[str, torch.Tensor], facts: Facts) -> dict[str, torch.Tensor]:
-    """Weights for a network whose state is `own`, once they are proven to be its."""
+def _read_weights(path: Path, expected: Mapping[str, torch.Tensor], manifest: ModelManifest) -> dict[str, torch.Tensor]:
+    """Read the weights of a network whose state has the names, shapes and types of `expected`, and check them."""
     try:
         with safe_open(path, "pt") as file:
             network = (file.metadata() or {}).get("network")
             state: dict[str, torch.Tensor] = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (OSError, SafetensorError) as error:
         raise InputError(f"cannot read the weights {path}: {error}; evomnas train writes them again") from None
-    strange = f"{path} holds weights of another network than {facts.network}"
-    for name in sorted(own.keys() | state.keys()):
-        theirs, ours = (tuple(one[name].shape) if name in one else None for one in (state, own))
+    mismatch = f"{path} holds weights of another network than {manifest.network}"
+    for name in sorted(expected.keys() | state.keys()):
+        theirs, ours = (tuple(tensors[name].shape) if name in tensors else None for tensors in (state, expected))
         if theirs != ours:
-            raise InputError(f"{strange}: {name} is {theirs or 'missing'} there and {ours or 'unknown'} here")
-        if state[name].dtype != own[name].dtype or not torch.isfinite(state[name]).all():
-            raise InputError(f"{path}: {name} must hold finite numbers of {own[name].dtype}, not {state[name].dtype}")
-    if network != facts.network:
-        raise InputError(f"{strange}: they are of {network}")
-    if weights_hash(path.parent) != facts.weights:
-        raise InputError(f"{path} is not the file that {FACTS} describes; evomnas train writes both again")
+            raise InputError(f"{mismatch}: {name} is {theirs or 'missing'} there and {ours or 'unknown'} here")
+        dtype = expected[name].dtype
+        if state[name].dtype != dtype or not torch.isfinite(state[name]).all():
+            raise InputError(f"{path}: {name} must hold finite numbers of {dtype}, not {state[name].dtype}")
+    if network != manifest.network:
+        raise InputError(f"{mismatch}: they are of {network}")
+    if _weights_hash(path) != manifest.weights:
+        raise InputError(f"{path} is not the file that {MODEL_MANIFEST} describes; evomnas train writes both again")
     return state

@@ -1,7 +1,7 @@
-"""The test split of every data set: read when a finally trained network is judged, and by nothing before.
+"""The test images of every data set. They are read when a network that was trained in full is scored, and never before.
 
-A test split is a function from a `DataSection` to its test images, registered under the data set's own name in
-the group `evomnas.testsplits`. No search imports this module.
+The test split of a data set is a function that takes a `DataSection` and returns the test images. It is registered
+under the data set's own name in the group `evomnas.testsplits`. No search imports this module.
 """
 
 from __future__ import annotations
@@ -16,7 +16,14 @@ from evomnas.problem.sections import DataSection
 
 
 def check_test_split(section: DataSection) -> None:
-    """Raise InputError where a data set has no test split, before a training takes hours; nothing of it is read."""
+    """Check that a data set has a test split, before a training takes hours. No image is read.
+
+    Args:
+        section: The data set and its settings.
+
+    Raises:
+        InputError: No function is registered for it, or its folder has neither `test` nor `val`.
+    """
     if section.dataset not in registry.available("testsplits"):
         raise InputError(
             f"the data set {section.dataset} has no test split: register a function of that name in the group "
@@ -27,43 +34,88 @@ def check_test_split(section: DataSection) -> None:
 
 
 def load_test_images(section: DataSection, training: LabelledImages) -> LabelledImages:
-    """The test images of a data set, labelled as the training images are.
+    """Read the test images of a data set, with the class numbers of the training images.
+
+    Args:
+        section: The data set and its settings.
+        training: The training images. Classes are matched by name.
+
+    Returns:
+        The test images at the section's resolution.
 
     Raises:
-        InputError: There are none, they cannot be read, or their classes or channels are not those of `training`.
+        InputError: There are none, they cannot be read, the training images lack one of their classes, or the two have
+            different numbers of channels.
     """
     check_test_split(section)
     source: TrainingImages = registry.load("testsplits", section.dataset)(section)
-    strange = sorted(set(source.classes) - set(training.classes))
-    if strange:
+    unknown_classes = sorted(set(source.classes) - set(training.classes))
+    if unknown_classes:
         raise InputError(
-            f"the test images of {section.dataset} have classes that the training images lack: {', '.join(strange[:5])}"
+            f"the test images of {section.dataset} have classes that the training images lack: "
+            f"{', '.join(unknown_classes[:5])}"
         )
     numbers = np.array([training.classes.index(name) for name in source.classes], dtype=np.int64)
-    found = LabelledImages.of(source, section.resolution)
-    if found.channels != training.channels:
+    test = LabelledImages.of(source, section.resolution)
+    if test.channels != training.channels:
         raise InputError(
-            f"the test images of {section.dataset} have {found.channels} channels, "
-            f"those to train on {training.channels}"
+            f"the test images of {section.dataset} have {test.channels} channels, those to train on {training.channels}"
         )
-    return LabelledImages(found.images, numbers[found.labels], training.classes)
+    return LabelledImages(test.images, numbers[test.labels], training.classes)
 
 
 def digits(section: DataSection) -> TrainingImages:
-    """The fifth of the digits that is kept aside."""
+    """Return the test images of `digits`: a fifth of every class.
+
+    Args:
+        section: The data section; nothing of it is used.
+
+    Returns:
+        The test images.
+    """
     return read_digits("test")
 
 
 def npz(section: DataSection) -> TrainingImages:
-    """x_test and y_test."""
+    """Read the test images of an npz file: its arrays x_test and y_test.
+
+    Args:
+        section: The data section; `path` is the file.
+
+    Returns:
+        The test images.
+
+    Raises:
+        InputError: The path is missing, or the file cannot be read or has other contents.
+    """
     return read_npz(section, "test")
 
 
 def image_folder(section: DataSection) -> TrainingImages:
-    """The folder `test` or `val`, or the fifth of every class that is kept aside."""
+    """Read the test images of an image folder: its sub-folder `test` or `val`, or a fifth of every class.
+
+    Args:
+        section: The data section; `path` is the folder.
+
+    Returns:
+        The test images.
+
+    Raises:
+        InputError: The folder or its images are missing, or an image cannot be read.
+    """
     return read_folder(section, "test")
 
 
 def torchvision_dataset(section: DataSection) -> TrainingImages:
-    """The test split of a torchvision data set."""
+    """Read the test split of a torchvision data set.
+
+    Args:
+        section: The data section; `path` is the folder for the download.
+
+    Returns:
+        The test images.
+
+    Raises:
+        InputError: The data set can be neither read nor downloaded.
+    """
     return read_torchvision(section, "test")

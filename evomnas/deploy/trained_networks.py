@@ -1,45 +1,54 @@
-"""Which of a run's networks are trained in full, and where they and their scores are kept.
+"""The networks of a run that are trained in full, their folders and their scores.
 
-A network's score is kept in the archive by all that it depends on, so that runs share it, and its files are in the
-run's folder: `networks/ID`, or `networks/ID-distilled` where a teacher took part.
+The archive stores the score of a network under everything that it depends on, so that all runs of the archive share it.
+The network's files are in the folder of the run: in `networks/ID`, or in `networks/ID-distilled` if it had a teacher.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from evomnas.core.errors import InputError
 from evomnas.core.machine import describe_machine, describe_versions
-from evomnas.deploy.card import model_card
+from evomnas.deploy.card import LatencyDetails, ModelDetails, Origin, ScoreDetails, model_card
 from evomnas.deploy.full_training import FullTask, Teacher
-from evomnas.deploy.saving import FACTS, Facts, describe_images, load_network, read_facts, save_network
+from evomnas.deploy.saving import (
+    MODEL_MANIFEST,
+    ModelManifest,
+    describe_images,
+    load_network,
+    read_manifest,
+    save_network,
+)
 from evomnas.networks.classifier import Classifier
-from evomnas.networks.torchvision_models import AnyNetwork, count_any_cost
+from evomnas.networks.layer_costs import count_any_cost
+from evomnas.networks.torchvision_models import AnyNetwork
 from evomnas.problem.architecture import Architecture
+from evomnas.problem.definition import ProblemDefinition
 from evomnas.problem.pareto import knees
 from evomnas.results.archive import Archive, context_key
 from evomnas.results.evaluation import Failure, FullTraining, Measurement, TrainingDiverged
 from evomnas.results.full_trainings import full_training_alias
 from evomnas.results.run import Result, Run
 
-CHECKPOINT = "checkpoint.pt"
-FOLDER = "networks"
+CHECKPOINT_FILE = "checkpoint.pt"
+NETWORKS_FOLDER = "networks"
 OnProgress = Callable[[str, int, int, float], None]
 
 
 @dataclass(frozen=True)
-class Trained:
-    """A finally trained network.
+class TrainedNetwork:
+    """A network after its full training.
 
     Attributes:
-        network: What it is.
-        folder: Its files; those of a failure are missing.
+        network: The network's description.
+        folder: The folder of its files. There are none if the training failed.
         result: Its test score, or why there is none.
-        measurement: Its latency, where it was measured.
-        validation: Its accuracy in the search.
+        measurement: Its latency; None if it was not measured.
+        validation: Its validation accuracy in the search; None if it was not searched.
     """
 
     network: AnyNetwork
@@ -49,13 +58,45 @@ class Trained:
     validation: float | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class SearchOrigin:
+    """The search that a network comes from.
+
+    Attributes:
+        search: The search in words; None if it never evaluated the network.
+        accuracy: The network's validation accuracy in it; None if there is none.
+    """
+
+    search: str | None
+    accuracy: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class MeasurementContext:
+    """The device on which latencies were measured, as the archive stores it.
+
+    Attributes:
+        key: The key of the context.
+        content: The content of the context: runtime, version, threads, processor and so on.
+    """
+
+    key: str
+    content: Mapping[str, Any]
+
+
 def front_networks(run: Run) -> list[Architecture]:
-    """The architectures on a run's front, fastest first.
+    """Return the architectures on the front of a run.
+
+    Args:
+        run: The run.
+
+    Returns:
+        The architectures, the fastest first.
 
     Raises:
-        InputError: There are none yet.
+        InputError: There are none yet, or the run searched a table.
     """
-    run.trained_problem()  # raises where there is nothing to build
+    run.trained_problem()  # raises InputError for a table, which has nothing to build
     front = [result.evaluation.architecture for result in run.front()]
     if not front:
         raise InputError(f"{run.folder} has no network on its front yet: go on with evomnas resume {run.argument}")
@@ -63,74 +104,116 @@ def front_networks(run: Run) -> list[Architecture]:
 
 
 def knee_network(run: Run) -> Architecture:
-    """The architecture at the most marked knee of a run's front; the fastest of a front without one."""
+    """Return the architecture at the deepest knee of a run's front.
+
+    Args:
+        run: The run.
+
+    Returns:
+        The architecture; the fastest one if the front has no knee.
+
+    Raises:
+        InputError: The front is empty, or the run searched a table.
+    """
     networks = front_networks(run)
-    return networks[next(iter(knees([one.evaluation.losses for one in run.front() if one.evaluation.losses])), 0)]
+    losses = [result.evaluation.losses for result in run.front() if result.evaluation.losses]
+    return networks[next(iter(knees(losses)), 0)]
 
 
-def most_accurate(run: Run) -> Architecture:
-    """The front's most accurate architecture, by validation."""
+def most_accurate_network(run: Run) -> Architecture:
+    """Return the architecture with the best validation accuracy on the front of a run.
+
+    Args:
+        run: The run.
+
+    Returns:
+        The architecture.
+
+    Raises:
+        InputError: The front is empty, or the run searched a table.
+    """
     return front_networks(run)[-1]
 
 
 def network_folder(run: Run, network: AnyNetwork, distilled: bool) -> Path:
-    """Where a run keeps a trained network."""
-    return run.folder / FOLDER / (f"{network.id}-distilled" if distilled else network.id)
+    """Return the folder in which a run stores a trained network.
+
+    Args:
+        run: The run.
+        network: The network.
+        distilled: Whether it had a teacher.
+
+    Returns:
+        The folder, which need not exist.
+    """
+    return run.folder / NETWORKS_FOLDER / (f"{network.id}-distilled" if distilled else network.id)
 
 
-def train_chosen(
+def train_networks(
     run: Run,
     architectures: Sequence[Architecture],
     *,
     distil: bool = False,
     device: str = "auto",
     on_progress: OnProgress = lambda name, epoch, epochs, loss: None,
-) -> Iterator[Trained]:
-    """Train some of a run's networks in full, save each and score it on the test images; yields each as it ends.
+) -> Iterator[TrainedNetwork]:
+    """Train networks of a run in full, save each and score it on the test images.
 
-    What was trained before is not trained again, and an interrupted training goes on.
+    A network that was trained before is not trained again, and an interrupted training goes on.
 
     Args:
-        run: Whose problem gives images and recipe.
-        architectures: Of the run, or any that the images fit.
-        distil: Let the front's most accurate network, trained first, teach the others.
+        run: The run, whose problem has the images and the recipe.
+        architectures: Architectures of the run, or any others that suit the images.
+        distil: True to train the front's most accurate network first, and to let it teach the others.
         device: `auto`, `cpu` or `cuda`.
-        on_progress: Told the network's id, the epochs done, all epochs and the last epoch's mean loss.
+        on_progress: Called after every epoch with the network's id, the number of epochs so far, the number of all
+            epochs, and the mean loss of the last one.
+
+    Yields:
+        Each network as soon as its training has ended; first the teacher, if there is one.
 
     Raises:
-        InputError: The images cannot be read or have changed, or an architecture does not fit them.
+        InputError: The images cannot be read or have changed, an architecture does not suit them, or the teacher is one
+            of the networks to be taught.
     """
     definition = run.trained_problem()
     for architecture in architectures:
         architecture.check_resolution(definition.data.resolution)
-    taught_by = most_accurate(run) if distil else None
-    if taught_by is not None and taught_by in architectures:
+    teacher_network = most_accurate_network(run) if distil else None
+    if teacher_network is not None and teacher_network in architectures:
         raise InputError(
-            f"{taught_by.id} is the front's most accurate network, the teacher: name another one with --teacher"
+            f"{teacher_network.id} is the front's most accurate network, the teacher: name another one with --teacher"
         )
     task = FullTask(definition, device)
     check_images(run, task)
-    keeper = Keeper(task, run.archive, device_context(run))
-    results = {str(one.evaluation.architecture): one for one in run.results()}
+    trainings = FullTrainings(task, run.archive, measurement_context(run))
+    results = {str(result.evaluation.architecture): result for result in run.results()}
     teacher = None
-    if taught_by is not None:
-        folder = network_folder(run, taught_by, False)
-        first = keeper.train(taught_by, folder, _origin(run, results.get(str(taught_by))), on_progress=on_progress)
-        yield first
-        if isinstance(first.result, Failure):
+    if teacher_network is not None:
+        folder, origin = network_folder(run, teacher_network, False), _origin(run, results.get(str(teacher_network)))
+        trained_teacher = trainings.train(teacher_network, folder, origin, on_progress=on_progress)
+        yield trained_teacher
+        if isinstance(trained_teacher.result, Failure):
             return
-        teacher = Teacher(taught_by, load_network(folder))
+        teacher = Teacher(teacher_network, load_network(folder))
     for architecture in dict.fromkeys(architectures):
-        folder = network_folder(run, architecture, distil)
-        origin = _origin(run, results.get(str(architecture)))
-        yield keeper.train(architecture, folder, origin, teacher, on_progress)
+        folder, origin = network_folder(run, architecture, distil), _origin(run, results.get(str(architecture)))
+        yield trainings.train(architecture, folder, origin, teacher, on_progress)
 
 
 def check_images(run: Run, task: FullTask) -> None:
-    """Raise InputError where a problem's images are no longer those that its run searched with."""
+    """Check that the images of a problem are still those that a run searched with.
+
+    Args:
+        run: The run.
+        task: The run's problem with its images as they are now.
+
+    Raises:
+        InputError: The images have changed.
+    """
     shape = run.network_shape
-    found = {"classes": len(task.training.classes), "channels": task.training.channels}
-    for name, value in found.items():
+    current = {"classes": len(task.training.classes), "channels": task.training.channels}
+    for name, value in current.items():
         if value != shape[name]:
             raise InputError(f"{run.folder} searched images with {shape[name]} {name}, its data now have {value}")
     if task.search_images_fingerprint != run.search_images_fingerprint:
@@ -140,162 +223,192 @@ def check_images(run: Run, task: FullTask) -> None:
         )
 
 
-def device_context(run: Run) -> tuple[str, dict[str, Any]]:
-    """Key and content of what a run measured its networks with."""
-    return run.record.measurement_context, run.archive.context(run.record.measurement_context)
+def measurement_context(run: Run) -> MeasurementContext:
+    """Return the device on which a run measured its networks.
+
+    Args:
+        run: The run.
+    """
+    key = run.record.measurement_context
+    return MeasurementContext(key, run.archive.context(key))
 
 
-def _origin(run: Run, result: Result | None) -> dict[str, Any]:
-    record, manifest = run.record, run.manifest
-    search = f"{record.algorithm}, seed {record.seed}, {manifest.evaluations} networks evaluated, in {run.folder.name}"
-    accuracy = None if result is None else result.evaluation.quantities.get("accuracy")
-    return {"search": search if result is not None else None, "accuracy": accuracy}
+def _origin(run: Run, result: Result | None) -> SearchOrigin:
+    """Return the search that a network comes from; its result is None if the search did not evaluate it."""
+    if result is None:
+        return SearchOrigin(None, None)
+    record, evaluations = run.record, run.manifest.evaluations
+    search = f"{record.algorithm}, seed {record.seed}, {evaluations} networks evaluated, in {run.folder.name}"
+    return SearchOrigin(search, result.evaluation.quantities.get("accuracy"))
 
 
-class Keeper:
-    """Trains networks of one task, saves them, and keeps their scores in an archive.
+@dataclass(frozen=True, slots=True)
+class _SavedNetwork:
+    """A network that was trained earlier, and its folder."""
+
+    folder: Path
+    manifest: ModelManifest
+    classifier: Classifier
+
+
+class FullTrainings:
+    """Full trainings of one task, whose networks are saved and whose scores go into an archive.
 
     Attributes:
-        task: Images and recipe.
+        task: The images and the recipe.
+        archive: The archive of the scores.
     """
 
-    def __init__(self, task: FullTask, archive: Archive, device: tuple[str, dict[str, Any]]) -> None:
-        self.task, self.archive = task, archive
-        self._device, self._device_content = device
+    def __init__(self, task: FullTask, archive: Archive, measurement_context: MeasurementContext) -> None:
+        """Set the trainings up. Nothing is read or trained yet.
+
+        Args:
+            task: The images and the recipe.
+            archive: The archive that gets the scores.
+            measurement_context: The device whose latencies the model cards show.
+        """
+        self.task, self.archive, self._measurement_context = task, archive, measurement_context
 
     def train(
         self,
         network: AnyNetwork,
         folder: Path,
-        origin: dict[str, Any],
+        origin: SearchOrigin | None = None,
         teacher: Teacher | None = None,
         on_progress: OnProgress = lambda name, epoch, epochs, loss: None,
-    ) -> Trained:
-        """Train a network in full and score it, unless that was done; its files are in `folder` afterwards."""
-        notation = teacher.notation if teacher else None
-        context = self.task.context(notation)
-        measured = self.archive.measurement(self._device, network)
+    ) -> TrainedNetwork:
+        """Train a network in full, score it and save it, unless all that was done before.
+
+        Args:
+            network: The network.
+            folder: The folder that holds its files afterwards.
+            origin: The search that it comes from; None if it comes from none.
+            teacher: The network that teaches it; None if none does.
+            on_progress: Called after every epoch with the network's id, the number of epochs so far, the number of all
+                epochs, and the mean loss of the last one.
+
+        Returns:
+            The trained network, or why its training failed.
+
+        Raises:
+            InputError: The test images cannot be read, or do not have the classes of the training images.
+        """
+        context = self.task.context(teacher.notation if teacher else None)
+        measured = self.archive.measurement(self._measurement_context.key, network)
         measurement = measured if isinstance(measured, Measurement) else None
-        result = self.archive.full_training(context_key(context), network)  # there if it diverged
+        result = self.archive.full_training(context_key(context), network)  # only of a training that diverged
         if result is None:
             try:
-                result = self._finish(network, folder, origin, teacher, measurement, on_progress)
+                result = self._complete(network, folder, origin, teacher, measurement, on_progress)
             except TrainingDiverged as error:
                 result = Failure.of(error)
                 self.archive.add_full_training(self.archive.add_context(context), network, result)
-            if (folder / CHECKPOINT).exists():  # else nothing is written, which a read-only disk allows
-                (folder / CHECKPOINT).unlink()
-        return Trained(network, folder, result, measurement, origin.get("accuracy"))
+            if (folder / CHECKPOINT_FILE).exists():  # else nothing is written, which a read-only disk allows
+                (folder / CHECKPOINT_FILE).unlink()
+        return TrainedNetwork(network, folder, result, measurement, origin.accuracy if origin else None)
 
-    def _finish(
+    def _complete(
         self,
         network: AnyNetwork,
         folder: Path,
-        origin: dict[str, Any],
+        origin: SearchOrigin | None,
         teacher: Teacher | None,
         measurement: Measurement | None,
         on_progress: OnProgress,
     ) -> FullTraining | Failure:
-        """The score of a network that is trained now, or was before, here or in another run; writes what is missing.
+        """Do what is missing of a network's training, score and files.
 
         The test images are read when the training has ended.
         """
         task, notation = self.task, teacher.notation if teacher else None
-        found = self._find(folder, context_key(task.context(notation)), network)
-        if found is None:
+        saved = self._find(folder, context_key(task.context(notation)), network)
+        if saved is None:
             classifier, losses, seconds = task.train(
-                network, folder / CHECKPOINT, teacher,
+                network, folder / CHECKPOINT_FILE, teacher,
                 lambda epoch, epochs, loss: on_progress(network.id, epoch, epochs, loss),
             )  # fmt: skip
-            before = None
         else:
-            source, before, classifier = found
-            classifier, losses, seconds = classifier.to(task.device), before.losses, before.seconds
+            classifier = saved.classifier.to(task.device)
+            losses, seconds = saved.manifest.losses, saved.manifest.seconds
         scored = self.archive.add_context(task.scored_context(notation))
         if teacher is None:
             self.archive.add_alias(full_training_alias(task.definition, task.search_images_fingerprint), scored)
         result = self.archive.full_training(scored, network)
-        if result is None or before is None:
+        if result is None or saved is None:
             result = FullTraining(task.score(task.predictions(classifier)), losses, seconds)
             self.archive.add_full_training(scored, network, result)
-        if isinstance(result, FullTraining) and (before is None or (source, before.scored) != (folder, scored)):
-            facts = self._facts(network, folder, scored, result, measurement, origin, teacher, before)
-            save_network(folder, classifier, network, facts, model_card(facts, classifier.classes))
+        is_complete = saved is not None and (saved.folder, saved.manifest.scored) == (folder, scored)
+        if isinstance(result, FullTraining) and not is_complete:
+            details = self._details(network, folder, scored, result, measurement, origin, teacher, saved)
+            save_network(folder, classifier, network, details, model_card(details, classifier.classes))
         return result
 
-    def _find(self, folder: Path, key: str, network: AnyNetwork) -> tuple[Path, Facts, Classifier] | None:
-        """A network that was trained like this, here or in another run of the archive; what is torn counts as none."""
-        places = [folder]
+    def _find(self, folder: Path, key: str, network: AnyNetwork) -> _SavedNetwork | None:
+        """Return a network whose training had the same context, in this folder or of another run of the archive.
+
+        Folders that are damaged or incomplete are passed over.
+        """
+        folders = [folder]
         if isinstance(self.archive.path, Path):
-            others = self.archive.path.parent.glob(f"*/{FOLDER}/{folder.name}/{FACTS}")
-            places += sorted(path.parent for path in others)
-        for place in places:
+            manifests = self.archive.path.parent.glob(f"*/{NETWORKS_FOLDER}/{folder.name}/{MODEL_MANIFEST}")
+            folders += sorted(path.parent for path in manifests)
+        expected = (key, str(network), self.task.interface)
+        for candidate in folders:
             try:
-                facts = read_facts(place)
-                if (facts.key, facts.network, facts.takes) == (key, str(network), self.task.takes):
-                    return place, facts, load_network(place)
+                manifest = read_manifest(candidate)
+                if (manifest.key, manifest.network, manifest.interface) == expected:
+                    return _SavedNetwork(candidate, manifest, load_network(candidate))
             except InputError:
                 continue
         return None
 
-    def _facts(
+    def _details(
         self,
         network: AnyNetwork,
         folder: Path,
         scored: str,
         result: FullTraining,
         measurement: Measurement | None,
-        origin: dict[str, Any],
+        origin: SearchOrigin | None,
         teacher: Teacher | None,
-        before: Facts | None,
-    ) -> dict[str, Any]:
-        task, score, context = self.task, result.score, self.task.context(teacher.notation if teacher else None)
-        definition, recipe, size = task.definition, context["recipe"], task.definition.data.resolution
-        counted = count_any_cost(network, len(task.training.classes), task.training.channels, size)
-        latency = None if measurement is None else _latency(measurement, self._device_content)
-        return {
-            "title": f"{definition.name} {network.id}" if isinstance(network, Architecture) else str(network),
-            "notation": str(network),
-            "folder": str(folder),
-            "key": context_key(context),
-            "scored": scored,
-            "origin": {"problem": definition.name, "data": definition.summary or definition.data.dataset} | origin,
-            "images": describe_images(task.training.channels, size),
-            "cost": {"params": counted.params, "macs": counted.macs, "se_macs": counted.se_macs},
-            "test": {
-                "accuracy": score.accuracy,
-                "interval": list(score.interval),
-                "correct": score.correct,
-                "images": score.images,
-            },
-            "latency": latency,
-            "latency_said": None if latency is None else _latency_said(latency),
-            "trained_on": len(task.training.labels),
-            "recipe": recipe,
-            "recipe_said": f"{recipe['optimizer']}, batch {recipe['batch']}, learning rate "
-            f"{recipe['learning_rate']:g}, label smoothing {recipe['label_smoothing']:g}, an average of the weights",
-            "teacher": teacher.notation if teacher else None,
-            "losses": list(result.losses),
-            "seconds": round(result.seconds, 1),
-            "versions": before.versions if before else describe_versions(),
-            "machine": before.machine if before else _machine(),
-        }
+        saved: _SavedNetwork | None,
+    ) -> ModelDetails:
+        """Return the details of a network. Versions and machine are those of its training, even if that was earlier."""
+        task, notation = self.task, teacher.notation if teacher else None
+        definition, recipe, resolution = task.definition, task.recipe, task.definition.data.resolution
+        context = task.context(notation)
+        latency = None if measurement is None else LatencyDetails.of(measurement, self._measurement_context.content)
+        return ModelDetails(
+            title=f"{definition.name} {network.id}" if isinstance(network, Architecture) else str(network),
+            notation=str(network),
+            folder=str(folder),
+            key=context_key(context),
+            scored=scored,
+            origin=_origin_details(definition, origin),
+            images=describe_images(task.training.channels, resolution),
+            cost=count_any_cost(network, len(task.training.classes), task.training.channels, resolution),
+            test=ScoreDetails.of(result.score),
+            latency=latency,
+            latency_text=None if latency is None else latency.describe(),
+            trained_on=len(task.training.labels),
+            recipe=context["recipe"],
+            recipe_text=f"{recipe.optimizer}, batch {recipe.batch}, learning rate {recipe.learning_rate:g}, "
+            f"label smoothing {recipe.label_smoothing:g}, an average of the weights",
+            teacher=notation,
+            losses=result.losses,
+            seconds=round(result.seconds, 1),
+            versions=saved.manifest.versions if saved else describe_versions(),
+            machine=saved.manifest.machine if saved else _describe_machine(),
+        )
 
 
-def _machine() -> dict[str, Any]:
+def _origin_details(definition: ProblemDefinition, origin: SearchOrigin | None) -> Origin:
+    problem, data = definition.name, definition.summary or definition.data.dataset
+    if origin is None:
+        return Origin(problem=problem, data=data)
+    return Origin(problem=problem, data=data, search=origin.search, accuracy=origin.accuracy)
+
+
+def _describe_machine() -> dict[str, Any]:
+    """Return the machine without its host name, since the file is made to be shared."""
     return {name: value for name, value in describe_machine().items() if name != "host"}
-
-
-def _latency(measurement: Measurement, device: dict[str, Any]) -> dict[str, Any]:
-    names = ("runtime", "version", "target", "threads", "batch", "resolution", "processor")
-    interval = {"ms": measurement.latency_ms, "interval": [measurement.low_ms, measurement.high_ms]}
-    return interval | {name: device.get(name) for name in names}
-
-
-def _latency_said(latency: dict[str, Any]) -> str:
-    low, high = latency["interval"]
-    return (
-        f"{latency['ms']:.4f} ms (95 % interval {low:.4f} to {high:.4f}) at batch {latency['batch']} and "
-        f"{latency['resolution']} pixels in {latency['runtime']} {latency['version']}, {latency['threads']} "
-        f"thread{'s' * (latency['threads'] != 1)}, {latency['processor']}"
-    )

@@ -14,7 +14,8 @@ from torch import nn
 from evomnas.core.seeding import torch_generator
 from evomnas.latency.runtimes.base import PreparedNetwork, Runtime, open_runtime
 from evomnas.latency.setting import Setting
-from evomnas.networks.torchvision_models import AnyNetwork, build_any_network, count_any_cost
+from evomnas.networks.layer_costs import count_any_cost
+from evomnas.networks.torchvision_models import AnyNetwork, build_any_network
 from evomnas.problem.architecture import Architecture
 from evomnas.results.evaluation import Cost
 

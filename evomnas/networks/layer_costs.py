@@ -16,6 +16,7 @@ import torch
 from torch import nn
 
 from evomnas.networks.network import Layer, Network, SqueezeExcite
+from evomnas.networks.torchvision_models import AnyNetwork, build_torchvision
 from evomnas.problem.architecture import Architecture
 from evomnas.results.evaluation import Cost
 
@@ -59,23 +60,27 @@ def count_cost(architecture: Architecture, classes: int = 1000, channels: int = 
     return _count(network, (channels, resolution, resolution))
 
 
-def module_cost(module: nn.Module, channels: int, resolution: int) -> Cost:
-    """Count the parameters and MACs of any module for one image. The module cannot be used afterwards.
+def count_any_cost(network: AnyNetwork, classes: int, channels: int, resolution: int) -> Cost:
+    """Count the parameters and MACs of any network for one image. No weights are created.
 
-    MACs of squeeze-and-excite are counted separately only in modules of `evomnas.networks.network`.
+    The MACs of squeeze-and-excite are counted separately for architectures only.
 
     Args:
-        module: A module on the device `meta`, which has shapes and no numbers. Its biases are removed.
-        channels: The number of channels of the image.
+        network: An architecture or a network of torchvision's.
+        classes: The number of logits.
+        channels: The channels of the image.
         resolution: The height and width of the image in pixels.
 
     Returns:
         The parameters, the MACs, and separately the MACs of squeeze-and-excite.
 
     Raises:
-        RuntimeError: The module cannot run on such an image.
+        RuntimeError: The network cannot run on such an image.
     """
-    return _count(module.eval(), (channels, resolution, resolution))
+    if isinstance(network, Architecture):
+        return count_cost(network, classes, channels, resolution)
+    with torch.device("meta"):
+        return _count(build_torchvision(network.name, classes, channels).eval(), (channels, resolution, resolution))
 
 
 def layer_costs(

@@ -16,11 +16,8 @@ from torch import nn
 
 from evomnas.core.errors import InputError, unknown
 from evomnas.core.seeding import torch_generator
-from evomnas.networks.layer_costs import count_cost, module_cost
 from evomnas.networks.network import build_network
 from evomnas.problem.architecture import Architecture
-from evomnas.problem.published import PUBLISHED_NETWORKS, fit_to_resolution, published
-from evomnas.results.evaluation import Cost
 
 # torchvision's name, and the arguments that differ from torchvision's defaults
 TORCHVISION_MODELS: dict[str, dict[str, Any]] = {
@@ -78,27 +75,6 @@ def parse_network(notation: str) -> AnyNetwork:
     return TorchvisionNetwork(name)
 
 
-def baseline_network(name: str, resolution: int) -> AnyNetwork:
-    """Return the baseline network that has a name, as users type it.
-
-    Args:
-        name: A published architecture such as `mnasnet-a1@0.5`, or one of `TORCHVISION_MODELS`.
-        resolution: The height and width of the images in pixels. Published architectures get fewer strides if they
-            reduce images of that size to less than a pixel.
-
-    Returns:
-        The network.
-
-    Raises:
-        InputError: There is no such network, or the width multiplier after `@` is wrong.
-    """
-    if name in TORCHVISION_MODELS:
-        return TorchvisionNetwork(name)
-    if name.partition("@")[0] not in PUBLISHED_NETWORKS:
-        raise unknown("reference network", name, [*PUBLISHED_NETWORKS, *TORCHVISION_MODELS])
-    return fit_to_resolution(published(name), resolution)
-
-
 def explain_incompatibility(network: AnyNetwork, channels: int, resolution: int) -> str | None:
     """Return why a network cannot take images of a resolution. Nothing is computed, only shapes are tried.
 
@@ -115,30 +91,10 @@ def explain_incompatibility(network: AnyNetwork, channels: int, resolution: int)
             network.check_resolution(resolution)
         else:
             with torch.device("meta"):
-                _build_torchvision(network.name, 2, channels)(torch.empty(2, channels, resolution, resolution))
+                build_torchvision(network.name, 2, channels)(torch.empty(2, channels, resolution, resolution))
     except (InputError, RuntimeError, ValueError) as error:
         return f"it cannot take images of {resolution} pixels: {str(error).splitlines()[0]}"
     return None
-
-
-def count_any_cost(network: AnyNetwork, classes: int, channels: int, resolution: int) -> Cost:
-    """Count the parameters and MACs of a network for one image.
-
-    The MACs of squeeze-and-excite are counted separately for architectures only, see `evomnas.networks.layer_costs`.
-
-    Args:
-        network: An architecture or a network of torchvision's.
-        classes: The number of logits.
-        channels: The channels of the image.
-        resolution: The height and width of the image in pixels.
-
-    Returns:
-        The parameters and MACs.
-    """
-    if isinstance(network, Architecture):
-        return count_cost(network, classes, channels, resolution)
-    with torch.device("meta"):
-        return module_cost(_build_torchvision(network.name, classes, channels), channels, resolution)
 
 
 def build_any_network(
@@ -163,10 +119,20 @@ def build_any_network(
         return build_network(network, classes, channels, dropout=dropout, bn_momentum=bn_momentum, seed=seed)
     with torch.random.fork_rng():  # torchvision's initialisation uses the global generator; restored afterwards
         torch.manual_seed(torch_generator(seed).initial_seed())
-        return _build_torchvision(network.name, classes, channels)
+        return build_torchvision(network.name, classes, channels)
 
 
-def _build_torchvision(name: str, classes: int, channels: int) -> nn.Module:
+def build_torchvision(name: str, classes: int, channels: int) -> nn.Module:
+    """Build a network of torchvision's, with random weights of torch's global generator, on torch's default device.
+
+    Args:
+        name: One of `TORCHVISION_MODELS`.
+        classes: The number of logits.
+        channels: The channels of the images.
+
+    Returns:
+        The network, in training mode.
+    """
     import torchvision
 
     create: Callable[..., nn.Module] = getattr(torchvision.models, name)

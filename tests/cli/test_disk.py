@@ -74,11 +74,11 @@ def test_a_run_on_a_read_only_disk_can_be_shown_and_nothing_else(disk, tabular_f
 @pytest.fixture
 def shipped(disk, tiny):
     """A run on the small disk, one of whose networks is trained in full."""
-    from evomnas.deploy.trained_networks import train_chosen
+    from evomnas.deploy.trained_networks import train_networks
 
     run = search(tiny, "random", budget=2, seed=1, out=disk / "run")
     networks = [one.evaluation.architecture for one in run.results()]
-    list(train_chosen(run, networks[:1], device="cpu"))
+    list(train_networks(run, networks[:1], device="cpu"))
     run.archive.close()
     yield run.folder, *networks
     gc.collect()  # archives that errors hold open

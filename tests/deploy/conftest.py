@@ -1,4 +1,4 @@
-"""A network of the finished run, trained in full and exported, once for all tests."""
+"""The full trainings of the finished run's problem."""
 
 from __future__ import annotations
 
@@ -11,13 +11,3 @@ def task(finished_run):
     from evomnas.deploy.full_training import FullTask
 
     return FullTask(finished_run.definition, "cpu")
-
-
-@pytest.fixture(scope="session")
-def exports(finished_run, trained):
-    """The trained network's ONNX files, all options given, by variant."""
-    from evomnas.deploy.export import Request, export_network
-
-    request = Request(("onnx",), quantize=True, prune=0.5, factorize=0.9, huffman=True)
-    _, _, exported = export_network(finished_run, trained.network, request, device="cpu")
-    return {one.variant: one for one in exported}

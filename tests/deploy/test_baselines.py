@@ -1,4 +1,4 @@
-"""Networks from the shelf: torchvision's own, at the problem's size, beside the front."""
+"""Off-the-shelf networks: torchvision's own, at the problem's size, beside the front."""
 
 from __future__ import annotations
 
@@ -11,18 +11,15 @@ import torchvision
 
 from evomnas.core import registry
 from evomnas.core.errors import InputError
-from evomnas.deploy.baselines import to_dict, train_baselines
+from evomnas.deploy.baselines import baseline_network, default_baselines, train_baselines
 from evomnas.latency.prepare import prepare
+from evomnas.networks.layer_costs import count_any_cost
 from evomnas.networks.torchvision_models import (
-    TORCHVISION_MODELS,
     TorchvisionNetwork,
-    baseline_network,
     build_any_network,
-    count_any_cost,
     explain_incompatibility,
     parse_network,
 )
-from evomnas.problem.published import PUBLISHED_NETWORKS
 from evomnas.report.run_report import write_report
 from evomnas.results.evaluation import FullTraining, Measurement
 from evomnas.results.full_trainings import fully_trained
@@ -31,23 +28,26 @@ NAMES = ["mobilenet-v2@0.1", "mobilenet_v3_small", "squeezenet1_1"]
 
 
 @pytest.fixture(scope="module")
-def shelf(finished_run, tmp_path_factory):
-    """Three networks from the shelf on the finished run's problem; one cannot take eight pixels."""
-    folder = tmp_path_factory.mktemp("shelf")
-    found = train_baselines(finished_run.definition, NAMES, finished_run.archive.path, folder, device="cpu")
-    return folder, {one.name: one for one in found}
+def baselines(finished_run, tmp_path_factory):
+    """A folder and three off-the-shelf networks on the finished run's problem; one cannot take eight pixels."""
+    folder = tmp_path_factory.mktemp("baselines")
+    trained = train_baselines(finished_run.definition, NAMES, finished_run.archive.path, folder, device="cpu")
+    return folder, {baseline.name: baseline for baseline in trained}
 
 
-def test_they_are_trained_measured_and_saved(shelf, finished_run):
-    folder, found = shelf
-    assert list(found) == NAMES
+def test_they_are_trained_measured_and_saved(baselines, finished_run):
+    folder, by_name = baselines
+    assert list(by_name) == NAMES
     for name in NAMES[:2]:
-        one = found[name]
-        assert isinstance(one.result, FullTraining)
-        assert isinstance(one.measurement, Measurement)
-        assert json.loads((folder / name / "model.json").read_text())["network"] == str(one.network)
-        assert (finished_run.archive.full_training(_key(finished_run), one.network)) == one.result
-        row = to_dict(one)
+        baseline = by_name[name]
+        assert isinstance(baseline.result, FullTraining)
+        assert isinstance(baseline.measurement, Measurement)
+        content = json.loads((folder / name / "model.json").read_text())
+        assert content["network"] == str(baseline.network)
+        assert [*content["origin"]] == ["problem", "data"]  # no search found it
+        assert content["latency"]["ms"] == baseline.measurement.latency_ms
+        assert (finished_run.archive.full_training(_key(finished_run), baseline.network)) == baseline.result
+        row = baseline.to_dict()
         assert row["reason"] is None
         assert row["latency_ci"][0] <= row["latency_ms"] <= row["latency_ci"][1]
         assert row["test_images"] == 359
@@ -60,30 +60,31 @@ def _key(run) -> str:
     return key
 
 
-def test_one_that_cannot_take_the_resolution_says_why(shelf):
-    one = shelf[1]["squeezenet1_1"]
-    assert (one.result, one.measurement) == (None, None)
-    assert to_dict(one)["reason"].startswith("it cannot take images of 8 pixels: ")
+def test_one_that_cannot_take_the_resolution_says_why(baselines):
+    baseline = baselines[1]["squeezenet1_1"]
+    assert (baseline.result, baseline.measurement) == (None, None)
+    assert baseline.to_dict()["reason"].startswith("it cannot take images of 8 pixels: ")
 
 
-def test_nothing_is_done_twice(shelf, finished_run, monkeypatch):
+def test_nothing_is_done_twice(baselines, finished_run, monkeypatch):
     monkeypatch.setattr(
         "evomnas.deploy.full_training.FullTask.train", lambda *_, **__: pytest.fail("was trained again")
     )
     monkeypatch.setattr("evomnas.deploy.baselines.prepare_here", lambda *_: pytest.fail("was measured again"))
-    again = train_baselines(finished_run.definition, NAMES, finished_run.archive.path, shelf[0], device="cpu")
-    assert {one.name: one for one in again} == shelf[1]
+    again = train_baselines(finished_run.definition, NAMES, finished_run.archive.path, baselines[0], device="cpu")
+    assert {baseline.name: baseline for baseline in again} == baselines[1]
 
 
-def test_a_report_gets_them_from_the_archive_without_reading_images(shelf, finished_run, trained, monkeypatch):
+def test_a_report_gets_them_from_the_archive_without_reading_images(baselines, finished_run, trained, monkeypatch):
     monkeypatch.setattr("evomnas.deploy.full_training.load_training_images", lambda *_: pytest.fail("read the images"))
-    found = {one.notation: one for one in fully_trained(finished_run)}
+    by_notation = {network.notation: network for network in fully_trained(finished_run)}
     for name in NAMES[:2]:
-        mine = found[str(shelf[1][name].network)]
-        assert (mine.result, mine.measurement) == (shelf[1][name].result, shelf[1][name].measurement)
-    assert found["torchvision:mobilenet_v3_small"].name == "mobilenet_v3_small"
-    assert found[str(trained.network)].result == trained.result
-    accuracies = [one.result.score.accuracy for one in fully_trained(finished_run)]
+        baseline = baselines[1][name]
+        listed = by_notation[str(baseline.network)]
+        assert (listed.result, listed.measurement) == (baseline.result, baseline.measurement)
+    assert by_notation["torchvision:mobilenet_v3_small"].name == "mobilenet_v3_small"
+    assert by_notation[str(trained.network)].result == trained.result
+    accuracies = [network.result.score.accuracy for network in fully_trained(finished_run)]
     assert accuracies == sorted(accuracies, reverse=True)
     page = write_report(finished_run).read_text()
     assert "Trained in full" in page
@@ -96,9 +97,9 @@ def test_networks_of_torchvision_s_are_its_own_with_other_ends(name):
     counted = count_any_cost(TorchvisionNetwork(name), 1000, 3, 64)
     options = {} if name != "googlenet" else {"aux_logits": False, "init_weights": False}
     whole = getattr(torchvision.models, name)(weights=None, **options)
-    assert counted.params == sum(one.numel() for one in whole.parameters())
-    made = build_any_network(TorchvisionNetwork(name), 7, 1, dropout=0.2, bn_momentum=0.1, seed=0).eval()
-    assert made(torch.zeros(2, 1, 64, 64)).shape == (2, 7)
+    assert counted.params == sum(parameter.numel() for parameter in whole.parameters())
+    network = build_any_network(TorchvisionNetwork(name), 7, 1, dropout=0.2, bn_momentum=0.1, seed=0).eval()
+    assert network(torch.zeros(2, 1, 64, 64)).shape == (2, 7)
 
 
 def test_torchvision_s_published_macs_are_counted():
@@ -109,16 +110,16 @@ def test_torchvision_s_published_macs_are_counted():
     )
 
 
-def test_a_runtime_computes_a_shelf_network_s_logits():
+def test_a_runtime_computes_the_logits_of_an_off_the_shelf_network():
     runtime = registry.load("runtimes", "onnxruntime")()
     prepared = prepare(runtime, TorchvisionNetwork("mobilenet_v3_small"), 5, 1, 28)
-    found = runtime.load(prepared.model, prepared.images, 1)()
+    logits = runtime.load(prepared.model, prepared.images, 1)()
     assert np.abs(prepared.logits).max() > 1e-3
-    np.testing.assert_allclose(found, prepared.logits, rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(logits, prepared.logits, rtol=1e-3, atol=1e-4)
 
 
-def test_all_of_the_shelf_take_photographs_of_32_pixels():
-    for name in [*PUBLISHED_NETWORKS, *TORCHVISION_MODELS]:
+def test_all_off_the_shelf_networks_take_photographs_of_32_pixels():
+    for name in default_baselines():
         assert explain_incompatibility(baseline_network(name, 32), 3, 32) is None
 
 

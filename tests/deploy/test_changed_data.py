@@ -18,7 +18,7 @@ from evomnas.deploy import full_training as full
 from evomnas.deploy.export import Request, export_network, read_exports
 from evomnas.deploy.full_training import FullTask
 from evomnas.deploy.saving import load_network
-from evomnas.deploy.trained_networks import train_chosen
+from evomnas.deploy.trained_networks import train_networks
 from evomnas.loop.launch import resume, search
 from evomnas.problem.loading import validate_definition
 from evomnas.results.full_trainings import fully_trained
@@ -47,7 +47,7 @@ def whole(tiny, tmp_path_factory):
     values["full"] |= {"epochs": 2, "batch": 12}
     run = search(validate_definition(values), "random", budget=3, seed=1, out=root / "run")
     network = run.results()[0].evaluation.architecture
-    [one] = train_chosen(run, [network], device="cpu")
+    [one] = train_networks(run, [network], device="cpu")
     export_network(run, network, Request(quantize=True, huffman=True), device="cpu")
     return SimpleNamespace(root=root, network=network, result=one.result)
 
@@ -68,7 +68,7 @@ def no_training(monkeypatch):
 
 
 def train(here):
-    [one] = train_chosen(here.run, [here.network], device="cpu")
+    [one] = train_networks(here.run, [here.network], device="cpu")
     return one
 
 
@@ -87,8 +87,8 @@ def test_a_new_test_split_is_scored_without_a_training_and_its_exports_start_ane
         export_network(here.run, here.network, Request(), device="cpu")
     [old] = fully_trained(here.run)
     assert train(here).result.score.images == 10
-    facts = json.loads((here.folder / "model.json").read_text())
-    assert facts["test"]["images"] == 10
+    content = json.loads((here.folder / "model.json").read_text())
+    assert content["test"]["images"] == 10
     assert "10 test images" in (here.folder / "README.md").read_text()
     [new] = fully_trained(here.run)  # of the latest test split alone
     assert (old.result.score.images, new.result.score.images) == (6, 10)
@@ -132,14 +132,14 @@ def test_images_may_be_moved(here, whole, no_training, tmp_path):
 
 @pytest.mark.parametrize("what", ["torn", "foreign", "classes"])
 def test_what_does_not_fit_is_trained_again(here, what):
-    weights, facts = here.folder / "weights.safetensors", here.folder / "model.json"
+    weights, manifest = here.folder / "weights.safetensors", here.folder / "model.json"
     whole = weights.read_bytes()
     if what == "torn":
         weights.write_bytes(whole[:-100])
     elif what == "foreign":
         weights.write_bytes(whole[:-4] + b"\0\0\0\0")
     else:
-        facts.write_text(json.dumps(json.loads(facts.read_text()) | {"classes": ["bees", "ants"]}))
+        manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {"classes": ["bees", "ants"]}))
     with pytest.raises(InputError, match="evomnas train"):
         export_network(here.run, here.network, Request(), device="cpu")
     assert train(here).result.score == here.result.score

@@ -14,13 +14,13 @@ from torch import nn
 
 from evomnas.core.errors import InputError
 from evomnas.deploy.compression import (
-    CODE_LENGTHS_BYTES,
+    CODE_TABLE_BYTES,
     _factors,
     check_ranks,
     code_lengths,
-    factorized,
+    factorize_network,
     huffman_bytes,
-    pruned,
+    prune_network,
 )
 from evomnas.deploy.saving import load_network
 
@@ -28,7 +28,7 @@ from evomnas.deploy.saving import load_network
 def test_pruning_leaves_the_largest_weights_and_they_stay_zero_through_fine_tuning(trained, task):
     network = load_network(trained.folder).network
     before = [one.weight.detach().clone() for one in network.modules() if isinstance(one, nn.Conv2d | nn.Linear)]
-    made = pruned(network, 0.5, task)
+    made = prune_network(network, 0.5, task)
     after = [one.weight.detach() for one in made.modules() if isinstance(one, nn.Conv2d | nn.Linear)]
     old, new = (torch.cat([one.flatten() for one in weights]) for weights in (before, after))
     assert float((new == 0).float().mean()) == pytest.approx(0.5, abs=1e-3)
@@ -53,7 +53,7 @@ def test_factors_are_the_best_of_their_rank():
 
 def test_a_factorized_network_has_fewer_weights_and_other_shapes(trained, task):
     network = load_network(trained.folder).network
-    made = factorized(network, 0.8, task)
+    made = factorize_network(network, 0.8, task)
     assert sum(one.numel() for one in made.parameters()) < sum(one.numel() for one in network.parameters())
     assert len(made.head) == len(network.head) + 1
     images = torch.zeros(2, 1, 8, 8)
@@ -69,6 +69,11 @@ def test_a_share_that_leaves_no_rank_says_which_do(trained):
     check_ranks(network, least)
     with pytest.raises(InputError, match="leaves nothing of this network's (head|classifier): "):
         check_ranks(network, least - 0.002)
+
+
+def test_off_the_shelf_networks_are_not_factorized():
+    with pytest.raises(InputError, match="--factorize takes a network of the search space, not an off-the-shelf one"):
+        check_ranks(nn.Linear(3, 2), 0.5)
 
 
 @given(st.lists(st.integers(1, 1000), min_size=2, max_size=40))
@@ -87,5 +92,5 @@ def test_a_huffman_code_comes_within_a_bit_of_the_entropy(rng):
     weights = [rng.normal(0, 10, (50, 40)).round().clip(-127, 127).astype(np.int8) for _ in range(2)]
     share = np.unique(np.concatenate(weights), return_counts=True)[1] / 4000
     entropy = -(share * np.log2(share)).sum() * 4000 / 8
-    assert entropy <= huffman_bytes(weights) - CODE_LENGTHS_BYTES <= entropy + 4000 / 8
-    assert huffman_bytes([np.zeros(80, np.int8)]) == CODE_LENGTHS_BYTES + 10
+    assert entropy <= huffman_bytes(weights) - CODE_TABLE_BYTES <= entropy + 4000 / 8
+    assert huffman_bytes([np.zeros(80, np.int8)]) == CODE_TABLE_BYTES + 10

@@ -17,7 +17,7 @@ import torch
 from PIL import Image
 
 from evomnas.core.errors import InputError
-from evomnas.deploy.export import EXPORTS, Request, _calibration, export_network, read_exports
+from evomnas.deploy.export import EXPORTS_FILE, Request, _calibration_images, export_network, read_exports
 from evomnas.deploy.saving import load_network
 from evomnas.latency.runtimes import base as runtimes
 
@@ -138,7 +138,7 @@ def test_a_package_that_is_there_by_half_is_one_line(monkeypatch, module, quanti
 
 
 def test_calibration_takes_256_images_from_all_of_them(task):
-    images = _calibration(task)
+    images = _calibration_images(task)
     assert len(images) == 256 < len(task.training.images)
     assert np.array_equal(images[[0, -1]], task.training.images[[0, -1]])
     places = [np.flatnonzero((task.training.images == one).all((1, 2, 3)))[0] for one in images]
@@ -152,7 +152,7 @@ def test_a_network_that_was_not_trained_is_told_how(finished_run, trained):
 
 
 def test_a_torn_table_of_exports_is_one_line(tmp_path):
-    (tmp_path / EXPORTS).write_text("[{")
+    (tmp_path / EXPORTS_FILE).write_text("[{")
     with pytest.raises(InputError, match="cannot read .*exports.json.*remove it, and export again"):
         read_exports(tmp_path)
 

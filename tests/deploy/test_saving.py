@@ -6,6 +6,9 @@ import ast
 import hashlib
 import json
 import shutil
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import safetensors.torch
@@ -13,15 +16,23 @@ import torch
 
 import evomnas
 from evomnas.core.errors import InputError
-from evomnas.deploy.card import model_card
+from evomnas.deploy.card import ModelDetails, model_card
 from evomnas.deploy.saving import load_network, save_network
 from evomnas.networks.network import build_network
+
+OLD = Path(__file__).parents[1] / "version_0_1" / "runs" / "tiny-nsga2-s1" / "networks" / "2b1f90b9" / "model.json"
 
 
 @pytest.fixture
 def folder(trained, tmp_path):
     """A copy of a trained network's folder."""
     return shutil.copytree(trained.folder, tmp_path / "network")
+
+
+def change_manifest(folder, **changes):
+    """Change some keys of a folder's model.json."""
+    content = json.loads((folder / "model.json").read_text()) | changes
+    (folder / "model.json").write_text(json.dumps(content))
 
 
 def test_a_trained_network_comes_back_with_its_score(trained, task):
@@ -35,16 +46,16 @@ def test_a_trained_network_comes_back_with_its_score(trained, task):
 
 
 def test_the_folder_says_what_the_network_is_and_where_it_comes_from(trained, finished_run):
-    facts = json.loads((trained.folder / "model.json").read_text())
+    content = json.loads((trained.folder / "model.json").read_text())
     score = trained.result.score
-    assert facts["network"] == str(trained.network)
-    assert facts["test"]["accuracy"] == pytest.approx(score.correct / 359)
-    assert facts["test"]["interval"] == list(score.interval)
+    assert content["network"] == str(trained.network)
+    assert content["test"]["accuracy"] == pytest.approx(score.correct / 359)
+    assert content["test"]["interval"] == list(score.interval)
     row = next(one for one in finished_run.results() if one.evaluation.architecture == trained.network).to_dict()
-    assert facts["origin"]["accuracy"] == row["accuracy"]
-    assert facts["latency"]["ms"] == row["latency_ms"]
-    assert facts["cost"]["params"] == row["params"]
-    assert len(facts["losses"]) == finished_run.definition.full.epochs
+    assert content["origin"]["accuracy"] == row["accuracy"]
+    assert content["latency"]["ms"] == row["latency_ms"]
+    assert content["cost"]["params"] == row["params"]
+    assert len(content["losses"]) == finished_run.definition.full.epochs
     card = (trained.folder / "README.md").read_text()
     low, high = score.interval
     for text in (str(trained.network), f"{100 * score.accuracy:.2f} %", f"{100 * low:.2f} % to {100 * high:.2f} %"):
@@ -55,14 +66,38 @@ def test_the_folder_says_what_the_network_is_and_where_it_comes_from(trained, fi
     assert not (trained.folder / "checkpoint.pt").exists()
 
 
+def test_the_file_has_the_keys_of_version_0_1_in_the_same_order(trained):
+    """And details that are read from such a file are written as they were."""
+    old = json.loads(OLD.read_text())
+    new = json.loads((trained.folder / "model.json").read_text())
+    assert [*new] == [*old]
+    for name in ("origin", "cost", "test", "latency", "machine"):
+        assert [*new[name]] == [*old[name]]
+    for content in (old, new):
+        details = ModelDetails.model_validate(content).to_json()
+        assert details == {name: content[name] for name in details}
+        assert content.keys() - details.keys() == {
+            "format", "network", "id", "weights", "classes", "channels", "resolution", "mean", "std"
+        }  # fmt: skip
+
+
+def test_details_of_a_network_that_no_search_found_name_no_search(trained):
+    content = json.loads(OLD.read_text())
+    content["origin"] = {"problem": "tiny", "data": "digits"}
+    details = ModelDetails.model_validate(content)
+    assert details.to_json()["origin"] == content["origin"]
+    card = model_card(details, ["a", "b"])
+    assert "Found by" not in card
+    assert "Validation accuracy" not in card
+
+
 def test_weights_of_another_architecture_are_refused_by_name(folder, finished_run):
     other = next(
         one.evaluation.architecture
         for one in finished_run.results()
         if str(one.evaluation.architecture) != json.loads((folder / "model.json").read_text())["network"]
     )
-    facts = json.loads((folder / "model.json").read_text()) | {"network": str(other)}
-    (folder / "model.json").write_text(json.dumps(facts))
+    change_manifest(folder, network=str(other))
     with pytest.raises(InputError, match="holds weights of another network than .*: .* there and .* here"):
         load_network(folder)
 
@@ -92,66 +127,76 @@ def test_weights_of_another_architecture_are_refused_by_name(folder, finished_ru
         ({"network": "stem8"}, "not an architecture"),
     ],
 )
-def test_wrong_facts_are_one_line(folder, change, message):
-    facts = json.loads((folder / "model.json").read_text()) | change
-    (folder / "model.json").write_text(json.dumps(facts))
+def test_a_wrong_manifest_is_one_line(folder, change, message):
+    change_manifest(folder, **change)
     with pytest.raises(InputError, match=message) as raised:
         load_network(folder)
     assert "\n" not in str(raised.value)
 
 
-def test_facts_that_lack_something_name_it(folder):
-    facts = json.loads((folder / "model.json").read_text())
+def test_a_manifest_that_lacks_something_names_it(folder):
+    content = json.loads((folder / "model.json").read_text())
     for name in ("network", "weights", "classes", "mean"):
-        (folder / "model.json").write_text(json.dumps({key: value for key, value in facts.items() if key != name}))
+        (folder / "model.json").write_text(json.dumps({key: value for key, value in content.items() if key != name}))
         with pytest.raises(InputError, match=f"cannot read .*model.json: {name} Field required; evomnas train"):
             load_network(folder)
 
 
-def rewritten(folder, state, network):
-    """Put other weights into a folder, with facts that know their hash."""
+def test_what_is_for_people_may_be_changed_or_missing(folder):
+    content = json.loads((folder / "model.json").read_text())
+    for name in ("title", "origin", "cost", "test", "latency", "latency_said", "recipe", "recipe_said"):
+        (folder / "model.json").write_text(json.dumps({key: value for key, value in content.items() if key != name}))
+        assert load_network(folder).classes == tuple(content["classes"])
+        change_manifest(folder, **{name: ["mine"]})
+        assert load_network(folder).classes == tuple(content["classes"])
+
+
+def rewrite_weights(folder, state, network):
+    """Put other weights into a folder, with a manifest that has their hash."""
     content = safetensors.torch.save(state, {"network": network})
     (folder / "weights.safetensors").write_bytes(content)
-    facts = json.loads((folder / "model.json").read_text()) | {"weights": hashlib.sha256(content).hexdigest()}
-    (folder / "model.json").write_text(json.dumps(facts))
+    change_manifest(folder, weights=hashlib.sha256(content).hexdigest())
 
 
 def test_weights_of_equal_shapes_from_another_network_are_refused(folder, trained):
     """A stride changes no shape."""
     state = safetensors.torch.load_file(folder / "weights.safetensors")
-    rewritten(folder, state, str(trained.network).replace("_s2", "_s1"))
+    rewrite_weights(folder, state, str(trained.network).replace("_s2", "_s1"))
     with pytest.raises(InputError, match="holds weights of another network than .*: they are of "):
         load_network(folder)
 
 
 def test_weights_of_another_type_or_without_a_value_are_refused(folder, trained):
     state = safetensors.torch.load_file(folder / "weights.safetensors")
-    rewritten(folder, state | {"classifier.bias": state["classifier.bias"].double()}, str(trained.network))
+    rewrite_weights(folder, state | {"classifier.bias": state["classifier.bias"].double()}, str(trained.network))
     with pytest.raises(
         InputError, match="classifier.bias must hold finite numbers of torch.float32, not torch.float64"
     ):
         load_network(folder)
-    rewritten(folder, state | {"classifier.bias": state["classifier.bias"] * float("nan")}, str(trained.network))
+    rewrite_weights(folder, state | {"classifier.bias": state["classifier.bias"] * float("nan")}, str(trained.network))
     with pytest.raises(InputError, match="classifier.bias must hold finite numbers"):
         load_network(folder)
 
 
 def test_the_same_network_is_the_same_file_and_a_misspelt_folder_is_none(trained, folder, tmp_path):
-    facts = json.loads((folder / "model.json").read_text())
-    save_network(tmp_path / "again", load_network(folder), trained.network, facts, "card")
+    text = (folder / "model.json").read_text()
+    details = ModelDetails.model_validate_json(text)
+    save_network(tmp_path / "again", load_network(folder), trained.network, details, "card")
     again = (tmp_path / "again" / "weights.safetensors").read_bytes()
-    assert hashlib.sha256(again).hexdigest() == facts["weights"]
+    assert hashlib.sha256(again).hexdigest() == json.loads(text)["weights"]
+    assert (tmp_path / "again" / "model.json").read_text() == text
     with pytest.raises(InputError, match="typo holds no trained network"):
         load_network(folder / "typo")
 
 
 def test_a_card_shows_names_from_outside_as_they_are(trained):
-    facts = json.loads((trained.folder / "model.json").read_text()) | {"folder": 'it\'s "mine"', "latency_said": None}
-    card = model_card(facts, ["[click](http://example.com)", "www.example.com", "a|b", "<b>x</b>", "two\nlines"])
+    content = json.loads((trained.folder / "model.json").read_text())
+    details = ModelDetails.model_validate(content | {"folder": 'it\'s "mine"', "latency_said": None})
+    card = model_card(details, ["[click](http://example.com)", "www.example.com", "a|b", "<b>x</b>", "two\nlines"])
     for live in ("](", "http:", "www.", "<b>", "a|b", "two\nlines"):
         assert live not in card
     code = card[card.index("```python") : card.index("  # a torch")]
-    assert ast.literal_eval(code[code.index("load_network(") + 13 : -1]) == facts["folder"]
+    assert ast.literal_eval(code[code.index("load_network(") + 13 : -1]) == details.folder
     assert "that are named above" not in card
     assert "that are named above" in (trained.folder / "README.md").read_text()
 
@@ -171,18 +216,36 @@ def test_what_is_missing_or_torn_is_one_line(folder, tmp_path):
         load_network(folder)
 
 
-def test_a_network_from_the_shelf_comes_back(task, tmp_path):
+def test_an_off_the_shelf_network_comes_back(task, tmp_path):
     from evomnas.networks.torchvision_models import TorchvisionNetwork, build_any_network
 
-    shelf = TorchvisionNetwork("mobilenet_v3_small")
-    made = task.classifier(build_any_network(shelf, 10, 1, dropout=0.2, bn_momentum=0.1, seed=3))
-    save_network(tmp_path / "it", made, shelf, {}, "card")
+    network = TorchvisionNetwork("mobilenet_v3_small")
+    classifier = task.build_classifier(build_any_network(network, 10, 1, dropout=0.2, bn_momentum=0.1, seed=3))
+    save_network(tmp_path / "it", classifier, network, None, "card")
     images = torch.from_numpy(task.test.images[:3])
-    torch.testing.assert_close(load_network(tmp_path / "it")(images), made(images))
+    torch.testing.assert_close(load_network(tmp_path / "it")(images), classifier(images))
 
 
 def test_weights_are_checked_before_anything_is_loaded(task, tiny, tmp_path):
-    made = task.classifier(build_network(tiny.space.mobilenet_v2(), 7, 1, seed=1))
-    save_network(tmp_path / "it", made, tiny.space.mobilenet_v2(), {}, "card")
+    classifier = task.build_classifier(build_network(tiny.space.mobilenet_v2(), 7, 1, seed=1))
+    save_network(tmp_path / "it", classifier, tiny.space.mobilenet_v2(), None, "card")
     with pytest.raises(InputError, match=r"classifier.bias is \(7,\) there and \(10,\) here"):
         load_network(tmp_path / "it")
+
+
+def test_loading_a_network_imports_no_search_no_archive_and_no_runtime(trained):
+    code = """
+import sys, evomnas
+evomnas.load_network(sys.argv[1])
+print(*sorted(name for name in sys.modules if name.partition(".")[0] in ("evomnas", "scipy", "pymoo", "onnxruntime")))
+"""
+    command = [sys.executable, "-c", code, str(trained.folder)]
+    result = subprocess.run(command, capture_output=True, text=True, check=True)
+    modules = {
+        "core": ("errors", "files", "seeding"),
+        "deploy": ("saving",),
+        "networks": ("classifier", "network", "torchvision_models"),
+        "problem": ("architecture",),
+    }
+    expected = {f"evomnas.{room}.{name}" for room, names in modules.items() for name in names}
+    assert set(result.stdout.split()) == {"evomnas", *(f"evomnas.{room}" for room in modules), *expected}
