@@ -1,10 +1,21 @@
-"""What people see of runs.
+"""The report of a run and comparisons of runs, as people see them.
 
-- `words`, `run_words`: results in words; what figures are worth.
-- `history`, `gene_preferences`, `references`, `latency_breakdown`: how a search went, what its front prefers, what to
-  compare with, where milliseconds go.
-- `reproduce`: commands and files that make a run again.
-- `figures`, `run_figures`, `pages`: still figures, templates to pages.
-- `page_data`, `run_report`: what the report's script gets, and the report.
-- `comparison/`: several runs side by side.
+A run in words:
+- `words`: numbers with units, sentences and tables, which the command shares.
+- `run_words`: the course of a search, its settings, and how far its figures can be trusted.
+
+Data behind the report:
+- `history`: a search by generation.
+- `gene_preferences`: how often the front has each value of each gene.
+- `references`: networks to compare with.
+- `latency_breakdown`: the estimated latency of each part of a network.
+- `reproduce`: commands and files that run a search again.
+- `page_data`: the data of the report's script.
+
+Figures and pages:
+- `figures`: the style of still figures, and drawings of architectures.
+- `run_figures`: still figures of a run.
+- `pages`: HTML pages from templates.
+- `run_report`: the report of a run.
+- `comparison/`: comparisons of several runs, and benchmarks.
 """

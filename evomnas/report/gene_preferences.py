@@ -116,18 +116,24 @@ class _Layout(ABC):
 
     @abstractmethod
     def gene_values(self, architecture: Any) -> GeneValues:
-        """Return the values of a network's genes, by column and gene.
+        """Return the values of a network's genes.
 
         Args:
             architecture: A network of the problem's kind.
+
+        Returns:
+            The values, by the index of the column and the name of the gene.
         """
 
     @abstractmethod
     def columns_and_rows(self, networks: Sequence[GeneValues]) -> tuple[tuple[str, ...], RowNames]:
-        """Return the names of the columns, and the rows in the order of the space's choices.
+        """Return the names of the columns and rows.
 
         Args:
             networks: The gene values of all evaluated networks.
+
+        Returns:
+            The names of the columns, and the gene and the value of each row, in the order of the space's choices.
         """
 
     @abstractmethod

@@ -33,6 +33,9 @@ def pareto_figure(run: Run, results: Sequence[Result]) -> Figure:
     Args:
         run: The run.
         results: Its results.
+
+    Returns:
+        The figure.
     """
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=WIDE_SIZE, layout="constrained", dpi=150)
@@ -93,6 +96,9 @@ def hypervolume_figure(history: History) -> Figure:
 
     Args:
         history: The history of a run.
+
+    Returns:
+        The figure.
     """
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=SMALL_SIZE, layout="constrained")
@@ -143,6 +149,9 @@ def metric_figure(name: str, lines: dict[str, list[tuple[int, float]]]) -> Figur
     Args:
         name: Its name, which labels the axis.
         lines: Pairs of a generation's number and a value, by the name of the line. See `History.metric_series`.
+
+    Returns:
+        The figure.
     """
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=SMALL_SIZE, layout="constrained")
@@ -165,6 +174,9 @@ def preferences_figure(preferences: Preferences) -> Figure:
 
     Args:
         preferences: The shares.
+
+    Returns:
+        The figure.
     """
     rows, columns = preferences.front.shape
     with matplotlib.rc_context(STYLE | {"axes.grid": False, "font.size": 8.0}):

@@ -234,8 +234,11 @@ def format_setting(value: Any) -> str:
     """Return the value of a setting as people write it.
 
     Args:
-        value: A value as JSON has it. Items of lists and mappings are separated by commas, and the mappings of a list
-            by semicolons. None is written as `not set`.
+        value: A value as JSON has it.
+
+    Returns:
+        The text. Items of lists and mappings are separated by commas, mappings within a list by semicolons. None is
+        `not set`, an empty list is `none`, and truth values are `yes` and `no`.
     """
     if isinstance(value, dict):
         return ", ".join(f"{name} {format_setting(inner)}" for name, inner in value.items() if inner is not None)

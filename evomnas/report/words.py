@@ -18,10 +18,13 @@ TextTable = tuple[tuple[str, ...], list[tuple[str, ...]]]  # a header, and rows 
 
 
 def format_duration(seconds: float) -> str:
-    """Return a duration as people write it, such as `48 s`, `2 min 40 s` or `3 h 5 min`.
+    """Return a duration as people write it.
 
     Args:
         seconds: The duration in seconds.
+
+    Returns:
+        A text such as `48 s`, `2 min 40 s` or `3 h 5 min`.
     """
     whole = round(seconds)
     if whole < 60:
@@ -32,43 +35,55 @@ def format_duration(seconds: float) -> str:
 
 
 def format_losses(run: Run, losses: Sequence[float]) -> str:
-    """Return two losses as text, such as `97.8% at 0.0493 ms`.
+    """Return two losses as text.
 
     Args:
         run: The run, whose problem gives the units.
         losses: The two minimised objectives.
+
+    Returns:
+        A text such as `97.8% at 0.0493 ms`.
     """
     cost, _ = run.definition.plot_point(losses)
     return f"{format_quality(run.definition, losses[0])} at {format_cost(run.definition, cost)}"
 
 
 def format_quality(definition: Definition, loss: float, digits: int = 1) -> str:
-    """Return the quality of a network as text, such as `97.8%`.
+    """Return the quality of a network as text.
 
     Args:
         definition: The problem.
         loss: The first minimised objective.
         digits: Decimal places, where the quality is a percentage. Other qualities have four significant digits.
+
+    Returns:
+        A text such as `97.8%`.
     """
     _, quality = definition.plot_point((loss, 0.0))
     return f"{quality:.{digits}f}%" if definition.is_percent else f"{quality:.4g}"
 
 
 def format_cost(definition: Definition, cost: float) -> str:
-    """Return the cost of a network as text with its unit, such as `0.0493 ms`.
+    """Return the cost of a network as text with its unit.
 
     Args:
         definition: The problem.
         cost: The cost, as `Definition.plot_point` returns it.
+
+    Returns:
+        A text such as `0.0493 ms`.
     """
     return format_amount(cost) + _unit(definition)
 
 
 def format_amount(value: float) -> str:
-    """Return a number as text: with three significant digits below 10,000, in full above.
+    """Return a cost as text without its unit.
 
     Args:
-        value: The number.
+        value: The cost.
+
+    Returns:
+        Three significant digits below 10,000, and all digits of the integer above.
     """
     return f"{value:,.0f}" if abs(value) >= 10_000 else f"{value:.3g}"
 
@@ -121,6 +136,9 @@ def headline(run: Run, results: Sequence[Result]) -> str:
     Args:
         run: The run.
         results: All its results.
+
+    Returns:
+        The sentence: the ends of the front, the gain over the reference network, the hypervolume, and the time.
     """
     front = run.front(list(results))
     evaluated = sum(result.evaluation.ended for result in results)
@@ -141,10 +159,13 @@ def headline(run: Run, results: Sequence[Result]) -> str:
 
 
 def format_share(value: float) -> str:
-    """Return a share as a percentage. A share below 1 is never rounded to 100.0%.
+    """Return a share as a percentage.
 
     Args:
         value: The share.
+
+    Returns:
+        A percentage with one decimal place. A share just below 1 is `more than 99.9%`, never `100.0%`.
     """
     return "more than 99.9%" if 0.9995 <= value < 1 else f"{value:.1%}"
 
@@ -208,6 +229,9 @@ def estimate_lines(estimate: Estimate, workers: int) -> list[str]:
     Args:
         estimate: The estimate.
         workers: The number of worker processes with which the estimate was made.
+
+    Returns:
+        Lines about the time of a training, the time of the search, memory and disk.
     """
     low, middle, high = estimate.training
     lines = [

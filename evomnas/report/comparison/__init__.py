@@ -1,8 +1,10 @@
-"""Several runs side by side.
+"""Comparisons of several runs of one problem, and benchmarks.
 
-- `traces`: what a comparison needs of a run, and which runs may be compared.
+- `traces`: runs as a comparison reads them, and the check that they can be compared.
 - `significance`: rank tests.
-- `comparison`: all numbers.
-- `words`, `figures`, `page`: in words and cells, drawn, as a page.
+- `comparison`: all numbers of a comparison.
+- `words`: a comparison in sentences and tables.
+- `figures`: its figures.
+- `page`: its HTML page.
 - `benchmark`: algorithms by seeds on one archive.
 """

@@ -46,7 +46,7 @@ MAX_SEEDS = 1000
 
 @dataclass(frozen=True, slots=True)
 class BenchmarkProgress:
-    """How far a benchmark is.
+    """The progress of a benchmark.
 
     Attributes:
         run: The number of the current run, from 1.
@@ -147,10 +147,13 @@ def benchmark(
 
 
 def default_folder(definition: Definition) -> Path:
-    """Return the folder of a benchmark for which none is given, `runs/PROBLEM-benchmark`.
+    """Return the folder of a benchmark for which none is given.
 
     Args:
         definition: The problem.
+
+    Returns:
+        `runs/PROBLEM-benchmark`.
     """
     return Path("runs") / f"{definition.name}-benchmark"
 

@@ -45,10 +45,13 @@ class Spread:
 
     @classmethod
     def of(cls, values: Floats) -> Spread:
-        """Return the spread of values over runs. Quantiles between two runs are interpolated.
+        """Return the spread of values over runs.
 
         Args:
             values: Shape (runs, n).
+
+        Returns:
+            Median and quartiles, each of shape (n,). Quantiles between two runs are interpolated.
         """
         return cls(*np.quantile(values, (0.25, 0.5, 0.75), axis=0))
 
@@ -77,6 +80,9 @@ class CensoredMedian:
 
         Args:
             values: One value per run, infinite where the run does not reach it.
+
+        Returns:
+            The median, and the number of finite values.
         """
         middle = statistics.median(values)
         return cls(middle if math.isfinite(middle) else None, sum(math.isfinite(value) for value in values))

@@ -26,6 +26,9 @@ def hypervolume_over_evaluations(comparison: Comparison) -> Figure:
 
     Args:
         comparison: The comparison.
+
+    Returns:
+        The figure.
     """
     counts = np.arange(1.0, comparison.evaluations + 1)
     curves = [(group, counts, group.curve) for group in comparison.groups]
@@ -84,6 +87,9 @@ def fronts_figure(comparison: Comparison, surface: str) -> Figure:
         comparison: The comparison.
         surface: Which of `Group.surfaces` is an algorithm's front: `best`, of all its runs together, or `median`, of
             half of its runs.
+
+    Returns:
+        The figure.
     """
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=FIGURE_SIZE, layout="constrained")
@@ -140,6 +146,9 @@ def group_style(comparison: Comparison, group: Group) -> tuple[str, str | tuple[
     Args:
         comparison: The comparison.
         group: One of its groups.
+
+    Returns:
+        A colour, a line style of matplotlib, and a marker.
     """
     number = sorted(other.name for other in comparison.groups).index(group.name)
     return COLOURS[number % len(COLOURS)], DASHES[number % len(DASHES)], MARKERS[number % len(MARKERS)]

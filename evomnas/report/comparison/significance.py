@@ -77,6 +77,9 @@ def min_p(first: int, second: int) -> float:
     Args:
         first: Number of runs of the first algorithm.
         second: Number of runs of the second algorithm.
+
+    Returns:
+        A share from 0 to 1, not corrected for several pairs.
     """
     return 2 / math.comb(first + second, first)
 
@@ -86,6 +89,9 @@ def seeds_needed(algorithms: int) -> int:
 
     Args:
         algorithms: Number of algorithms that are compared.
+
+    Returns:
+        The number of runs; 1 for a single algorithm, which has no pair.
     """
     pairs = math.comb(algorithms, 2)
     return next(seeds for seeds in itertools.count(1) if _can_be_significant(seeds, seeds, pairs))

@@ -18,6 +18,9 @@ def verdict(comparison: Comparison) -> str:
 
     Args:
         comparison: The comparison.
+
+    Returns:
+        The sentence. It also says where too few seeds allow no statement about chance.
     """
     leader, *others = comparison.groups
     start = f"After {_count(comparison.evaluations, 'evaluation')}"
@@ -84,10 +87,13 @@ def _share(comparison: Comparison, group: Group) -> str:
 
 
 def format_p(p: float) -> str:
-    """Return a p value as text, such as `p = 0.021` or `p < 0.001`.
+    """Return a p value as text.
 
     Args:
-        p: The p value. One below 1 is never rounded to 1.
+        p: The p value.
+
+    Returns:
+        `p < 0.001` or `p = 0.021`. A value below 1 is never rounded to 1.
     """
     return "p < 0.001" if p < 0.001 else f"p = {min(p, 0.999):.3f}" if p < 1 else "p = 1"
 
@@ -130,6 +136,9 @@ def significance_note(comparison: Comparison) -> str:
 
     Args:
         comparison: The comparison.
+
+    Returns:
+        The sentences. They name the tests and the number of seeds that they need.
     """
     algorithms = len(comparison.groups)
     if algorithms < 2:
@@ -219,6 +228,9 @@ def limits_note(comparison: Comparison) -> str:
 
     Args:
         comparison: The comparison.
+
+    Returns:
+        The sentence.
     """
     cost = comparison.definition.axes[1]
     name = comparison.definition.words.reference
@@ -268,6 +280,9 @@ def time_note(comparison: Comparison) -> str:
 
     Args:
         comparison: The comparison.
+
+    Returns:
+        The sentences.
     """
     if not comparison.definition.trains:
         return "The networks were looked up in a table, which takes no time to speak of: there is no time axis."
@@ -284,6 +299,9 @@ def attainment_note(comparison: Comparison) -> str:
 
     Args:
         comparison: The comparison.
+
+    Returns:
+        The sentence.
     """
     upwards = comparison.definition.plot_point((0.0, 0.0)) > comparison.definition.plot_point((1.0, 0.0))
     side = "below" if upwards else "above"
