@@ -124,6 +124,16 @@ def trained(finished_run):
 
 
 @pytest.fixture(scope="session")
+def exports(finished_run, trained):
+    """The trained network's ONNX files, all options given, by variant."""
+    from evomnas.deploy.export import Request, export_network
+
+    request = Request(("onnx",), quantize=True, prune=0.5, factorize=0.9, huffman=True)
+    result = export_network(finished_run, trained.network, request, device="cpu")
+    return {export.variant: export for export in result.exports}
+
+
+@pytest.fixture(scope="session")
 def shown_run(tiny, tmp_path_factory):
     """A run of 30 networks that is always the same, with its report: its figures are made up, so that nobody waits.
 
