@@ -7,6 +7,7 @@ on. The search alone writes the archive, and a candidate whose worker or node is
 
 from __future__ import annotations
 
+import importlib
 import math
 import signal
 import socket
@@ -205,6 +206,7 @@ def _work(
     if _bench is None or _bench[0] != identity:
         from evomnas.evaluation.executors.worker import Workbench
 
+        importlib.import_module("ptflops")  # with what training imports: seconds that count for no candidate's time
         if limits.memory_gib is not None or device == "cpu":
             limit_memory(limits.memory_gib or share_of_memory(max(1.0, usable_cores() / cpus)))
         warnings.filterwarnings("ignore", "The given NumPy array is not writable")  # all workers of a node share it
