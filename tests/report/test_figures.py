@@ -1,4 +1,4 @@
-"""Drawings of architectures: what the paper's figure 7 shows, in text that stays text."""
+"""Drawings of architectures: the content of the paper's figure 7, in text that stays text."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ from evomnas.problem.published import published
 from evomnas.report.figures import architecture_figure, to_svg
 
 
-def words(architecture: Architecture, **shape: int) -> list[str]:
+def texts_of(architecture: Architecture, **shape: int) -> list[str]:
     """The texts of a drawing, in the order in which they are drawn."""
     return re.findall(r"<text[^>]*>([^<]*)</text>", to_svg(architecture_figure(architecture, **shape)))
 
 
 def test_mnasnet_a1_is_drawn_as_in_the_paper():
-    found = words(published("mnasnet-a1"))
-    operations = [word for word in found if "Conv" in word]
+    texts = texts_of(published("mnasnet-a1"))
+    operations = [word for word in texts if "Conv" in word]
     assert operations == [
         "Conv 3×3", "SepConv 3×3", "MBConv6 3×3", "MBConv3 5×5", "MBConv6 3×3", "MBConv6 3×3", "MBConv6 5×5",
         "MBConv6 3×3", "Conv 1×1",
     ]  # fmt: skip
-    assert [word for word in found if word.startswith("×")] == ["×2", "×3", "×4", "×2", "×3"]
-    shapes = [word for word in found if re.match(r"\d+×\d+×", word)]
+    assert [word for word in texts if word.startswith("×")] == ["×2", "×3", "×4", "×2", "×3"]
+    shapes = [word for word in texts if re.match(r"\d+×\d+×", word)]
     assert shapes == [
         "224×224×3", "112×112×32", "112×112×16", "56×56×24", "28×28×40", "14×14×80", "14×14×112", "7×7×160",
         "7×7×320", "7×7×1280",
     ]  # fmt: skip
-    assert found.count("SE") == 3
-    assert found[-1] == "1000"
+    assert texts.count("SE") == 3
+    assert texts[-1] == "1000"
 
 
 @pytest.mark.parametrize(
@@ -52,8 +52,8 @@ def test_every_layer_s_skip_is_an_arc(block, solid, dashed):
 
 
 def test_shapes_are_those_of_the_network_at_odd_resolutions():
-    found = words(Architecture.parse("stem8_s2-conv_k3_s2_f8_n1-head16"), resolution=13, channels=1, classes=2)
-    assert [word for word in found if "×" in word and "Conv" not in word] == ["13×13×1", "7×7×8", "4×4×8", "4×4×16"]
+    texts = texts_of(Architecture.parse("stem8_s2-conv_k3_s2_f8_n1-head16"), resolution=13, channels=1, classes=2)
+    assert [word for word in texts if "×" in word and "Conv" not in word] == ["13×13×1", "7×7×8", "4×4×8", "4×4×16"]
 
 
 def test_long_labels_stay_inside_the_figure():

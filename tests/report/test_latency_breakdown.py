@@ -1,4 +1,4 @@
-"""Where milliseconds go: a fit that finds what latencies were made of, and says nothing where it cannot."""
+"""Latency by part: a fit recovers the coefficients that latencies were computed from, and else gives no answer."""
 
 from __future__ import annotations
 
@@ -24,21 +24,23 @@ def latency(network) -> float:
 
 
 def test_it_finds_what_latencies_are_made_of(networks):
-    found = fit_breakdown(networks, [latency(one) for one in networks], SHAPE)
-    assert found is not None
-    assert found.error < 1e-6
-    for one in networks[:10]:
-        parts = count_parts(one, **SHAPE)
-        assert found.parts_ms(one, parts) == pytest.approx(part_features(one, parts) @ TRUE)
-        assert found.parts_ms(one, parts).sum() == pytest.approx(latency(one))
+    breakdown = fit_breakdown(networks, [latency(network) for network in networks], SHAPE)
+    assert breakdown is not None
+    assert breakdown.error < 1e-6
+    for network in networks[:10]:
+        parts = count_parts(network, **SHAPE)
+        assert breakdown.parts_ms(network, parts) == pytest.approx(part_features(network, parts) @ TRUE)
+        assert breakdown.parts_ms(network, parts).sum() == pytest.approx(latency(network))
 
 
 def test_noise_shows_in_its_error_and_no_part_takes_less_than_nothing(networks):
     rng = np.random.default_rng(6)
-    found = fit_breakdown(networks, [latency(one) * float(rng.lognormal(0, 0.05)) for one in networks], SHAPE)
-    assert found is not None
-    assert 0.02 < found.error < 0.1
-    assert found.coefficients.min() >= 0
+    breakdown = fit_breakdown(
+        networks, [latency(network) * float(rng.lognormal(0, 0.05)) for network in networks], SHAPE
+    )
+    assert breakdown is not None
+    assert 0.02 < breakdown.error < 0.1
+    assert breakdown.coefficients.min() >= 0
 
 
 def test_what_it_cannot_explain_it_does_not_explain(networks):
@@ -48,7 +50,7 @@ def test_what_it_cannot_explain_it_does_not_explain(networks):
 
 def test_few_networks_say_nothing(networks):
     few = networks[: MIN_NETWORKS - 1]
-    assert fit_breakdown(few, [latency(one) for one in few], SHAPE) is None
+    assert fit_breakdown(few, [latency(network) for network in few], SHAPE) is None
 
 
 def test_features_of_a_published_network_add_up_to_its_published_counts():

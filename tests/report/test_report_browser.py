@@ -28,7 +28,7 @@ def front(shown_run, results):
 
 
 def picked(page) -> list[str]:
-    """What A and B are."""
+    """The ids of A and B."""
     return [page.locator(f"#name-{slot}").inner_text() for slot in "ab"]
 
 
@@ -88,9 +88,9 @@ def test_a_click_on_a_point_picks_it_and_hovering_shows_its_facts(visit, path, s
     page.mouse.move(place["x"] + place["width"] / 2, place["y"] + place["height"] / 2)
     label = page.locator("#pareto .hoverlayer")
     label.get_by_text(result.evaluation.architecture.id).wait_for()
-    said = " ".join(label.locator("text").all_text_contents())
-    assert f"{100 * (1 - result.evaluation.losses[0]):.2f}" in said
-    assert f"{result.evaluation.quantities['params']:,} parameters" in said
+    text = " ".join(label.locator("text").all_text_contents())
+    assert f"{100 * (1 - result.evaluation.losses[0]):.2f}" in text
+    assert f"{result.evaluation.quantities['params']:,} parameters" in text
     page.mouse.click(place["x"] + place["width"] / 2, place["y"] + place["height"] / 2)
     assert picked(page)[1] == result.evaluation.architecture.id
 
@@ -102,19 +102,19 @@ def test_two_networks_stand_side_by_side(visit, path, shown_run, results):
     page.keyboard.press("Home")
     a, b = (by_id[name] for name in picked(page))
     assert a.architecture != b.architecture
-    facts = page.locator("#facts").inner_text()
-    for one in (a, b):
-        accuracy = one.quantities["accuracy"]
+    table = page.locator("#facts").inner_text()
+    for evaluation in (a, b):
+        accuracy = evaluation.quantities["accuracy"]
         error = 100 * (accuracy * (1 - accuracy) / shown_run.manifest.data["validation"]) ** 0.5
-        assert f"{100 * accuracy:.2f} % ± {error:.1f}" in facts
-        assert f"{one.quantities['params']:,}" in facts
-        assert f"{one.quantities['macs']:,}" in facts
-        assert str(one.architecture) in facts
+        assert f"{100 * accuracy:.2f} % ± {error:.1f}" in table
+        assert f"{evaluation.quantities['params']:,}" in table
+        assert f"{evaluation.quantities['macs']:,}" in table
+        assert str(evaluation.architecture) in table
     factor = b.losses[1] / a.losses[1]
     assert f"A is {max(factor, 1 / factor):.2f} times" in page.locator("#verdict").inner_text()
-    for slot, one in (("a", a), ("b", b)):
+    for slot, evaluation in (("a", a), ("b", b)):
         blocks = page.locator(f"#drawing-{slot} tbody tr").count()
-        assert blocks == len(one.architecture.blocks) + 4  # image, stem, head, linear
+        assert blocks == len(evaluation.architecture.blocks) + 4  # image, stem, head, linear
         shares = [
             float(text.rstrip(" %"))
             for text in page.locator(f"#drawing-{slot} td:last-child").all_inner_texts()
@@ -126,7 +126,7 @@ def test_two_networks_stand_side_by_side(visit, path, shown_run, results):
             for text in page.locator(f"#drawing-{slot} td:nth-child(3)").all_inner_texts()
             if text
         ]
-        assert sum(ms) == pytest.approx(one.losses[1], rel=0.05)
+        assert sum(ms) == pytest.approx(evaluation.losses[1], rel=0.05)
 
 
 def test_a_command_is_copied(visit, path, shown_run):
@@ -147,8 +147,8 @@ def test_the_table_sorts_by_any_column_and_holds_all_networks(visit, path, front
     done = [result for result in results if result.evaluation.losses is not None]
     assert rows.count() == len(done)
     page.locator("#networks thead button", has_text="parameters").click()
-    said = page.locator("#networks tbody td:nth-child(6)").all_inner_texts()
-    params = [int(text.replace(",", "")) for text in said]
+    texts = page.locator("#networks tbody td:nth-child(6)").all_inner_texts()
+    params = [int(text.replace(",", "")) for text in texts]
     assert params == sorted(result.evaluation.quantities["params"] for result in done)
     assert page.locator("th[aria-sort=ascending]").inner_text().strip().startswith("parameters")
     page.keyboard.press("Enter")  # the heading keeps the focus

@@ -62,7 +62,7 @@ def test_every_network_and_setting_is_in_it(text, data, shown_run):
     assert notations == [str(result.evaluation.architecture) for result in done]
     assert networks["x"] == pytest.approx([result.evaluation.losses[1] for result in done], rel=1e-5)
     assert networks["y"] == pytest.approx([100 * (1 - result.evaluation.losses[0]) for result in done], rel=1e-5)
-    assert [bool(one) for one in networks["front"]] == [result.on_front for result in done]
+    assert [bool(flag) for flag in networks["front"]] == [result.on_front for result in done]
     for value in ("epochs = 1", "batch = 50", "learning_rate = 0.1", shown_run.manifest.machine["processor"]):
         assert value in text
 
@@ -84,11 +84,11 @@ def test_each_part_has_the_counts_of_the_built_network(data, shown_run):
 
 
 def test_what_the_front_prefers_is_a_table_of_its_shares(text, shown_run):
-    found = count_preferences(shown_run, shown_run.results())
+    preferences = count_preferences(shown_run, shown_run.results())
     maps = re.findall(r'<table class="shares">.*?</thead>(.*?)</table>', text, re.DOTALL)
-    for body, expected in zip(maps, (found.everywhere, found.front), strict=True):
+    for body, expected in zip(maps, (preferences.everywhere, preferences.front), strict=True):
         rows = re.findall(r'<th scope="row">(.*?)</th>(.*?)</tr>', body)
-        assert [value for value, _ in rows] == [value for _, value in found.rows]
+        assert [value for value, _ in rows] == [value for _, value in preferences.rows]
         cells = [re.findall(r'<td(?: class="share" style="--share:([\d.]+)")?>', row) for _, row in rows]
         shares = [[float(share) if share else np.nan for share in row] for row in cells]
         np.testing.assert_allclose(shares, expected, atol=5e-4)
@@ -180,18 +180,18 @@ def test_a_search_tells_after_its_generations(tabular_file, tmp_path, monkeypatc
     from evomnas.loop import launch as loop
 
     monkeypatch.setattr(journal, "WRITE_EVERY_S", 0.0)
-    told: list[int] = []
+    evaluations: list[int] = []
 
     def on_generation(run):
-        told.append(run.manifest.evaluations)
+        evaluations.append(run.manifest.evaluations)
         assert (run.folder / "front.csv").is_file()
 
     run = loop.search(tabular_file, "nsga2", budget=40, seed=1, out=tmp_path / "run", on_generation=on_generation)
-    assert told == [19, 39, 40]  # the third generation is cut off by the budget
+    assert evaluations == [19, 39, 40]  # the third generation is cut off by the budget
     records = run.archive.generations(run.record.id)
     assert [record.generation for record in records] == [0, 1, 2]
     loop.resume(tmp_path / "run", budget=60, on_generation=on_generation)
-    assert told[3:] == [59, 60]  # what was replayed is not told again
+    assert evaluations[3:] == [59, 60]  # what was replayed is not told again
     again = Run.open(tmp_path / "run").archive.generations(run.record.id)
     assert [record.generation for record in again] == [0, 1, 2, 3]
     assert again[:2] == records[:2]
@@ -233,8 +233,8 @@ def test_an_interrupted_search_leaves_no_page_that_waits(shown_run, tmp_path, ca
     assert ended.value.exit_code == 130
     assert 'id="running"' not in page.read_text()
     there = " --executor ray --ray-address head:6379 --candidate-gpus 0.5"
-    said = capsys.readouterr().err
-    assert f"every finished evaluation is kept. Go on with: evomnas resume {run.folder}{there}\n" in said
+    output = capsys.readouterr().err
+    assert f"every finished evaluation is kept. Go on with: evomnas resume {run.folder}{there}\n" in output
 
 
 def test_the_controller_s_reward_and_entropy_are_kept(tabular_file, tmp_path):
@@ -253,26 +253,32 @@ def test_the_controller_s_reward_and_entropy_are_kept(tabular_file, tmp_path):
 def test_predictors_are_explained_and_the_generation_that_the_budget_ends_has_its_time(tabular_file, tmp_path):
     run = search(tabular_file, budget=30, out=tmp_path / "run")
     assert "Tau: how well the predictors ranked the networks" in write_report(run).read_text()
-    past = read_history(run, run.results())
-    assert [one.evaluated for one in past.generations] == [10, 18, 26, 30]
-    seconds = [one.seconds for one in past.generations]
+    history = read_history(run, run.results())
+    assert [generation.evaluated for generation in history.generations] == [10, 18, 26, 30]
+    seconds = [generation.seconds for generation in history.generations]
     assert seconds == sorted(seconds)
     assert seconds[-1] <= run.manifest.seconds.total
-    assert "tau (error)" in past.generations[-1].metrics
+    assert "tau (error)" in history.generations[-1].metrics
 
 
 def test_history_counts_what_was_asked(shown_run):
     from evomnas.problem.pareto import hypervolume
 
     results = shown_run.results()
-    past = read_history(shown_run, results)
-    assert [(one.asked, one.new) for one in past.generations] == [(8, 8), (8, 8), (8, 8), (8, 6)]
-    assert [one.failed for one in past.generations] == [1, 0, 0, 0]
-    assert past.repeated == 2
-    for one in past.generations:
-        points = [r.evaluation.relative_losses for r in results[: one.evaluated] if r.evaluation.losses is not None]
+    history = read_history(shown_run, results)
+    assert [(generation.asked, generation.new) for generation in history.generations] == [
+        (8, 8),
+        (8, 8),
+        (8, 8),
+        (8, 6),
+    ]
+    assert [generation.failed for generation in history.generations] == [1, 0, 0, 0]
+    assert history.repeated == 2
+    for generation in history.generations:
+        evaluations = [result.evaluation for result in results[: generation.evaluated]]
+        points = [evaluation.relative_losses for evaluation in evaluations if evaluation.losses is not None]
         expected = hypervolume(points, shown_run.definition.hypervolume.reference_point)
-        assert one.hypervolume == pytest.approx(expected)
+        assert generation.hypervolume == pytest.approx(expected)
 
 
 def test_generations_of_an_interrupted_clock_never_run_backwards(shown_run):
@@ -321,7 +327,7 @@ def test_figures_for_papers_embed_their_fonts(shown_run, tmp_path, extension):
     )
     assert result.exit_code == 0, result.output
     names = {path.stem for path in (tmp_path / "f").iterdir()}
-    front = {f"network-{one.evaluation.architecture.id}" for one in shown_run.front()}
+    front = {f"network-{result.evaluation.architecture.id}" for result in shown_run.front()}
     assert names == front | {
         "pareto", "hypervolume", "hypervolume-over-time", "latency-against-macs", "preferences", "reward", "entropy",
     }  # fmt: skip
@@ -345,8 +351,8 @@ def test_figures_for_papers_embed_their_fonts(shown_run, tmp_path, extension):
 )
 def test_wrong_options_are_one_line(shown_run, tmp_path, arguments, message):
     (tmp_path / "file").write_text("")
-    given = [str(tmp_path / "file") if one == "FILE" else one for one in arguments]
-    result = CliRunner().invoke(app, ["report", str(shown_run.folder), *given])
+    typed = [str(tmp_path / "file") if argument == "FILE" else argument for argument in arguments]
+    result = CliRunner().invoke(app, ["report", str(shown_run.folder), *typed])
     assert result.exit_code == 2
     assert message in result.output
 
@@ -360,7 +366,7 @@ def test_a_folder_of_templates_without_any_is_refused(shown_run, tmp_path):
 def test_a_run_with_limits_says_what_they_are_and_what_was_beyond_them(tabular_file, tmp_path):
     limited = load_definition(tabular_file, ["constraints.max_latency_ms=3"])
     run = search(limited, "random", budget=30, out=tmp_path / "my run")
-    beyond = sum(one.evaluation.status == "infeasible" for one in run.results())
+    beyond = sum(result.evaluation.status == "infeasible" for result in run.results())
     page = write_report(run).read_text()
     assert beyond
     assert f"{beyond} candidates were beyond the limits, and none of them was trained" in page
@@ -388,7 +394,7 @@ def test_a_run_of_an_older_version_has_a_report_without_times(shown_run, tmp_pat
     run = copy.copy(shown_run)
     run.archive = copy.copy(shown_run.archive)
     run.archive.generations = lambda identity: []
-    past = read_history(run, run.results())
-    assert len(past.over_time()[0]) == 0
-    assert past.metric_series() == {}
+    history = read_history(run, run.results())
+    assert len(history.over_time()[0]) == 0
+    assert history.metric_series() == {}
     assert "Hypervolume over time" not in written(run, tmp_path)

@@ -1,4 +1,4 @@
-"""What is said about a run's figures: counted again by brute force, and settings as people write them."""
+"""Sentences about a run's figures, counted again by brute force; settings as people write them; references."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from evomnas.report.run_words import describe_counting, describe_noise, format_s
 from evomnas.results.run import Run
 
 
-def known(run) -> list[tuple[float, float]]:
-    results = [one.evaluation for one in run.results() if one.evaluation.losses is not None]
-    return [(one.quantities["macs"], one.quantities["latency_ms"]) for one in results]
+def macs_and_latencies(run) -> list[tuple[float, float]]:
+    complete = [result.evaluation for result in run.results() if result.evaluation.losses is not None]
+    return [(evaluation.quantities["macs"], evaluation.quantities["latency_ms"]) for evaluation in complete]
 
 
 def test_what_counting_would_have_got_wrong_is_counted_pair_by_pair(shown_run):
-    found = known(shown_run)
-    pairs = list(itertools.combinations(found, 2))
-    assert len({macs for macs, _ in found}) == len(found)  # no ties: then tau's pairs are those counted here
+    networks = macs_and_latencies(shown_run)
+    pairs = list(itertools.combinations(networks, 2))
+    assert len({macs for macs, _ in networks}) == len(networks)  # no ties: then tau's pairs are those counted here
     wrong = sum((a[0] - b[0]) * (a[1] - b[1]) < 0 for a, b in pairs) / len(pairs)
     alike = [max(a[1], b[1]) / min(a[1], b[1]) for a, b in pairs if max(a[0], b[0]) <= 1.05 * min(a[0], b[0])]
-    said = describe_counting(shown_run.results())
-    assert f"in {wrong:.0%} of all pairs" in said
-    assert f"by up to {max(alike):.1f} times" in said
+    text = describe_counting(shown_run.results())
+    assert f"in {wrong:.0%} of all pairs" in text
+    assert f"by up to {max(alike):.1f} times" in text
 
 
 def test_few_networks_say_nothing_about_counting(shown_run):
@@ -35,11 +35,11 @@ def test_few_networks_say_nothing_about_counting(shown_run):
 
 
 def test_noise_is_that_of_the_measurements(shown_run):
-    found = describe_noise(shown_run, shown_run.results())
-    assert found["interval of a latency"] == "± 2.5% (median), at most ± 2.5%"  # from 2 % below to 3 % above
-    assert found["rounds per network"] == "9 (median)"
-    assert found["other load meanwhile"] == "0.10 cores (median), at most 0.10"
-    assert found["reference network"] == "MobileNetV2, calibrated at 0.2 ms"
+    texts = describe_noise(shown_run, shown_run.results())
+    assert texts["interval of a latency"] == "± 2.5% (median), at most ± 2.5%"  # from 2 % below to 3 % above
+    assert texts["rounds per network"] == "9 (median)"
+    assert texts["other load meanwhile"] == "0.10 cores (median), at most 0.10"
+    assert texts["reference network"] == "MobileNetV2, calibrated at 0.2 ms"
 
 
 @pytest.mark.parametrize(
@@ -65,7 +65,7 @@ def test_published_networks_stand_beside_the_front_once_they_are_evaluated(shown
     shutil.copytree(shown_run.folder.parent, tmp_path / "copy")
     run = Run.open(tmp_path / "copy" / "run")
     results = run.results()
-    assert [one.name for one in find_references(run, results)] == ["MobileNetV2"]
+    assert [reference.name for reference in find_references(run, results)] == ["MobileNetV2"]
     network = fit_to_resolution(published("mnasnet-small"), 8)
     archive, record = run.archive, run.record
     archive.add_training(record.training_context, network, Training(0.9, (1.0,), 1.0))
@@ -82,5 +82,5 @@ def test_published_networks_stand_beside_the_front_once_they_are_evaluated(shown
 def test_a_reference_that_was_never_trained_is_a_latency(shown_run):
     run = copy.copy(shown_run)
     run.record = replace(shown_run.record, training_context="another")
-    [found] = find_references(run, [])
-    assert (found.losses, found.interval) == ((None, 0.2), None)
+    [reference] = find_references(run, [])
+    assert (reference.losses, reference.interval) == ((None, 0.2), None)

@@ -26,22 +26,22 @@ def runs(folder):
 
 
 def figures(comparison) -> dict:
-    """What two comparisons of the same searches have in common: all but times and places."""
+    """All that two comparisons of the same searches have in common: not times and places."""
     values = comparison.to_dict()
-    for one in values["algorithms"]:
-        del one["own_seconds"], one["own_seconds_per_evaluation"]
-    for one in values["runs"]:
-        one["folder"] = one["folder"].rpartition("/")[2]
+    for group in values["algorithms"]:
+        del group["own_seconds"], group["own_seconds_per_evaluation"]
+    for run in values["runs"]:
+        run["folder"] = run["folder"].rpartition("/")[2]
     return values
 
 
 def test_every_algorithm_runs_with_every_seed_on_one_archive(benchmarked):
-    found = runs(benchmarked)
-    assert list(found) == [f"{name}-s{seed}" for name in TWO for seed in range(1, 6)]
-    assert {run.archive.path for run in found.values()} == {(benchmarked / "evomnas.sqlite").resolve()}
-    assert {run.manifest.evaluations for run in found.values()} == {40}
+    finished = runs(benchmarked)
+    assert list(finished) == [f"{name}-s{seed}" for name in TWO for seed in range(1, 6)]
+    assert {run.archive.path for run in finished.values()} == {(benchmarked / "evomnas.sqlite").resolve()}
+    assert {run.manifest.evaluations for run in finished.values()} == {40}
     values = json.loads((benchmarked / "comparison.json").read_text())
-    assert {one["name"]: one["seeds"] for one in values["algorithms"]} == {name: [1, 2, 3, 4, 5] for name in TWO}
+    assert {group["name"]: group["seeds"] for group in values["algorithms"]} == {name: [1, 2, 3, 4, 5] for name in TWO}
     assert (benchmarked / "comparison.html").is_file()
 
 
@@ -104,9 +104,9 @@ def test_no_network_is_trained_twice(tiny, tmp_path, monkeypatch):
 
 def test_options_go_to_the_algorithms_that_have_them(tabular_file, tmp_path):
     benchmark(tabular_file, TWO, seeds=1, budget=10, options={"population": 6}, out=tmp_path / "bench")
-    found = runs(tmp_path / "bench")
-    assert found["nsga2-s1"].options == {"population": 6}
-    assert found["random-s1"].options == {}
+    finished = runs(tmp_path / "bench")
+    assert finished["nsga2-s1"].options == {"population": 6}
+    assert finished["random-s1"].options == {}
     with pytest.raises(InputError, match="nsga2-s1 is another run, there and now: population is 6 and 8"):
         benchmark(tabular_file, TWO, seeds=1, budget=10, options={"population": 8}, out=tmp_path / "bench")
 
@@ -131,14 +131,14 @@ def test_a_run_in_which_all_fails_is_named(tiny, tmp_path, monkeypatch):
 
 
 def test_progress_counts_runs_and_evaluations(tabular_file, tmp_path):
-    told = []
-    benchmark(tabular_file, TWO, seeds=2, budget=25, out=tmp_path / "bench", on_progress=told.append)
-    assert [one.evaluated for one in told] == sorted(one.evaluated for one in told)
-    assert told[-1].evaluated == 100
-    assert {(one.run, one.algorithm, one.seed) for one in told} == {
+    steps = []
+    benchmark(tabular_file, TWO, seeds=2, budget=25, out=tmp_path / "bench", on_progress=steps.append)
+    assert [step.evaluated for step in steps] == sorted(step.evaluated for step in steps)
+    assert steps[-1].evaluated == 100
+    assert {(step.run, step.algorithm, step.seed) for step in steps} == {
         (1, "nsga2", 1), (2, "random", 1), (3, "nsga2", 2), (4, "random", 2),
     }  # fmt: skip
-    assert {one.runs for one in told} == {4}
+    assert {step.runs for step in steps} == {4}
 
 
 # --- refusals --------------------------------------------------------------------------------------------
@@ -233,9 +233,9 @@ def test_names_from_a_problem_file_stay_text(tabular_file, tmp_path):
         text = file.read_text().replace('column = "ms"', f"column = '{hostile}'")
         file.write_text(re.sub(r"\bms$", hostile.replace("\\", r"\\"), text, count=1, flags=re.MULTILINE))
     tabular_file.write_text(tabular_file.read_text().replace(', quantity = "latency_ms"', ""))
-    found = benchmark(tabular_file, TWO, seeds=1, budget=8, out=tmp_path / "bench")
-    assert found.definition.axes[1] == hostile
-    page = write_comparison(found, tmp_path / "page.html").read_text()
+    comparison = benchmark(tabular_file, TWO, seeds=1, budget=8, out=tmp_path / "bench")
+    assert comparison.definition.axes[1] == hostile
+    page = write_comparison(comparison, tmp_path / "page.html").read_text()
     assert "<script" not in page
     assert page.count("&lt;script&gt;alert(1)&lt;/script&gt;") > 3
 

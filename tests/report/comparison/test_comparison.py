@@ -1,4 +1,4 @@
-"""Runs side by side: numbers against brute force over the runs' own results, refusals, and what is said of them."""
+"""Runs side by side: numbers against brute force over the runs' own results, refusals, and the sentences about them."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_curves_are_quartiles_of_every_beginning_of_every_run(folders, compariso
     reference = comparison.definition.hypervolume.reference_point
     for group in comparison.groups:
         curves = [
-            [area([one.relative_losses for one in done[: count + 1]], reference) for count in range(40)]
+            [area([evaluation.relative_losses for evaluation in done[: count + 1]], reference) for count in range(40)]
             for done in map(evaluations, runs_of(folders, group.name))
         ]
         np.testing.assert_allclose(group.curve.median, np.median(curves, axis=0))
@@ -69,7 +69,7 @@ def test_the_best_known_of_a_complete_table_is_its_true_front(folders, compariso
     true = Run.open(folders[0]).manifest.true_front
     assert comparison.complete
     assert comparison.best_known == true.hypervolume
-    assert {tuple(one) for one in comparison.best_front} == {tuple(one) for one in true.losses}
+    assert {tuple(losses) for losses in comparison.best_front} == {tuple(losses) for losses in true.losses}
     assert "the true front's: the table is complete" in notes(comparison)[0]
 
 
@@ -78,7 +78,9 @@ def test_evaluations_to_a_share_are_counted_on_every_curve(folders, comparison):
     for group, (place, share) in itertools.product(comparison.groups, enumerate(HYPERVOLUME_SHARES)):
         counts = []
         for done in map(evaluations, runs_of(folders, group.name)):
-            values = [area([one.relative_losses for one in done[: count + 1]], reference) for count in range(40)]
+            values = [
+                area([evaluation.relative_losses for evaluation in done[: count + 1]], reference) for count in range(40)
+            ]
             counts.append(
                 next((n for n, v in enumerate(values, start=1) if v >= share * comparison.best_known), math.inf)
             )
@@ -101,8 +103,8 @@ def test_the_best_within_a_limit_keeps_it(folders, comparison):
     for group, (place, limit) in itertools.product(comparison.groups, enumerate(COST_LIMITS)):
         best = []
         for done in map(evaluations, runs_of(folders, group.name)):
-            kept = [one.losses[0] for one in done if one.losses[1] <= limit * cost]
-            best.append(min(kept, default=math.inf))
+            within = [evaluation.losses[0] for evaluation in done if evaluation.losses[1] <= limit * cost]
+            best.append(min(within, default=math.inf))
         median = statistics.median(best)
         assert group.under[place].median == (pytest.approx(median) if median < math.inf else None)
     for place, limit in enumerate(COST_LIMITS):
@@ -112,7 +114,7 @@ def test_the_best_within_a_limit_keeps_it(folders, comparison):
 
 def test_attainment_surfaces_are_what_one_half_and_all_of_the_runs_attain(folders, comparison):
     for group in comparison.groups:
-        fronts = [[one.losses for one in evaluations(folder)] for folder in runs_of(folders, group.name)]
+        fronts = [[evaluation.losses for evaluation in evaluations(folder)] for folder in runs_of(folders, group.name)]
         grid = itertools.product(np.linspace(0.1, 0.7, 13), np.linspace(1, 7, 13))
         for point in grid:
             count = sum(any(a <= point[0] and b <= point[1] for a, b in front) for front in fronts)
@@ -128,7 +130,7 @@ def test_a_table_has_no_time_axis(comparison):
 
 def test_everything_is_json_and_finite(comparison):
     values = json.loads(json.dumps(comparison.to_dict(), allow_nan=False))
-    assert [one["name"] for one in values["algorithms"]] == [group.name for group in comparison.groups]
+    assert [group["name"] for group in values["algorithms"]] == [group.name for group in comparison.groups]
     assert len(values["runs"]) == 10
     assert values["algorithms"][0]["evaluations_to"].keys() == {"0.9", "0.95", "0.99"}
     assert len(values["algorithms"][0]["over_evaluations"]["median"]) == values["evaluations"] == 40
@@ -140,10 +142,10 @@ def test_everything_is_json_and_finite(comparison):
 def test_runs_in_different_archives_and_of_different_budgets_are_compared_as_far_as_they_go(tabular_file, tmp_path):
     search(tabular_file, "nsga2", budget=30, seed=1, out=tmp_path / "a" / "one")
     search(tabular_file, "random", budget=12, seed=1, out=tmp_path / "b" / "two")
-    found = compare([tmp_path / "a" / "one", tmp_path / "b" / "two"])
-    assert found.evaluations == 12
-    assert {len(group.curve.median) for group in found.groups} == {12}
-    [note] = [note for note in notes(found) if note.startswith("Runs go up to")]
+    comparison = compare([tmp_path / "a" / "one", tmp_path / "b" / "two"])
+    assert comparison.evaluations == 12
+    assert {len(group.curve.median) for group in comparison.groups} == {12}
+    [note] = [note for note in notes(comparison) if note.startswith("Runs go up to")]
     assert note == f"Runs go up to 30 evaluations; all are compared up to 12, where {tmp_path}/b/two ends."
 
 
@@ -166,12 +168,12 @@ def test_options_stand_in_the_name_where_they_differ(tabular_file, tmp_path):
 def test_a_run_with_nothing_more_to_ask_stays_where_it_is(tabular_file, tmp_path):
     search(tabular_file, "nsga2", budget=300, out=tmp_path / "runs" / "nsga2")  # the table has 243 networks
     search(tabular_file, "random", budget=300, out=tmp_path / "runs" / "random")
-    found = compare([tmp_path / "runs" / "nsga2", tmp_path / "runs" / "random"])
-    assert found.evaluations == 300
-    [random] = [group for group in found.groups if group.name == "random"]
-    assert random.finals == pytest.approx(found.best_known)  # it has seen every network
+    comparison = compare([tmp_path / "runs" / "nsga2", tmp_path / "runs" / "random"])
+    assert comparison.evaluations == 300
+    [random] = [group for group in comparison.groups if group.name == "random"]
+    assert random.finals == pytest.approx(comparison.best_known)  # it has seen every network
     assert set(random.curve.median[242:]) == {random.curve.median[-1]}
-    assert any(note.startswith("Had nothing more to ask before 300 evaluations") for note in notes(found))
+    assert any(note.startswith("Had nothing more to ask before 300 evaluations") for note in notes(comparison))
 
 
 @pytest.fixture
@@ -247,8 +249,8 @@ def trained(tiny, tmp_path_factory):
 
 
 def test_time_counts_what_the_networks_cost_whichever_run_paid(trained, tiny):
-    found = compare(trained)
-    for group, folder in ((group, next(f for f in trained if f.name == group.name)) for group in found.groups):
+    comparison = compare(trained)
+    for group, folder in ((group, next(f for f in trained if f.name == group.name)) for group in comparison.groups):
         run = Run.open(folder)
         own = run.manifest.seconds.algorithm
         clock, total = [], 0.0
@@ -265,11 +267,11 @@ def test_time_counts_what_the_networks_cost_whichever_run_paid(trained, tiny):
 
 
 def test_without_a_complete_table_the_best_known_is_that_of_all_runs_together(trained):
-    found = compare(trained)
-    points = [one.relative_losses for folder in trained for one in evaluations(folder)]
-    assert not found.complete
-    assert found.best_known == pytest.approx(area(points, found.definition.hypervolume.reference_point))
-    assert "that of all compared runs together" in notes(found)[0]
+    comparison = compare(trained)
+    points = [evaluation.relative_losses for folder in trained for evaluation in evaluations(folder)]
+    assert not comparison.complete
+    assert comparison.best_known == pytest.approx(area(points, comparison.definition.hypervolume.reference_point))
+    assert "that of all compared runs together" in notes(comparison)[0]
 
 
 def test_failed_candidates_count_as_evaluations_and_nothing_else(tabular_file, tmp_path):
@@ -278,20 +280,20 @@ def test_failed_candidates_count_as_evaluations_and_nothing_else(tabular_file, t
     table.write_text("\n".join([header, *rows[::2]]) + "\n")  # a network whose row is missing fails
     for name in ("nsga2", "random"):
         search(tabular_file, name, budget=30, out=tmp_path / "runs" / name)
-    found = compare([tmp_path / "runs" / "nsga2", tmp_path / "runs" / "random"])
-    failed = [one.failure is not None for one in evaluations(tmp_path / "runs" / "nsga2")]
+    comparison = compare([tmp_path / "runs" / "nsga2", tmp_path / "runs" / "random"])
+    failed = [evaluation.failure is not None for evaluation in evaluations(tmp_path / "runs" / "nsga2")]
     assert any(failed)
-    assert found.evaluations == 30
-    curve = next(group for group in found.groups if group.name == "nsga2").curve.median
+    assert comparison.evaluations == 30
+    curve = next(group for group in comparison.groups if group.name == "nsga2").curve.median
     assert all(after == before for before, after, no in zip(curve, curve[1:], failed[1:], strict=False) if no)
-    json.dumps(found.to_dict(), allow_nan=False)
+    json.dumps(comparison.to_dict(), allow_nan=False)
 
 
-# --- what is said ----------------------------------------------------------------------------------------
+# --- sentences and tables --------------------------------------------------------------------------------
 
 
 def with_finals(comparison: Comparison, finals: dict[str, list[float]], needed: int = 5) -> Comparison:
-    """A comparison of groups that end as they are told to."""
+    """A comparison of groups whose runs end at given values."""
     base = comparison.groups[0]
     groups = [
         dataclasses.replace(base, name=name, seeds=tuple(range(len(values))), finals=np.array(values))
@@ -324,12 +326,12 @@ def test_what_is_not_significant_is_said_to_be_so(comparison):
 
 
 def test_too_few_seeds_say_nothing_about_chance(comparison):
-    found = with_finals(comparison, {"a": [0.9, 0.8, 0.7], "b": [0.1, 0.2]}, needed=4)
-    assert verdict(found) == (
+    changed = with_finals(comparison, {"a": [0.9, 0.8, 0.7], "b": [0.1, 0.2]}, needed=4)
+    assert verdict(changed) == (
         "After 40 evaluations a has the most hypervolume, 0.8000 in the median of 3 seeds, 80.0% of the true front's, "
         "against b (0.1500 of 2 seeds); with fewer than 4 seeds each nothing can be said about chance."
     )
-    assert significance_note(found).startswith("Not tested: with fewer than 4 seeds each no difference")
+    assert significance_note(changed).startswith("Not tested: with fewer than 4 seeds each no difference")
 
 
 def test_equal_medians_have_no_winner(comparison):
@@ -347,18 +349,18 @@ def test_those_behind_equal_leaders_are_compared_with_one_of_them_by_name(compar
 
 
 def test_ranks_that_contradict_the_medians_are_not_hidden(comparison):
-    found = with_finals(comparison, CLEAR)
-    found = dataclasses.replace(found, pairs=(Pair("a", "b", 0.2, 0.01),))
-    assert "in their ranks the runs of b (0.3000, p = 0.010, A12 = 0.20) are ahead of it" in verdict(found)
-    assert "more than" not in verdict(found)
+    changed = with_finals(comparison, CLEAR)
+    changed = dataclasses.replace(changed, pairs=(Pair("a", "b", 0.2, 0.01),))
+    assert "in their ranks the runs of b (0.3000, p = 0.010, A12 = 0.20) are ahead of it" in verdict(changed)
+    assert "more than" not in verdict(changed)
 
 
 def test_one_algorithm_is_compared_with_nothing(comparison):
-    found = with_finals(comparison, {"a": [0.1, 0.3]})
-    assert verdict(found) == (
+    changed = with_finals(comparison, {"a": [0.1, 0.3]})
+    assert verdict(changed) == (
         "After 40 evaluations a ends at a hypervolume of 0.2000 in the median of 2 seeds, 20.0% of the true front's."
     )
-    assert significance_note(found) == "There is one algorithm: nothing to test."
+    assert significance_note(changed) == "There is one algorithm: nothing to test."
 
 
 def test_no_hypervolume_anywhere_is_said(comparison):
