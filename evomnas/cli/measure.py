@@ -269,7 +269,7 @@ def doctor() -> None:
     findings = examine()
     width = max(len(finding.name) for finding in findings)
     for finding in findings:
-        typer.echo(f"{'!' if finding.advice else ' '} {finding.name.ljust(width)}  {finding.found}")
+        typer.echo(f"{'!' if finding.advice else ' '} {finding.name.ljust(width)}  {finding.state}")
         if finding.advice:
             typer.echo(f"  {' ' * width}  -> {finding.advice}")
     if not any(finding.advice for finding in findings):

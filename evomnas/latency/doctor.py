@@ -34,12 +34,12 @@ class Finding:
 
     Attributes:
         name: Its name.
-        found: Its state in words; empty if it does not exist on this machine.
+        state: Its state in words; empty if it does not exist on this machine.
         advice: What to do about it; empty if nothing is wrong.
     """
 
     name: str
-    found: str
+    state: str
     advice: str = ""
 
 
@@ -61,7 +61,7 @@ def examine() -> list[Finding]:
         _disk("temporary", Path(tempfile.gettempdir())),
         _user_folder(),
     ]
-    return [finding for finding in findings if finding.found]
+    return [finding for finding in findings if finding.state]
 
 
 def _load() -> Finding:

@@ -1,9 +1,10 @@
-"""The archive: every training, measurement and ask, in one SQLite file, committed the moment it ends.
+"""The archive: every training, measurement and ask in one SQLite file. Each is committed as soon as it has ended.
 
-Trainings and measurements are keyed by the architecture and by a context: a hash of everything that their
-result depends on (`context_key`), and of nothing else. They are added once and never changed, so that
-runs can share them. So are full trainings, of whatever network, on all images and scored on the test split.
-A run is its settings, the sequence of architectures that its algorithm asked for, and the trainings that it cut off.
+The key of a training or measurement is its network and its context. A context is everything that the result depends on
+beside the network, and nothing else; its key is a hash (`context_key`). Results are added once and never changed, so
+that runs can share them. The same holds for full trainings, which use all training images and are scored on the test
+images. A run is stored as its settings, the sequence of the networks that its algorithm asked for, and the trainings
+that it cut off.
 """
 
 from __future__ import annotations
@@ -26,45 +27,79 @@ from evomnas.problem.architecture import Architecture
 from evomnas.problem.tabular_space import TabularArchitecture
 from evomnas.results.candidate_limits import CandidateLimits
 from evomnas.results.evaluation import (
-    Cost,
     Cut,
     Failure,
     FullTraining,
     Measurement,
     NetworkEvaluation,
-    Score,
     TabularEvaluation,
     Training,
 )
 from evomnas.results.records import Ask, GenerationRecord, RunRecord, Tell
+from evomnas.results.rows import (
+    calibration_from_row,
+    calibration_to_row,
+    cut_from_row,
+    cut_to_row,
+    full_training_from_row,
+    full_training_to_row,
+    lookup_from_row,
+    lookup_to_row,
+    measurement_from_row,
+    measurement_to_row,
+    training_from_row,
+    training_to_row,
+)
 from evomnas.results.schema import APPLICATION_ID, MIGRATIONS, SCHEMA, SCHEMA_VERSION
 from evomnas.results.timing import Calibration
 
 BUSY_TIMEOUT_S = 60.0
-FULL_DISK_BYTES = 128 * 1024  # SQLite needs some room beside a database to open it
+MIN_FREE_DISK_BYTES = 128 * 1024  # SQLite needs some room beside a database to open it
+NO_LIMITS = CandidateLimits()
 
 
 def context_key(content: Mapping[str, Any]) -> str:
-    """A short hash of a JSON-ready mapping; the order of its keys does not matter."""
+    """Return the key of a context: a short hash of its content.
+
+    Args:
+        content: A JSON-ready mapping. The order of its keys does not matter.
+
+    Returns:
+        24 hexadecimal digits.
+    """
     return hashlib.blake2b(json.dumps(content, sort_keys=True).encode(), digest_size=12).hexdigest()
 
 
 class Archive:
-    """An open archive file; `:memory:` keeps it in memory."""
+    """An open archive file.
+
+    Attributes:
+        path: The path of the file, or `:memory:` for an archive in memory.
+    """
 
     def __init__(self, path: Path | str = ":memory:", create: bool = True) -> None:
+        """Open an archive. One of an older version is brought up to date.
+
+        Args:
+            path: The path of the file, or `:memory:` for an archive in memory.
+            create: True to create the file if it is missing or empty.
+
+        Raises:
+            InputError: There is no archive and none may be created, or the file is none that this version can use.
+            OSError: The disk is full.
+        """
         self.path = path
         if not create and not Path(path).is_file():
             raise InputError(f"there is no archive at {path}")
         try:
-            # check_same_thread: a library user may evaluate from a thread; each call is one transaction
+            # check_same_thread is off, since users of the library may evaluate in threads; each call is one transaction
             self._connection = sqlite3.connect(
                 _address(path), uri=True, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
             )
             self._connection.row_factory = sqlite3.Row
             self._check_or_create(create)
         except sqlite3.Error as error:
-            if str(path) != ":memory:" and shutil.disk_usage(Path(path).resolve().parent).free < FULL_DISK_BYTES:
+            if str(path) != ":memory:" and shutil.disk_usage(Path(path).resolve().parent).free < MIN_FREE_DISK_BYTES:
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from None
             hint = "name another file with --archive" if create else "bring back a copy of it"
             raise InputError(f"cannot use {path} as an archive: {error}; {hint}") from None
@@ -114,7 +149,7 @@ class Archive:
 
     @property
     def changes(self) -> int:
-        """How many rows were added through this object: where it is the same, nothing was."""
+        """The number of rows that were added through this object. As long as it is the same, nothing was added."""
         return self._connection.total_changes
 
     def close(self) -> None:
@@ -122,7 +157,7 @@ class Archive:
         self._connection.close()
 
     def _insert(self, table: str, *rows: Mapping[str, Any], otherwise: str = "IGNORE") -> None:
-        """Add rows in one transaction, except where another run has added their key before (or `REPLACE` it)."""
+        """Add rows in one transaction. Rows whose key exists are left out, or `REPLACE` the earlier ones."""
         if not rows:
             return
         names, marks = ", ".join(rows[0]), ", ".join("?" * len(rows[0]))
@@ -138,171 +173,292 @@ class Archive:
         ).fetchone()
         return row
 
-    # --- contexts and calibrations -------------------------------------------------------------------
+    # --- contexts and calibrations ---
 
     def add_context(self, content: Mapping[str, Any]) -> str:
-        """Keep what a context means; returns its key."""
+        """Store the content of a context.
+
+        Args:
+            content: A JSON-ready mapping of everything that a result depends on beside the network.
+
+        Returns:
+            The key of the context.
+        """
         key = context_key(content)
-        if self._row("contexts", key=key) is None:  # what is known can be looked up where nothing can be written
+        if self._row("contexts", key=key) is None:  # a known context needs no write, which a read-only disk refuses
             self._insert("contexts", {"key": key, "content": json.dumps(content, sort_keys=True)})
         return key
 
     def context(self, key: str) -> dict[str, Any]:
-        """What a context means."""
+        """Return the content of a context.
+
+        Args:
+            key: The key of the context.
+
+        Returns:
+            The content; empty if the archive has no such context.
+        """
         row = self._row("contexts", key=key)
         return dict(json.loads(row["content"])) if row is not None else {}
 
-    def calibration(self, device: str) -> Calibration | None:
-        """The reference network's latency on a device."""
-        row = self._row("calibrations", context=device)
-        if row is None:
-            return None
-        return Calibration(row["latency_ms"], tuple(json.loads(row["samples_ms"])), row["load"])
+    def calibration(self, context: str) -> Calibration | None:
+        """Return the latency of the reference network on a device.
 
-    def add_calibration(self, device: str, calibration: Calibration) -> Calibration:
-        """Keep a calibration; the first one of a device counts and is returned."""
-        samples = json.dumps(calibration.samples_ms)
-        values = {"context": device, "latency_ms": calibration.latency_ms, "samples_ms": samples, "created": _now()}
-        values["load"] = calibration.load
-        self._insert("calibrations", values)
-        return self.calibration(device) or calibration
+        Args:
+            context: The context of measurements on the device.
 
-    def layer(self, device: str, layer: str) -> float | None:
-        """A layer's latency relative to the reference network, from the table of a device."""
-        row = self._row("layers", context=device, layer=layer)
+        Returns:
+            The calibration; None if there is none.
+        """
+        row = self._row("calibrations", context=context)
+        return None if row is None else calibration_from_row(row)
+
+    def add_calibration(self, context: str, calibration: Calibration) -> Calibration:
+        """Store the calibration of a device, unless it has one.
+
+        Args:
+            context: The context of measurements on the device.
+            calibration: The calibration.
+
+        Returns:
+            The calibration that counts: the first one that was stored.
+        """
+        self._insert("calibrations", {"context": context, **calibration_to_row(calibration), "created": _now()})
+        return self.calibration(context) or calibration
+
+    def layer(self, context: str, layer: str) -> float | None:
+        """Return the latency of a layer on a device, relative to the reference network.
+
+        Args:
+            context: The context of measurements on the device.
+            layer: The key of the layer.
+
+        Returns:
+            The ratio; None if the layer was not measured.
+        """
+        row = self._row("layers", context=context, layer=layer)
         return None if row is None else float(row["ratio"])
 
-    def add_layer(self, device: str, layer: str, ratio: float) -> None:
-        """Keep a layer's latency relative to the reference network."""
-        self._insert("layers", {"context": device, "layer": layer, "ratio": ratio})
+    def add_layer(self, context: str, layer: str, ratio: float) -> None:
+        """Store the latency of a layer on a device, unless it has one.
+
+        Args:
+            context: The context of measurements on the device.
+            layer: The key of the layer.
+            ratio: The latency relative to the reference network.
+        """
+        self._insert("layers", {"context": context, "layer": layer, "ratio": ratio})
 
     def add_alias(self, alias: str, context: str) -> None:
-        """Keep, as the last, by which key those know a context who have not read the images that it depends on."""
-        if self.aliased(alias)[-1:] != [context]:
+        """Store an alias of a context, and make that context the latest of the alias.
+
+        The key of a full training's context can only be computed from the images. An alias is a key that follows from
+        the problem alone. By it a report finds the context without reading the images.
+
+        Args:
+            alias: The key that is known without the images.
+            context: The key of the context.
+        """
+        if self.alias_contexts(alias)[-1:] != [context]:
             with self._transaction():
                 self._connection.execute("INSERT OR REPLACE INTO aliases VALUES (?, ?)", (alias, context))
 
-    def aliased(self, alias: str) -> list[str]:
-        """The contexts of an alias, the latest last."""
+    def alias_contexts(self, alias: str) -> list[str]:
+        """Return the contexts that have an alias.
+
+        Args:
+            alias: The key that is known without the images.
+
+        Returns:
+            The keys of the contexts, the latest last.
+        """
         rows = self._connection.execute("SELECT context FROM aliases WHERE alias = ? ORDER BY rowid", (alias,))
         return [row["context"] for row in rows]
 
-    # --- evaluations -----------------------------------------------------------------------------------
+    # --- evaluations ---
 
     def add_measurement(
         self,
-        device: str,
-        architecture: object,
+        measurement_context: str,
+        network: object,
         result: Measurement | Failure,
-        candidates: CandidateLimits = CandidateLimits(),
+        candidates: CandidateLimits = NO_LIMITS,
     ) -> None:
-        """Keep a network's costs and latency on a device, or why it has none by the limits of `candidates`."""
-        context = _context(device, result, candidates)
-        values: dict[str, Any] = {"context": context, "architecture": str(architecture), "created": _now()}
-        if isinstance(result, Failure):
-            values["failure"] = json.dumps(asdict(result))
-        else:
-            names = ("latency_ms", "low_ms", "high_ms", "ratio", "seconds", "precise", "load")
-            values |= {name: getattr(result, name) for name in names} | asdict(result.cost)
-            values["samples"] = json.dumps(result.samples)
-        self._insert("measurements", values)
+        """Store the measurement of a network, unless there is one.
+
+        Args:
+            measurement_context: The context of the measurement.
+            network: An architecture, or any other network by its notation.
+            result: Its costs and latency, or why it has none.
+            candidates: The limits of time and memory under which it failed, if it did.
+        """
+        context = _result_context(measurement_context, result, candidates)
+        key = {"context": context, "architecture": str(network)}
+        self._insert("measurements", {**key, **measurement_to_row(result), "created": _now()})
 
     def add_training(
         self,
-        proxy: str,
+        training_context: str,
         architecture: Architecture,
         result: Training | Failure,
-        candidates: CandidateLimits = CandidateLimits(),
+        candidates: CandidateLimits = NO_LIMITS,
     ) -> None:
-        """Keep the outcome of an architecture's training on a proxy task by the limits of `candidates`."""
-        context = _context(proxy, result, candidates)
-        values: dict[str, Any] = {"context": context, "architecture": str(architecture), "created": _now()}
-        if isinstance(result, Failure):
-            values["failure"] = json.dumps(asdict(result))
-        else:
-            values |= {"accuracy": result.accuracy, "losses": json.dumps(result.losses), "seconds": result.seconds}
-        self._insert("trainings", values)
+        """Store the training of an architecture on a proxy task, unless there is one.
+
+        Args:
+            training_context: The context of the training.
+            architecture: The architecture.
+            result: The training, or why it failed.
+            candidates: The limits of time and memory under which it failed, if it did.
+        """
+        context = _result_context(training_context, result, candidates)
+        key = {"context": context, "architecture": str(architecture)}
+        self._insert("trainings", {**key, **training_to_row(result), "created": _now()})
 
     def add_cut(self, run: str, architecture: Architecture, cut: Cut) -> None:
-        """Keep what is left of a training that a run cut off; others must train the network in full."""
-        values = asdict(cut) | {"losses": json.dumps(cut.losses)}
-        self._insert("cuts", {"run": run, "architecture": str(architecture), **values, "created": _now()})
+        """Store the part of a training that a run cut off. For other runs the network is not trained.
+
+        Args:
+            run: The id of the run.
+            architecture: The architecture.
+            cut: The part of the training.
+        """
+        self._insert("cuts", {"run": run, "architecture": str(architecture), **cut_to_row(cut), "created": _now()})
 
     def evaluation(
         self,
         training_context: str,
         measurement_context: str,
         architecture: Architecture,
-        candidates: CandidateLimits = CandidateLimits(),
+        candidates: CandidateLimits = NO_LIMITS,
         run: str | None = None,
     ) -> NetworkEvaluation:
-        """Return what is known of a network; a half that is not there yet is None.
+        """Return what is known of a network. A half that is not there yet is None.
 
         Args:
             training_context: The context of its training.
             measurement_context: The context of its measurement.
-            architecture: The network.
-            candidates: What a candidate may take: a failure by these limits comes before anything else.
-            run: The run whose trainings that were cut off count: they stay so for it, whoever trained that network in
-                full since. None where nobody's do.
+            architecture: The architecture.
+            candidates: The limits of time and memory of a candidate. A failure under these limits takes precedence over
+                any other result.
+            run: The run whose own cuts count. A training that it cut off stays so for it, even if another run has
+                trained that network to the end since. None to count no cuts.
+
+        Returns:
+            The measurement and the training, as far as they are known.
         """
         notation = str(architecture)
-        measurement = _read_measurement(self._half("measurements", measurement_context, notation, candidates))
-        cut = None if run is None else self._row("cuts", run=run, architecture=notation)
-        if cut is not None:
-            left = Cut(tuple(json.loads(cut["losses"])), cut["error"], cut["seconds"])
-            return NetworkEvaluation(architecture, measurement, left)
-        training = _read_training(self._half("trainings", training_context, notation, candidates))
-        return NetworkEvaluation(architecture, measurement, training)
+        row = self._half("measurements", measurement_context, notation, candidates)
+        measurement = None if row is None else measurement_from_row(row)
+        row = None if run is None else self._row("cuts", run=run, architecture=notation)
+        if row is not None:
+            return NetworkEvaluation(architecture, measurement, cut_from_row(row))
+        row = self._half("trainings", training_context, notation, candidates)
+        return NetworkEvaluation(architecture, measurement, None if row is None else training_from_row(row))
 
     def _half(self, table: str, context: str, notation: str, candidates: CandidateLimits) -> sqlite3.Row | None:
-        """Return a half's row: a failure by these limits before anything else, since it is what a run was told."""
-        for key in (_limited(context, candidates), context):
+        """Return the row of one half. A failure under these limits comes first, since the run was told of it."""
+        for key in (_limited_context(context, candidates), context):
             row = self._row(table, context=key, architecture=notation)
             if row is not None:
                 return row
         return None
 
     def add_full_training(self, context: str, network: object, result: FullTraining | Failure) -> None:
-        """Keep the outcome of the full training of an architecture, or of another network by its notation."""
-        values: dict[str, Any] = {"context": context, "network": str(network), "created": _now()}
-        if isinstance(result, Failure):
-            values["failure"] = json.dumps(asdict(result))
-        else:
-            values |= asdict(result.score) | {"losses": json.dumps(result.losses), "seconds": result.seconds}
-        self._insert("full_trainings", values)
+        """Store the full training of a network, unless there is one.
+
+        Args:
+            context: The context of the full training and its score.
+            network: An architecture, or any other network by its notation.
+            result: The full training, or why it failed.
+        """
+        key = {"context": context, "network": str(network)}
+        self._insert("full_trainings", {**key, **full_training_to_row(result), "created": _now()})
 
     def full_training(self, context: str, network: object) -> FullTraining | Failure | None:
-        """The outcome of a network's full training; None where there was none."""
+        """Return the full training of a network.
+
+        Args:
+            context: The context of the full training and its score.
+            network: An architecture, or any other network by its notation.
+
+        Returns:
+            The full training, or why it failed; None if there was none.
+        """
         row = self._row("full_trainings", context=context, network=str(network))
-        return None if row is None else _read_full_training(row)
+        return None if row is None else full_training_from_row(row)
 
     def full_trainings(self, context: str) -> dict[str, FullTraining | Failure]:
-        """The outcomes of all full trainings of a context, by the networks' notations."""
+        """Return all full trainings of a context.
+
+        Args:
+            context: The context of the full trainings and their scores.
+
+        Returns:
+            The full trainings or why they failed, by the notation of the network, the oldest first.
+        """
         rows = self._connection.execute("SELECT * FROM full_trainings WHERE context = ? ORDER BY created", (context,))
-        return {row["network"]: _read_full_training(row) for row in rows}
+        return {row["network"]: full_training_from_row(row) for row in rows}
 
-    def measurement(self, device: str, network: object) -> Measurement | Failure | None:
-        """A network's costs and latency on a device, whatever a candidate may take."""
-        return _read_measurement(self._row("measurements", context=device, architecture=str(network)))
+    def measurement(self, measurement_context: str, network: object) -> Measurement | Failure | None:
+        """Return the measurement of a network, without failures that came of a candidate's limits.
 
-    def add_lookups(self, table: str, results: Iterable[TabularEvaluation]) -> None:
-        """Keep what a table says of networks, so that runs can be read without it."""
-        self._insert("lookups", *(_lookup_row(table, one) for one in results))
+        Args:
+            measurement_context: The context of the measurement.
+            network: An architecture, or any other network by its notation.
 
-    def lookup(self, table: str, architecture: TabularArchitecture) -> TabularEvaluation | None:
-        """What a table said of a network; None where it was not asked."""
-        row = self._row("lookups", context=table, architecture=str(architecture))
-        return None if row is None else _read_lookup(architecture, row["content"])
+        Returns:
+            The measurement, or why it failed; None if there was none.
+        """
+        row = self._row("measurements", context=measurement_context, architecture=str(network))
+        return None if row is None else measurement_from_row(row)
 
-    # --- runs --------------------------------------------------------------------------------------------
+    def add_lookups(self, context: str, evaluations: Iterable[TabularEvaluation]) -> None:
+        """Store evaluations from a table, so that a run can be read without the table.
+
+        Args:
+            context: The context of the table.
+            evaluations: The evaluations.
+        """
+        self._insert(
+            "lookups",
+            *(
+                {"context": context, "architecture": str(evaluation.architecture), **lookup_to_row(evaluation)}
+                for evaluation in evaluations
+            ),
+        )
+
+    def lookup(self, context: str, architecture: TabularArchitecture) -> TabularEvaluation | None:
+        """Return the evaluation of a network from a table.
+
+        Args:
+            context: The context of the table.
+            architecture: The network.
+
+        Returns:
+            The evaluation, without any limits; None if the network was not looked up.
+        """
+        row = self._row("lookups", context=context, architecture=str(architecture))
+        return None if row is None else lookup_from_row(row, architecture)
+
+    # --- runs ---
 
     def add_run(self, record: RunRecord) -> None:
-        """Keep a new run's settings."""
+        """Store the settings of a new run.
+
+        Args:
+            record: The settings.
+        """
         self._insert("runs", record.to_row())
 
     def run(self, run: str) -> RunRecord:
-        """A run's settings.
+        """Return the settings of a run.
+
+        Args:
+            run: The id of the run.
+
+        Returns:
+            The settings.
 
         Raises:
             InputError: The archive has no such run.
@@ -313,96 +469,94 @@ class Archive:
         return RunRecord.from_row(dict(row))
 
     def add_asks(self, run: str, asks: Iterable[Ask]) -> None:
-        """Keep that a run's algorithm asked for architectures."""
+        """Store which networks a run's algorithm asked for.
+
+        Args:
+            run: The id of the run.
+            asks: The networks with their places in the sequence of all asks.
+        """
         self._insert("asks", *({"run": run, **asdict(ask)} for ask in asks))
 
     def asks(self, run: str) -> list[Ask]:
-        """All that a run's algorithm asked for, in order."""
+        """Return the networks that a run's algorithm asked for.
+
+        Args:
+            run: The id of the run.
+
+        Returns:
+            The asks, in order.
+        """
         rows = self._connection.execute("SELECT * FROM asks WHERE run = ? ORDER BY position", (run,))
         return [Ask(row["position"], row["generation"], row["architecture"]) for row in rows]
 
     def add_tell(self, run: str, tell: Tell) -> None:
-        """Keep that a run's algorithm was told a result."""
+        """Store that a run's algorithm was told a result.
+
+        Args:
+            run: The id of the run.
+            tell: The result's ask, and the order of the events.
+        """
         self._insert("tells", {"run": run, **asdict(tell)})
 
     def tells(self, run: str) -> list[Tell]:
-        """All that a run's algorithm was told one by one, in order."""
+        """Return the results that a run's algorithm was told one by one.
+
+        Args:
+            run: The id of the run.
+
+        Returns:
+            The tells, in order; none of a run that searched generation by generation.
+        """
         rows = self._connection.execute("SELECT * FROM tells WHERE run = ? ORDER BY number", (run,))
         return [Tell(row["number"], row["asks"], row["ask"]) for row in rows]
 
     def add_generations(self, run: str, records: Iterable[GenerationRecord]) -> None:
-        """Keep that generations were told, in place of what was kept of one that had been told in part."""
+        """Store generations whose results a run's algorithm was told. A generation that is stored again is replaced.
+
+        Args:
+            run: The id of the run.
+            records: The generations. One that was told only in part is stored again when it is complete.
+        """
         rows = (asdict(record) | {"metrics": json.dumps(record.metrics)} for record in records)
         self._insert("generations", *({"run": run, **row} for row in rows), otherwise="REPLACE")
 
     def generations(self, run: str) -> list[GenerationRecord]:
-        """All generations that a run has told, in order; runs of older versions kept none."""
+        """Return the generations whose results a run's algorithm was told.
+
+        Args:
+            run: The id of the run.
+
+        Returns:
+            The generations, in order; none of runs of older versions.
+        """
         rows = self._connection.execute("SELECT * FROM generations WHERE run = ? ORDER BY generation", (run,))
         return [GenerationRecord(row["generation"], row["seconds"], json.loads(row["metrics"])) for row in rows]
 
 
 def _address(path: Path | str) -> str:
-    """An archive as a URI. On a read-only disk nobody writes, and SQLite must not look for a journal to share."""
+    """Return the URI of an archive. On a read-only disk SQLite must not look for a journal, since nobody writes."""
     if str(path) == ":memory:":
         return "file::memory:"
-    place = Path(path).resolve()
-    journal = place.with_name(f"{place.name}-wal")
-    frozen = place.is_file() and not os.access(place.parent, os.W_OK) and not journal.exists()
-    return place.as_uri() + ("?immutable=1" if frozen else "")
+    file = Path(path).resolve()
+    journal = file.with_name(f"{file.name}-wal")
+    is_read_only = file.is_file() and not os.access(file.parent, os.W_OK) and not journal.exists()
+    return file.as_uri() + ("?immutable=1" if is_read_only else "")
 
 
-def _limited(context: str, candidates: CandidateLimits) -> str:
-    """The context of failures that may come of what a candidate may take: with other limits it may go well.
-
-    Want of memory has many faces: native code ends its process, or says that it could not make something.
-    """
+def _limited_context(context: str, candidates: CandidateLimits) -> str:
+    """Return the context of failures under limits of time and memory. With other limits the network may succeed."""
     return f"{context} {candidates.to_json()}"
 
 
-def _context(context: str, result: Measurement | Training | Failure, candidates: CandidateLimits) -> str:
-    limited = isinstance(result, Failure) and result.kind not in ("diverged", "mismatch")
-    return _limited(context, candidates) if limited else context
+def _result_context(context: str, result: Measurement | Training | Failure, candidates: CandidateLimits) -> str:
+    """Return the context under which a result is stored.
+
+    Every failure may come of the limits, but for two kinds: when memory runs out, native code may end its process, or
+    raise any error.
+    """
+    may_be_limited = isinstance(result, Failure) and result.kind not in ("diverged", "mismatch")
+    return _limited_context(context, candidates) if may_be_limited else context
 
 
 def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="milliseconds")
-
-
-def _read_measurement(row: sqlite3.Row | None) -> Measurement | Failure | None:
-    if row is None:
-        return None
-    if row["failure"]:
-        return Failure(**json.loads(row["failure"]))
-    cost = Cost(row["params"], row["macs"], row["se_macs"])
-    samples = tuple(json.loads(row["samples"]))
-    return Measurement(
-        cost, row["latency_ms"], row["low_ms"], row["high_ms"], row["ratio"], samples, row["seconds"],
-        row["precise"] != 0, row["load"],
-    )  # fmt: skip
-
-
-def _lookup_row(table: str, result: TabularEvaluation) -> dict[str, Any]:
-    content = asdict(result)
-    del content["architecture"], content["violation"]  # limits are the problem's, not the table's
-    return {"context": table, "architecture": str(result.architecture), "content": json.dumps(content)}
-
-
-def _read_lookup(architecture: TabularArchitecture, text: str) -> TabularEvaluation:
-    content = json.loads(text)
-    losses, relative = (content[name] and tuple(content[name]) for name in ("losses", "relative_losses"))
-    failure = content["failure"] and Failure(**content["failure"])
-    return TabularEvaluation(architecture, losses, relative, content["quantities"], failure)
-
-
-def _read_training(row: sqlite3.Row | None) -> Training | Failure | None:
-    if row is None:
-        return None
-    if row["failure"]:
-        return Failure(**json.loads(row["failure"]))
-    return Training(row["accuracy"], tuple(json.loads(row["losses"])), row["seconds"])
-
-
-def _read_full_training(row: sqlite3.Row) -> FullTraining | Failure:
-    if row["failure"]:
-        return Failure(**json.loads(row["failure"]))
-    return FullTraining(Score(row["correct"], row["images"]), tuple(json.loads(row["losses"])), row["seconds"])

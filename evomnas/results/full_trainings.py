@@ -60,7 +60,7 @@ def fully_trained(run: Run) -> list[FullyTrained]:
     """
     problem = run.trained_problem()
     results: dict[str, FullTraining] = {}
-    keys = run.archive.aliased(full_training_alias(problem, run.search_images_fingerprint))
+    keys = run.archive.alias_contexts(full_training_alias(problem, run.search_images_fingerprint))
     tests = {key: run.archive.context(key)["test"] for key in keys}
     for key in (key for key in keys if tests[key] == tests[keys[-1]]):
         for notation, result in run.archive.full_trainings(key).items():

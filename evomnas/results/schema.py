@@ -1,4 +1,4 @@
-"""The tables of an archive file, and how those of older versions become them."""
+"""The tables of an archive file, and the statements that bring the tables of older versions up to date."""
 
 APPLICATION_ID = 0x45564F4D  # "EVOM"
 SCHEMA_VERSION = 5
@@ -47,7 +47,7 @@ CREATE TABLE asks (
     + _SINCE_4.lstrip()
     + _SINCE_5.lstrip()
 )
-MIGRATIONS = {  # from the version before to this one
+MIGRATIONS = {  # the statements that lead from the version before to this one
     2: """
 ALTER TABLE calibrations ADD COLUMN load REAL;
 ALTER TABLE measurements ADD COLUMN precise INTEGER;

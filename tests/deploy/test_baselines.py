@@ -56,7 +56,7 @@ def test_they_are_trained_measured_and_saved(baselines, finished_run):
 def _key(run) -> str:
     from evomnas.deploy.trained_networks import full_training_alias
 
-    [key] = run.archive.aliased(full_training_alias(run.definition, run.search_images_fingerprint))
+    [key] = run.archive.alias_contexts(full_training_alias(run.definition, run.search_images_fingerprint))
     return key
 
 

@@ -151,9 +151,8 @@ def test_batch_norm_s_statistics_follow_a_short_training_and_leave_a_long_one_al
     assert task.bn_momentum == pytest.approx(10 / 44)
     shipped = task.train(tiny.space.mobilenet_v2(), tmp_path / "a.pt")[0]
     assert task.score(task.predictions(shipped)).accuracy > 0.5  # it would be 0.39
-    baseline = task.train(
-        TorchvisionNetwork("mobilenet_v3_small"), tmp_path / "b.pt"
-    ).classifier  # its own momentum is 0.01, too
+    network = TorchvisionNetwork("mobilenet_v3_small")  # its own momentum is 0.01, too
+    baseline = task.train(network, tmp_path / "b.pt").classifier
     assert task.score(task.predictions(baseline)).accuracy > 0.3  # it would be 0.1
     longer = recipe.model_copy(update={"epochs": 100})
     assert FullTask(tiny.model_copy(update={"full": longer}), "cpu").bn_momentum == 0.01

@@ -84,4 +84,4 @@ def test_full_trainings_come_back_as_they_were_added(tmp_path, trained):
     assert list(archive.full_trainings("c")) == [str(trained.network), "torchvision:resnet18"]
     archive.add_alias("problem", "c")
     archive.add_alias("problem", "c")
-    assert archive.aliased("problem") == ["c"]
+    assert archive.alias_contexts("problem") == ["c"]

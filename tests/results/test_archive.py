@@ -222,7 +222,7 @@ def test_an_older_archive_is_brought_up_to_date_and_loses_nothing(tmp_path, vers
         archive.add_full_training("full", architecture, FullTraining(Score(9, 10), (1.0,), 2.0))
         archive.add_alias("problem", "full")
         assert archive.full_trainings("full") == {str(architecture): FullTraining(Score(9, 10), (1.0,), 2.0)}
-        assert archive.aliased("problem") == ["full"]
+        assert archive.alias_contexts("problem") == ["full"]
         archive.close()
 
 
@@ -263,7 +263,7 @@ def test_what_is_not_there_is_none(archive):
     assert archive.measurement("d", ARCHITECTURE) is None
     assert archive.full_training("f", ARCHITECTURE) is None
     assert archive.full_trainings("f") == {}
-    assert archive.aliased("a") == archive.asks("r") == archive.tells("r") == archive.generations("r") == []
+    assert archive.alias_contexts("a") == archive.asks("r") == archive.tells("r") == archive.generations("r") == []
 
 
 def test_layers_are_kept_by_device_and_layer_and_the_first_one_counts(archive):
@@ -283,12 +283,12 @@ def test_the_last_context_of_an_alias_is_the_one_that_was_added_last(archive):
     for key in ("x", "y", "x", "z"):
         archive.add_alias("a", key)
     archive.add_alias("b", "y")
-    assert archive.aliased("a") == ["y", "x", "z"]
+    assert archive.alias_contexts("a") == ["y", "x", "z"]
     changes = archive.changes
     archive.add_alias("a", "z")
     assert archive.changes == changes
     archive.add_alias("a", "y")
-    assert archive.aliased("a") == ["x", "z", "y"]
+    assert archive.alias_contexts("a") == ["x", "z", "y"]
 
 
 LITTLE, MORE = CandidateLimits(seconds=10.0), CandidateLimits(seconds=20.0)
