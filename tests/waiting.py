@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+import time
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 
 
@@ -17,7 +19,15 @@ def assert_waits(device, networks, taken: AbstractContextManager[None]) -> None:
     with taken:
         thread = threading.Thread(target=run)
         thread.start()
-        assert not done.wait(2.0)
-    assert done.wait(60)
+        assert wait_until(lambda: waits or done.is_set(), 120)
+        assert not done.wait(0.3)
+    assert done.wait(120)
     thread.join()
-    assert waits
+
+
+def wait_until(condition: Callable[[], object], seconds: float) -> bool:
+    """Return whether something comes true within so many seconds, as soon as it does."""
+    end = time.monotonic() + seconds
+    while not condition() and time.monotonic() < end:
+        time.sleep(0.02)
+    return bool(condition())

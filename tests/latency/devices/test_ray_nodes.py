@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 
-import numpy as np
 import pytest
 import ray
+from ray_nodes import add_node, kill_node, start_cluster
 from waiting import assert_waits
 
 from evomnas.core import lock
@@ -15,37 +15,22 @@ from evomnas.evaluation.executors.base import Cluster
 from evomnas.latency.devices import ray_nodes as nodes
 from evomnas.latency.devices import remote
 from evomnas.latency.devices.factory import open_device
-from evomnas.latency.prepare import prepare
 from evomnas.latency.runtimes.base import PreparedNetwork, open_runtime
 from evomnas.loop.launch import search
-from evomnas.problem.search_space import SearchSpace
 from evomnas.results.archive import Archive
 from evomnas.results.evaluation import Failure
-
-SPACE = SearchSpace(filters=(8, 12), layers=(1, 2), strides=(1, 2), stem=8, stem_stride=1, head=24, divisor=4)
-ATTENTIVE = {"health_check_initial_delay_ms": 0, "health_check_period_ms": 300, "health_check_failure_threshold": 3}
-ROOM = {"object_store_memory": 100 * 2**20}
 
 
 @pytest.fixture(scope="module")
 def cluster():
     """A head without CPUs, a node that trains, and a node without CPUs that has the resource `pi4`."""
-    from ray.cluster_utils import Cluster as Nodes
-
-    cluster = Nodes(initialize_head=True, head_node_args={"num_cpus": 0, "_system_config": ATTENTIVE, **ROOM})
-    cluster.add_node(num_cpus=1, **ROOM)
-    cluster.pi4 = [cluster.add_node(num_cpus=0, resources={"pi4": 1}, **ROOM)]
-    cluster.wait_for_nodes()
-    ray.init(address=cluster.address, log_to_driver=False)
+    cluster = start_cluster()
+    add_node(cluster)
+    cluster.pi4 = [add_node(cluster, cpus=0, pi4=1)]
+    ray.init(address=cluster.address, log_to_driver=False, logging_level="ERROR")
     yield cluster
     ray.shutdown()
     cluster.shutdown()
-
-
-@pytest.fixture(scope="module")
-def networks() -> list[PreparedNetwork]:
-    runtime = open_runtime("onnxruntime")
-    return [prepare(runtime, SPACE.decode(genome), 5, 3, 16) for genome in SPACE.sample(4, np.random.default_rng(3))]
 
 
 @pytest.fixture
@@ -70,9 +55,9 @@ def test_the_node_with_the_resource_measures_by_the_same_protocol(cluster, devic
     here = open_device("local", open_runtime("onnxruntime"), 1)
     there, expected = compared(device, networks), compared(here, networks)
     assert sorted(there) == [0, 1, 2]
-    np.testing.assert_allclose(
-        [there[index].ratio for index in range(3)], [expected[index].ratio for index in range(3)], rtol=0.5
-    )  # the same machine; no claim about its speed
+    for index in range(3):  # the same machine; no claim about its speed
+        assert 1 / 3 < there[index].ratio / expected[index].ratio < 3
+    assert there[2].ratio > 3 * there[0].ratio
     assert device.calibrate(networks[0]).latency_ms > 0
     described = device.describe()
     assert described["host"] == "pi4"
@@ -126,22 +111,22 @@ def test_where_a_node_is_lost_another_of_its_kind_goes_on_and_one_of_another_kin
     if len(cores) < 2:
         pytest.skip("needs two cores")
     before = where(device)
-    second = cluster.add_node(num_cpus=0, resources={"pi4": 1}, **ROOM)
+    second = add_node(cluster, cpus=0, pi4=1)
     results = {}
     for index, result in device.compare(networks[1:], networks[0], lambda: None):
         results[index] = result
         if len(results) == 1:
-            cluster.remove_node(cluster.pi4.pop(), allow_graceful=False)
+            kill_node(cluster, cluster.pi4.pop())
     assert sorted(results) == [0, 1, 2]
     assert not any(isinstance(result, Failure) for result in results.values()), results
     assert where(device) == second.node_id != before
 
     os.sched_setaffinity(0, set(list(cores)[1:]))
     try:
-        cluster.pi4.append(cluster.add_node(num_cpus=0, resources={"pi4": 1}, **ROOM))
+        cluster.pi4.append(add_node(cluster, cpus=0, pi4=1))
     finally:
         os.sched_setaffinity(0, cores)
-    cluster.remove_node(second, allow_graceful=False)
+    kill_node(cluster, second)
     results = compared(device, networks)
     assert {result.kind for result in results.values()} == {"connection"}
     assert f"of another kind (cores {len(cores) - 1}, not {len(cores)})" in results[0].message

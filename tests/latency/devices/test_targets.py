@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import socket
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
-import numpy as np
 import pytest
-from waiting import assert_waits
+from waiting import assert_waits, wait_until
 
 from evomnas.core import lock
 from evomnas.core.errors import InputError
@@ -21,13 +20,9 @@ from evomnas.latency.devices import remote, ssh
 from evomnas.latency.devices.factory import open_device
 from evomnas.latency.devices.local import LocalDevice
 from evomnas.latency.devices.ssh import SshDevice
-from evomnas.latency.prepare import prepare
 from evomnas.latency.runtimes.base import PreparedNetwork, open_runtime
-from evomnas.problem.search_space import SearchSpace
 from evomnas.problem.target import RayTarget, SshTarget, parse_target
 from evomnas.results.evaluation import Failure
-
-SPACE = SearchSpace(filters=(8, 12), layers=(1, 2), strides=(1, 2), stem=8, stem_stride=1, head=24, divisor=4)
 
 
 @pytest.mark.parametrize(
@@ -111,22 +106,16 @@ def server(tmp_path_factory):
     process = subprocess.Popen([sshd, "-D", "-f", folder / "sshd_config", "-E", folder / "log"])
     before = os.environ["PATH"]
     os.environ["PATH"] = f"{folder / 'bin'}:{before}"
-    for _ in range(100):
+
+    def listens() -> bool:
         with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                break
-        time.sleep(0.1)
+            return probe.connect_ex(("127.0.0.1", port)) == 0
+
+    assert wait_until(listens, 60)
     yield port
     os.environ["PATH"] = before
     process.terminate()
     process.wait()
-
-
-@pytest.fixture(scope="module")
-def networks() -> list[PreparedNetwork]:
-    rng = np.random.default_rng(3)
-    runtime = open_runtime("onnxruntime")
-    return [prepare(runtime, SPACE.decode(genome), 5, 3, 16) for genome in SPACE.sample(4, rng)]
 
 
 @pytest.fixture
@@ -137,10 +126,16 @@ def device(server):
 
 
 def agents() -> list[int]:
+    """Agents of this session, which sshd told its temporary folder; not those of tests that run beside it."""
     found = subprocess.run(
         ["pgrep", "-f", "^[^ ]*python[^ ]* -c import sys;exec"], capture_output=True, text=True, check=False
     )
-    return [int(pid) for pid in found.stdout.split()]
+    own, pids = f"TMPDIR={tempfile.gettempdir()}".encode(), []
+    for pid in found.stdout.split():
+        with contextlib.suppress(OSError):  # it has ended meanwhile
+            if own in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0"):
+                pids.append(int(pid))
+    return pids
 
 
 def ratios(device, networks):
@@ -153,7 +148,8 @@ def ratios(device, networks):
 def test_the_same_protocol_gives_the_same_ratios_there_and_here(device, networks):
     there = ratios(device, networks)
     here = ratios(LocalDevice(open_runtime("onnxruntime"), 1), networks)
-    np.testing.assert_allclose(there, here, rtol=0.5)  # the same machine; no claim about its speed
+    assert all(1 / 3 < one / other < 3 for one, other in zip(there, here, strict=True))  # no claim about its speed
+    assert there[2] > 3 * there[0]
     calibration = device.calibrate(networks[0])
     assert calibration.latency_ms > 0
     described = device.describe()
@@ -165,11 +161,7 @@ def test_nothing_stays_behind(device, networks, tmp_path):
     ratios(device, networks)
     assert agents()
     device.close()
-    for _ in range(50):
-        if not agents():
-            break
-        time.sleep(0.1)
-    assert agents() == []
+    assert wait_until(lambda: not agents(), 60)
 
 
 def test_a_connection_lost_in_the_middle_is_taken_up_again(device, networks, monkeypatch):
