@@ -156,7 +156,14 @@ def settled_options(evaluator: Evaluator, algorithm: str, options: Mapping[str, 
     defaults_by_name = option_defaults(algorithm)
     needs_target = "target_ms" in defaults_by_name and "target_ms" not in options
     target = {"target_ms": evaluator.reference_cost()} if needs_target else {}
-    return target | {name: value for name, value in options.items() if value != defaults_by_name[name]}
+    return target | {
+        name: value for name, value in options.items() if _as_kept(value) != _as_kept(defaults_by_name[name])
+    }
+
+
+def _as_kept(value: Any) -> Any:
+    """Return the value of an option as the archive keeps it, where a tuple is a list."""
+    return list(value) if isinstance(value, tuple) else value
 
 
 def resume(
