@@ -8,6 +8,7 @@ import threading
 import time
 
 import pytest
+from waiting import wait_until
 
 from evomnas.core import lock
 from evomnas.evaluation.executors import base
@@ -31,7 +32,7 @@ def slow(tiny):
 
 
 class Killer:
-    """Kills the one worker when it has taken up its task, so often."""
+    """Kills the one worker once it works on its task, so often."""
 
     def __init__(self, executor: PoolExecutor, times: int) -> None:
         self.executor, self.left = executor, times
@@ -39,11 +40,23 @@ class Killer:
 
     def __call__(self) -> None:
         alive = set(self.executor._pool._pool_manager.worker_manager.workers) - self.killed
-        if self.left and alive:
-            time.sleep(1.0)
+        if self.left and alive and wait_until(trains, 60):
             self.left -= 1
             self.killed |= alive
             os.kill(alive.pop(), signal.SIGKILL)
+
+
+def trains() -> bool:
+    """Return whether a worker trains: a measurement would have to wait."""
+
+    def refuse() -> None:
+        raise BlockingIOError
+
+    try:
+        with lock.measuring(refuse):
+            return False
+    except BlockingIOError:
+        return True
 
 
 def test_a_worker_that_is_killed_twice_over_a_candidate_is_its_failure_and_the_next_gets_a_new_one(slow, tiny_dataset):
@@ -61,13 +74,15 @@ def test_a_worker_that_is_killed_twice_over_a_candidate_is_its_failure_and_the_n
 
 
 def test_a_candidate_whose_worker_is_killed_once_is_tried_again(tiny, tiny_dataset):
-    patient = tiny.model_copy(update={"training": tiny.training.model_copy(update={"epochs": 150})})
+    patient = tiny.model_copy(update={"training": tiny.training.model_copy(update={"epochs": 60})})
     executor = PoolExecutor(patient, 1)
+    killer = Killer(executor, 1)
     try:
         executor.load(tiny_dataset)
-        [(_, outcome)] = executor.run([TrainingJob(tiny.space.mobilenet_v2())], Killer(executor, 1))
+        [(_, outcome)] = executor.run([TrainingJob(tiny.space.mobilenet_v2())], killer)
+        assert len(killer.killed) == 1
         assert isinstance(outcome, Training)
-        assert len(outcome.losses) == 150
+        assert len(outcome.losses) == 60
     finally:
         executor.close()
 
@@ -98,16 +113,18 @@ def test_without_a_limit_what_is_too_long_is_learnt_from_those_before(slow, tiny
 
 
 def test_waiting_for_a_latency_is_no_part_of_a_candidate_s_time(tiny, tiny_dataset):
-    executor = PoolExecutor(tiny, 1, limits=CandidateLimits(seconds=8.0))
+    executor = PoolExecutor(tiny, 1)
+    architecture = tiny.space.mobilenet_v2()
     try:
         executor.load(tiny_dataset)
-        list(executor.run([PreparationJob(tiny.space.mobilenet_v2())], lambda: None))  # the worker has imported all
+        list(executor.run([TrainingJob(architecture)], lambda: None))  # the next one takes a fraction of its time
+        executor._patience.limits = CandidateLimits(seconds=3.0)
         outcomes = []
-        job = executor.run([TrainingJob(tiny.space.mobilenet_v2())], lambda: None)
+        job = executor.run([TrainingJob(architecture)], lambda: None)
         thread = threading.Thread(target=lambda: outcomes.extend(job))
         with lock.measuring():
             thread.start()
-            time.sleep(9.0)
+            time.sleep(3.5)
             assert not outcomes
         thread.join()
         assert isinstance(outcomes[0][1], Training)
