@@ -179,7 +179,7 @@ def cut_training_table(run: Run, results: Sequence[Result]) -> TextTable | None:
             losses, (error, latency) = evaluation.cut.losses, evaluation.expected_losses
             epochs = f"{len(losses)} of {run.definition.epochs}"
             rows.append((evaluation.architecture.id, epochs, f"{losses[-1]:.4g}", f"{1 - error:.1%}", f"{latency:.4f}"))
-    return (("network", "epochs", "last loss", "accuracy foretold", "latency ms"), rows) if rows else None
+    return (("network", "epochs", "last loss", "predicted accuracy", "latency ms"), rows) if rows else None
 
 
 def full_training_table(run: Run) -> TextTable | None:
