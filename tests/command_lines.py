@@ -14,6 +14,7 @@ from evomnas.cli import compare, deploy, measure, search, show  # noqa: F401 the
 from evomnas.cli.app import app
 
 UsageError = typer.BadParameter.__base__
+END_SIGNS = ",;:).?`"  # of a sentence, or of the part of it that holds the command
 CALL = re.compile(r"(?<![\w./-])evomnas (?=[a-z-])")
 
 
@@ -63,12 +64,14 @@ def _words(text: str) -> Iterator[str]:
             return
         if word is None:
             return
-        yield word.rstrip(",;:).`")
-        if word[-1:] in {",", ";", ":", ")", ".", "`"}:
+        yield word.rstrip(END_SIGNS)
+        if word.endswith(tuple(END_SIGNS)):
             return
 
 
 def _parse_beginning(words: list[str]) -> tuple[str, dict[str, Any]]:
+    if len(words) == 1 and words[0] in typer.main.get_command(app).commands:
+        return words[0], {}  # named, not typed
     last_option = max((place for place, word in enumerate(words) if word.startswith("--")), default=0)
     error: AssertionError | None = None
     for end in range(len(words), last_option, -1):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -224,7 +225,8 @@ def check_comparable(traces: Sequence[Trace]) -> None:
             )
         known[search] = trace
         if not trace.evaluations:
-            raise InputError(f"{trace.folder} has no evaluation yet: evomnas resume {trace.folder}, or leave it out")
+            resume = f"evomnas resume {shlex.quote(str(trace.folder))}"
+            raise InputError(f"{trace.folder} has no evaluation yet: {resume}, or leave it out")
 
 
 def group_names(traces: Sequence[Trace]) -> list[str]:
