@@ -8,8 +8,6 @@ import json
 import math
 import re
 import sqlite3
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -18,8 +16,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 from tiny_problem import TINY
+from typer.testing import CliRunner
 
 from evomnas.algorithms.base import make_algorithm
+from evomnas.cli import search as _commands  # noqa: F401 it registers itself
+from evomnas.cli.app import app
 from evomnas.evaluation.executors.factory import make_executor
 from evomnas.evaluation.executors.jobs import TrainingJob
 from evomnas.evaluation.factory import open_evaluator
@@ -365,9 +366,9 @@ def test_worker_processes_cut_off_where_this_process_does(problem, tiny_dataset,
 
 
 def test_the_command_cuts_nothing_off_where_it_is_told_so(tiny_file, tmp_path):
-    command = [sys.executable, "-c", "from evomnas.cli import main; main()", "run", str(tiny_file), "--no-early-stop"]
-    settings = ["--budget", "1", "--workers", "0", "--set", "training.epochs=2", "--out", "run"]
-    subprocess.run([*command, *settings], cwd=tmp_path, check=True, capture_output=True, timeout=300)
+    command = ["run", str(tiny_file), "--no-early-stop", "--budget", "1", "--workers", "0", "--out", f"{tmp_path}/run"]
+    done = CliRunner().invoke(app, [*command, "--set", "training.epochs=2"])
+    assert done.exit_code == 0, done.output
     assert Run.open(tmp_path / "run").mode == SearchMode(early_stop=False)
 
 
