@@ -52,7 +52,8 @@ def train(
 
         opened = _opened(folder, data)
         if [bool(archs), front, knee].count(True) != 1:
-            raise InputError(f"train takes networks, as evomnas train {opened.argument} ID, or one of --front and --knee")
+            example = f"evomnas train {opened.argument} ID"
+            raise InputError(f"train takes networks, as {example}, or one of --front and --knee")
         architectures = [find_architecture(text, opened) for text in archs or []]
         if front or knee:
             architectures = front_networks(opened) if front else [knee_network(opened)]

@@ -154,7 +154,7 @@ def _option_arguments(name: str, default: Any) -> str:
     """Return an option with its default as one types it; a word in capitals where the default cannot be typed."""
     from evomnas.report.reproduce import option_arguments
 
-    if name == "target_ms" and default is inspect.Parameter.empty:
+    if name == "target_ms":  # whatever the default in the code, a search takes the reference network's
         return f"{defaults.flag(name)} MS"
     try:
         return shlex.join(option_arguments(name, default))

@@ -172,6 +172,7 @@ def _references(run: Run, results: list[Result]) -> list[dict[str, Any]]:
 
 
 def _targets(run: Run) -> list[float]:
-    """Return the costs that the algorithm aims at."""
+    """Return the costs that the algorithm aims at; none where a plug-in has targets of another kind."""
     targets = run.options.get("target_ms", [])
-    return [float(target) for target in (targets if isinstance(targets, list) else [targets])]
+    numbers = targets if isinstance(targets, list) else [targets]
+    return [float(number) for number in numbers if isinstance(number, int | float)]

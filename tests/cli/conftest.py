@@ -22,7 +22,7 @@ class Peer(RandomSearch):
 class Picky(RandomSearch):
     """A search that cannot begin without a size."""
 
-    def __init__(self, space, seed, *, size, alpha="mild"):
+    def __init__(self, space, seed, *, size, alpha="mild", target_ms=1.0):
         super().__init__(space, seed)
 '''
 

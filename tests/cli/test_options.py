@@ -164,7 +164,7 @@ def test_algorithms_are_listed_with_their_options_as_one_types_them():
     assert options["peer"] == (
         "--option depth=3 --option mode=fast --option 'rates=[0.1, 0.2]' --option limit=VALUE --option population=0.5"
     )
-    assert options["picky"] == "--option size=VALUE --option alpha=mild"
+    assert options["picky"] == "--option size=VALUE --option alpha=mild --target-ms MS"
 
 
 def test_every_listed_option_can_be_typed(tabular_file, tmp_path):
@@ -190,7 +190,7 @@ def test_flags_are_those_that_commands_have_and_read_what_they_should():
         ("peer", {"depth": 5, "mode": "a 'b' $c", "rates": [0.5, 1.0], "population": 0.25}),
         ("peer", {"mode": "5", "limit": {"a b": [1, {"c": "\x7f"}]}, "population": 8}),
         ("peer", {"mode": "", "limit": math.inf, "population": True}),
-        ("picky", {"size": 1, "alpha": "harsh"}),
+        ("picky", {"size": 1, "alpha": "harsh", "target_ms": "slowest"}),
         ("picky", {"size": "x\ny", "alpha": -1.5}),
         ("rl-weighted", {"target_ms": [1.0, 2.0], "alpha": 0.0}),
         ("rl-weighted", {"target_ms": [1.5]}),
@@ -232,7 +232,7 @@ def test_a_missing_option_names_what_to_type(tabular_file, tmp_path):
     message = refusal("run", tabular_file, "--algo", "picky", "--out", tmp_path / "run")
     typed = re.search(r"add (--option \S+)", message)[1].replace("VALUE", "3").split()
     evomnas("run", tabular_file, "--algo", "picky", "--budget", 2, "--out", tmp_path / "run", *typed)
-    assert Run.open(tmp_path / "run").options == {"size": 3}
+    assert Run.open(tmp_path / "run").options["size"] == 3
 
 
 def test_the_library_names_a_missing_option_as_well(tabular_file, tmp_path):
