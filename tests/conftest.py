@@ -19,6 +19,8 @@ from tiny_problem import TINY
 from evomnas.problem.definition import ProblemDefinition
 from evomnas.problem.loading import validate_definition
 
+# Before torch is imported: where cores are busy, its threads spend ten times as long waiting for each other.
+os.environ["OMP_NUM_THREADS"] = "1"
 settings.register_profile("suite", deadline=None, max_examples=40, derandomize=bool(os.environ.get("CI")))
 settings.load_profile("suite")
 
