@@ -1,4 +1,7 @@
-"""Problem files of any structure: each is either a problem or one clear line, and never a traceback."""
+"""Problem files of any structure: each is either a problem or one clear line, and never a traceback.
+
+The thorough part tries ten times as many.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ import copy
 import datetime
 import math
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -94,16 +98,31 @@ def read(load, *arguments) -> None:
     assert message
 
 
-@settings(max_examples=1000, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
+@settings(max_examples=250, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
 @given(problem_files())
 def test_any_structure_is_a_problem_or_one_clear_line(content):
     read(validate_definition, content)
 
 
-@settings(max_examples=200)
+@settings(max_examples=60)
 @given(st.text(max_size=30), st.text(max_size=12), st.text(max_size=12))
 def test_any_override_is_taken_or_refused_with_one_clear_line(text, key, value):
     for override in (text, f"{key}={value}", f"training.{key}={value}", f"space.filters={value}", f"name={value}"):
+        read(load_definition, "digits", [override])
+
+
+@pytest.mark.thorough
+@settings(max_examples=3000, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
+@given(problem_files())
+def test_thousands_of_structures_are_problems_or_one_clear_line(content):
+    read(validate_definition, content)
+
+
+@pytest.mark.thorough
+@settings(max_examples=600)
+@given(st.text(max_size=30), st.text(max_size=12))
+def test_thousands_of_overrides_are_taken_or_refused_with_one_clear_line(key, value):
+    for override in (f"{key}={value}", f"training.{key}={value}", f"data.{key}={value}", f"space.layers={value}"):
         read(load_definition, "digits", [override])
 
 
