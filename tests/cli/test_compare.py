@@ -1,4 +1,4 @@
-"""The commands compare and benchmark, as their users run them: real processes, real exit codes, real signals."""
+"""The commands compare and benchmark: real processes where a benchmark runs or is interrupted, else in this one."""
 
 from __future__ import annotations
 
@@ -8,9 +8,13 @@ import shlex
 import signal
 import subprocess
 import sys
-import time
 
 import pytest
+from typer.testing import CliRunner
+from waiting import wait_until
+
+from evomnas.cli import compare  # noqa: F401 it registers itself
+from evomnas.cli.app import app
 
 COMMAND = [sys.executable, "-c", "from evomnas.cli import main; main()"]
 
@@ -20,7 +24,12 @@ def evomnas(*arguments: object, cwd=None) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, cwd=cwd, timeout=300, check=False)
 
 
-def test_a_benchmark_ends_with_the_comparison_and_compare_makes_the_same(tabular_file, tmp_path):
+def invoke(*arguments: object):
+    """What a command ends with in this process."""
+    return CliRunner().invoke(app, [*map(str, arguments)])
+
+
+def test_a_benchmark_ends_with_the_comparison_and_compare_makes_the_same(tabular_file, tmp_path, monkeypatch):
     arguments = (tabular_file, "--algo", "nsga2", "--algo", "random", "--seeds", "2", "--budget", "10")
     result = evomnas("benchmark", *arguments, cwd=tmp_path)
     assert result.returncode == 0, result.stderr
@@ -33,14 +42,15 @@ def test_a_benchmark_ends_with_the_comparison_and_compare_makes_the_same(tabular
     assert (tmp_path / page) == folder / "comparison.html"
     runs = sorted(path.parent for path in folder.glob("*/run.json"))
     (folder / "comparison.html").unlink()
-    compared = evomnas("compare", *runs, "--format", "json", cwd=tmp_path)
+    monkeypatch.chdir(tmp_path)
+    compared = invoke("compare", *runs, "--format", "json")
     assert (folder / "comparison.html").is_file()
     values, kept = json.loads(compared.stdout), json.loads((folder / "comparison.json").read_text())
     assert values["pairs"] == kept["pairs"]
     assert {one["name"]: one["hypervolume"] for one in values["algorithms"]} == {
         one["name"]: one["hypervolume"] for one in kept["algorithms"]
     }
-    evomnas("compare", *runs, "--out", "elsewhere.html", cwd=tmp_path)
+    invoke("compare", *runs, "--out", "elsewhere.html")
     assert (tmp_path / "elsewhere.html").is_file()
 
 
@@ -55,10 +65,11 @@ def test_a_benchmark_ends_with_the_comparison_and_compare_makes_the_same(tabular
         (["benchmark", "--out", "RUN"], "is a run: choose another folder with --out DIR"),
     ],
 )
-def test_bad_input_is_one_line_and_exit_code_2(arguments, message, benchmarked, tmp_path):
+def test_bad_input_is_one_line_and_exit_code_2(arguments, message, benchmarked, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     run = str(benchmarked / "nsga2-s1")
-    result = evomnas(*(run if one == "RUN" else one for one in arguments), cwd=tmp_path)
-    assert (result.returncode, result.stdout) == (2, "")
+    result = invoke(*(run if one == "RUN" else one for one in arguments))
+    assert (result.exit_code, result.stdout) == (2, "")
     assert message in result.stderr
     assert result.stderr.startswith("evomnas: ")
     assert result.stderr.count("\n") == 1
@@ -72,16 +83,12 @@ def test_an_interrupted_benchmark_keeps_everything_and_says_how_to_go_on(sent, c
         [*COMMAND, *arguments], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
     folder = tmp_path / "runs" / "tabular-benchmark"
-    for _ in range(600):
-        time.sleep(0.05)
-        if len(list(folder.glob("*/run.json"))) > 2:
-            break
+    assert wait_until(lambda: len(list(folder.glob("*/run.json"))) > 2, 240)
     process.send_signal(sent)
-    output, errors = process.communicate(timeout=60)
+    output, errors = process.communicate(timeout=120)
     assert (process.returncode, output) == (code, "")
     assert f"Go on with the same command: evomnas {shlex.join(arguments)}" in errors
     assert "Traceback" not in errors
     finished = json.loads((folder / "nsga2-s1" / "run.json").read_text())
     assert (finished["status"], finished["evaluations"]) == ("finished", 64)
-    compared = evomnas("compare", folder / "nsga2-s1", folder / "random-s1", cwd=tmp_path)
-    assert compared.returncode == 0
+    assert invoke("compare", folder / "nsga2-s1", folder / "random-s1", "--out", tmp_path / "c.html").exit_code == 0
