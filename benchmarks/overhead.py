@@ -18,7 +18,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from evomnas.loop.launch import Progress, search
+from evomnas.loop.launch import search
+from evomnas.loop.progress import Progress
 
 GENES, CHOICES = 9, 4
 PARTS = (100, 1_000, 3_000, 10_000, 30_000, 100_000)

@@ -54,3 +54,7 @@ assert all(callable(getattr(evomnas, name)) for name in evomnas.__all__)
     command = [sys.executable, "-c", code, str(tabular_file), str(tmp_path / "out")]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_public_names_are_there_for_completion():
+    assert set(evomnas.__all__) <= set(dir(evomnas))

@@ -141,7 +141,11 @@ def algorithms() -> None:
 
     rows = []
     for name in registry.available("algorithms"):
-        summary = (inspect.getdoc(registry.load("algorithms", name)) or "").splitlines()
+        try:
+            summary = (inspect.getdoc(registry.load("algorithms", name)) or "").splitlines()
+        except InputError as error:  # one that is broken hides no other
+            rows.append((name, str(error), "-"))
+            continue
         arguments = [_option_arguments(option, default) for option, default in option_defaults(name).items()]
         rows.append((name, summary[0] if summary else "", " ".join(arguments) or "-"))
     print_columns(("algorithm", "what it does", "options with their defaults"), rows, left=3)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
-from evomnas.core.errors import unknown
+from evomnas.core.errors import InputError, unknown
 
 
 def available(group: str) -> dict[str, EntryPoint]:
@@ -55,6 +55,15 @@ def load(group: str, name: str) -> Any:
         The function or class that the entry point names.
 
     Raises:
-        InputError: Nothing of that name is registered.
+        InputError: Nothing of that name is registered, or it belongs to another package and cannot be imported.
     """
-    return available(group)[check(group, name)].load()
+    point = available(group)[check(group, name)]
+    try:
+        return point.load()
+    except (ImportError, AttributeError) as error:
+        package = point.dist.name if point.dist is not None else "evomnas"
+        if package == "evomnas":
+            raise
+        raise InputError(
+            f"the plug-in {name} of the package {package} cannot be loaded ({error}): mend it, or uninstall {package}"
+        ) from error

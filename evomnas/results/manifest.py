@@ -32,6 +32,36 @@ class Seconds(_Part):
     other: Finite
 
 
+Size = Annotated[int, Field(ge=0, le=2**53)]
+
+
+class ImageData(_Part):
+    """The section `data` of run.json where networks are trained.
+
+    Attributes:
+        train, validation: Images of the two splits.
+        classes: Classes of the images.
+        channels: 1 for grey images, 3 for colour.
+    """
+
+    train: Size
+    validation: Size
+    classes: Annotated[int, Field(ge=1, le=2**31)]
+    channels: Annotated[int, Field(ge=1, le=2**31)]
+
+
+class TableData(_Part):
+    """The section `data` of run.json where networks are looked up.
+
+    Attributes:
+        rows: Networks of the table.
+        reference: The name of the reference network.
+    """
+
+    rows: Size
+    reference: str
+
+
 class Reused(_Part):
     """Evaluations that the archive knew from other runs.
 

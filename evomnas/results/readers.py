@@ -9,7 +9,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, Self
+from typing import Any, ClassVar, Self
+
+from pydantic import BaseModel
 
 from evomnas.problem.architecture import Architecture
 from evomnas.problem.definition import Definition
@@ -18,6 +20,7 @@ from evomnas.results.archive import Archive
 from evomnas.results.candidate_limits import CandidateLimits
 from evomnas.results.constraints import Limits
 from evomnas.results.evaluation import Evaluation, NetworkEvaluation, TabularEvaluation
+from evomnas.results.manifest import ImageData, TableData
 from evomnas.results.timing import Calibration
 
 
@@ -34,6 +37,8 @@ class EvaluationReader(ABC):
         candidates: What a candidate may take: its failures by these limits count.
         run: The run whose trainings that were cut off count as evaluated; None where nobody's do.
     """
+
+    data_model: ClassVar[type[BaseModel]]  # what `data` must be like
 
     archive: Archive
     definition: Definition
@@ -90,6 +95,8 @@ class EvaluationReader(ABC):
 class NetworkReader(EvaluationReader):
     """Reads evaluations of networks that are trained and measured."""
 
+    data_model = ImageData
+
     def known(self, architecture: Architecture) -> NetworkEvaluation:
         """See `EvaluationReader.known`; halves that are missing are None."""
         return self.archive.evaluation(
@@ -114,6 +121,8 @@ class NetworkReader(EvaluationReader):
 
 class TableReader(EvaluationReader):
     """Reads what a table was asked; the table itself may be gone."""
+
+    data_model = TableData
 
     def known(self, architecture: TabularArchitecture) -> TabularEvaluation:
         """See `EvaluationReader.known`; there are no losses where the table was not asked."""

@@ -164,7 +164,7 @@ class Run:
         return run
 
     @classmethod
-    def open(cls, folder: Path) -> Run:
+    def open(cls, folder: Path | str) -> Run:
         """Return the run of a folder.
 
         Args:
@@ -173,25 +173,27 @@ class Run:
         Raises:
             InputError: The folder holds no run, its run.json is damaged, or its archive is gone.
         """
+        folder = Path(folder)
         path = folder / MANIFEST
         try:
             manifest = Manifest.model_validate(json.loads(path.read_text(encoding="utf-8")))
         except FileNotFoundError:
             raise InputError(f"{folder} holds no run (no {MANIFEST}): give the folder that evomnas run wrote") from None
         except ValidationError as error:
-            faults = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors())
-            raise InputError(f"cannot read {path}: {faults}") from None
+            raise InputError(f"cannot read {path}: {_describe_faults(error)}") from None
         except (OSError, ValueError, RecursionError) as error:
             raise InputError(f"cannot read {path}: {error!r}") from None
         archive_path = folder.resolve() / manifest.archive
         if not archive_path.is_file():
             raise InputError(f"the archive of {folder} is not at {archive_path}: move it back beside its runs")
         archive = Archive(archive_path.resolve(), create=False)
-        run = cls(folder, archive, archive.run(manifest.run), manifest)
         try:
-            _ = run.reader.shape, run.reference_id
-        except (KeyError, TypeError) as error:
-            raise InputError(f"cannot read {path}: data lacks {error}") from None
+            run = cls(folder, archive, archive.run(manifest.run), manifest)
+            READERS[run.definition.kind].data_model.model_validate(manifest.data)
+        except ValidationError as error:
+            raise InputError(f"cannot read {path}: {_describe_faults(error, 'data.')}") from None
+        except ValueError as error:  # a run's id that no database can look up
+            raise InputError(f"cannot read {path}: {error!r}") from None
         return run
 
     @property
@@ -341,6 +343,12 @@ class Run:
         self.manifest.hypervolume = self.hypervolume(front)
         write_atomically(self.folder / MANIFEST, json.dumps(self.manifest.to_json(), indent=2) + "\n")
         write_atomically(self.folder / "front.csv", to_csv([result.to_dict() for result in self.front(list(front))]))
+
+
+def _describe_faults(error: ValidationError, prefix: str = "") -> str:
+    """Return what is wrong with values from outside, each with its place."""
+    places = ((".".join(map(str, fault["loc"])), fault["msg"]) for fault in error.errors())
+    return "; ".join(f"{prefix}{place}: {message}" for place, message in places)
 
 
 def rank(evaluations: Sequence[tuple[Ask, Evaluation]]) -> list[Result]:

@@ -21,7 +21,7 @@ from evomnas.results.run import COLUMNS, Result, Run, check_free, rank, to_csv
 from evomnas.results.timing import Calibration
 
 NETWORKS = [Architecture.parse(f"stem8_s1-conv_k3_s1_f{8 * number}_n1-head16") for number in range(1, 8)]
-DATA = {"classes": 10, "channels": 1}
+DATA = {"train": 80, "validation": 20, "classes": 10, "channels": 1}
 
 
 def measured(latency: float) -> Measurement:
@@ -191,7 +191,7 @@ def test_a_table_s_run_has_no_images_and_no_networks_to_build(tmp_path, tabular_
     table = archive.add_context({"reference": 3.5})
     record = RunRecord("t", "random", 1, definition, table, table, "now")
     run = Run.create(
-        tmp_path / "run", archive, record, 5, {"reference": "00012"}, TrueFront(hypervolume=0.4, losses=[])
+        tmp_path / "run", archive, record, 5, {"rows": 243, "reference": "00012"}, TrueFront(hypervolume=0.4, losses=[])
     )
     again = Run.open(tmp_path / "run")
     assert again.shape is None
@@ -238,7 +238,7 @@ def test_a_folder_without_a_run_is_not_opened(tmp_path, run):
         (text.replace('"total": 0.0', '"total": -1.0'), "cannot read .*: seconds.total: Input should be greater"),
         (text.replace('"total": 0.0', '"total": Infinity'), "cannot read .*: seconds.total: Input should be less"),
         (text.replace('"problem"', '"question"'), "cannot read .*: problem: Field required"),
-        (text.replace('"classes"', '"kinds"'), "cannot read .*: data lacks 'classes'"),
+        (text.replace('"classes"', '"kinds"'), "cannot read .*: data.classes: Field required"),
         (text.replace("evomnas.sqlite", "elsewhere.sqlite"), "the archive of .* is not at .*: move it back beside"),
         (text.replace('"run": "r"', '"run": "s"'), "has no run s"),
     ):
@@ -323,3 +323,26 @@ def test_limits_of_candidates_survive_json(name, value):
 def test_limits_of_candidates_that_mean_nothing_are_refused(name, value, message):
     with pytest.raises(InputError, match=message):
         CandidateLimits(**{name: value})
+
+
+@pytest.mark.parametrize(
+    "damage", [{"validation": "x"}, {"classes": None}, {"channels": 0}, {"train": -1}, {"classes": 1e300}]
+)
+def test_damaged_sizes_of_the_data_are_named(damage, run):
+    path = run.folder / "run.json"
+    content = json.loads(path.read_text())
+    content["data"] |= damage
+    path.write_text(json.dumps(content))
+    with pytest.raises(InputError, match=rf"cannot read .*run.json: data.{next(iter(damage))}: "):
+        Run.open(run.folder)
+
+
+def test_an_id_that_no_archive_can_have_is_named(run):
+    path = run.folder / "run.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"run": "\ud800"}))
+    with pytest.raises(InputError, match=r"cannot read .*run.json"):
+        Run.open(run.folder)
+
+
+def test_a_folder_may_be_named_by_a_text(run):
+    assert Run.open(str(run.folder)).record == run.record
