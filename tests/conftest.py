@@ -274,6 +274,7 @@ def visit(browser):
 
     def opened(path: Path, scheme: str = "light", width: int = 1280):
         context = browser.new_context(color_scheme=scheme, viewport={"width": width, "height": 900}, offline=True)
+        context.set_default_timeout(120_000)
         contexts.append(context)
         page = context.new_page()
         page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)

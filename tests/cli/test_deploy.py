@@ -140,7 +140,7 @@ def test_an_interrupted_training_says_how_to_go_on_and_goes_on(finished_run, tra
         assert first
         time.sleep(0.01)
     os.kill(process.pid, signal.SIGINT)
-    _, errors = process.communicate(timeout=60)
+    _, errors = process.communicate(timeout=120)
     assert process.returncode == 130
     assert f"Go on with the same command: evomnas train {copied} {student.id} {trained.network.id}\n" in errors
     assert "Traceback" not in errors

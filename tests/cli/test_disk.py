@@ -20,7 +20,7 @@ COMMAND = [sys.executable, "-c", "from evomnas.cli import main; main()"]
 
 
 def evomnas(*arguments) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([*COMMAND, *map(str, arguments)], capture_output=True, text=True, timeout=120, check=False)
+    return subprocess.run([*COMMAND, *map(str, arguments)], capture_output=True, text=True, timeout=300, check=False)
 
 
 @pytest.fixture

@@ -170,7 +170,7 @@ def test_an_open_page_of_a_running_search_shows_the_newer_state_and_keeps_what_w
     before, points = picked(page), page.locator("#pareto .scatterlayer .points path.point").count()
     assert "goes on" in page.locator("#running").inner_text()
     write_report(run, results)  # the search has ended
-    page.wait_for_selector("#running", state="detached", timeout=20_000)
+    page.wait_for_selector("#running", state="detached", timeout=120_000)
     ready(page)
     assert picked(page) == before
     assert page.locator("#pareto .scatterlayer .points path.point").count() > points
