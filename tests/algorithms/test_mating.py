@@ -59,3 +59,26 @@ def test_it_ends_where_no_child_is_new():
     assert len(found) < 1000
     networks = [TINY.decode(np.array(genome)) for generation in found for genome in generation]
     assert len(set(networks)) == len(networks)
+
+
+def test_it_gives_up_after_a_hundred_rounds_without_enough_new_children():
+    """All are known: in each round as many are bred as are missing, two per mating."""
+    operators = make_operators(TINY)
+    algorithm = NSGA2(pop_size=8, **operators)
+    sizes = TINY.gene_sizes
+    problem = Problem(len(sizes), 2, 1, xl=np.zeros_like(sizes), xu=sizes - 1, vtype=int)
+    algorithm.setup(problem, termination=NoTermination(), seed=3)
+    mating = ArrayMating(algorithm, lambda genome: "the same")
+    matings, selection = [], mating.selection
+
+    def counting(problem, pop, count, **options):
+        matings.append(count)
+        return selection(problem, pop, count, **options)
+
+    mating.selection = counting
+    pop = algorithm.ask()
+    Evaluator().eval(StaticProblem(problem, F=np.ones((8, 2)), G=np.zeros((8, 1))), pop)
+    algorithm.tell(infills=pop)
+    children = mating.do(problem, algorithm.pop, 5, random_state=np.random.default_rng(0), algorithm=algorithm)
+    assert len(children) == 0
+    assert matings == [3] * 100

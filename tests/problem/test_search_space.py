@@ -70,6 +70,14 @@ def test_a_base_of_one_layer_offers_one_and_two():
     assert PAPER.layer_choices(3) == (3, 4, 5)
 
 
+def test_the_base_is_mobilenet_v2_s_before_any_rounding():
+    """Sandler et al., "MobileNetV2", CVPR 2018, table 2."""
+    assert PAPER.filters == (16, 24, 32, 64, 96, 160, 320)
+    assert PAPER.layers == (1, 2, 3, 4, 3, 3, 1)
+    assert PAPER.strides == (1, 2, 2, 2, 1, 2, 1)
+    assert (PAPER.stem, PAPER.stem_stride, PAPER.head, PAPER.width, PAPER.divisor) == (32, 2, 1280, 1.0, 8)
+
+
 def test_mobilenet_v2_is_a_point_of_the_space():
     reference = PAPER.mobilenet_v2()
     assert PAPER.decode(PAPER.encode(reference)) == reference

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import shlex
+from dataclasses import replace
 
 import pytest
 
@@ -15,7 +16,7 @@ from evomnas.problem.tabular_space import TabularArchitecture
 from evomnas.results.archive import Archive
 from evomnas.results.candidate_limits import CandidateLimits
 from evomnas.results.evaluation import Cost, Cut, Failure, Measurement, NetworkEvaluation, TabularEvaluation, Training
-from evomnas.results.manifest import TrueFront
+from evomnas.results.manifest import CutTrainings, Reused, TrueFront
 from evomnas.results.records import Ask, RunRecord, SearchMode
 from evomnas.results.run import COLUMNS, Result, Run, check_free, rank, to_csv
 from evomnas.results.timing import Calibration
@@ -216,6 +217,18 @@ def test_a_folder_is_free_where_nothing_but_unfinished_files_lies_in_it(tmp_path
         check_free(tmp_path)
     with pytest.raises(InputError, match="is a file|exists and is not an empty folder"):
         check_free(tmp_path / "notes")
+
+
+def test_a_run_may_begin_in_a_folder_that_is_there_and_empty_or_deep_in_none(run, tmp_path):
+    for name in ("empty", "deep/down/here"):
+        (tmp_path / "empty").mkdir(exist_ok=True)
+        Run.create(tmp_path / name, run.archive, replace(run.record, id=name), 1, DATA)
+        assert Run.open(tmp_path / name).record.id == name
+
+
+def test_nothing_was_reused_or_cut_off_unless_it_is_said():
+    for counted in (Reused(), CutTrainings()):
+        assert set(counted.model_dump().values()) == {0}
 
 
 def test_a_folder_with_a_run_says_how_to_go_on_with_it(run):

@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 
 from evomnas.algorithms.random_search import RandomSearch
+from evomnas.algorithms.surrogate import nsga2_surrogate as module
+from evomnas.algorithms.surrogate.acquisition import best_batch, candidate_worth
 from evomnas.algorithms.surrogate.features import NetworkEncoder, drop_duplicates
 from evomnas.algorithms.surrogate.first_batch import first_batch, first_candidates
 from evomnas.algorithms.surrogate.nsga2_surrogate import MAX_MEASURED_CANDIDATES, NSGA2Surrogate
@@ -323,3 +325,43 @@ def test_a_network_that_is_ruled_out_is_not_even_drawn():
 def test_a_batch_has_two_networks_at_least():
     with pytest.raises(InputError, match="batch must be a whole number from 2 to 10000, got 1"):
         NSGA2Surrogate(TABLE, 1, batch=1)
+
+
+def test_proposals_begin_with_the_front_s_networks_among_a_hundred(monkeypatch):
+    starts = []
+
+    def search_predictions(space, start, predict, seed) -> None:
+        starts.append(start)
+        predict(start)
+
+    monkeypatch.setattr(module, "search_predictions", search_predictions)
+    searcher = NSGA2Surrogate(SPACE, 3)
+    play(searcher, 3, space_losses)
+    front = searcher._experience.front_networks().genomes
+    searcher.consider(0.0)
+    assert len(starts[-1]) == 100
+    assert np.array_equal(starts[-1][: len(front)], front)
+
+
+def test_where_no_cost_is_known_the_first_batch_covers_the_macs():
+    searcher = NSGA2Surrogate(SPACE, 1)
+    assert len(searcher.consider(np.inf)) == 0
+    macs = space_losses(searcher._candidates.genomes)[:, 1]
+    asked = space_losses(searcher.ask())[:, 1]
+    assert {macs.min(), macs.max()} <= set(asked)
+
+
+@pytest.mark.parametrize("spreads", [True, False])
+def test_a_batch_spreads_over_the_front_or_takes_the_worthiest_by_themselves(spreads):
+    """A known front, and predictions of all candidates: in the one case each joins it before the next is chosen."""
+    searcher = NSGA2Surrogate(TABLE, 1)
+    searcher.spreads_batches = spreads
+    play(searcher, 2, table_losses)
+    searcher.consider(np.inf)
+    candidates = searcher._candidates
+    predictions, front = searcher._experience.predict(candidates), searcher._experience.front()
+    if spreads:
+        rows = best_batch(7, front, predictions)
+    else:
+        rows = np.argsort(-candidate_worth(front, predictions), kind="stable")[:7]
+    assert searcher.ask()[:7].tolist() == candidates.genomes[rows].tolist()

@@ -233,24 +233,42 @@ def test_a_fit_takes_eight_steps_and_no_hyperparameter_goes_beyond_six_deviation
     assert np.array(calls[0][1]) == pytest.approx(np.column_stack([middle - 6 * spread, middle + 6 * spread]))
 
 
-def test_the_ridge_s_hyperparameters_are_the_likeliest_of_the_grid():
-    """By scipy's density, for every share and noise; the variance is then what the values' own mean square says."""
-    known, choices = inputs(20)
-    values = smooth(choices) + np.random.default_rng(1).normal(0, 0.3, 20)
+SHARES, NOISES = (0.1, 0.3, 0.6, 0.85), (1e-4, 1e-3, 3e-3, 1e-2, 3e-2, 0.1, 0.3)
+
+
+def likeliest_of_grid(known: Inputs, values: np.ndarray) -> tuple[float, float, float]:
+    """By the density of the values, for every share and noise; the variance is their mean square in that shape."""
     standard = (values - values.mean()) / values.std()
     single, pairs = predictors._shared(known, known)
-    trials = {}
-    for share, noise in itertools.product((0.1, 0.3, 0.6, 0.85), (1e-4, 1e-3, 3e-3, 1e-2, 3e-2, 0.1, 0.3)):
-        shape = (1 - share) * single + share * pairs + noise * np.eye(20)
-        variance = standard @ np.linalg.solve(shape, standard) / 20
-        likelihood = multivariate_normal.logpdf(standard, np.zeros(20), variance * shape)
-        trials[share, noise, variance] = likelihood
-    share, noise, variance = max(trials, key=trials.get)
-    model = QuadraticRidge()
-    model.fit(known, values)
-    kernel = model._kernel(known)
-    assert kernel == pytest.approx(variance * ((1 - share) * single + share * pairs))
-    assert (model._factor @ model._factor.T - kernel) == pytest.approx(noise * variance * np.eye(20), abs=1e-6)
+    count, trials = len(values), {}
+    for share, noise in itertools.product(SHARES, NOISES):
+        shape = (1 - share) * single + share * pairs + noise * np.eye(count)
+        variance = standard @ np.linalg.solve(shape, standard) / count
+        _, logdet = np.linalg.slogdet(variance * shape)
+        square = standard @ np.linalg.solve(variance * shape, standard)
+        trials[share, noise, variance] = -0.5 * (logdet + square + count * np.log(2 * np.pi))
+    return max(trials, key=trials.get)
+
+
+def test_the_ridge_s_hyperparameters_are_the_likeliest_of_the_grid():
+    """Values are drawn with each share and noise in turn, so that each is the likeliest at times."""
+    rng = np.random.default_rng(0)
+    known, _ = inputs(60)
+    single, pairs = predictors._shared(known, known)
+    found = set()
+    for share, noise in itertools.product(SHARES, NOISES):
+        shape = (1 - share) * single + share * pairs + noise * np.eye(60)
+        values = rng.multivariate_normal(np.zeros(60), shape)
+        expected = likeliest_of_grid(known, values)
+        model = QuadraticRidge()
+        model.fit(known, values)
+        kernel = model._kernel(known)
+        assert kernel == pytest.approx(expected[2] * ((1 - expected[0]) * single + expected[0] * pairs))
+        residual = model._factor @ model._factor.T - kernel
+        assert residual == pytest.approx(expected[1] * expected[2] * np.eye(60), rel=1e-3, abs=1e-6)
+        found.add(expected[:2])
+    assert {share for share, _ in found} == set(SHARES)
+    assert {noise for _, noise in found} == set(NOISES)
 
 
 @pytest.mark.parametrize("noise", [0.001, 0.05, 0.5, 2.0])
