@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import json
 from collections import Counter
@@ -236,3 +237,135 @@ def test_the_context_follows_the_values_and_not_the_file_s_name(csv, tmp_path):
     assert TableEvaluator(definition_of(csv, overrides=[f"table.path={moved}"]), Archive()).training_context == before
     moved.write_text(csv.read_text().replace("70,", "71,"))
     assert TableEvaluator(definition_of(csv, overrides=[f"table.path={moved}"]), Archive()).training_context != before
+
+
+# --- values, one by one ----------------------------------------------------------------------------------
+
+
+def table_of(tmp_path, *rows: str, **options) -> Table:
+    """A table of two genes."""
+    return Table(write_csv(tmp_path / "t.csv", list(rows)), ["op", "width"], ["top1", "ms"], **options)
+
+
+def test_numbers_come_in_their_order_and_then_words_in_theirs(tmp_path):
+    """What looks like no finite number is a word."""
+    values = ["b", "10", "inf", "9", "-1", "1e2", "a", "0.5", "nan"]
+    table = table_of(tmp_path, *(f"{value},0,1,1" for value in values))
+    assert table.space.choices[0] == ("-1", "0.5", "9", "10", "1e2", "a", "b", "inf", "nan")
+
+
+@pytest.mark.parametrize(
+    ("values", "names"),
+    [
+        (("1", "2"), {"10", "20"}),
+        (("12", "2"), {"12-0", "2-0"}),
+        (("a-b", "2"), {"a-b_0", "2_0"}),
+        (("a-_", "2"), {"a-_/0", "2/0"}),
+        (("a-_/", "2"), {"a-_/|0", "2|0"}),
+    ],
+)
+def test_names_are_joined_by_the_first_sign_that_no_value_has(tmp_path, values, names):
+    space = table_of(tmp_path, *(f"{value},0,1,1" for value in values)).space
+    assert {str(space.decode(genome)) for genome in space.rows} == names
+
+
+def test_a_value_of_a_gene_is_text_of_up_to_64_signs_without_spaces_at_its_ends(tmp_path):
+    table = table_of(tmp_path, f" {'x' * 64} ,0,1,1", "b c,1,1,1")
+    assert table.space.choices[0] == ("b c", "x" * 64)
+    for value in ("x" * 65, "", "  ", "a\x07"):
+        with pytest.raises(InputError, match="has a row without a value for every gene"):
+            table_of(tmp_path, f"{value},0,1,1")
+
+
+def test_lines_without_anything_are_no_rows(tmp_path):
+    assert table_of(tmp_path, "a,0,1,1", "", ",,,", "a,1,1,2").space.networks == 2
+
+
+@pytest.mark.parametrize(
+    ("costs", "reference"),
+    [((1, 2, 3), "1"), ((4, 3, 2, 1), "2"), ((5, 5, 5), "1"), ((9, "", 1, 2), "3"), ((7,), "0"), (("", 8), "1")],
+)
+def test_the_reference_is_the_lower_median_of_known_costs_and_the_first_of_equals(tmp_path, costs, reference):
+    space = table_of(tmp_path, *(f"a,{row},1,{cost}" for row, cost in enumerate(costs))).space
+    assert str(space.decode(space.reference()))[-1] == reference
+
+
+def test_a_table_is_complete_where_every_genome_has_both_objectives(tmp_path):
+    full = ["a,0,1,1", "a,1,1,1", "b,0,1,1", "b,1,1,1"]
+    assert table_of(tmp_path, *full).complete
+    assert not table_of(tmp_path, *full[:3]).complete
+    assert not table_of(tmp_path, *full[:3], "b,1,,1").complete
+    assert not table_of(tmp_path, *full[:3], "b,1,1,").complete
+
+
+def test_genes_may_be_grouped_if_they_fill_whole_blocks(tmp_path):
+    rows = ["a,0,1,1", "b,1,1,1"]
+    assert table_of(tmp_path, *rows).space.genes_per_block == 1
+    assert table_of(tmp_path, *rows, genes_per_block=2).space.genes_per_block == 2
+    with pytest.raises(InputError, match="table.genes_per_block is 3, and .* has 2 genes"):
+        table_of(tmp_path, *rows, genes_per_block=3)
+
+
+def test_the_fingerprint_follows_networks_and_values(tmp_path):
+    rows = ["a,0,1,1", "b,1,1,2"]
+    fingerprint = table_of(tmp_path, *rows).fingerprint
+    assert len(fingerprint) == 24
+    assert table_of(tmp_path, *reversed(rows)).fingerprint == fingerprint
+    for other in (["a,0,1,1", "c,1,1,2"], ["a,0,1,1", "b,1,1,3"], ["a,0,1,1", "b,1,,2"]):
+        assert table_of(tmp_path, *other).fingerprint != fingerprint
+
+
+def test_json_holds_numbers_texts_of_numbers_and_nothing_else(tmp_path):
+    values = [1, 1.5, "2", True, None, "high", [3], {"a": 1}, "1e999", 10**400]
+    rows = [{"g": number, "q": 0.5, "c": value} for number, value in enumerate(values)]
+    path = tmp_path / "t.JSON"
+    path.write_text(json.dumps(rows))
+    table = Table(path, ["g"], ["q", "c"])
+    costs = [table.row(TabularArchitecture(str(number))) for number in range(10)]
+    assert [None if cost is None else cost[1] for cost in costs] == [1.0, 1.5, 2.0] + [None] * 7
+
+
+def test_json_s_keys_are_genomes_only_where_no_column_is_a_gene(tmp_path):
+    path = tmp_path / "t.json"
+    path.write_text(json.dumps({"x": {"g": "7", "q": 0.5, "c": 1}, "y": {"g": "8", "q": 0.5, "c": 2}}))
+    assert Table(path, ["g"], ["q", "c"]).space.choices == (("7", "8"),)
+    assert Table(path, [], ["q", "c"]).space.choices == (("x", "y"),)
+    path.write_text(json.dumps([{"g": "7", "q": 0.5, "c": 1}]))
+    with pytest.raises(InputError, match="table.genes is missing: name the columns that are genes"):
+        Table(path, [], ["q", "c"])
+    path.write_text(json.dumps({"": {"q": 0.5, "c": 1}}))
+    with pytest.raises(InputError, match="not genomes of one length"):
+        Table(path, [], ["q", "c"])
+    for empty in ("[]", "{}"):
+        path.write_text(empty)
+        with pytest.raises(InputError, match="is empty"):
+            Table(path, ["g"], ["q", "c"])
+    path.write_text('{"a": 3}')
+    with pytest.raises(InputError, match="must be a list of objects, or an object of objects"):
+        Table(path, [], ["q", "c"])
+
+
+def test_a_column_that_only_later_rows_have_is_one(tmp_path):
+    path = tmp_path / "t.json"
+    path.write_text(json.dumps([{"g": 1, "q": 0.5}, {"g": 2, "q": 0.5, "c": 3}]))
+    assert Table(path, ["g"], ["q", "c"]).row(TabularArchitecture("2")).tolist() == [0.5, 3.0]
+
+
+def test_a_table_s_space_is_that_of_its_genes(csv, rng):
+    space = Table(csv, ["op", "width"], ["top1", "ms"]).space
+    assert (space.genomes, space.networks, space.gene_sizes.tolist()) == (6, 6, [2, 3])
+    assert str(space.decode([1.0, 2.0])) == "pool-100"
+    for genome in ([2, 0], [0, 1.5], [0, 0, 0], [[0, 0]]):
+        with pytest.raises(InputError, match="a genome of this table has 2 whole numbers"):
+            space.decode(np.array(genome))
+    sample = space.sample(6, rng)
+    assert np.bincount(sample[:, 0]).tolist() == [3, 3]
+    assert np.bincount(sample[:, 1]).tolist() == [2, 2, 2]
+
+
+def test_a_table_s_network_is_a_value_with_an_id_of_eight_digits():
+    network = TabularArchitecture("conv-8")
+    assert network.id == hashlib.blake2b(b"conv-8", digest_size=4).hexdigest()
+    assert {network, TabularArchitecture("conv-8")} == {network}
+    with pytest.raises(AttributeError):
+        network.name = "x"
