@@ -66,6 +66,7 @@ setup(
     extras_require={
         "test": TEST,
         "dev": [*TEST, "mypy>=1.10", "ruff>=0.5", "tox>=4.15"],
+        "mutation": ["cosmic-ray>=8.7"],
         "executorch": ["executorch>=1.0"],
         "ray": ["ray>=2.40"],
         "peers": ["optuna>=4.0", "syne-tune>=0.14"],
