@@ -71,7 +71,7 @@ def loaded(code: str, *names: str) -> list[str]:
 
 def test_every_package_is_a_room_and_every_room_is_a_package():
     packages = {path.parent.name for path in PACKAGE.glob("*/__init__.py")}
-    assert packages == set(ROOMS)
+    assert packages - {"problems", "reports"} == set(ROOMS)  # folders of the repository, within an installed package
 
 
 def test_rooms_import_from_rooms_above_them_only():
