@@ -1,12 +1,17 @@
-"""The report in a real browser: it opens from disk, and one picks, compares, sorts and copies by mouse and keyboard."""
+"""The report in a real browser: it opens from disk, and one picks, compares, sorts and copies by mouse and keyboard.
+
+The thorough part opens it at more widths, each in light and dark, and with thousands of networks.
+"""
 
 from __future__ import annotations
 
+import itertools
 import re
 
 import pytest
 from accessibility import serious
 
+from evomnas.loop.launch import search
 from evomnas.report.run_report import write_report
 from evomnas.results.run import Run
 
@@ -37,7 +42,13 @@ def ready(page):
     return page
 
 
-@pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("dark", 390), ("light", 390), ("dark", 1280)])
+PAGES = [("light", 1280), ("dark", 390)]
+OTHER_PAGES = [page for page in itertools.product(("light", "dark"), (360, 390, 768, 1280, 1920)) if page not in PAGES]
+
+
+@pytest.mark.parametrize(
+    ("scheme", "width"), [*PAGES, *(pytest.param(*page, marks=pytest.mark.thorough) for page in OTHER_PAGES)]
+)
 def test_it_opens_from_disk_shows_every_network_and_can_be_used_by_all(visit, path, results, scheme, width):
     page = ready(visit(path, scheme, width))
     done = [result for result in results if result.evaluation.losses is not None]
@@ -184,3 +195,38 @@ def test_without_a_result_there_is_nothing_to_pick(visit, shown_run, tmp_path):
     assert page.locator("#pick").is_hidden()
     assert re.search("No network", page.locator("main").inner_text())
     assert serious(page) == []
+
+
+@pytest.mark.thorough
+def test_thousands_of_networks_are_shown_sorted_and_picked(visit, tmp_path):
+    """A hundred in the table, ten times as many with a click, and all of them in the chart."""
+    rows = [
+        ",".join(map(str, (*genes, 40 + sum(genes) - 0.1 * genes[0] * genes[7], 1 + sum(genes[:4]) + genes[5] / 8)))
+        for genes in itertools.product(range(3), repeat=8)
+    ]
+    names = [f"g{place}" for place in range(8)]
+    (tmp_path / "table.csv").write_text("\n".join([",".join([*names, "top1", "ms"]), *rows]) + "\n")
+    (tmp_path / "table.toml").write_text(
+        f"""
+name = "thousands"
+[table]
+path = "table.csv"
+genes = {names}
+objectives = [
+    {{ column = "top1", direction = "maximize", scale = 0.01, quantity = "accuracy" }},
+    {{ column = "ms", direction = "minimize", quantity = "latency_ms" }},
+]
+"""
+    )
+    run = search(tmp_path / "table.toml", "random", budget=5000, seed=1, out=tmp_path / "run")
+    page = ready(visit(write_report(run)))
+    page.locator("#all").check()
+    assert page.locator("#networks tbody tr").count() == 100
+    page.locator("#more").click()
+    assert page.locator("#networks tbody tr").count() == 1000
+    page.locator("#networks thead button", has_text="accuracy").click()
+    page.locator("#networks tbody .pick").first.press("Enter")
+    assert picked(page)[0] == page.locator("#networks tbody .pick").first.inner_text()
+    page.locator("#limit").focus()
+    page.keyboard.press("End")
+    assert picked(page)[0] == run.front()[-1].evaluation.architecture.id
