@@ -228,6 +228,7 @@ objectives = [
     page.locator("#networks tbody .pick").first.press("Enter")
     assert picked(page)[0] == page.locator("#networks tbody .pick").first.inner_text()
     page.locator("#limit").focus()
+    page.keyboard.press("Home")
     page.keyboard.press("End")
     losses = {result.evaluation.architecture.id: result.evaluation.losses for result in run.front()}
     assert losses[picked(page)[0]] == min(losses.values())
