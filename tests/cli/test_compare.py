@@ -1,4 +1,7 @@
-"""The commands compare and benchmark: real processes where a benchmark runs or is interrupted, else in this one."""
+"""The commands compare and benchmark: real processes where a benchmark runs or is interrupted, else in this one.
+
+The thorough part interrupts a benchmark by SIGTERM as well, as `test_cli.py` does with a search.
+"""
 
 from __future__ import annotations
 
@@ -76,7 +79,9 @@ def test_bad_input_is_one_line_and_exit_code_2(arguments, message, benchmarked, 
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    ("sent", "code"), [(signal.SIGINT, 130), pytest.param(signal.SIGTERM, 143, marks=pytest.mark.thorough)]
+)
 def test_an_interrupted_benchmark_keeps_everything_and_says_how_to_go_on(sent, code, tabular_file, tmp_path):
     arguments = ["benchmark", str(tabular_file), "--algo", "nsga2", "--algo", "random", "--seeds", "900"]
     process = subprocess.Popen(
