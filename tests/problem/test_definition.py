@@ -118,6 +118,11 @@ def test_a_trained_problem_is_shown_by_accuracy_and_latency():
     assert network == definition.space.mobilenet_v2() == definition.parse(str(network))
 
 
+def test_networks_of_images_are_trained_and_those_of_a_table_are_not():
+    assert load_definition("digits", ["training.epochs=1"]).trains
+    assert not load_definition("nas-bench-macro").trains
+
+
 def test_the_timed_resolution_is_the_data_s_unless_it_is_given():
     assert load_definition("digits", ["data.resolution=16"]).latency_resolution == 16
     definition = load_definition("digits", ["data.resolution=16", "latency.resolution=32"])

@@ -105,6 +105,18 @@ def test_parts_of_a_front_have_knees_of_their_own():
     assert knees(front) == [3, 5, 1]
 
 
+def test_the_knee_itself_is_an_end_of_the_parts_on_either_side():
+    """Each part has one point between its ends. By hand, depths before the division by the root of two:
+
+    of the whole, 1 - 0.10 - 0.18 = 0.72 at the third point, 0.70 at the second and the fourth; of the part below it,
+    1 - 15/90 - 5/18 = 0.56; of the part above it, 1 - 5/10 - 7/82 = 0.41.
+    """
+    front = [(0, 100), (5, 25), (10, 18), (25, 5), (100, 0)]
+    assert knees(front) == [2, 3, 1]
+    assert knees(front[:3]) == [1]
+    assert knees(front[2:]) == [1]
+
+
 @pytest.mark.parametrize("front", [[], [(1, 1)], [(0, 1), (1, 0)], [(0, 2), (1, 1), (2, 0)], [(1, 1), (1, 1), (1, 1)]])
 def test_a_straight_front_has_no_knee(front):
     assert knees(front) == []
