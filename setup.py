@@ -10,7 +10,7 @@ TEST = [
     "hypothesis>=6.100",
     "playwright>=1.40",
     "pytest>=8",
-    "pytest-xdist>=3.5",
+    "pytest-xdist>=3.8",
     "ray>=2.40",
     "timm>=1.0",
 ]
