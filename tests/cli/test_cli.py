@@ -1,4 +1,7 @@
-"""The command, as its users run it: real processes, exit codes and signals; what only reads or refuses, in this one."""
+"""The command, as its users run it: real processes, exit codes and signals; what only reads or refuses, in this one.
+
+A search is interrupted by SIGINT, in the thorough part by SIGTERM as well; `test_compare.py` does so with a benchmark.
+"""
 
 from __future__ import annotations
 
@@ -358,7 +361,9 @@ def left_behind(process: subprocess.Popen, tmp_path: Path) -> list[str]:
     return children(process.pid) + [str(path) for path in tmp_path.glob("evomnas-*/*.npy")]
 
 
-@pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    ("sent", "code"), [(signal.SIGINT, 130), pytest.param(signal.SIGTERM, 143, marks=pytest.mark.thorough)]
+)
 def test_an_interrupted_run_keeps_everything_and_says_how_to_go_on(sent, code, started, tmp_path):
     process, folder = started
     if sent == signal.SIGINT:

@@ -1,6 +1,7 @@
 """The commands compare and benchmark: real processes where a benchmark runs or is interrupted, else in this one.
 
-The thorough part interrupts a benchmark by SIGTERM as well, as `test_cli.py` does with a search.
+A benchmark is interrupted by SIGTERM, in the thorough part by SIGINT as well; `test_cli.py` does so with a search, the
+other way round.
 """
 
 from __future__ import annotations
@@ -80,7 +81,7 @@ def test_bad_input_is_one_line_and_exit_code_2(arguments, message, benchmarked, 
 
 
 @pytest.mark.parametrize(
-    ("sent", "code"), [(signal.SIGINT, 130), pytest.param(signal.SIGTERM, 143, marks=pytest.mark.thorough)]
+    ("sent", "code"), [pytest.param(signal.SIGINT, 130, marks=pytest.mark.thorough), (signal.SIGTERM, 143)]
 )
 def test_an_interrupted_benchmark_keeps_everything_and_says_how_to_go_on(sent, code, tabular_file, tmp_path):
     arguments = ["benchmark", str(tabular_file), "--algo", "nsga2", "--algo", "random", "--seeds", "900"]
