@@ -1,4 +1,7 @@
-"""Latencies on one scale: calibrated once per machine, whoever asks."""
+"""Latencies on one scale: calibrated once per machine, whoever asks.
+
+The thorough part measures with ExecuTorch as well; that it computes the logits, `runtimes/test_runtimes.py` tests.
+"""
 
 from __future__ import annotations
 
@@ -121,7 +124,7 @@ def test_a_meter_is_imported_without_torch():
     assert result.stdout == "False\n"
 
 
-@pytest.mark.parametrize("runtime", ["onnxruntime", "torch", "executorch"])
+@pytest.mark.parametrize("runtime", ["onnxruntime", "torch", pytest.param("executorch", marks=pytest.mark.thorough)])
 def test_measure_latency_is_a_call(runtime):
     measured = measure_latency(SMALL, runtime=runtime, resolution=8, classes=3, reference=SMALL)
     assert measured.latency_ms > 0

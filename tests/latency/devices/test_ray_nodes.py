@@ -1,4 +1,7 @@
-"""Nodes of a real Ray cluster on this machine that measure: placed by a custom resource, lost, replaced, refused."""
+"""Nodes of a real Ray cluster on this machine that measure: placed by a custom resource, lost, replaced, refused.
+
+The thorough part starts a node that really is of another kind.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ from waiting import assert_waits
 
 from evomnas.core import lock
 from evomnas.core.errors import InputError
+from evomnas.core.machine import usable_cores
 from evomnas.evaluation.executors.base import Cluster
 from evomnas.latency.devices import ray_nodes as nodes
 from evomnas.latency.devices import remote
@@ -105,31 +109,44 @@ class Fatal:
 def test_where_a_node_is_lost_another_of_its_kind_goes_on_and_one_of_another_kind_does_not(
     cluster, device, networks, monkeypatch
 ):
-    """The other kind is this machine with one core less, as a process sees it that may not use all."""
     monkeypatch.setattr(remote, "RETRY_PAUSES_S", (0.1, 1.0))
-    cores = os.sched_getaffinity(0)
-    if len(cores) < 2:
-        pytest.skip("needs two cores")
     before = where(device)
-    second = add_node(cluster, cpus=0, pi4=1)
+    cluster.pi4.append(add_node(cluster, cpus=0, pi4=1))
     results = {}
     for index, result in device.compare(networks[1:], networks[0], lambda: None):
         results[index] = result
         if len(results) == 1:
-            kill_node(cluster, cluster.pi4.pop())
+            kill_node(cluster, cluster.pi4.pop(0))
     assert sorted(results) == [0, 1, 2]
     assert not any(isinstance(result, Failure) for result in results.values()), results
-    assert where(device) == second.node_id != before
+    assert where(device) == cluster.pi4[-1].node_id != before
+    monkeypatch.setattr(device, "_kind", device._kind | {"cores": "99"})  # as if the lost one had been so
+    ray.kill(device._actor)
+    assert_refused(device, networks, f"cores {usable_cores()}, not 99")
 
+
+@pytest.mark.thorough
+def test_a_node_with_fewer_cores_is_of_another_kind(cluster, device, networks, monkeypatch):
+    """It is this machine with one core less, as a process sees it that may not use all."""
+    monkeypatch.setattr(remote, "RETRY_PAUSES_S", (0.1, 1.0))
+    cores = os.sched_getaffinity(0)
+    if len(cores) < 2:
+        pytest.skip("needs two cores")
     os.sched_setaffinity(0, set(list(cores)[1:]))
     try:
         cluster.pi4.append(add_node(cluster, cpus=0, pi4=1))
     finally:
         os.sched_setaffinity(0, cores)
-    kill_node(cluster, second)
+    kill_node(cluster, cluster.pi4.pop(0))
+    assert_refused(device, networks, f"cores {len(cores) - 1}, not {len(cores)}")
+    kill_node(cluster, cluster.pi4.pop())
+    cluster.pi4.append(add_node(cluster, cpus=0, pi4=1))
+
+
+def assert_refused(device, networks, difference: str) -> None:
     results = compared(device, networks)
     assert {result.kind for result in results.values()} == {"connection"}
-    assert f"of another kind (cores {len(cores) - 1}, not {len(cores)})" in results[0].message
+    assert f"of another kind ({difference})" in results[0].message
     with pytest.raises(InputError, match="could not be taken up again: .* of another kind"):
         device.calibrate(networks[0])
 

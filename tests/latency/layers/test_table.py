@@ -1,4 +1,7 @@
-"""The layer table: each distinct layer once, and a calibrated sum that knows its error."""
+"""The layer table: each distinct layer once, and a calibrated sum that knows its error.
+
+The thorough part runs a stage with ExecuTorch as well, which takes long to lower it.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,6 @@ import torch
 from hypothesis import given
 from strategies import points
 
-from evomnas.latency.layers import surroundings
 from evomnas.latency.layers import table as layer_table
 from evomnas.latency.layers.prepare_layers import prepare_parts
 from evomnas.latency.layers.stages import STAGE_COPIES, Parts, describe_stages
@@ -79,9 +81,8 @@ def test_the_stages_of_a_network_are_prepared_in_their_surroundings_and_these_al
         np.testing.assert_allclose(output, one.logits, rtol=1e-3, atol=1e-4)
 
 
-@pytest.mark.parametrize("name", ["onnxruntime", "executorch"])
-def test_runtimes_run_a_stage_in_its_surroundings(name, monkeypatch):
-    monkeypatch.setattr(surroundings, "STAGE_COPIES", 2)  # one of them lowers slowly
+@pytest.mark.parametrize("name", ["onnxruntime", pytest.param("executorch", marks=pytest.mark.thorough)])
+def test_runtimes_run_a_stage_in_its_surroundings(name):
     runtime = open_runtime(name)
     parts = Parts(SPACE.decode([3, 1, 1, 0, 2, 1, 2, 1, 1, 1, 2, 2]), ((1, True), (1, False)))
     within, alone = prepare_parts(runtime, parts, 5, 3, 8)
