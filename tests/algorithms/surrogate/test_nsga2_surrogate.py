@@ -6,6 +6,7 @@ import itertools
 
 import numpy as np
 import pytest
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from evomnas.algorithms.random_search import RandomSearch
 from evomnas.algorithms.surrogate import nsga2_surrogate as module
@@ -365,3 +366,28 @@ def test_a_batch_spreads_over_the_front_or_takes_the_worthiest_by_themselves(spr
     else:
         rows = np.argsort(-candidate_worth(front, predictions), kind="stable")[:7]
     assert searcher.ask()[:7].tolist() == candidates.genomes[rows].tolist()
+
+
+def test_before_anything_was_asked_for_no_network_has_a_source():
+    assert NSGA2Surrogate(TABLE, 1).metrics() == {f"batch ({name})": 0.0 for name in ("first", "predicted", "drawn")}
+
+
+def test_all_is_computed_in_one_thread_and_the_others_are_given_back():
+    """Trainings want the cores; and one thread adds up in one order, so that a seed gives one sequence."""
+    threads = []
+
+    class Watched(SearchSpace):
+        def draw(self, rng: np.random.Generator) -> np.ndarray:
+            threads.append({library["num_threads"] for library in threadpool_info()})
+            return super().draw(rng)
+
+    space = Watched(filters=(8, 8, 16), layers=(1, 2, 1), strides=(1, 2, 1), stem=8, head=16)
+    with threadpool_limits(2):
+        before = threadpool_info()
+        searcher = NSGA2Surrogate(space, 1)
+        searcher.consider(0.0)
+        NSGA2Surrogate(space, 1).ask()
+        NSGA2Surrogate(space, 1).ask_more()
+        assert threadpool_info() == before
+    assert len(threads) >= 3 * 400
+    assert threads.count({1}) == len(threads)
