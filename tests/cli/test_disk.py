@@ -13,14 +13,24 @@ import sys
 import pytest
 from typer.testing import CliRunner
 
-from evomnas.cli.deploy import app
-from evomnas.loop.launch import search
+from evomnas.cli import deploy, show  # noqa: F401 they register themselves
+from evomnas.cli.app import app
+from evomnas.loop.launch import resume, search
 
 COMMAND = [sys.executable, "-c", "from evomnas.cli import main; main()"]
 
 
 def evomnas(*arguments) -> subprocess.CompletedProcess[str]:
     return subprocess.run([*COMMAND, *map(str, arguments)], capture_output=True, text=True, timeout=300, check=False)
+
+
+def here(*arguments) -> tuple[int, str, str]:
+    """Exit code, output and errors of a command in this process; nothing of it stays open."""
+    done = CliRunner().invoke(app, [*map(str, arguments)])
+    said = done.exit_code, done.stdout, done.stderr
+    del done
+    gc.collect()
+    return said
 
 
 @pytest.fixture
@@ -41,7 +51,7 @@ def disk(tmp_path):
 def test_a_full_disk_stops_the_run_with_one_line_and_nothing_is_lost(disk, tabular_file, tmp_path):
     undisturbed = search(tabular_file, "random", budget=100, seed=1, out=tmp_path / "whole" / "run")
     run = disk / "run"
-    assert evomnas("run", tabular_file, "--algo", "random", "--budget", 40, "--out", run).returncode == 0
+    search(tabular_file, "random", budget=40, seed=1, out=run).archive.close()
     with (disk / "fill").open("wb", buffering=0) as file, contextlib.suppress(OSError):
         while True:
             file.write(b"0" * 4096)
@@ -52,23 +62,26 @@ def test_a_full_disk_stops_the_run_with_one_line_and_nothing_is_lost(disk, tabul
     (disk / "fill").unlink()
     with contextlib.closing(sqlite3.connect(disk / "evomnas.sqlite")) as connection:
         assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
-    resumed = evomnas("resume", run, "--budget", 100)
-    assert resumed.returncode == 0, resumed.stderr
+    resume(run, budget=100).archive.close()
     assert (run / "front.csv").read_text() == (undisturbed.folder / "front.csv").read_text()
 
 
 def test_a_run_on_a_read_only_disk_can_be_shown_and_nothing_else(disk, tabular_file):
     run = disk / "run"
-    assert evomnas("run", tabular_file, "--algo", "random", "--budget", 20, "--out", run).returncode == 0
-    before = evomnas("show", run).stdout
+    search(tabular_file, "random", budget=20, seed=1, out=run).archive.close()
+    _, before, _ = here("show", run)
     subprocess.run(["mount", "-o", "remount,ro", disk], check=True)
     shown = evomnas("show", run)
     assert shown.stdout == before, shown.stderr
-    for command in (["resume", run, "--budget", 30], ["report", run], ["run", tabular_file, "--out", disk / "other"]):
-        refused = evomnas(*command)
-        assert refused.returncode == 1
-        assert "read" in refused.stderr.lower()
-        assert "Traceback" not in refused.stderr
+    refused = evomnas("resume", run, "--budget", 30)
+    for code, errors in (
+        (refused.returncode, refused.stderr),
+        here("report", run)[::2],
+        here("run", tabular_file, "--out", disk / "other")[::2],
+    ):
+        assert code == 1
+        assert "read" in errors.lower()
+        assert "Traceback" not in errors
 
 
 @pytest.fixture
@@ -84,15 +97,6 @@ def shipped(disk, tiny):
     gc.collect()  # archives that errors hold open
 
 
-def here(*arguments) -> tuple[int, str, str]:
-    """Exit code, output and errors of a command in this process; nothing of it stays open."""
-    done = CliRunner().invoke(app, [*map(str, arguments), "--device", "cpu"])
-    said = done.exit_code, done.stdout, done.stderr
-    del done
-    gc.collect()
-    return said
-
-
 def fill(disk, room: int = 0) -> None:
     """Fill a disk up to so many bytes."""
     with (disk / "fill").open("wb", buffering=0) as file:
@@ -105,7 +109,7 @@ def fill(disk, room: int = 0) -> None:
 def test_a_finished_training_is_shown_before_a_full_disk_refuses_its_report(shipped, disk):
     folder, network, _ = shipped
     fill(disk, room=300_000)  # enough for the archive's journal
-    code, table, errors = here("train", folder, network.id)
+    code, table, errors = here("train", folder, network.id, "--device", "cpu")
     assert (code, network.id in table) == (1, True), errors
     assert "No space left" in errors.splitlines()[-1]
 
@@ -123,14 +127,14 @@ def test_a_checkpoint_that_a_full_disk_refuses_says_so_and_leaves_nothing(disk, 
 def test_on_a_read_only_disk_a_finished_training_is_shown_and_no_missing_option_is_named(shipped, disk, tiny_file):
     folder, network, other = shipped
     subprocess.run(["mount", "-o", "remount,ro", disk], check=True)
-    code, table, errors = here("train", folder, network.id)
+    code, table, errors = here("train", folder, network.id, "--device", "cpu")
     assert (code, network.id in table) == (1, True), errors
     assert "ead-only" in errors
     for given in (
         ["train", folder, other.id],
         ["baselines", tiny_file, "mobilenet-v2@0.1", "--archive", folder.parent / "evomnas.sqlite"],
     ):
-        code, table, errors = here(*given)
+        code, table, errors = here(*given, "--device", "cpu")
         assert (code, table) == (1, "")
         assert "ead-only" in errors or "readonly" in errors
         assert "--archive" not in errors
