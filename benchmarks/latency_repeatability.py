@@ -26,7 +26,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import kendalltau
 
-from evomnas.core.machine import processor, usable_cores
+from evomnas.core.system.machine import processor, usable_cores
 from evomnas.latency.devices.protocol import PROCESSOR_TIMER, LoadedCopies, calibrate, compare, load_copies
 from evomnas.latency.prepare import prepare
 from evomnas.latency.runtimes.base import PreparedNetwork, open_runtime

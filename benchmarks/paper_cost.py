@@ -26,7 +26,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from evomnas.core.machine import processor, usable_cores
+from evomnas.core.system.machine import processor, usable_cores
 from evomnas.problem.loading import load_definition
 
 TPU_HOURS = 64 * 4.5 * 24  # the paper's 64 TPUv2 for 4.5 days

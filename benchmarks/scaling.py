@@ -30,7 +30,7 @@ from typing import Any
 
 import numpy as np
 
-from evomnas.core.machine import processor, usable_cores
+from evomnas.core.system.machine import processor, usable_cores
 from evomnas.data.images import Dataset
 from evomnas.data.splits import load_dataset
 from evomnas.evaluation.executors.base import Cluster, Executor

@@ -1,4 +1,4 @@
-"""What does it bring to keep freed memory (`evomnas.core.memory`), and how much more memory does it take?
+"""What does it bring to keep freed memory (`evomnas.core.system.memory`), and how much more memory does it take?
 
 Random networks of a problem take an epoch on random images and then score others, with glibc's own thresholds as they
 are once they have grown (blocks beyond 32 MiB go back at once, the heap's end beyond 64 MiB) and with ours, in turn.
@@ -23,8 +23,8 @@ from statistics import median
 import numpy as np
 import torch
 
-from evomnas.core.memory import M_MMAP_THRESHOLD, M_TRIM_THRESHOLD, keep_freed_memory
 from evomnas.core.seeding import torch_generator
+from evomnas.core.system.memory import M_MMAP_THRESHOLD, M_TRIM_THRESHOLD, keep_freed_memory
 from evomnas.networks.fast_layers import use_fast_layers
 from evomnas.networks.network import build_network
 from evomnas.problem.definition import ProblemDefinition

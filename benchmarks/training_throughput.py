@@ -23,7 +23,7 @@ from torch import nn
 from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
-from evomnas.core.machine import processor, usable_cores
+from evomnas.core.system.machine import processor, usable_cores
 from evomnas.data.images import Dataset as Splits
 from evomnas.data.splits import load_dataset
 from evomnas.evaluation.executors.factory import default_workers, make_executor

@@ -26,10 +26,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from evomnas.core import lock
-from evomnas.core.device import choose_device
 from evomnas.core.files import write_atomically
 from evomnas.core.seeding import torch_generator
+from evomnas.core.system import lock
+from evomnas.core.system.device import choose_device
 from evomnas.data.images import LabelledImages
 from evomnas.data.splits import load_training_images, split_for_search
 from evomnas.deploy.saving import ClassifierInterface

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from evomnas.core.errors import InputError
-from evomnas.core.machine import describe_machine, describe_versions
+from evomnas.core.system.machine import describe_machine, describe_versions
 from evomnas.deploy.card import LatencyDetails, ModelDetails, Origin, ScoreDetails, model_card
 from evomnas.deploy.full_training import FullTask, Teacher
 from evomnas.deploy.saving import (

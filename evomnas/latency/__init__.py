@@ -8,5 +8,6 @@
 - `layers/`: latencies added up from measured layers.
 - `doctor`: a check of whether this machine is fit to search and to measure.
 
-At most one latency is measured on a machine at a time, and no training of evomnas runs meanwhile (`evomnas.core.lock`).
+At most one latency is measured on a machine at a time, and no training of evomnas runs meanwhile
+(`evomnas.core.system.lock`).
 """

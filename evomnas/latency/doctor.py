@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from evomnas.core.machine import describe_machine, describe_versions, user_folder
+from evomnas.core.system.machine import describe_machine, describe_versions, user_folder
 from evomnas.latency.devices.protocol import PRECISION, BackgroundLoad
 from evomnas.latency.meter import machine_archive_path, open_meter
 from evomnas.latency.setting import Setting, default_reference

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from evomnas.core.errors import InputError
-from evomnas.core.machine import user_folder
+from evomnas.core.system.machine import user_folder
 from evomnas.latency.devices import protocol
 from evomnas.latency.devices.factory import open_device
 from evomnas.latency.runtimes.base import PreparedNetwork, open_runtime

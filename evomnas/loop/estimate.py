@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evomnas.core.defaults import BUDGET
-from evomnas.core.machine import usable_cores
+from evomnas.core.system.machine import usable_cores
 from evomnas.evaluation.factory import open_evaluator
 from evomnas.problem.definition import Definition
 from evomnas.results.archive import Archive

@@ -17,7 +17,7 @@ from pydantic import ValidationError
 
 from evomnas.core.errors import InputError
 from evomnas.core.files import check_place, is_partial, write_atomically
-from evomnas.core.machine import describe_environment
+from evomnas.core.system.machine import describe_environment
 from evomnas.problem.architecture import Architecture
 from evomnas.problem.definition import Definition, ProblemDefinition
 from evomnas.problem.pareto import hypervolume, non_dominated

@@ -11,8 +11,8 @@ from functools import partial
 import numpy as np
 import torch
 
-from evomnas.core.device import choose_device
 from evomnas.core.seeding import torch_generator
+from evomnas.core.system.device import choose_device
 from evomnas.data.images import Dataset
 from evomnas.networks.fast_layers import use_fast_layers
 from evomnas.networks.network import Network, build_network

@@ -16,9 +16,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from evomnas.core import lock
-from evomnas.core.memory import keep_freed_memory
 from evomnas.core.seeding import torch_generator
+from evomnas.core.system import lock
+from evomnas.core.system.memory import keep_freed_memory
 from evomnas.data.images import Images, Labels
 from evomnas.problem.sections import Recipe
 from evomnas.results.evaluation import TrainingDiverged

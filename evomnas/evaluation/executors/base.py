@@ -9,9 +9,9 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, Generic, Protocol, TypeVar
 
-from evomnas.core import lock
 from evomnas.core.errors import InputError
-from evomnas.core.machine import memory_gib
+from evomnas.core.system import lock
+from evomnas.core.system.machine import memory_gib
 from evomnas.data.images import Dataset
 from evomnas.evaluation.executors.jobs import Job
 from evomnas.results.candidate_limits import MIN_MEMORY_GIB, CandidateLimits

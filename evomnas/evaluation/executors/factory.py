@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from evomnas.core.device import choose_device
-from evomnas.core.machine import usable_cores
+from evomnas.core.system.device import choose_device
+from evomnas.core.system.machine import usable_cores
 from evomnas.evaluation.executors.base import Cluster, Executor, Workers
 from evomnas.evaluation.executors.in_process import InProcessExecutor
 from evomnas.evaluation.executors.pool import PoolExecutor

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 
-from evomnas.core.device import choose_device
+from evomnas.core.system.device import choose_device
 from evomnas.data.images import Dataset
 from evomnas.evaluation.executors.base import R, S, machine_for
 from evomnas.evaluation.executors.jobs import Job

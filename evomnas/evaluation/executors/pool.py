@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from evomnas.core.device import choose_device
-from evomnas.core.scratch import Scratch
+from evomnas.core.system.device import choose_device
+from evomnas.core.system.scratch import Scratch
 from evomnas.data.images import Dataset
 from evomnas.evaluation.executors.base import JobQueue, Patience, R, S, limit_memory, machine_for, share_of_memory
 from evomnas.evaluation.executors.jobs import Job

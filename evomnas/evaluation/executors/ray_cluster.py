@@ -19,8 +19,8 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 from evomnas.core.errors import InputError
-from evomnas.core.machine import usable_cores
 from evomnas.core.ray_connection import join_cluster
+from evomnas.core.system.machine import usable_cores
 from evomnas.data.images import Dataset
 from evomnas.evaluation.executors.base import (
     Cluster,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from evomnas.core.errors import InputError
-from evomnas.core.memory import release_freed_memory
+from evomnas.core.system.memory import release_freed_memory
 from evomnas.data.images import Dataset
 from evomnas.evaluation.executors.jobs import Job, Result_co
 from evomnas.latency.layers.prepare_layers import prepare_parts

@@ -76,7 +76,7 @@ def main() -> None:
     except (EOFError, BrokenPipeError):
         pass
     finally:
-        from evomnas.core import lock
+        from evomnas.core.system import lock
 
         lock.remove()
 
@@ -86,8 +86,8 @@ def _serve(requests: BinaryIO, answers: BinaryIO) -> None:
         import numpy as np
         import onnxruntime
 
-        from evomnas.core import lock
-        from evomnas.core.machine import processor
+        from evomnas.core.system import lock
+        from evomnas.core.system.machine import processor
         from evomnas.latency.devices import protocol
         from evomnas.latency.runtimes.onnx_runtime import OnnxRuntime
     except ImportError as error:

@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Protocol, cast
 
-from evomnas.core import lock
 from evomnas.core.errors import InputError
-from evomnas.core.machine import describe_machine
+from evomnas.core.system import lock
+from evomnas.core.system.machine import describe_machine
 from evomnas.latency.devices.protocol import (
     PROCESSOR_TIMER,
     TIME_LIMIT_S,

@@ -14,10 +14,10 @@ import sys
 from collections.abc import Iterator
 from typing import Any, NoReturn, cast
 
-from evomnas.core import lock
 from evomnas.core.errors import InputError
-from evomnas.core.machine import usable_cores
 from evomnas.core.ray_connection import join_cluster
+from evomnas.core.system import lock
+from evomnas.core.system.machine import usable_cores
 from evomnas.latency.devices.local import IndexedResults, LocalDevice
 from evomnas.latency.devices.remote import ConnectionLost, RemoteDevice
 from evomnas.latency.runtimes.base import PreparedNetwork, open_runtime

@@ -17,8 +17,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from evomnas.core.machine import user_folder
 from evomnas.core.quiet import silence
+from evomnas.core.system.machine import user_folder
 
 if TYPE_CHECKING:
     import torch

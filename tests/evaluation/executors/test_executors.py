@@ -10,7 +10,7 @@ import time
 import pytest
 from waiting import wait_until
 
-from evomnas.core import lock
+from evomnas.core.system import lock
 from evomnas.evaluation.executors import base
 from evomnas.evaluation.executors.jobs import PreparationJob, TrainingJob
 from evomnas.evaluation.executors.pool import PoolExecutor

@@ -12,9 +12,9 @@ import ray
 from ray_nodes import add_node, kill_node, start_cluster
 from waiting import assert_waits
 
-from evomnas.core import lock
 from evomnas.core.errors import InputError
-from evomnas.core.machine import usable_cores
+from evomnas.core.system import lock
+from evomnas.core.system.machine import usable_cores
 from evomnas.evaluation.executors.base import Cluster
 from evomnas.latency.devices import ray_nodes as nodes
 from evomnas.latency.devices import remote

@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 from waiting import assert_waits, wait_until
 
-from evomnas.core import lock
 from evomnas.core.errors import InputError
+from evomnas.core.system import lock
 from evomnas.latency.devices import remote, ssh
 from evomnas.latency.devices.factory import open_device
 from evomnas.latency.devices.local import LocalDevice

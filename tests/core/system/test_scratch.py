@@ -8,11 +8,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-from evomnas.core.scratch import Scratch
+from evomnas.core.system.scratch import Scratch
 
 OWNER = """
 import pathlib, sys
-from evomnas.core.scratch import Scratch
+from evomnas.core.system.scratch import Scratch
 print(Scratch().path, flush=True)
 sys.stdin.read()
 """

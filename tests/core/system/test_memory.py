@@ -11,7 +11,7 @@ import pytest
 
 FAULTS = """
 import ctypes, numpy, resource
-from evomnas.core.memory import keep_freed_memory
+from evomnas.core.system.memory import keep_freed_memory
 
 ctypes.CDLL(None).prctl(41, 1, 0, 0, 0)  # PR_SET_THP_DISABLE: with huge pages there are few faults to count
 
@@ -29,7 +29,7 @@ print(before, faults())
 
 RELEASE = """
 import numpy
-from evomnas.core.memory import keep_freed_memory, release_freed_memory
+from evomnas.core.system.memory import keep_freed_memory, release_freed_memory
 
 def data_mib():
     return int(open("/proc/self/status").read().split("VmData:")[1].split()[0]) // 1024
@@ -62,7 +62,7 @@ for change in (lambda: None, keep):
 
 def lines(code: str) -> list[str]:
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=Path(__file__).parents[1]
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=Path(__file__).parents[2]
     )
     return done.stdout.splitlines()
 

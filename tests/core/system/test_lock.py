@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from evomnas.core import lock
 from evomnas.core.errors import InputError
+from evomnas.core.system import lock
 from evomnas.latency.devices import factory as targets
 from evomnas.latency.prepare import prepare
 from evomnas.latency.runtimes.base import open_runtime
@@ -19,7 +19,7 @@ from evomnas.problem.search_space import SearchSpace
 
 HOLD = """
 import sys
-from evomnas.core import lock
+from evomnas.core.system import lock
 def on_wait():
     print("waits", file=sys.stderr, flush=True)
 holding = lock.measuring(on_wait) if sys.argv[1] == "measuring" else lock.training()
@@ -167,7 +167,7 @@ def test_a_folder_of_somebody_else_is_refused():
 
 TRAIN = """
 import signal, sys, time
-from evomnas.core import lock
+from evomnas.core.system import lock
 signal.signal(signal.SIGALRM, lambda *_: print("late", flush=True) or sys.exit(1))
 with lock.training():
     signal.setitimer(signal.ITIMER_REAL, 1000.0)
