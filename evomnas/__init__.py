@@ -49,6 +49,8 @@ if TYPE_CHECKING:
     from evomnas.report.run_report import write_report as write_report
     from evomnas.results.run import Run as Run
 
+    __version__: str
+
 _HOMES = {
     "Architecture": "evomnas.problem.architecture",
     "Block": "evomnas.problem.architecture",
@@ -78,10 +80,14 @@ __all__ = sorted(_HOMES)
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted({*globals(), *__all__, "__version__"})
 
 
 def __getattr__(name: str) -> object:
+    if name == "__version__":  # of the installed package: setup.py is the one place that says it
+        from importlib.metadata import version  # it takes ten times as long as this module
+
+        return version("evomnas")
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(_HOMES[name]), name)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,11 @@ def test_public_names_are_there_and_documented(name):
 def test_unknown_names_are_attribute_errors():
     with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
         _ = evomnas.nonsense
+
+
+def test_the_version_is_the_installed_package_s():
+    assert evomnas.__version__ == version("evomnas")
+    assert "__version__" in dir(evomnas)
 
 
 def test_importing_the_package_does_not_import_torch():
