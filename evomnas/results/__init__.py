@@ -5,7 +5,8 @@
 - `candidate_limits`: how much time and memory a candidate may take.
 - `constraints`: the limits of a problem.
 - `records`: the settings of a run, and what its algorithm asked and was told.
-- `schema`, `archive`: all evaluations of all runs in one SQLite file; `rows`: results as rows of its tables.
+- `archive`: all evaluations of all runs in one SQLite file; `database/`: that file and its tables; `rows`: results as
+  rows of these.
 - `readers`: what the archive has of a problem's networks, by kind of problem.
 - `manifest`: the content of run.json; `run`: a run's folder and its part of the archive.
 - `full_trainings`: networks that were trained in full.

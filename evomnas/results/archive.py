@@ -9,23 +9,19 @@ that it cut off.
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
-import os
-import shutil
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 from evomnas.core.errors import InputError
 from evomnas.problem.architecture import Architecture
 from evomnas.problem.tabular_space import TabularArchitecture
 from evomnas.results.candidate_limits import CandidateLimits
+from evomnas.results.database.connection import Database
 from evomnas.results.evaluation import (
     Cut,
     Failure,
@@ -50,11 +46,8 @@ from evomnas.results.rows import (
     training_from_row,
     training_to_row,
 )
-from evomnas.results.schema import APPLICATION_ID, MIGRATIONS, SCHEMA, SCHEMA_VERSION
 from evomnas.results.timing import Calibration
 
-BUSY_TIMEOUT_S = 60.0
-MIN_FREE_DISK_BYTES = 128 * 1024  # SQLite needs some room beside a database to open it
 NO_LIMITS = CandidateLimits()
 
 
@@ -70,108 +63,8 @@ def context_key(content: Mapping[str, Any]) -> str:
     return hashlib.blake2b(json.dumps(content, sort_keys=True).encode(), digest_size=12).hexdigest()
 
 
-class Archive:
-    """An open archive file.
-
-    Attributes:
-        path: The path of the file, or `:memory:` for an archive in memory.
-    """
-
-    def __init__(self, path: Path | str = ":memory:", create: bool = True) -> None:
-        """Open an archive. One of an older version is brought up to date.
-
-        Args:
-            path: The path of the file, or `:memory:` for an archive in memory.
-            create: True to create the file if it is missing or empty.
-
-        Raises:
-            InputError: There is no archive and none may be created, or the file is none that this version can use.
-            OSError: The disk is full.
-        """
-        self.path = path
-        if not create and not Path(path).is_file():
-            raise InputError(f"there is no archive at {path}")
-        try:
-            # check_same_thread is off, since users of the library may evaluate in threads; each call is one transaction
-            self._connection = sqlite3.connect(
-                _address(path), uri=True, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
-            )
-            self._connection.row_factory = sqlite3.Row
-            self._check_or_create(create)
-        except sqlite3.Error as error:
-            if str(path) != ":memory:" and shutil.disk_usage(Path(path).resolve().parent).free < MIN_FREE_DISK_BYTES:
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from None
-            hint = "name another file with --archive" if create else "bring back a copy of it"
-            raise InputError(f"cannot use {path} as an archive: {error}; {hint}") from None
-
-    def _check_or_create(self, create: bool) -> None:
-        identity = self._pragma("application_id")
-        empty = self._connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0
-        if not empty and identity != APPLICATION_ID:
-            raise InputError(f"{self.path} is another program's database: name another file with --archive")
-        version = self._pragma("user_version")
-        if not empty and not 1 <= version <= SCHEMA_VERSION:
-            raise InputError(
-                f"the archive {self.path} has version {version}, this evomnas reads up to {SCHEMA_VERSION}: update "
-                "evomnas, or name another file with --archive"
-            )
-        if empty and not create:
-            raise InputError(f"{self.path} is empty: it is not the archive of these runs")
-        if empty:
-            self._connection.execute("PRAGMA journal_mode = WAL")
-            with self._transaction():
-                if self._connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0:
-                    self._script(SCHEMA)
-                    self._connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-                    self._connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-        elif version < SCHEMA_VERSION:
-            with self._transaction():
-                for step in range(self._pragma("user_version") + 1, SCHEMA_VERSION + 1):
-                    self._script(MIGRATIONS[step])
-                self._connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-
-    def _script(self, statements: str) -> None:
-        for statement in statements.strip().split(";\n"):
-            self._connection.execute(statement)
-
-    def _pragma(self, name: str) -> int:
-        return int(self._connection.execute(f"PRAGMA {name}").fetchone()[0])
-
-    @contextmanager
-    def _transaction(self) -> Iterator[None]:
-        self._connection.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-        except BaseException:
-            self._connection.execute("ROLLBACK")
-            raise
-        self._connection.execute("COMMIT")
-
-    @property
-    def changes(self) -> int:
-        """The number of rows that were added through this object. As long as it is the same, nothing was added."""
-        return self._connection.total_changes
-
-    def close(self) -> None:
-        """Close the file."""
-        self._connection.close()
-
-    def _insert(self, table: str, *rows: Mapping[str, Any], otherwise: str = "IGNORE") -> None:
-        """Add rows in one transaction. Rows whose key exists are left out, or `REPLACE` the earlier ones."""
-        if not rows:
-            return
-        names, marks = ", ".join(rows[0]), ", ".join("?" * len(rows[0]))
-        with self._transaction():
-            self._connection.executemany(
-                f"INSERT OR {otherwise} INTO {table} ({names}) VALUES ({marks})", [tuple(row.values()) for row in rows]
-            )
-
-    def _row(self, table: str, **key: Any) -> sqlite3.Row | None:
-        where = " AND ".join(f"{name} = ?" for name in key)
-        row: sqlite3.Row | None = self._connection.execute(
-            f"SELECT * FROM {table} WHERE {where}", tuple(key.values())
-        ).fetchone()
-        return row
+class Archive(Database):
+    """An open archive file; see `Database` for how it is opened."""
 
     # --- contexts and calibrations ---
 
@@ -531,16 +424,6 @@ class Archive:
         """
         rows = self._connection.execute("SELECT * FROM generations WHERE run = ? ORDER BY generation", (run,))
         return [GenerationRecord(row["generation"], row["seconds"], json.loads(row["metrics"])) for row in rows]
-
-
-def _address(path: Path | str) -> str:
-    """Return the URI of an archive. On a read-only disk SQLite must not look for a journal, since nobody writes."""
-    if str(path) == ":memory:":
-        return "file::memory:"
-    file = Path(path).resolve()
-    journal = file.with_name(f"{file.name}-wal")
-    is_read_only = file.is_file() and not os.access(file.parent, os.W_OK) and not journal.exists()
-    return file.as_uri() + ("?immutable=1" if is_read_only else "")
 
 
 def _limited_context(context: str, candidates: CandidateLimits) -> str:

@@ -1,0 +1,5 @@
+"""The SQLite file of an archive.
+
+- `schema`: its tables, and how those of older versions are brought up to date.
+- `connection`: opening, checking and creating it; transactions and rows.
+"""
