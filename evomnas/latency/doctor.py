@@ -5,7 +5,6 @@ It looks at the noise of latencies, the interval that they reach, the load, the 
 
 from __future__ import annotations
 
-import os
 import shutil
 import tempfile
 import time
@@ -15,7 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
-from evomnas.core.system.machine import describe_machine, describe_versions, user_folder
+from evomnas.core.system.container import read_allowance
+from evomnas.core.system.machine import describe_machine, describe_versions, free_memory_gib, memory_gib, user_folder
 from evomnas.latency.devices.protocol import PRECISION, BackgroundLoad
 from evomnas.latency.meter import machine_archive_path, open_meter
 from evomnas.latency.setting import Setting, default_reference
@@ -23,7 +23,7 @@ from evomnas.problem.published import published
 from evomnas.results.evaluation import Failure, Measurement
 
 MAX_QUIET_LOAD = 0.1  # cores; so few that are busy with other programs do no harm
-MIN_FREE_DISK_GIB, MIN_FREE_MEMORY_GIB = 2.0, 4.0
+MIN_FREE_DISK_GIB, MIN_FREE_MEMORY_GIB = 2.0, 2.0
 LOAD_WATCH_S = 1.0
 LATENCY_SESSIONS = 5
 
@@ -52,6 +52,7 @@ def examine() -> list[Finding]:
     machine = describe_machine()
     findings = [
         Finding("machine", f"{machine['processor']}, {machine['cores']} cores, {machine['memory_gib']} GiB"),
+        _container(),
         Finding("versions", ", ".join(f"{name} {version}" for name, version in describe_versions().items())),
         _load(),
         _governor(),
@@ -62,6 +63,17 @@ def examine() -> list[Finding]:
         _user_folder(),
     ]
     return [finding for finding in findings if finding.state]
+
+
+def _container() -> Finding:
+    """The part of the machine that a container, or another control group, allows."""
+    allowance = read_allowance()
+    parts = []
+    if allowance.memory is not None and allowance.memory / 2**30 <= memory_gib():  # else the machine has less
+        parts.append(f"{allowance.memory / 2**30:.1f} GiB of memory")
+    if allowance.cores is not None:
+        parts.append(f"the time of {allowance.cores:g} cores")
+    return Finding("container", f"allows {' and '.join(parts)}" if parts else "")
 
 
 def _load() -> Finding:
@@ -125,12 +137,11 @@ def _precision(measurements: Sequence[Measurement]) -> list[Finding]:
 
 
 def _memory() -> Finding:
-    try:
-        free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30
-    except (ValueError, OSError):
+    free = free_memory_gib()
+    if free is None:
         return Finding("memory", "")
     advice = "" if free >= MIN_FREE_MEMORY_GIB else f"less than {MIN_FREE_MEMORY_GIB:g} GiB: fewer --workers need less"
-    return Finding("memory", f"{free:.1f} GiB unused", advice)
+    return Finding("memory", f"{free:.1f} GiB free", advice)
 
 
 def _disk(name: str, path: Path) -> Finding:

@@ -1,6 +1,7 @@
 """This machine and its operating system.
 
 - `machine`: the processor, its cores and memory, and the installed versions.
+- `container`: what control groups allow, where this machine is a container.
 - `device`: the CPU or the GPU, for trainings.
 - `memory`: freed memory that is kept for the next training step.
 - `lock`: one latency measurement at a time, and no training while it runs.
