@@ -20,7 +20,7 @@ from typing import NamedTuple
 
 @dataclass(frozen=True)
 class Allowance:
-    """What the control groups of this process allow.
+    """The memory and processor time that the control groups of this process allow.
 
     Attributes:
         memory: The tightest limit of memory in bytes. None: no group has one.
