@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
+import time
 from pathlib import Path
 
 from evomnas.core.errors import InputError
+from evomnas.core.system.processes import is_alive
+
+MAX_WRITING_S = 600.0  # an unfinished file of this age is nobody's, where the system does not tell who lives
+REPLACING_PAUSES_S = (0.05, 0.1, 0.2, 0.4, 0.8)  # virus scanners have new files open for a moment
 
 
 def check_place(path: Path, option: str) -> None:
@@ -65,11 +71,30 @@ def write_atomically(path: Path, content: str | bytes) -> None:
         content: The new content; text is written as UTF-8.
     """
     for partial in path.parent.glob(f".{path.name}.*.part"):
-        if is_partial(partial) and not Path(f"/proc/{partial.name.split('.')[-2]}").exists():
+        if is_partial(partial) and _is_abandoned(partial):
             partial.unlink(missing_ok=True)
     partial = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         partial.write_bytes(content.encode() if isinstance(content, str) else content)
-        partial.replace(path)
+        _replace(path, partial)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def _is_abandoned(partial: Path) -> bool:
+    """Return whether nobody writes an unfinished file any more."""
+    alive = is_alive(int(partial.name.split(".")[-2]))
+    if alive is None:
+        with contextlib.suppress(OSError):  # it was removed in this moment
+            return time.time() - partial.stat().st_mtime > MAX_WRITING_S
+    return alive is False
+
+
+def _replace(path: Path, partial: Path) -> None:
+    """Put a finished file in its place. Windows refuses that while another program has the old one open."""
+    for pause in REPLACING_PAUSES_S if os.name == "nt" else ():
+        with contextlib.suppress(PermissionError):
+            partial.replace(path)
+            return
+        time.sleep(pause)
+    partial.replace(path)

@@ -10,21 +10,23 @@ holds it alone. It consists of two files:
 A measurement that holds the gate waits until the running trainings have left the room. Trainings leave it
 between two steps (`give_way`). So a steady stream of trainings cannot keep a measurement out for ever.
 
-Both are locks of flock(2): the system frees those of a process that dies. This module needs the standard
-library only, since it is also sent to other machines.
+The system frees the locks of a process that dies (`evomnas.core.system.file_lock`). This module needs the standard
+library only, and Python 3.9: it is also sent to other machines.
 """
 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
-import signal
 import stat
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+
+from evomnas.core.system.file_lock import FileLock, open_lock
+from evomnas.core.system.optional import getuid
+from evomnas.core.system.time_limit import paused
 
 GATE_FILE, ROOM_FILE = "gate.lock", "room.lock"
 
@@ -32,16 +34,18 @@ GATE_FILE, ROOM_FILE = "gate.lock", "room.lock"
 def lock_folder() -> Path:
     """Return the folder of this user's locks on this machine; it is created if it is missing.
 
-    It is in the temporary folder, not in the home folder, which several machines may share.
+    It is in the temporary folder, not in the home folder, which several machines may share. Windows has one for each
+    user; elsewhere the name has the user's number.
 
     Raises:
         PermissionError: The path exists and is not a folder of this user.
     """
-    folder = Path(tempfile.gettempdir()) / f"evomnas-{os.getuid()}"
+    user = None if getuid is None else getuid()
+    folder = Path(tempfile.gettempdir()) / f"evomnas-{'locks' if user is None else user}"
     with contextlib.suppress(FileExistsError):
         folder.mkdir(mode=0o700)
     status = folder.lstat()
-    if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid():
+    if not stat.S_ISDIR(status.st_mode) or user not in (None, status.st_uid):
         raise PermissionError(f"{folder} is not a folder of this user: remove it")
     return folder
 
@@ -66,19 +70,18 @@ def training() -> Iterator[None]:
 def give_way() -> float:
     """Pause a training for measurements that wait. Call it between two training steps.
 
-    The process's interval timer (ITIMER_REAL) is stopped during the pause, so that a time limit does not count
-    it. If nobody waits, the call takes about a microsecond.
+    The pause counts for no time limit (`evomnas.core.system.time_limit`). If nobody waits, the call takes a few
+    microseconds.
 
     Returns:
         The length of the pause in seconds; 0 if nobody waited or this process holds no lock for a training.
     """
     if not _training_locks or not _training_locks[-1].is_contended():
         return 0.0
-    remaining, _ = signal.setitimer(signal.ITIMER_REAL, 0.0)
     started = time.monotonic()
-    _training_locks[-1].release()
-    _training_locks[-1].acquire()
-    signal.setitimer(signal.ITIMER_REAL, remaining)
+    with paused():
+        _training_locks[-1].release()
+        _training_locks[-1].acquire()
     return time.monotonic() - started
 
 
@@ -86,24 +89,23 @@ class _TrainingLock:
     """A training's share of the lock: the open gate, which shows who waits, and the shared room."""
 
     def __init__(self) -> None:
-        self._descriptors: list[int] = []
+        self._held: list[FileLock] = []
 
     def acquire(self) -> None:
-        self._descriptors.append(_acquire(GATE_FILE, fcntl.LOCK_EX))
-        self._descriptors.append(_acquire(ROOM_FILE, fcntl.LOCK_SH))
-        fcntl.flock(self._descriptors[0], fcntl.LOCK_UN)
+        self._held.append(_acquire(GATE_FILE))
+        self._held.append(_acquire(ROOM_FILE, shared=True))
+        self._held[0].release()
 
     def release(self) -> None:
-        while self._descriptors:
-            os.close(self._descriptors.pop())
+        while self._held:
+            self._held.pop().close()
 
     def is_contended(self) -> bool:
         """Return whether another process holds the gate: to measure, or for a moment to begin a training."""
-        try:
-            fcntl.flock(self._descriptors[0], fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
+        gate = self._held[0]
+        if not gate.acquire(shared=True, wait=False):
             return True
-        fcntl.flock(self._descriptors[0], fcntl.LOCK_UN)
+        gate.release()
         return False
 
 
@@ -120,54 +122,46 @@ def measuring(on_wait: Callable[[], None] = lambda: None) -> Iterator[None]:
     Yields:
         Nothing; the measurement runs in the block.
     """
-    gate = _acquire(GATE_FILE, fcntl.LOCK_EX, on_wait)
+    gate = _acquire(GATE_FILE, on_wait=on_wait)
     try:
-        room = _acquire(ROOM_FILE, fcntl.LOCK_EX, on_wait)
+        room = _acquire(ROOM_FILE, on_wait=on_wait)
         try:
             yield
         finally:
-            os.close(room)
+            room.close()
     finally:
-        os.close(gate)
+        gate.close()
 
 
 def remove() -> None:
     """Remove the lock files and their folder, unless somebody measures or trains."""
-    descriptors: list[int] = []
-    try:
+    with contextlib.ExitStack() as stack, contextlib.suppress(OSError):
         folder = lock_folder()
-        for name in (GATE_FILE, ROOM_FILE):
-            descriptors.append(os.open(folder / name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-            fcntl.flock(descriptors[-1], fcntl.LOCK_EX | fcntl.LOCK_NB)
-        for name in (GATE_FILE, ROOM_FILE):
-            (folder / name).unlink()
+        paths = [folder / name for name in (GATE_FILE, ROOM_FILE)]
+        for path in paths:
+            lock = open_lock(path)
+            stack.callback(lock.close)
+            if not lock.acquire(wait=False):
+                return
+        if os.name == "nt":  # open files cannot be removed: neither these, nor those of somebody who came since
+            stack.close()
+        for path in paths:
+            path.unlink()
         folder.rmdir()
-    except OSError:
-        pass
-    finally:
-        for descriptor in descriptors:
-            os.close(descriptor)
 
 
-def _acquire(name: str, kind: int, on_wait: Callable[[], None] = lambda: None) -> int:
-    """Return a file descriptor that holds the lock until it is closed."""
+def _acquire(name: str, shared: bool = False, on_wait: Callable[[], None] = lambda: None) -> FileLock:
+    """Return a lock, which is held until it is closed."""
     while True:
         with contextlib.suppress(FileNotFoundError):  # another process's `remove` came between
-            path = lock_folder() / name
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            lock = open_lock(lock_folder() / name)
             try:
-                _lock(descriptor, kind, on_wait)
-                if os.path.samestat(os.fstat(descriptor), path.stat()):
-                    return descriptor
+                if not lock.acquire(shared, wait=False):
+                    on_wait()
+                    lock.acquire(shared)
+                if lock.is_current():
+                    return lock
             except BaseException:
-                os.close(descriptor)
+                lock.close()
                 raise
-            os.close(descriptor)  # the file was removed meanwhile: a lock on it excludes nobody
-
-
-def _lock(descriptor: int, kind: int, on_wait: Callable[[], None]) -> None:
-    try:
-        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
-    except BlockingIOError:
-        on_wait()
-        fcntl.flock(descriptor, kind)
+            lock.close()  # the file was removed meanwhile

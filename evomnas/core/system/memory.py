@@ -1,4 +1,4 @@
-"""Freed memory that is kept for its next use.
+"""The memory of this process: its limit, and freed memory that is kept for its next use.
 
 Every training step frees large blocks and asks for the same ones a moment later. By default glibc returns such
 blocks to the system at once, and the system has to clear every page when it is asked for again.
@@ -7,7 +7,11 @@ blocks to the system at once, and the system has to clear every page when it is 
 from __future__ import annotations
 
 import ctypes
+import sys
 from functools import cache
+from typing import Any
+
+from evomnas.core.system.optional import resource
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # parameters of mallopt(3)
 MAX_HEAP_BLOCK_BYTES = 2**30  # larger blocks are still mapped and returned one by one
@@ -20,7 +24,7 @@ def keep_freed_memory() -> None:
 
     It cannot be undone, since mallopt does not tell what the settings were. Without glibc nothing happens.
     """
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    mallopt = _libc_function("mallopt")
     if mallopt is not None:
         mallopt(M_MMAP_THRESHOLD, MAX_HEAP_BLOCK_BYTES)
         mallopt(M_TRIM_THRESHOLD, MAX_FREE_HEAP_BYTES)
@@ -32,6 +36,29 @@ def release_freed_memory() -> None:
     Kept memory counts for a process's memory limit: after a candidate that needed too much, it is returned so that
     the next one can be trained.
     """
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    trim = _libc_function("malloc_trim")
     if trim is not None:
         trim(0)
+
+
+def _libc_function(name: str) -> Any:
+    """Return a function of the C library; None if it has no such function, or the system is not Linux."""
+    return getattr(ctypes.CDLL(None), name, None) if sys.platform == "linux" else None
+
+
+def can_limit_memory() -> bool:
+    """Return whether `limit_memory` has an effect. Other systems than Linux have no such limit, or do not keep it."""
+    return resource is not None and sys.platform == "linux"
+
+
+def limit_memory(gib: float | None) -> None:
+    """Limit what this process writes to, not what it maps: libraries map far more than they use.
+
+    Args:
+        gib: The limit in GiB; None for no limit. A lower limit that the process has already stays as it is.
+    """
+    if gib is not None and can_limit_memory():
+        _, largest = resource.getrlimit(resource.RLIMIT_DATA)
+        wanted = int(gib * 2**30)
+        limit = wanted if largest == resource.RLIM_INFINITY else min(wanted, largest)
+        resource.setrlimit(resource.RLIMIT_DATA, (limit, largest))

@@ -1,20 +1,21 @@
 """A temporary folder that the processes of one search share, and that does not stay behind for ever.
 
 The process that creates the folder removes it. If that process is killed, the next one that creates such a folder
-removes the old one as well. To tell whether a folder is still in use, its owner holds a lock (flock) on a file in
-it, which the system frees when the process ends, however it ends.
+removes the old one as well. To tell whether a folder is still in use, its owner holds a lock on a file in it, which
+the system frees when the process ends, however it ends.
 """
 
 from __future__ import annotations
 
 import contextlib
-import fcntl
-import os
 import shutil
 import tempfile
 from pathlib import Path
 
-FOLDER_PREFIX, OWNER_LOCK_FILE = "evomnas-", "owner.lock"
+from evomnas.core.system.file_lock import open_lock
+
+FOLDER_PREFIX, LOCK_FILE = "evomnas-", "owner.lock"
+OWNED_FILE = "owned"  # the lock is held since there is this file, or was held and its owner is dead
 
 
 class Scratch:
@@ -28,24 +29,22 @@ class Scratch:
         """Create the folder, after those that dead processes left were removed."""
         _remove_abandoned()
         self.path = Path(tempfile.mkdtemp(prefix=FOLDER_PREFIX))
-        unlocked = self.path / "new"
-        self._lock = os.open(unlocked, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        fcntl.flock(self._lock, fcntl.LOCK_EX)
-        unlocked.rename(self.path / OWNER_LOCK_FILE)  # so that no process ever sees the file without its lock
+        self._lock = open_lock(self.path / LOCK_FILE)
+        self._lock.acquire()
+        (self.path / OWNED_FILE).touch()
 
     def remove(self) -> None:
         """Remove the folder with everything in it."""
+        self._lock.close()  # first: Windows removes no open file
         shutil.rmtree(self.path, ignore_errors=True)
-        os.close(self._lock)
 
 
 def _remove_abandoned() -> None:
     """Remove the folders whose owners have died."""
-    for lock_file in Path(tempfile.gettempdir()).glob(f"{FOLDER_PREFIX}*/{OWNER_LOCK_FILE}"):
-        with contextlib.suppress(OSError):  # another user's, or its owner lives, or it was removed in this moment
-            descriptor = os.open(lock_file, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                shutil.rmtree(lock_file.parent)
-            finally:
-                os.close(descriptor)
+    for mark in Path(tempfile.gettempdir()).glob(f"{FOLDER_PREFIX}*/{OWNED_FILE}"):
+        with contextlib.suppress(OSError):  # another user's, or it was removed in this moment
+            lock = open_lock(mark.with_name(LOCK_FILE), create=False)
+            is_abandoned = lock.acquire(wait=False)
+            lock.close()
+            if is_abandoned:
+                shutil.rmtree(mark.parent)

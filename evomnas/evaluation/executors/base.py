@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import resource
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
@@ -83,11 +82,15 @@ class Patience:
         """
         self.longest[kind] = max(seconds, self.longest.get(kind, 0.0))
 
-    def failure(self) -> Failure:
-        """Return the failure of a candidate that was given up."""
+    def failure(self, trace: str = "") -> Failure:
+        """Return the failure of a candidate that was given up.
+
+        Args:
+            trace: Where it was at that time, as a traceback; empty if that is not known.
+        """
         limit = self.limits.seconds
         why = f"{MAX_FACTOR:g} times as long as any before it" if limit is None else f"more than {limit:g} s"
-        return Failure("time-out", f"given up: it took {why}")
+        return Failure("time-out", f"given up: it took {why}", trace)
 
 
 class Executor(Protocol):
@@ -168,13 +171,3 @@ def share_of_memory(workers: float) -> float | None:
         workers: How many share it.
     """
     return max(MIN_MEMORY_GIB, memory_gib() / workers) if memory_gib() else None
-
-
-def limit_memory(gib: float | None) -> None:
-    """Limit what this process writes to, not what it maps: libraries map far more than they use.
-
-    Args:
-        gib: The limit in GiB; None for no limit.
-    """
-    if gib is not None:
-        resource.setrlimit(resource.RLIMIT_DATA, (int(gib * 2**30), resource.RLIM_INFINITY))

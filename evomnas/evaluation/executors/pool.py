@@ -4,25 +4,26 @@ from __future__ import annotations
 
 import concurrent.futures
 import importlib
-import multiprocessing
+import itertools
 import os
 import shutil
 import signal
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, replace
-from multiprocessing import connection, forkserver, resource_tracker
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from evomnas.core.system.device import choose_device
+from evomnas.core.system.memory import limit_memory
+from evomnas.core.system.processes import interrupts_blocked, start_context, wait_for_parent
 from evomnas.core.system.scratch import Scratch
+from evomnas.core.system.time_limit import process_ends_after, read_note
 from evomnas.data.images import Dataset
-from evomnas.evaluation.executors.base import JobQueue, Patience, R, S, limit_memory, machine_for, share_of_memory
+from evomnas.evaluation.executors.base import JobQueue, Patience, R, S, machine_for, share_of_memory
 from evomnas.evaluation.executors.jobs import Job
 from evomnas.problem.definition import ProblemDefinition
 from evomnas.results.candidate_limits import CandidateLimits
@@ -35,8 +36,6 @@ if TYPE_CHECKING:  # workers import torch while the main process reads the image
 
 _WORKER = "evomnas.evaluation.executors.worker"  # imports torch
 _PRELOADED = [_WORKER, "ptflops"]  # ptflops imports what optimizers need, too: seconds that no worker spends again
-_START_METHOD = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
-
 
 MAX_TRIES = 2  # of a candidate whose worker was killed, perhaps for no fault of its own
 
@@ -44,8 +43,8 @@ MAX_TRIES = 2  # of a candidate whose worker was killed, perhaps for no fault of
 class PoolExecutor:
     """Worker processes that live as long as the search; see `Executor`.
 
-    They are forked from a server that has imported torch once, so they start at once. They read the images from
-    memory-mapped files when the first job comes, so that all of them share one copy.
+    They start at once where they can be forked (`evomnas.core.system.processes.start_context`). They read the images
+    from memory-mapped files when the first job comes, so that all of them share one copy.
     """
 
     def __init__(
@@ -75,11 +74,8 @@ class PoolExecutor:
         if memory is None and self.device == "cpu":
             memory = share_of_memory(workers)
         self._arguments = (definition.model_dump(mode="json"), str(self._folder), self.device, memory)
-        self._context = multiprocessing.get_context(_START_METHOD)
-        if _START_METHOD == "forkserver":
-            self._context.set_forkserver_preload(_PRELOADED)
-            with _interrupts_blocked():
-                forkserver.ensure_running()
+        self._notes = (self._folder / f"late-{number}" for number in itertools.count())
+        self._context = start_context(_PRELOADED)
 
     def load(self, dataset: Dataset) -> None:
         """Give the workers the images, and wait until the first of them has started; see `Executor.load`.
@@ -97,7 +93,7 @@ class PoolExecutor:
         self._pool = pebble.ProcessPool(
             self._workers, initializer=_start_worker, initargs=self._arguments, context=self._context
         )
-        with _interrupts_blocked():
+        with interrupts_blocked():
             first = self._pool.schedule(_do_nothing)
         first.result()
 
@@ -110,18 +106,20 @@ class PoolExecutor:
         if self._pool is None:
             raise RuntimeError("run was called before load")
         queue = JobQueue(jobs)
-        running: dict[concurrent.futures.Future[tuple[float, R | Failure]], tuple[Job[S, R], int]] = {}
+        running: dict[concurrent.futures.Future[tuple[float, R | Failure]], tuple[Job[S, R], int, Path]] = {}
         while True:
             while len(running) <= self._workers and (drawn := queue.draw()):  # one more than work: nobody waits
                 job, tries = drawn
-                running[self._pool.schedule(_work, args=(job, self._patience.seconds(job.kind)))] = job, tries
+                note = next(self._notes)
+                arguments = job, self._patience.seconds(job.kind), note.name
+                running[self._pool.schedule(_work, args=arguments)] = job, tries, note
             if not running:
                 return
             done, _ = concurrent.futures.wait(running, timeout=0.2, return_when=concurrent.futures.FIRST_COMPLETED)
             on_wait()
             for future in done:
-                job, tries = running.pop(future)
-                outcome = self._outcome(job, future)
+                job, tries, note = running.pop(future)
+                outcome = self._outcome(job, future, note)
                 if not isinstance(outcome, Failure):
                     yield job.subject, outcome
                 elif outcome.kind == "killed" and tries < MAX_TRIES:
@@ -129,14 +127,16 @@ class PoolExecutor:
                 else:
                     yield job.subject, replace(outcome, tries=tries)
 
-    def _outcome(self, job: Job[S, R], future: concurrent.futures.Future[tuple[float, R | Failure]]) -> R | Failure:
+    def _outcome(
+        self, job: Job[S, R], future: concurrent.futures.Future[tuple[float, R | Failure]], note: Path
+    ) -> R | Failure:
         from pebble import ProcessExpired
 
         try:
             seconds, outcome = future.result()
         except ProcessExpired as error:
-            if error.exitcode == -signal.SIGALRM:
-                return self._patience.failure()
+            if (trace := read_note(note)) is not None:
+                return self._patience.failure(trace)
             return Failure("killed", f"the worker process ended with exit code {error.exitcode} while it was at work")
         self._patience.learn(job.kind, seconds)
         return outcome
@@ -154,21 +154,6 @@ class PoolExecutor:
             self._pool.stop()  # type: ignore[no-untyped-call]
             self._pool.join()
         self._scratch.remove()
-
-
-@contextmanager
-def _interrupts_blocked() -> Iterator[None]:
-    """Threads and processes that are started here inherit that SIGINT is blocked.
-
-    Ctrl-C goes to the whole process group, but the main process alone decides what it means. The pool's
-    threads start workers later on, too: they inherit it as well.
-    """
-    resource_tracker.ensure_running()  # it would unblock the signal
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 
 
 # --- in the worker ---------------------------------------------------------------------------------------
@@ -190,18 +175,16 @@ def _start_worker(definition: dict[str, Any], folder: str, device: str, memory: 
 
 
 def _end_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        connection.wait([parent.sentinel])
-        shutil.rmtree(_files, ignore_errors=True)  # nobody else is left to do it
-        os._exit(1)
+    wait_for_parent()
+    shutil.rmtree(_files, ignore_errors=True)  # nobody else is left to do it
+    os._exit(1)
 
 
 def _do_nothing() -> None:
     pass
 
 
-def _work(job: Job[S, R], patience: float | None) -> tuple[float, R | Failure]:
+def _work(job: Job[S, R], patience: float | None, note: str) -> tuple[float, R | Failure]:
     """Return how long a job took, and its outcome; the process ends itself where it takes more than `patience`."""
     global _bench
     if _bench is None:
@@ -212,7 +195,6 @@ def _work(job: Job[S, R], patience: float | None) -> tuple[float, R | Failure]:
         _bench = Workbench(_definition, Dataset(**arrays), _device)
     with machine_for(job):
         started = time.perf_counter()
-        signal.setitimer(signal.ITIMER_REAL, patience or 0.0)  # its signal ends a process in native code as well
-        outcome = _bench.attempt(job)
-        signal.setitimer(signal.ITIMER_REAL, 0.0)
+        with process_ends_after(patience, _files / note):
+            outcome = _bench.attempt(job)
         return time.perf_counter() - started, outcome

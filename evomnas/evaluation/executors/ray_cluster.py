@@ -9,18 +9,19 @@ from __future__ import annotations
 
 import importlib
 import math
-import signal
 import socket
 import sys
 import time
 import uuid
 import warnings
 from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING, Any, NoReturn, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from evomnas.core.errors import InputError
 from evomnas.core.ray_connection import join_cluster
 from evomnas.core.system.machine import usable_cores
+from evomnas.core.system.memory import limit_memory
+from evomnas.core.system.time_limit import TimeOver, interrupted_after
 from evomnas.data.images import Dataset
 from evomnas.evaluation.executors.base import (
     Cluster,
@@ -28,7 +29,6 @@ from evomnas.evaluation.executors.base import (
     Patience,
     R,
     S,
-    limit_memory,
     machine_for,
     share_of_memory,
 )
@@ -190,10 +190,6 @@ def _answers(address: str) -> bool:
 _bench: tuple[str, Workbench] | None = None
 
 
-class _GivenUp(BaseException):
-    """The candidate's time is over."""
-
-
 def _work(
     settings: tuple[str, dict[str, Any], str, float, CandidateLimits],
     dataset: Dataset,
@@ -221,21 +217,8 @@ def _work(
 
 def _within(seconds: float | None, attempt: Callable[[Job[S, R]], R | Failure], job: Job[S, R]) -> R | Failure | None:
     """Return the outcome of a job; None where it takes longer."""
-    late = False
-
-    def give_up(signum: int, frame: object) -> NoReturn:
-        nonlocal late
-        late = True
-        raise _GivenUp
-
-    before = signal.signal(signal.SIGALRM, give_up)
-    signal.setitimer(signal.ITIMER_REAL, seconds or 0.0)
-    outcome: R | Failure | None = None
     try:
-        outcome = attempt(job)
-    except _GivenUp:
-        pass
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0.0)
-        signal.signal(signal.SIGALRM, before)
-    return None if late else outcome  # native code makes errors of its own of what is raised within it
+        with interrupted_after(seconds):
+            return attempt(job)
+    except TimeOver:
+        return None

@@ -68,8 +68,9 @@ def _read_exactly(stream: BinaryIO, length: int) -> bytes:
 def main() -> None:
     """Answer requests until the other side closes the connection."""
     requests, answers = sys.stdin.buffer, sys.stdout.buffer
-    for number in (signal.SIGHUP, signal.SIGTERM):
-        signal.signal(number, lambda *_: sys.exit(1))  # so that the clean-up below is done
+    for name in ("SIGHUP", "SIGTERM"):
+        if hasattr(signal, name):  # Windows has no SIGHUP
+            signal.signal(getattr(signal, name), lambda *_: sys.exit(1))  # so that the clean-up below is done
     answers.write(GREETING)
     try:
         _serve(requests, answers)

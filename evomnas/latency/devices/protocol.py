@@ -26,7 +26,6 @@ This module needs numpy and the standard library only, and Python 3.9: it is als
 from __future__ import annotations
 
 import itertools
-import os
 import random
 import statistics
 import time
@@ -36,6 +35,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from evomnas.core.system.optional import sysconf
 from evomnas.results.timing import Calibration, Ratio
 
 VERSION = 6  # of the protocol: latencies of different versions cannot be compared
@@ -221,7 +221,7 @@ class BackgroundLoad:
                 user, nice, system, _, _, irq, softirq, steal = map(int, file.readline().split()[1:9])
         except (OSError, ValueError):
             return None
-        busy = (user + nice + system + irq + softirq + steal) / os.sysconf("SC_CLK_TCK")
+        busy = (user + nice + system + irq + softirq + steal) / sysconf("SC_CLK_TCK")
         return time.perf_counter(), busy, time.process_time()
 
 

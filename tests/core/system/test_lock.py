@@ -141,12 +141,7 @@ def test_nothing_stays_behind_where_it_is_asked_for(hold):
     holder = hold("training")
     assert holder.is_in()
     lock.remove()  # in use: left alone
-    with pytest.raises(BlockingIOError, match="unavailable"):
-        lock._lock(
-            lock.os.open(lock.lock_folder() / lock.ROOM_FILE, lock.os.O_RDWR),
-            lock.fcntl.LOCK_EX | lock.fcntl.LOCK_NB,
-            lambda: None,
-        )
+    assert (lock.lock_folder() / lock.ROOM_FILE).exists()
 
 
 def test_a_folder_of_somebody_else_is_refused():
@@ -166,32 +161,33 @@ def test_a_folder_of_somebody_else_is_refused():
 
 
 TRAIN = """
-import signal, sys, time
+import sys, time
+from pathlib import Path
 from evomnas.core.system import lock
-signal.signal(signal.SIGALRM, lambda *_: print("late", flush=True) or sys.exit(1))
+from evomnas.core.system.time_limit import process_ends_after
+waited = 0.0
 with lock.training():
-    signal.setitimer(signal.ITIMER_REAL, 1000.0)
     print("in", flush=True)
-    while not (waited := lock.give_way()):
-        time.sleep(0.001)
-    left, _ = signal.setitimer(signal.ITIMER_REAL, 0.0)
-    print(waited, 1000.0 - left, flush=True)
+    with process_ends_after(3.0, Path(sys.argv[1])):
+        while not waited:
+            time.sleep(0.001)
+            waited = lock.give_way()
+print(waited, flush=True)
 """
 
 
-def test_a_training_gives_way_to_a_measurement_and_its_timer_stands_still(hold):
-    training = subprocess.Popen([sys.executable, "-c", TRAIN], stdout=subprocess.PIPE, text=True)
+def test_a_training_gives_way_to_a_measurement_and_its_time_does_not_pass(hold, tmp_path):
+    command = [sys.executable, "-c", TRAIN, str(tmp_path / "note")]
+    training = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     try:
         assert training.stdout.readline() == "in\n"
         measuring = hold("measuring")
         assert measuring.is_in()  # in the middle of the training
-        time.sleep(0.5)
+        time.sleep(3.5)
         assert training.poll() is None
         measuring.leave()
-        waited, taken = map(float, training.stdout.readline().split())
-        assert waited >= 0.5
+        assert float(training.stdout.readline()) >= 3.5
         assert training.wait(timeout=120) == 0
-        assert taken < waited + 60  # most of all: it did not run on by the wait itself, of which nothing is certain
     finally:
         training.kill()
 

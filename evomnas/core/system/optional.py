@@ -1,0 +1,28 @@
+"""What only some operating systems have; everything is None where it is missing.
+
+This module needs the standard library only, and Python 3.9: it is also sent to other machines.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import signal
+from typing import Any
+
+
+def _module(name: str) -> Any:
+    try:
+        return importlib.import_module(name)
+    except ImportError:
+        return None
+
+
+# Their types are Any, since type checkers know them on some systems only.
+fcntl: Any = _module("fcntl")  # locks of files; not on Windows
+resource: Any = _module("resource")  # limits of a process; not on Windows
+setitimer: Any = getattr(signal, "setitimer", None)  # a signal after some time; not on Windows
+pthread_sigmask: Any = getattr(signal, "pthread_sigmask", None)  # blocked signals; not on Windows
+sched_getaffinity: Any = getattr(os, "sched_getaffinity", None)  # the cores of a process; on Linux only
+getuid: Any = getattr(os, "getuid", None)  # the number of a user; not on Windows
+sysconf: Any = getattr(os, "sysconf", None)  # sizes and speeds of the system; not on Windows

@@ -1,0 +1,80 @@
+"""Processes of other programs and of this one: how they start, whether they live, and what interrupts them."""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from multiprocessing import connection, forkserver, resource_tracker
+from typing import Any
+
+from evomnas.core.system.optional import pthread_sigmask
+
+
+def start_context(preload: list[str]) -> Any:
+    """Return a context of multiprocessing, which starts worker processes, and prepare for it.
+
+    On Linux they are forked from a server that has imported modules once, so they start at once. Elsewhere each of them
+    imports what it needs: Windows has no fork, and macOS's own libraries do not survive one.
+
+    Args:
+        preload: The modules that the server imports.
+    """
+    if sys.platform == "linux" and "forkserver" in multiprocessing.get_all_start_methods():
+        context = multiprocessing.get_context("forkserver")
+        context.set_forkserver_preload(preload)
+        with interrupts_blocked():
+            forkserver.ensure_running()
+        return context
+    return multiprocessing.get_context("spawn")
+
+
+@contextlib.contextmanager
+def interrupts_blocked() -> Iterator[None]:
+    """Let threads and processes that are started in the block inherit that SIGINT is blocked.
+
+    Ctrl-C goes to the whole process group, but the main process alone decides what it means. The threads of a pool of
+    workers start workers later on, too: they inherit it as well. Windows has nothing of the kind.
+
+    Yields:
+        Nothing.
+    """
+    if pthread_sigmask is None:
+        yield
+        return
+    resource_tracker.ensure_running()  # it would unblock the signal
+    pthread_sigmask(getattr(signal, "SIG_BLOCK"), {signal.SIGINT})  # noqa: B009 type checkers know it on some systems
+    try:
+        yield
+    finally:
+        pthread_sigmask(getattr(signal, "SIG_UNBLOCK"), {signal.SIGINT})  # noqa: B009
+
+
+def wait_for_parent() -> None:
+    """Wait until the process that started this one has ended. Return at once if that was none of Python's."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        connection.wait([parent.sentinel])
+
+
+def is_alive(process: int) -> bool | None:
+    """Return whether a process runs.
+
+    Args:
+        process: Its number.
+
+    Returns:
+        None if the system does not tell: Windows cannot be asked without a signal to the process.
+    """
+    if os.name == "nt":
+        return None
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except OSError:  # it runs, and is another user's
+        return True
+    return True
