@@ -66,8 +66,7 @@ def search(
         archive: The archive file; `evomnas.sqlite` beside the run's folder by default.
         time_limit_s: Stop after so many seconds.
         workers: Worker processes for the trainings, or a `Cluster`; 0 trains in this process. The command starts
-            `default_workers()`. With workers, a script needs the usual `if __name__ == "__main__":` around
-            its body, since they import it.
+            `default_workers()`.
         device: `auto`, `cpu` or `cuda`.
         candidates: The time and memory that one candidate may take in a worker process.
         asynchronous: Breed the next network as soon as a worker is free, from what is known by then, and do not wait

@@ -73,8 +73,7 @@ def load_problem(
         problem: A built-in name or the path of a problem file.
         overrides: `section.key=value` strings.
         archive: File in which evaluations are kept and looked up; in memory by default.
-        workers: Worker processes for the trainings; 0 trains in this process. With workers, a script needs
-            the usual `if __name__ == "__main__":` around its body.
+        workers: Worker processes for the trainings; 0 trains in this process.
         device: `auto`, `cpu` or `cuda`.
 
     Raises:

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from multiprocessing import connection, forkserver, resource_tracker
 from typing import Any
 
+from evomnas.core.system import start_methods
 from evomnas.core.system.optional import pthread_sigmask
 
 
@@ -20,16 +21,22 @@ def start_context(preload: list[str]) -> Any:
     On Linux they are forked from a server that has imported modules once, so they start at once. Elsewhere each of them
     imports what it needs: Windows has no fork, and macOS's own libraries do not survive one.
 
+    No worker imports the main module of the program that starts it (`evomnas.core.system.start_methods`).
+
     Args:
         preload: The modules that the server imports.
+
+    Raises:
+        InputError: This process may start no others.
     """
+    start_methods.check_may_start_processes()
     if sys.platform == "linux" and "forkserver" in multiprocessing.get_all_start_methods():
-        context = multiprocessing.get_context("forkserver")
+        context = start_methods.ForkServerContext()
         context.set_forkserver_preload(preload)
         with interrupts_blocked():
             forkserver.ensure_running()
         return context
-    return multiprocessing.get_context("spawn")
+    return start_methods.SpawnContext()
 
 
 @contextlib.contextmanager
