@@ -75,8 +75,10 @@ def check_target(target: float) -> None:
     Raises:
         InputError: It is not.
     """
-    if isinstance(target, bool) or not isinstance(target, int | float):
+    if isinstance(target, list | tuple):
         raise InputError(f"this goal takes one target, got {target}: only rl-weighted takes several")
+    if isinstance(target, bool) or not isinstance(target, int | float):
+        raise InputError(f"target_ms must be a number of milliseconds, got {target!r}: for example --target-ms 0.5")
     if not 1e-100 < target < 1e100:
         raise InputError(f"the target must be positive, got {target:g}: for example --target-ms 0.5")
 

@@ -56,7 +56,8 @@ class RLWeighted(AskAndTell):
         """
         super().__init__(space)
         numbers = target_ms if isinstance(target_ms, Sequence) else [target_ms]
-        if not all(isinstance(number, int | float) for number in numbers):  # such as a text, which is a sequence, too
+        are_numbers = (isinstance(number, int | float) and not isinstance(number, bool) for number in numbers)
+        if not all(are_numbers):  # such as a text, which is a sequence, too
             raise InputError(f"target_ms must be milliseconds, as 0.5, or several as [0.5, 1, 2], got {target_ms!r}")
         targets = [float(number) for number in numbers]
         if not targets or len(set(targets)) != len(targets):

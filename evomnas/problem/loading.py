@@ -72,6 +72,12 @@ def validate_definition(values: dict[str, Any]) -> Definition:
         InputError: They are wrong; the message lists all faults.
     """
     model = next(definition for definition in DEFINITIONS if definition.describes(values))
+    trained = [f"[{name}]" for name in ("data", "training", "full", "latency", "space") if name in values]
+    if "table" in values and trained:
+        raise InputError(
+            f"[table] and {', '.join(trained)} exclude each other: the networks of a table are neither built, trained "
+            "nor measured; drop [table], or all of these"
+        )
     try:
         return model.model_validate(values)
     except ValidationError as error:

@@ -8,6 +8,8 @@ import re
 import shlex
 from typing import Any
 
+import numpy as np
+
 from evomnas.core import defaults
 from evomnas.problem.loading import builtin_problems, flat, load_definition, parse_value
 from evomnas.results.run import Run
@@ -39,6 +41,9 @@ def run_command(run: Run) -> str:
     parts += ["--async"] * run.mode.asynchronous
     if run.definition.epochs > 1 and not run.mode.early_stop:
         parts.append("--no-early-stop")
+    limits = run.record.candidates
+    for flag, limit in (("--candidate-time", limits.seconds), ("--candidate-memory", limits.memory_gib)):
+        parts += [] if limit is None else [flag, np.format_float_positional(limit, trim="-")]
     command = shlex.join(parts + [part for setting in settings for part in ("--set", setting)])
     return command + (f"  # cannot be typed, evomnas.search takes it: {', '.join(untyped)}" if untyped else "")
 

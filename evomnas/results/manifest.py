@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import math
+from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from evomnas.core.errors import InputError
+
+MANIFEST = "run.json"
+MAX_FAULTS = 5  # that a message lists
 Finite = Annotated[float, Field(ge=0, lt=math.inf)]
 
 
@@ -183,3 +189,38 @@ class Manifest(_Part):
         """Return the content of run.json; what does not apply to the run is left out."""
         optional = ("true_front", "explanations", "reused", "goals", "cut")
         return self.model_dump(mode="json", exclude={name for name in optional if getattr(self, name) is None})
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """Read the run.json of a run.
+
+    Args:
+        folder: The run's folder.
+
+    Returns:
+        Its content.
+
+    Raises:
+        InputError: There is none, it cannot be read, or its content is not that of a run.
+    """
+    path = folder / MANIFEST
+    try:
+        return Manifest.model_validate(json.loads(path.read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        raise InputError(f"{folder} holds no run (no {MANIFEST}): give the folder that evomnas run wrote") from None
+    except ValidationError as error:
+        raise InputError(f"cannot read {path}: {describe_faults(error)}") from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise InputError(f"cannot read {path}: {error!r}") from None
+
+
+def describe_faults(error: ValidationError, prefix: str = "") -> str:
+    """Return what is wrong with values from outside, each with its place.
+
+    Args:
+        error: The faults.
+        prefix: Put before every place.
+    """
+    places = [f"{prefix}{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors()]
+    more = [f"and {len(places) - MAX_FAULTS} more"] if len(places) > MAX_FAULTS else []
+    return "; ".join(places[:MAX_FAULTS] + more)

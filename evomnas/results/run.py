@@ -23,11 +23,18 @@ from evomnas.problem.definition import Definition, ProblemDefinition
 from evomnas.problem.pareto import hypervolume, non_dominated
 from evomnas.results.archive import Archive
 from evomnas.results.evaluation import Evaluation
-from evomnas.results.manifest import CutTrainings, Manifest, Seconds, TrueFront
+from evomnas.results.manifest import (
+    MANIFEST,
+    CutTrainings,
+    Manifest,
+    Seconds,
+    TrueFront,
+    describe_faults,
+    read_manifest,
+)
 from evomnas.results.readers import READERS, EvaluationReader
 from evomnas.results.records import Ask, RunRecord, SearchMode
 
-MANIFEST = "run.json"
 COLUMNS = (
     "id",
     "architecture",
@@ -41,6 +48,7 @@ COLUMNS = (
     "on_front",
     "order",
 )
+PARTS = {"losses": ("loss_1", "loss_2"), "latency_ci": ("latency_low_ms", "latency_high_ms")}  # one number per cell
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,14 +183,7 @@ class Run:
         """
         folder = Path(folder)
         path = folder / MANIFEST
-        try:
-            manifest = Manifest.model_validate(json.loads(path.read_text(encoding="utf-8")))
-        except FileNotFoundError:
-            raise InputError(f"{folder} holds no run (no {MANIFEST}): give the folder that evomnas run wrote") from None
-        except ValidationError as error:
-            raise InputError(f"cannot read {path}: {_describe_faults(error)}") from None
-        except (OSError, ValueError, RecursionError) as error:
-            raise InputError(f"cannot read {path}: {error!r}") from None
+        manifest = read_manifest(folder)
         archive_path = folder.resolve() / manifest.archive
         if not archive_path.is_file():
             raise InputError(f"the archive of {folder} is not at {archive_path}: move it back beside its runs")
@@ -191,7 +192,7 @@ class Run:
             run = cls(folder, archive, archive.run(manifest.run), manifest)
             READERS[run.definition.kind].data_model.model_validate(manifest.data)
         except ValidationError as error:
-            raise InputError(f"cannot read {path}: {_describe_faults(error, 'data.')}") from None
+            raise InputError(f"cannot read {path}: {describe_faults(error, 'data.')}") from None
         except ValueError as error:  # a run's id that no database can look up
             raise InputError(f"cannot read {path}: {error!r}") from None
         return run
@@ -345,12 +346,6 @@ class Run:
         write_atomically(self.folder / "front.csv", to_csv([result.to_dict() for result in self.front(list(front))]))
 
 
-def _describe_faults(error: ValidationError, prefix: str = "") -> str:
-    """Return what is wrong with values from outside, each with its place."""
-    places = ((".".join(map(str, fault["loc"])), fault["msg"]) for fault in error.errors())
-    return "; ".join(f"{prefix}{place}: {message}" for place, message in places)
-
-
 def rank(evaluations: Sequence[tuple[Ask, Evaluation]]) -> list[Result]:
     """Return results that say which networks are on the front.
 
@@ -392,12 +387,17 @@ def to_csv(rows: Sequence[Mapping[str, Any]]) -> str:
     """Return rows as CSV with a header.
 
     Args:
-        rows: Values by `COLUMNS`; lists become their parts separated by spaces.
+        rows: Values by `COLUMNS`. A list becomes its parts separated by spaces, as it always did; behind the columns of
+            old, each part has a column of its own (`PARTS`).
     """
     buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, COLUMNS, lineterminator="\n")
+    writer = csv.DictWriter(
+        buffer, (*COLUMNS, *(name for names in PARTS.values() for name in names)), lineterminator="\n"
+    )
     writer.writeheader()
     for row in rows:
         cells = {key: " ".join(map(str, cell)) if isinstance(cell, list) else cell for key, cell in row.items()}
+        for key, names in PARTS.items():
+            cells |= dict(zip(names, row[key] or (), strict=False))
         writer.writerow(cells)
     return buffer.getvalue()

@@ -278,6 +278,14 @@ def test_a_missing_key_is_named_and_so_are_the_faults_beside_it():
     assert str(caught.value).count("missing") == 2
 
 
+@pytest.mark.parametrize("section", ["data", "training", "latency", "full", "space"])
+def test_a_table_and_what_is_trained_exclude_each_other(section):
+    with pytest.raises(InputError, match=rf"^\[table\] and \[{section}\] exclude each other: .*; drop \[table\], or "):
+        validate_definition(TABLE | {section: {}})
+    with pytest.raises(InputError, match=r"^\[table\] and \[data\], \[training\] exclude each other"):
+        load_definition("digits", ["table.path=x.csv"])
+
+
 def test_faults_of_objectives_are_told_by_their_number():
     objective = {"column": "ms", "direction": "minimise"}
     with pytest.raises(InputError, match="unknown table.objectives.1.direction 'minimise'.*did you mean minimize"):

@@ -8,12 +8,15 @@ import json
 import re
 import shutil
 import tomllib
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import typer
+from command_lines import parse
 from typer.testing import CliRunner
 
+from evomnas.cli.options import candidate_limits
 from evomnas.cli.show import app
 from evomnas.core.errors import InputError
 from evomnas.evaluation.executors.base import Cluster
@@ -24,6 +27,7 @@ from evomnas.report.history import Generation, History, read_history
 from evomnas.report.reproduce import problem_file, run_command
 from evomnas.report.run_report import LiveReport, write_report
 from evomnas.report.words import format_duration, headline
+from evomnas.results.candidate_limits import CandidateLimits
 from evomnas.results.manifest import Manifest, Seconds
 from evomnas.results.run import Run
 
@@ -318,6 +322,14 @@ def test_a_built_in_problem_is_named_with_what_was_set(shown_run):
     assert command.startswith("evomnas run digits --algo nsga2 --budget 30 --seed 1 ")
     for setting in ("--set training.epochs=3", "--set constraints.max_params=5000", "--set 'space.ops=[\"conv\"]'"):
         assert setting in command
+
+
+@pytest.mark.parametrize("limits", [CandidateLimits(90.5, 2.0), CandidateLimits(1e-5), CandidateLimits(3.6e7, 1e5)])
+def test_the_limits_of_candidates_are_typed_again(limits, shown_run):
+    run = copy.copy(shown_run)
+    run.record = replace(shown_run.record, candidates=limits)
+    _, values = parse(run_command(run))
+    assert candidate_limits(values["candidate_time"], values["candidate_memory"]) == limits
 
 
 @pytest.mark.parametrize("extension", ["pdf", "svg"])

@@ -38,7 +38,8 @@ from evomnas.report.comparison.page import COMPARISON_NAME, write_comparison
 from evomnas.report.comparison.traces import comparable_settings, describe_differences
 from evomnas.results.archive import Archive
 from evomnas.results.candidate_limits import CandidateLimits
-from evomnas.results.run import MANIFEST, Run
+from evomnas.results.manifest import MANIFEST
+from evomnas.results.run import Run
 
 ALGORITHMS = ("nsga2-surrogate", "nsga2", "rl-weighted", "evo-weighted", "random")
 MAX_SEEDS = 1000
