@@ -9,6 +9,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +18,12 @@ import numpy as np
 from evomnas.core.system.container import read_allowance
 from evomnas.core.system.machine import describe_machine, describe_versions, free_memory_gib, memory_gib, user_folder
 from evomnas.latency.devices.protocol import PRECISION, BackgroundLoad
-from evomnas.latency.meter import machine_archive_path, open_meter
+from evomnas.latency.machine_archive import (
+    machine_archive_fault,
+    open_machine_archive,
+    set_machine_archive_aside,
+)
+from evomnas.latency.meter import open_meter
 from evomnas.latency.setting import Setting, default_reference
 from evomnas.problem.published import published
 from evomnas.results.evaluation import Failure, Measurement
@@ -43,20 +49,27 @@ class Finding:
     advice: str = ""
 
 
-def examine() -> list[Finding]:
+def examine(fix: bool = False) -> list[Finding]:
     """Examine the machine, for some seconds.
+
+    Args:
+        fix: True to take bad calibrations again, if the machine is quiet now, and to begin a new archive of the machine
+            where that is damaged.
 
     Returns:
         The state of everything that was examined and that exists on this machine, in the order in which it is shown.
     """
-    machine = describe_machine()
+    machine, load = describe_machine(), _load()
+    is_quiet = not load.advice
+    # A latency needs a calibration: what is wrong with old ones is mended before, and told with the new one after it.
+    latency = [_calibrations(True, is_quiet), *_latency()] if fix else [*_latency(), _calibrations(False, is_quiet)]
     findings = [
         Finding("machine", f"{machine['processor']}, {machine['cores']} cores, {machine['memory_gib']} GiB"),
         _container(),
         Finding("versions", ", ".join(f"{name} {version}" for name, version in describe_versions().items())),
-        _load(),
+        load,
         _governor(),
-        *_latency(),
+        *latency,
         _memory(),
         _disk("this folder", Path.cwd()),
         _disk("temporary", Path(tempfile.gettempdir())),
@@ -94,6 +107,33 @@ def _governor() -> Finding:
     return Finding("clock", governor, advice)
 
 
+def _calibrations(fix: bool, is_quiet: bool) -> Finding:
+    """Look for calibrations that are damaged or were taken while the machine was busy, and mend that if asked to."""
+    name, fault = "calibrations", machine_archive_fault()
+    if fault is not None and not fix:
+        return Finding(name, fault, "evomnas doctor --fix sets the file aside, and they are taken again")
+    if fault is not None:
+        try:
+            return Finding(name, f"damaged, and taken again; the old file is {set_machine_archive_aside()} now")
+        except OSError as error:
+            return Finding(name, fault, f"it cannot be set aside: {error.strerror}; set XDG_CACHE_HOME")
+    archive = open_machine_archive()
+    if archive is None:
+        return Finding(name, "")
+    with closing(archive):
+        busy = archive.busy_calibrations(MAX_QUIET_LOAD)
+        if fix and is_quiet:
+            archive.forget_calibrations(busy)
+    if not busy:
+        return Finding(name, "")
+    state = f"{len(busy)} taken while other programs were at work"
+    if not fix:
+        return Finding(name, state, f"{'' if is_quiet else 'when it is quiet: '}evomnas doctor --fix takes them again")
+    if not is_quiet:
+        return Finding(name, state, "it is still busy: stop other programs (see top), then evomnas doctor --fix again")
+    return Finding(name, f"{state}, and forgotten: each is taken again when it is needed")
+
+
 def _latency() -> list[Finding]:
     """Measure MnasNet-A1 against MobileNetV2 at 224 pixels several times: the noise, the interval and what repeats."""
     from evomnas.latency.prepare import prepare_here  # it imports torch
@@ -108,13 +148,9 @@ def _latency() -> list[Finding]:
             return [Finding("latency", f"cannot be measured: {failure.message}", "reinstall onnxruntime")]
         calibration = meter.calibration
     measurements = [result for result in results if isinstance(result, Measurement)]
-    busy = calibration.load is not None and calibration.load > MAX_QUIET_LOAD
-    again = f"taken with {calibration.load or 0:.1f} cores busy: when it is quiet, remove {machine_archive_path()}"
     return [
         *_precision(measurements),
-        Finding(
-            "calibration", f"MobileNetV2 takes {calibration.latency_ms:.2f} ms at 224 pixels", again if busy else ""
-        ),
+        Finding("calibration", f"MobileNetV2 takes {calibration.latency_ms:.2f} ms at 224 pixels"),
     ]
 
 

@@ -9,18 +9,16 @@ in the user's own archive of the machine. All runs on a machine therefore share 
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from functools import cached_property
-from pathlib import Path
 from typing import Any, TypeVar
 
 from evomnas.core.errors import InputError
-from evomnas.core.system.machine import user_folder
 from evomnas.latency.devices import protocol
 from evomnas.latency.devices.factory import open_device
+from evomnas.latency.machine_archive import open_machine_archive
 from evomnas.latency.runtimes.base import PreparedNetwork, open_runtime
 from evomnas.latency.setting import Setting, default_reference
 from evomnas.problem.architecture import Architecture
@@ -158,7 +156,7 @@ class Meter:
     @cached_property
     def _machine_archive(self) -> Archive:
         """The archive of what belongs to the machine and not to a run; the run's archive if there can be no other."""
-        shared = _open_machine_archive()
+        shared = open_machine_archive()
         if shared is None:
             return self._archive
         shared.add_context(self.context)
@@ -195,20 +193,6 @@ def _measurement(cost: Cost, ratio: Ratio, scale_ms: float) -> Measurement:
         precise=ratio.precise,
         load=ratio.load,
     )
-
-
-def machine_archive_path() -> Path:
-    """Return the path of the user's archive of the machine, which holds its calibrations and layer tables."""
-    return user_folder() / "machine.sqlite"
-
-
-def _open_machine_archive() -> Archive | None:
-    """Open the user's archive of the machine; return None if the home folder cannot be written."""
-    path = machine_archive_path()
-    with contextlib.suppress(OSError, InputError):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        return Archive(path)
-    return None
 
 
 @contextmanager

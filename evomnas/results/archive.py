@@ -119,6 +119,24 @@ class Archive(Database):
         self._insert("calibrations", {"context": context, **calibration_to_row(calibration), "created": _now()})
         return self.calibration(context) or calibration
 
+    def busy_calibrations(self, max_load: float) -> list[str]:
+        """Return the contexts of calibrations that were taken while other programs were at work.
+
+        Args:
+            max_load: Cores that may be busy with something else.
+        """
+        rows = self._connection.execute("SELECT context FROM calibrations WHERE load > ? ORDER BY context", (max_load,))
+        return [row["context"] for row in rows]
+
+    def forget_calibrations(self, contexts: Iterable[str]) -> None:
+        """Forget calibrations, so that they are taken again. Only the archive of a machine may forget them.
+
+        Args:
+            contexts: The contexts of measurements on the device.
+        """
+        with self._transaction():
+            self._connection.executemany("DELETE FROM calibrations WHERE context = ?", [(one,) for one in contexts])
+
     def layer(self, context: str, layer: str) -> float | None:
         """Return the latency of a layer on a device, relative to the reference network.
 
