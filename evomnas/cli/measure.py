@@ -7,10 +7,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
+from evomnas.cli import completion
 from evomnas.cli.app import app, reported
 from evomnas.cli.options import FormatOption
 from evomnas.cli.output import PlainFormat, print_columns
@@ -19,11 +20,13 @@ from evomnas.cli.show import find_architecture
 from evomnas.core.errors import InputError
 
 if TYPE_CHECKING:
+    from evomnas.latency.onnx_file import OnnxFile
     from evomnas.latency.runtimes.base import PreparedNetwork
     from evomnas.latency.setting import Setting
     from evomnas.problem.architecture import Architecture
-    from evomnas.results.evaluation import Cost, Failure, Measurement
+    from evomnas.results.evaluation import Cost, Failure
     from evomnas.results.run import Run
+    from evomnas.results.timing import Ratio
 
 TargetOption = Annotated[
     str | None,
@@ -47,11 +50,19 @@ ThreadsOption = Annotated[
 def measure(
     archs: Annotated[
         list[str] | None,
-        typer.Argument(metavar="ARCH...", help="Ids of a run, names of published networks, or notations."),
+        typer.Argument(
+            metavar="ARCH...",
+            help="Ids of a run, names of published networks, notations, or ONNX files.",
+            autocompletion=completion.networks,
+        ),
     ] = None,
     run_folder: Annotated[
         Path | None,
-        typer.Option("--run", help="Run that the ids belong to. Device, image size and classes are the run's, too."),
+        typer.Option(
+            "--run",
+            help="Run that the ids belong to. Device, image size and classes are the run's, too.",
+            autocompletion=completion.runs,
+        ),
     ] = None,
     runtime: RuntimeOption = None,
     target: TargetOption = None,
@@ -73,29 +84,53 @@ def measure(
     from evomnas.results.run import Run
 
     if bool(archs) == (check_layers is not None):
-        raise InputError("measure takes architectures, as in evomnas measure mnasnet-a1, or --check-layers N")
+        raise InputError(
+            "measure takes architectures or ONNX files, as in evomnas measure mnasnet-a1, or --check-layers N"
+        )
     if not 1 <= repeat <= 1000:
         raise InputError(f"--repeat must lie between 1 and 1000, got {repeat}")
     opened = None if run_folder is None else Run.open(run_folder)
-    architectures = [find_architecture(text, opened) for text in archs or []]
+    found = [_find_network(text, opened) for text in archs or []]
     setting = _setting(opened, runtime=runtime, target=target, threads=threads, resolution=resolution)
     if check_layers is not None:
         if not 2 <= check_layers <= 10_000:
             raise InputError(f"--check-layers must lie between 2 and 10000, got {check_layers}")
         _check_layers(setting, opened, check_layers, output)
         return
-    for architecture in architectures:
-        architecture.check_resolution(setting.resolution)
-    sessions = list(_sessions(setting, list(dict.fromkeys(architectures)), repeat))
-    rows = [
-        _row(architecture, [session[architecture] for session in sessions], setting) for architecture in architectures
-    ]
+    networks = _prepare_files(found, setting, resolution)
+    sessions = list(_sessions(setting, list(dict.fromkeys(networks)), repeat))
+    rows = [_row(network, [session[network] for session in sessions], setting) for network in networks]
     if output is PlainFormat.JSON:
         typer.echo(json.dumps(rows, indent=2))
     else:
         _print_measured(archs or [], rows, setting, repeat)
     if any(row["latency_ms"] is None for row in rows):
         raise typer.Exit(1)
+
+
+def _find_network(text: str, opened: Run | None) -> Architecture | Path:
+    """Return the network that a user means, or the path of an ONNX file."""
+    from evomnas.latency.onnx_file import is_onnx
+
+    if is_onnx(text):
+        return Path(text).expanduser()
+    if Path(text).expanduser().is_file():
+        raise InputError(f"{text} is no network: measure takes ONNX files, whose names end in .onnx")
+    return find_architecture(text, opened)
+
+
+def _prepare_files(
+    found: Sequence[Architecture | Path], setting: Setting, resolution: int | None
+) -> list[Architecture | OnnxFile]:
+    """Return the networks in their order, each ONNX file read once."""
+    from evomnas.latency.onnx_file import read_onnx
+
+    for network in found:
+        if not isinstance(network, Path):
+            network.check_resolution(setting.resolution)
+    paths = dict.fromkeys(network for network in found if isinstance(network, Path))
+    files = {path: read_onnx(path, setting.runtime, setting.target, resolution) for path in paths}
+    return [files[network] if isinstance(network, Path) else network for network in found]
 
 
 def _check_layers(setting: Setting, opened: Run | None, count: int, output: PlainFormat) -> None:
@@ -166,14 +201,16 @@ def _setting(opened: Run | None, **typed: Any) -> Setting:
 
 
 def _sessions(
-    setting: Setting, architectures: list[Architecture], count: int
-) -> Iterator[dict[Architecture, Measurement | Failure]]:
+    setting: Setting, networks: list[Architecture | OnnxFile], count: int
+) -> Iterator[dict[Architecture | OnnxFile, _Latency | Failure]]:
     """Yield the results of each of `count` sessions. Every session loads all networks anew."""
     from evomnas.latency.meter import open_meter
+    from evomnas.latency.onnx_file import OnnxFile
     from evomnas.latency.prepare import prepare_here
+    from evomnas.results.evaluation import Failure
 
     with working() as show_words:
-        prepared: dict[Architecture, tuple[Cost, PreparedNetwork]] = {}
+        prepared: dict[Architecture | OnnxFile, PreparedNetwork] = {}
         references: list[PreparedNetwork] = []
 
         def reference(architecture: Architecture) -> PreparedNetwork:
@@ -184,39 +221,55 @@ def _sessions(
         for session in range(1, count + 1):
             # Before any network is prepared, as it fails at once if the device cannot be reached.
             with open_meter(setting, prepare=reference) as meter:
-                for number, architecture in enumerate(architectures, start=1):
-                    if architecture not in prepared:
-                        show_words(f"preparing {number} of {len(architectures)}")
-                        prepared[architecture] = prepare_here(setting, architecture)
+                for number, one in enumerate(networks, start=1):
+                    if one not in prepared:
+                        show_words(f"preparing {number} of {len(networks)}")
+                        prepared[one] = one.prepared if isinstance(one, OnnxFile) else prepare_here(setting, one)[1]
                 show_words(f"measuring, session {session} of {count}")
+                scale_ms = meter.calibration.latency_ms
                 wait = partial(show_words, "waiting for another run's training or latency")
-                yield dict(meter.measure(prepared, wait))
+                yield {
+                    one: ratio if isinstance(ratio, Failure) else _Latency(scale_ms, ratio)
+                    for one, ratio in meter.compare(prepared, wait)
+                }
 
 
-def _row(architecture: Architecture, results: Sequence[Measurement | Failure], setting: Setting) -> dict[str, Any]:
+class _Latency(NamedTuple):
+    """A latency relative to the reference network, and that network's own in milliseconds."""
+
+    scale_ms: float
+    ratio: Ratio
+
+
+def _row(network: Architecture | OnnxFile, results: Sequence[_Latency | Failure], setting: Setting) -> dict[str, Any]:
     import numpy as np
 
-    from evomnas.results.evaluation import Measurement
+    from evomnas.latency.onnx_file import OnnxFile
 
-    measurements = [result for result in results if isinstance(result, Measurement)]
-    latencies = [measurement.latency_ms for measurement in measurements]
-    failure = next((result for result in results if not isinstance(result, Measurement)), None)
-    first = measurements[0] if measurements else None
-    lows, highs = [result.low_ms for result in measurements], [result.high_ms for result in measurements]
+    measured = [result for result in results if isinstance(result, _Latency)]
+    latencies = [scale_ms * ratio.ratio for scale_ms, ratio in measured]
+    lows = [scale_ms * ratio.low for scale_ms, ratio in measured]
+    highs = [scale_ms * ratio.high for scale_ms, ratio in measured]
+    failure = next((result for result in results if not isinstance(result, _Latency)), None)
+    file = network if isinstance(network, OnnxFile) else None
+    images = (setting.batch, setting.channels, setting.resolution, setting.resolution)
+    shape = file.input_shape if file else images
     return {
-        "architecture": str(architecture),
-        "id": architecture.id,
-        "latency_ms": float(np.median(latencies)) if measurements else None,
-        "latency_ci": [min(lows), max(highs)] if measurements else None,
-        "rounds": sum(len(measurement.samples) for measurement in measurements),
-        "precise": all(measurement.precise for measurement in measurements) if measurements else None,
-        "load": first.load if first else None,
+        "architecture": None if file else str(network),
+        "id": network.id,
+        "latency_ms": float(np.median(latencies)) if measured else None,
+        "latency_ci": [min(lows), max(highs)] if measured else None,
+        "rounds": sum(len(ratio.samples) for _, ratio in measured),
+        "precise": all(ratio.precise for _, ratio in measured) if measured else None,
+        "load": measured[0].ratio.load if measured else None,
         "sessions": latencies,
         "runtime": setting.runtime,
         "target": setting.target,
         "threads": setting.threads,
-        "resolution": setting.resolution,
+        "resolution": shape[2] if len(shape) == 4 else None,
         "failure": None if failure is None else failure.message,
+        "file": str(file.path) if file else None,
+        "input": list(shape),
     }
 
 
@@ -236,9 +289,9 @@ def _print_measured(names: list[str], rows: list[dict[str, Any]], setting: Setti
             cells.append(f"{spread:.1%}")
         table.append(tuple(cells))
     print_columns((*header, "spread") if repeat > 1 else tuple(header), table, left=1)
-    shape = f"{setting.batch}x{setting.channels}x{setting.resolution}x{setting.resolution}"
+    shapes = ", ".join(dict.fromkeys("x".join(map(str, row["input"])) for row in rows))
     threads = f"{setting.threads} thread" + "s" * (setting.threads > 1)
-    typer.echo(f"{setting.runtime} on {setting.target}, {threads}, images {shape}, MobileNetV2 {setting.reference.id}")
+    typer.echo(f"{setting.runtime} on {setting.target}, {threads}, images {shapes}, MobileNetV2 {setting.reference.id}")
     if repeat > 1:
         typer.echo(f"{repeat} sessions: medians, intervals that span all, spread as (largest - smallest) / median")
     if not all(row["precise"] for row in rows if row["precise"] is not None):
@@ -262,11 +315,15 @@ def runtimes() -> None:
 
 @app.command()
 @reported
-def doctor() -> None:
+def doctor(
+    fix: Annotated[
+        bool, typer.Option("--fix", help="Take calibrations again that are damaged, or were taken on a busy machine.")
+    ] = False,
+) -> None:
     """Check whether this machine is fit to search and to measure."""
     from evomnas.latency.doctor import examine
 
-    findings = examine()
+    findings = examine(fix)
     width = max(len(finding.name) for finding in findings)
     for finding in findings:
         typer.echo(f"{'!' if finding.advice else ' '} {finding.name.ljust(width)}  {finding.state}")

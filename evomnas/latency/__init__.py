@@ -2,6 +2,8 @@
 
 - `setting`: the settings on which a latency depends beside the network.
 - `prepare`: networks with random weights in a runtime's own format.
+- `machine_archive`: the calibrations and layer tables of this machine.
+- `onnx_file`: ONNX files of any origin, to be measured.
 - `meter`: latencies on one device, all on the scale of one calibration.
 - `runtimes/`: the interface of a runtime, and the built-in ones.
 - `devices/`: this machine, a machine that OpenSSH reaches, or a node of a Ray cluster.

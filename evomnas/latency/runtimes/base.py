@@ -52,6 +52,9 @@ class Runtime(Protocol):
         install: The command that installs it, for error messages.
         in_caller: True if an inference with one thread does all its work in the thread that calls it, so that this
             thread's processor time is the inference's time.
+
+    A runtime whose `load` takes the content of any ONNX file says so with another attribute, `reads_onnx = True`. Then
+    `evomnas measure` runs such files on it.
     """
 
     name: str

@@ -23,6 +23,7 @@ class OnnxRuntime:
     name = package = "onnxruntime"
     install = "pip install onnxruntime"
     in_caller = True
+    reads_onnx = True
 
     def convert(self, network: nn.Module, images: torch.Tensor) -> bytes:
         """Convert a network to an ONNX file, with batch norm folded into the convolutions; see `Runtime.convert`."""
