@@ -19,13 +19,15 @@ from typing import Annotated, NoReturn, ParamSpec, TypeVar
 
 import typer
 
+from evomnas.cli import completion
 from evomnas.core.errors import EverythingFailed, InputError
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 app = typer.Typer(
-    add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None,
+    no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
     help="Search MnasNet's space for networks that are accurate on your images and fast on your device.",
 )  # fmt: skip
 _debug = False
@@ -144,9 +146,21 @@ def fail(message: str, code: int) -> NoReturn:
     raise typer.Exit(code) from None
 
 
+def _print_version(is_wanted: bool) -> None:
+    """Print the version and end the command; this is the callback of `--version`."""
+    if is_wanted:
+        from evomnas.core.system.machine import describe_versions
+
+        typer.echo(f"evomnas {describe_versions()['evomnas']}")
+        raise typer.Exit
+
+
 @app.callback()
 def _general_options(
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", help="Show the version and exit.", callback=_print_version, is_eager=True)
+    ] = False,
 ) -> None:
     global _debug
     _debug = debug
@@ -180,4 +194,4 @@ def repeatable(kept: str) -> Iterator[None]:
         raise typer.Exit(interrupted(error)) from None
 
 
-RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run.")]
+RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run.", autocompletion=completion.runs)]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from evomnas.cli import completion
 from evomnas.cli.app import app, repeatable, reported
 from evomnas.cli.options import (
     AlgorithmOption,
@@ -43,7 +44,10 @@ if TYPE_CHECKING:  # imported where they are used, so that --help does not wait 
 @app.command()
 @reported
 def compare(
-    folders: Annotated[list[Path], typer.Argument(metavar="RUN", help="Folders of runs of one problem.")],
+    folders: Annotated[
+        list[Path],
+        typer.Argument(metavar="RUN", help="Folders of runs of one problem.", autocompletion=completion.runs),
+    ],
     out: Annotated[
         Path | None,
         typer.Option("--out", help="HTML file [default: comparison.html beside the first run]", show_default=False),
@@ -71,6 +75,7 @@ def benchmark(
             help="Search algorithm. Can be repeated. "
             "[default: nsga2-surrogate, nsga2, rl-weighted, evo-weighted, random]",
             show_default=False,
+            autocompletion=completion.algorithms,
         ),
     ] = None,
     seeds: Annotated[

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from evomnas.cli import completion
 from evomnas.cli.app import RunArgument, app, repeatable, reported
 from evomnas.cli.options import DataOption, DeviceOption, FormatOption, ProblemArgument, SettingsOption
 from evomnas.cli.output import PlainFormat, print_columns
@@ -34,7 +35,11 @@ def train(
     folder: RunArgument,
     archs: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[ARCH...]", help="Ids of the run, names of published networks, or notations."),
+        typer.Argument(
+            metavar="[ARCH...]",
+            help="Ids of the run, names of published networks, or notations.",
+            autocompletion=completion.networks,
+        ),
     ] = None,
     front: Annotated[bool, typer.Option("--front", help="Train all networks on the front.")] = False,
     knee: Annotated[bool, typer.Option("--knee", help="Train the network at the front's knee.")] = False,
@@ -125,7 +130,12 @@ def baselines(
 @reported
 def export(
     folder: RunArgument,
-    arch: Annotated[str, typer.Argument(metavar="ARCH", help="Network that evomnas train has trained.")],
+    arch: Annotated[
+        str,
+        typer.Argument(
+            metavar="ARCH", help="Network that evomnas train has trained.", autocompletion=completion.networks
+        ),
+    ],
     to: Annotated[
         list[str] | None,
         typer.Option("--to", help="Format: onnx or executorch. Can be repeated. [default: onnx]", show_default=False),

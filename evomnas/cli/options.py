@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from evomnas.cli import completion
 from evomnas.cli.output import PlainFormat
 from evomnas.core import defaults
 from evomnas.core.errors import InputError, unknown
@@ -26,7 +27,10 @@ class ExecutorKind(StrEnum):
     RAY = "ray"
 
 
-ProblemArgument = Annotated[str, typer.Argument(help="A built-in problem or a .toml file.")]
+ProblemArgument = Annotated[
+    str,
+    typer.Argument(help="A built-in problem or a .toml file.", autocompletion=completion.problems),
+]
 FormatOption = Annotated[PlainFormat, typer.Option("--format", help="Output format.")]
 BudgetOption = Annotated[int, typer.Option("--budget", help="Number of different networks to evaluate.")]
 TimeOption = Annotated[
@@ -194,7 +198,7 @@ def _parse_assignment(text: str) -> tuple[str, Any]:
     from evomnas.problem.loading import parse_value
 
     name, equals, value_text = text.partition("=")
-    name = name.strip()
+    name = name.strip().replace("-", "_")  # as of a flag: --target-ms is target_ms
     if not equals or not name:
         raise InputError(f"cannot read --option {text!r}: write it as KEY=VALUE, as in --option population=30")
     value = parse_value(value_text)

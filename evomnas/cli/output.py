@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import csv
+import os
+import sys
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 if TYPE_CHECKING:
     from evomnas.results.run import Result, Run
+
+
+class Format(StrEnum):
+    """The output formats of commands that print rows of results."""
+
+    TABLE = "table"
+    JSON = "json"
+    CSV = "csv"
 
 
 class PlainFormat(StrEnum):
@@ -50,3 +62,35 @@ def print_columns(header: tuple[str, ...], rows: Sequence[tuple[str, ...]], left
             for column, (cell, width) in enumerate(zip(row, widths, strict=True))
         ]
         typer.echo("  ".join(cells).rstrip())
+
+
+def print_csv(rows: Sequence[Mapping[str, Any]]) -> None:
+    """Print rows as CSV with a header; nothing where there are none.
+
+    Args:
+        rows: Values by the names of their columns, which are the same for all rows.
+    """
+    if rows:
+        writer = csv.DictWriter(sys.stdout, list(rows[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def open_page(page: Path) -> None:
+    """Open a page in the user's browser, or say on standard error that there is none.
+
+    Args:
+        page: The HTML file.
+    """
+    import webbrowser
+
+    # Elsewhere than on a desktop the browsers that are left draw on the terminal.
+    has_desktop = not sys.platform.startswith("linux") or any(
+        os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER")
+    )
+    try:
+        is_open = has_desktop and webbrowser.open(page.resolve().as_uri())
+    except webbrowser.Error:
+        is_open = False
+    if not is_open:
+        typer.echo(f"There is no browser here: open {page.resolve()} on a machine that has one.", err=True)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from evomnas.cli import completion
 from evomnas.cli.app import RunArgument, app, debugging, interrupted, reported
 from evomnas.cli.options import (
     AlgorithmOption,
@@ -62,7 +63,10 @@ if TYPE_CHECKING:  # imported where they are used, so that --help does not wait 
 def run(
     problem: ProblemArgument = "digits",
     algo: Annotated[
-        str, typer.Option("--algo", help="Search algorithm. evomnas algorithms lists them.")
+        str,
+        typer.Option(
+            "--algo", help="Search algorithm. evomnas algorithms lists them.", autocompletion=completion.algorithms
+        ),
     ] = defaults.ALGORITHM,
     budget: BudgetOption = defaults.BUDGET,
     time_limit: TimeOption = None,
@@ -134,15 +138,31 @@ def resume(
     """Go on with a run that was stopped, or raise its budget."""
     limit = seconds(time_limit)
     with ProgressDisplay("importing") as display:
+        from evomnas.loop.launch import is_complete
         from evomnas.loop.launch import resume as resume_search
+        from evomnas.results.run import Run
 
         where = _workers(executor, workers, device, ray_address, candidate_cpus, candidate_gpus)
+        opened = Run.open(folder)
+        if is_complete(opened, budget):
+            display.stop()
+            _say_nothing_to_do(opened, where)
+            return
         with _resumable(folder, where, display):
             finished = resume_search(
                 folder, budget=budget, data=data, time_limit_s=limit, workers=where, device=device,
                 on_progress=_SearchDisplay(display), on_generation=_live_report(),
             )  # fmt: skip
             _finish(finished, where, display)
+
+
+def _say_nothing_to_do(run: Run, where: Workers) -> None:
+    evaluations, budget = run.manifest.evaluations, run.manifest.budget
+    if evaluations < budget:
+        typer.echo(f"Nothing to do: {run.folder} has no more networks to ask for than the {evaluations} it evaluated.")
+        return
+    typer.echo(f"Nothing to do: {run.folder} has evaluated all {budget} networks of its budget.")
+    typer.echo(f"Go on:   evomnas resume {run.argument} --budget {2 * budget}{_executor_options(where)}")
 
 
 def _workers(

@@ -14,23 +14,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from evomnas.cli import completion
 from evomnas.cli.app import RunArgument, app, reported
 from evomnas.cli.options import FormatOption
-from evomnas.cli.output import PlainFormat, print_columns, print_results
+from evomnas.cli.output import Format, PlainFormat, open_page, print_columns, print_results
 from evomnas.core import defaults
 from evomnas.core.errors import InputError, unknown
 
 if TYPE_CHECKING:  # imported where they are used, so that --help does not wait for torch
     from evomnas.problem.architecture import Architecture
     from evomnas.results.run import Run
-
-
-class Format(StrEnum):
-    """The formats in which results are printed."""
-
-    TABLE = "table"
-    JSON = "json"
-    CSV = "csv"
 
 
 class FigureFormat(StrEnum):
@@ -97,6 +90,7 @@ def report(
     templates: Annotated[
         Path | None, typer.Option("--templates", metavar="DIR", help="Folder with your own templates for the report.")
     ] = None,
+    is_opened: Annotated[bool, typer.Option("--open", help="Open the report in a browser.")] = False,
 ) -> None:
     """Write a run's HTML report again, or its figures for a paper."""
     from evomnas.results.run import Run
@@ -108,6 +102,8 @@ def report(
         raise InputError(f"there is no folder {templates} for --templates")
     if figures is not None and templates is not None:
         raise InputError("--templates change the page and --figures write files: give one of them")
+    if figures is not None and is_opened:
+        raise InputError("--open opens the report and --figures write files: give one of them")
     if figures is None and extension is not None:
         raise InputError("--format is that of the figures: add --figures DIR")
     opened = Run.open(folder)
@@ -119,7 +115,10 @@ def report(
         return
     from evomnas.report.run_report import write_report
 
-    typer.echo(write_report(opened, templates=templates))
+    page = write_report(opened, templates=templates)
+    typer.echo(page)
+    if is_opened:
+        open_page(page)
 
 
 @app.command()
@@ -171,7 +170,11 @@ def _option_arguments(name: str, default: Any) -> str:
 def describe(
     arch: Annotated[
         str | None,
-        typer.Argument(metavar="ARCH", help="Id of a run's network, name of a published network, or notation."),
+        typer.Argument(
+            metavar="ARCH",
+            help="Id of a run's network, name of a published network, or notation.",
+            autocompletion=completion.networks,
+        ),
     ] = None,
     space: Annotated[
         str | None,
@@ -179,7 +182,11 @@ def describe(
     ] = None,
     run_folder: Annotated[
         Path | None,
-        typer.Option("--run", help="Run that the id belongs to. Image size and classes are the run's, too."),
+        typer.Option(
+            "--run",
+            help="Run that the id belongs to. Image size and classes are the run's, too.",
+            autocompletion=completion.runs,
+        ),
     ] = None,
     resolution: Annotated[
         int | None,

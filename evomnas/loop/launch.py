@@ -191,7 +191,7 @@ def resume(
         on_generation: See `search`.
 
     Returns:
-        The run.
+        The run; as it is where it has reached the budget.
 
     Raises:
         InputError: The folder holds no run, the budget is smaller than before, or the images have changed.
@@ -205,6 +205,8 @@ def resume(
     check_settings(budget, 0, time_limit_s, workers)
     if budget < old:
         raise InputError(f"the run's budget is {old} already: --budget can only raise it")
+    if is_complete(run, budget):
+        return run
     run.manifest.budget = budget
 
     on_progress(Progress("starting", run.manifest.evaluations, budget))
@@ -212,6 +214,16 @@ def resume(
     with open_evaluator(run.definition, run.archive, workers, device, candidates, asynchronous) as evaluator:
         check_same(run, evaluator)
         return carry_on(run, evaluator, started, time_limit_s, on_progress, on_generation)
+
+
+def is_complete(run: Run, budget: int | None) -> bool:
+    """Return whether there is nothing to do for a run to reach a budget, so that nothing need be read for it.
+
+    Args:
+        run: The run.
+        budget: The budget; the run's own if None.
+    """
+    return run.manifest.status == "finished" and (budget is None or budget == run.manifest.budget)
 
 
 def check_same(run: Run, evaluator: Evaluator) -> None:

@@ -9,5 +9,6 @@
   rows of these.
 - `readers`: what the archive has of a problem's networks, by kind of problem.
 - `manifest`: the content of run.json; `run`: a run's folder and its part of the archive.
+- `overview`: many runs at a glance.
 - `full_trainings`: networks that were trained in full.
 """

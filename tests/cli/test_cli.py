@@ -15,9 +15,11 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
+import typer
 from typer.testing import CliRunner
 
 from evomnas.cli import compare, deploy, measure, search, show  # noqa: F401 they register themselves
@@ -63,6 +65,17 @@ def test_help_imports_no_large_library():
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout.endswith("\n[]\n")
+
+
+def test_the_version_is_printed():
+    assert answer("--version") == f"evomnas {version('evomnas')}\n"
+
+
+def test_help_has_a_short_option_everywhere():
+    group = typer.main.get_command(app)
+    assert answer("-h") == answer("--help")
+    for name in group.commands:
+        assert answer(name, "-h") == answer(name, "--help")
 
 
 def test_problems_lists_the_built_in_ones():
@@ -216,11 +229,26 @@ def test_the_last_line_of_a_log_is_the_end_of_the_search(tabular_file, tmp_path)
     assert output.index("55 of 55 evaluated") < output.index("networks on the Pareto front")
 
 
+def test_a_run_at_its_budget_has_nothing_to_do(tabular_file, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    answer("run", tabular_file, "--algo", "random", "--budget", 5, "--out", "my run")
+    before = (tmp_path / "my run" / "run.json").read_bytes()
+    next(tmp_path.glob("*.csv")).unlink()  # nothing is read for that
+    for arguments in ((), ("--budget", 5)):
+        printed = answer("resume", "my run", *arguments)
+        assert "Nothing to do: my run has evaluated all 5 networks of its budget." in printed
+        assert "Go on:   evomnas resume 'my run' --budget 10" in printed
+    assert (tmp_path / "my run" / "run.json").read_bytes() == before
+
+
 def test_a_search_that_has_nothing_more_to_ask_for_says_so(tabular_file, tmp_path):
     done = evomnas("run", tabular_file, "--algo", "random", "--budget", 300, cwd=tmp_path)  # of 243 networks
     assert done.returncode == 0, done.stderr
     assert "nothing more to ask for: a larger budget would change nothing" in done.stdout
     assert "Go on:" not in done.stdout
+    again = evomnas("resume", "runs/tabular-random-s1", cwd=tmp_path).stdout
+    assert "Nothing to do: runs/tabular-random-s1 has no more networks to ask for than the 243" in again
+    assert "Go on:" not in again
 
 
 def wrong(tmp_path):

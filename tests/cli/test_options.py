@@ -89,6 +89,10 @@ def test_a_value_is_toml_or_else_text(text, value):
     assert type(options["key"]) is type(value)
 
 
+def test_a_name_with_dashes_is_that_of_the_option():
+    assert algorithm_options(*NO_FLAGS, ["target-ms=3", "a-b_c=d-e"]) == {"target_ms": 3, "a_b_c": "d-e"}
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -115,7 +119,13 @@ def test_a_value_is_toml_or_else_text(text, value):
         ("--algo nsga2 --option population=many", "population must be a whole number from 4 to 10000, got many"),
         ("--algo evo-weighted --option alpha=mild", "alpha must be 0 or negative, got mild"),
         ("--algo rl-weighted --option target_ms=1,2", "target_ms must be milliseconds, as 0.5, or several as [0.5, 1"),
-        ("--algo evo-weighted --option target_ms=fast", "this goal takes one target, got fast"),
+        ("--algo evo-weighted --option target_ms=[1,2]", "this goal takes one target, got [1, 2]: only rl-weighted"),
+        (
+            "--algo evo-weighted --option target_ms=fast",
+            "target_ms must be a number of milliseconds, got 'fast': for example --target-ms 0.5",
+        ),
+        ("--algo evo-constrained --option target_ms=true", "target_ms must be a number of milliseconds, got True"),
+        ("--algo rl-weighted --option target_ms=true", "target_ms must be milliseconds, as 0.5, or several"),
     ],
 )
 def test_a_wrong_option_is_one_line_and_exit_code_2(arguments, message, tabular_file, tmp_path):

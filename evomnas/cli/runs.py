@@ -1,0 +1,76 @@
+"""Runs as a whole: list them."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from evomnas.cli import completion
+from evomnas.cli.app import app, reported
+from evomnas.cli.output import Format, print_columns, print_csv
+
+if TYPE_CHECKING:  # imported where they are used, so that --help is quick
+    from evomnas.results.overview import RunSummary
+
+
+@app.command("list")
+@reported
+def list_runs(
+    folder: Annotated[
+        Path | None,
+        typer.Argument(
+            help="Folder of runs [default: runs, or this folder]", show_default=False, autocompletion=completion.runs
+        ),
+    ] = None,
+    output: Annotated[Format, typer.Option("--format", help="Output format.")] = Format.TABLE,
+) -> None:
+    """List runs: their problem, algorithm, evaluations, state and best network; the latest last."""
+    from evomnas.results.overview import list_runs as find_runs
+
+    usual = Path(completion.RUNS_FOLDER)
+    place = folder.expanduser() if folder is not None else usual if usual.is_dir() else Path()
+    summaries = find_runs(place)
+    rows: list[dict[str, Any]] = [asdict(run) | {"folder": str(run.folder)} for run in summaries]
+    if output is Format.JSON:
+        typer.echo(json.dumps(rows, indent=2))
+    elif output is Format.CSV:
+        print_csv(rows)
+    elif rows:
+        _print_summaries(summaries)
+    else:
+        typer.echo(f"There is no run in {'this folder' if place == Path() else place}: evomnas run makes one.")
+
+
+def _print_summaries(summaries: list[RunSummary]) -> None:
+    cells = [
+        (
+            str(run.folder), run.problem or "-", run.algorithm or "-",
+            "-" if run.evaluations is None else f"{run.evaluations} of {run.budget}",
+            "unfinished" if run.status in ("running", "interrupted") else run.status, _best(run), _begun(run),
+        )
+        for run in summaries
+    ]  # fmt: skip
+    print_columns(("run", "problem", "algorithm", "evaluated", "state", "best", "begun"), cells, left=7)
+    for run in summaries:
+        if run.fault is not None:
+            typer.echo(f"{run.folder}: {run.fault}")
+
+
+def _best(run: RunSummary) -> str:
+    """Return the most accurate network in words; the hypervolume where there are no accuracies."""
+    if run.best_accuracy is None:
+        return f"hypervolume {run.hypervolume:.3f}" if run.hypervolume else "-"
+    latency = "" if run.best_latency_ms is None else f" at {run.best_latency_ms:.4g} ms"
+    return f"{run.best_accuracy:.1%}{latency}"
+
+
+def _begun(run: RunSummary) -> str:
+    try:
+        return datetime.fromisoformat(run.created or "").astimezone().strftime("%Y-%m-%d %H:%M")
+    except ValueError:
+        return "-"
