@@ -10,7 +10,7 @@ from typing import Any
 
 import typer
 
-from evomnas.cli import compare, deploy, measure, search, show  # noqa: F401 they register themselves
+from evomnas.cli import compare, deploy, measure, runs, search, show  # noqa: F401 they register themselves
 from evomnas.cli.app import app
 
 UsageError = typer.BadParameter.__base__

@@ -16,7 +16,7 @@ FRONT = "front.csv"
 
 @dataclass(frozen=True, slots=True)
 class RunSummary:
-    """What can be seen of a run from outside.
+    """A run as its run.json and front.csv show it.
 
     Attributes:
         folder: Its folder.

@@ -20,7 +20,7 @@ import typer
 from command_lines import parse, parse_mentions
 from typer.testing import CliRunner
 
-from evomnas.cli import compare, deploy, measure, search, show  # noqa: F401 they register themselves
+from evomnas.cli import compare, deploy, measure, runs, search, show  # noqa: F401 they register themselves
 from evomnas.cli.app import app, repeatable
 from evomnas.cli.progress import ProgressDisplay
 from evomnas.evaluation.executors.base import Cluster
@@ -240,7 +240,15 @@ def test_the_command_after_a_measurement_that_is_not_precise(capsys):
     from evomnas.latency.setting import Setting, default_reference
 
     setting = Setting("onnxruntime", "local", 1, 1, 10, 3, 32, reference=default_reference(32))
-    row = {"id": "0", "latency_ms": 1.0, "latency_ci": [0.9, 1.1], "rounds": 9, "load": None, "precise": False}
+    row = {
+        "id": "0",
+        "latency_ms": 1.0,
+        "latency_ci": [0.9, 1.1],
+        "rounds": 9,
+        "load": None,
+        "precise": False,
+        "input": [1],
+    }
     measure._print_measured(["a"], [row], setting, 1)
     assert [name for name, _ in parse_mentions(capsys.readouterr().out)] == ["doctor"]
 

@@ -239,8 +239,8 @@ def test_a_table_s_reference_is_read_from_the_run_and_not_from_the_file():
 
 def test_the_first_kind_that_describes_a_file_reads_it():
     assert isinstance(validate_definition(TABLE), TableDefinition)
-    with pytest.raises(InputError, match=r"unknown key 'data'"):
-        validate_definition(TABLE | {"data": {"dataset": "digits", "resolution": 8}})
+    with pytest.raises(InputError, match=r"unknown key 'dates'"):
+        validate_definition(TABLE | {"dates": {}})
 
 
 # --- faults, one by one ----------------------------------------------------------------------------------
@@ -282,7 +282,7 @@ def test_a_missing_key_is_named_and_so_are_the_faults_beside_it():
 def test_a_table_and_what_is_trained_exclude_each_other(section):
     with pytest.raises(InputError, match=rf"^\[table\] and \[{section}\] exclude each other: .*; drop \[table\], or "):
         validate_definition(TABLE | {section: {}})
-    with pytest.raises(InputError, match=r"^\[table\] and \[data\], \[training\] exclude each other"):
+    with pytest.raises(InputError, match=r"^\[table\] and \[data\], \[training\], \[space\] exclude each other"):
         load_definition("digits", ["table.path=x.csv"])
 
 
