@@ -168,6 +168,63 @@ def test_only_what_ships_can_read_test_images():
         assert reader not in reached, f"{start} reaches {reader}"
 
 
+ONLY_SOME_SYSTEMS_HAVE = {
+    "modules": {
+        *("fcntl", "resource", "termios", "tty", "pty", "pwd", "grp", "syslog", "readline", "posix", "ctypes"),
+        *("msvcrt", "winreg", "_winapi", "nt"),
+    },
+    "os": {
+        *(
+            "fork",
+            "forkpty",
+            "register_at_fork",
+            "getuid",
+            "geteuid",
+            "getgid",
+            "setsid",
+            "setpgid",
+            "getpgid",
+            "killpg",
+        ),
+        *("sched_getaffinity", "sched_setaffinity", "sysconf", "nice", "pread", "pwrite", "uname", "chown", "fchmod"),
+        *("kill", "mkfifo", "statvfs", "name", "O_CLOEXEC", "O_NOFOLLOW", "getloadavg", "wait", "waitpid", "WNOHANG"),
+    },
+    "signal": {
+        *("SIGALRM", "SIGKILL", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGCHLD", "SIGQUIT", "SIGPIPE", "SIGXFSZ", "SIGBREAK"),
+        *("setitimer", "getitimer", "alarm", "pause", "sigwait", "pthread_sigmask", "pthread_kill", "ITIMER_REAL"),
+    },
+    "sys": {"platform", "getwindowsversion"},
+    "platform": {"system", "libc_ver", "mac_ver", "win32_ver", "freedesktop_os_release"},
+}
+
+
+def system_dependent(tree: ast.AST) -> set[str]:
+    """The parts of a module that some systems lack, and its questions for the system."""
+    found = set(imports(tree)) & ONLY_SOME_SYSTEMS_HAVE["modules"]
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+            if node.attr in ONLY_SOME_SYSTEMS_HAVE.get(node.value.id, ()):
+                found.add(f"{node.value.id}.{node.attr}")
+        elif isinstance(node, ast.ImportFrom):
+            names = ONLY_SOME_SYSTEMS_HAVE.get(str(node.module), ())
+            found |= {f"{node.module}.{alias.name}" for alias in node.names if alias.name in names}
+        elif isinstance(node, ast.Constant) and str(node.value).startswith(("/proc", "/sys/", "/dev/", "/etc/")):
+            found.add(str(node.value))
+    return found
+
+
+def test_what_some_systems_lack_is_used_in_core_system_alone():
+    """There each has a fallback; tests/cli/test_other_systems.py runs commands without them."""
+    elsewhere = {
+        name: found
+        for name, tree in MODULES.items()
+        if not name.startswith("evomnas.core.system.") and (found := system_dependent(tree))
+    }
+    assert elsewhere == {}
+    within = set().union(*(system_dependent(tree) for name, tree in MODULES.items() if "core.system" in name))
+    assert {"os.kill", "sys.platform", "/proc/stat", "ctypes"} <= within  # they would be found
+
+
 def test_public_names_are_listed_once():
     """The names for type checkers are those that are loaded when they are first used."""
     tree = MODULES["evomnas"]

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
-import shlex
 import signal
 import sqlite3
 import sys
@@ -21,6 +20,7 @@ import typer
 
 from evomnas.cli import completion
 from evomnas.core.errors import EverythingFailed, InputError
+from evomnas.core.system.shell import join
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -189,7 +189,7 @@ def repeatable(kept: str) -> Iterator[None]:
     except KeyboardInterrupt as error:
         if debugging():
             raise
-        same_command = shlex.join(["evomnas", *sys.argv[1:]])
+        same_command = join(["evomnas", *sys.argv[1:]])
         typer.echo(f"Interrupted; {kept}. Go on with the same command: {same_command}", err=True)
         raise typer.Exit(interrupted(error)) from None
 

@@ -6,7 +6,6 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from shlex import quote
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -18,6 +17,7 @@ from evomnas.cli.output import PlainFormat, print_columns
 from evomnas.cli.progress import ProgressDisplay, working
 from evomnas.cli.show import find_architecture
 from evomnas.core.errors import InputError
+from evomnas.core.system.shell import quote
 
 if TYPE_CHECKING:  # imported where they are used, so that --help does not wait for torch
     from evomnas.deploy.baselines import Baseline

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import os
 import sys
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
@@ -84,12 +83,10 @@ def open_page(page: Path) -> None:
     """
     import webbrowser
 
-    # Elsewhere than on a desktop the browsers that are left draw on the terminal.
-    has_desktop = not sys.platform.startswith("linux") or any(
-        os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER")
-    )
-    try:
-        is_open = has_desktop and webbrowser.open(page.resolve().as_uri())
+    from evomnas.core.system.machine import has_desktop
+
+    try:  # elsewhere than on a desktop the browsers that are left draw on the terminal
+        is_open = has_desktop() and webbrowser.open(page.resolve().as_uri())
     except webbrowser.Error:
         is_open = False
     if not is_open:

@@ -10,7 +10,6 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from importlib import import_module
 from pathlib import Path
-from shlex import quote
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -51,6 +50,7 @@ from evomnas.cli.output import PlainFormat, print_results
 from evomnas.cli.progress import ProgressDisplay, working
 from evomnas.core import defaults
 from evomnas.core.errors import InputError
+from evomnas.core.system.shell import quote
 
 if TYPE_CHECKING:  # imported where they are used, so that --help does not wait for torch
     from evomnas.evaluation.executors.base import Workers

@@ -7,7 +7,6 @@ import json
 import math
 import os
 import re
-import shlex
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -20,6 +19,7 @@ from evomnas.cli.options import FormatOption
 from evomnas.cli.output import Format, PlainFormat, open_page, print_columns, print_results
 from evomnas.core import defaults
 from evomnas.core.errors import InputError, unknown
+from evomnas.core.system.shell import join
 
 if TYPE_CHECKING:  # imported where they are used, so that --help does not wait for torch
     from evomnas.problem.architecture import Architecture
@@ -160,7 +160,7 @@ def _option_arguments(name: str, default: Any) -> str:
     if name == "target_ms":  # whatever the default in the code, a search takes the reference network's
         return f"{defaults.flag(name)} MS"
     try:
-        return shlex.join(option_arguments(name, default))
+        return join(option_arguments(name, default))
     except ValueError:
         return f"--option {name}=VALUE"
 

@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 from evomnas.core.errors import InputError
+from evomnas.core.system.optional import WINDOWS
 from evomnas.core.system.processes import is_alive
 
 MAX_WRITING_S = 600.0  # an unfinished file of this age is nobody's, where the system does not tell who lives
@@ -92,7 +93,7 @@ def _is_abandoned(partial: Path) -> bool:
 
 def _replace(path: Path, partial: Path) -> None:
     """Put a finished file in its place. Windows refuses that while another program has the old one open."""
-    for pause in REPLACING_PAUSES_S if os.name == "nt" else ():
+    for pause in REPLACING_PAUSES_S if WINDOWS else ():
         with contextlib.suppress(PermissionError):
             partial.replace(path)
             return

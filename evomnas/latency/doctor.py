@@ -16,7 +16,14 @@ from pathlib import Path
 import numpy as np
 
 from evomnas.core.system.container import read_allowance
-from evomnas.core.system.machine import describe_machine, describe_versions, free_memory_gib, memory_gib, user_folder
+from evomnas.core.system.machine import (
+    clock_governor,
+    describe_machine,
+    describe_versions,
+    free_memory_gib,
+    memory_gib,
+    user_folder,
+)
 from evomnas.latency.devices.protocol import PRECISION, BackgroundLoad
 from evomnas.latency.machine_archive import (
     machine_archive_fault,
@@ -63,8 +70,9 @@ def examine(fix: bool = False) -> list[Finding]:
     is_quiet = not load.advice
     # A latency needs a calibration: what is wrong with old ones is mended before, and told with the new one after it.
     latency = [_calibrations(True, is_quiet), *_latency()] if fix else [*_latency(), _calibrations(False, is_quiet)]
+    memory = [f"{machine['memory_gib']} GiB"] if machine["memory_gib"] else []  # else the system does not tell
     findings = [
-        Finding("machine", f"{machine['processor']}, {machine['cores']} cores, {machine['memory_gib']} GiB"),
+        Finding("machine", ", ".join([str(machine["processor"]), f"{machine['cores']} cores", *memory])),
         _container(),
         Finding("versions", ", ".join(f"{name} {version}" for name, version in describe_versions().items())),
         load,
@@ -100,8 +108,7 @@ def _load() -> Finding:
 
 
 def _governor() -> Finding:
-    path = Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
-    governor = path.read_text().strip() if path.is_file() else ""
+    governor = clock_governor()
     steady = governor in ("", "performance")
     advice = "" if steady else "a steady clock makes latencies narrower: sudo cpupower frequency-set -g performance"
     return Finding("clock", governor, advice)

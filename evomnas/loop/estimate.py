@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 
 from evomnas.core.defaults import BUDGET
 from evomnas.core.system.machine import usable_cores
+from evomnas.core.system.processes import peak_memory_gib
 from evomnas.evaluation.factory import open_evaluator
 from evomnas.problem.definition import Definition
 from evomnas.results.archive import Archive
@@ -37,7 +37,7 @@ class Estimate:
         latency: The latency of one network, preparing included.
         startup: Before the first network: imports, images, calibration.
         seconds: The whole search, by number of workers: three quantiles each.
-        memory_gib: The largest memory in GiB of each process, added up over all processes.
+        memory_gib: The largest memory in GiB of each process, added up over all processes; 0 if that is not known.
         disk_bytes: Archive and report in bytes.
     """
 
@@ -81,7 +81,7 @@ def estimate(
             evaluator.reference_cost()
             startup = time.perf_counter() - started
             evaluations = evaluator.evaluate(architectures)
-            memory = _memory_gib()
+            memory = peak_memory_gib()
         size = sum(file.stat().st_size for file in Path(folder).iterdir())
     trainings = [evaluation.trained for evaluation in evaluations]
     times = np.array([training.seconds for training in trainings if training is not None])
@@ -116,22 +116,3 @@ def _search_seconds(
 
 def _quantiles(values: Sequence[float] | NDArray[np.float64]) -> tuple[float, ...]:
     return tuple(float(value) for value in np.quantile(values, QUANTILES))
-
-
-def _memory_gib() -> float:
-    """Return the largest resident memory of this process and those below it, added up, in GiB; 0 if unknown."""
-    parents: dict[int, int] = {}
-    largest: dict[int, int] = {}
-    for status in Path("/proc").glob("[0-9]*/status"):
-        try:
-            fields = dict(line.split(":", 1) for line in status.read_text().splitlines() if ":" in line)
-        except OSError:  # it has ended
-            continue
-        process = int(status.parent.name)
-        parents[process] = int(fields["PPid"])
-        largest[process] = int(fields.get("VmHWM", "0 kB").split()[0])
-    family, found = {os.getpid()}, -1
-    while found < len(family):
-        found = len(family)
-        family |= {process for process, parent in parents.items() if parent in family}
-    return sum(largest.get(process, 0) for process in family) / 2**20

@@ -13,6 +13,7 @@ from evomnas.algorithms.base import make_algorithm, option_defaults
 from evomnas.core import defaults
 from evomnas.core.errors import EverythingFailed, InputError
 from evomnas.core.files import check_place
+from evomnas.core.system.memory import check_memory_limit
 from evomnas.evaluation.executors.base import Workers
 from evomnas.evaluation.factory import open_evaluator
 from evomnas.evaluation.interface import Evaluator
@@ -336,20 +337,22 @@ def check_settings(budget: int, seed: int, time_limit_s: float | None, workers: 
 
 
 def check_candidates(candidates: CandidateLimits, workers: Workers) -> None:
-    """Check that something keeps the limits of candidates: a process does not end itself.
+    """Check that something keeps the limits of candidates: a process does not end itself, and systems differ.
 
     Args:
         candidates: The limits.
         workers: Worker processes, or a cluster.
 
     Raises:
-        InputError: There are limits, and no worker processes.
+        InputError: There are limits, and no worker processes, or no system that keeps them.
     """
     if workers == 0 and candidates != CandidateLimits():
         raise InputError(
             "what a candidate may take (--candidate-time, --candidate-memory) is kept by worker processes: drop it, or "
             "use --workers 1"
         )
+    if isinstance(workers, int) and candidates.memory_gib is not None:
+        check_memory_limit("--candidate-memory; fewer --workers need less")
 
 
 def carry_on(

@@ -23,10 +23,12 @@ from evomnas.core.files import editable_folder
 from evomnas.problem.definition import DEFINITIONS, Definition
 from evomnas.problem.sections import Objective
 
+_BACKSLASHES = "a backslash in double quotes begins an escape: write paths of Windows as 'C:\\photos' or C:/photos"
+
 
 def builtin_problems() -> dict[str, str]:
     """Return the names and one-line summaries of the built-in problems."""
-    return {path.stem: tomllib.loads(path.read_text())["summary"] for path in _builtin_paths().values()}
+    return {path.stem: tomllib.loads(path.read_text(encoding="utf-8"))["summary"] for path in _builtin_paths().values()}
 
 
 def _builtin_paths() -> dict[str, Path]:
@@ -53,6 +55,8 @@ def load_definition(problem: str | Path, overrides: Sequence[str] = ()) -> Defin
         path = values[section].get("path") if isinstance(values.get(section), dict) else None
         if isinstance(path, str) and "\0" in path:
             raise InputError(f"{section}.path holds a null character")
+        if isinstance(path, str) and any(ord(character) < 32 for character in path):
+            raise InputError(f"{section}.path {path!r} holds a control character; {_BACKSLASHES}")
         if isinstance(path, str):
             given = any(override.partition("=")[0].strip() == f"{section}.path" for override in overrides)
             values[section]["path"] = str(((Path.cwd() if given else base) / Path(os.path.expanduser(path))).resolve())
@@ -122,7 +126,9 @@ def _read(problem: str | Path) -> tuple[dict[str, Any], Path]:
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"cannot read the problem file {path}: {error}") from None
     except (ValueError, RecursionError) as error:
-        raise InputError(f"the problem file {path} is not valid TOML: {str(error)[:200]}") from None
+        is_escape = any(sign in str(error) for sign in ("'\\'", "hex value"))
+        hint = f"; {_BACKSLASHES}" if is_escape else ""
+        raise InputError(f"the problem file {path} is not valid TOML: {str(error)[:200]}{hint}") from None
 
 
 def _apply(values: dict[str, Any], override: str) -> None:
@@ -144,7 +150,7 @@ def parse_value(text: str) -> Any:
     """Return the value that somebody typed behind a key.
 
     Args:
-        text: TOML, such as `8`, `[1, 2]` or `"text"`; what is not TOML is a text as it stands.
+        text: TOML, such as `8`, `[1, 2]` or `"text"`; what is not TOML is a text as it stands, without its quotes.
 
     Returns:
         The value of the TOML, or the text itself.
@@ -152,7 +158,8 @@ def parse_value(text: str) -> Any:
     try:
         parsed = tomllib.loads(f"value = {text}")
     except (ValueError, RecursionError):
-        return text
+        is_quoted = len(text) > 1 and text[0] == text[-1] == '"' and '"' not in text[1:-1]
+        return text[1:-1] if is_quoted else text  # such as "C:\photos", in which TOML sees escapes
     return parsed["value"] if len(parsed) == 1 else text
 
 

@@ -77,4 +77,7 @@ def parse_target(target: str) -> SshTarget | RayTarget | None:
             f"cannot read the target {target!r}: write local, ssh://user@host:port, or ray://NAME for nodes of a Ray "
             "cluster with the custom resource NAME"
         )
-    return SshTarget(target, match["host"].strip("[]"), match["user"], port, match["python"] or "python3")
+    python = match["python"] or "python3"
+    if re.match("/[A-Za-z]:/", python):  # a drive of Windows
+        python = python[1:]
+    return SshTarget(target, match["host"].strip("[]"), match["user"], port, python)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import math
 import re
-import shlex
 from typing import Any
 
 import numpy as np
 
 from evomnas.core import defaults
+from evomnas.core.system.shell import join, quote
 from evomnas.problem.loading import builtin_problems, flat, load_definition, parse_value
 from evomnas.results.run import Run
 
@@ -44,7 +44,7 @@ def run_command(run: Run) -> str:
     limits = run.record.candidates
     for flag, limit in (("--candidate-time", limits.seconds), ("--candidate-memory", limits.memory_gib)):
         parts += [] if limit is None else [flag, np.format_float_positional(limit, trim="-")]
-    command = shlex.join(parts + [part for setting in settings for part in ("--set", setting)])
+    command = join(parts + [part for setting in settings for part in ("--set", setting)])
     return command + (f"  # cannot be typed, evomnas.search takes it: {', '.join(untyped)}" if untyped else "")
 
 
@@ -148,7 +148,7 @@ def network_commands(run: Run) -> list[dict[str, str]]:
         Items with `title` and `text`, ready to copy once `{id}` and `{architecture}` are replaced by the network's own.
         Empty where networks are looked up in a table.
     """
-    folder, shape = shlex.quote(str(run.folder)), run.shape
+    folder, shape = quote(str(run.folder)), run.shape
     if shape is None:
         return []
     build = (

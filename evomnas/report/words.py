@@ -242,7 +242,8 @@ def estimate_lines(estimate: Estimate, workers: int) -> list[str]:
         processes = f"{count} worker{'s' * (count != 1)}"
         spread = f"{format_duration(short)} to {format_duration(long)}"
         lines.append(f"Search    {format_duration(usual)} for {estimate.budget} networks with {processes} ({spread})")
-    lines.append(f"Memory    up to {estimate.memory_gib:.1f} GiB; disk {estimate.disk_bytes / 2**20:.0f} MiB")
+    memory = f"up to {estimate.memory_gib:.1f} GiB" if estimate.memory_gib else "not known on this system"
+    lines.append(f"Memory    {memory}; disk {estimate.disk_bytes / 2**20:.0f} MiB")
     return lines
 
 

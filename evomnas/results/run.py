@@ -6,7 +6,6 @@ import csv
 import io
 import json
 import os
-import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ from pydantic import ValidationError
 from evomnas.core.errors import InputError
 from evomnas.core.files import check_place, is_partial, write_atomically
 from evomnas.core.system.machine import describe_environment
+from evomnas.core.system.shell import quote
 from evomnas.problem.architecture import Architecture
 from evomnas.problem.definition import Definition, ProblemDefinition
 from evomnas.problem.pareto import hypervolume, non_dominated
@@ -158,7 +158,7 @@ class Run:
             status="running",
             run=record.id,
             created=record.created,
-            archive=os.path.relpath(str(archive.path), folder.resolve()),
+            archive=_relative_path(archive.path, folder),
             seconds=Seconds(total=0.0, training=0.0, latency=0.0, other=0.0),
             data=dict(data),
             true_front=true_front,
@@ -270,12 +270,12 @@ class Run:
             Its id where the run has it, else its notation.
         """
         is_known = any(ask.architecture == str(architecture) for ask in self.asks)
-        return architecture.id if is_known else shlex.quote(str(architecture))
+        return architecture.id if is_known else quote(str(architecture))
 
     @property
     def argument(self) -> str:
         """The folder as it is typed behind a command."""
-        return shlex.quote(str(self.folder))
+        return quote(str(self.folder))
 
     @property
     def reference_id(self) -> str:
@@ -346,6 +346,14 @@ class Run:
         write_atomically(self.folder / "front.csv", to_csv([result.to_dict() for result in self.front(list(front))]))
 
 
+def _relative_path(path: Path | str, folder: Path) -> str:
+    """Return a path as seen from a folder, with slashes, so that both can be moved together to any system."""
+    try:
+        return Path(os.path.relpath(path, folder.resolve())).as_posix()
+    except ValueError:  # on another drive of Windows
+        return Path(path).as_posix()
+
+
 def rank(evaluations: Sequence[tuple[Ask, Evaluation]]) -> list[Result]:
     """Return results that say which networks are on the front.
 
@@ -376,7 +384,7 @@ def check_free(folder: Path) -> None:
     check_place(folder / MANIFEST, "--out DIR")
     if (folder / MANIFEST).exists():
         raise InputError(
-            f"{folder} holds a run already: go on with it (evomnas resume {shlex.quote(str(folder))}), or start "
+            f"{folder} holds a run already: go on with it (evomnas resume {quote(str(folder))}), or start "
             "another with --seed N or --out DIR"
         )
     if folder.exists() and (not folder.is_dir() or any(not is_partial(path) for path in folder.iterdir())):

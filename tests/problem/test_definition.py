@@ -9,7 +9,7 @@ import pytest
 
 from evomnas.core.errors import InputError
 from evomnas.problem.definition import ProblemDefinition, TableDefinition
-from evomnas.problem.loading import builtin_problems, flat, load_definition, validate_definition
+from evomnas.problem.loading import builtin_problems, flat, load_definition, parse_value, validate_definition
 
 
 @pytest.mark.parametrize("name", sorted(builtin_problems()))
@@ -94,6 +94,10 @@ def test_a_file_that_is_not_toml_says_so(tmp_path):
     path.write_text("[space\n")
     with pytest.raises(InputError, match="not valid TOML"):
         load_definition(path)
+    for windows in (r"C:\photos", r"C:\Users\me"):
+        path.write_text(f'name = "broken"\n[data]\npath = "{windows}"\n')
+        with pytest.raises(InputError, match="not valid TOML: .*write paths of Windows as 'C:"):
+            load_definition(path)
     path.write_bytes(b"\xff\xfe\x00")
     with pytest.raises(InputError, match="cannot read the problem file"):
         load_definition(path)
@@ -328,6 +332,18 @@ def test_a_value_that_is_no_toml_is_text():
     assert load_definition("digits", ["summary=all of it"]).summary == "all of it"
     assert load_definition("digits", ['summary="quoted"']).summary == "quoted"
     assert load_definition("digits", ["summary=a = b"]).summary == "a = b"
+
+
+@pytest.mark.parametrize(
+    "typed", [r"C:\photos", r'"C:\photos"', r"'C:\photos'", r'"C:\\photos"', r'"C:\Users\me"', r"\\server\photos"]
+)
+def test_a_path_of_windows_may_be_typed_with_quotes_or_without(typed):
+    assert parse_value(typed) == typed.strip("\"'").replace(r"C:\\", "C:\\")
+
+
+def test_a_path_with_an_escape_in_it_says_how_it_is_written():
+    with pytest.raises(InputError, match=r"data.path 'C:\\new' holds a control character; .* paths of Windows as"):
+        load_definition("images", [r'data.path="C:\new"'])
 
 
 def test_a_key_that_was_not_in_the_file_makes_its_section():

@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 from dataclasses import replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath, PureWindowsPath
 
 import pytest
 from hypothesis import given
@@ -26,6 +26,7 @@ from evomnas.problem.loading import load_definition
 from evomnas.problem.tabular_space import TabularArchitecture
 from evomnas.results.archive import Archive, context_key
 from evomnas.results.candidate_limits import CandidateLimits
+from evomnas.results.database import connection
 from evomnas.results.evaluation import Cost, Cut, Failure, FullTraining, Measurement, Score, TabularEvaluation, Training
 from evomnas.results.records import Ask, GenerationRecord, RunRecord, SearchMode, Tell
 from evomnas.results.run import Run
@@ -465,3 +466,15 @@ def test_new_archives_have_the_layout_of_those_that_were_brought_up_to_date(tmp_
             connection.executescript((Path(__file__).parent / f"archive-v{version}.sql").read_text())
         Archive(path).close()
         assert layout(path) == layout(tmp_path / "new.sqlite")
+
+
+@pytest.mark.parametrize(
+    ("path", "address"),
+    [
+        (PureWindowsPath(r"C:\my runs\evomnas.sqlite"), "file:///C:/my%20runs/evomnas.sqlite"),
+        (PureWindowsPath(r"\\server\share\evomnas.sqlite"), "file:////server/share/evomnas.sqlite"),
+        (PurePosixPath("/runs/evomnas.sqlite"), "file:///runs/evomnas.sqlite"),
+    ],
+)
+def test_sqlite_gets_the_address_of_a_network_drive_without_a_host_which_it_refuses(path, address):
+    assert connection._uri(path) == address

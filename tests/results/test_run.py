@@ -102,6 +102,19 @@ def test_saved_seconds_are_rounded_to_milliseconds(run):
     assert run.cut_trainings([Result(0, 0, evaluation, False)]).saved_seconds == 0.667  # 1 / 3 * 2
 
 
+def test_an_archive_is_named_as_seen_from_the_run_with_slashes_or_in_full_from_another_drive(run, monkeypatch):
+    assert run.manifest.archive == "../evomnas.sqlite"
+
+    def refuse(path, start):
+        raise ValueError("path is on mount 'D:', start on mount 'C:'")  # as Windows says
+
+    monkeypatch.setattr("os.path.relpath", refuse)
+    path = run.archive.path
+    other = Run.create(run.folder.with_name("other"), run.archive, replace(run.record, id="o"), budget=1, data=DATA)
+    assert other.manifest.archive == str(path)
+    assert Run.open(other.folder).archive.path == path
+
+
 def test_a_run_is_opened_as_it_was_made(run, tmp_path, definition):
     run.write(6, run.front())
     again = Run.open(tmp_path / "a run")

@@ -8,6 +8,7 @@
 - `file_lock`: locks on files, between processes.
 - `lock`: one latency measurement at a time, and no training while it runs.
 - `scratch`: a temporary folder for the processes of one search, removed even after a crash.
+- `shell`: command lines as they are typed here.
 - `processes`: how worker processes start, whether a process lives, what interrupts it.
 - `start_methods`: worker processes that import nothing of the program that starts them.
 - `time_limit`: what takes too long is ended, with its process or by an exception.

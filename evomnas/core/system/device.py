@@ -14,7 +14,7 @@ _GPU_DRIVER_FILES = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")  # NVIDIA, AMD, W
 def choose_device(device: str = "auto") -> str:
     """Return the device on which to train, by torch's name.
 
-    On a Linux without any GPU driver the answer is known without torch, whose import takes seconds.
+    Without a driver on Linux, and on macOS, the answer is known without torch, whose import takes seconds.
 
     Args:
         device: `cpu`, `cuda`, or `auto` for a GPU if there is one.
@@ -27,12 +27,18 @@ def choose_device(device: str = "auto") -> str:
     """
     if device not in DEVICES:
         raise unknown("device", device, DEVICES)
-    if device == "cpu" or (sys.platform == "linux" and not any(Path(file).exists() for file in _GPU_DRIVER_FILES)):
-        has_gpu = False
-    else:
+    has_gpu = False
+    if device != "cpu" and _may_have_gpu():
         import torch
 
         has_gpu = torch.cuda.is_available()
     if device == "cuda" and not has_gpu:
         raise InputError("PyTorch sees no GPU here: use --device cpu or auto")
     return "cuda" if has_gpu else "cpu"
+
+
+def _may_have_gpu() -> bool:
+    """Return False where it is known without torch that PyTorch has no CUDA device: on macOS, and without a driver."""
+    if sys.platform == "linux":
+        return any(Path(file).exists() for file in _GPU_DRIVER_FILES)
+    return sys.platform != "darwin"

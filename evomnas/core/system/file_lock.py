@@ -48,6 +48,11 @@ class FileLock(Protocol):
         ...
 
 
+def kind() -> str:
+    """Return the kind of locks that this process uses: `flock` or `sqlite`."""
+    return "sqlite" if fcntl is None else "flock"
+
+
 def open_lock(path: Path, create: bool = True) -> FileLock:
     """Open a file to lock it.
 

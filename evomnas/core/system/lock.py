@@ -17,7 +17,6 @@ library only, and Python 3.9: it is also sent to other machines.
 from __future__ import annotations
 
 import contextlib
-import os
 import stat
 import tempfile
 import time
@@ -25,7 +24,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from evomnas.core.system.file_lock import FileLock, open_lock
-from evomnas.core.system.optional import getuid
+from evomnas.core.system.optional import WINDOWS, getuid
 from evomnas.core.system.time_limit import paused
 
 GATE_FILE, ROOM_FILE = "gate.lock", "room.lock"
@@ -143,7 +142,7 @@ def remove() -> None:
             stack.callback(lock.close)
             if not lock.acquire(wait=False):
                 return
-        if os.name == "nt":  # open files cannot be removed: neither these, nor those of somebody who came since
+        if WINDOWS:  # open files cannot be removed: neither these, nor those of somebody who came since
             stack.close()
         for path in paths:
             path.unlink()

@@ -1,18 +1,24 @@
 """This machine and the installed versions, without which a measured latency means nothing.
 
-This module needs the standard library only, since it is also sent to other machines.
+This module needs the standard library only, and Python 3.9: it is also sent to other machines.
 """
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import platform
+import subprocess
+import sys
+import time
+from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from evomnas.core.system.container import read_allowance
+from evomnas.core.system.optional import sched_getaffinity, sysconf
 
 PACKAGES = ("evomnas", "torch", "torchvision", "onnxruntime", "pymoo", "numpy", "ptflops")
 
@@ -25,12 +31,16 @@ def user_folder() -> Path:
 
 def processor() -> str:
     """Return the processor's model name."""
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.is_file():
-        for line in cpuinfo.read_text().splitlines():
-            if line.startswith(("model name", "Hardware", "Model")):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
+    name = ""
+    with contextlib.suppress(OSError, subprocess.SubprocessError):
+        if sys.platform == "darwin":  # where Python knows the architecture only
+            command = ["sysctl", "-n", "machdep.cpu.brand_string"]
+            name = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True).stdout.strip()
+        else:
+            lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+            models = [line for line in lines if line.startswith(("model name", "Hardware", "Model"))]
+            name = models[0].partition(":")[2].strip() if models else ""
+    return name or platform.processor() or platform.machine()
 
 
 def usable_cores() -> int:
@@ -38,15 +48,17 @@ def usable_cores() -> int:
 
     With 1.5 cores two trainings at a time use all of it. One would leave a third unused.
     """
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = len(sched_getaffinity(0)) if sched_getaffinity is not None else os.cpu_count() or 1
     quota = read_allowance().cores
     return cores if quota is None else min(cores, math.ceil(quota))
 
 
 def memory_gib() -> float:
     """Return the memory in GiB of the machine, or of the container; 0 if the system does not report it."""
-    names = getattr(os, "sysconf_names", {})
-    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") if "SC_PHYS_PAGES" in names else 0
+    try:
+        memory = sysconf("SC_PHYS_PAGES") * sysconf("SC_PAGE_SIZE") if sysconf is not None else 0
+    except (ValueError, OSError):  # this system has other names
+        memory = 0
     allowed = read_allowance().memory
     return (memory if allowed is None else min(memory or allowed, allowed)) / 2**30
 
@@ -67,6 +79,47 @@ def _available_memory() -> int | None:
         return int(fields["MemAvailable"].split()[0]) * 1024
     except (OSError, ValueError, KeyError):
         return None
+
+
+def busy_seconds() -> float | None:
+    """Return the processor time in seconds that all processes have taken; None if the system does not report it."""
+    try:
+        with open("/proc/stat", encoding="ascii") as file:
+            user, nice, system, _, _, irq, softirq, steal = map(int, file.readline().split()[1:9])
+    except (OSError, ValueError):
+        return None
+    return float((user + nice + system + irq + softirq + steal) / sysconf("SC_CLK_TCK"))
+
+
+def clock_governor() -> str:
+    """Return what decides of the processor's clock rate, such as `performance`; empty if that cannot be known."""
+    with contextlib.suppress(OSError):
+        return Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor").read_text(encoding="ascii").strip()
+    return ""
+
+
+def clock_tick(clock: Callable[[], float], patience_s: float = 0.1) -> float:
+    """Return the step by which a clock goes on, in seconds, on this system.
+
+    Args:
+        clock: Returns a time in seconds; it must go on while this function works.
+        patience_s: After so many seconds without a step this is the step at least.
+    """
+    steps: list[float] = []
+    end = time.perf_counter() + patience_s
+    last = clock()
+    while len(steps) < 4 and time.perf_counter() < end:
+        now = clock()
+        if now != last:
+            steps.append(now - last)
+            last = now
+    return min(steps[1:], default=patience_s)
+
+
+def has_desktop() -> bool:
+    """Return whether windows can be shown here."""
+    names = ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER")
+    return sys.platform != "linux" or any(os.environ.get(name) for name in names)
 
 
 def describe_machine() -> dict[str, str | int | float]:

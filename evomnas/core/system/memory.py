@@ -7,10 +7,12 @@ blocks to the system at once, and the system has to clear every page when it is 
 from __future__ import annotations
 
 import ctypes
+import platform
 import sys
 from functools import cache
 from typing import Any
 
+from evomnas.core.errors import InputError
 from evomnas.core.system.optional import resource
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # parameters of mallopt(3)
@@ -49,6 +51,19 @@ def _libc_function(name: str) -> Any:
 def can_limit_memory() -> bool:
     """Return whether `limit_memory` has an effect. Other systems than Linux have no such limit, or do not keep it."""
     return resource is not None and sys.platform == "linux"
+
+
+def check_memory_limit(instead: str) -> None:
+    """Check that `limit_memory` has an effect here.
+
+    Args:
+        instead: What to leave out, and what helps in its place, for the message.
+
+    Raises:
+        InputError: This system does not limit the memory of a process.
+    """
+    if not can_limit_memory():
+        raise InputError(f"this system ({platform.system()}) cannot limit the memory of a process: drop {instead}")
 
 
 def limit_memory(gib: float | None) -> None:

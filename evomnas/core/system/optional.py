@@ -1,4 +1,4 @@
-"""What only some operating systems have; everything is None where it is missing.
+"""What only some operating systems have: None where it is missing.
 
 This module needs the standard library only, and Python 3.9: it is also sent to other machines.
 """
@@ -17,6 +17,8 @@ def _module(name: str) -> Any:
     except ImportError:
         return None
 
+
+WINDOWS = os.name == "nt"
 
 # Their types are Any, since type checkers know them on some systems only.
 fcntl: Any = _module("fcntl")  # locks of files; not on Windows

@@ -6,13 +6,15 @@ import contextlib
 import multiprocessing
 import os
 import signal
+import subprocess
 import sys
 from collections.abc import Iterator
 from multiprocessing import connection, forkserver, resource_tracker
+from pathlib import Path
 from typing import Any
 
 from evomnas.core.system import start_methods
-from evomnas.core.system.optional import pthread_sigmask
+from evomnas.core.system.optional import WINDOWS, pthread_sigmask
 
 
 def start_context(preload: list[str]) -> Any:
@@ -30,7 +32,7 @@ def start_context(preload: list[str]) -> Any:
         InputError: This process may start no others.
     """
     start_methods.check_may_start_processes()
-    if sys.platform == "linux" and "forkserver" in multiprocessing.get_all_start_methods():
+    if sys.platform == "linux" and hasattr(os, "fork") and "forkserver" in multiprocessing.get_all_start_methods():
         context = start_methods.ForkServerContext()
         context.set_forkserver_preload(preload)
         with interrupts_blocked():
@@ -60,6 +62,13 @@ def interrupts_blocked() -> Iterator[None]:
         pthread_sigmask(getattr(signal, "SIG_UNBLOCK"), {signal.SIGINT})  # noqa: B009
 
 
+def detached() -> dict[str, Any]:
+    """Return the arguments of `subprocess.Popen` for a process that does not get the Ctrl-C that this one gets."""
+    if WINDOWS:
+        return {"creationflags": getattr(subprocess, "CREATE_NEW_PROCESS_GROUP")}  # noqa: B009 as above
+    return {"start_new_session": True}
+
+
 def wait_for_parent() -> None:
     """Wait until the process that started this one has ended. Return at once if that was none of Python's."""
     parent = multiprocessing.parent_process()
@@ -76,7 +85,7 @@ def is_alive(process: int) -> bool | None:
     Returns:
         None if the system does not tell: Windows cannot be asked without a signal to the process.
     """
-    if os.name == "nt":
+    if WINDOWS:
         return None
     try:
         os.kill(process, 0)
@@ -85,3 +94,23 @@ def is_alive(process: int) -> bool | None:
     except OSError:  # it runs, and is another user's
         return True
     return True
+
+
+def peak_memory_gib() -> float:
+    """Return the largest resident memory of this process and those below it, added up, in GiB; 0 if it is not known."""
+    parents: dict[int, int] = {}
+    largest: dict[int, int] = {}
+    for status in Path("/proc").glob("[0-9]*/status"):
+        try:
+            text = status.read_text(encoding="utf-8", errors="replace")
+        except OSError:  # it has ended
+            continue
+        fields = dict(line.split(":", 1) for line in text.splitlines() if ":" in line)
+        process = int(status.parent.name)
+        parents[process] = int(fields["PPid"])
+        largest[process] = int(fields.get("VmHWM", "0 kB").split()[0])
+    family, found = {os.getpid()}, -1
+    while found < len(family):
+        found = len(family)
+        family |= {process for process, parent in parents.items() if parent in family}
+    return sum(largest.get(process, 0) for process in family) / 2**20

@@ -12,10 +12,10 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from evomnas.core.system.file_lock import open_lock
+from evomnas.core.system.file_lock import kind, open_lock
 
 FOLDER_PREFIX, LOCK_FILE = "evomnas-", "owner.lock"
-OWNED_FILE = "owned"  # the lock is held since there is this file, or was held and its owner is dead
+OWNED_FILE = "owned-by-{kind}"  # made when the lock, of that kind, is held: if it is not any more, its owner is dead
 
 
 class Scratch:
@@ -31,7 +31,7 @@ class Scratch:
         self.path = Path(tempfile.mkdtemp(prefix=FOLDER_PREFIX))
         self._lock = open_lock(self.path / LOCK_FILE)
         self._lock.acquire()
-        (self.path / OWNED_FILE).touch()
+        (self.path / OWNED_FILE.format(kind=kind())).touch()
 
     def remove(self) -> None:
         """Remove the folder with everything in it."""
@@ -41,7 +41,7 @@ class Scratch:
 
 def _remove_abandoned() -> None:
     """Remove the folders whose owners have died."""
-    for mark in Path(tempfile.gettempdir()).glob(f"{FOLDER_PREFIX}*/{OWNED_FILE}"):
+    for mark in Path(tempfile.gettempdir()).glob(f"{FOLDER_PREFIX}*/{OWNED_FILE.format(kind=kind())}"):
         with contextlib.suppress(OSError):  # another user's, or it was removed in this moment
             lock = open_lock(mark.with_name(LOCK_FILE), create=False)
             is_abandoned = lock.acquire(wait=False)

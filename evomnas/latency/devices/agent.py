@@ -107,7 +107,7 @@ def _serve(requests: BinaryIO, answers: BinaryIO) -> None:
         try:
             if request["do"] == "load":
                 images = np.frombuffer(blobs[1], dtype=np.float32).reshape(request["shape"])
-                timer = protocol.PROCESSOR_TIMER if request["threads"] == 1 else protocol.WALL_TIMER
+                timer = protocol.choose_timer(request["threads"] == 1)
                 copies = protocol.load_copies(partial(OnnxRuntime().load, blobs[0], images, request["threads"]))
                 networks[request["id"]] = copies
                 output: Any = copies.inferences[0]()

@@ -11,11 +11,10 @@ from evomnas.core.errors import InputError
 from evomnas.core.system import lock
 from evomnas.core.system.machine import describe_machine
 from evomnas.latency.devices.protocol import (
-    PROCESSOR_TIMER,
     TIME_LIMIT_S,
-    WALL_TIMER,
     LoadedCopies,
     calibrate,
+    choose_timer,
     compare,
     load_copies,
 )
@@ -91,7 +90,7 @@ class LocalDevice:
             threads: The threads that one inference may use.
         """
         self._runtime, self._threads = runtime, threads
-        self._timer = PROCESSOR_TIMER if threads == 1 and runtime.in_caller else WALL_TIMER
+        self._timer = choose_timer(threads == 1 and runtime.in_caller)
         self._reference: tuple[PreparedNetwork, LoadedCopies] | None = None
 
     def describe(self) -> dict[str, str]:

@@ -13,8 +13,8 @@ other. On a busy machine the loading takes as long as the timing, so it counts f
 
 **Two timers.** If a runtime works in the calling thread only, an inference is timed by that thread's processor time.
 It stands still while the system runs other programs; on a quiet machine it equals the time on the wall clock. The
-result of a burst is then its median inference. Otherwise the wall clock is used, and the result of a burst is its
-fastest inference, the one that was disturbed least.
+result of a burst is then its median inference. Otherwise, and where that clock is too coarse, the wall clock is used,
+and the result of a burst is its fastest inference, the one that was disturbed least.
 
 **The end.** The interval is a bootstrap confidence interval of the trimmed mean. Measuring a network ends as soon as
 half the interval's width is within `PRECISION`, but not before `MIN_SECONDS`; and at `TIME_LIMIT_S` in any case,
@@ -31,11 +31,12 @@ import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
 
-from evomnas.core.system.optional import sysconf
+from evomnas.core.system.machine import busy_seconds, clock_tick
 from evomnas.results.timing import Calibration, Ratio
 
 VERSION = 6  # of the protocol: latencies of different versions cannot be compared
@@ -43,6 +44,7 @@ MIN_ROUNDS = 8
 PRECISION = 0.01  # half the width of the interval, relative to the ratio
 MIN_SECONDS, TIME_LIMIT_S = 0.2, 0.48  # per network; the minimum is there since the interval misses slow changes
 TRIMMED_SHARE = 0.2  # of the rounds, at either end
+MAX_TICK_S = 1e-4  # a clock that goes on by more at a time cannot time inferences
 MIN_BURST_S = 0.001  # a burst takes at least this long,
 MIN_BURST_RUNS = 3  # and has at least this many inferences,
 LONG_RUN_S = 0.005  # or one if an inference takes this long,
@@ -86,6 +88,20 @@ class Timer:
 
 PROCESSOR_TIMER = Timer(time.thread_time, statistics.median)
 WALL_TIMER = Timer(time.perf_counter, min)
+
+
+@cache
+def choose_timer(in_caller: bool) -> Timer:
+    """Return the timer for a runtime on this machine.
+
+    Args:
+        in_caller: Whether all work is done in the calling thread.
+
+    Returns:
+        `PROCESSOR_TIMER` if that is so and the clock of a thread's processor time is fine enough. On Windows it goes on
+        by 15.6 ms at a time, so the wall clock is used there.
+    """
+    return PROCESSOR_TIMER if in_caller and clock_tick(time.thread_time) <= MAX_TICK_S else WALL_TIMER
 
 
 @dataclass
@@ -216,13 +232,8 @@ class BackgroundLoad:
     @staticmethod
     def _now() -> tuple[float, float, float] | None:
         """Return the wall clock, the processor time of all processes, and that of this one, in seconds."""
-        try:
-            with open("/proc/stat", encoding="ascii") as file:
-                user, nice, system, _, _, irq, softirq, steal = map(int, file.readline().split()[1:9])
-        except (OSError, ValueError):
-            return None
-        busy = (user + nice + system + irq + softirq + steal) / sysconf("SC_CLK_TCK")
-        return time.perf_counter(), busy, time.process_time()
+        busy = busy_seconds()
+        return None if busy is None else (time.perf_counter(), busy, time.process_time())
 
 
 def trimmed_mean(samples: Sequence[float] | NDArray[np.float64]) -> NDArray[np.float64]:

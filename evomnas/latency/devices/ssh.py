@@ -22,6 +22,7 @@ from typing import Any, cast
 import numpy as np
 
 from evomnas.core.errors import InputError
+from evomnas.core.system.processes import detached
 from evomnas.latency.devices import agent
 from evomnas.latency.devices.local import IndexedResults
 from evomnas.latency.devices.remote import ConnectionLost, RemoteDevice
@@ -73,11 +74,11 @@ class SshDevice(RemoteDevice):
         command += ["-o", "ServerAliveInterval=5", "-o", "ServerAliveCountMax=3"]
         command += ["-p", str(address.port)] if address.port else []
         command += ["-l", address.user] if address.user else []
-        command += ["--", address.host, f"{shlex.quote(address.python)} -c {shlex.quote(code)}"]
+        command += ["--", address.host, f'{shlex.quote(address.python)} -c "{code}"']  # for Windows' shell as well
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115
         try:
             self._process = subprocess.Popen(
-                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors, start_new_session=True
+                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors, **detached()
             )
         except FileNotFoundError:
             raise InputError(f"{address.target} needs OpenSSH's client, and there is no ssh on this machine") from None

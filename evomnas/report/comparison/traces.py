@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evomnas.core.errors import InputError
+from evomnas.core.system.shell import quote
 from evomnas.problem.definition import Definition
 from evomnas.problem.loading import flat
 from evomnas.results.archive import Archive
@@ -225,7 +225,7 @@ def check_comparable(traces: Sequence[Trace]) -> None:
             )
         known[search] = trace
         if not trace.evaluations:
-            resume = f"evomnas resume {shlex.quote(str(trace.folder))}"
+            resume = f"evomnas resume {quote(str(trace.folder))}"
             raise InputError(f"{trace.folder} has no evaluation yet: {resume}, or leave it out")
 
 

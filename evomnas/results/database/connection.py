@@ -8,7 +8,7 @@ import shutil
 import sqlite3
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 from evomnas.core.errors import InputError
@@ -129,4 +129,10 @@ def _address(path: Path | str) -> str:
     file = Path(path).resolve()
     journal = file.with_name(f"{file.name}-wal")
     is_read_only = file.is_file() and not os.access(file.parent, os.W_OK) and not journal.exists()
-    return file.as_uri() + ("?immutable=1" if is_read_only else "")
+    return _uri(file) + ("?immutable=1" if is_read_only else "")
+
+
+def _uri(file: PurePath) -> str:
+    """Return an absolute path as SQLite reads it: the host of a network drive belongs to the path."""
+    uri = file.as_uri()
+    return uri if uri.startswith("file:///") else f"file:////{uri.removeprefix('file://')}"

@@ -9,6 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from evomnas.core.errors import InputError
+from evomnas.core.system import memory
+from evomnas.loop.launch import search
+from evomnas.results.candidate_limits import CandidateLimits
+
 FAULTS = """
 import ctypes, numpy, resource
 from evomnas.core.system.memory import keep_freed_memory
@@ -84,3 +89,28 @@ def test_what_was_kept_can_be_released():
 def test_trainings_come_out_the_same_bit_by_bit():
     without, kept = lines(TRAININGS)
     assert without == kept
+
+
+TIGHTER = """
+import resource
+from evomnas.core.system.memory import limit_memory
+resource.setrlimit(resource.RLIMIT_DATA, (2**33, 2**33))
+limit_memory(4.0)
+print(*resource.getrlimit(resource.RLIMIT_DATA))
+limit_memory(16.0)
+print(*resource.getrlimit(resource.RLIMIT_DATA))
+limit_memory(None)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such limit")
+def test_a_limit_of_the_shell_s_own_that_is_lower_stays():
+    assert lines(TIGHTER) == [f"{2**32} {2**33}", f"{2**33} {2**33}"]
+
+
+def test_a_system_that_keeps_no_limit_says_so_before_a_search(monkeypatch, tiny, tmp_path):
+    monkeypatch.setattr(sys, "platform", "darwin")
+    memory.limit_memory(0.001)  # without effect, or the rest would fail
+    with pytest.raises(InputError, match=r"cannot limit the memory of a process: drop --candidate-memory"):
+        search(tiny, out=tmp_path / "run", workers=2, candidates=CandidateLimits(memory_gib=4.0))
+    assert not (tmp_path / "run").exists()

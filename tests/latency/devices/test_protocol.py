@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import trim_mean
 
+from evomnas.core.system import machine
 from evomnas.latency.devices import protocol
 from evomnas.latency.devices.protocol import LoadedCopies
 
@@ -261,6 +262,7 @@ def test_version_6_is_these_numbers():
         "MIN_SECONDS": 0.2,
         "TIME_LIMIT_S": 0.48,
         "TRIMMED_SHARE": 0.2,
+        "MAX_TICK_S": 1e-4,
         "MIN_BURST_S": 0.001,
         "MIN_BURST_RUNS": 3,
         "LONG_RUN_S": 0.005,
@@ -504,8 +506,8 @@ def system(clock, monkeypatch):
             return io.StringIO(f"{self.line}\ncpu0 1 2 3 4 5 6 7 8\n")
 
     system = System()
-    monkeypatch.setattr(protocol, "open", system.open, raising=False)
-    monkeypatch.setattr(protocol.os, "sysconf", lambda name: {"SC_CLK_TCK": 100}[name])
+    monkeypatch.setattr(machine, "open", system.open, raising=False)
+    monkeypatch.setattr(machine, "sysconf", lambda name: {"SC_CLK_TCK": 100}[name])
     monkeypatch.setattr(protocol.time, "process_time", lambda: system.own)
     return system
 

@@ -32,6 +32,7 @@ from evomnas.results.evaluation import Failure
         ("ssh://pi", ("pi", None, None, "python3")),
         ("ssh://me@pi.local:2222", ("pi.local", "me", 2222, "python3")),
         ("ssh://me@pi/home/me/venv/bin/python", ("pi", "me", None, "/home/me/venv/bin/python")),
+        ("ssh://pc/C:/Python312/python.exe", ("pc", None, None, "C:/Python312/python.exe")),
         ("ssh://[::1]:22", ("::1", None, 22, "python3")),
     ],
 )
