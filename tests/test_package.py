@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import ast
+import inspect
+import re
 import subprocess
 import sys
 from importlib.metadata import version
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import evomnas
@@ -64,3 +67,68 @@ assert all(callable(getattr(evomnas, name)) for name in evomnas.__all__)
 
 def test_public_names_are_there_for_completion():
     assert set(evomnas.__all__) <= set(dir(evomnas))
+
+
+NETWORK = evomnas.published("mnasnet-small")
+FUNCTIONS = [name for name in evomnas.__all__ if inspect.isfunction(getattr(evomnas, name))]
+
+
+class Nonsense:
+    """What no function takes."""
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_every_function_refuses_what_it_cannot_take_in_one_line(name):
+    function = getattr(evomnas, name)
+    parameters = inspect.signature(function).parameters.values()
+    required = {one.name: Nonsense() for one in parameters if one.default is one.empty}
+    for parameter in parameters:
+        arguments = required | {parameter.name: Nonsense()}
+        with pytest.raises(evomnas.InputError, match=rf"^{name}: \w+ must be .*, not a Nonsense( \(.*\))?$"):
+            function(**arguments)
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda: evomnas.search("digits", ["training.epochs=1"]), "algorithm must be text, not"),
+        (lambda: evomnas.search(budget="10"), "budget must be a whole number, not '10'"),
+        (lambda: evomnas.search(budget=3.5), "budget must be a whole number, not 3.5"),
+        (lambda: evomnas.search(seed=-1), "the seed must be 0 or more"),
+        (lambda: evomnas.search(workers="two"), "workers must be a whole number or a Cluster, not 'two'"),
+        (lambda: evomnas.search(out=3), "out must be a path, text or None, not 3"),
+        (lambda: evomnas.search(overrides="training.epochs=1"), "write overrides=['training.epochs=1']"),
+        (lambda: evomnas.search(None), "problem must be text, a path or a Definition, not None"),
+        (lambda: evomnas.search({"name": "x"}), "problem must be text, a path or a Definition, not {'name': 'x'}"),
+        (lambda: evomnas.search(algorithm=dict), "algorithm must be text, not the class dict"),
+        (lambda: evomnas.measure_latency("mnasnet-a1"), "architecture must be an Architecture, not 'mnasnet-a1'"),
+        (lambda: evomnas.measure_latency(NETWORK, threads=0), "threads must be a whole number of at least 1, not 0"),
+        (lambda: evomnas.load_network({}), "path must be a path or text, not {}"),
+        (lambda: evomnas.compare([]), "needs at least two runs"),
+        (lambda: evomnas.compare("runs/a"), "write runs=['runs/a']"),
+        (lambda: evomnas.benchmark(algorithms="nsga2"), "write algorithms=['nsga2']"),
+        (lambda: evomnas.load_problem(workers=-1), "workers must be a whole number of at least 0, not -1"),
+        (lambda: evomnas.build_network(NETWORK, 0), "classes must be a whole number of at least 1, not 0"),
+        (lambda: evomnas.build_network(NETWORK, dropout=2.0), "dropout must be a number from 0 to 1, not 2.0"),
+        (lambda: evomnas.count_cost(NETWORK, resolution=0), "resolution must be a whole number of at least 1, not 0"),
+        (lambda: evomnas.weighted_product("x", 1.0, 1.0), "accuracy must be a number or an array of numbers, not 'x'"),
+        (lambda: evomnas.weighted_product([0.5] * 3, [1.0] * 2, 1.0), "must have the same shape"),
+        (lambda: evomnas.Run.open(3), "Run.open: folder must be a path or text, not 3"),
+        (lambda: evomnas.Architecture(8, 1, (3,), 16), "Architecture: blocks must be a list of Blocks, not (3,)"),
+        (lambda: evomnas.Architecture.parse(3), "Architecture.parse: notation must be text, not 3"),
+        (lambda: evomnas.Architecture.from_dict({}), "not the fields of an architecture"),
+        (lambda: evomnas.Block("conv", "3", 1, 16, 1), "Block: kernel must be a whole number, not '3'"),
+        (lambda: evomnas.SearchSpace(width="1"), "SearchSpace: width must be a number, not '1'"),
+        (lambda: evomnas.SearchSpace().encode("x"), "architecture must be an Architecture, not 'x'"),
+        (lambda: evomnas.SearchProblem(3, 4), "SearchProblem: definition must be a Definition, not 3"),
+    ],
+)
+def test_a_mistake_of_the_library_s_users_is_one_line_that_helps(call, words):
+    with pytest.raises(evomnas.InputError, match=re.escape(words)) as caught:
+        call()
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_numbers_of_numpy_are_numbers(tabular_file, tmp_path):
+    run = evomnas.search(tabular_file, "random", budget=np.int64(3), seed=np.uint8(2), out=tmp_path / "run")
+    assert (run.manifest.budget, run.record.seed) == (3, 2)

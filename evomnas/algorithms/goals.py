@@ -12,11 +12,13 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from evomnas.core.arguments import checked
 from evomnas.core.errors import InputError
 
 REWARD_EXPONENTS = {"soft": (-0.07, -0.07), "hard": (0.0, -1.0)}  # (alpha, beta), by the names of [1], figure 4
 
 
+@checked
 def weighted_product(
     accuracy: ArrayLike, latency: ArrayLike, target: float, alpha: float = -0.07, beta: float = -0.07
 ) -> NDArray[np.float64]:
@@ -33,13 +35,18 @@ def weighted_product(
         The rewards, in the shape of the arguments.
 
     Raises:
-        InputError: A value is out of its range.
+        InputError: A value is out of its range, or accuracy and latency differ in shape.
     """
     accuracies, latencies = np.asarray(accuracy, dtype=np.float64), np.asarray(latency, dtype=np.float64)
     if not np.all((accuracies > 0) & (accuracies <= 1)):
         raise InputError(f"accuracy must lie in (0, 1], got {accuracies}")
     if not np.all((latencies > 0) & np.isfinite(latencies)):
         raise InputError(f"latency must be positive and finite, got {latencies}")
+    try:
+        np.broadcast_shapes(accuracies.shape, latencies.shape)
+    except ValueError:
+        shapes = f"{accuracies.shape} and {latencies.shape}"
+        raise InputError(f"accuracy and latency must have the same shape, not {shapes}") from None
     check_target(target)
     exponents = np.where(latencies <= target, alpha, beta)  # [1], equation 3
     rewards: NDArray[np.float64] = accuracies * (latencies / target) ** exponents  # [1], equation 2

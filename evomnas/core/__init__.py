@@ -1,6 +1,7 @@
 """What every room may use, and what knows nothing of networks: errors, names, files, this machine.
 
 - `errors`: the errors that users see as one line.
+- `arguments`: a check of a function's arguments by its annotations.
 - `defaults`: the values of options that nobody sets.
 - `registry`: data sets, runtimes and algorithms by name, through entry points.
 - `files`: files that are replaced in one step, a check of where a file may be written, the folders that users edit.

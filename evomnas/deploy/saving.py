@@ -18,6 +18,7 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from safetensors import SafetensorError, safe_open
 
+from evomnas.core.arguments import checked
 from evomnas.core.errors import InputError
 from evomnas.core.files import write_atomically
 from evomnas.networks.classifier import Classifier
@@ -182,6 +183,7 @@ def read_manifest(folder: Path) -> ModelManifest:
         raise InputError(f"cannot read {path}: {error}") from None
 
 
+@checked
 def load_network(path: Path | str) -> Classifier:
     """Return the trained network of a folder that `evomnas train` wrote, as a torch module in evaluation mode.
 

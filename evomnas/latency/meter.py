@@ -15,6 +15,7 @@ from dataclasses import asdict
 from functools import cached_property
 from typing import Any, TypeVar
 
+from evomnas.core.arguments import Count, checked
 from evomnas.core.errors import InputError
 from evomnas.latency.devices import protocol
 from evomnas.latency.devices.factory import open_device
@@ -225,22 +226,23 @@ def open_meter(
         meter.close()
 
 
+@checked
 def measure_latency(
     architecture: Architecture,
     *,
     runtime: str = "onnxruntime",
     target: str = LOCAL,
-    threads: int = 1,
-    batch: int = 1,
-    channels: int = 3,
-    resolution: int = 224,
-    classes: int = 1000,
+    threads: Count = 1,
+    batch: Count = 1,
+    channels: Count = 3,
+    resolution: Count = 224,
+    classes: Count = 1000,
     reference: Architecture | None = None,
 ) -> Measurement:
     """Measure the latency of one architecture, in milliseconds, with its interval and every sample.
 
     Args:
-        architecture: The network; it is built with random weights.
+        architecture: The network, such as `published("mnasnet-a1")`; it is built with random weights.
         runtime: A registered runtime: `onnxruntime`, `executorch`, `torch`.
         target: `local`, `ssh://user@host:port` for another machine, `ray://NAME` for a node of a Ray cluster.
         threads: Threads that one inference may use.

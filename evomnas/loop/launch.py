@@ -11,6 +11,7 @@ from typing import Any
 
 from evomnas.algorithms.base import make_algorithm, option_defaults
 from evomnas.core import defaults
+from evomnas.core.arguments import checked
 from evomnas.core.errors import EverythingFailed, InputError
 from evomnas.core.files import check_place
 from evomnas.core.system.memory import check_memory_limit
@@ -34,6 +35,7 @@ __all__ = ["EverythingFailed", "Progress", "resume", "search"]
 ARCHIVE = "evomnas.sqlite"
 
 
+@checked
 def search(
     problem: str | Path | Definition = "digits",
     algorithm: str = defaults.ALGORITHM,
@@ -57,12 +59,12 @@ def search(
 
     Args:
         problem: A built-in name, a problem file, or a definition.
-        algorithm: A registered algorithm.
+        algorithm: The name of a registered algorithm, such as `nsga2`.
         options: Its options, such as `{"target_ms": 0.5}` for `rl-weighted`. Where it wants a target and none is given,
             that is the reference network's latency, as in the paper.
         overrides: `section.key=value` strings for the problem.
         budget: Distinct networks to evaluate.
-        seed: Of the algorithm.
+        seed: The seed of the algorithm.
         out: The run's folder; `runs/PROBLEM-ALGORITHM-sSEED` by default.
         archive: The archive file; `evomnas.sqlite` beside the run's folder by default.
         time_limit_s: Stop after so many seconds.
@@ -166,6 +168,7 @@ def _as_kept(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
 
 
+@checked
 def resume(
     folder: Path | str,
     *,

@@ -16,7 +16,7 @@ import numpy as np
 from pymoo.core.problem import Problem
 
 from evomnas.algorithms.operators import make_operators
-from evomnas.core.errors import InputError
+from evomnas.core.arguments import Natural, checked
 from evomnas.evaluation.factory import open_evaluator
 from evomnas.evaluation.interface import Evaluator
 from evomnas.problem.definition import Definition
@@ -36,6 +36,7 @@ class SearchProblem(Problem):  # type: ignore[misc]
         space: Its search space.
     """
 
+    @checked
     def __init__(self, definition: Definition, evaluate: Evaluate) -> None:
         """Wrap a problem; nothing is evaluated before pymoo asks for it.
 
@@ -59,12 +60,13 @@ class SearchProblem(Problem):  # type: ignore[misc]
         return make_operators(self.space)
 
 
+@checked
 def load_problem(
     problem: str | Path = "digits",
     overrides: Sequence[str] = (),
     *,
     archive: Path | str = ":memory:",
-    workers: int = 0,
+    workers: Natural = 0,
     device: str = "auto",
 ) -> SearchProblem:
     """Return a problem for pymoo. Images are read and networks trained when the first evaluation is asked for.
@@ -77,10 +79,8 @@ def load_problem(
         device: `auto`, `cpu` or `cuda`.
 
     Raises:
-        InputError: There is no such problem, its content is wrong, or `workers` is negative.
+        InputError: There is no such problem, its content is wrong, or an argument is.
     """
-    if workers < 0:
-        raise InputError(f"workers must be 0 or more, got {workers}")
     definition = load_definition(problem, overrides)
     evaluators: list[Evaluator] = []
 

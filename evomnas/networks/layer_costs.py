@@ -15,6 +15,7 @@ from typing import cast
 import torch
 from torch import nn
 
+from evomnas.core.arguments import Count, checked
 from evomnas.networks.network import Layer, Network, SqueezeExcite
 from evomnas.networks.torchvision_models import AnyNetwork, build_torchvision
 from evomnas.problem.architecture import Architecture
@@ -44,11 +45,12 @@ class LayerCost:
     se_macs: int
 
 
-def count_cost(architecture: Architecture, classes: int = 1000, channels: int = 3, resolution: int = 224) -> Cost:
+@checked
+def count_cost(architecture: Architecture, classes: Count = 1000, channels: Count = 3, resolution: Count = 224) -> Cost:
     """Count the parameters and MACs of an architecture's network for one image. No weights are created.
 
     Args:
-        architecture: The architecture.
+        architecture: The architecture, such as `published("mnasnet-a1")`.
         classes: The number of logits.
         channels: The number of channels of the image.
         resolution: The height and width of the image in pixels.

@@ -33,6 +33,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from evomnas.core.arguments import Count, Natural, Share, checked
 from evomnas.core.seeding import torch_generator
 from evomnas.problem.architecture import Architecture, Block
 
@@ -222,19 +223,20 @@ class Network(nn.Module):
         return logits
 
 
+@checked
 def build_network(
     architecture: Architecture,
-    classes: int = 1000,
-    channels: int = 3,
+    classes: Count = 1000,
+    channels: Count = 3,
     *,
-    dropout: float = 0.0,
-    bn_momentum: float = 0.1,
-    seed: int | np.random.SeedSequence = 0,
+    dropout: Share = 0.0,
+    bn_momentum: Share = 0.1,
+    seed: Natural | np.random.SeedSequence = 0,
 ) -> Network:
     """Build the network of an architecture with random weights, on the CPU.
 
     Args:
-        architecture: The architecture.
+        architecture: The architecture, such as `published("mnasnet-a1")`.
         classes: The number of logits.
         channels: The channels of the images.
         dropout: The probability of dropout before the classifier.

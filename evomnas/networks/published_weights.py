@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 import torch
 from torch import Tensor, nn
 
+from evomnas.core.arguments import checked
 from evomnas.core.errors import InputError
 from evomnas.networks.network import Network, clip_activations
 from evomnas.problem.architecture import Architecture
@@ -21,6 +22,7 @@ from evomnas.problem.architecture import Architecture
 LIBRARY_BN_EPSILON = 1e-5  # in torchvision and timm
 
 
+@checked
 def import_weights(network: Network, state_dict: Mapping[str, Tensor], *, classifier: bool = True) -> None:
     """Copy published weights and running statistics into a network of the same architecture.
 
@@ -41,10 +43,6 @@ def import_weights(network: Network, state_dict: Mapping[str, Tensor], *, classi
         InputError: The layout is unknown, or the weights are those of another network. The message names the place
             in the network, and the network is unchanged.
     """
-    if not isinstance(network, Network):
-        raise InputError(f"import_weights takes a network of build_network, not {type(network).__name__}")
-    if not isinstance(state_dict, Mapping):
-        raise InputError(f"import_weights takes a state dict, as model.state_dict(), not {type(state_dict).__name__}")
     architecture = network.architecture
     modules = [name for name, module in network.named_modules() if isinstance(module, nn.Conv2d | nn.BatchNorm2d)]
     published_modules = dict(zip([*modules, "classifier"], _find_layout(state_dict)(architecture), strict=True))

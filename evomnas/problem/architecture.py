@@ -29,6 +29,7 @@ from dataclasses import asdict, dataclass, replace
 from decimal import Decimal
 from typing import Any
 
+from evomnas.core.arguments import checked, checked_fields
 from evomnas.core.errors import InputError
 
 SKIPS = ("none", "identity", "pool")
@@ -44,6 +45,7 @@ _BLOCK = re.compile(
 )
 
 
+@checked_fields
 @dataclass(frozen=True, slots=True)
 class Block:
     """One block: `layers` identical layers. Only the first one may change the resolution and the number of channels.
@@ -137,6 +139,7 @@ class Block:
         return f"{self.op}_k{self.kernel}_s{self.stride}_f{self.filters}_n{self.layers}{se}{_SKIP_TOKENS[self.skip]}"
 
 
+@checked_fields
 @dataclass(frozen=True, slots=True)
 class Architecture:
     """A network: stem, blocks and head, in canonical form.
@@ -223,6 +226,7 @@ class Architecture:
         return "-".join(parts)
 
     @classmethod
+    @checked
     def parse(cls, notation: str) -> Architecture:
         """Read an architecture from its one-line notation.
 
@@ -251,6 +255,7 @@ class Architecture:
         return asdict(self)
 
     @classmethod
+    @checked
     def from_dict(cls, values: Mapping[str, Any]) -> Architecture:
         """Return the architecture that a mapping describes.
 
@@ -261,10 +266,13 @@ class Architecture:
             The architecture.
 
         Raises:
-            InputError: A value is not allowed.
+            InputError: A value is missing or not allowed.
         """
-        blocks = tuple(Block(**block) for block in values["blocks"])
-        return cls(values["stem"], values["stem_stride"], blocks, values["head"])
+        try:
+            blocks = tuple(Block(**block) for block in values["blocks"])
+            return cls(values["stem"], values["stem_stride"], blocks, values["head"])
+        except (KeyError, TypeError) as error:
+            raise InputError(f"not the fields of an architecture, as to_dict returns them: {error}") from None
 
 
 def _decimal(number: float) -> str:

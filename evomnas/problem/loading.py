@@ -18,6 +18,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from evomnas.core.arguments import checked
 from evomnas.core.errors import InputError, unknown
 from evomnas.core.files import editable_folder
 from evomnas.problem.definition import DEFINITIONS, Definition
@@ -35,6 +36,7 @@ def _builtin_paths() -> dict[str, Path]:
     return {path.stem: path for path in sorted(editable_folder("problems").glob("*.toml"))}
 
 
+@checked
 def load_definition(problem: str | Path, overrides: Sequence[str] = ()) -> Definition:
     """Read and check a problem.
 

@@ -11,6 +11,7 @@ import math
 import re
 from dataclasses import replace
 
+from evomnas.core.arguments import checked
 from evomnas.core.errors import InputError, unknown
 from evomnas.problem.architecture import Architecture
 from evomnas.problem.search_space import round_filters
@@ -35,6 +36,7 @@ PUBLISHED_NETWORKS = {
 }
 
 
+@checked
 def published(name: str) -> Architecture:
     """Return a published network by its name.
 

@@ -23,6 +23,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from evomnas.core.arguments import checked, checked_fields
 from evomnas.core.errors import InputError
 from evomnas.problem.architecture import MAX_BLOCKS, MAX_FILTERS, MAX_LAYERS, SKIPS, Architecture, Block
 
@@ -142,6 +143,7 @@ def _block_errors(settings: Iterable[dict[str, Any]]) -> Iterator[str]:
             yield str(error)
 
 
+@checked_fields
 @dataclass(frozen=True)
 class SearchSpace:
     """MnasNet's search space: the choices of every block, and the base network that filters and layers refer to.
@@ -452,6 +454,7 @@ class SearchSpace:
             if all(variant.squeeze(width) == block.squeeze(width) for width in input_widths)
         )
 
+    @checked
     def encode(self, architecture: Architecture) -> NDArray[np.int64]:
         """Return a genome of an architecture.
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from markupsafe import Markup
 
+from evomnas.core.arguments import checked
 from evomnas.report import run_words
 from evomnas.report.gene_preferences import Preferences, count_preferences
 from evomnas.report.history import read_history
@@ -25,6 +26,7 @@ MAX_TIME_SHARE = 0.005  # the share of a search's time that its reports on the w
 FIRST_REPORT_S = 20.0  # seconds of a search after which the first report is written, however long that takes
 
 
+@checked
 def write_report(
     run: Run, results: list[Result] | None = None, *, templates: Path | None = None, running: bool = False
 ) -> Path:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from pydantic import ValidationError
 
+from evomnas.core.arguments import checked
 from evomnas.core.errors import InputError
 from evomnas.core.files import check_place, is_partial, write_atomically
 from evomnas.core.system.machine import describe_environment
@@ -172,6 +173,7 @@ class Run:
         return run
 
     @classmethod
+    @checked
     def open(cls, folder: Path | str) -> Run:
         """Return the run of a folder.
 

@@ -167,7 +167,7 @@ def test_double_precision_is_converted(half):
 
 
 def test_another_module_is_refused():
-    with pytest.raises(InputError, match="takes a network of build_network, not MNASNet"):
+    with pytest.raises(InputError, match="network must be a Network, not a MNASNet"):
         import_weights(torchvision.models.mnasnet0_5(), {})
 
 
@@ -193,7 +193,7 @@ def test_deeper_and_shallower_networks_are_refused(half):
         ({"features.0.0.weight": torch.zeros(3)}, "none of the layouts"),  # MobileNetV3's and others' first name
         ({"module.layers.14.weight": torch.zeros(3)}, "strip 'module.'"),
         ({"state_dict": {"layers.14.weight": torch.zeros(3)}}, "a checkpoint's state dict is inside it"),
-        ([], "not list"),
+        ([], "state_dict must be a dict"),
         ({"layers.14.weight": 1}, "there is no layers.0.weight, and the stem needs"),
     ],
 )

@@ -17,6 +17,7 @@ from typing import Any
 
 from evomnas.algorithms.base import option_names
 from evomnas.core import defaults, registry
+from evomnas.core.arguments import checked
 from evomnas.core.errors import EverythingFailed, InputError
 from evomnas.core.files import write_atomically
 from evomnas.evaluation.factory import open_evaluator
@@ -78,6 +79,7 @@ class _PlannedRun:
     options: dict[str, Any]
 
 
+@checked
 def benchmark(
     problem: str | Path | Definition = "digits",
     algorithms: Sequence[str] = ALGORITHMS,

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from evomnas.core.arguments import checked
 from evomnas.problem.definition import Definition
 from evomnas.problem.pareto import attainment, hypervolume, hypervolume_curve, non_dominated
 from evomnas.report.comparison.significance import Pair, compare_pairs, seeds_needed
@@ -217,6 +218,7 @@ class Comparison:
         }  # fmt: skip
 
 
+@checked
 def compare(runs: Sequence[Run | Path | str]) -> Comparison:
     """Compare runs. Nothing is evaluated.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from evomnas.core.arguments import checked
 from evomnas.report.comparison import figures, words
 from evomnas.report.comparison.comparison import HYPERVOLUME_SHARES, Comparison
 from evomnas.report.pages import figure_markup, write_page
@@ -12,6 +13,7 @@ from evomnas.report.pages import figure_markup, write_page
 COMPARISON_NAME = "comparison.html"
 
 
+@checked
 def write_comparison(comparison: Comparison, path: Path | str) -> Path:
     """Write a comparison as an HTML page, in one step, so that no reader sees half of it.
 
