@@ -8,6 +8,7 @@ TEST = [
     "axe-playwright-python>=0.1.4",
     "executorch>=1.0",
     "hypothesis>=6.100",
+    "markdown-it-py>=3.0",
     "playwright>=1.40",
     "pytest>=8",
     "pytest-xdist>=3.8",

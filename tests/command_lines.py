@@ -10,7 +10,7 @@ from typing import Any
 
 import typer
 
-from evomnas.cli import compare, deploy, measure, runs, search, show  # noqa: F401 they register themselves
+from evomnas.cli import compare, deploy, measure, predict, runs, search, show  # noqa: F401 they register themselves
 from evomnas.cli.app import app
 
 UsageError = typer.BadParameter.__base__
@@ -64,6 +64,9 @@ def _words(text: str) -> Iterator[str]:
             return
         if word is None:
             return
+        if word == ".":  # this folder
+            yield word
+            continue
         yield word.rstrip(END_SIGNS)
         if word.endswith(tuple(END_SIGNS)):
             return

@@ -136,6 +136,44 @@ def exports(finished_run, trained):
 
 
 @pytest.fixture(scope="session")
+def photographs(tmp_path_factory) -> Path:
+    """Colour photographs of two kinds, in ImageNet's form; a fifth is the kind's own, the rest is noise."""
+    from PIL import Image
+
+    rng, folder = np.random.default_rng(3), tmp_path_factory.mktemp("photographs") / "photos"
+    for part, count in (("train", 12), ("val", 3)):
+        for label, name in enumerate(("n01 ants", "n02 bees")):
+            (folder / part / name).mkdir(parents=True)
+            for index in range(count):
+                pixels = rng.integers(0, 200, (40, 48, 3), dtype=np.uint8)
+                pixels[:, :, label] += 55
+                Image.fromarray(pixels).save(folder / part / name / f"{index}.jpeg")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def photograph_exports(photographs, tmp_path_factory):
+    """A network of the photographs with its ONNX files, float and int8: the imagenet problem in small.
+
+    Yields:
+        The run, the trained network and the result of the export.
+    """
+    from evomnas.deploy.export import Request, export_network
+    from evomnas.deploy.trained_networks import knee_network, train_networks
+    from evomnas.loop.launch import search
+
+    small = [
+        "data.resolution=32", "data.validation=0.25", "space.width=0.1", "space.head=32", "space.divisor=4",
+        "space.filters=[16,24,32]", "space.layers=[1,1,1]", "space.strides=[1,2,2]", "training.batch=8",
+        "training.epochs=1", "full.epochs=2", "full.batch=8", f"data.path={photographs}",
+    ]  # fmt: skip
+    out = tmp_path_factory.mktemp("photograph-runs") / "run"
+    run = search("imagenet", overrides=small, budget=2, out=out, device="cpu")
+    [trained] = train_networks(run, [knee_network(run)], device="cpu")
+    return run, trained, export_network(run, trained.network, Request(("onnx",), quantize=True), device="cpu")
+
+
+@pytest.fixture(scope="session")
 def shown_run(tiny, tmp_path_factory):
     """A run of 30 networks that is always the same, with its report: its figures are made up, so that nobody waits.
 

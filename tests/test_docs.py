@@ -19,7 +19,7 @@ from test_layers import ROOMS
 from typer.testing import CliRunner
 
 import evomnas
-from evomnas.cli import compare, deploy, measure, runs, search, show  # noqa: F401 they register themselves
+from evomnas.cli import compare, deploy, measure, predict, runs, search, show  # noqa: F401 they register themselves
 from evomnas.cli.app import app
 from evomnas.problem.loading import load_definition
 

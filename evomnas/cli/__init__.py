@@ -6,6 +6,7 @@
 - `show`: show, report, problems, algorithms, describe.
 - `measure`: measure, runtimes, doctor.
 - `deploy`: train, baselines, export.
+- `predict`: predict.
 - `runs`: list.
 - `completion`: what the shell proposes when somebody presses Tab.
 - `options`: options that several commands have, and the options of algorithms.
@@ -21,7 +22,7 @@ import sys
 def main() -> None:
     """Run the command; this is its entry point."""
     try:
-        from evomnas.cli import compare, deploy, measure, runs, search, show  # noqa: F401 they register themselves
+        from evomnas.cli import compare, deploy, measure, predict, runs, search, show  # noqa: F401 they register themselves
         from evomnas.cli.app import run
     except KeyboardInterrupt:  # nothing is set up yet
         sys.stderr.write("evomnas: interrupted\n")

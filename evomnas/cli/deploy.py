@@ -21,7 +21,7 @@ from evomnas.core.system.shell import quote
 
 if TYPE_CHECKING:  # imported where they are used, so that --help does not wait for torch
     from evomnas.deploy.baselines import Baseline
-    from evomnas.deploy.export import Export
+    from evomnas.deploy.exported_files import Export
     from evomnas.deploy.trained_networks import TrainedNetwork
     from evomnas.results.evaluation import Score
     from evomnas.results.run import Run
@@ -267,16 +267,17 @@ def _export_row(export: Export) -> dict[str, Any]:
 
 
 def _print_exports(exports: Sequence[Export], score: Score, folder: Path) -> None:
+    has_huffman = any(export.huffman_bytes is not None for export in exports)  # only where somebody asked for it
     rows = []
     for export in exports:
         latency = "failed" if export.latency_ms is None else f"{export.latency_ms:.4f}"
         interval = "-" if export.low_ms is None else f"{export.low_ms:.4f} to {export.high_ms:.4f}"
-        sizes = [_kib(size) for size in (export.bytes, export.packed_bytes, export.huffman_bytes)]
+        sizes = [_kib(size) for size in (export.bytes, export.packed_bytes, export.huffman_bytes)][: 2 + has_huffman]
         accuracy = (*_score_cells(export.score), f"{export.agreement:.2%}")
         rows.append((export.format, export.variant, *accuracy, latency, interval, *sizes))
     header = (
         "format", "variant", "test accuracy", "95 % interval", "as PyTorch", "latency ms", "95 % interval", "KiB",
-        "packed KiB", "Huffman KiB",
+        "packed KiB", *["Huffman KiB"] * has_huffman,
     )  # fmt: skip
     print_columns(header, rows, left=2)
     accuracy_text, interval = _score_cells(score)

@@ -1,6 +1,7 @@
 """Images that networks may be trained on, and their training and validation splits.
 
 - `images`: images with labels as arrays in memory, and the fingerprint of their content.
+- `photographs`: from an image file to a network's input, the one place for it.
 - `splits`: from a problem's data section to the images that a search trains and validates on.
 - `sources`: the built-in data sets.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,7 @@ RESIZE_BATCH = 1024  # images that are resized at once, which limits the memory 
 
 Images = NDArray[np.uint8]
 Labels = NDArray[np.int64]
+Fit = Literal["crop", "stretch"]  # the middle square of a picture, or all of it whatever its sides
 
 
 @dataclass(frozen=True)
@@ -26,11 +27,14 @@ class TrainingImages:
         images: Pixel values from 0 to 255, uint8, shape (n, h, w), (n, h, w, 1) or (n, h, w, 3).
         labels: The class of each image, int64 from 0, shape (n,).
         classes: The names of the classes, in the order of the labels.
+        fit: How pictures that are not square become square: `crop` where these images were cut out of such pictures,
+            `stretch` where they are resized as they are.
     """
 
     images: Images
     labels: Labels
     classes: tuple[str, ...]
+    fit: Fit = "stretch"
 
 
 @dataclass(frozen=True)
@@ -72,11 +76,13 @@ class LabelledImages:
         images: Pixel values from 0 to 255, uint8, shape (n, channels, resolution, resolution).
         labels: Their classes, int64 from 0, shape (n,).
         classes: The names of the classes, in the order of the labels.
+        fit: How pictures that are not square become square, as in `TrainingImages`.
     """
 
     images: Images
     labels: Labels
     classes: tuple[str, ...]
+    fit: Fit = "stretch"
 
     @property
     def channels(self) -> int:
@@ -102,7 +108,7 @@ class LabelledImages:
         Raises:
             InputError: The images are not uint8, or their shape is not one of those of `TrainingImages`.
         """
-        return cls(_resize(_to_channels_first(source.images), resolution), source.labels, source.classes)
+        return cls(_resize(_to_channels_first(source.images), resolution), source.labels, source.classes, source.fit)
 
 
 def _fingerprint(classes: tuple[str, ...], *arrays: NDArray[Any]) -> str:

@@ -18,6 +18,7 @@ from PIL import Image
 
 from evomnas.core.errors import InputError
 from evomnas.data.images import Images, TrainingImages
+from evomnas.data.photographs import IMAGE_SUFFIXES, Preprocessing, find_images, read_photograph
 from evomnas.data.splits import stratified_split
 from evomnas.problem.sections import DataSection
 
@@ -55,7 +56,7 @@ def read_digits(part: Part) -> TrainingImages:
     train, test = stratified_split(bunch.target.astype(np.int64), TEST_SHARE)
     indices = train if part == "train" else test
     images = np.round(bunch.images * (255 / 16)).astype(np.uint8)
-    return TrainingImages(images[indices], bunch.target[indices].astype(np.int64), tuple("0123456789"))
+    return TrainingImages(images[indices], bunch.target[indices].astype(np.int64), tuple("0123456789"), "crop")
 
 
 def npz(section: DataSection) -> TrainingImages:
@@ -150,31 +151,25 @@ def read_folder(section: DataSection, part: Part) -> TrainingImages:
     Raises:
         InputError: The folder or its images are missing, or an image cannot be read.
     """
-    from torchvision.datasets.folder import IMG_EXTENSIONS
-
     root = _required_path(section, "FOLDER")
     if not root.is_dir():
         raise InputError(f"data.path {root} is not a folder")
     has_train = (root / "train").is_dir()
     parent = root / "train" if part == "train" and has_train else find_test_folder(root) if has_train else root
     class_folders = sorted(path for path in parent.iterdir() if _is_visible(path) and path.is_dir())
-    files = [
-        (path, label)
-        for label, folder in enumerate(class_folders)
-        for path in sorted(folder.rglob("*"))
-        if path.suffix.lower() in IMG_EXTENSIONS and _is_visible(path) and path.is_file()
-    ]
+    files = [(path, label) for label, folder in enumerate(class_folders) for path in find_images(folder)]
     if not files:
         raise InputError(
-            f"no images in {parent}: expected one sub-folder of images per class ({', '.join(IMG_EXTENSIONS)})"
+            f"no images in {parent}: expected one sub-folder of images per class ({', '.join(IMAGE_SUFFIXES)})"
         )
     labels = np.array([label for _, label in files], dtype=np.int64)
     if not has_train:
         train, test = stratified_split(labels, TEST_SHARE)
         indices = train if part == "train" else test
         files, labels = [files[index] for index in indices], labels[indices]
-    images = np.stack([read_image(path, section.resolution) for path, _ in files])
-    return TrainingImages(images, labels, tuple(folder.name for folder in class_folders))
+    preprocessing = Preprocessing(channels=3, resolution=section.resolution, fit="crop")
+    images = np.stack([read_photograph(path, preprocessing) for path, _ in files])
+    return TrainingImages(images, labels, tuple(folder.name for folder in class_folders), "crop")
 
 
 def find_test_folder(root: Path) -> Path:
@@ -197,41 +192,6 @@ def find_test_folder(root: Path) -> Path:
 
 def _is_visible(path: Path) -> bool:
     return not path.name.startswith(".")
-
-
-def _to_rgb(image: Image.Image) -> Image.Image:
-    if image.mode == "F":
-        raise ValueError("its pixels are floating-point numbers of an unknown range")
-    if image.mode.startswith("I"):  # 16 bits: Pillow's own conversion would clip the values at 255
-        image = Image.fromarray((np.asarray(image, dtype=np.float64) / 257).clip(0, 255).astype(np.uint8))
-    if image.mode == "P":
-        image = image.convert("RGBA")  # a palette may contain a transparent colour
-    return image.convert("RGB")
-
-
-def read_image(path: Path, resolution: int) -> Images:
-    """Read the middle square of an image file as RGB, resized to a resolution. Values of 16 bits become 8 bits.
-
-    Args:
-        path: The file, in any format that Pillow reads.
-        resolution: The height and width of the result in pixels.
-
-    Returns:
-        The pixels, uint8, shape (resolution, resolution, 3).
-
-    Raises:
-        InputError: The file cannot be read, or its pixels are floating-point numbers.
-    """
-    try:
-        with Image.open(path) as opened:
-            image = _to_rgb(opened)
-    except Exception as error:  # every format raises errors of its own
-        raise InputError(f"cannot read the image {path}: {error}; remove or replace it") from None
-    side = min(image.size)
-    left, top = (image.width - side) // 2, (image.height - side) // 2
-    middle = (left, top, left + side, top + side)
-    resized = image.resize((resolution, resolution), Image.Resampling.BILINEAR, box=middle, reducing_gap=2.0)
-    return np.asarray(resized, dtype=np.uint8)
 
 
 # torchvision's class, and its argument that selects the split: the flag `train` or the name `split`
@@ -293,7 +253,7 @@ def read_torchvision(section: DataSection, part: Part) -> TrainingImages:
         *(_shrink_sample(source[index], section.resolution) for index in range(len(source))), strict=True
     )
     classes = getattr(source, "classes", None) or [str(label) for label in range(max(labels) + 1)]
-    return TrainingImages(np.stack(images), np.array(labels, dtype=np.int64), tuple(map(str, classes)))
+    return TrainingImages(np.stack(images), np.array(labels, dtype=np.int64), tuple(map(str, classes)), "crop")
 
 
 def _shrink_sample(sample: tuple[Image.Image, int], resolution: int) -> tuple[Images, int]:

@@ -7,6 +7,8 @@
 - `card`: the details of a trained network, and the model card that shows them.
 - `baselines`: off-the-shelf networks by the same recipe, on the same data and device.
 - `compression`: pruning, low-rank factorization, and sizes after Huffman coding.
-- `onnx_format`, `executorch_format`: files for devices, in float and int8.
-- `export`: exports, each run on the test images and measured.
+- `formats/`: files for devices, in float and int8, and the code that runs them.
+- `export`, `exported_files`: exports, each run on the test images and measured, and the table of them.
+- `snippets`: the code of the card, for PyTorch and for every exported file.
+- `prediction`: the classes of pictures, by a trained network or an exported file.
 """

@@ -11,6 +11,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from evomnas.data.photographs import Preprocessing
+from evomnas.deploy.snippets import usage_section
 from evomnas.results.evaluation import Cost, Measurement, Score
 
 
@@ -179,12 +181,13 @@ def format_share(value: float, digits: int = 2) -> str:
     return f"{100 * value:.{digits}f} %"
 
 
-def model_card(details: ModelDetails, classes: Sequence[str]) -> str:
-    """Return the model card of a trained network.
+def model_card(details: ModelDetails, classes: Sequence[str], preprocessing: Preprocessing) -> str:
+    """Return the model card of a trained network that was not exported yet.
 
     Args:
         details: The details of the network.
         classes: The names of its classes.
+        preprocessing: What is done with a picture before it is classified.
 
     Returns:
         The card in Markdown.
@@ -195,7 +198,7 @@ def model_card(details: ModelDetails, classes: Sequence[str]) -> str:
     )
     rows = [
         ("Task", f"classify an image into one of {len(classes)} classes: {names}"),
-        ("Input", f"{details.images}, pixel values from 0 to 255; normalisation is part of the network"),
+        ("Input", f"{preprocessing.describe()}; pixel values from 0 to 255; normalisation is part of the network"),
         ("Parameters, MACs", f"{details.cost.params:,}, {details.cost.macs:,}"),
         ("Test accuracy", details.test.describe()),
         *([("Validation accuracy in the search", format_share(origin.accuracy))] if origin.accuracy else []),
@@ -220,14 +223,7 @@ def model_card(details: ModelDetails, classes: Sequence[str]) -> str:
 | --- | --- |
 {table}
 
-## Use
-
-```python
-import evomnas
-
-network = evomnas.load_network({details.folder!r})  # a torch module
-```
-
+{usage_section([], preprocessing)}
 ## Limits
 
 - The test images were read once, after the training had ended, and come from the same source as the training images. On
@@ -239,13 +235,32 @@ network = evomnas.load_network({details.folder!r})  # a torch module
 """
 
 
+def replace_usage(card: str, usage: str) -> str:
+    """Return a model card with another section on the use of the network; what users wrote elsewhere stays.
+
+    Args:
+        card: The card. The section is added at its end if it has none.
+        usage: The section, from its heading on.
+    """
+    start = re.search(r"^## Use$", card, re.MULTILINE)
+    if start is None:
+        return f"{card.rstrip()}\n\n{usage}".lstrip()
+    end = re.compile(r"^## ", re.MULTILINE).search(card, start.end())
+    rest = f"\n{card[end.start() :]}" if end else ""
+    return card[: start.start()] + usage + rest
+
+
+# What is more than text where it stands: markup, and GitHub's links, emoji and formulas.
+_MARKUP = re.compile(r"[\\`*\[\]|~$#]|(?<![^\W_])_|_(?![^\W_])|:(?=//|[\w+-]+:)|(?<=www)\.", re.IGNORECASE)
+
+
 def escape_markdown(text: str) -> str:
     """Return a text from outside as Markdown that shows it and nothing else: no link, no markup, no new table row.
 
+    Ordinary text stays as it is. Signs of Markdown get a backslash, and those of HTML become entities.
+
     Args:
         text: Any text; its line breaks become spaces.
-
-    Returns:
-        The text, with every character that Markdown or HTML could interpret as a numeric entity.
     """
-    return re.sub(r"[\\`*_\[\]<>&|~:@.#$]", lambda match: f"&#{ord(match[0])};", " ".join(text.split()))
+    words = re.sub(r"&(?=#?\w+;)", "&amp;", " ".join(text.split()))
+    return _MARKUP.sub(r"\\\g<0>", words).replace("<", "&lt;")

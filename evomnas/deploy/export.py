@@ -12,7 +12,7 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import NamedTuple, Protocol, cast
+from typing import NamedTuple, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,11 +20,14 @@ from numpy.typing import NDArray
 from evomnas.core.errors import InputError, unknown
 from evomnas.core.files import write_atomically
 from evomnas.core.quiet import silence
+from evomnas.data.photographs import Preprocessing
+from evomnas.deploy.card import replace_usage
 from evomnas.deploy.compression import check_ranks, factorize_network, huffman_bytes, prune_network
-from evomnas.deploy.executorch_format import ExecuTorchFormat
+from evomnas.deploy.exported_files import EXPORTS_FILE, Export, read_exports
+from evomnas.deploy.formats import FORMATS, ExportFormat
 from evomnas.deploy.full_training import FullTask
-from evomnas.deploy.onnx_format import OnnxFormat
-from evomnas.deploy.saving import MODEL_MANIFEST, ModelManifest, describe_images, load_network, read_manifest
+from evomnas.deploy.saving import MODEL_CARD, MODEL_MANIFEST, ModelManifest, load_network, read_manifest
+from evomnas.deploy.snippets import usage_section
 from evomnas.deploy.trained_networks import check_images, network_folder
 from evomnas.latency.meter import open_meter
 from evomnas.latency.runtimes.base import Float32Array, PreparedNetwork, Runtime, open_runtime
@@ -38,60 +41,8 @@ from evomnas.results.archive import Archive, context_key
 from evomnas.results.evaluation import Failure, Score
 from evomnas.results.run import Run
 
-EXPORTS_FILE = "exports.json"
 MAX_CALIBRATION_IMAGES = 256
 OnStep = Callable[[str], None]
-
-
-class ExportFormat(Protocol):
-    """A kind of file for devices.
-
-    Attributes:
-        name: The name of the format.
-        suffix: The suffix of its files.
-        runtime: The name of the runtime that runs them.
-        needs: The modules that writing them needs.
-        quantizer: The module that int8 files need as well.
-        install: The command that installs these modules.
-    """
-
-    name: str
-    suffix: str
-    runtime: str
-    needs: tuple[str, ...]
-    quantizer: str
-    install: str
-
-    def convert(self, classifier: Classifier, metadata: dict[str, str]) -> bytes:
-        """Convert a network to a file of this format.
-
-        Args:
-            classifier: The network, on the CPU.
-            metadata: Texts by name that the file holds.
-
-        Returns:
-            The content of the file. It takes one image of float32 pixel values from 0 to 255, shape (1, c, h, w), and
-            returns logits, shape (1, classes).
-        """
-        ...
-
-    def quantize(
-        self, classifier: Classifier, metadata: dict[str, str], calibration: Float32Array
-    ) -> tuple[bytes, list[NDArray[np.int8]]]:
-        """Convert a network to a file of this format with int8 weights and activations.
-
-        Args:
-            classifier: The network, on the CPU.
-            metadata: Texts by name that the file holds.
-            calibration: Images that show the range of the activations, pixel values from 0 to 255, shape (n, c, h, w).
-
-        Returns:
-            The content of the file, which takes and returns the same as that of `convert`, and its int8 weights.
-        """
-        ...
-
-
-FORMATS: dict[str, ExportFormat] = {kind.name: kind for kind in (OnnxFormat(), ExecuTorchFormat())}
 
 
 @dataclass(frozen=True)
@@ -142,46 +93,6 @@ def _check_import(module: str, kind: ExportFormat) -> None:
         raise InputError(
             f"{kind.name} files need {module}, which cannot be imported ({error}): {kind.install}"
         ) from None
-
-
-@dataclass(frozen=True)
-class Export:
-    """An exported file and its figures, a row of `exports.json`.
-
-    Attributes:
-        file: The name of the file, in the network's folder.
-        format: `onnx` or `executorch`.
-        variant: `float`, `int8`, `pruned 50 %, int8` and so on.
-        correct: The number of test images that it classifies correctly, in its runtime.
-        images: The number of test images.
-        agreement: The share of the test images that get the same class as from the trained network in PyTorch.
-        latency_ms: The latency in milliseconds; None if it could not be measured.
-        low_ms: The lower end of its 95 % interval; None if it could not be measured.
-        high_ms: The upper end of its 95 % interval; None if it could not be measured.
-        bytes: The size of the file.
-        packed_bytes: The size of the file after deflate, which is what a download or an installation package takes.
-        huffman_bytes: The size of the file with Huffman-coded int8 weights; None if it was not asked for.
-        source: A hash of the weights and test images that these figures are of; empty if unknown.
-    """
-
-    file: str
-    format: str
-    variant: str
-    correct: int
-    images: int
-    agreement: float
-    latency_ms: float | None
-    low_ms: float | None
-    high_ms: float | None
-    bytes: int
-    packed_bytes: int
-    huffman_bytes: int | None = None
-    source: str = ""
-
-    @property
-    def score(self) -> Score:
-        """The score on the test images."""
-        return Score(self.correct, self.images)
 
 
 class ExportResult(NamedTuple):
@@ -259,7 +170,11 @@ def export_network(
     predictions = task.predictions(classifier.to(task.device))
     files = list(_files(classifier.cpu(), task, request, manifest, say))
     source = context_key({"weights": manifest.weights, "scored": manifest.scored})
-    exports = {(export.format, export.variant): export for export in earlier_exports if export.source == source}
+    exports = {
+        (export.format, export.variant): export
+        for export in earlier_exports
+        if export.source == source and export.has_own_name and export.format in FORMATS
+    }
     _remove(folder, {export.file for export in earlier_exports if export.source != source})
     for name in request.formats:
         format_files = [file for file in files if file.format.name == name]
@@ -274,7 +189,17 @@ def export_network(
             exports[name, file.variant] = export
             rows = [asdict(export) for export in exports.values()]
             write_atomically(folder / EXPORTS_FILE, json.dumps(rows, indent=2) + "\n")
+    _update_card(folder / MODEL_CARD, list(exports.values()), task.interface.preprocessing)
     return ExportResult(folder, task.score(predictions), list(exports.values()))
+
+
+def _update_card(path: Path, exports: Sequence[Export], preprocessing: Preprocessing) -> None:
+    """Let a model card show how the exported files are used. What else it says stays as it is."""
+    try:
+        card = path.read_text(encoding="utf-8")
+    except (OSError, ValueError):
+        card = ""
+    write_atomically(path, replace_usage(card, usage_section(exports, preprocessing)))
 
 
 def _is_current(manifest: ModelManifest, task: FullTask) -> bool:
@@ -299,35 +224,15 @@ def _has_content(path: Path, content: bytes) -> bool:
         return False
 
 
-def read_exports(folder: Path) -> list[Export]:
-    """Read the table of a network's exports.
-
-    Args:
-        folder: The network's folder.
-
-    Returns:
-        The exports; none if there is no table.
-
-    Raises:
-        InputError: The table cannot be read.
-    """
-    try:
-        return [Export(**row) for row in json.loads((folder / EXPORTS_FILE).read_text(encoding="utf-8"))]
-    except FileNotFoundError:
-        return []
-    except (OSError, ValueError, TypeError, RecursionError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not a table that evomnas export wrote"
-        raise InputError(f"cannot read {folder / EXPORTS_FILE}: {reason}; remove it, and export again") from None
-
-
 def _files(
     classifier: Classifier, task: FullTask, request: Request, manifest: ModelManifest, say: OnStep
 ) -> Iterator[_File]:
-    images = describe_images(manifest.channels, manifest.resolution)
+    preprocessing = task.interface.preprocessing
     metadata = {
         "classes": json.dumps(list(classifier.classes), ensure_ascii=False),
         "network": manifest.network,
-        "input": f"{images}, float pixel values from 0 to 255; normalised in here",
+        "input": f"{preprocessing.describe()}; float pixel values from 0 to 255; normalised in here",
+        "preprocessing": preprocessing.model_dump_json(),
     }
     calibration = _calibration_images(task)
     for variant, smaller in _variants(classifier, task, request, say):

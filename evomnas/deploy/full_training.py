@@ -135,7 +135,7 @@ class FullTask:
     def interface(self) -> ClassifierInterface:
         """The images that networks of this task take, and their classes."""
         mean, std = tuple(self.batches.mean.tolist()), tuple(self.batches.std.tolist())
-        return ClassifierInterface(self.training.classes, self.definition.data.resolution, mean, std)
+        return ClassifierInterface(self.training.classes, self.definition.data.resolution, mean, std, self.training.fit)
 
     def context(self, teacher: str | None = None) -> dict[str, Any]:
         """Return everything that a training depends on beside the network, as the archive stores it.
@@ -242,8 +242,7 @@ class FullTask:
             The network that takes pixel values, on the task's device and in evaluation mode.
         """
         interface = self.interface
-        classifier = Classifier(network, interface.mean, interface.std, interface.classes, interface.resolution)
-        return classifier.to(self.device).eval()
+        return interface.classifier(network).to(self.device).eval()
 
     def fine_tune(self, network: nn.Module, epochs: int, rate: float) -> None:
         """Train a trained network for some more epochs, in place. The learning rate falls to 0 along a cosine.

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -21,6 +21,8 @@ from safetensors import SafetensorError, safe_open
 from evomnas.core.arguments import checked
 from evomnas.core.errors import InputError
 from evomnas.core.files import write_atomically
+from evomnas.data.images import Fit
+from evomnas.data.photographs import Preprocessing
 from evomnas.networks.classifier import Classifier
 from evomnas.networks.torchvision_models import AnyNetwork, build_any_network, parse_network
 
@@ -44,12 +46,28 @@ class ClassifierInterface:
         resolution: Height and width of the images in pixels.
         mean: The mean by which each channel is normalised, in pixel values from 0 to 255.
         std: The standard deviation by which each channel is normalised, in the same unit.
+        fit: How pictures that are not square become square. It follows from the data set, and two interfaces that
+            differ in it alone are equal: the files of earlier versions do not say it.
     """
 
     classes: tuple[str, ...]
     resolution: int
     mean: tuple[float, ...]
     std: tuple[float, ...]
+    fit: Fit = field(default="crop", compare=False)
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """What is done with an image file before such a network classifies it."""
+        return Preprocessing(channels=len(self.mean), resolution=self.resolution, fit=self.fit)
+
+    def classifier(self, network: torch.nn.Module) -> Classifier:
+        """Return a network as a classifier of such images.
+
+        Args:
+            network: A network that takes normalised images.
+        """
+        return Classifier(network, self.mean, self.std, self.classes, self.resolution, self.fit)
 
 
 class ModelManifest(BaseModel):
@@ -64,6 +82,7 @@ class ModelManifest(BaseModel):
         resolution: Height and width of the images in pixels.
         mean: The mean by which each channel is normalised, in pixel values from 0 to 255.
         std: The standard deviation by which each channel is normalised, in the same unit.
+        fit: How pictures that are not square become square; `crop` in files of earlier versions, which do not say it.
         key: The archive's key of everything that the training depended on; None if unknown, as all that follow.
         scored: The archive's key of everything that the test score depended on.
         teacher: The notation of the network that taught this one; None also if there was none.
@@ -83,6 +102,7 @@ class ModelManifest(BaseModel):
     resolution: Annotated[int, Field(ge=1, le=4096)]
     mean: tuple[PixelValue, ...]
     std: tuple[Deviation, ...]
+    fit: Fit = "crop"
     key: str | None = None
     scored: str | None = None
     teacher: str | None = None
@@ -109,20 +129,7 @@ class ModelManifest(BaseModel):
     @property
     def interface(self) -> ClassifierInterface:
         """The images that the network takes, and its classes."""
-        return ClassifierInterface(self.classes, self.resolution, self.mean, self.std)
-
-
-def describe_images(channels: int, resolution: int) -> str:
-    """Return in words which images a network takes.
-
-    Args:
-        channels: Their channels.
-        resolution: Their height and width in pixels.
-
-    Returns:
-        Words such as "RGB images of 32x32 pixels".
-    """
-    return f"{'grey' if channels == 1 else 'RGB'} images of {resolution}x{resolution} pixels"
+        return ClassifierInterface(self.classes, self.resolution, self.mean, self.std, self.fit)
 
 
 def save_network(
@@ -150,6 +157,7 @@ def save_network(
         "resolution": classifier.resolution,
         "mean": classifier.normalise.mean.flatten().tolist(),
         "std": classifier.normalise.std.flatten().tolist(),
+        "fit": classifier.preprocessing.fit,
     }
     content = needed if details is None else needed | details.to_json()
     write_atomically(folder / WEIGHTS_FILE, weights)
@@ -199,13 +207,24 @@ def load_network(path: Path | str) -> Classifier:
     Raises:
         InputError: The folder is not complete, or its weights are not those that its `model.json` describes.
     """
-    path = Path(path)
-    folder = path.parent if path.name in (WEIGHTS_FILE, MODEL_MANIFEST, MODEL_CARD) else path
+    folder = find_network_folder(Path(path))
     manifest = read_manifest(folder)
     network = parse_network(manifest.network)
     module = build_any_network(network, len(manifest.classes), manifest.channels, dropout=0.0, bn_momentum=0.1, seed=0)
     module.load_state_dict(_read_weights(folder / WEIGHTS_FILE, module.state_dict(), manifest))
-    return Classifier(module, manifest.mean, manifest.std, manifest.classes, manifest.resolution).eval()
+    return manifest.interface.classifier(module).eval()
+
+
+def find_network_folder(path: Path) -> Path:
+    """Return the folder of a trained network.
+
+    Args:
+        path: The folder, or one of its files.
+
+    Returns:
+        The folder, which need not exist.
+    """
+    return path.parent if path.name in (WEIGHTS_FILE, MODEL_MANIFEST, MODEL_CARD) else path
 
 
 def _weights_hash(path: Path) -> str | None:

@@ -61,7 +61,7 @@ def load_test_images(section: DataSection, training: LabelledImages) -> Labelled
         raise InputError(
             f"the test images of {section.dataset} have {test.channels} channels, those to train on {training.channels}"
         )
-    return LabelledImages(test.images, numbers[test.labels], training.classes)
+    return LabelledImages(test.images, numbers[test.labels], training.classes, test.fit)
 
 
 def digits(section: DataSection) -> TrainingImages:

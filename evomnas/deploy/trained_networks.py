@@ -13,12 +13,12 @@ from typing import Any
 
 from evomnas.core.errors import InputError
 from evomnas.core.system.machine import describe_machine, describe_versions
+from evomnas.data.photographs import describe_images
 from evomnas.deploy.card import LatencyDetails, ModelDetails, Origin, ScoreDetails, model_card
 from evomnas.deploy.full_training import FullTask, Teacher
 from evomnas.deploy.saving import (
     MODEL_MANIFEST,
     ModelManifest,
-    describe_images,
     load_network,
     read_manifest,
     save_network,
@@ -340,7 +340,8 @@ class FullTrainings:
         is_complete = saved is not None and (saved.folder, saved.manifest.scored) == (folder, scored)
         if isinstance(result, FullTraining) and not is_complete:
             details = self._details(network, folder, scored, result, measurement, origin, teacher, saved)
-            save_network(folder, classifier, network, details, model_card(details, classifier.classes))
+            card = model_card(details, classifier.classes, classifier.preprocessing)
+            save_network(folder, classifier, network, details, card)
         return result
 
     def _find(self, folder: Path, key: str, network: AnyNetwork) -> _SavedNetwork | None:

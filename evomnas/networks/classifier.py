@@ -7,6 +7,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from evomnas.data.images import Fit
+from evomnas.data.photographs import Preprocessing
+
 
 class Normalise(nn.Module):
     """Subtracts the training images' mean from pixel values and divides by their standard deviation."""
@@ -45,10 +48,17 @@ class Classifier(nn.Module):
         classes: The names of the classes, in the order of the logits.
         resolution: The height and width of the images that it was trained on, in pixels.
         channels: The number of channels of the images: 1 for grey, 3 for colour.
+        preprocessing: What is done with an image file before it is classified; `preprocessing.read` does it.
     """
 
     def __init__(
-        self, network: nn.Module, mean: Sequence[float], std: Sequence[float], classes: Sequence[str], resolution: int
+        self,
+        network: nn.Module,
+        mean: Sequence[float],
+        std: Sequence[float],
+        classes: Sequence[str],
+        resolution: int,
+        fit: Fit = "crop",
     ) -> None:
         """Put a classifier together.
 
@@ -58,11 +68,13 @@ class Classifier(nn.Module):
             std: The standard deviation of each channel, in the same unit.
             classes: The names of the classes, in the order of the logits.
             resolution: The height and width of the images in pixels.
+            fit: How pictures that are not square become square.
         """
         super().__init__()
         self.normalise = Normalise(mean, std)
         self.network = network
         self.classes, self.resolution, self.channels = tuple(classes), resolution, len(mean)
+        self.preprocessing = Preprocessing(channels=self.channels, resolution=resolution, fit=fit)
 
     def forward(self, images: Tensor) -> Tensor:
         """Classify images.

@@ -22,7 +22,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from evomnas.cli import compare, deploy, measure, runs, search, show  # noqa: F401 they register themselves
+from evomnas.cli import compare, deploy, measure, predict, runs, search, show  # noqa: F401 they register themselves
 from evomnas.cli.app import app
 from evomnas.problem.loading import load_definition
 from evomnas.problem.search_space import GENES

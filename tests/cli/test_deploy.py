@@ -11,9 +11,7 @@ import subprocess
 import sys
 import time
 
-import numpy as np
 import pytest
-from PIL import Image
 from typer.testing import CliRunner
 
 from evomnas.cli import search  # noqa: F401 its commands register themselves
@@ -85,50 +83,25 @@ def test_bad_input_is_one_line_and_exit_code_2(arguments, message, finished_run,
     assert sorted(finished_run.folder.rglob("*")) == before
 
 
-@pytest.fixture
-def photographs(tmp_path):
-    """Colour photographs of two kinds, in ImageNet's form; a fifth is the kind's own, the rest is noise."""
-    rng = np.random.default_rng(3)
-    for part, count in (("train", 12), ("val", 3)):
-        for label, name in enumerate(("n01 ants", "n02 bees")):
-            (tmp_path / "photos" / part / name).mkdir(parents=True)
-            for index in range(count):
-                pixels = rng.integers(0, 200, (40, 48, 3), dtype=np.uint8)
-                pixels[:, :, label] += 55
-                Image.fromarray(pixels).save(tmp_path / "photos" / part / name / f"{index}.jpeg")
-    return tmp_path / "photos"
-
-
-def test_image_folders_go_through_search_training_and_export(photographs, tmp_path, monkeypatch):
+def test_image_folders_go_through_search_training_and_export(photographs, photograph_exports):
     """The imagenet problem from end to end, in small: its form, space, recipe and augmentations."""
-    monkeypatch.chdir(tmp_path)
-    small = [
-        "data.resolution=32", "data.validation=0.25", "space.width=0.1", "space.head=32", "space.divisor=4",
-        "space.filters=[16,24,32]", "space.layers=[1,1,1]", "space.strides=[1,2,2]", "training.batch=8",
-        "training.epochs=1", "full.epochs=2", "full.batch=8", f"data.path={photographs}",
-    ]  # fmt: skip
-    settings = [part for one in small for part in ("--set", one)]
-    done = evomnas("run", "imagenet", *settings, "--budget", 2, "--workers", 0, "--device", "cpu")
-    assert done.exit_code == 0, done.stderr
-    folder = tmp_path / "runs" / "imagenet-nsga2-surrogate-s1"
-    done = evomnas("train", folder, "--knee", "--format", "json", "--device", "cpu")
-    assert done.exit_code == 0, done.stderr
-    [row] = json.loads(done.stdout)
-    assert row["test_images"] == 6
-    facts = json.loads((tmp_path / row["folder"] / "model.json").read_text())
-    assert (facts["classes"], facts["trained_on"]) == (["n01 ants", "n02 bees"], 24)
-    assert (facts["recipe"]["optimizer"], facts["channels"], facts["resolution"]) == ("rmsprop", 3, 32)
-    done = evomnas("export", folder, row["id"], "--quantize", "int8", "--format", "json")
-    assert done.exit_code == 0, done.stderr
-    exported = {one["variant"]: one for one in json.loads(done.stdout)}
-    assert exported["float"]["agreement"] == 1.0
-    assert exported["int8"]["images"] == 6
-    photographs.rename(tmp_path / "elsewhere")
-    before = sorted(folder.rglob("*"))
-    done = evomnas("export", folder, row["id"], "--quantize", "int8", "--huffman")
+    run, trained, exported = photograph_exports
+    manifest = json.loads((trained.folder / "model.json").read_text())
+    assert trained.result.score.images == 6
+    assert (manifest["classes"], manifest["trained_on"]) == (["n01 ants", "n02 bees"], 24)
+    assert (manifest["recipe"]["optimizer"], manifest["channels"], manifest["resolution"]) == ("rmsprop", 3, 32)
+    exports = {one.variant: one for one in exported.exports}
+    assert exports["float"].agreement == 1.0
+    assert exports["int8"].images == 6
+    elsewhere = photographs.rename(photographs.parent / "elsewhere")
+    before = sorted(run.folder.rglob("*"))
+    try:
+        done = evomnas("export", run.folder, trained.network.id, "--quantize", "int8", "--huffman")
+    finally:
+        elsewhere.rename(photographs)
     assert (done.exit_code, done.stderr.count("\n")) == (2, 1)
     assert f"data.path {photographs} does not exist" in done.stderr
-    assert sorted(folder.rglob("*")) == before
+    assert sorted(run.folder.rglob("*")) == before
 
 
 def test_an_interrupted_training_says_how_to_go_on_and_goes_on(finished_run, trained, copied):

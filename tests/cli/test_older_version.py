@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from evomnas.cli import compare, deploy, measure, search, show  # noqa: F401 they register themselves
+from evomnas.cli import compare, deploy, measure, predict, search, show  # noqa: F401 they register themselves
 from evomnas.cli.app import app
 from evomnas.evaluation.factory import open_evaluator
 from evomnas.problem.loading import validate_definition

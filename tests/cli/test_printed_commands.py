@@ -20,7 +20,7 @@ import typer
 from command_lines import parse, parse_mentions
 from typer.testing import CliRunner
 
-from evomnas.cli import compare, deploy, measure, runs, search, show  # noqa: F401 they register themselves
+from evomnas.cli import compare, deploy, measure, predict, runs, search, show  # noqa: F401 they register themselves
 from evomnas.cli.app import app, repeatable
 from evomnas.cli.progress import ProgressDisplay
 from evomnas.evaluation.executors.base import Cluster
@@ -233,7 +233,7 @@ def test_the_command_after_a_full_training_and_those_of_the_model_card(finished_
     name, values = labelled(printed, "Export")
     assert (name, values["folder"], values["arch"]) == ("export", copied.folder, trained.network.id)
     card = re.search(r"^Card: +(.*)$", printed, re.MULTILINE)[1]
-    assert [name for name, _ in parse_mentions(Path(card).read_text())] == ["export"]
+    assert [name for name, _ in parse_mentions(Path(card).read_text())] == ["predict", "export"]
 
 
 def test_the_command_after_a_measurement_that_is_not_precise(capsys):

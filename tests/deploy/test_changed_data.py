@@ -103,11 +103,14 @@ def test_a_table_of_exports_removes_no_other_file(here):
     rows = json.loads((here.folder / "exports.json").read_text())
     names = ["../../mine.onnx", "README.md", "weights.safetensors"]
     rows += [rows[0] | {"variant": name, "file": name, "source": "other"} for name in names]
+    rows.append(rows[0] | {"variant": "more", "file": "model-x.onnx` | [link](away) | `"})
     (here.folder / "exports.json").write_text(json.dumps(rows))
     export_network(here.run, here.network, Request(), device="cpu")
     assert (here.run.folder / "mine.onnx").read_text() == "mine"
     load_network(here.folder)
-    assert (here.folder / "README.md").is_file()
+    card = (here.folder / "README.md").read_text()
+    assert f"| `{rows[0]['file']}` |" in card
+    assert "away" not in card
 
 
 def test_images_may_be_moved(here, whole, no_training, tmp_path):

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import re
-import subprocess
+import shutil
 import sys
 import zlib
 from pathlib import Path
@@ -15,10 +14,14 @@ import onnxruntime
 import pytest
 import torch
 from PIL import Image
+from printed_code import code_blocks, run_all
 
 from evomnas.core.errors import InputError
-from evomnas.deploy.export import EXPORTS_FILE, Request, _calibration_images, export_network, read_exports
+from evomnas.deploy.export import Request, _calibration_images, export_network
+from evomnas.deploy.exported_files import EXPORTS_FILE, read_exports
+from evomnas.deploy.prediction import open_network, predict
 from evomnas.deploy.saving import load_network
+from evomnas.deploy.snippets import PICTURE
 from evomnas.latency.runtimes import base as runtimes
 
 SMALLER = "factorized 90 %, pruned 50 %"
@@ -75,7 +78,10 @@ def test_exports_are_kept_in_one_table(trained, exports):
     assert not list(trained.folder.glob(".*.part"))
 
 
-def test_executorch_programs_know_their_classes_and_give_the_same_answers(finished_run, trained, exports, task):
+def test_executorch_programs_know_their_classes_and_give_the_same_answers(
+    finished_run, trained, exports, task, tmp_path
+):
+    """And so does the code that the card has for them."""
     pytest.importorskip("executorch")
     from executorch.runtime import Runtime
 
@@ -89,6 +95,11 @@ def test_executorch_programs_know_their_classes_and_give_the_same_answers(finish
     for one in (program, int8):
         loaded = Runtime.get().load_program((folder / one.file).read_bytes())
         assert json.loads(loaded.load_method("classes").execute([])[0]) == list("0123456789")
+    copied = shutil.copytree(folder, tmp_path / "copied")
+    Image.fromarray(task.test.images[0, 0]).save(copied / PICTURE)
+    [printed] = run_all([(copied, code_blocks((copied / "README.md").read_text())[-1])], has_evomnas=False)
+    [answer] = predict(open_network(copied / int8.file), [copied / PICTURE])
+    assert printed == pytest.approx(dict(answer.classes), abs=2e-4)
 
 
 def test_a_runtime_reads_its_images_at_every_run(trained, exports, task):
@@ -155,20 +166,3 @@ def test_a_torn_table_of_exports_is_one_line(tmp_path):
     (tmp_path / EXPORTS_FILE).write_text("[{")
     with pytest.raises(InputError, match="cannot read .*exports.json.*remove it, and export again"):
         read_exports(tmp_path)
-
-
-def test_the_documented_lines_classify_an_image(trained, exports, task, tmp_path):
-    """In PyTorch, and in ONNX Runtime where there is no evomnas."""
-    page = (Path(__file__).parents[2] / "docs" / "shipping.md").read_text()
-    blocks = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
-    Image.fromarray(task.test.images[0, 0]).save(tmp_path / "digit.png")
-    pytorch = load_network(trained.folder)(torch.from_numpy(task.test.images[:1])).argmax().item()
-    onnx_runtime = logits(trained.folder / exports["int8"].file, task.test.images[:1]).argmax()
-    without = "import sys; sys.modules['evomnas'] = None\n"
-    for code, blocked, expected in zip(blocks, ("", without), (pytorch, onnx_runtime), strict=True):
-        code = re.sub(r'"runs/[^"]*networks/[0-9a-f]{8}', f'"{trained.folder}', code)
-        assert str(trained.folder) in code
-        done = subprocess.run(
-            [sys.executable, "-c", blocked + code], cwd=tmp_path, capture_output=True, text=True, check=False
-        )
-        assert done.stdout.strip() == str(expected), done.stderr

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import hashlib
 import json
 import shutil
@@ -13,14 +12,21 @@ from pathlib import Path
 import pytest
 import safetensors.torch
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from markdown_it import MarkdownIt
 
 import evomnas
 from evomnas.core.errors import InputError
-from evomnas.deploy.card import ModelDetails, model_card
+from evomnas.data.photographs import Preprocessing
+from evomnas.deploy.card import ModelDetails, escape_markdown, model_card, replace_usage
 from evomnas.deploy.saving import load_network, save_network
 from evomnas.networks.network import build_network
 
 OLD = Path(__file__).parents[1] / "version_0_1" / "runs" / "tiny-nsga2-s1" / "networks" / "2b1f90b9" / "model.json"
+
+
+GREY = Preprocessing(channels=1, resolution=8, fit="crop")
 
 
 @pytest.fixture
@@ -66,17 +72,18 @@ def test_the_folder_says_what_the_network_is_and_where_it_comes_from(trained, fi
     assert not (trained.folder / "checkpoint.pt").exists()
 
 
-def test_the_file_has_the_keys_of_version_0_1_in_the_same_order(trained):
+def test_the_file_has_the_keys_of_version_0_1_in_the_same_order_and_says_how_pictures_are_fitted(trained):
     """And details that are read from such a file are written as they were."""
     old = json.loads(OLD.read_text())
     new = json.loads((trained.folder / "model.json").read_text())
-    assert [*new] == [*old]
+    assert [name for name in new if name != "fit"] == [*old]
+    assert new["fit"] == "crop"
     for name in ("origin", "cost", "test", "latency", "machine"):
         assert [*new[name]] == [*old[name]]
     for content in (old, new):
         details = ModelDetails.model_validate(content).to_json()
         assert details == {name: content[name] for name in details}
-        assert content.keys() - details.keys() == {
+        assert content.keys() - details.keys() - {"fit"} == {
             "format", "network", "id", "weights", "classes", "channels", "resolution", "mean", "std"
         }  # fmt: skip
 
@@ -86,7 +93,7 @@ def test_details_of_a_network_that_no_search_found_name_no_search(trained):
     content["origin"] = {"problem": "tiny", "data": "digits"}
     details = ModelDetails.model_validate(content)
     assert details.to_json()["origin"] == content["origin"]
-    card = model_card(details, ["a", "b"])
+    card = model_card(details, ["a", "b"], GREY)
     assert "Found by" not in card
     assert "Validation accuracy" not in card
 
@@ -191,14 +198,50 @@ def test_the_same_network_is_the_same_file_and_a_misspelt_folder_is_none(trained
 
 def test_a_card_shows_names_from_outside_as_they_are(trained):
     content = json.loads((trained.folder / "model.json").read_text())
-    details = ModelDetails.model_validate(content | {"folder": 'it\'s "mine"', "latency_said": None})
-    card = model_card(details, ["[click](http://example.com)", "www.example.com", "a|b", "<b>x</b>", "two\nlines"])
-    for live in ("](", "http:", "www.", "<b>", "a|b", "two\nlines"):
+    details = ModelDetails.model_validate(content | {"latency_said": None})
+    names = ["[click](http://example.com)", "www.example.com", "a|b", "<b>x</b>", "two\nlines"]
+    card = model_card(details, names, GREY)
+    for live in ("click](", "http:", "www.", "<b>", "a|b", "two\nlines"):
         assert live not in card
-    code = card[card.index("```python") : card.index("  # a torch")]
-    assert ast.literal_eval(code[code.index("load_network(") + 13 : -1]) == details.folder
     assert "that are named above" not in card
-    assert "that are named above" in (trained.folder / "README.md").read_text()
+
+
+def test_ordinary_text_stays_as_it_is_on_a_card(trained):
+    card = (trained.folder / "README.md").read_text()
+    assert "&#" not in card
+    assert "\\" not in card
+    for text in ("tiny: digits of 8 pixels, two blocks", "black_cat & co.", "8 -> 4, 50 % (half); it's 12:30", "C3"):
+        assert escape_markdown(text) == text
+
+
+AWKWARD = [*" \t\\`*_[]()<>&|~:@.#$!-+=1a", "www", "http", "amp;", "x27;", "\n", "é"]
+
+
+@given(st.lists(st.sampled_from(AWKWARD)).map("".join))
+def test_any_text_is_shown_as_it_is_in_a_table_and_in_a_title(text):
+    """By a renderer of Markdown with HTML, tables and strikethrough."""
+    markdown = MarkdownIt("commonmark", {"html": True}).enable(["table", "strikethrough"])
+    words = " ".join(text.split())
+    escaped = escape_markdown(text)
+    table = markdown.parse(f"| {escaped} | second |\n| --- | --- |\n")
+    cells = [token for token in table if token.type == "inline"]
+    assert [plain(cell) for cell in cells] == [words, "second"]
+    title = markdown.parse(f"# {escaped}\n")
+    assert [plain(token) for token in title if token.type == "inline"] == [words]
+
+
+def plain(inline) -> str:
+    """The text of a part of a page, which must be nothing but text."""
+    assert {token.type for token in inline.children} <= {"text", "text_special"}
+    return "".join(token.content for token in inline.children)
+
+
+def test_new_usage_leaves_what_users_wrote_on_a_card():
+    mine = "# Mine\n\nby me\n\n## Use\n\nold\n```python\n# a comment\n```\n\n## Licence\n\nCC0\n"
+    assert replace_usage(mine, "## Use\n\nnew\n") == "# Mine\n\nby me\n\n## Use\n\nnew\n\n## Licence\n\nCC0\n"
+    assert replace_usage("# Mine\n\n## Use\n", "## Use\n\nnew\n") == "# Mine\n\n## Use\n\nnew\n"
+    assert replace_usage("# Mine\n", "## Use\n\nnew\n") == "# Mine\n\n## Use\n\nnew\n"
+    assert replace_usage("", "## Use\n\nnew\n") == "## Use\n\nnew\n"
 
 
 def test_what_is_missing_or_torn_is_one_line(folder, tmp_path):
@@ -243,6 +286,7 @@ print(*sorted(name for name in sys.modules if name.partition(".")[0] in ("evomna
     result = subprocess.run(command, capture_output=True, text=True, check=True)
     modules = {
         "core": ("errors", "files", "seeding"),
+        "data": ("images", "photographs"),
         "deploy": ("saving",),
         "networks": ("classifier", "network", "torchvision_models"),
         "problem": ("architecture",),

@@ -13,9 +13,10 @@ import hashlib
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from evomnas.core.quiet import silence
 from evomnas.core.system.machine import user_folder
@@ -54,18 +55,39 @@ class ExecuTorchRuntime:
 
         with silence(), _no_messages():
             from executorch.extension.pybindings import portable_lib
-            from executorch.runtime import Runtime
 
             if portable_lib._threadpool_get_thread_count() != threads:  # before loading: a method keeps its threads
                 portable_lib._unsafe_reset_threadpool(threads)
-            method = Runtime.get().load_program(model).load_method("forward")
-        inputs = [torch.from_numpy(images)]
+            program = load_program(model)
+            return _LoadedProgram(program, program.load_method("forward"), [torch.from_numpy(images)])
 
-        def run() -> Float32Array:
-            output: Float32Array = method.execute(inputs)[0].numpy()
-            return output
 
-        return run
+@dataclass(frozen=True, slots=True)
+class _LoadedProgram:
+    """A method of a program, and its inputs. It runs in the memory of the program, which must not go before it."""
+
+    program: Any
+    method: Any
+    inputs: list[torch.Tensor]
+
+    def __call__(self) -> Float32Array:
+        output: Float32Array = self.method.execute(self.inputs)[0].numpy()
+        return output
+
+
+def load_program(model: bytes) -> Any:
+    """Return a program of ExecuTorch's runtime, of which nothing is loaded yet.
+
+    Args:
+        model: The contents of a `.pte` file.
+
+    Returns:
+        The program, an `executorch.runtime.Program`.
+    """
+    with silence(), _no_messages():
+        from executorch.runtime import Runtime
+
+        return Runtime.get().load_program(model)
 
 
 def _fingerprint(network: nn.Module, images: torch.Tensor) -> str:

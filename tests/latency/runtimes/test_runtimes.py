@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+
 import numpy as np
 import pytest
 import torch
@@ -49,6 +51,16 @@ def test_every_runtime_computes_every_op_se_and_skip(runtime):
         [3, 1, 1, 1, 2, 1, 0, 0, 0, 0, 0, 2, 2, 0, 0, 2, 1, 1],
     ):
         check(runtime, genome, 9, 2, 3)
+
+
+def test_a_loaded_model_needs_the_contents_of_its_file_no_more(runtime):
+    """Whoever loads a model may forget the bytes at once."""
+    prepared = prepare(runtime, SPACE.mobilenet_v2(), 4, 1, 8)
+    run = runtime.load(bytes(bytearray(prepared.model)), prepared.images, 1)
+    gc.collect()
+    others = [bytes([number]) * len(prepared.model) for number in range(20)]  # in the memory of the bytes
+    check_output(runtime.name, run(), prepared.logits)
+    assert len(others) == 20
 
 
 def test_another_output_than_pytorch_s_is_found_out():

@@ -8,15 +8,19 @@ methods of the program that take no arguments: `classes()` returns the names of 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from evomnas.core.quiet import silence
 from evomnas.latency.runtimes.base import Float32Array
-from evomnas.latency.runtimes.executorch_xnnpack import fold_batch_norm, lower
-from evomnas.networks.classifier import Classifier
+from evomnas.latency.runtimes.executorch_xnnpack import fold_batch_norm, load_program, lower
+
+if TYPE_CHECKING:  # so that the list of formats does not wait for it
+    import torch
+
+    from evomnas.networks.classifier import Classifier
 
 
 class ExecuTorchFormat:
@@ -28,6 +32,13 @@ class ExecuTorchFormat:
         "executorch.runtime",
         "executorch.backends.xnnpack.partition.xnnpack_partitioner",
     )
+    packages = "executorch numpy pillow"
+    imports: tuple[str, ...] = ("import torch", "from executorch.runtime import Runtime")
+    code = """\
+program = Runtime.get().load_program(model)
+classes = json.loads(program.load_method("classes").execute([])[0])
+logits = program.load_method("forward").execute([torch.from_numpy(pixels)])[0][0].numpy()
+"""
     quantizer, install = "torchao.quantization.pt2e.quantize_pt2e", "pip install --force-reinstall executorch"
 
     def convert(self, classifier: Classifier, metadata: Mapping[str, str]) -> bytes:
@@ -38,6 +49,8 @@ class ExecuTorchFormat:
         self, classifier: Classifier, metadata: Mapping[str, str], calibration: Float32Array
     ) -> tuple[bytes, list[NDArray[np.int8]]]:
         """See `ExportFormat.quantize`."""
+        import torch
+
         with silence(), torch.no_grad():
             from executorch.backends.xnnpack.quantizer.xnnpack_quantizer import (
                 XNNPACKQuantizer,
@@ -55,6 +68,14 @@ class ExecuTorchFormat:
             constants = [value for value in converted.state_dict().values() if value.dtype == torch.int8]
             return lower(converted, image, metadata), [constant.numpy() for constant in constants]
 
+    def metadata(self, model: bytes) -> dict[str, str]:
+        """See `ExportFormat.metadata`."""
+        program = load_program(model)
+        texts = {name: program.load_method(name).execute([])[0] for name in program.method_names - {"forward"}}
+        return {name: text for name, text in texts.items() if isinstance(text, str)}
+
 
 def _example_image(classifier: Classifier) -> torch.Tensor:
+    import torch
+
     return torch.zeros(1, classifier.channels, classifier.resolution, classifier.resolution)

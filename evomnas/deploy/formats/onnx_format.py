@@ -10,16 +10,18 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import onnx
-import torch
 from numpy.typing import NDArray
 
 from evomnas.core.quiet import silence
 from evomnas.latency.runtimes.base import Float32Array
-from evomnas.latency.runtimes.onnx_graph import to_onnx
-from evomnas.networks.classifier import Classifier
+
+if TYPE_CHECKING:  # reading a file needs the runtime alone
+    import onnx
+
+    from evomnas.networks.classifier import Classifier
 
 
 class OnnxFormat:
@@ -28,6 +30,13 @@ class OnnxFormat:
     name, suffix, runtime = "onnx", ".onnx", "onnxruntime"
     needs: tuple[str, ...] = ("onnx", "onnxruntime")
     quantizer, install = "onnxruntime.quantization", "pip install onnx onnxruntime"
+    packages = "onnxruntime numpy pillow"
+    imports: tuple[str, ...] = ("import onnxruntime",)
+    code = """\
+session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
+classes = json.loads(session.get_modelmeta().custom_metadata_map["classes"])
+logits = session.run(None, {"image": pixels})[0][0]
+"""
 
     def convert(self, classifier: Classifier, metadata: Mapping[str, str]) -> bytes:
         """See `ExportFormat.convert`."""
@@ -37,6 +46,7 @@ class OnnxFormat:
         self, classifier: Classifier, metadata: Mapping[str, str], calibration: Float32Array
     ) -> tuple[bytes, list[NDArray[np.int8]]]:
         """See `ExportFormat.quantize`."""
+        import onnx
         from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
         class ImageReader(CalibrationDataReader):  # type: ignore[misc]
@@ -58,12 +68,28 @@ class OnnxFormat:
         weights = [constant for constant in constants if constant.dtype == np.int8 and constant.ndim > 1]
         return _with_metadata(model, metadata), weights
 
+    def metadata(self, model: bytes) -> dict[str, str]:
+        """See `ExportFormat.metadata`."""
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 4
+        session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+        return dict(session.get_modelmeta().custom_metadata_map)
+
 
 def _to_model(classifier: Classifier) -> onnx.ModelProto:
+    import onnx
+    import torch
+
+    from evomnas.latency.runtimes.onnx_graph import to_onnx
+
     image = torch.zeros(1, classifier.channels, classifier.resolution, classifier.resolution)
     return onnx.load_from_string(to_onnx(classifier, image))
 
 
 def _with_metadata(model: onnx.ModelProto, metadata: Mapping[str, str]) -> bytes:
+    import onnx
+
     onnx.helper.set_model_props(model, dict(metadata))
     return bytes(model.SerializeToString())

@@ -1,0 +1,84 @@
+"""Use a network: the classes of pictures."""
+
+from __future__ import annotations
+
+import csv
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from evomnas.cli.app import app, reported
+from evomnas.cli.output import print_columns
+from evomnas.cli.progress import ProgressDisplay
+from evomnas.cli.show import Format
+from evomnas.core.errors import InputError
+
+if TYPE_CHECKING:  # imported where they are used, so that --help does not wait for it
+    from evomnas.deploy.prediction import Answer
+
+
+@app.command()
+@reported
+def predict(
+    network: Annotated[
+        Path, typer.Argument(metavar="NETWORK", help="File of evomnas export, or folder of a trained network.")
+    ],
+    images: Annotated[list[Path], typer.Argument(metavar="IMAGE...", help="Images, or folders of images.")],
+    top: Annotated[int, typer.Option("--top", help="Number of classes to print, the most probable ones.")] = 3,
+    output: Annotated[Format, typer.Option("--format", help="Output format.")] = Format.TABLE,
+) -> None:
+    """Print the most probable classes of images, by a trained network or an exported file."""
+    if top < 1:
+        raise InputError(f"--top takes a number of classes from 1 on, got {top}")
+    with ProgressDisplay("opening", has_remaining_time=True) as display:
+        from evomnas.deploy.prediction import find_pictures, open_network
+        from evomnas.deploy.prediction import predict as predict_classes
+
+        pictures, answers = find_pictures(images), []
+        opened = open_network(network)
+        display.restart("images", len(pictures))
+        for answer in predict_classes(opened, pictures, top):
+            answers.append(answer)
+            display.show("images", len(answers), len(pictures), "")
+    if output is Format.JSON:
+        typer.echo(json.dumps([answer.to_dict() for answer in answers], indent=2))
+    elif output is Format.CSV:
+        _print_csv(answers)
+    else:
+        _print_table(answers)
+    failed = [answer for answer in answers if answer.error is not None]
+    for answer in failed:
+        typer.echo(f"evomnas: {_printable(' '.join(str(answer.error).split()))}", err=True)
+    if failed:
+        raise typer.Exit(1)
+
+
+def _print_table(answers: Sequence[Answer]) -> None:
+    rows = []
+    for answer in answers:
+        shares = [(_printable(name), f"{probability:.2%}") for name, probability in answer.classes]
+        name, probability = shares[0] if shares else ("failed", "-")
+        others = ", ".join(f"{name} {share}" for name, share in shares[1:])
+        rows.append((_printable(str(answer.image)), name, probability, others))
+    width = 4 if any(row[3] for row in rows) else 3
+    print_columns(("image", "class", "probability", "then")[:width], [row[:width] for row in rows], left=2)
+
+
+def _print_csv(answers: Sequence[Answer]) -> None:
+    """Print a row for every image and class, with one value in each cell."""
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer.writerow(("image", "rank", "class", "probability", "error"))
+    for answer in answers:
+        if answer.error is not None:
+            writer.writerow((_printable(str(answer.image)), "", "", "", _printable(" ".join(answer.error.split()))))
+        for rank, (name, probability) in enumerate(answer.classes, 1):
+            writer.writerow((_printable(str(answer.image)), rank, _printable(name), probability, ""))
+
+
+def _printable(text: str) -> str:
+    """Return a text from outside without what would steer the terminal."""
+    return "".join(character if character.isprintable() else "?" for character in text)

@@ -1,0 +1,81 @@
+"""The table of a network's exported files, `exports.json` in its folder."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import TypeAdapter, ValidationError
+
+from evomnas.core.errors import InputError
+from evomnas.results.evaluation import Score
+
+EXPORTS_FILE = "exports.json"
+_FILE_NAME = re.compile(r"model-[\w.+-]+")
+
+
+@dataclass(frozen=True)
+class Export:
+    """An exported file and its figures, a row of `exports.json`.
+
+    Attributes:
+        file: The name of the file, in the network's folder.
+        format: `onnx` or `executorch`.
+        variant: `float`, `int8`, `pruned 50 %, int8` and so on.
+        correct: The number of test images that it classifies correctly, in its runtime.
+        images: The number of test images.
+        agreement: The share of the test images that get the same class as from the trained network in PyTorch.
+        latency_ms: The latency in milliseconds; None if it could not be measured.
+        low_ms: The lower end of its 95 % interval; None if it could not be measured.
+        high_ms: The upper end of its 95 % interval; None if it could not be measured.
+        bytes: The size of the file.
+        packed_bytes: The size of the file after deflate, which is what a download or an installation package takes.
+        huffman_bytes: The size of the file with Huffman-coded int8 weights; None if it was not asked for.
+        source: A hash of the weights and test images that these figures are of; empty if unknown.
+    """
+
+    file: str
+    format: str
+    variant: str
+    correct: int
+    images: int
+    agreement: float
+    latency_ms: float | None
+    low_ms: float | None
+    high_ms: float | None
+    bytes: int
+    packed_bytes: int
+    huffman_bytes: int | None = None
+    source: str = ""
+
+    @property
+    def has_own_name(self) -> bool:
+        """Whether the file is called as evomnas calls its files. The table may have been written by anybody."""
+        return _FILE_NAME.fullmatch(self.file) is not None
+
+    @property
+    def score(self) -> Score:
+        """The score on the test images."""
+        return Score(self.correct, self.images)
+
+
+def read_exports(folder: Path) -> list[Export]:
+    """Read the table of a network's exports.
+
+    Args:
+        folder: The network's folder.
+
+    Returns:
+        The exports; none if there is no table.
+
+    Raises:
+        InputError: The table cannot be read.
+    """
+    try:
+        return TypeAdapter(list[Export]).validate_json((folder / EXPORTS_FILE).read_bytes())
+    except FileNotFoundError:
+        return []
+    except (OSError, ValidationError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not a table that evomnas export wrote"
+        raise InputError(f"cannot read {folder / EXPORTS_FILE}: {reason}; remove it, and export again") from None

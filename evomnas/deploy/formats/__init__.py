@@ -1,0 +1,15 @@
+"""Files for devices: how each format is written, what it holds, and the code that runs it.
+
+- `base`: the interface of a format.
+- `onnx_format`, `executorch_format`: the formats, in float and int8.
+
+`FORMATS` has all of them by name. Reading a file needs its runtime alone; torch is imported when a file is written.
+"""
+
+from evomnas.deploy.formats.base import ExportFormat
+from evomnas.deploy.formats.executorch_format import ExecuTorchFormat
+from evomnas.deploy.formats.onnx_format import OnnxFormat
+
+FORMATS: dict[str, ExportFormat] = {kind.name: kind for kind in (OnnxFormat(), ExecuTorchFormat())}
+
+__all__ = ["FORMATS", "ExportFormat"]

@@ -1,0 +1,138 @@
+"""The code on a model card: for PyTorch, and for every format of exported files.
+
+Each snippet runs as it is printed, in the network's folder, on a picture of the user's. Beside the runtime it needs
+Pillow and NumPy. How the picture is read is the source of the functions with which evomnas itself reads it, so that
+both see the same pixels.
+"""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import json
+from collections.abc import Callable, Sequence
+
+from evomnas.data.photographs import Preprocessing, fit_square, read_colours
+from evomnas.deploy.exported_files import Export
+from evomnas.deploy.formats import FORMATS, ExportFormat
+
+PICTURE = "photo.jpg"  # the user's, on every card
+SHOWN_CLASSES = 3  # the most probable ones
+
+_PYTORCH = """\
+import evomnas
+import torch
+
+network = evomnas.load_network(".")  # a torch module: the network of this folder
+pixels = torch.from_numpy(network.preprocessing.read({picture}))
+with torch.inference_mode():
+    probabilities = network(pixels[None])[0].softmax(0)
+for index in probabilities.argsort(descending=True)[:{shown}]:
+    print(f"{{network.classes[index]}}: {{probabilities[index]:.2%}}")
+"""
+
+_FILE = """\
+import json
+
+{imports}
+
+model, picture = {file}, {picture}
+
+
+{functions}
+
+
+with Image.open(picture) as opened:
+    image = fit_square(read_colours(opened, {channels}), {resolution}, {fit})
+pixels = np.asarray(image, dtype=np.float32).reshape(1, {resolution}, {resolution}, {channels})
+pixels = np.ascontiguousarray(pixels.transpose(0, 3, 1, 2))  # channels first, values from 0 to 255
+
+{code}
+exponentials = np.exp(logits - logits.max())
+probabilities = exponentials / exponentials.sum()
+for index in np.argsort(-probabilities)[:{shown}]:
+    print(f"{{classes[index]}}: {{probabilities[index]:.2%}}")
+"""
+
+
+def pytorch_snippet() -> str:
+    """Return the code that classifies a picture with the network of a folder in PyTorch."""
+    return _PYTORCH.format(picture=json.dumps(PICTURE), shown=SHOWN_CLASSES)
+
+
+def file_snippet(kind: ExportFormat, file: str, preprocessing: Preprocessing) -> str:
+    """Return the code that classifies a picture with an exported file; evomnas need not be installed.
+
+    Args:
+        kind: The format of the file.
+        file: The name of the file.
+        preprocessing: What is done with the picture.
+    """
+    imports = ["import numpy as np", *kind.imports, "from PIL import Image"]
+    return _FILE.format(
+        imports="\n".join(sorted(imports, key=lambda line: (line.startswith("from"), line.lower()))),
+        file=json.dumps(file),
+        picture=json.dumps(PICTURE),
+        functions="\n\n\n".join((_source(read_colours), _source(fit_square))),
+        channels=preprocessing.channels,
+        resolution=preprocessing.resolution,
+        fit=json.dumps(preprocessing.fit),
+        code=kind.code,
+        shown=SHOWN_CLASSES,
+    )
+
+
+def usage_section(exports: Sequence[Export], preprocessing: Preprocessing) -> str:
+    """Return the section of a model card that says how the network is used, with its exported files.
+
+    Args:
+        exports: The exported files.
+        preprocessing: What is done with a picture.
+
+    Returns:
+        The section in Markdown, from its heading on.
+    """
+    parts = [
+        f"Everything here runs as it stands in this folder, on a picture `{PICTURE}` of yours. It reads the picture as "
+        "the network wants it and prints the most probable classes.",
+        f"On the command line: `evomnas predict . {PICTURE}`. Any file of the table below may take the place of the "
+        "folder, and a folder of pictures that of the picture." if exports else
+        f"On the command line: `evomnas predict . {PICTURE}`. A folder of pictures may take the place of the picture.",
+        f"In PyTorch, with evomnas:\n\n```python\n{pytorch_snippet()}```",
+    ]  # fmt: skip
+    if exports:
+        parts.append(_files_table(exports))
+    for name in dict.fromkeys(export.format for export in exports):
+        kind, files = FORMATS[name], [export.file for export in exports if export.format == name]
+        first = min(files, key=_preference)
+        others = " Other files of this format take the place of its name." if len(files) > 1 else ""
+        snippet = file_snippet(kind, first, preprocessing)
+        parts.append(f"`{first}`, without evomnas (`pip install {kind.packages}`).{others}\n\n```python\n{snippet}```")
+    return "## Use\n\n" + "\n\n".join(parts) + "\n"
+
+
+def _files_table(exports: Sequence[Export]) -> str:
+    """Return the exported files with their figures as a table in Markdown."""
+    rows = ["| file | test accuracy | as PyTorch | latency ms | KiB |", "| --- | --- | --- | --- | --- |"]
+    for export in exports:
+        latency = "-" if export.latency_ms is None else f"{export.latency_ms:.4f}"
+        shares = f"{export.score.accuracy:.2%} | {export.agreement:.2%}"
+        rows.append(f"| `{export.file}` | {shares} | {latency} | {export.bytes / 1024:.1f} |")
+    return "\n".join(rows)
+
+
+def _preference(file: str) -> tuple[bool, bool]:
+    """Return a key that sorts the plain int8 file of a format first, then the plain float one."""
+    stem = file.rpartition(".")[0]
+    return stem != "model-int8", stem != "model-float"
+
+
+def _source(function: Callable[..., object]) -> str:
+    """Return the source of a function without its docstring."""
+    source = inspect.getsource(function)
+    [definition] = ast.parse(source).body
+    assert isinstance(definition, ast.FunctionDef)
+    docstring = definition.body[0]
+    lines = source.splitlines()
+    del lines[docstring.lineno - 1 : docstring.end_lineno]
+    return "\n".join(lines)
