@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import csv
 import json
-import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from evomnas.cli.app import app, reported
-from evomnas.cli.output import print_columns
+from evomnas.cli.output import Format, print_columns, print_csv
 from evomnas.cli.progress import ProgressDisplay
-from evomnas.cli.show import Format
 from evomnas.core.errors import InputError
 
 if TYPE_CHECKING:  # imported where they are used, so that --help does not wait for it
@@ -47,12 +44,12 @@ def predict(
     if output is Format.JSON:
         typer.echo(json.dumps([answer.to_dict() for answer in answers], indent=2))
     elif output is Format.CSV:
-        _print_csv(answers)
+        print_csv([row for answer in answers for row in _csv_rows(answer)])
     else:
         _print_table(answers)
     failed = [answer for answer in answers if answer.error is not None]
     for answer in failed:
-        typer.echo(f"evomnas: {_printable(' '.join(str(answer.error).split()))}", err=True)
+        typer.echo(f"evomnas: {_printable(str(answer.error))}", err=True)
     if failed:
         raise typer.Exit(1)
 
@@ -68,17 +65,17 @@ def _print_table(answers: Sequence[Answer]) -> None:
     print_columns(("image", "class", "probability", "then")[:width], [row[:width] for row in rows], left=2)
 
 
-def _print_csv(answers: Sequence[Answer]) -> None:
-    """Print a row for every image and class, with one value in each cell."""
-    writer = csv.writer(sys.stdout, lineterminator="\n")
-    writer.writerow(("image", "rank", "class", "probability", "error"))
-    for answer in answers:
-        if answer.error is not None:
-            writer.writerow((_printable(str(answer.image)), "", "", "", _printable(" ".join(answer.error.split()))))
-        for rank, (name, probability) in enumerate(answer.classes, 1):
-            writer.writerow((_printable(str(answer.image)), rank, _printable(name), probability, ""))
+def _csv_rows(answer: Answer) -> list[dict[str, Any]]:
+    """Return a row for each class of an answer, with one value in each cell; one row for an error."""
+    image = {"image": _printable(str(answer.image))}
+    if answer.error is not None:
+        return [image | {"rank": "", "class": "", "probability": "", "error": _printable(answer.error)}]
+    return [
+        image | {"rank": rank, "class": _printable(name), "probability": probability, "error": ""}
+        for rank, (name, probability) in enumerate(answer.classes, 1)
+    ]
 
 
 def _printable(text: str) -> str:
-    """Return a text from outside without what would steer the terminal."""
-    return "".join(character if character.isprintable() else "?" for character in text)
+    """Return a text from outside on one line, without what would steer the terminal."""
+    return "".join(character if character.isprintable() else "?" for character in " ".join(text.split()))
