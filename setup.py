@@ -49,7 +49,6 @@ setup(
         "numpy>=1.26",
         "onnx>=1.16",
         "onnxruntime>=1.18",
-        "pebble>=5.0",
         "pillow>=10.0",
         "plotly>=5.20",
         "ptflops>=0.7.3",

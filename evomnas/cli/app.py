@@ -19,7 +19,7 @@ from typing import Annotated, NoReturn, ParamSpec, TypeVar
 import typer
 
 from evomnas.cli import completion
-from evomnas.core.errors import EverythingFailed, InputError
+from evomnas.core.errors import EverythingFailed, InputError, WorkersLost
 from evomnas.core.system.shell import join
 
 P = ParamSpec("P")
@@ -113,7 +113,7 @@ def reported(command: Callable[P, T]) -> Callable[P, T]:
             raise
         except InputError as error:
             fail(str(error), 2)
-        except EverythingFailed as error:
+        except (EverythingFailed, WorkersLost) as error:
             fail(str(error), 1)
         except KeyboardInterrupt as error:
             fail("interrupted", interrupted(error))
@@ -184,13 +184,15 @@ def repeatable(kept: str) -> Iterator[None]:
     Raises:
         typer.Exit: In place of an interruption, but with `--debug`.
     """
+    how = f"{kept}. Go on with the same command: {join(['evomnas', *sys.argv[1:]])}"
     try:
         yield
+    except WorkersLost as error:
+        raise WorkersLost(f"{error}; {how}") from None
     except KeyboardInterrupt as error:
         if debugging():
             raise
-        same_command = join(["evomnas", *sys.argv[1:]])
-        typer.echo(f"Interrupted; {kept}. Go on with the same command: {same_command}", err=True)
+        typer.echo(f"Interrupted; {how}", err=True)
         raise typer.Exit(interrupted(error)) from None
 
 

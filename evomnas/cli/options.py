@@ -39,7 +39,9 @@ TimeOption = Annotated[
 WorkersOption = Annotated[
     int | None,
     typer.Option(
-        "--workers", help="Number of worker processes, 0 for none [default: as many as cores]", show_default=False
+        "--workers",
+        help="Number of worker processes, 0 for none [default: as many as cores and memory allow]",
+        show_default=False,
     ),
 ]
 SettingsOption = Annotated[

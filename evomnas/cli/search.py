@@ -49,7 +49,7 @@ from evomnas.cli.options import (
 from evomnas.cli.output import PlainFormat, print_results
 from evomnas.cli.progress import ProgressDisplay, working
 from evomnas.core import defaults
-from evomnas.core.errors import InputError
+from evomnas.core.errors import InputError, WorkersLost
 from evomnas.core.system.shell import quote
 
 if TYPE_CHECKING:  # imported where they are used, so that --help does not wait for torch
@@ -279,19 +279,24 @@ def _executor_options(where: Workers) -> str:
 
 @contextmanager
 def _resumable(folder: Path, where: Workers, display: ProgressDisplay) -> Iterator[None]:
-    """Print how to go on, if the search in the block is interrupted."""
+    """Tell how to go on, if the search in the block is interrupted or loses its workers."""
+    how = (
+        f"every finished evaluation is kept. Go on with: evomnas resume {quote(str(folder))}{_executor_options(where)}"
+    )
     try:
         yield
+    except WorkersLost as error:
+        display.stop()
+        if not (folder / "run.json").is_file():
+            raise
+        _close_report(folder)
+        raise WorkersLost(f"{error}; {how}") from None
     except KeyboardInterrupt as error:
         display.stop()
         if debugging():
             raise
         if (folder / "run.json").is_file():
-            typer.echo(
-                f"Interrupted; every finished evaluation is kept. Go on with: evomnas resume {quote(str(folder))}"
-                f"{_executor_options(where)}",
-                err=True,
-            )
+            typer.echo(f"Interrupted; {how}", err=True)
             _close_report(folder)
         else:
             typer.echo("Interrupted before the first evaluation.", err=True)

@@ -14,6 +14,10 @@ class EverythingFailed(RuntimeError):
     """No candidate of a whole generation gave a result. The message says why most of them failed."""
 
 
+class WorkersLost(RuntimeError):
+    """Worker processes were lost, and no others can be had. The message says why."""
+
+
 def unknown(kind: str, name: str, allowed: Iterable[str]) -> InputError:
     """Return the error for an unknown name. It lists the allowed names and suggests the most similar one.
 

@@ -72,6 +72,17 @@ def free_memory_gib() -> float | None:
     return min(free) / 2**30 if free else None
 
 
+def kills_for_memory() -> int:
+    """Return how many processes the system has killed since memory was short; 0 if it does not report that.
+
+    These are the processes of all containers. One of ours that died in the same moment is very likely one of them.
+    """
+    try:
+        return int(dict(line.split() for line in Path("/proc/vmstat").read_text().splitlines())["oom_kill"])
+    except (OSError, ValueError, KeyError):
+        return 0
+
+
 def _available_memory() -> int | None:
     """Return the bytes that processes can take of the whole machine, container or not."""
     try:

@@ -9,7 +9,9 @@ from __future__ import annotations
 import ctypes
 import platform
 import sys
+from contextlib import suppress
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 from evomnas.core.errors import InputError
@@ -18,6 +20,7 @@ from evomnas.core.system.optional import resource
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # parameters of mallopt(3)
 MAX_HEAP_BLOCK_BYTES = 2**30  # larger blocks are still mapped and returned one by one
 MAX_FREE_HEAP_BYTES = 2**31 - 1  # free memory at the end of the heap beyond this is returned
+KILLING_SCORE = 500  # as if a process had half of the memory more than it has
 
 
 @cache
@@ -77,3 +80,28 @@ def limit_memory(gib: float | None) -> None:
         wanted = int(gib * 2**30)
         limit = wanted if largest == resource.RLIM_INFINITY else min(wanted, largest)
         resource.setrlimit(resource.RLIMIT_DATA, (limit, largest))
+
+
+def limit_growth(gib: float) -> None:
+    """Limit how much more memory than now this process may write to; see `limit_memory`.
+
+    A process that was forked shares most of what it has with others: what it adds is its own.
+
+    Args:
+        gib: The limit in GiB.
+    """
+    try:
+        fields = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+        present = int(fields["VmData"].split()[0]) / 2**20
+    except (OSError, ValueError, KeyError):
+        return
+    limit_memory(gib + present)
+
+
+def prefer_to_be_killed() -> None:
+    """Let the system kill this process before others, where memory is short and something must be killed.
+
+    A candidate can be tried again; the search cannot.
+    """
+    with suppress(OSError):  # another system than Linux
+        Path("/proc/self/oom_score_adj").write_text(str(KILLING_SCORE))

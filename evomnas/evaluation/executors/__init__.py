@@ -4,5 +4,7 @@
 - `base`: the interface of an executor, and what its kinds share.
 - `worker`: what one process needs to do jobs.
 - `in_process`, `pool`, `ray_cluster`: this process, worker processes, a Ray cluster.
+- `crew`: worker processes that are replaced when they die, whatever they do.
+- `deaths`: whose fault it is that workers died.
 - `factory`: the executor of so many workers.
 """

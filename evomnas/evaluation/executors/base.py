@@ -16,6 +16,8 @@ from evomnas.evaluation.executors.jobs import Job
 from evomnas.results.candidate_limits import MIN_MEMORY_GIB, CandidateLimits
 from evomnas.results.evaluation import Failure
 
+SHARED_GIB = 1.0  # of memory that the search and the imports of its workers take, which they share
+WORKER_GIB = 0.5  # that a worker needs at least beside that
 MAX_FACTOR, MIN_PATIENCE_S = 10.0, 60.0  # a job may take so many times as long as the longest one of its kind before it
 
 S = TypeVar("S")

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from evomnas.core.system.device import choose_device
-from evomnas.core.system.machine import usable_cores
-from evomnas.evaluation.executors.base import Cluster, Executor, Workers
+from evomnas.core.system.machine import free_memory_gib, usable_cores
+from evomnas.evaluation.executors.base import SHARED_GIB, WORKER_GIB, Cluster, Executor, Workers
 from evomnas.evaluation.executors.in_process import InProcessExecutor
 from evomnas.evaluation.executors.pool import PoolExecutor
 from evomnas.problem.definition import ProblemDefinition
@@ -12,12 +12,15 @@ from evomnas.results.candidate_limits import CandidateLimits
 
 
 def default_workers(device: str = "auto") -> int:
-    """Return as many worker processes as there are cores, or 1 where a GPU trains.
+    """Return as many worker processes as there are cores, and room in memory; or 1 where a GPU trains.
 
     Args:
         device: `auto`, `cpu` or `cuda`.
     """
-    return usable_cores() if choose_device(device) == "cpu" else 1
+    if choose_device(device) != "cpu":
+        return 1
+    cores, free = usable_cores(), free_memory_gib()
+    return cores if free is None else max(1, min(cores, int((free - SHARED_GIB) / WORKER_GIB)))
 
 
 def make_executor(

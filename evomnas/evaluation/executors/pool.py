@@ -1,43 +1,49 @@
-"""An executor of worker processes on this machine (pebble)."""
+"""An executor of worker processes on this machine."""
 
 from __future__ import annotations
 
 import concurrent.futures
-import importlib
 import itertools
 import os
 import shutil
-import signal
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from evomnas.core.errors import WorkersLost
 from evomnas.core.system.device import choose_device
-from evomnas.core.system.memory import limit_memory
-from evomnas.core.system.processes import interrupts_blocked, start_context, wait_for_parent
+from evomnas.core.system.machine import free_memory_gib
+from evomnas.core.system.memory import limit_growth, limit_memory, prefer_to_be_killed
+from evomnas.core.system.processes import start_context, wait_for_parent
 from evomnas.core.system.scratch import Scratch
 from evomnas.core.system.time_limit import process_ends_after, read_note
 from evomnas.data.images import Dataset
-from evomnas.evaluation.executors.base import JobQueue, Patience, R, S, machine_for, share_of_memory
+from evomnas.evaluation.executors.base import WORKER_GIB, JobQueue, Patience, R, S, machine_for
+from evomnas.evaluation.executors.crew import Crew, WorkerDied
+from evomnas.evaluation.executors.deaths import Inquest
 from evomnas.evaluation.executors.jobs import Job
 from evomnas.problem.definition import ProblemDefinition
 from evomnas.results.candidate_limits import CandidateLimits
 from evomnas.results.evaluation import Failure
 
 if TYPE_CHECKING:  # workers import torch while the main process reads the images
-    from pebble import ProcessPool
-
     from evomnas.evaluation.executors.worker import Workbench
 
 _WORKER = "evomnas.evaluation.executors.worker"  # imports torch
 _PRELOADED = [_WORKER, "ptflops"]  # ptflops imports what optimizers need, too: seconds that no worker spends again
 
 MAX_TRIES = 2  # of a candidate whose worker was killed, perhaps for no fault of its own
+
+
+class _Attempt(NamedTuple):
+    job: Job[Any, Any]
+    tries: int
+    note: Path  # is written if it takes too long
 
 
 class PoolExecutor:
@@ -67,13 +73,13 @@ class PoolExecutor:
         """
         self._scratch = Scratch()
         self._folder = self._scratch.path
-        self._pool: ProcessPool | None = None
+        self._crew: Crew | None = None
         self._workers, self._patience = workers, Patience(limits)
         self.device = choose_device(device)
-        memory = limits.memory_gib
-        if memory is None and self.device == "cpu":
-            memory = share_of_memory(workers)
-        self._arguments = (definition.model_dump(mode="json"), str(self._folder), self.device, memory)
+        self._limits = limits
+        self._growth: float | None = None  # GiB that a worker may take beside what it has at first
+        self._inquest = Inquest()
+        self._arguments = (definition.model_dump(mode="json"), str(self._folder), self.device, limits.memory_gib)
         self._notes = (self._folder / f"late-{number}" for number in itertools.count())
         self._context = start_context(_PRELOADED)
 
@@ -82,96 +88,112 @@ class PoolExecutor:
 
         Raises:
             OSError: There is no room for the images.
+            WorkersLost: No worker can be started.
         """
-        import pebble
-
         try:
             for name, value in asdict(dataset).items():
                 np.save(self._folder / f"{name}.npy", np.asarray(value))
         except OSError as error:  # numpy does not say where there was no room
             raise OSError(f"no room for the workers' images in {self._folder.parent}: {error}") from None
-        self._pool = pebble.ProcessPool(
-            self._workers, initializer=_start_worker, initargs=self._arguments, context=self._context
-        )
-        with interrupts_blocked():
-            first = self._pool.schedule(_do_nothing)
-        first.result()
+        self._crew = Crew(self._workers, self._context, _start_worker, self._arguments)
+        try:
+            self._crew.ready.result()
+        except WorkersLost as error:
+            raise self._explained(error) from None
+        free = free_memory_gib()  # now that this process, the server and the images have taken theirs
+        if free is not None and self._limits.memory_gib is None and self.device == "cpu":
+            self._growth = max(WORKER_GIB, free / self._workers)
 
     def run(self, jobs: Iterable[Job[S, R] | None], on_wait: Callable[[], None]) -> Iterator[tuple[S, R | Failure]]:
         """See `Executor.run`.
 
         Raises:
             RuntimeError: `load` was not called before.
+            WorkersLost: All workers were lost, again and again, or no others can be started.
         """
-        if self._pool is None:
+        if self._crew is None:
             raise RuntimeError("run was called before load")
         queue = JobQueue(jobs)
-        running: dict[concurrent.futures.Future[tuple[float, R | Failure]], tuple[Job[S, R], int, Path]] = {}
+        running: dict[concurrent.futures.Future[Any], _Attempt] = {}
         while True:
             while len(running) <= self._workers and (drawn := queue.draw()):  # one more than work: nobody waits
-                job, tries = drawn
-                note = next(self._notes)
-                arguments = job, self._patience.seconds(job.kind), note.name
-                running[self._pool.schedule(_work, args=arguments)] = job, tries, note
+                attempt = _Attempt(*drawn, next(self._notes))
+                patience = self._patience.seconds(attempt.job.kind)
+                call = self._crew.submit(_work, attempt.job, patience, attempt.note.name, self._growth)
+                running[call] = attempt
             if not running:
                 return
-            done, _ = concurrent.futures.wait(running, timeout=0.2, return_when=concurrent.futures.FIRST_COMPLETED)
+            ended, _ = concurrent.futures.wait(running, timeout=0.2, return_when=concurrent.futures.FIRST_COMPLETED)
             on_wait()
-            for future in done:
-                job, tries, note = running.pop(future)
-                outcome = self._outcome(job, future, note)
+            verdict = self._inquest.hold(ended, running)
+            for call in verdict.ended:
+                attempt = running.pop(call)
+                if call in verdict.innocent:
+                    queue.retry(attempt.job, attempt.tries)
+                    continue
+                outcome = self._outcome(attempt, call, verdict.memory_was_short)
                 if not isinstance(outcome, Failure):
-                    yield job.subject, outcome
-                elif outcome.kind == "killed" and tries < MAX_TRIES:
-                    queue.retry(job, tries + 1)
+                    yield attempt.job.subject, outcome
+                elif call.exception() is not None and outcome.kind != "time-out" and attempt.tries < MAX_TRIES:
+                    queue.retry(attempt.job, attempt.tries + 1)
                 else:
-                    yield job.subject, replace(outcome, tries=tries)
+                    yield attempt.job.subject, replace(outcome, tries=attempt.tries)
 
-    def _outcome(
-        self, job: Job[S, R], future: concurrent.futures.Future[tuple[float, R | Failure]], note: Path
-    ) -> R | Failure:
-        from pebble import ProcessExpired
-
+    def _outcome(self, attempt: _Attempt, call: concurrent.futures.Future[Any], memory_was_short: bool) -> Any:
+        """Return the result of a call, or its failure."""
         try:
-            seconds, outcome = future.result()
-        except ProcessExpired as error:
-            if (trace := read_note(note)) is not None:
+            seconds, outcome = call.result()
+        except WorkersLost as error:
+            raise self._explained(error) from None
+        except WorkerDied as death:
+            if (trace := read_note(attempt.note)) is not None:
                 return self._patience.failure(trace)
-            return Failure("killed", f"the worker process ended with exit code {error.exitcode} while it was at work")
-        self._patience.learn(job.kind, seconds)
+            if memory_was_short:
+                return Failure("out-of-memory", f"the system killed its worker, since memory was short{self._shares()}")
+            return Failure("killed", f"the worker process {death} while it was at work")
+        self._patience.learn(attempt.job.kind, seconds)
+        if isinstance(outcome, Failure) and outcome.kind == "out-of-memory":
+            return replace(outcome, message=f"out of memory{self._shares()}: {outcome.message}")
         return outcome
 
-    def _wait_for_workers(self) -> None:
-        """Let all workers start, for some seconds: one that is stopped in the middle of it complains."""
-        end = time.monotonic() + 15.0
-        while len(list(self._folder.glob("worker-*"))) < self._workers and time.monotonic() < end:
-            time.sleep(0.05)
+    def _shares(self) -> str:
+        """Return the words for what a worker may take."""
+        gib = self._limits.memory_gib or self._growth
+        return (
+            "" if gib is None else f" ({self._workers} worker{'s' * (self._workers > 1)} may take {gib:.1f} GiB each)"
+        )
+
+    def _explained(self, error: WorkersLost) -> WorkersLost:
+        """Return an error with what may help."""
+        is_short = self._inquest.memory_was_short()
+        return WorkersLost(f"{error}; memory was short: fewer --workers need less") if is_short else error
 
     def close(self) -> None:
         """Give up what is running, end the workers and remove their files."""
-        if self._pool is not None:
-            self._wait_for_workers()
-            self._pool.stop()  # type: ignore[no-untyped-call]
-            self._pool.join()
+        if self._crew is not None:
+            self._crew.close()
         self._scratch.remove()
 
 
 # --- in the worker ---------------------------------------------------------------------------------------
 
-_definition: ProblemDefinition
 _files: Path
-_device: str
-_bench: Workbench | None = None
+_bench: Workbench
+_is_limited = False  # the memory of this process, by `limit_growth`
 
 
 def _start_worker(definition: dict[str, Any], folder: str, device: str, memory: float | None) -> None:
-    global _definition, _files, _device
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    limit_memory(memory)
-    _definition, _files, _device = ProblemDefinition.model_validate(definition), Path(folder), device
-    (_files / f"worker-{os.getpid()}").touch()
+    global _bench, _files
+    _files = Path(folder)
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    importlib.import_module(_WORKER)  # torch takes seconds: now, not with the first candidate
+    prefer_to_be_killed()
+    limit_memory(memory)
+    (_files / f"worker-{os.getpid()}").touch()
+    from evomnas.evaluation.executors.worker import Workbench  # it imports torch
+
+    arrays = {path.stem: np.load(path, mmap_mode="c") for path in _files.glob("*.npy")}
+    arrays["classes"] = tuple(map(str, arrays["classes"]))
+    _bench = Workbench(ProblemDefinition.model_validate(definition), Dataset(**arrays), device)
 
 
 def _end_with_parent() -> None:
@@ -180,19 +202,12 @@ def _end_with_parent() -> None:
     os._exit(1)
 
 
-def _do_nothing() -> None:
-    pass
-
-
-def _work(job: Job[S, R], patience: float | None, note: str) -> tuple[float, R | Failure]:
+def _work(job: Job[S, R], patience: float | None, note: str, growth: float | None) -> tuple[float, R | Failure]:
     """Return how long a job took, and its outcome; the process ends itself where it takes more than `patience`."""
-    global _bench
-    if _bench is None:
-        from evomnas.evaluation.executors.worker import Workbench
-
-        arrays = {path.stem: np.load(path, mmap_mode="c") for path in _files.glob("*.npy")}
-        arrays["classes"] = tuple(map(str, arrays["classes"]))
-        _bench = Workbench(_definition, Dataset(**arrays), _device)
+    global _is_limited
+    if growth is not None and not _is_limited:
+        limit_growth(growth)
+        _is_limited = True
     with machine_for(job):
         started = time.perf_counter()
         with process_ends_after(patience, _files / note):

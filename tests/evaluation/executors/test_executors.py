@@ -6,14 +6,17 @@ import os
 import signal
 import threading
 import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
 
 import pytest
 from waiting import wait_until
 
 from evomnas.core.system import lock
-from evomnas.evaluation.executors import base
+from evomnas.evaluation.executors import base, deaths
 from evomnas.evaluation.executors.jobs import PreparationJob, TrainingJob
-from evomnas.evaluation.executors.pool import PoolExecutor
+from evomnas.evaluation.executors.pool import MAX_TRIES, PoolExecutor
 from evomnas.loop import launch as loop
 from evomnas.loop.launch import EverythingFailed, resume, search
 from evomnas.problem.architecture import Architecture
@@ -39,11 +42,16 @@ class Killer:
         self.killed: set[int] = set()
 
     def __call__(self) -> None:
-        alive = set(self.executor._pool._pool_manager.worker_manager.workers) - self.killed
+        alive = processes(self.executor) - self.killed
         if self.left and alive and wait_until(trains, 60):
             self.left -= 1
             self.killed |= alive
             os.kill(alive.pop(), signal.SIGKILL)
+
+
+def processes(executor: PoolExecutor) -> set[int]:
+    """Return the worker processes that an executor has had."""
+    return {int(file.name.removeprefix("worker-")) for file in executor._folder.glob("worker-*")}
 
 
 def trains() -> bool:
@@ -83,6 +91,49 @@ def test_a_candidate_whose_worker_is_killed_once_is_tried_again(tiny, tiny_datas
         assert len(killer.killed) == 1
         assert isinstance(outcome, Training)
         assert len(outcome.losses) == 60
+    finally:
+        executor.close()
+
+
+@dataclass(frozen=True)
+class WaitingJob:
+    """Tells who does it, and waits until it may end."""
+
+    kind: ClassVar[str] = "wait"
+    trains: ClassVar[bool] = False
+    subject: str
+    folder: Path
+
+    def run(self, bench: object) -> str:
+        (self.folder / str(os.getpid())).touch()
+        while not (self.folder / "end").exists():
+            time.sleep(0.01)
+        return "done"
+
+
+def test_candidates_whose_workers_are_killed_together_are_innocent_however_often(
+    tiny, tiny_dataset, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(deaths, "SAME_CAUSE_S", 0.3)
+    left = MAX_TRIES + 1
+
+    def kill_both() -> None:
+        nonlocal left
+        files = list(tmp_path.glob("[0-9]*"))
+        if left and len(files) == 2:
+            for file in files:
+                os.kill(int(file.name), signal.SIGKILL)
+                file.unlink()
+            left -= 1
+            if left == 0:
+                (tmp_path / "end").touch()
+
+    executor = PoolExecutor(tiny, 2)
+    try:
+        executor.load(tiny_dataset)
+        outcomes = dict(executor.run([WaitingJob("a", tmp_path), WaitingJob("b", tmp_path)], kill_both))
+        assert outcomes == {"a": "done", "b": "done"}
+        assert left == 0
     finally:
         executor.close()
 

@@ -1,0 +1,217 @@
+"""Worker processes that are killed, refuse, and hang. Real ones throughout, with nothing to import."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import struct
+import subprocess
+import sys
+import threading
+import time
+from contextlib import contextmanager
+from multiprocessing import forkserver, resource_tracker
+
+import pytest
+from waiting import wait_until
+
+from evomnas.core.errors import InputError, WorkersLost
+from evomnas.core.system.processes import wait_for_parent
+from evomnas.evaluation.executors import crew as crews
+from evomnas.evaluation.executors.crew import Crew, WorkerDied
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="there is no server that forks workers")
+
+
+def prepare(action: str = "", place: str = "") -> None:
+    """What a worker does first."""
+    if action == "watch":
+        threading.Thread(target=end_with_parent, daemon=True).start()
+    if action == "refuse":
+        raise InputError("no such thing here")
+    if action == "exit":
+        os._exit(3)
+    if action == "die" or (action == "one" and not make(place)):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def end_with_parent() -> None:
+    wait_for_parent()
+    os._exit(1)
+
+
+def make(place: str) -> bool:
+    try:
+        os.mkdir(place)
+    except FileExistsError:
+        return False
+    return True
+
+
+def number() -> int:
+    return os.getpid()
+
+
+def sleep(path: str, seconds: float) -> str:
+    with open(path, "w") as file:
+        file.write(str(os.getpid()))
+    time.sleep(seconds)
+    return "slept"
+
+
+def fail() -> None:
+    raise ValueError("as it should")
+
+
+def closure():
+    return lambda: None
+
+
+def send_half() -> None:
+    """Die in the middle of a message of 4,096 bytes."""
+    pipe = sys._getframe(2).f_locals["pipe"]
+    os.write(pipe.fileno(), struct.pack("!i", 4096) + b"half")
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@contextmanager
+def crew(size: int, *arguments: str):
+    one = Crew(size, multiprocessing.get_context("forkserver"), prepare, arguments)
+    try:
+        yield one
+    finally:
+        one.close()
+
+
+def lives(process: int) -> bool:
+    try:
+        with open(f"/proc/{process}/stat") as file:
+            return file.read().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def process_in(path) -> int:
+    """Return the worker that has written a file."""
+    assert wait_until(lambda: path.exists() and path.read_text(), 30)
+    return int(path.read_text())
+
+
+def kill_server() -> None:
+    os.kill(forkserver._forkserver._forkserver_pid, signal.SIGKILL)
+
+
+def test_calls_return_results_and_errors_with_the_worker_s_traceback():
+    with crew(1) as one:
+        assert one.submit(number).result(30) != os.getpid()
+        with pytest.raises(ValueError, match="as it should") as caught:
+            one.submit(fail).result(30)
+        assert "in fail" in caught.value.__notes__[0]
+        with pytest.raises(RuntimeError, match="cannot be sent: .*lambda"):
+            one.submit(closure).result(30)
+        with pytest.raises(AttributeError, match="lambda"):
+            one.submit(lambda: None).result(30)
+        assert one.submit(number).result(30) == one.submit(number).result(30)
+
+
+def test_a_worker_that_is_killed_at_work_ends_its_call_and_no_other(tmp_path):
+    with crew(2) as one:
+        killed, other = one.submit(sleep, str(tmp_path / "a"), 60), one.submit(sleep, str(tmp_path / "b"), 1)
+        os.kill(process_in(tmp_path / "a"), signal.SIGKILL)
+        with pytest.raises(WorkerDied, match="ended with exit code -9"):
+            killed.result(30)
+        assert other.result(30) == "slept"
+        assert {one.submit(number).result(30) for _ in range(4)}
+
+
+def test_a_worker_that_is_killed_while_it_sends_leaves_nobody_waiting():
+    with crew(1) as one:
+        with pytest.raises(WorkerDied, match="ended with exit code -9"):
+            one.submit(send_half).result(30)
+        assert one.submit(number).result(30) != os.getpid()
+
+
+def test_a_worker_that_is_killed_with_nothing_to_do_costs_no_call():
+    with crew(1) as one:
+        first = one.submit(number).result(30)
+        os.kill(first, signal.SIGKILL)
+        assert wait_until(lambda: not lives(first), 10)
+        assert one.submit(number).result(30) != first
+
+
+def test_workers_outlive_their_server_and_the_next_one_gets_another(tmp_path):
+    with crew(2) as one:
+        call = one.submit(sleep, str(tmp_path / "a"), 1.5)
+        process = process_in(tmp_path / "a")
+        kill_server()
+        assert call.result(30) == "slept"
+        os.kill(process, signal.SIGKILL)
+        assert [isinstance(one.submit(number).result(30), int) for _ in range(4)] == [True] * 4
+
+
+def test_busy_workers_end_with_their_crew_and_those_without_a_server_as_well(tmp_path):
+    with crew(1) as one:
+        one.submit(sleep, str(tmp_path / "a"), 60)
+        process = process_in(tmp_path / "a")
+    assert wait_until(lambda: not lives(process), 10)
+    started = time.monotonic()
+    with crew(1, "watch") as one:
+        one.submit(sleep, str(tmp_path / "b"), 60)
+        process = process_in(tmp_path / "b")
+        kill_server()
+    assert wait_until(lambda: not lives(process), 10)
+    assert time.monotonic() - started < 30
+
+
+@pytest.mark.parametrize(
+    ("action", "error", "message"),
+    [
+        ("refuse", InputError, "no such thing here"),
+        ("exit", WorkersLost, "worker processes cannot be started: the last one ended with exit code 3"),
+        ("die", WorkersLost, "worker processes cannot be started: the last one ended with exit code -9"),
+    ],
+)
+def test_a_crew_without_workers_says_why(action, error, message, monkeypatch):
+    monkeypatch.setattr(crews, "START_PAUSES_S", (0.0, 0.0))
+    with crew(2, action) as one:
+        early = one.submit(number)
+        for call in (one.ready, early, one.submit(number)):
+            with pytest.raises(error, match=message):
+                call.result(30)
+
+
+def test_a_crew_goes_on_with_the_workers_that_it_can_have(tmp_path, monkeypatch):
+    monkeypatch.setattr(crews, "START_PAUSES_S", (0.0, 0.0))
+    with crew(3, "one", str(tmp_path / "made")) as one:
+        assert len({one.submit(number).result(30) for _ in range(5)}) == 1
+
+
+def test_a_system_that_starts_no_process_is_said(monkeypatch):
+    monkeypatch.setattr(crews, "START_PAUSES_S", (0.0, 0.0))
+
+    def refuse(*arguments):
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(forkserver, "connect_to_new_process", refuse)
+    with crew(1) as one, pytest.raises(WorkersLost, match="cannot be started: .*Resource temporarily unavailable"):
+        one.ready.result(30)
+
+
+def lose_tracker() -> None:
+    """Kill the process that cleans up, then a worker, whose successor needs another one."""
+    with crew(1) as one:
+        first = one.submit(number).result(30)
+        os.kill(resource_tracker._resource_tracker._pid, signal.SIGKILL)
+        os.kill(first, signal.SIGKILL)
+        assert wait_until(lambda: not lives(first), 10)
+        assert one.submit(number).result(30) != first
+
+
+def test_the_process_that_cleans_up_may_die_as_well_and_nobody_complains():
+    done = subprocess.run(
+        [sys.executable, "-c", f"import {__name__} as tests; tests.lose_tracker()"],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [os.getcwd(), *sys.path]))},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
