@@ -21,6 +21,8 @@ from evomnas.cli.options import (
     CandidateTimeOption,
     DeviceOption,
     FormatOption,
+    ImagesOption,
+    MoreArguments,
     PopulationOption,
     ProblemArgument,
     RewardOption,
@@ -30,6 +32,7 @@ from evomnas.cli.options import (
     WorkersOption,
     algorithm_options,
     candidate_limits,
+    load_problem,
 )
 from evomnas.cli.output import PlainFormat, print_columns
 from evomnas.cli.progress import ProgressDisplay
@@ -67,7 +70,9 @@ def compare(
 @app.command()
 @reported
 def benchmark(
-    problem: ProblemArgument = "digits",
+    problem: ProblemArgument = None,
+    more: MoreArguments = None,
+    data: ImagesOption = None,
     algos: Annotated[
         list[str] | None,
         typer.Option(
@@ -110,14 +115,13 @@ def benchmark(
     The same command again goes on where it stopped.
     """
     options = algorithm_options(target, reward, alpha, beta, population, tournament, batch, assignments)
+    definition = load_problem(problem, more, data, settings)
     with repeatable("every finished evaluation is kept"), ProgressDisplay("importing") as display:
         from evomnas.evaluation.executors.factory import default_workers
-        from evomnas.problem.loading import load_definition
         from evomnas.report.comparison.benchmark import ALGORITHMS, default_folder
         from evomnas.report.comparison.benchmark import benchmark as run_benchmark
         from evomnas.report.comparison.page import COMPARISON_NAME
 
-        definition = load_definition(problem, settings or [])
         folder = out or default_folder(definition)
         comparison = run_benchmark(
             definition, algos or ALGORITHMS, seeds=seeds, budget=budget, options=options, out=folder, archive=archive,

@@ -12,7 +12,15 @@ import typer
 
 from evomnas.cli import completion
 from evomnas.cli.app import RunArgument, app, repeatable, reported
-from evomnas.cli.options import DataOption, DeviceOption, FormatOption, ProblemArgument, SettingsOption
+from evomnas.cli.options import (
+    DataOption,
+    DeviceOption,
+    FormatOption,
+    ImagesOption,
+    ProblemArgument,
+    SettingsOption,
+    load_problem,
+)
 from evomnas.cli.output import PlainFormat, print_columns
 from evomnas.cli.progress import ProgressDisplay, working
 from evomnas.cli.show import find_architecture
@@ -83,7 +91,7 @@ def train(
 @app.command()
 @reported
 def baselines(
-    problem: ProblemArgument = "digits",
+    problem: ProblemArgument = None,
     names: Annotated[
         list[str] | None,
         typer.Argument(
@@ -92,6 +100,7 @@ def baselines(
             "mobilenet-v2@0.5.",
         ),
     ] = None,
+    data: ImagesOption = None,
     settings: SettingsOption = None,
     archive: Annotated[
         Path | None,
@@ -107,23 +116,28 @@ def baselines(
     output: FormatOption = PlainFormat.TABLE,
 ) -> None:
     """Train and measure off-the-shelf networks by a problem's own recipe, on its data and device."""
+    from evomnas.problem.typed.paths import is_problem
+
+    networks = list(names or [])
+    if problem is not None and data is not None and not is_problem(problem):
+        networks.insert(0, problem)  # as in: --data photos resnet18
+        problem = None
+    loaded = load_problem(problem, [name for name in networks if Path(name).exists()], data, settings)
     with repeatable(KEPT), ProgressDisplay("starting", has_remaining_time=True) as display:
         from evomnas.deploy.baselines import default_baselines, train_baselines
         from evomnas.loop.launch import ARCHIVE
-        from evomnas.problem.loading import load_definition
 
-        loaded = load_definition(problem, settings or [])
         definition = loaded.trained(f"{loaded.name} is a table: there are no images to train baselines on")
         path = archive or Path("runs") / ARCHIVE
         place = out or path.parent / "baselines" / definition.name
-        networks = train_baselines(
-            definition, names or default_baselines(), path.resolve(), place, device=device,
+        trained = train_baselines(
+            definition, networks or default_baselines(), path.resolve(), place, device=device,
             on_progress=_TrainingDisplay(display), say=display.restart,
         )  # fmt: skip
     if output is PlainFormat.JSON:
-        typer.echo(json.dumps([network.to_dict() for network in networks], indent=2))
+        typer.echo(json.dumps([network.to_dict() for network in trained], indent=2))
     else:
-        _print_baselines(networks, place)
+        _print_baselines(trained, place)
 
 
 @app.command()
@@ -182,11 +196,14 @@ def export(
 
 
 def _opened(folder: Path, data: Path | None) -> Run:
+    from evomnas.data.check import check_images
     from evomnas.results.run import Run
 
     opened = Run.open(folder)
     if data is not None:
         opened.read_data_from(data)
+    else:
+        check_images(opened.definition)
     return opened
 
 

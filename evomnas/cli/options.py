@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Sequence
 from enum import StrEnum
@@ -15,8 +16,10 @@ from evomnas.cli import completion
 from evomnas.cli.output import PlainFormat
 from evomnas.core import defaults
 from evomnas.core.errors import InputError, unknown
+from evomnas.core.system.shell import quote
 
 if TYPE_CHECKING:  # imported where they are used, so that --help does not wait for torch
+    from evomnas.problem.definition import Definition
     from evomnas.results.candidate_limits import CandidateLimits
 
 
@@ -28,9 +31,22 @@ class ExecutorKind(StrEnum):
 
 
 ProblemArgument = Annotated[
-    str,
-    typer.Argument(help="A built-in problem or a .toml file.", autocompletion=completion.problems),
+    str | None,
+    typer.Argument(
+        metavar="[PROBLEM]",
+        help=f"A built-in problem, a folder of images, an .npz or a .toml file. [default: {defaults.PROBLEM}]",
+        show_default=False,
+        autocompletion=completion.problems,
+    ),
 ]
+MoreArguments = Annotated[list[str] | None, typer.Argument(hidden=True)]  # such as the rest of photos/*
+ImagesOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--data", metavar="PATH", show_default=False,
+        help="Folder of images or npz file to search; of a problem that has a table, its file.",
+    ),
+]  # fmt: skip
 FormatOption = Annotated[PlainFormat, typer.Option("--format", help="Output format.")]
 BudgetOption = Annotated[int, typer.Option("--budget", help="Number of different networks to evaluate.")]
 TimeOption = Annotated[
@@ -53,7 +69,9 @@ SettingsOption = Annotated[
 DeviceOption = Annotated[str, typer.Option("--device", help="Device that trains the networks: auto, cpu or cuda.")]
 DataOption = Annotated[
     Path | None,
-    typer.Option("--data", metavar="PATH", help="Path of the run's images, if they were moved.", show_default=False),
+    typer.Option(
+        "--data", metavar="PATH", help="Path of the run's images, or of its table, if moved.", show_default=False
+    ),
 ]
 CandidateTimeOption = Annotated[
     str | None,
@@ -146,6 +164,42 @@ EarlyStopOption = Annotated[
 ]
 
 
+def load_problem(
+    problem: str | None, more: Sequence[str] | None, data: Path | None, settings: Sequence[str] | None
+) -> Definition:
+    """Return the problem that was typed, once its images proved to be where it says.
+
+    Args:
+        problem: What was typed as PROBLEM; None for nothing.
+        more: What was typed behind it.
+        data: Of `--data`; None without it.
+        settings: Of each `--set`.
+
+    Returns:
+        The checked problem.
+
+    Raises:
+        InputError: There is no such problem, or there are no such images; nothing was read and nothing written.
+    """
+    from evomnas.data.check import check_images
+    from evomnas.problem.loading import load_definition
+
+    if more:
+        raise InputError(_explain_many([str(problem), *more]))
+    definition = load_definition(problem, settings or [], data=data)
+    check_images(definition)
+    return definition
+
+
+def _explain_many(names: Sequence[str]) -> str:
+    """Return what to type in place of several problems, such as those that a shell makes of photos/*."""
+    one = f"one problem at a time, and {len(names)} were given"
+    if all(os.path.exists(os.path.expanduser(name)) for name in names):
+        folder = os.path.commonpath([os.path.dirname(os.path.abspath(os.path.expanduser(name))) for name in names])
+        return f"{one}: give the folder that holds them, {quote(os.path.relpath(folder))}"
+    return f"{one}: {', '.join(names[:3])}{', ...' if len(names) > 3 else ''}"
+
+
 def algorithm_options(
     target: str | None,
     reward: str | None,
@@ -197,7 +251,7 @@ def algorithm_options(
 
 def _parse_assignment(text: str) -> tuple[str, Any]:
     """Return key and value of `KEY=VALUE`; a value that could not be kept with the run, such as a date, is a text."""
-    from evomnas.problem.loading import parse_value
+    from evomnas.problem.typed.settings import parse_value
 
     name, equals, value_text = text.partition("=")
     name = name.strip().replace("-", "_")  # as of a flag: --target-ms is target_ms

@@ -33,6 +33,8 @@ from evomnas.cli.options import (
     ExecutorKind,
     ExecutorOption,
     FormatOption,
+    ImagesOption,
+    MoreArguments,
     PopulationOption,
     ProblemArgument,
     RayAddressOption,
@@ -44,6 +46,7 @@ from evomnas.cli.options import (
     WorkersOption,
     algorithm_options,
     candidate_limits,
+    load_problem,
     seconds,
 )
 from evomnas.cli.output import PlainFormat, print_results
@@ -61,7 +64,9 @@ if TYPE_CHECKING:  # imported where they are used, so that --help does not wait 
 @app.command()
 @reported
 def run(
-    problem: ProblemArgument = "digits",
+    problem: ProblemArgument = None,
+    more: MoreArguments = None,
+    data: ImagesOption = None,
     algo: Annotated[
         str,
         typer.Option(
@@ -102,11 +107,10 @@ def run(
     """Search a problem for its Pareto set of accuracy and measured latency."""
     options = algorithm_options(target, reward, alpha, beta, population, tournament, batch, assignments)
     limit = seconds(time_limit)
+    definition = load_problem(problem, more, data, settings)
     with ProgressDisplay("importing") as display:
         from evomnas.loop.launch import default_folder, search
-        from evomnas.problem.loading import load_definition
 
-        definition = load_definition(problem, settings or [])
         where = _workers(executor, workers, device, ray_address, candidate_cpus, candidate_gpus)
         folder = out or default_folder(definition, algo, seed)
         with _resumable(folder, where, display):
@@ -187,7 +191,9 @@ def _workers(
 @app.command()
 @reported
 def estimate(
-    problem: ProblemArgument = "digits",
+    problem: ProblemArgument = None,
+    more: MoreArguments = None,
+    data: ImagesOption = None,
     budget: BudgetOption = defaults.BUDGET,
     workers: WorkersOption = None,
     settings: SettingsOption = None,
@@ -198,15 +204,14 @@ def estimate(
 
     For that, some random networks are trained and measured.
     """
+    definition = load_problem(problem, more, data, settings)
     with working() as show_words:
         from evomnas.evaluation.executors.factory import default_workers
         from evomnas.loop.estimate import estimate as estimate_cost
         from evomnas.loop.launch import check_budget
-        from evomnas.problem.loading import load_definition
         from evomnas.report.words import estimate_lines
 
         check_budget(budget)
-        definition = load_definition(problem, settings or [])
         workers = default_workers(device) if workers is None else workers
         cost = estimate_cost(definition, budget, workers, device, show_words)
     if output is PlainFormat.JSON:

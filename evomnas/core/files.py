@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import re
 import time
@@ -32,6 +33,20 @@ def check_place(path: Path, option: str) -> None:
         raise InputError(f"{path} cannot be made: {error.strerror}; choose another with {option}") from None
     if not existing_parent.is_dir():
         raise InputError(f"{path} cannot be made, since {existing_parent} is a file: choose another with {option}")
+
+
+def check_writable(path: Path) -> None:
+    """Check that a file could be created at a path, before that costs anything. Nothing is created.
+
+    Args:
+        path: The path; its parent folders need not exist yet.
+
+    Raises:
+        PermissionError: The folder, or the one in which folders would have to be made, cannot be written to.
+    """
+    existing_parent = next(parent for parent in path.absolute().parents if parent.exists())
+    if not os.access(existing_parent, os.W_OK | os.X_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(existing_parent))
 
 
 def editable_folder(name: str) -> Path:

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from evomnas.core.errors import InputError
+from evomnas.data.check import check_pixels
 
 RESIZE_BATCH = 1024  # images that are resized at once, which limits the memory that it takes
 
@@ -121,12 +121,7 @@ def _fingerprint(classes: tuple[str, ...], *arrays: NDArray[Any]) -> str:
 
 def _to_channels_first(images: Images) -> Images:
     """Return images of shape (n, h, w) or (n, h, w, channels) in the shape (n, channels, h, w)."""
-    channels = images.shape[3] if images.ndim == 4 else 1
-    if images.dtype != np.uint8 or images.ndim not in (3, 4) or channels not in (1, 3) or 0 in images.shape:
-        raise InputError(
-            f"images must be uint8 of shape (n, h, w), (n, h, w, 1) or (n, h, w, 3), "
-            f"got {images.dtype} of {images.shape}"
-        )
+    check_pixels(images.shape, images.dtype)
     return images[:, None] if images.ndim == 3 else images.transpose(0, 3, 1, 2)
 
 

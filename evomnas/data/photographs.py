@@ -17,9 +17,6 @@ from pydantic import BaseModel, ConfigDict, Field
 from evomnas.core.errors import InputError
 from evomnas.data.images import Fit, Images
 
-# The files that count as images in a folder, as torchvision has them. A file that is named may have any suffix.
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
-
 
 class Preprocessing(BaseModel):
     """The way from an image file to the input of a network. Normalisation is part of the network.
@@ -135,19 +132,3 @@ def fit_square(image: Image.Image, resolution: int, fit: str) -> Image.Image:
         left, top = (image.width - side) // 2, (image.height - side) // 2
         box = (left, top, left + side, top + side)
     return image.resize((resolution, resolution), Image.Resampling.BILINEAR, box, reducing_gap=2.0)
-
-
-def find_images(folder: Path) -> list[Path]:
-    """Return the image files of a folder and of those below it, by name. Hidden files are left out.
-
-    Args:
-        folder: The folder.
-
-    Returns:
-        The files whose suffix is one of `IMAGE_SUFFIXES`, in upper or lower case.
-    """
-    return [
-        path
-        for path in sorted(folder.rglob("*"))
-        if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".") and path.is_file()
-    ]

@@ -17,8 +17,10 @@ import numpy as np
 from PIL import Image
 
 from evomnas.core.errors import InputError
+from evomnas.data.check import check_labels, open_npz, required_path, unreadable
+from evomnas.data.folders import check_image_folder, class_folders, find_images
 from evomnas.data.images import Images, TrainingImages
-from evomnas.data.photographs import IMAGE_SUFFIXES, Preprocessing, find_images, read_photograph
+from evomnas.data.photographs import Preprocessing, read_photograph
 from evomnas.data.splits import stratified_split
 from evomnas.problem.sections import DataSection
 
@@ -87,35 +89,15 @@ def read_npz(section: DataSection, part: Part) -> TrainingImages:
     Raises:
         InputError: The path is missing, or the file cannot be read or has other contents.
     """
-    path = _required_path(section, "file.npz")
-    try:
-        archive = np.load(path, allow_pickle=False)
-        if isinstance(archive, np.ndarray):
-            raise ValueError("it holds one array, not several with names")
-        with archive:
-            missing = [name for name in ("x_train", "y_train", "x_test", "y_test") if name not in archive.files]
-            if missing:
-                raise InputError(
-                    f"{path} lacks {', '.join(missing)}: an npz data set needs x_train, y_train, x_test and y_test"
-                )
+    path = required_path(section)
+    with open_npz(path) as archive:
+        try:
             images, labels = archive[f"x_{part}"], archive[f"y_{part}"]
-    except InputError:
-        raise
-    except Exception as error:  # numpy and zipfile raise many kinds of errors for a broken file
-        reason = "it holds objects or is no npz file" if "pickle" in str(error) else error
-        raise InputError(f"cannot read the npz file {path}: {reason}") from None
-    if images.ndim == 0 or labels.ndim == 0:
-        raise InputError(f"{path}: x_train and y_train must be arrays, one entry per image")
-    labels = labels.squeeze(-1) if labels.ndim == 2 and labels.shape[1] == 1 else labels
-    if labels.shape != images.shape[:1] or not np.issubdtype(labels.dtype, np.integer) or (labels < 0).any():
-        raise InputError(
-            f"{path}: y_{part} must hold one non-negative integer per image of x_{part} {images.shape}, "
-            f"got {labels.dtype} of {labels.shape}"
-        )
+        except Exception as error:
+            raise unreadable(path, error) from None
+    labels = check_labels(path, part, labels, images.shape)
     count = int(labels.max()) + 1 if labels.size else 0
-    if count > 10 * max(1, len(np.unique(labels))):
-        raise InputError(f"{path}: labels must number the classes from 0, but the largest is {count - 1}")
-    return TrainingImages(images, labels.astype(np.int64), tuple(str(number) for number in range(count)))
+    return TrainingImages(images, labels, tuple(str(number) for number in range(count)))
 
 
 def image_folder(section: DataSection) -> TrainingImages:
@@ -151,17 +133,14 @@ def read_folder(section: DataSection, part: Part) -> TrainingImages:
     Raises:
         InputError: The folder or its images are missing, or an image cannot be read.
     """
-    root = _required_path(section, "FOLDER")
-    if not root.is_dir():
-        raise InputError(f"data.path {root} is not a folder")
+    root = required_path(section)
+    check_image_folder(root)
     has_train = (root / "train").is_dir()
     parent = root / "train" if part == "train" and has_train else find_test_folder(root) if has_train else root
-    class_folders = sorted(path for path in parent.iterdir() if _is_visible(path) and path.is_dir())
-    files = [(path, label) for label, folder in enumerate(class_folders) for path in find_images(folder)]
+    folders = class_folders(parent)
+    files = [(path, label) for label, folder in enumerate(folders) for path in find_images(folder)]
     if not files:
-        raise InputError(
-            f"no images in {parent}: expected one sub-folder of images per class ({', '.join(IMAGE_SUFFIXES)})"
-        )
+        raise InputError(f"no images in {parent}: expected one sub-folder of images per class")
     labels = np.array([label for _, label in files], dtype=np.int64)
     if not has_train:
         train, test = stratified_split(labels, TEST_SHARE)
@@ -169,7 +148,7 @@ def read_folder(section: DataSection, part: Part) -> TrainingImages:
         files, labels = [files[index] for index in indices], labels[indices]
     preprocessing = Preprocessing(channels=3, resolution=section.resolution, fit="crop")
     images = np.stack([read_photograph(path, preprocessing) for path, _ in files])
-    return TrainingImages(images, labels, tuple(folder.name for folder in class_folders), "crop")
+    return TrainingImages(images, labels, tuple(folder.name for folder in folders), "crop")
 
 
 def find_test_folder(root: Path) -> Path:
@@ -188,10 +167,6 @@ def find_test_folder(root: Path) -> Path:
     if folder is None:
         raise InputError(f"{root} has a folder train and none called test or val: put the test images there")
     return folder
-
-
-def _is_visible(path: Path) -> bool:
-    return not path.name.startswith(".")
 
 
 # torchvision's class, and its argument that selects the split: the flag `train` or the name `split`
@@ -266,13 +241,3 @@ def _shrink_sample(sample: tuple[Image.Image, int], resolution: int) -> tuple[Im
     elif image.width > resolution:
         image = image.resize((resolution, resolution), Image.Resampling.BILINEAR, reducing_gap=2.0)
     return np.asarray(image, dtype=np.uint8), label
-
-
-def _required_path(section: DataSection, example: str) -> Path:
-    if section.path is None:
-        raise InputError(f"data set {section.dataset} needs a path: --set data.path={example}")
-    if not section.path.exists():
-        raise InputError(
-            f"data.path {section.path} does not exist: --set data.path={example} names the data, or --data for a run"
-        )
-    return section.path

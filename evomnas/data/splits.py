@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from evomnas.core import registry
 from evomnas.core.errors import InputError
+from evomnas.data.check import check_classes
 from evomnas.data.images import Dataset, LabelledImages, Labels, TrainingImages
 from evomnas.problem.sections import DataSection
 
@@ -44,14 +45,7 @@ def load_training_images(section: DataSection) -> LabelledImages:
         InputError: The data set is unknown, missing, unreadable or too small to be split.
     """
     source: TrainingImages = registry.load("datasets", section.dataset)(section)
-    counts = np.bincount(source.labels, minlength=len(source.classes))
-    fewest = int(counts.min()) if len(counts) else 0
-    if len(source.classes) < 2 or fewest < 2:
-        rarest_class = source.classes[int(counts.argmin())] if len(source.classes) else "none"
-        raise InputError(
-            f"data set {section.dataset}: there must be at least 2 classes with 2 training images each, beside what is "
-            f"kept aside for the test; there are {len(source.classes)} classes and class {rarest_class!r} has {fewest}"
-        )
+    check_classes(section.dataset, source.classes, source.labels)
     return LabelledImages.of(source, section.resolution)
 
 

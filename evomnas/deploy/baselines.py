@@ -132,9 +132,9 @@ def train_baselines(
     smallest = min(resolution, definition.latency_resolution)
     reasons = {name: explain_incompatibility(network, channels, smallest) for name, network in networks.items()}
     usable = {name: network for name, network in networks.items() if reasons[name] is None}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    archive = Archive(path)
+    archive = Archive(path, late=True)
     with open_meter(problem_setting(definition, classes, channels), archive) as meter:
+        archive.establish()
         _measure(meter, archive, usable, say)
         trainings = FullTrainings(task, archive, MeasurementContext(meter.key, meter.context))
         trained = {

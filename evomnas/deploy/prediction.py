@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from evomnas.core.errors import InputError
+from evomnas.data.folders import find_images
 from evomnas.data.images import Images
-from evomnas.data.photographs import Preprocessing, find_images
+from evomnas.data.photographs import Preprocessing
 from evomnas.deploy.formats import FORMATS, ExportFormat
 from evomnas.latency.runtimes.base import Float32Array, open_runtime
 

@@ -65,7 +65,7 @@ class TimedAlgorithm:
             InputError: There is no such algorithm, or an option is wrong.
         """
         self._evaluator, self._tally, self._watch = evaluator, tally, evaluator.stopwatch
-        self._space = record.definition.space
+        self._space = evaluator.definition.space
         with self._watch.on("algorithm"):
             self._algorithm: Algorithm = make_algorithm(record.algorithm, self._space, record.seed, record.options)
 

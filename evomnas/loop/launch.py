@@ -15,16 +15,19 @@ from evomnas.core.arguments import checked
 from evomnas.core.errors import EverythingFailed, InputError
 from evomnas.core.files import check_place
 from evomnas.core.system.memory import check_memory_limit
+from evomnas.data.check import check_images
 from evomnas.evaluation.executors.base import Workers
 from evomnas.evaluation.factory import open_evaluator
 from evomnas.evaluation.interface import Evaluator
+from evomnas.latency.runtimes.base import open_runtime
+from evomnas.latency.setting import problem_setting
 from evomnas.loop.asking import check_steady
 from evomnas.loop.generations import Generations
 from evomnas.loop.progress import OnGeneration, OnProgress, Progress
 from evomnas.loop.run_clock import RunClock
 from evomnas.loop.steady_state import SteadyStateLoop
 from evomnas.loop.stopping import TimeUp
-from evomnas.problem.definition import Definition
+from evomnas.problem.definition import Definition, ProblemDefinition
 from evomnas.problem.loading import load_definition
 from evomnas.results.archive import Archive
 from evomnas.results.candidate_limits import CandidateLimits
@@ -91,15 +94,17 @@ def search(
     check_settings(budget, seed, time_limit_s, workers)
     check_candidates(candidates, workers)
     check_options(definition, algorithm, options)
+    check_images(definition)
+    check_runtime(definition)
     if asynchronous:
         check_steady(algorithm)
     folder = Path(out) if out is not None else default_folder(definition, algorithm, seed)
     check_free(folder)
     path = archive_path(archive, folder)
     on_progress(Progress("starting", 0, budget))
-    path.parent.mkdir(parents=True, exist_ok=True)
+    store = Archive(path.resolve(), late=True)
     mode = SearchMode(asynchronous=asynchronous, early_stop=early_stop and definition.epochs > 1)
-    with open_evaluator(definition, Archive(path.resolve()), workers, device, candidates, asynchronous) as evaluator:
+    with open_evaluator(definition, store, workers, device, candidates, asynchronous) as evaluator:
         run = begin(evaluator, folder, algorithm, seed, budget, options, mode)
         return carry_on(run, evaluator, started, time_limit_s, on_progress, on_generation)
 
@@ -131,6 +136,7 @@ def begin(
         InputError: No network can keep the problem's limits, or the folder holds something.
     """
     evaluator.check_limits()
+    evaluator.archive.establish()
     record = RunRecord(
         id=uuid.uuid4().hex,
         algorithm=algorithm,
@@ -303,6 +309,20 @@ def check_options(definition: Definition, algorithm: str, options: Mapping[str, 
     # A target's default is known when the device is.
     target = {"target_ms": 1.0} if "target_ms" in option_defaults(algorithm) else {}
     make_algorithm(algorithm, definition.space, 0, target | dict(options))
+
+
+def check_runtime(definition: Definition) -> None:
+    """Check that the runtime of a problem is installed and suits its device, before any image is read.
+
+    Args:
+        definition: The problem.
+
+    Raises:
+        InputError: It is not, or does not.
+    """
+    if isinstance(definition, ProblemDefinition):
+        problem_setting(definition, classes=1, channels=1).check()
+        open_runtime(definition.latency.runtime)
 
 
 def check_budget(budget: int) -> None:

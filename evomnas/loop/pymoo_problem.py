@@ -88,8 +88,9 @@ def load_problem(
         if not evaluators:
             until_exit = contextlib.ExitStack()
             atexit.register(until_exit.close)
-            opened = open_evaluator(definition, Archive(archive), workers, device)
+            opened = open_evaluator(definition, Archive(archive, late=True), workers, device)
             evaluators.append(until_exit.enter_context(opened))
+            evaluators[0].archive.establish()
         return evaluators[0].evaluate(architectures)
 
     return SearchProblem(definition, evaluate)

@@ -12,4 +12,5 @@
 - `sections`: the sections of a problem file and their keys.
 - `definition`: a checked problem file, one class per kind of problem.
 - `loading`: from TOML and overrides to a definition.
+- `typed/`: what people type for a problem and for its settings.
 """

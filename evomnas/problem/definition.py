@@ -12,7 +12,8 @@ from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 
 import numpy as np
 from pydantic import Field, model_validator
@@ -153,6 +154,14 @@ class Definition(Section):
         """
         raise InputError(refusal)
 
+    @abstractmethod
+    def with_data(self, path: Path) -> Self:
+        """Return this definition with its images or its table elsewhere.
+
+        Args:
+            path: Where they are now, absolute.
+        """
+
     @property
     def comparable_settings(self) -> dict[str, Any]:
         """The sections of this definition that runs must share to be compared."""
@@ -221,6 +230,10 @@ class ProblemDefinition(Definition):
     def trained(self, refusal: str) -> ProblemDefinition:
         """See `Definition.trained`."""
         return self
+
+    def with_data(self, path: Path) -> Self:
+        """See `Definition.with_data`."""
+        return self.model_copy(update={"data": self.data.model_copy(update={"path": path})})
 
     @property
     def comparable_settings(self) -> dict[str, Any]:
@@ -320,6 +333,10 @@ class TableDefinition(Definition):
     def epochs(self) -> int:
         """See `Definition.epochs`."""
         return 0
+
+    def with_data(self, path: Path) -> Self:
+        """See `Definition.with_data`."""
+        return type(self).model_validate(self.model_dump() | {"table": self.table.model_copy(update={"path": path})})
 
 
 DEFINITIONS: tuple[type[Definition], ...] = (TableDefinition, ProblemDefinition)

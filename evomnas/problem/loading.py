@@ -1,8 +1,8 @@
 """Problem files: from TOML and overrides to a checked definition.
 
-`load_definition("digits")` reads a built-in problem, `load_definition("my.toml")` the user's; overrides
-such as `training.epochs=8` change single values. Unknown keys and values out of range are errors that
-name the place and what is allowed.
+`load_definition("digits")` reads a built-in problem, `load_definition("my.toml")` the user's, and
+`load_definition("photos")` searches a folder of images; overrides such as `training.epochs=8` change single values.
+Unknown keys and values out of range are errors that name the place and what is allowed.
 """
 
 from __future__ import annotations
@@ -18,13 +18,15 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from evomnas.core import defaults
 from evomnas.core.arguments import checked
 from evomnas.core.errors import InputError, unknown
 from evomnas.core.files import editable_folder
+from evomnas.core.system.shell import quote
 from evomnas.problem.definition import DEFINITIONS, Definition
 from evomnas.problem.sections import Objective
-
-_BACKSLASHES = "a backslash in double quotes begins an escape: write paths of Windows as 'C:\\photos' or C:/photos"
+from evomnas.problem.typed.paths import OWN_IMAGES, own_images, read_problem
+from evomnas.problem.typed.settings import BACKSLASHES, apply_setting
 
 
 def builtin_problems() -> dict[str, str]:
@@ -37,12 +39,16 @@ def _builtin_paths() -> dict[str, Path]:
 
 
 @checked
-def load_definition(problem: str | Path, overrides: Sequence[str] = ()) -> Definition:
+def load_definition(
+    problem: str | Path | None, overrides: Sequence[str] = (), *, data: str | Path | None = None
+) -> Definition:
     """Read and check a problem.
 
     Args:
-        problem: A built-in name or a path of a TOML file.
+        problem: A built-in name, the path of a TOML file, or images of one's own: a folder or an npz file. None for the
+            images of `data`.
         overrides: `section.key=value` strings; the value is TOML, or else text.
+        data: The path of the images, or of the table, in place of the problem's own; None to leave that as it is.
 
     Returns:
         The checked problem, of the kind that its sections say.
@@ -50,19 +56,38 @@ def load_definition(problem: str | Path, overrides: Sequence[str] = ()) -> Defin
     Raises:
         InputError: No such problem, or its content is wrong; the message lists all faults.
     """
-    values, base = _read(problem)
+    builtin = _builtin_paths()
+    if data is not None and (problem is None or str(problem) == OWN_IMAGES):
+        values, base = own_images(Path(data), builtin), Path.cwd()
+    else:
+        values, base = read_problem(defaults.PROBLEM if problem is None else problem, builtin)
+    own_paths = {override.partition("=")[0].strip() for override in overrides}
+    if data is not None:
+        section = "table" if "table" in values else "data"
+        if f"{section}.path" in own_paths:
+            raise InputError(f"{section}.path is given twice, by --data and by --set: drop one of them")
+        if not isinstance(values.setdefault(section, {}), dict):
+            raise InputError(f"{section} must be a section of keys and values")
+        values[section]["path"] = str(data)
+        own_paths.add(f"{section}.path")
     for override in overrides:
-        _apply(values, override)
+        apply_setting(values, override)
     for section in ("data", "table"):
         path = values[section].get("path") if isinstance(values.get(section), dict) else None
         if isinstance(path, str) and "\0" in path:
             raise InputError(f"{section}.path holds a null character")
         if isinstance(path, str) and any(ord(character) < 32 for character in path):
-            raise InputError(f"{section}.path {path!r} holds a control character; {_BACKSLASHES}")
+            raise InputError(f"{section}.path {path!r} holds a control character; {BACKSLASHES}")
         if isinstance(path, str):
-            given = any(override.partition("=")[0].strip() == f"{section}.path" for override in overrides)
-            values[section]["path"] = str(((Path.cwd() if given else base) / Path(os.path.expanduser(path))).resolve())
-    return validate_definition(values)
+            place = Path.cwd() if f"{section}.path" in own_paths else base
+            values[section]["path"] = str((place / Path(os.path.expanduser(path))).resolve())
+    definition = validate_definition(values)
+    if "data.path" in own_paths and values["data"].get("dataset") == "digits":
+        raise InputError(
+            f"{definition.name} searches digits that come with scikit-learn, and nothing at a path: name a folder of "
+            f"images alone, as in evomnas run {quote(str(values['data']['path']))}"
+        )
+    return definition
 
 
 def validate_definition(values: dict[str, Any]) -> Definition:
@@ -115,54 +140,6 @@ def _take(values: Any, location: tuple[int | str, ...]) -> bool:
     for part in location[:-1]:
         values = values.get(part) if isinstance(values, dict) else None
     return isinstance(values, dict) and bool(location) and values.pop(location[-1], location) is not location
-
-
-def _read(problem: str | Path) -> tuple[dict[str, Any], Path]:
-    builtin = _builtin_paths()
-    path = builtin.get(str(problem), Path(os.path.expanduser(problem)))
-    if str(problem) not in builtin and path.suffix != ".toml":
-        error = unknown("problem", str(problem), builtin)
-        raise InputError(f"{error}; or give the path of a .toml file")
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8")), path.resolve().parent
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"cannot read the problem file {path}: {error}") from None
-    except (ValueError, RecursionError) as error:
-        is_escape = any(sign in str(error) for sign in ("'\\'", "hex value"))
-        hint = f"; {_BACKSLASHES}" if is_escape else ""
-        raise InputError(f"the problem file {path} is not valid TOML: {str(error)[:200]}{hint}") from None
-
-
-def _apply(values: dict[str, Any], override: str) -> None:
-    key, equals, text = override.partition("=")
-    names = key.strip().split(".")
-    if not equals or not all(names):
-        raise InputError(
-            f"cannot read the override {override!r}: write it as section.key=value, as in training.epochs=8"
-        )
-    section = values
-    for name in names[:-1]:
-        section = section.setdefault(name, {})
-        if not isinstance(section, dict):
-            raise InputError(f"cannot set {key}: {name} is a value, not a section")
-    section[names[-1]] = parse_value(text)
-
-
-def parse_value(text: str) -> Any:
-    """Return the value that somebody typed behind a key.
-
-    Args:
-        text: TOML, such as `8`, `[1, 2]` or `"text"`; what is not TOML is a text as it stands, without its quotes.
-
-    Returns:
-        The value of the TOML, or the text itself.
-    """
-    try:
-        parsed = tomllib.loads(f"value = {text}")
-    except (ValueError, RecursionError):
-        is_quoted = len(text) > 1 and text[0] == text[-1] == '"' and '"' not in text[1:-1]
-        return text[1:-1] if is_quoted else text  # such as "C:\photos", in which TOML sees escapes
-    return parsed["value"] if len(parsed) == 1 else text
 
 
 _EXPECTED = {

@@ -162,6 +162,8 @@ def _parse(path: Path, genes: Sequence[str], objectives: Sequence[str]) -> tuple
     """
     try:
         text = path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        raise InputError(f"cannot read the table {path}: it does not exist; --data FILE says where it is") from None
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"cannot read the table {path}: {error}") from None
     keys, rows = _json_rows(path, text) if path.suffix.lower() == ".json" else (None, _csv_rows(path, text))

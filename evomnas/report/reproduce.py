@@ -11,7 +11,8 @@ import numpy as np
 
 from evomnas.core import defaults
 from evomnas.core.system.shell import join, quote
-from evomnas.problem.loading import builtin_problems, flat, load_definition, parse_value
+from evomnas.problem.loading import builtin_problems, flat, load_definition
+from evomnas.problem.typed.settings import parse_value
 from evomnas.results.run import Run
 
 ID, NOTATION = "{id}", "{architecture}"  # the page puts those of the chosen network in their place

@@ -19,6 +19,7 @@ from evomnas.core.errors import InputError
 from evomnas.core.files import check_place, is_partial, write_atomically
 from evomnas.core.system.machine import describe_environment
 from evomnas.core.system.shell import quote
+from evomnas.data.check import check_images
 from evomnas.problem.architecture import Architecture
 from evomnas.problem.definition import Definition, ProblemDefinition
 from evomnas.problem.pareto import hypervolume, non_dominated
@@ -253,14 +254,17 @@ class Run:
         return str(self.archive.context(self.record.training_context)["data"])
 
     def read_data_from(self, path: Path) -> None:
-        """Let its images be read elsewhere than where they were when it began.
+        """Let its images, or its table, be read elsewhere than where they were when it began.
 
         Args:
             path: Where they are now.
+
+        Raises:
+            InputError: There are no such images.
         """
-        problem = self.trained_problem()
-        data = problem.data.model_copy(update={"path": path.expanduser().resolve()})
-        self.definition = problem.model_copy(update={"data": data})
+        moved = self.definition.with_data(path.expanduser().resolve())
+        check_images(moved)
+        self.definition = moved
 
     def network_argument(self, architecture: Architecture) -> str:
         """Return an architecture as it is typed behind a command.

@@ -93,7 +93,7 @@ def page_commands(run: Run) -> list[str]:
     [
         ("evomnas runs digits", "there is no command 'runs'"),
         ("evomnas run digits --sead 2", "No such option: --sead"),
-        ("evomnas run digits fashion-mnist", "unexpected extra argument"),
+        ("evomnas describe mnasnet-a1 mnasnet-b1", "unexpected extra argument"),
         ("evomnas run digits --budget many", "Invalid value for '--budget'"),
         ("evomnas run --executor slurm", "Invalid value for '--executor'"),
         ("evomnas resume", "Missing argument 'RUN'"),

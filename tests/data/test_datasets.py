@@ -161,7 +161,7 @@ def test_hidden_files_and_folders_are_no_images(photos):
 def test_a_class_with_one_image_is_named_with_its_count(photos):
     for path in sorted((photos / "dogs").iterdir())[1:]:
         path.unlink()
-    with pytest.raises(InputError, match="there are 2 classes and class 'dogs' has 1"):
+    with pytest.raises(InputError, match="dogs has 1 image: a class needs 3 or more, one of which is kept aside"):
         load_dataset(section(dataset="image-folder", path=photos))
 
 

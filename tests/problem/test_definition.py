@@ -9,7 +9,8 @@ import pytest
 
 from evomnas.core.errors import InputError
 from evomnas.problem.definition import ProblemDefinition, TableDefinition
-from evomnas.problem.loading import builtin_problems, flat, load_definition, parse_value, validate_definition
+from evomnas.problem.loading import builtin_problems, flat, load_definition, validate_definition
+from evomnas.problem.typed.settings import parse_value
 
 
 @pytest.mark.parametrize("name", sorted(builtin_problems()))
@@ -32,10 +33,12 @@ def test_overrides_change_single_values():
 def test_paths_are_relative_to_the_file_or_to_where_the_override_was_typed(tiny_file, monkeypatch, tmp_path):
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
-    tiny_file.write_text(tiny_file.read_text().replace("[data]", '[data]\npath = "photos"'))
+    text = tiny_file.read_text().replace('dataset = "digits"', 'dataset = "npz"')
+    tiny_file.write_text(text.replace("[data]", '[data]\npath = "photos"'))
     monkeypatch.chdir(elsewhere)
     assert load_definition(tiny_file).data.path == tmp_path / "photos"
     assert load_definition(tiny_file, ["data.path=mine"]).data.path == elsewhere / "mine"
+    assert load_definition(tiny_file, data="mine").data.path == elsewhere / "mine"
 
 
 @pytest.mark.parametrize(
@@ -104,7 +107,7 @@ def test_a_file_that_is_not_toml_says_so(tmp_path):
 
 
 def test_a_definition_survives_its_own_json():
-    definition = load_definition("digits", ["data.path=somewhere"])
+    definition = load_definition("images", ["data.path=somewhere"])
     again = validate_definition(definition.model_dump(mode="json"))
     assert again == definition
     assert isinstance(again.data.path, Path)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from evomnas.problem.loading import parse_value
+from evomnas.problem.typed.settings import parse_value
 from evomnas.report.reproduce import format_value, option_arguments
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)

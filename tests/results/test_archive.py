@@ -398,6 +398,53 @@ def test_archives_in_memory_are_their_own():
     assert other.evaluation("p", "d", ARCHITECTURE).training is None
 
 
+def test_a_late_archive_is_in_memory_until_it_is_established(tmp_path):
+    path = tmp_path / "new" / "folder" / "archive.sqlite"
+    late = Archive(path, late=True)
+    assert late.path == path
+    key = late.add_context({"data": "x"})
+    late.add_training("p", ARCHITECTURE, TRAINING)
+    late.add_calibration("d", Calibration(1.0, (1.0, 1.1), 0.0))
+    assert not path.parent.parent.exists()
+    late.establish()
+    late.add_measurement("d", ARCHITECTURE, MEASUREMENT)
+    late.establish()  # a second time is none
+    with contextlib.closing(Archive(path, create=False)) as other:
+        assert other.context(key) == {"data": "x"}
+        assert other.evaluation("p", "d", ARCHITECTURE).training == TRAINING
+        assert other.evaluation("p", "d", ARCHITECTURE).measurement == MEASUREMENT
+        assert other.calibration("d").samples_ms == (1.0, 1.1)
+    late.close()
+
+
+def test_a_late_archive_that_another_run_created_meanwhile_is_shared(tmp_path):
+    path = tmp_path / "archive.sqlite"
+    late = Archive(path, late=True)
+    late.add_training("p", ARCHITECTURE, TRAINING)
+    late.add_training("p", OTHER, TRAINING)
+    with contextlib.closing(Archive(path)) as first:
+        first.add_training("p", ARCHITECTURE, replace(TRAINING, accuracy=0.5))
+    late.establish()
+    assert late.evaluation("p", "d", ARCHITECTURE).training.accuracy == 0.5
+    assert late.evaluation("p", "d", OTHER).training == TRAINING
+    late.close()
+
+
+def test_a_late_archive_that_is_there_is_opened_at_once(archive, tmp_path):
+    archive.add_training("p", ARCHITECTURE, TRAINING)
+    with contextlib.closing(Archive(archive.path, late=True)) as again:
+        assert again.evaluation("p", "d", ARCHITECTURE).training == TRAINING
+    (tmp_path / "text").write_text("no archive")
+    with pytest.raises(InputError, match="name another file with --archive"):
+        Archive(tmp_path / "text", late=True)
+
+
+def test_a_late_archive_in_a_folder_that_cannot_be_written_to_is_refused_at_once(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "access", lambda path, mode: Path(path) != tmp_path)
+    with pytest.raises(PermissionError, match=re.escape(str(tmp_path))):
+        Archive(tmp_path / "new" / "archive.sqlite", late=True)
+
+
 def test_an_archive_on_a_read_only_disk_is_read_and_not_written(tmp_path, monkeypatch):
     """Where nobody can write beside it, and no journal lies there that might hold more."""
     path = tmp_path / "archive.sqlite"

@@ -212,7 +212,10 @@ def test_a_table_s_run_has_no_images_and_no_networks_to_build(tmp_path, tabular_
     assert again.reference_cost() == 3.5
     assert again.reference_id == TabularArchitecture("00012").id
     assert again.manifest.true_front == TrueFront(hypervolume=0.4, losses=[])
-    for refused in (run.trained_problem, lambda: run.network_shape, lambda: run.read_data_from(tmp_path)):
+    run.read_data_from(tmp_path / "t.csv")
+    assert run.definition.table.path == tmp_path / "t.csv"
+    assert run.definition == definition.with_data(tmp_path / "t.csv") != definition
+    for refused in (run.trained_problem, lambda: run.network_shape):
         with pytest.raises(InputError, match="searched a table: its networks cannot be built or measured"):
             refused()
 

@@ -20,6 +20,7 @@ from evomnas.core import defaults, registry
 from evomnas.core.arguments import checked
 from evomnas.core.errors import EverythingFailed, InputError
 from evomnas.core.files import write_atomically
+from evomnas.data.check import check_images
 from evomnas.evaluation.factory import open_evaluator
 from evomnas.evaluation.interface import Evaluator
 from evomnas.loop.launch import (
@@ -29,6 +30,7 @@ from evomnas.loop.launch import (
     carry_on,
     check_candidates,
     check_options,
+    check_runtime,
     check_settings,
     settled_options,
 )
@@ -127,12 +129,13 @@ def benchmark(
     check_settings(budget, 1, None, workers)
     check_candidates(candidates, workers)
     _check_size(algorithms, seeds)
+    check_images(definition)
+    check_runtime(definition)
     folder = default_folder(definition) if out is None else Path(out)
     existing_runs = _open_existing_runs(folder)
     options_by_algorithm = _algorithm_options(definition, algorithms, {} if options is None else options)
     path = _archive_path(folder, existing_runs, archive)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with open_evaluator(definition, Archive(path), workers, device, candidates) as evaluator:
+    with open_evaluator(definition, Archive(path, late=True), workers, device, candidates) as evaluator:
         settled = {
             algorithm: settled_options(evaluator, algorithm, algorithm_options)
             for algorithm, algorithm_options in options_by_algorithm.items()

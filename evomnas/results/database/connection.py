@@ -12,6 +12,7 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from evomnas.core.errors import InputError
+from evomnas.core.files import check_writable
 from evomnas.results.database.schema import APPLICATION_ID, MIGRATIONS, SCHEMA, SCHEMA_VERSION
 
 BUSY_TIMEOUT_S = 60.0
@@ -25,20 +26,28 @@ class Database:
         path: The path of the file, or `:memory:` for an archive in memory.
     """
 
-    def __init__(self, path: Path | str = ":memory:", create: bool = True) -> None:
+    def __init__(self, path: Path | str = ":memory:", create: bool = True, late: bool = False) -> None:
         """Open an archive. One of an older version is brought up to date.
 
         Args:
             path: The path of the file, or `:memory:` for an archive in memory.
             create: True to create the file if it is missing or empty.
+            late: True to create a missing file in `establish`, and to keep in memory until then. So a search that is
+                refused leaves no file behind.
 
         Raises:
             InputError: There is no archive and none may be created, or the file is none that this version can use.
-            OSError: The disk is full.
+            OSError: The disk is full, or a folder cannot be written to.
         """
         self.path = path
         if not create and not Path(path).is_file():
             raise InputError(f"there is no archive at {path}")
+        self._is_late = late and str(path) != ":memory:" and not Path(path).exists()
+        if self._is_late:
+            check_writable(Path(path))
+        self._connect(":memory:" if self._is_late else path, create)
+
+    def _connect(self, path: Path | str, create: bool) -> None:
         try:
             # check_same_thread is off, since users of the library may evaluate in threads; each call is one transaction
             self._connection = sqlite3.connect(
@@ -51,6 +60,26 @@ class Database:
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from None
             hint = "name another file with --archive" if create else "bring back a copy of it"
             raise InputError(f"cannot use {path} as an archive: {error}; {hint}") from None
+
+    def establish(self) -> None:
+        """Create the file of an archive that was opened as a late one, with its folder; others stay as they are.
+
+        What was kept in memory goes into the file, which another run may have created meanwhile.
+
+        Raises:
+            InputError: The file is another program's by now.
+            OSError: The file or its folder cannot be created.
+        """
+        if not self._is_late:
+            return
+        memory = self._connection
+        tables = [row["name"] for row in memory.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+        Path(self.path).parent.mkdir(parents=True, exist_ok=True)
+        self._connect(self.path, create=True)
+        self._is_late = False
+        for table in tables:
+            self._insert(table, *map(dict, memory.execute(f"SELECT * FROM {table}")))
+        memory.close()
 
     def _check_or_create(self, create: bool) -> None:
         identity = self._pragma("application_id")

@@ -1,0 +1,5 @@
+"""What people type for a problem.
+
+- `paths`: the name of a built-in problem, a problem file, or images of their own.
+- `settings`: single values, as in `training.epochs=8`.
+"""

@@ -1,0 +1,148 @@
+"""Problems as people type them, from the command line; and nothing is left behind where one is refused."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from evomnas.cli import compare, deploy, measure, runs, search, show  # noqa: F401 they register themselves
+from evomnas.cli.app import app
+from evomnas.results.run import Run
+
+SMALL = ["--set", "data.resolution=32", "--set", "training.epochs=1", "--set", "space.width=0.35"]
+
+
+def refusal(*arguments: object) -> str:
+    result = CliRunner().invoke(app, [str(one) for one in arguments])
+    assert (result.exit_code, result.stdout, result.stderr.count("\n")) == (2, "", 1), result.output
+    return result.stderr
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch, rng) -> Path:
+    """A folder with photographs of two classes, in which one types."""
+    for label, name in enumerate(("cats", "dogs")):
+        (tmp_path / "my photos" / name).mkdir(parents=True)
+        for number in range(5):
+            pixels = rng.integers(0, 99, (9, 12, 3), dtype=np.uint8) + np.uint8(90 * label)
+            Image.fromarray(pixels).save(tmp_path / "my photos" / name / f"{number}.png")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def names(folder: Path) -> set[str]:
+    return {str(path.relative_to(folder)) for path in folder.rglob("*")}
+
+
+@pytest.mark.parametrize("typed", [["my photos/"], ["--data", "my photos"]])
+def test_a_folder_is_searched(typed, here):
+    result = CliRunner().invoke(app, ["run", *typed, "--budget", "1", "--workers", "0", *SMALL])
+    assert result.exit_code == 0, result.output
+    run = Run.open(here / "runs" / "images-nsga2-surrogate-s1")
+    assert run.manifest.evaluations == 1
+    assert run.definition.data.path == here / "my photos"
+    assert run.network_shape == {"classes": 2, "channels": 3, "resolution": 32}
+
+
+@pytest.mark.parametrize("command", ["run", "estimate", "benchmark", "baselines"])
+def test_every_command_with_a_problem_takes_data(command, here):
+    assert "unknown problem 'nowhere'" in refusal(command, "--data", "nowhere")
+    assert "unknown problem 'my photo'" in refusal(command, "my photo")
+    assert "did you mean my photos/?" in refusal(command, "my photo")
+    (here / "my photos" / "notes").mkdir()
+    for typed in (["my photos"], ["--data", "my photos"], ["images", "--set", "data.path=my photos"]):
+        assert "my photos/notes holds no images, and every folder in" in refusal(command, *typed)
+    assert names(here) == {"my photos", *(f"my photos/{name}" for name in names(here / "my photos"))}
+
+
+def test_baselines_take_names_behind_data(here):
+    shutil.rmtree(here / "my photos" / "dogs")
+    said = refusal("baselines", "--data", "my photos", "resnet18")
+    assert "my photos has one class, cats" in said
+
+
+@pytest.mark.parametrize("command", ["run", "estimate", "benchmark", "baselines"])
+def test_what_a_shell_makes_of_a_star_is_led_back_to_the_folder(command, here):
+    folders = sorted(map(str, (Path("my photos")).glob("*")))
+    assert "one problem at a time, and 2 were given: give the folder that holds them, 'my photos'" in refusal(
+        command, *folders
+    )
+    images = sorted(map(str, Path("my photos").glob("*/*")))
+    assert "and 10 were given: give the folder that holds them, 'my photos'" in refusal(command, *images)
+
+
+def test_several_names_are_one_line(here):
+    assert "one problem at a time, and 4 were given: digits, images, cifar10, ..." in refusal(
+        "run", "digits", "images", "cifar10", "imagenet"
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--algo", "nsga9"], "unknown algorithm"),
+        (["--option", "population=x"], "no option population"),
+        (["--budget", "0"], "budget must be at least 1"),
+        (["--device", "cuda:x"], "unknown device"),
+        (["--set", "latency.target=ssh://127.0.0.1:1"], "cannot reach ssh://127.0.0.1:1"),
+        (["--set", "latency.target=ssh://pi", "--set", "latency.runtime=torch"], "only the runtime onnxruntime"),
+        (["--set", "latency.runtime=torch", "--set", "latency.method=layers"], "runs whole networks alone"),
+        (["--set", "constraints.max_params=1"], "no network of the space meets constraints.max_params"),
+        (["--set", "constraints.max_latency_ms=1e-6"], "no network of the space meets constraints.max_latency_ms"),
+        (["images", "--set", "data.path=nowhere"], "does not exist"),
+        (["images"], "needs a path: --set data.path=FOLDER, or --data FOLDER"),
+        (["my photos", "--set", "data.train_images=1"], "at least the number of classes"),
+        (["broken"], "cannot read the image"),
+        (["--out", "my photos"], "is not an empty folder"),
+        (["nas-bench-macro", "--data", "nowhere.json"], "cannot read the table"),
+    ],
+)
+def test_a_search_that_is_refused_leaves_nothing_behind(arguments, message, here):
+    shutil.copytree("my photos", "broken")
+    (here / "broken" / "cats" / "1.png").write_bytes(b"no image")
+    before = names(here)
+    assert message in refusal("run", *arguments, "--workers", 0)
+    assert names(here) == before
+
+
+@pytest.mark.parametrize("command", [["benchmark", "--seeds", 2, "--algo", "random", "--workers", 0], ["baselines"]])
+def test_neither_do_benchmarks_and_baselines(command, here):
+    before = names(here)
+    assert "cannot reach" in refusal(*command, "--set", "latency.target=ssh://127.0.0.1:1")
+    assert names(here) == before
+
+
+def test_a_folder_that_cannot_be_written_to_is_told_before_the_images_are_read(here):
+    (here / "broken" / "cats").mkdir(parents=True)
+    result = CliRunner().invoke(app, ["run", "digits", "--archive", "/proc/nowhere/a.sqlite", "--workers", "0"])
+    assert result.exit_code == 1
+    assert "the file system refused" in result.stderr
+
+
+def test_a_table_that_was_moved_is_named_when_a_run_goes_on(tabular_file, here):
+    arguments = ["run", str(tabular_file), "--algo", "random", "--budget", "3", "--out", "run"]
+    assert CliRunner().invoke(app, arguments).exit_code == 0
+    (here / "elsewhere").mkdir()
+    next(here.glob("*.csv")).rename(here / "elsewhere" / "t.csv")
+    refused = CliRunner().invoke(app, ["resume", "run", "--budget", "5"])
+    assert (refused.exit_code, refused.stderr.count("\n")) == (2, 1)
+    assert "--data" in refused.stderr
+    result = CliRunner().invoke(app, ["resume", "run", "--budget", "5", "--data", "elsewhere/t.csv"])
+    assert result.exit_code == 0, result.output
+    assert json.loads((here / "run" / "run.json").read_text())["evaluations"] == 5
+
+
+def test_images_that_were_moved_are_named_before_anything_is_imported(here):
+    result = CliRunner().invoke(app, ["run", "my photos", "--budget", "1", "--workers", "0", *SMALL, "--out", "run"])
+    assert result.exit_code == 0, result.output
+    (here / "my photos").rename(here / "photos")
+    for command in (["train", "run", "--knee"], ["export", "run", "0"], ["resume", "run", "--budget", "2"]):
+        assert f"data.path {here / 'my photos'} does not exist: " in refusal(*command)
+        assert "or --data FOLDER says where it is" in refusal(*command)
+        assert "photos/cats holds 5 images and no folder per class" in refusal(*command, "--data", "photos/cats")
