@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import concurrent.futures
+import importlib
 import itertools
 import os
 import shutil
@@ -189,7 +190,9 @@ def _start_worker(definition: dict[str, Any], folder: str, device: str, memory: 
     prefer_to_be_killed()
     limit_memory(memory)
     (_files / f"worker-{os.getpid()}").touch()
-    from evomnas.evaluation.executors.worker import Workbench  # it imports torch
+    for module in _PRELOADED:  # those take seconds: now, not with the first candidate, where no server has done it
+        importlib.import_module(module)
+    from evomnas.evaluation.executors.worker import Workbench
 
     arrays = {path.stem: np.load(path, mmap_mode="c") for path in _files.glob("*.npy")}
     arrays["classes"] = tuple(map(str, arrays["classes"]))
