@@ -6,6 +6,7 @@ from setuptools import find_packages, setup
 
 TEST = [
     "axe-playwright-python>=0.1.4",
+    "dill>=0.3.8",
     "executorch>=1.0",
     "hypothesis>=6.100",
     "markdown-it-py>=3.0",

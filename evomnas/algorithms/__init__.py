@@ -3,6 +3,7 @@
 - `base`: what an algorithm must offer and may offer, and algorithms made by name.
 - `goals`: the paper's weighted product and its hard formulation, for searches that want a single network.
 - `operators`: pymoo's operators for the genomes of a space: sampling, crossover, mutation, removal of duplicates.
+- `suitability`: which of pymoo's algorithms can search networks.
 - `mating`: NSGA-II's mating on whole arrays, which is faster than pymoo's.
 - `nsga2`: NSGA-II, for the whole Pareto set.
 - `surrogate/`: NSGA-II on predictions, which needs fewer evaluations for the Pareto set. It is the default.

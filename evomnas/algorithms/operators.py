@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,7 @@ from evomnas.problem.candidate import Candidate
 from evomnas.problem.search_space import Genomes, Space
 
 MAX_DECODED_GENOMES = 10_000  # in the cache, which is emptied when it is full
+MAX_REPLACEMENTS = 100  # of duplicates in a first population: a small space may have no others
 
 
 class SpaceSampling(Sampling):  # type: ignore[misc]
@@ -27,23 +29,41 @@ class SpaceSampling(Sampling):  # type: ignore[misc]
 
     Attributes:
         space: The search space.
+        distinct: Whether genomes of one network are replaced by others, as far as there are others.
     """
 
-    def __init__(self, space: Space) -> None:
+    def __init__(self, space: Space, distinct: bool = False) -> None:
         """Sample a space.
 
         Args:
             space: The search space.
+            distinct: Replace genomes of one network by others. Some of pymoo's algorithms need a whole first
+                population: C-TAEA does not end without.
         """
         super().__init__()
-        self.space = space
+        self.space, self.distinct = space, distinct
 
     def _do(self, problem: Problem, n_samples: int, *args: Any, random_state: Any = None, **kwargs: Any) -> Genomes:
         genomes = self.space.sample(n_samples, random_state)
         reference = self.space.reference()
         if reference is not None:
             genomes[:1] = reference
+        if self.distinct:
+            self._replace_duplicates(genomes, random_state)
         return genomes
+
+    def _replace_duplicates(self, genomes: Genomes, rng: np.random.Generator) -> None:
+        for _ in range(MAX_REPLACEMENTS):
+            networks: set[Candidate] = set()
+            twice = []
+            for row, genome in enumerate(genomes):
+                network = self.space.decode(genome)
+                if network in networks:
+                    twice.append(row)
+                networks.add(network)
+            if not twice:
+                return
+            genomes[twice] = self.space.sample(len(twice), rng)
 
 
 class BlockCrossover(Crossover):  # type: ignore[misc]
@@ -121,6 +141,16 @@ class NetworkDuplicates(DuplicateElimination):  # type: ignore[misc]
         self.space = space
         self.history: set[Candidate] = set()
         self._decoded: dict[bytes, Candidate] = {}  # parents are compared with again and again
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        """Return a copy with a history of its own: pymoo copies an algorithm in every generation, if it keeps them."""
+        clone = copy.copy(self)
+        clone.history = set(self.history)
+        memo[id(self)] = clone
+        return clone
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_decoded": {}}
 
     def remember(self, architectures: Sequence[Candidate]) -> None:
         """Add networks to the history, so that they are never let through again.

@@ -6,4 +6,5 @@
 - `executors/`: in which processes candidates are prepared and trained.
 - `stopwatch`: seconds by purpose.
 - `factory`: the evaluator of a problem.
+- `on_demand`: an evaluator that is opened when the first network comes, and can be copied and pickled.
 """

@@ -1,35 +1,44 @@
 """The search as a pymoo problem, with the operators that suit its genome.
 
-The two objectives, error and latency in milliseconds, are minimised. A candidate that failed or exceeds a limit
-violates the problem's one constraint. The objectives of a failure are infinite, so that no number stands for it.
+The two objectives, error and latency in milliseconds, are minimised. Nothing stands for what a network lacks: by
+default, a candidate that failed or exceeds a limit violates the problem's one constraint, and its objectives are
+infinite. For algorithms that know no constraints, it gets penalties instead. These are told to pymoo alone; the archive
+never has them.
 """
 
 from __future__ import annotations
 
-import atexit
-import contextlib
+import copy
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, Self
 
 import numpy as np
+from numpy.typing import NDArray
 from pymoo.core.problem import Problem
 
-from evomnas.algorithms.operators import make_operators
+from evomnas.algorithms.operators import SpaceSampling, make_operators
+from evomnas.algorithms.suitability import check_algorithm, check_genomes, check_knows_constraints
 from evomnas.core.arguments import Natural, checked
-from evomnas.evaluation.factory import open_evaluator
-from evomnas.evaluation.interface import Evaluator
+from evomnas.core.errors import unknown
+from evomnas.evaluation.on_demand import IN_MEMORY, EvaluatorOnDemand
 from evomnas.problem.definition import Definition
 from evomnas.problem.loading import load_definition
 from evomnas.problem.search_space import Genomes, Space
-from evomnas.results.archive import Archive
 from evomnas.results.evaluation import Evaluation, losses_and_violations
 
 Evaluate = Callable[[Sequence[Any]], list[Evaluation]]
 
+PENALTY_FACTOR = 10.0  # the least penalty's latency, relative to that of the hypervolume's reference point
+_SHARED = ("definition", "space", "_evaluate_architectures", "_reference_cost")  # between copies: they never change
+
 
 class SearchProblem(Problem):  # type: ignore[misc]
     """A problem file as a pymoo problem: integer genomes in, (error, latency in ms) out.
+
+    It can be copied and pickled, with or without the algorithm that searches it. Copies evaluate by the same function.
+    Individuals get a `status` beside their objectives: `ok`, `failed` or `infeasible`.
 
     Attributes:
         definition: The problem file.
@@ -37,63 +46,108 @@ class SearchProblem(Problem):  # type: ignore[misc]
     """
 
     @checked
-    def __init__(self, definition: Definition, evaluate: Evaluate) -> None:
+    def __init__(
+        self, definition: Definition, evaluate: Evaluate, reference_cost: Callable[[], float] | None = None
+    ) -> None:
         """Wrap a problem; nothing is evaluated before pymoo asks for it.
 
         Args:
             definition: The problem file.
             evaluate: Turns networks into evaluations, in their order.
+            reference_cost: Returns the latency of the reference network, which penalties are relative to. With None,
+                failures violate a constraint.
         """
         self.definition = definition
         self.space: Space = definition.space
-        self._evaluate_architectures = evaluate
+        self._evaluate_architectures, self._reference_cost = evaluate, reference_cost
         sizes = self.space.gene_sizes
-        super().__init__(n_var=len(sizes), n_obj=2, n_ieq_constr=1, xl=np.zeros_like(sizes), xu=sizes - 1, vtype=int)
+        constraints = 1 if reference_cost is None else 0
+        bounds = {"xl": np.zeros_like(sizes), "xu": sizes - 1}
+        super().__init__(len(sizes), 2, constraints, **bounds, vtype=int, requires_kwargs=True)
 
     def _evaluate(self, x: Genomes, out: dict[str, Any], *args: Any, **kwargs: Any) -> None:
+        check_algorithm(kwargs.get("algorithm"), len(x))
+        check_genomes(np.asarray(x))
         evaluations = self._evaluate_architectures([self.space.decode(genome) for genome in x])
         losses, violations = losses_and_violations(evaluations)
-        out["F"], out["G"] = losses, violations[:, None]
+        if self._reference_cost is None:
+            out["G"] = violations[:, None]
+        else:
+            losses = self._penalised(losses, violations, self._reference_cost())
+        out["F"], out["status"] = losses, [evaluation.status for evaluation in evaluations]
 
-    def operators(self) -> dict[str, Any]:
-        """Return keyword arguments for a genetic algorithm of pymoo: `NSGA2(pop_size=20, **problem.operators())`."""
-        return make_operators(self.space)
+    def _penalised(
+        self, losses: NDArray[np.float64], violations: NDArray[np.float64], reference_cost: float
+    ) -> NDArray[np.float64]:
+        """Return losses with penalties in the place of infinite ones.
+
+        A penalty is (1, L) times a factor above 1, which rises with the excess over the limits and is 2 for a failure.
+        L is `PENALTY_FACTOR` times the latency of the hypervolume's reference point. No network has an error above 1.
+        """
+        cost = PENALTY_FACTOR * self.definition.hypervolume.reference_point[1] * reference_cost
+        excess = np.where(np.isinf(violations), 1.0, violations / (1.0 + np.minimum(violations, np.finfo(float).max)))
+        penalties = np.array([1.0, cost]) * (1.0 + excess)[:, None]
+        return np.where(np.isfinite(losses), losses, penalties)
+
+    def has_constraints(self) -> bool:
+        """Return whether there is a constraint.
+
+        Raises:
+            InputError: There is one, and the algorithm that asks knows none.
+        """
+        constrained: bool = super().has_constraints()
+        if constrained:
+            check_knows_constraints(sys._getframe(1))
+        return constrained
+
+    def operators(self, *names: str) -> dict[str, Any]:
+        """Return keyword arguments for a genetic algorithm of pymoo: `NSGA2(pop_size=20, **problem.operators())`.
+
+        Args:
+            names: Which of `sampling`, `crossover`, `mutation` and `eliminate_duplicates`; all of them if none is
+                named. `MOEAD` takes the first three.
+
+        Raises:
+            InputError: There is no operator of a name.
+        """
+        operators = make_operators(self.space) | {"sampling": SpaceSampling(self.space, distinct=True)}
+        for name in names:
+            if name not in operators:
+                raise unknown("operator", name, operators)
+        return {name: operators[name] for name in names or operators}
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        clone = copy.copy(self)
+        memo[id(self)] = clone
+        for name, value in vars(self).items():
+            setattr(clone, name, value if name in _SHARED else copy.deepcopy(value, memo))
+        return clone
 
 
 @checked
 def load_problem(
-    problem: str | Path = "digits",
+    problem: str | Path | Definition = "digits",
     overrides: Sequence[str] = (),
     *,
-    archive: Path | str = ":memory:",
+    archive: Path | str = IN_MEMORY,
     workers: Natural = 0,
     device: str = "auto",
+    failures: Literal["constraint", "penalty"] = "constraint",
 ) -> SearchProblem:
     """Return a problem for pymoo. Images are read and networks trained when the first evaluation is asked for.
 
     Args:
-        problem: A built-in name or the path of a problem file.
-        overrides: `section.key=value` strings.
-        archive: File in which evaluations are kept and looked up; in memory by default.
+        problem: A built-in name, a problem file, or a definition.
+        overrides: `section.key=value` strings for the problem.
+        archive: The file in which evaluations are kept and looked up; in memory by default.
         workers: Worker processes for the trainings; 0 trains in this process.
         device: `auto`, `cpu` or `cuda`.
+        failures: What pymoo is told of networks that failed or exceed a limit: `constraint` for a violated constraint,
+            `penalty` for objectives that are worse than any network's, where an algorithm knows no constraints.
 
     Raises:
         InputError: There is no such problem, its content is wrong, or an argument is.
     """
-    definition = load_definition(problem, overrides)
-    evaluators: list[Evaluator] = []
-
-    def evaluate(architectures: Sequence[Any]) -> list[Evaluation]:
-        if not evaluators:
-            until_exit = contextlib.ExitStack()
-            atexit.register(until_exit.close)
-            opened = open_evaluator(definition, Archive(archive, late=True), workers, device)
-            evaluators.append(until_exit.enter_context(opened))
-            evaluators[0].archive.establish()
-        return evaluators[0].evaluate(architectures)
-
-    return SearchProblem(definition, evaluate)
-
-
-# --- operators -------------------------------------------------------------------------------------------
+    definition = load_definition(problem, overrides) if isinstance(problem, str | Path) else problem
+    evaluator = EvaluatorOnDemand(definition, archive, workers, device)
+    return SearchProblem(definition, evaluator.evaluate, evaluator.reference_cost if failures == "penalty" else None)

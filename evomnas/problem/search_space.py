@@ -16,7 +16,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import Any, Protocol
 
@@ -191,6 +191,13 @@ class SearchSpace:
         faults = list(self._field_faults()) or list(self._block_faults())
         if faults:
             raise InputError("; ".join(dict.fromkeys(faults)))
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> SearchSpace:
+        """Return the space itself, which never changes. A copy would have to work everything out again."""
+        return self
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {field.name: getattr(self, field.name) for field in fields(self)}
 
     def _field_faults(self) -> Iterator[str]:
         lengths = {len(self.filters), len(self.layers), len(self.strides)}

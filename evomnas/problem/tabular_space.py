@@ -6,6 +6,7 @@ import hashlib
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,6 +52,10 @@ class TabularSpace:
         self.rows, self.reference_row, self.genes_per_block = rows, reference_row, genes_per_block
         self._separator = separator  # between the values in a network's name
         self.gene_sizes: NDArray[np.int64] = np.array([len(values) for values in self.choices], dtype=np.int64)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> TabularSpace:
+        """Return the space itself, which never changes."""
+        return self
 
     @property
     def genomes(self) -> int:

@@ -129,6 +129,22 @@ class Database:
         """The number of rows that were added through this object. As long as it is the same, nothing was added."""
         return self._connection.total_changes
 
+    def content(self) -> bytes:
+        """Return all that an archive in memory holds."""
+        return self._connection.serialize()
+
+    def restore(self, content: bytes) -> None:
+        """Let an archive in memory hold what another one held.
+
+        Args:
+            content: What `content` returned, perhaps in an older version.
+
+        Raises:
+            InputError: A later version wrote it.
+        """
+        self._connection.deserialize(content)
+        self._check_or_create(create=True)
+
     def close(self) -> None:
         """Close the file."""
         self._connection.close()
