@@ -28,10 +28,9 @@ from evomnas.networks.layer_costs import count_any_cost
 from evomnas.networks.torchvision_models import AnyNetwork
 from evomnas.problem.architecture import Architecture
 from evomnas.problem.definition import ProblemDefinition
-from evomnas.problem.pareto import knees
 from evomnas.results.archive import Archive, context_key
 from evomnas.results.evaluation import Failure, FullTraining, Measurement, TrainingDiverged
-from evomnas.results.full_trainings import full_training_alias
+from evomnas.results.readers import full_training_alias, trained_images_alias
 from evomnas.results.run import Result, Run
 
 CHECKPOINT_FILE = "checkpoint.pt"
@@ -115,9 +114,8 @@ def knee_network(run: Run) -> Architecture:
     Raises:
         InputError: The front is empty, or the run searched a table.
     """
-    networks = front_networks(run)
-    losses = [result.evaluation.losses for result in run.front() if result.evaluation.losses]
-    return networks[next(iter(knees(losses)), 0)]
+    fastest, *_ = front_networks(run)
+    return next((result.evaluation.architecture for result in run.knees()), fastest)
 
 
 def most_accurate_network(run: Run) -> Architecture:
@@ -192,13 +190,16 @@ def train_networks(
     if teacher_network is not None:
         folder, origin = network_folder(run, teacher_network, False), _origin(run, results.get(str(teacher_network)))
         trained_teacher = trainings.train(teacher_network, folder, origin, on_progress=on_progress)
+        run.write_front(run.front())
         yield trained_teacher
         if isinstance(trained_teacher.result, Failure):
             return
         teacher = Teacher(teacher_network, load_network(folder))
     for architecture in dict.fromkeys(architectures):
         folder, origin = network_folder(run, architecture, distil), _origin(run, results.get(str(architecture)))
-        yield trainings.train(architecture, folder, origin, teacher, on_progress)
+        trained = trainings.train(architecture, folder, origin, teacher, on_progress)
+        run.write_front(run.front())
+        yield trained
 
 
 def check_images(run: Run, task: FullTask) -> None:
@@ -337,6 +338,7 @@ class FullTrainings:
         if result is None or saved is None:
             result = FullTraining(task.score(task.predictions(classifier)), losses, seconds)
             self.archive.add_full_training(scored, network, result)
+            self.archive.add_alias(trained_images_alias(task.search_images_fingerprint), scored)
         is_complete = saved is not None and (saved.folder, saved.manifest.scored) == (folder, scored)
         if isinstance(result, FullTraining) and not is_complete:
             details = self._details(network, folder, scored, result, measurement, origin, teacher, saved)

@@ -44,15 +44,17 @@ class Words:
     Attributes:
         reference: The reference network.
         cheapest: A network with the least second loss, as in "the fastest".
-        cheaper: One with less of it, as in "2x faster".
+        cheap: One with little of it, as in "2x as fast".
         best: A network with the least first loss.
+        good: One with little of it, as in "as accurate".
         conditions: All that its evaluations depend on beside the network and the device.
     """
 
     reference: str
     cheapest: str
-    cheaper: str
+    cheap: str
     best: str
+    good: str
     conditions: str
 
 
@@ -174,7 +176,7 @@ class ProblemDefinition(Definition):
 
     kind: ClassVar[str] = "images"
     words: ClassVar[Words] = Words(
-        "MobileNetV2", "fastest", "faster", "most accurate", "images, recipe or kind of device"
+        "MobileNetV2", "fastest", "fast", "most accurate", "accurate", "images, recipe or kind of device"
     )
 
     space: SearchSpace = SearchSpace()
@@ -249,7 +251,7 @@ class TableDefinition(Definition):
     """
 
     kind: ClassVar[str] = "table"
-    words: ClassVar[Words] = Words("the reference network", "cheapest", "cheaper", "best", "table")
+    words: ClassVar[Words] = Words("the reference network", "cheapest", "cheap", "best", "good", "table")
 
     table: TableSection
 

@@ -11,11 +11,12 @@ from typing import Any
 
 from evomnas.problem.architecture import Architecture
 from evomnas.problem.counting import count_parts
-from evomnas.problem.pareto import knees
 from evomnas.report.figures import OP_COLOURS, SE_COLOUR, Box, boxes
 from evomnas.report.latency_breakdown import Breakdown, fit_breakdown
 from evomnas.report.references import find_references
 from evomnas.report.reproduce import network_commands
+from evomnas.report.run_words import knee_line
+from evomnas.report.words import format_training
 from evomnas.results.run import Result, Run
 
 PartKey = tuple[str, int, int]  # all that a part depends on: notation, channels and pixels of its input
@@ -42,10 +43,12 @@ def page_data(run: Run, results: Sequence[Result]) -> dict[str, Any]:
         "quality": quality,
         "cost": cost,
         "percent": quality.endswith("(%)"),
+        "training": format_training(run.definition),
         "validation": run.manifest.data.get("validation"),
         "networks": _columns(run, complete),
         "parts": _parts(run, complete, breakdown),
-        "knees": _knees(complete),
+        "knees": [complete.index(knee) for knee in run.knees(complete)],
+        "noKnee": knee_line(run, complete),
         "references": _references(run, list(results)),
         "reference": run.reference_id,
         "referenceName": run.definition.words.reference,
@@ -66,7 +69,21 @@ def _breakdown_summary(breakdown: Breakdown) -> dict[str, float]:
 def _columns(run: Run, complete: Sequence[Result]) -> dict[str, list[Any]]:
     """Return one list per quantity of the networks with losses, in the order in which they were asked for."""
     columns: dict[str, list[Any]] = {
-        name: [] for name in ("id", "x", "y", "low", "high", "params", "macs", "generation", "front")
+        name: []
+        for name in (
+            "id",
+            "x",
+            "y",
+            "low",
+            "high",
+            "params",
+            "macs",
+            "generation",
+            "front",
+            "test",
+            "testLow",
+            "testHigh",
+        )
     }
     for result in complete:
         point, quantities = result.point(run.definition), result.evaluation.quantities
@@ -76,10 +93,18 @@ def _columns(run: Run, complete: Sequence[Result]) -> dict[str, list[Any]]:
             *(quantities.get(name) for name in ("params", "macs")),
             result.generation,
             int(result.on_front),
+            *_test_values(result),
         )
         for column, value in zip(columns.values(), values, strict=True):
             column.append(value)
     return columns | _composition(run, complete)
+
+
+def _test_values(result: Result) -> tuple[float | None, ...]:
+    """Return the test accuracy and the ends of its interval in percent; None where there is no score."""
+    if result.score is None:
+        return None, None, None
+    return tuple(round(100 * value, 4) for value in (result.score.accuracy, *result.score.interval))
 
 
 def _composition(run: Run, complete: Sequence[Result]) -> dict[str, list[Any]]:
@@ -143,14 +168,6 @@ def _fit_breakdown(run: Run, complete: Sequence[Result]) -> Breakdown | None:
     if run.shape is None:
         return None
     return fit_breakdown([network for network, _ in measured], [latency for _, latency in measured], run.shape)
-
-
-def _knees(complete: Sequence[Result]) -> list[int]:
-    """Return the knees of the front as indices of the columns, the deepest knee first."""
-    front = [index for index, result in enumerate(complete) if result.on_front]
-    evaluations = [result.evaluation for result in complete if result.on_front]
-    losses = [evaluation.losses for evaluation in evaluations if evaluation.losses is not None]
-    return [front[knee] for knee in knees(losses)]
 
 
 def _references(run: Run, results: list[Result]) -> list[dict[str, Any]]:

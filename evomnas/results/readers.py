@@ -6,7 +6,7 @@ Evaluators and runs ask the same reader, so that a run sees later what its searc
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, ClassVar, Self
@@ -14,14 +14,38 @@ from typing import Any, ClassVar, Self
 from pydantic import BaseModel
 
 from evomnas.problem.architecture import Architecture
-from evomnas.problem.definition import Definition
+from evomnas.problem.definition import Definition, ProblemDefinition
 from evomnas.problem.tabular_space import TabularArchitecture
-from evomnas.results.archive import Archive
+from evomnas.results.archive import Archive, context_key
 from evomnas.results.candidate_limits import CandidateLimits
 from evomnas.results.constraints import Limits
-from evomnas.results.evaluation import Evaluation, NetworkEvaluation, TabularEvaluation
+from evomnas.results.evaluation import Evaluation, FullTraining, NetworkEvaluation, TabularEvaluation
 from evomnas.results.manifest import ImageData, TableData
 from evomnas.results.timing import Calibration
+
+
+def full_training_alias(definition: ProblemDefinition, search_images_fingerprint: str) -> str:
+    """Return the key under which the archive lists the contexts of a problem's full trainings.
+
+    It follows from what a run knows without reading the images, so that a report can find them.
+
+    Args:
+        definition: The problem.
+        search_images_fingerprint: The fingerprint of the images that its searches saw.
+    """
+    augment = definition.data.model_dump(mode="json", include={"augment"})
+    return context_key(
+        {"searched": search_images_fingerprint, "full": definition.full.model_dump(mode="json")} | augment
+    )
+
+
+def trained_images_alias(search_images_fingerprint: str) -> str:
+    """Return the key under which the archive lists the contexts of all full trainings on images, by any recipe.
+
+    Args:
+        search_images_fingerprint: The fingerprint of the images that searches saw.
+    """
+    return context_key({"trained in full after a search of": search_images_fingerprint})
 
 
 @dataclass(frozen=True)
@@ -86,6 +110,20 @@ class EvaluationReader(ABC):
     def reference_cost(self) -> float | None:
         """Return the second loss of the reference network; None where it is not known."""
 
+    def full_trainings(self) -> dict[str, FullTraining]:
+        """Return the full trainings by the problem's own recipe, scored on the latest test split, by notation.
+
+        There are those of off-the-shelf networks as well. There is none of a table.
+        """
+        return {}
+
+    def any_full_trainings(self) -> dict[str, FullTraining]:
+        """Return a full training of every network that has one, scored on the latest test split, by notation.
+
+        It is that by the problem's own recipe; where there is none, the latest by another one, or with a teacher.
+        """
+        return {}
+
     @cached_property
     def limits(self) -> Limits:
         """The problem's limits."""
@@ -117,6 +155,39 @@ class NetworkReader(EvaluationReader):
     def reference_cost(self) -> float | None:
         """Return the calibrated latency of the reference network in milliseconds; None where it was not measured."""
         return None if self.calibration is None else self.calibration.latency_ms
+
+    def full_trainings(self) -> dict[str, FullTraining]:
+        """See `EvaluationReader.full_trainings`; of two trainings of a network the first counts."""
+        keys = self._own_contexts()
+        return self._first_trainings(keys, self._test_split(keys))
+
+    def any_full_trainings(self) -> dict[str, FullTraining]:
+        """See `EvaluationReader.any_full_trainings`."""
+        own, others = self._own_contexts(), self.archive.alias_contexts(trained_images_alias(self._images))
+        test = self._test_split(own or others)
+        return self._first_trainings(others[::-1], test) | self._first_trainings(own, test)
+
+    @property
+    def _images(self) -> str:
+        return str(self.archive.context(self.training_context)["data"])
+
+    def _own_contexts(self) -> list[str]:
+        """Return the contexts of full trainings by the problem's own recipe, the latest last."""
+        problem = self.definition.trained("the networks of this problem are not trained")
+        return self.archive.alias_contexts(full_training_alias(problem, self._images))
+
+    def _test_split(self, keys: Sequence[str]) -> str | None:
+        """Return the fingerprint of the test images of the last of some contexts; None where there is none."""
+        return str(self.archive.context(keys[-1])["test"]) if keys else None
+
+    def _first_trainings(self, keys: Sequence[str], test: str | None) -> dict[str, FullTraining]:
+        """Return, of each network, the training of the first context that has one scored on a test split."""
+        found: dict[str, FullTraining] = {}
+        for key in (key for key in keys if self.archive.context(key)["test"] == test):
+            for notation, result in self.archive.full_trainings(key).items():
+                if isinstance(result, FullTraining):
+                    found.setdefault(notation, result)
+        return found
 
 
 class TableReader(EvaluationReader):

@@ -7,7 +7,7 @@ import io
 import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +22,9 @@ from evomnas.core.system.shell import quote
 from evomnas.data.check import check_images
 from evomnas.problem.architecture import Architecture
 from evomnas.problem.definition import Definition, ProblemDefinition
-from evomnas.problem.pareto import hypervolume, non_dominated
+from evomnas.problem.pareto import hypervolume, knees, non_dominated
 from evomnas.results.archive import Archive
-from evomnas.results.evaluation import Evaluation
+from evomnas.results.evaluation import Evaluation, FullTraining, Score
 from evomnas.results.manifest import (
     MANIFEST,
     CutTrainings,
@@ -50,7 +50,11 @@ COLUMNS = (
     "on_front",
     "order",
 )
-PARTS = {"losses": ("loss_1", "loss_2"), "latency_ci": ("latency_low_ms", "latency_high_ms")}  # one number per cell
+PARTS = {  # columns of lists that have one number per cell
+    "losses": ("loss_1", "loss_2"),
+    "latency_ci": ("latency_low_ms", "latency_high_ms"),
+    "test_interval": ("test_low", "test_high"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,12 +66,19 @@ class Result:
         generation: The generation of that ask, from 0.
         evaluation: What came of it.
         on_front: Whether it is on the run's Pareto front.
+        training: Its full training with its test score; None where it was not trained in full.
     """
 
     order: int
     generation: int
     evaluation: Evaluation
     on_front: bool
+    training: FullTraining | None = None
+
+    @property
+    def score(self) -> Score | None:
+        """Its score on the test images after a full training; None where it was not trained in full."""
+        return None if self.training is None else self.training.score
 
     def to_dict(self) -> dict[str, Any]:
         """Return the row that `evomnas show --format json` prints; what is not known is None."""
@@ -85,6 +96,8 @@ class Result:
             "macs": quantities.get("macs"),
             "on_front": self.on_front,
             "order": self.order,
+            "test_accuracy": None if self.score is None else self.score.accuracy,
+            "test_interval": None if self.score is None else list(self.score.interval),
         }
 
     def point(self, definition: Definition) -> dict[str, Any]:
@@ -299,7 +312,13 @@ class Run:
         for ask in self.asks:
             first.setdefault(ask.architecture, ask)
         parse, evaluation = self.definition.parse, self.reader.evaluation
-        return rank([(ask, evaluation(parse(ask.architecture))) for ask in first.values()])
+        return self._scored(rank([(ask, evaluation(parse(ask.architecture))) for ask in first.values()]))
+
+    def _scored(self, results: Sequence[Result]) -> list[Result]:
+        """Return results with the full trainings of those networks that have one."""
+        trainings = self.reader.any_full_trainings()
+        found = ((result, trainings.get(str(result.evaluation.architecture))) for result in results)
+        return [result if training is None else replace(result, training=training) for result, training in found]
 
     def front(self, results: list[Result] | None = None) -> list[Result]:
         """Return the Pareto set, fastest first.
@@ -309,6 +328,15 @@ class Run:
         """
         members = [result for result in (self.results() if results is None else results) if result.on_front]
         return sorted(members, key=lambda result: result.evaluation.losses[1] if result.evaluation.losses else np.inf)
+
+    def knees(self, results: list[Result] | None = None) -> list[Result]:
+        """Return the knees of the Pareto set, the most marked first; see `evomnas.problem.pareto.knees`.
+
+        Args:
+            results: The run's results, where they are at hand.
+        """
+        front = self.front(results)
+        return [front[place] for place in knees([result.evaluation.losses or () for result in front])]
 
     def cut_trainings(self, results: Sequence[Result]) -> CutTrainings:
         """Return how many trainings were cut off, and what the rest of them would have taken.
@@ -349,7 +377,18 @@ class Run:
         self.manifest.evaluations = evaluations
         self.manifest.hypervolume = self.hypervolume(front)
         write_atomically(self.folder / MANIFEST, json.dumps(self.manifest.to_json(), indent=2) + "\n")
-        write_atomically(self.folder / "front.csv", to_csv([result.to_dict() for result in self.front(list(front))]))
+        self.write_front(front)
+
+    def write_front(self, front: Sequence[Result]) -> None:
+        """Bring front.csv up to date, full trainings included; nothing is written where nothing has changed.
+
+        Args:
+            front: The Pareto set so far.
+        """
+        path = self.folder / "front.csv"
+        text = to_csv([result.to_dict() for result in self._scored(self.front(list(front)))])
+        if not path.is_file() or path.read_text(encoding="utf-8") != text:
+            write_atomically(path, text)
 
 
 def _relative_path(path: Path | str, folder: Path) -> str:
@@ -401,17 +440,16 @@ def to_csv(rows: Sequence[Mapping[str, Any]]) -> str:
     """Return rows as CSV with a header.
 
     Args:
-        rows: Values by `COLUMNS`. A list becomes its parts separated by spaces, as it always did; behind the columns of
-            old, each part has a column of its own (`PARTS`).
+        rows: Values by `COLUMNS`, and those of `Result.to_dict` that are new. A list becomes its parts separated by
+            spaces, as it always did; behind the columns of old, each part has a column of its own (`PARTS`).
     """
     buffer = io.StringIO()
-    writer = csv.DictWriter(
-        buffer, (*COLUMNS, *(name for names in PARTS.values() for name in names)), lineterminator="\n"
-    )
+    columns = (*COLUMNS, *PARTS["losses"], *PARTS["latency_ci"], "test_accuracy", *PARTS["test_interval"])
+    writer = csv.DictWriter(buffer, columns, lineterminator="\n", extrasaction="ignore")
     writer.writeheader()
     for row in rows:
         cells = {key: " ".join(map(str, cell)) if isinstance(cell, list) else cell for key, cell in row.items()}
         for key, names in PARTS.items():
-            cells |= dict(zip(names, row[key] or (), strict=False))
+            cells |= dict(zip(names, row.get(key) or (), strict=False))
         writer.writerow(cells)
     return buffer.getvalue()

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import csv
+
 import pytest
 
 from evomnas.problem.architecture import Architecture
 from evomnas.problem.loading import validate_definition
 from evomnas.problem.published import fit_to_resolution, published
 from evomnas.results.archive import Archive
-from evomnas.results.evaluation import Cost, Failure, FullTraining, Measurement, Score
-from evomnas.results.full_trainings import full_training_alias, fully_trained
-from evomnas.results.records import RunRecord
+from evomnas.results.evaluation import Cost, Failure, FullTraining, Measurement, Score, Training
+from evomnas.results.full_trainings import fully_trained
+from evomnas.results.readers import full_training_alias, trained_images_alias
+from evomnas.results.records import Ask, RunRecord
 from evomnas.results.run import Run
 
 OWN = Architecture.parse("stem8_s1-conv_k3_s1_f8_n1-head16")
@@ -88,3 +91,44 @@ def test_a_network_of_the_list_is_a_value(run, tiny):
     for value, name in ((network, "name"), (network.result, "seconds")):
         with pytest.raises(AttributeError):
             setattr(value, name, 1)
+
+
+def test_results_have_the_score_of_the_problem_s_own_recipe_or_else_of_the_latest_one(run, tiny):
+    """`train` with other settings, or with a teacher, counts where the network was not trained by the run's recipe."""
+    other = Architecture.parse("stem8_s1-conv_k5_s1_f8_n1-head16")
+    archive = run.archive
+    own, old, new, elsewhere = (
+        archive.add_context({"test": test, "recipe": recipe})
+        for test, recipe in (("split", 1), ("split", 2), ("split", 3), ("another", 4))
+    )
+    archive.add_asks("r", [Ask(0, 0, str(OWN)), Ask(1, 0, str(other))])
+    assert [result.score for result in run.results()] == [None, None]
+    for key, network, correct in ((old, OWN, 3), (old, other, 4), (new, other, 5), (elsewhere, other, 6)):
+        archive.add_full_training(key, network, trained(correct))
+    for key in (elsewhere, old, new):
+        archive.add_alias(trained_images_alias("images"), key)
+    assert [result.score for result in run.results()] == [Score(3, 10), Score(5, 10)]
+    archive.add_full_training(own, OWN, trained(7))
+    archive.add_alias(full_training_alias(tiny, "images"), own)
+    first, second = run.results()
+    assert (first.score, second.score) == (Score(7, 10), Score(5, 10))
+    assert (first.to_dict()["test_accuracy"], first.to_dict()["test_interval"]) == (0.7, list(Score(7, 10).interval))
+    assert [network.result.score for network in fully_trained(run)] == [Score(7, 10)]  # one recipe, comparable
+
+
+def test_front_csv_has_test_scores_and_is_left_alone_where_nothing_changed(run, tiny):
+    run.archive.add_asks("r", [Ask(0, 0, str(OWN))])
+    run.archive.add_measurement("d", OWN, MEASURED)
+    run.archive.add_training(run.record.training_context, OWN, Training(0.5, (1.0,), 1.0))
+    path = run.folder / "front.csv"
+    run.write_front(run.front())
+    assert next(csv.DictReader(path.read_text().splitlines()))["test_accuracy"] == ""
+    key = run.archive.add_context({"test": "split"})
+    run.archive.add_alias(full_training_alias(tiny, "images"), key)
+    run.archive.add_full_training(key, OWN, trained(7))
+    run.write_front(run.front())
+    row = next(csv.DictReader(path.read_text().splitlines()))
+    assert (float(row["test_accuracy"]), float(row["test_low"])) == (0.7, Score(7, 10).interval[0])
+    written = path.stat().st_mtime_ns
+    run.write_front(run.front())
+    assert path.stat().st_mtime_ns == written
