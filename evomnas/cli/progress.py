@@ -1,10 +1,12 @@
 """Progress on standard error: a live line on a terminal, or a line now and then in a log.
 
-Nothing here draws by itself. A line changes when something has happened, and never while a latency is taken.
+Nothing here draws by itself while a latency is taken: a line changes when something has happened. Only the first line
+of a log may come by itself, after a moment.
 """
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,7 +14,18 @@ from types import TracebackType
 
 import typer
 
+PHASES = {  # of a search, in words; those of `evomnas.evaluation.interface.OnPhase`
+    "reading": "reading the images",
+    "loading": "getting ready to train",
+    "calibrating": "measuring the reference network",
+    "preparing": "preparing networks",
+    "measuring": "measuring networks",
+    "waiting": "waiting for another run's training or latency",
+    "training": "training networks",
+}
 LOG_EVERY_S = 20.0
+LOG_AFTER_S = 0.5
+WIDE_COLUMNS, NARROW_COLUMNS = 100, 70  # of a terminal: a long bar from the one on, none below the other
 
 
 class ProgressDisplay:
@@ -25,13 +38,14 @@ class ProgressDisplay:
         description: The words before the bar.
     """
 
-    def __init__(self, description: str, *, has_remaining_time: bool = False) -> None:
+    def __init__(self, description: str, *, has_remaining_time: bool = False, has_count: bool = True) -> None:
         """Prepare the display. Nothing is drawn yet.
 
         Args:
             description: The first words before the bar.
             has_remaining_time: True to show the time that is left, as it follows from the steps since `restart`. False
                 for a spinner instead, which turns whenever something has happened.
+            has_count: True to show the number of steps behind the bar; False where the words before it have it.
         """
         from rich.console import Console
         from rich.progress import (
@@ -44,20 +58,21 @@ class ProgressDisplay:
             TimeRemainingColumn,
         )
 
-        columns: list[ProgressColumn] = [
-            TextColumn("{task.description:9}"), BarColumn(bar_width=24), MofNCompleteColumn(),
-            TextColumn("{task.fields[detail]}"),
-        ]  # fmt: skip
-        if has_remaining_time:
-            columns.insert(3, TimeRemainingColumn())
-        else:
-            columns.insert(0, SpinnerColumn())
         console = Console(stderr=True)
+        columns: list[ProgressColumn] = [] if has_remaining_time else [SpinnerColumn()]
+        columns.append(TextColumn("{task.description:9}", markup=False))
+        if console.width >= NARROW_COLUMNS:
+            columns.append(BarColumn(bar_width=24 if console.width >= WIDE_COLUMNS else 10))
+        columns += [MofNCompleteColumn()] * has_count + [TimeRemainingColumn()] * has_remaining_time
+        columns.append(TextColumn("{task.fields[detail]}", markup=False))
+        if console.width < NARROW_COLUMNS and not (has_count or has_remaining_time):  # what is too long ends the line
+            columns = [SpinnerColumn(), TextColumn("{task.description}  {task.fields[detail]}", markup=False)]
         self.is_live, self.description = console.is_terminal, description
         # Without a refresh thread, which would draw while a latency is taken.
         self._bar = Progress(*columns, console=console, auto_refresh=False, transient=True)
         self._task = self._bar.add_task(description, total=None, detail="")
         self._last_log_s = -float("inf")
+        self._later: threading.Timer | None = None
 
     def __enter__(self) -> ProgressDisplay:
         if self.is_live:
@@ -70,7 +85,8 @@ class ProgressDisplay:
         self.stop()
 
     def stop(self) -> None:
-        """Take the live line away, if it is there."""
+        """Take the live line away, if it is there, and write no line that was due later."""
+        self._forget_later()
         if self._bar.live.is_started:  # stopping what never started would print an empty line
             self._bar.stop()
 
@@ -110,11 +126,28 @@ class ProgressDisplay:
         Returns:
             True if the line was written.
         """
+        self._forget_later()
         is_written = not self.is_live and (is_due or time.monotonic() - self._last_log_s >= LOG_EVERY_S)
         if is_written:
             self._last_log_s = time.monotonic()
             typer.echo(text, err=True)
         return is_written
+
+    def log_later(self, text: str) -> None:
+        """Write a line into the log after a moment, unless another one or the end comes before.
+
+        Args:
+            text: The line.
+        """
+        self._forget_later()
+        if not self.is_live:
+            self._later = threading.Timer(LOG_AFTER_S, typer.echo, (text,), {"err": True})
+            self._later.daemon = True
+            self._later.start()
+
+    def _forget_later(self) -> None:
+        if self._later is not None:
+            self._later.cancel()
 
 
 @contextmanager

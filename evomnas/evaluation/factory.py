@@ -10,7 +10,7 @@ from typing import Any
 from evomnas.data.splits import load_dataset
 from evomnas.evaluation.executors.base import Workers
 from evomnas.evaluation.executors.factory import make_executor
-from evomnas.evaluation.interface import Evaluator
+from evomnas.evaluation.interface import Evaluator, OnPhase, ignore_phase
 from evomnas.evaluation.network_evaluator import NetworkEvaluator
 from evomnas.evaluation.table_evaluator import TableEvaluator
 from evomnas.problem.definition import Definition, ProblemDefinition, TableDefinition
@@ -26,6 +26,7 @@ class Resources:
     device: str = "auto"
     candidates: CandidateLimits = field(default_factory=CandidateLimits)
     asynchronous: bool = False
+    on_phase: OnPhase = ignore_phase
 
 
 @contextmanager
@@ -36,6 +37,7 @@ def open_evaluator(
     device: str = "auto",
     candidates: CandidateLimits = CandidateLimits(),
     asynchronous: bool = False,
+    on_phase: OnPhase = ignore_phase,
 ) -> Iterator[Evaluator]:
     """Open an evaluator for a block; its processes end with the block.
 
@@ -46,6 +48,7 @@ def open_evaluator(
         device: `auto`, `cpu` or `cuda`.
         candidates: What a candidate may take.
         asynchronous: Prepare networks in a process of their own, while all workers train.
+        on_phase: Called while it is opened and, unless for a run, while work goes on.
 
     Yields:
         The evaluator.
@@ -53,9 +56,10 @@ def open_evaluator(
     Raises:
         InputError: The images, the table or the device cannot be used.
     """
-    resources = Resources(workers, device, candidates, asynchronous)
+    resources = Resources(workers, device, candidates, asynchronous, on_phase)
     with ExitStack() as stack:
         evaluator = _OPENERS[definition.kind](definition, archive, resources, stack)
+        evaluator.on_phase = on_phase
         stack.callback(evaluator.close)
         yield evaluator
 
@@ -67,7 +71,9 @@ def _open_networks(
     # first: workers import while the images are read
     executor = make_executor(definition, resources.workers, resources.device, candidates)
     stack.callback(executor.close)
+    resources.on_phase("reading")
     dataset = load_dataset(definition.data)
+    resources.on_phase("loading")
     executor.load(dataset)
     preparer = executor
     if resources.asynchronous and resources.workers:
@@ -77,7 +83,10 @@ def _open_networks(
     return NetworkEvaluator(definition, dataset, archive, executor, preparer, candidates)
 
 
-def _open_table(definition: TableDefinition, archive: Archive, *_: object) -> TableEvaluator:
+def _open_table(
+    definition: TableDefinition, archive: Archive, resources: Resources, stack: ExitStack
+) -> TableEvaluator:
+    resources.on_phase("reading")
     return TableEvaluator(definition, archive)
 
 

@@ -24,7 +24,8 @@ class OnPhase(Protocol):
         """Take notice.
 
         Args:
-            phase: `preparing`, `waiting`, `measuring` or `training`.
+            phase: `reading` (images or a table), `loading` (what trains), `calibrating` (by the reference network),
+                `preparing`, `waiting` (for another run's training or latency), `measuring` or `training`.
         """
 
 

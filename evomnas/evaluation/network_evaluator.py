@@ -107,6 +107,8 @@ class NetworkEvaluator(Evaluator):
 
     def reference_cost(self) -> float:
         """Return the calibrated latency of the reference network in milliseconds; see `Evaluator.reference_cost`."""
+        if not self.meter.is_calibrated:
+            self.on_phase("calibrating")
         return self.meter.calibration.latency_ms
 
     def describe_data(self) -> dict[str, Any]:
@@ -143,11 +145,9 @@ class NetworkEvaluator(Evaluator):
         self, architectures: Iterable[Architecture | None], threshold_for: ThresholdFor = no_threshold
     ) -> Iterator[Architecture]:
         """Train networks, several at a time; see `Evaluator.train`."""
-        jobs = (
-            None if architecture is None else TrainingJob(architecture, threshold_for(self.known(architecture)))
-            for architecture in architectures
+        trainings = self._executor.run(
+            self._training_jobs(architectures, threshold_for), lambda: self.on_phase("training")
         )
-        trainings = self._executor.run(jobs, lambda: self.on_phase("training"))
         while True:
             with self.stopwatch.on("training"):
                 outcome = next(trainings, None)
@@ -158,8 +158,21 @@ class NetworkEvaluator(Evaluator):
                 self.archive.add_cut(str(self.reader.run), architecture, result)
             else:
                 self.archive.add_training(self.training_context, architecture, result, self.candidates)
+            self.stopwatch.trained += 1
+            self.stopwatch.under_way -= 1
             self.on_phase("training")
             yield architecture
+
+    def _training_jobs(
+        self, architectures: Iterable[Architecture | None], threshold_for: ThresholdFor
+    ) -> Iterator[TrainingJob | None]:
+        """Yield the training of each network, and count it as under way from then on."""
+        for architecture in architectures:
+            if architecture is None:
+                yield None
+            else:
+                self.stopwatch.under_way += 1
+                yield TrainingJob(architecture, threshold_for(self.known(architecture)))
 
     def price(self, evaluations: Sequence[Evaluation]) -> float:
         """Return the seconds of a measurement relative to a whole evaluation's; see `Evaluator.price`.
@@ -244,6 +257,7 @@ class NetworkEvaluator(Evaluator):
                 yield architecture, result
             else:
                 prepared[architecture] = result
+        self.reference_cost()
         in_order = {one: prepared[one] for one in architectures if one in prepared}  # and all workers are idle now
         self.on_phase("measuring")
         yield from self.meter.measure(in_order, lambda: self.on_phase("waiting"))

@@ -1,4 +1,4 @@
-"""Where the time goes: seconds by purpose."""
+"""Where the time goes: seconds by purpose, and the trainings that they paid for."""
 
 from __future__ import annotations
 
@@ -13,10 +13,15 @@ class Stopwatch:
     """Wall-clock seconds by purpose: trainings, latencies with what they need, and the algorithm's own.
 
     A purpose within another one's time has it to itself, as when a network is bred and measured while others train.
+
+    Attributes:
+        trained: Number of trainings that have ended.
+        under_way: Number of trainings that have begun, or wait for a worker, and have not ended.
     """
 
     def __init__(self) -> None:
         """Start at 0, for no purpose."""
+        self.trained = self.under_way = 0
         self._seconds = dict.fromkeys(PURPOSES, 0.0)
         self._purpose, self._since = "", time.perf_counter()
 

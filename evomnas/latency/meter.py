@@ -68,6 +68,12 @@ class Meter:
     def _reference(self) -> PreparedNetwork:
         return self._prepare(self.setting.reference)
 
+    @property
+    def is_calibrated(self) -> bool:
+        """Whether `calibration` need not be measured, since an archive has it."""
+        archives = (self._archive, self._machine_archive)
+        return any(archive.calibration(self.key) is not None for archive in archives)
+
     @cached_property
     def calibration(self) -> Calibration:
         """The latency of the reference network: from the archive, from the machine's archive, or measured now."""

@@ -76,8 +76,7 @@ def estimate(
     architectures = list(dict.fromkeys(problem.space.decode(problem.space.draw(rng)) for _ in range(SAMPLED_NETWORKS)))
     with tempfile.TemporaryDirectory(prefix="evomnas-") as folder:
         path, started = Path(folder) / "estimate.sqlite", time.perf_counter()
-        with open_evaluator(problem, Archive(path), workers, device) as evaluator:
-            evaluator.on_phase = on_progress
+        with open_evaluator(problem, Archive(path), workers, device, on_phase=on_progress) as evaluator:
             evaluator.reference_cost()
             startup = time.perf_counter() - started
             evaluations = evaluator.evaluate(architectures)

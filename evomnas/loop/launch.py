@@ -104,7 +104,10 @@ def search(
     on_progress(Progress("starting", 0, budget))
     store = Archive(path.resolve(), late=True)
     mode = SearchMode(asynchronous=asynchronous, early_stop=early_stop and definition.epochs > 1)
-    with open_evaluator(definition, store, workers, device, candidates, asynchronous) as evaluator:
+    with open_evaluator(
+        definition, store, workers, device, candidates, asynchronous,
+        on_phase=lambda phase: on_progress(Progress(phase, 0, budget)),
+    ) as evaluator:  # fmt: skip
         run = begin(evaluator, folder, algorithm, seed, budget, options, mode)
         return carry_on(run, evaluator, started, time_limit_s, on_progress, on_generation)
 
@@ -221,7 +224,10 @@ def resume(
 
     on_progress(Progress("starting", run.manifest.evaluations, budget))
     candidates, asynchronous = run.record.candidates, run.mode.asynchronous
-    with open_evaluator(run.definition, run.archive, workers, device, candidates, asynchronous) as evaluator:
+    with open_evaluator(
+        run.definition, run.archive, workers, device, candidates, asynchronous,
+        on_phase=lambda phase: on_progress(Progress(phase, run.manifest.evaluations, budget)),
+    ) as evaluator:  # fmt: skip
         check_same(run, evaluator)
         return carry_on(run, evaluator, started, time_limit_s, on_progress, on_generation)
 
@@ -404,6 +410,8 @@ def carry_on(
     """
     deadline = None if time_limit_s is None else started + time_limit_s
     clock = RunClock(run, evaluator.stopwatch, started)
+    with evaluator.stopwatch.on("latency"):
+        evaluator.reference_cost()  # now, so that the time of the first networks is their own
     run.manifest.status = "interrupted"  # true of what is on disk, until the search has ended
     kind = SteadyStateLoop if run.mode.asynchronous else Generations
     loop = kind(run, evaluator, clock, deadline, on_progress, on_generation)

@@ -58,7 +58,7 @@ class SearchLoop(ABC):
         self.tally = Tally(run.definition.epochs, run.mode.early_stop)
         self.stopping = Stopping(run.manifest.budget, deadline, self.tally)
         self.journal = Journal(run, clock, self.tally, on_generation)
-        self.progress = ProgressReporter(run, self.evaluator, self.tally, on_progress)
+        self.progress = ProgressReporter(run, self.evaluator, self.tally, on_progress, deadline)
         self.algorithm = TimedAlgorithm(run.record, self.evaluator, self.tally)
         self._space = run.definition.space
         run.manifest.explanations = self.algorithm.explanations  # a report imports no algorithm

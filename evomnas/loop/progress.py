@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import math
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from evomnas.evaluation.interface import Evaluator
+from evomnas.loop.run_clock import Pace
 from evomnas.loop.tally import Tally
 from evomnas.problem.pareto import hypervolume
 from evomnas.results.run import Run
@@ -18,7 +19,7 @@ class Progress:
     """The state of a search that goes on.
 
     Attributes:
-        phase: `starting`, `preparing`, `waiting` (for another run's training or latency), `measuring` or `training`.
+        phase: `starting`, or as `evomnas.evaluation.interface.OnPhase` has it.
         evaluated: Distinct networks evaluated so far, of `budget`.
         budget: Distinct networks in all.
         generation: From 0.
@@ -28,6 +29,10 @@ class Progress:
         cut: How many were cut off after their first epochs.
         reused: How many the archive knew from other runs.
         metrics: What the algorithm said of itself when it asked for the generation.
+        best: The losses of the most accurate network; None before the first.
+        batch: Networks that are being evaluated.
+        seconds_left: An estimate of the seconds until the budget is spent or the time is up; None where too little was
+            evaluated for one.
     """
 
     phase: str
@@ -40,6 +45,9 @@ class Progress:
     cut: int = 0
     reused: int = 0
     metrics: Mapping[str, float] = field(default_factory=dict)
+    best: tuple[float, float] | None = None
+    batch: int = 0
+    seconds_left: float | None = None
 
 
 OnProgress = Callable[[Progress], None]
@@ -56,7 +64,9 @@ class ProgressReporter:
         metrics: What the algorithm said of itself last.
     """
 
-    def __init__(self, run: Run, evaluator: Evaluator, tally: Tally, on_progress: OnProgress) -> None:
+    def __init__(
+        self, run: Run, evaluator: Evaluator, tally: Tally, on_progress: OnProgress, deadline: float | None = None
+    ) -> None:
         """Watch a run.
 
         Args:
@@ -64,8 +74,10 @@ class ProgressReporter:
             evaluator: The run's evaluator.
             tally: What it has evaluated.
             on_progress: Told where it stands.
+            deadline: A reading of `time.perf_counter` at which it ends; None for no time limit.
         """
         self._run, self._evaluator, self._tally, self._on_progress = run, evaluator, tally, on_progress
+        self._pace, self._deadline = Pace(evaluator.stopwatch), deadline
         self.batch: list[Any] = []
         self.generation, self.reused = 0, 0
         self.metrics: dict[str, float] = {}
@@ -85,19 +97,30 @@ class ProgressReporter:
     def _progress(self, phase: str) -> Progress:
         batch = [self._evaluator.known(architecture) for architecture in self.batch]
         front = [result.evaluation for result in self._tally.front.items]
-        accuracies = [1 - evaluation.losses[0] for evaluation in batch if evaluation.losses is not None]
         points = [evaluation.relative_losses for evaluation in (*front, *batch)]
-        best = max([self._tally.best_accuracy, *accuracies])
+        best = min((evaluation.losses for evaluation in (*front, *batch) if evaluation.losses), default=None)
         reference_point = self._run.definition.hypervolume.reference_point
+        evaluated = self._tally.ended + sum(evaluation.ended for evaluation in batch)
+        measured = sum(evaluation.measured is not None and not evaluation.ended for evaluation in batch)
         return Progress(
             phase,
-            self._tally.ended + sum(evaluation.ended for evaluation in batch),
+            evaluated,
             self._run.manifest.budget,
             self.generation,
-            best if best > -math.inf else None,
+            None if best is None else 1 - best[0],
             hypervolume([point for point in points if point is not None], reference_point),
             self._tally.failed + sum(evaluation.failure is not None for evaluation in batch),
             self._tally.cut + sum(evaluation.status == "cut" for evaluation in batch),
             self.reused,
             self.metrics,
+            best,
+            len(self.batch),
+            self._seconds_left(evaluated, measured),
         )
+
+    def _seconds_left(self, evaluated: int, measured: int) -> float | None:
+        """Return an estimate of the seconds until the budget is spent or the time is up."""
+        seconds = self._pace.seconds(self._run.manifest.budget - evaluated, measured)
+        if seconds is None or self._deadline is None:
+            return seconds
+        return min(seconds, max(0.0, self._deadline - time.perf_counter()))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -23,7 +22,6 @@ class Tally:
         ended: How many count against the budget; networks beyond a limit do not.
         failed: How many of those failed.
         cut: How many of those were cut off.
-        best_accuracy: 1 - the least first loss; -inf before there is any.
         front: The Pareto front so far.
         threshold_for: Says what a candidate must reach to be trained to the end.
     """
@@ -36,7 +34,7 @@ class Tally:
             early_stop: Whether candidates may be cut off.
         """
         self.evaluations: dict[Candidate, Evaluation] = {}
-        self.ended, self.failed, self.cut, self.best_accuracy = 0, 0, 0, -math.inf
+        self.ended, self.failed, self.cut = 0, 0, 0
         self.front: Front[Result] = Front()
         self._early_stop = EarlyStop(epochs, self.front) if early_stop else None
         self.threshold_for: ThresholdFor = no_threshold if self._early_stop is None else self._early_stop.threshold
@@ -55,7 +53,6 @@ class Tally:
         if self._early_stop is not None:
             self._early_stop.learn(evaluation)
         if evaluation.losses is not None:
-            self.best_accuracy = max(self.best_accuracy, 1 - evaluation.losses[0])
             self.front.add(evaluation.losses, Result(ask.position, ask.generation, evaluation, on_front=True))
 
     def of(self, architectures: Sequence[Any]) -> list[Evaluation]:

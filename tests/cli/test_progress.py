@@ -10,6 +10,8 @@ import pytest
 from evomnas.cli import compare, deploy, progress, search
 from evomnas.cli.progress import LOG_EVERY_S, ProgressDisplay, working
 from evomnas.loop.progress import Progress
+from evomnas.problem.loading import load_definition
+from evomnas.report.words import format_time_left
 
 
 @pytest.fixture
@@ -25,8 +27,7 @@ def clock(monkeypatch):
     """A clock that stands still until it is set."""
     now = SimpleNamespace(seconds=1000.0)
     fake_time = SimpleNamespace(monotonic=lambda: now.seconds)
-    for module in (progress, search):
-        monkeypatch.setattr(module, "time", fake_time)
+    monkeypatch.setattr(progress, "time", fake_time)
     return now
 
 
@@ -90,35 +91,104 @@ def test_words_of_work_without_steps_are_for_terminals(capsys):
     assert capsys.readouterr().err == ""
 
 
-def test_a_log_of_a_search_has_a_line_per_generation_the_end_and_lines_now_and_then(clock, capsys):
-    display = search._SearchDisplay(ProgressDisplay("importing"))
-    for phase, evaluated, generation, seconds in (
-        ("starting", 2, 0, 0.0),
-        ("preparing", 2, 0, 1.0),
-        ("measuring", 4, 0, 2.0),  # too soon
-        ("measuring", 5, 1, 3.0),
-        ("measuring", 5, 1, 30.0),  # nothing new
-        ("measuring", 6, 1, 30.0),
-        ("measuring", 8, 1, 31.0),  # the end
+def test_the_first_line_of_a_log_comes_by_itself_unless_another_one_or_the_end_comes_before(capsys, monkeypatch):
+    monkeypatch.setattr(progress, "LOG_AFTER_S", 0.05)
+    with ProgressDisplay("starting") as display:
+        display.log_later("reading")
+        display._later.join()
+        display.log_later("never")
+        display.log("training", is_due=True)
+        display.log_later("never either")
+        ended = display._later
+    ended.join()
+    assert capsys.readouterr().err == "reading\ntraining\n"
+
+
+@pytest.mark.parametrize("columns", [20, 40, 60, 80, 100, 160])
+def test_a_line_begins_with_what_is_being_done_and_fits_however_narrow_the_terminal(
+    terminal, columns, capsys, monkeypatch
+):
+    monkeypatch.setenv("COLUMNS", str(columns))
+    with ProgressDisplay("starting", has_count=False) as display:
+        capsys.readouterr()
+        display.show("training 3 of 16", 2, 16, "best 65.0% at 0.46 ms, about 4 min left")
+    [line] = drawn(capsys.readouterr().err)[:1]
+    assert len(line) <= columns
+    assert re.match(r"(\S )?training 3 of 16", line)
+    assert ("65.0%" in line) == (columns >= 40)
+    assert ("4 min left" in line) == (columns >= 60)
+
+
+DIGITS, TABLE = (load_definition(name) for name in ("digits", "nas-bench-macro"))
+
+
+def test_a_log_of_a_search_begins_before_the_first_network_and_has_a_line_per_generation_and_now_and_then(
+    clock, capsys
+):
+    display = search._SearchDisplay(ProgressDisplay("starting"), DIGITS)
+    best = (0.25, 0.04629)
+    for seconds, state in (
+        (0, Progress("starting", 2, 8)),
+        (1, Progress("loading", 2, 8)),
+        (2, Progress("calibrating", 2, 8)),
+        (3, Progress("preparing", 2, 8, batch=4)),
+        (3.5, Progress("preparing", 2, 8, batch=4)),  # nothing new
+        (4, Progress("measuring", 2, 8, batch=4)),
+        (5, Progress("training", 2, 8, batch=4)),
+        (9, Progress("training", 3, 8, best=best, batch=4)),  # too soon
+        (26, Progress("training", 4, 8, best=best, batch=4, seconds_left=61.0)),
+        (50, Progress("training", 4, 8, best=best, batch=4, seconds_left=61.0)),  # nothing new
+        (51, Progress("preparing", 6, 8, 1, best=best, batch=2, seconds_left=28.0)),
+        (52, Progress("training", 6, 8, 1, best=best, batch=2, seconds_left=28.0)),
+        (60, Progress("training", 8, 8, 1, best=best, batch=2, failed=1, seconds_left=0.0)),  # the end
     ):
         clock.seconds = 1000.0 + seconds
-        display(Progress(phase, evaluated, 8, generation, None, 0.25))
+        display(state)
     assert capsys.readouterr().err.splitlines() == [
-        "generation 0: 2 of 8 evaluated, hypervolume 0.250, 0:01",
-        "generation 1: 5 of 8 evaluated, hypervolume 0.250, 0:03, 0:03 left",
-        "generation 1: 6 of 8 evaluated, hypervolume 0.250, 0:30, 0:15 left",
-        "generation 1: 8 of 8 evaluated, hypervolume 0.250, 0:31, 0:00 left",
+        "getting ready to train",
+        "measuring the reference network",
+        "preparing 4 networks, time left not known yet",
+        "measuring 4 networks, time left not known yet",
+        "training 3 of 8, time left not known yet",
+        "training 5 of 8, best 75.0% at 0.0463 ms, about 1 min left",
+        "preparing 2 networks, best 75.0% at 0.0463 ms, about 30 s left",
+        "training 7 of 8, best 75.0% at 0.0463 ms, about 30 s left",
+        "8 of 8 evaluated, best 75.0% at 0.0463 ms, 1 failed",
     ]
 
 
 def test_the_words_of_a_search_hold_what_is_known():
-    metrics = {"tau (error)": 0.876, "batch (predicted)": 6, "batch (drawn)": 2, "reward": 1.0}
-    state = Progress("training", 10, 30, 2, 0.9312, 0.5, failed=1, cut=2, reused=3, metrics=metrics)
-    assert search.format_progress(state, 3600.0, 5) == (
-        "best accuracy 93.1%, hypervolume 0.500, predictors' tau 0.88, 6 of 8 predicted, 1 failed, 2 cut off, "
-        "3 from the archive, 1:00:00, 4:00:00 left"
+    state = Progress("training", 10, 30, 2, failed=1, cut=2, reused=3, best=(0.0688, 0.5), seconds_left=14_400.0)
+    assert search.format_step(state, DIGITS) == "training 11 of 30"
+    assert search.format_progress(state, DIGITS) == (
+        "best 93.1% at 0.5 ms, about 4 h 0 min left, 1 failed, 2 cut off, 3 known from other runs"
     )
-    assert search.format_progress(Progress("starting", 0, 30), 59.6, 0) == "hypervolume 0.000, 1:00"
+    assert search.format_progress(Progress("starting", 0, 30), DIGITS) == ""
+
+
+def test_a_table_is_looked_up_and_takes_no_time_to_speak_of():
+    state = Progress("training", 10, 30, best=(0.0688, 25_000_000.0))
+    assert search.format_step(state, TABLE) == "looking up 11 of 30"
+    assert search.format_progress(state, TABLE) == "best 93.1% at 25,000,000 MACs"
+    assert search.format_step(Progress("reading", 0, 30), TABLE) == "reading the table"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (None, "time left not known yet"),
+        (0.0, "under 10 s left"),
+        (10.4, "about 20 s left"),
+        (51.0, "about 1 min left"),
+        (89.0, "about 1 min left"),
+        (91.0, "about 2 min left"),
+        (5_900.0, "about 98 min left"),
+        (6_000.0, "about 1 h 40 min left"),
+        (86_000.0, "about 23 h 50 min left"),
+    ],
+)
+def test_the_time_that_is_left_is_no_finer_than_it_is_true(seconds, text):
+    assert format_time_left(seconds) == text
 
 
 def test_a_log_of_a_benchmark_has_a_line_per_run(clock, capsys):

@@ -14,6 +14,7 @@ from evomnas.evaluation.executors.factory import make_executor
 from evomnas.evaluation.executors.jobs import TrainingJob
 from evomnas.latency.devices.protocol import MIN_ROUNDS
 from evomnas.loop.launch import EverythingFailed, resume, search
+from evomnas.loop.run_clock import Pace
 from evomnas.report.words import headline, reuse_line
 from evomnas.results.archive import Archive
 from evomnas.results.candidate_limits import CandidateLimits
@@ -199,6 +200,31 @@ def test_resuming_with_other_images_is_refused(tiny_file, tmp_path, rng):
     write()
     with pytest.raises(InputError, match=r"cannot resume .*images, .* changed \(data was"):
         resume(tmp_path / "run", budget=2, workers=0)
+
+
+def test_those_who_watch_see_every_phase_before_the_first_network_and_how_long_the_rest_takes(tiny, tmp_path):
+    seen = []
+    run = search(tiny, "random", budget=6, seed=1, out=tmp_path / "run", workers=0, on_progress=seen.append)
+    phases = list(dict.fromkeys(state.phase for state in seen))
+    assert [phase for phase in phases if phase != "waiting"] == [
+        "starting", "reading", "loading", *(["calibrating"] if "calibrating" in phases else []),  # once a machine
+        "preparing", "measuring", "training",
+    ]  # fmt: skip
+    assert all(state.evaluated == 0 for state in seen if state.phase in ("reading", "loading", "calibrating"))
+    assert all((state.seconds_left is None) == (state.evaluated < 2) for state in seen)
+    assert seen[-1].seconds_left == 0
+    for state in seen:
+        known = [result.evaluation.losses for result in run.results()[: state.evaluated]]
+        assert state.best == min(known, default=None)
+        assert state.best_accuracy == (None if state.best is None else 1 - state.best[0])
+
+
+def test_the_time_that_is_left_is_at_most_that_of_the_limit(finished_run, tiny, tmp_path, monkeypatch):
+    seen = []
+    monkeypatch.setattr(Pace, "seconds", lambda self, remaining, measured: 5000.0)
+    out = finished_run.folder.parent / "limited"  # all is known from the other run
+    search(tiny, "nsga2", budget=24, seed=3, out=out, workers=0, time_limit_s=1000, on_progress=seen.append)
+    assert {round(state.seconds_left, -3) for state in seen if state.seconds_left is not None} == {1000.0}
 
 
 def test_a_time_limit_stops_in_the_middle_of_a_generation_and_loses_nothing(tiny, tmp_path, monkeypatch):
