@@ -16,6 +16,9 @@ const quality = (value, digits = 1) => (data.percent ? `${value.toFixed(digits)}
 const share = (value) => `${(100 * value).toFixed(value < 0.1 ? 1 : 0)} %`;
 // One standard error of an accuracy in percent that was found on the validation images.
 const qualityError = (index) => (data.validation ? 100 * Math.sqrt((nets.y[index] / 100) * (1 - nets.y[index] / 100) / data.validation) : 0);
+const isTrained = (index) => nets.test[index] !== null; // in full, with a test accuracy
+const anyTrained = everyone.some(isTrained);
+const testAccuracy = (index) => (isTrained(index) ? `${quality(nets.test[index], 2)} (${quality(nets.testLow[index])} to ${quality(nets.testHigh[index])})` : "–");
 const hasInterval = (index) => nets.high[index] > nets.low[index];
 const interval = (index) => (hasInterval(index) ? `${fine(nets.low[index])} to ${fine(nets.high[index])}` : "");
 

@@ -4,11 +4,26 @@ const MANY = 1000; // networks, above which the front alone has bars
 // Plotly renders a small set of tags in texts: every "<" from outside becomes text here.
 const plain = (text) => String(text).replace(/&/g, "&amp;").replace(/</g, "&lt;");
 
+// A finger moves the page, not the plot, and taps on points: no zooming, no buttons over the legend, larger marks.
+const isSmall = () => matchMedia("(max-width: 44rem), (pointer: coarse)").matches;
+
+// A title in lines of at most so many characters, broken behind spaces and underscores where it can be.
+const folded = (text, room) => {
+  const limit = Math.max(8, Math.floor(room));
+  const lines = [""];
+  (String(text).match(/[^ _]*[ _]?/g) || []).filter(Boolean).flatMap((word) => word.match(new RegExp(`.{1,${limit}}`, "g"))).forEach((word) => {
+    if ((lines[lines.length - 1] + word).trimEnd().length > limit && lines[lines.length - 1]) lines.push("");
+    lines[lines.length - 1] += word;
+  });
+  return lines.map((line) => plain(line.trimEnd())).join("<br>");
+};
+
 const hover = (index) => {
   const error = data.validation ? ` ± ${qualityError(index).toFixed(1)}` : "";
   const lines = [
     `<b>${plain(nets.id[index])}</b> · ${plain(roles(index).join(", "))}`,
-    `${data.percent ? nets.y[index].toFixed(2) : nets.y[index]}${error} ${plain(data.quality)}`,
+    `${data.percent ? nets.y[index].toFixed(2) : nets.y[index]}${error} ${plain(data.quality)}${plain(data.training)}`,
+    ...(isTrained(index) ? [`<b>${plain(testAccuracy(index))} test accuracy</b>, trained in full`] : []),
     `${plain(cost(nets.x[index]))}${unit ? "" : ` ${plain(data.cost)}`}${hasInterval(index) ? ` (${interval(index)})` : ""}`,
   ];
   if (nets.params[index] !== null && data.cost !== "parameters") lines.push(`${whole(nets.params[index])} parameters`);
@@ -48,24 +63,26 @@ class Plot {
     const c = (this.colours = colours());
     const others = everyone.filter((index) => !nets.front[index]);
     const bars = this.options.barX !== undefined;
+    const small = isSmall();
+    const size = (points) => (small ? points + 3 : points);
     const knee = new Set(data.knees);
     const traces = [
-      this.trace("evaluated", others, { marker: { color: c.soft, symbol: "circle-open", size: 6, opacity: 0.75 } }, bars && count <= MANY),
+      this.trace("evaluated", others, { marker: { color: c.soft, symbol: "circle-open", size: size(6), opacity: 0.75 } }, bars && count <= MANY),
       ...(this.options.extra ? this.options.extra(c) : []),
       this.trace("Pareto front", front, {
         mode: this.options.step ? "lines+markers" : "markers", line: { shape: "hv", width: 1.5, color: c.accent },
-        marker: { color: c.accent, size: front.map((index) => (knee.has(index) ? 12 : 8)), symbol: front.map((index) => (knee.has(index) ? "diamond" : "circle")) },
+        marker: { color: c.accent, size: front.map((index) => size(knee.has(index) ? 12 : 8)), symbol: front.map((index) => (knee.has(index) ? "diamond" : "circle")) },
       }, bars),
     ];
     const axis = { gridcolor: c.line, zeroline: false, linecolor: c.soft, automargin: true };
     const layout = {
-      xaxis: { ...axis, title: { text: plain(this.axes[0]) }, rangemode: this.options.fromZero ? "tozero" : "normal" },
-      yaxis: { ...axis, title: { text: plain(this.axes[1]) }, rangemode: this.options.fromZero === "both" ? "tozero" : "normal" },
+      xaxis: { ...axis, title: { text: folded(this.axes[0], this.root.clientWidth / 9) }, rangemode: this.options.fromZero ? "tozero" : "normal" },
+      yaxis: { ...axis, title: { text: folded(this.axes[1], this.root.clientHeight / 9) }, rangemode: this.options.fromZero === "both" ? "tozero" : "normal" },
       shapes: this.shapes(), annotations: this.annotations(), paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
       font: { color: c.ink, family: "system-ui, sans-serif", size: 13 }, legend: { orientation: "h", x: 0, y: 1.02, yanchor: "bottom" },
-      margin: { t: 40, r: 16, b: 45, l: 55 }, hovermode: "closest", hoverlabel: { align: "left", bgcolor: c.panel, bordercolor: c.soft, font: { color: c.ink } },
+      margin: { t: 40, r: 16, b: 45, l: 55 }, hovermode: "closest", dragmode: small ? false : "zoom", hoverlabel: { align: "left", bgcolor: c.panel, bordercolor: c.soft, font: { color: c.ink } },
     };
-    const config = { responsive: true, displaylogo: false, modeBarButtons: [["toImage", "zoom2d", "pan2d", "zoomIn2d", "zoomOut2d", "resetScale2d"]] };
+    const config = { responsive: true, displaylogo: false, displayModeBar: small ? false : undefined, modeBarButtons: [["toImage", "zoom2d", "pan2d", "zoomIn2d", "zoomOut2d", "resetScale2d"]] };
     await Plotly.react(this.root, traces, layout, config);
     if (this.layer.parentNode === null) {
       this.root.append(this.layer);
@@ -131,6 +148,11 @@ const paretoPlot = () => {
     barX: (index) => [nets.x[index] - nets.low[index], nets.high[index] - nets.x[index]],
     barY: (index) => [qualityError(index), qualityError(index)],
     extra: (c) => [
+      ...(anyTrained ? [{
+        name: "trained in full, test accuracy", type: "scatter", mode: "markers", customdata: everyone.filter(isTrained),
+        x: everyone.filter(isTrained).map((index) => nets.x[index]), y: everyone.filter(isTrained).map((index) => nets.test[index]),
+        text: everyone.filter(isTrained).map(hover), hovertemplate: "%{text}<extra></extra>", marker: { color: c.second, symbol: "star", size: 12 },
+      }] : []),
       ...(data.trueFront.length ? [{
         name: "true front", x: data.trueFront.map((p) => p[0]), y: data.trueFront.map((p) => p[1]), type: "scatter", mode: "lines",
         line: { shape: "hv", width: 1, color: c.ink }, hoverinfo: "skip",

@@ -13,18 +13,19 @@ const table = new Table((index) => pick(index));
 
 const describeFacts = () => {
   const rows = [
-    [data.quality, (i) => quality(nets.y[i], 2) + (data.validation ? ` ± ${qualityError(i).toFixed(1)}` : "")],
+    [data.quality + data.training, (i) => quality(nets.y[i], 2) + (data.validation ? ` ± ${qualityError(i).toFixed(1)}` : "")],
+    ["test accuracy, trained in full", testAccuracy],
     [data.cost, (i) => (timed ? `${fine(nets.x[i])}${unit}` : cost(nets.x[i])) + (hasInterval(i) ? ` (${interval(i)})` : "")],
     ["parameters", (i) => (data.cost === "parameters" ? null : whole(nets.params[i]))],
     ["MACs", (i) => (data.cost === "MACs" ? null : whole(nets.macs[i]))],
     ["found in generation", (i) => String(nets.generation[i])],
     ["it is", (i) => roles(i).join(", ")],
-    ["written", (i) => notation(i)],
+    ["architecture", (i) => notation(i)],
   ];
   const body = rows.map(([name, said]) => {
     const cells = state.picked.map((index) => (index === null ? "–" : said(index)));
     if (cells.every((cell) => cell === null || cell === "–")) return null;
-    return element("tr", {}, element("th", { scope: "row" }, name), ...cells.map((cell) => element("td", name === "written" ? { class: "notation" } : {}, cell)));
+    return element("tr", {}, element("th", { scope: "row" }, name), ...cells.map((cell) => element("td", name === "architecture" ? { class: "notation" } : {}, cell)));
   });
   byId("facts").tBodies[0].replaceChildren(...body.filter((row) => row !== null));
   ["name-a", "name-b"].forEach((id, place) => { byId(id).textContent = state.picked[place] === null ? "" : nets.id[state.picked[place]]; });
@@ -131,7 +132,7 @@ const start = async () => {
 };
 
 if (front.length) {
-  byId("knee-note").textContent = data.knees.length ? "Diamonds are knees: where the front lies furthest below the straight line between its ends (Das, 1999), and once more on either side." : "";
+  byId("knee-note").textContent = data.knees.length ? "Diamonds are knees: where the front lies furthest below the straight line between its ends (Das, 1999), and once more on either side." : data.noKnee;
   if (!nets.name) {
     byId("bars-of").textContent = count > MANY ? " (drawn for the front alone)" : "";
     byId("drawing-note").textContent = data.breakdown

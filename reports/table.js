@@ -2,18 +2,19 @@
 const ROWS = 100; // that are shown at once
 
 const columns = nets.name
-  ? [["network", (i) => nets.name[i]], [data.quality, (i) => nets.y[i], (i) => quality(nets.y[i], 2)], [data.cost, (i) => nets.x[i], (i) => amount(nets.x[i])]]
+  ? [[data.quality, (i) => nets.y[i], (i) => quality(nets.y[i], 2)], [data.cost, (i) => nets.x[i], (i) => amount(nets.x[i])]]
   : [
       ["accuracy", (i) => nets.y[i], (i) => `${quality(nets.y[i], 2)}`],
-      ["± standard error", (i) => qualityError(i), (i) => qualityError(i).toFixed(2)],
+      ...(anyTrained ? [["test accuracy", (i) => nets.test[i] ?? -1, (i) => (isTrained(i) ? quality(nets.test[i], 2) : "–")]] : []),
       ["latency ms", (i) => nets.x[i], (i) => nets.x[i].toPrecision(4)],
       ["95 % interval", (i) => nets.high[i] - nets.low[i], interval],
+      ["± standard error", (i) => qualityError(i), (i) => qualityError(i).toFixed(2)],
       ["parameters", (i) => nets.params[i], (i) => whole(nets.params[i])],
       ["MACs", (i) => nets.macs[i], (i) => whole(nets.macs[i])],
     ];
 columns.unshift(["id", (i) => nets.id[i]]);
 columns.push(["generation", (i) => nets.generation[i]]);
-if (!nets.name) columns.push(["architecture", notation]);
+columns.push([nets.name ? "network" : "architecture", notation]);
 
 class Table {
   constructor(pick) {

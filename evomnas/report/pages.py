@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from jinja2 import ChoiceLoader, Environment, FileSystemLoader, TemplateError
+from jinja2 import ChoiceLoader, Environment, FileSystemLoader, StrictUndefined, TemplateError, Undefined
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
@@ -35,7 +35,9 @@ def write_page(path: Path, template: str, content: Mapping[str, Any], templates:
     known = [name for name in package.list_templates() if not name.endswith((".py", ".md", ".pyc"))]
     if templates is not None and not any((templates / name).is_file() for name in known):
         raise InputError(f"{templates} holds none of the templates ({', '.join(known)}): see reports/README.md")
-    environment = Environment(loader=loader, autoescape=True)
+    # A value that one of our own templates lacks is an error; a user's may be of another version.
+    undefined = StrictUndefined if templates is None else Undefined
+    environment = Environment(loader=loader, autoescape=True, undefined=undefined)
     environment.globals["raw"] = lambda name: Markup(loader.get_source(environment, name)[0])
     try:
         text = environment.get_template(template).render(content)

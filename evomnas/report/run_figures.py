@@ -19,12 +19,13 @@ from numpy.typing import NDArray
 from evomnas.report.figures import ACCENT, GRID, INK, MUTED, STYLE, architecture_figure, save_figure
 from evomnas.report.gene_preferences import Preferences, count_preferences
 from evomnas.report.history import History, read_history
+from evomnas.report.run_words import chance_levels
 from evomnas.results.run import Result, Run
 
 MAX_VECTOR_POINTS = 2000  # more points are drawn as pixels, which keeps a file small
 MAX_MARKED_GENERATIONS = 60  # more marks than that hide the curve
 DASHES = ("-", "--", ":", "-.")
-WIDE_SIZE, SMALL_SIZE = (6.4, 3.6), (4.9, 2.7)  # width and height in inches
+WIDE_SIZE, SMALL_SIZE = (6.4, 3.6), (4.2, 2.5)  # width and height in inches
 
 
 def pareto_figure(run: Run, results: Sequence[Result]) -> Figure:
@@ -143,12 +144,16 @@ def _label_hypervolume(axes: Axes, label: str) -> None:
     axes.set(xlabel=label, ylabel="hypervolume", ylim=(0, None))
 
 
-def metric_figure(name: str, lines: dict[str, list[tuple[int, float]]]) -> Figure:
+def metric_figure(
+    name: str, lines: dict[str, list[tuple[int, float]]], chance: Sequence[tuple[int, float]] = ()
+) -> Figure:
     """Draw a figure of the algorithm's own by generation.
 
     Args:
         name: Its name, which labels the axis.
         lines: Pairs of a generation's number and a value, by the name of the line. See `History.metric_series`.
+        chance: Pairs of a generation's number and the value up to which a line may be chance; none where that is not
+            known.
 
     Returns:
         The figure.
@@ -156,6 +161,16 @@ def metric_figure(name: str, lines: dict[str, list[tuple[int, float]]]) -> Figur
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=SMALL_SIZE, layout="constrained")
         axes = figure.add_subplot()
+        if chance:
+            edges = [number + side for number, _ in chance for side in (-0.5, 0.5)]
+            axes.fill_between(
+                edges,
+                [level for _, level in chance for _ in range(2)],
+                color=MUTED,
+                alpha=0.25,
+                lw=0,
+                label="may be chance",
+            )
         for number, (line, points) in enumerate(lines.items()):
             xs, ys = [x for x, _ in points], [y for _, y in points]
             marker = "o" if len(xs) <= MAX_MARKED_GENERATIONS else ""
@@ -243,7 +258,7 @@ def run_figures(run: Run, results: Sequence[Result]) -> Iterator[tuple[str, Figu
     }
     yield from ((name, figure) for name, figure in optional.items() if figure is not None)
     for name, lines in history.metric_series().items():
-        yield name.replace(" ", "-"), metric_figure(name, lines)
+        yield name.replace(" ", "-"), metric_figure(name, lines, chance_levels(history, name))
     if run.shape is not None:
         for architecture in (result.evaluation.architecture for result in run.front(list(results))):
             yield f"network-{architecture.id}", architecture_figure(architecture, **run.shape)

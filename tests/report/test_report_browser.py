@@ -7,13 +7,17 @@ from __future__ import annotations
 
 import itertools
 import re
+from dataclasses import replace
 
 import pytest
-from accessibility import serious
+from accessibility import hidden_columns, serious, sticking_out
 
+from evomnas.deploy.trained_networks import knee_network
 from evomnas.loop.launch import search
 from evomnas.report.run_report import write_report
-from evomnas.results.run import Run
+from evomnas.results.evaluation import FullTraining, Score
+from evomnas.results.records import Ask
+from evomnas.results.run import Result, Run, rank
 
 
 @pytest.fixture(scope="module")
@@ -37,6 +41,11 @@ def picked(page) -> list[str]:
     return [page.locator(f"#name-{slot}").inner_text() for slot in "ab"]
 
 
+def rank_again(results: list[Result]) -> list[Result]:
+    """A part of a run's results, with a front of its own."""
+    return rank([(Ask(one.order, one.generation, str(one.evaluation.architecture)), one.evaluation) for one in results])
+
+
 def ready(page):
     page.wait_for_selector("#facts tbody tr")
     return page
@@ -55,7 +64,109 @@ def test_it_opens_from_disk_shows_every_network_and_can_be_used_by_all(visit, pa
     points = page.locator("#pareto .scatterlayer .points path.point")
     assert points.count() == len(done) + 1  # the reference network has a mark of its own
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+    page.evaluate("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
+    assert sticking_out(page) == []
+    assert hidden_columns(page) == []
     assert serious(page) == []
+
+
+def test_names_without_a_space_fit_a_phone_and_numbers_come_before_them(visit, tmp_path):
+    """A table's own names: of its problem, genes, choices and costs."""
+    genes = [f"a_very_long_name_of_a_gene_{number}" for number in range(6)]
+    rows = [f"{','.join(f'a-long-choice-{one}' for one in row)},{40 + sum(row)},{10**6 * (1 + sum(row))}"
+            for row in itertools.product(range(2), repeat=6)]  # fmt: skip
+    cost = "energy_of_an_inference_in_nanojoules_on_the_board"
+    (tmp_path / "table.csv").write_text("\n".join([",".join([*genes, "top1", cost]), *rows]) + "\n")
+    (tmp_path / "long.toml").write_text(
+        f"""
+name = "{"a-long-name-" * 5}"
+[table]
+path = "table.csv"
+genes = {genes}
+objectives = [
+    {{ column = "top1", direction = "maximize", scale = 0.01 }}, {{ column = "{cost}", direction = "minimize" }},
+]
+"""
+    )
+    run = search(tmp_path / "long.toml", "nsga2", budget=40, out=tmp_path / "run")
+    page = ready(visit(write_report(run), width=390))
+    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+    assert sticking_out(page) == []
+    assert hidden_columns(page) == []
+    titles = page.locator("#networks thead button").all_inner_texts()
+    assert titles == ["id", "accuracy (%)".replace("accuracy", "top1"), cost, "generation", "network"]
+
+
+def test_what_is_printed_is_as_wide_as_the_paper(visit, path):
+    page = ready(visit(path, width=718))  # A4 less margins, at 96 dots per inch
+    page.evaluate("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
+    page.emulate_media(media="print")
+    boxes = page.locator(".scroll").evaluate_all("(all) => all.map((one) => [one.scrollWidth, one.clientWidth])")
+    assert all(width <= room for width, room in boxes)
+
+
+def test_a_finger_moves_the_page_and_picks_by_a_tap(browser, path, shown_run, results):
+    context = browser.new_context(viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
+    page = context.new_page()
+    page.goto(path.resolve().as_uri())
+    ready(page)
+    assert page.locator(".modebar-btn").count() == 0  # nothing lies over the legend
+    assert page.evaluate("document.getElementById('pareto')._fullLayout.dragmode") is False
+    fastest = shown_run.front(results)[0].evaluation.architecture.id
+    place = page.locator("#pareto .scatterlayer .trace").last.locator("path.point").first
+    place.scroll_into_view_if_needed()
+    box = place.bounding_box()
+    assert box["width"] >= 10
+    page.touchscreen.tap(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    page.wait_for_function(f"document.getElementById('name-a').textContent === '{fastest}'")
+    context.close()
+
+
+def test_the_knee_of_the_command_is_that_of_the_report(visit, finished_run):
+    """One function decides, and where there is none both say why."""
+    page = ready(visit(write_report(finished_run)))
+    text = page.locator("#knee-note").inner_text()
+    knees = finished_run.knees()
+    shortcuts = page.locator("#shortcuts").inner_text()
+    if knees:
+        assert knee_network(finished_run) == knees[0].evaluation.architecture
+        assert "Diamonds are knees" in text
+        assert f"knee · {100 * (1 - knees[0].evaluation.losses[0]):.1f} %" in shortcuts
+        assert picked(page)[0] == knees[0].evaluation.architecture.id
+    else:
+        assert text.startswith("The front has no knee")
+        assert "knee" not in shortcuts
+
+
+def test_a_front_without_a_knee_says_so(visit, shown_run, results, tmp_path):
+    run = Run(tmp_path, shown_run.archive, shown_run.record, shown_run.manifest.model_copy())
+    page = ready(visit(write_report(run, rank_again(results[:2]))))
+    assert page.locator("#knee-note").inner_text().startswith("The front has no knee: it has ")
+
+
+def test_test_accuracies_are_in_the_table_the_chart_its_labels_and_the_facts(visit, shown_run, results, tmp_path):
+    run = Run(tmp_path, shown_run.archive, shown_run.record, shown_run.manifest.model_copy())
+    last = shown_run.front(results)[-1]
+    training = FullTraining(Score(179, 180), (1.0,) * 12, 3.0)
+    path = write_report(run, [replace(one, training=training) if one is last else one for one in results])
+    page = ready(visit(path))
+    assert f"trained in full, {last.evaluation.architecture.id} has 99.4% on the test images" in (
+        page.locator("h1").inner_text()
+    )
+    page.locator("#pareto").focus()
+    page.keyboard.press("End")
+    facts = page.locator("#facts").inner_text()
+    low, high = (f"{100 * end:.1f} %" for end in training.score.interval)
+    assert f"99.44 % ({low} to {high})" in facts
+    cells = page.locator("#networks tbody tr", has_text=last.evaluation.architecture.id).locator("td").all_inner_texts()
+    assert cells[1] == "99.44 %"
+    assert "Test accuracy: of 180 test images after full training (12 epochs)." in page.locator("main").inner_text()
+    star = page.locator("#pareto .scatterlayer .trace").nth(1).locator("path.point")
+    assert star.count() == 1
+    star.scroll_into_view_if_needed()
+    place = star.bounding_box()
+    page.mouse.move(place["x"] + place["width"] / 2, place["y"] + place["height"] / 2)
+    page.locator("#pareto .hoverlayer").get_by_text("trained in full").wait_for()
 
 
 def test_the_slider_picks_the_most_accurate_network_within_a_limit(visit, path, shown_run, results):
@@ -179,6 +290,8 @@ def test_an_open_page_of_a_running_search_shows_the_newer_state_and_keeps_what_w
     page.locator("#pareto").focus()
     page.keyboard.press("End")
     page.evaluate("scrollTo(0, 400)")
+    top = "document.getElementById('pick-title').getBoundingClientRect().top"
+    place = page.evaluate(top)
     before, points = picked(page), page.locator("#pareto .scatterlayer .points path.point").count()
     assert "goes on" in page.locator("#running").inner_text()
     write_report(run, results)  # the search has ended
@@ -186,7 +299,7 @@ def test_an_open_page_of_a_running_search_shows_the_newer_state_and_keeps_what_w
     ready(page)
     assert picked(page) == before
     assert page.locator("#pareto .scatterlayer .points path.point").count() > points
-    assert page.evaluate("scrollY") == 400
+    assert page.evaluate(top) == pytest.approx(place, abs=2)  # what was read stays in view, whatever came above it
 
 
 def test_without_a_result_there_is_nothing_to_pick(visit, shown_run, tmp_path):

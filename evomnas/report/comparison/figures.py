@@ -18,7 +18,7 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 DASHES = ("-", (0, (6, 2)), (0, (2, 1.4)), (0, (7, 2, 1.5, 2)), (0, (4, 1.5, 1.5, 1.5, 1.5, 1.5)))
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 OUTSIDE_FACTOR = 10.0  # times the largest loss lies beyond the ends of any axis
-FIGURE_SIZE, PANEL_SIZE = (4.9, 3.3), (3.9, 2.9)  # width and height in inches
+FIGURE_SIZE, PANEL_SIZE = (4.2, 3.1), (3.9, 2.9)  # width and height in inches
 
 
 def hypervolume_over_evaluations(comparison: Comparison) -> Figure:
@@ -202,5 +202,5 @@ def _best_known_label(comparison: Comparison) -> str:
 
 def _legend(figure: Figure, axes: Axes) -> None:
     names = axes.get_legend_handles_labels()[1]
-    columns = 1 if max(map(len, names)) > 40 else 2 if max(map(len, names)) > 22 else 3
+    columns = 1 if max(map(len, names)) > 34 else 2 if max(map(len, names)) > 19 else 3
     figure.legend(loc="outside upper left", ncols=columns, frameon=False, fontsize=8, handlelength=3)

@@ -38,6 +38,7 @@ def _content(comparison: Comparison) -> dict[str, Any]:
         "notes": words.notes(comparison),
         "shares": HYPERVOLUME_SHARES,
         "summary": words.summary_table(comparison),
+        "summary_notes": words.summary_notes(comparison),
         "limits": words.limits_table(comparison),
         "limits_note": words.limits_note(comparison),
         "pairs": words.pairs_table(comparison),

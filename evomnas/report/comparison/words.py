@@ -8,7 +8,8 @@ from evomnas.problem.definition import Definition
 from evomnas.report.comparison.comparison import COST_LIMITS, HYPERVOLUME_SHARES, CensoredMedian, Comparison, Group
 from evomnas.report.comparison.significance import SIGNIFICANCE_LEVEL, Pair
 from evomnas.report.comparison.traces import Trace
-from evomnas.report.words import TextTable, format_cost, format_quality, format_share
+from evomnas.report.run_words import hypervolume_note
+from evomnas.report.words import TextTable, format_cost, format_quality, format_share, format_training
 
 MAX_NAMED_RUNS = 3  # in a note
 
@@ -175,6 +176,25 @@ def summary_table(comparison: Comparison) -> TextTable:
     return (*header, "own time", "each", *(("of all",) if has_times else ())), rows
 
 
+def summary_notes(comparison: Comparison) -> list[str]:
+    """Return sentences on what the columns of `summary_table` are.
+
+    Args:
+        comparison: The comparison.
+
+    Returns:
+        The sentences.
+    """
+    shares = ", ".join(f"{share:.0%}" for share in HYPERVOLUME_SHARES)
+    of_all = ", and its share of all that its networks and itself took" if comparison.definition.trains else ""
+    return [
+        f"{hypervolume_note(comparison.definition)} The table has its median and quartiles over seeds.",
+        f"To {shares}: networks until a run has that share of the best known hypervolume. It is the median, in which a "
+        "run that never gets there counts as infinite, and by how many runs it was reached, where not by all.",
+        f"Own time: what the algorithm itself took in a run, and for each evaluation{of_all}.",
+    ]
+
+
 def _summary_row(comparison: Comparison, group: Group, has_times: bool) -> tuple[str, ...]:
     final = group.final
     quartiles = "-" if len(group.seeds) == 1 else f"{final.low[0]:.4f} to {final.high[0]:.4f}"
@@ -234,7 +254,8 @@ def limits_note(comparison: Comparison) -> str:
     """
     cost = comparison.definition.axes[1]
     name = comparison.definition.words.reference
-    return f"Limits are relative to the {cost} of {name}; medians over seeds."
+    quality = f"{comparison.definition.axes[0]}{format_training(comparison.definition)}"
+    return f"Limits are relative to the {cost} of {name}. The table has the {quality}, in the median over seeds."
 
 
 def pairs_table(comparison: Comparison) -> TextTable:

@@ -7,7 +7,7 @@ import re
 import sqlite3
 
 import pytest
-from accessibility import serious
+from accessibility import hidden_columns, serious, sticking_out
 
 from evomnas.core.defaults import SEEDS
 from evomnas.core.errors import EverythingFailed, InputError
@@ -246,6 +246,8 @@ def test_the_page_opens_from_disk_and_fits(visit, benchmarked, scheme, width):
     assert page.locator("h1").inner_text().startswith("After 40 evaluations nsga2 has the most hypervolume")
     assert page.locator("svg").count() == 5  # hypervolume, two of fronts, a panel per algorithm
     page.locator("summary").click()
+    assert sticking_out(page) == []
+    assert hidden_columns(page) == []
     assert page.locator("details tbody tr").count() == 10
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
     assert serious(page) == []
