@@ -35,7 +35,7 @@ from evomnas.cli.options import (
     load_problem,
 )
 from evomnas.cli.output import PlainFormat, print_columns
-from evomnas.cli.progress import ProgressDisplay
+from evomnas.cli.progress import PHASES, ProgressDisplay
 from evomnas.core import defaults
 from evomnas.core.errors import InputError
 
@@ -147,7 +147,11 @@ def _print_comparison(comparison: Comparison, page: Path, output: PlainFormat) -
     if output is PlainFormat.JSON:
         typer.echo(json.dumps(comparison.to_dict(), indent=2))
         return
-    for table in (text.summary_table(comparison), text.limits_table(comparison), text.pairs_table(comparison)):
+    print_columns(*text.summary_table(comparison), left=1)
+    for note in text.summary_notes(comparison):
+        typer.echo(note)
+    typer.echo()
+    for table in (text.limits_table(comparison), text.pairs_table(comparison)):
         if table[1]:
             print_columns(*table, left=1)
             typer.echo()
@@ -168,7 +172,7 @@ class _BenchmarkDisplay:
         progress = standing.progress
         name = f"{standing.algorithm}, seed {standing.seed} (run {standing.run} of {standing.runs})"
         reused = f", {progress.reused} from the archive" if progress.reused else ""
-        detail = f"{progress.phase}, hypervolume {progress.hypervolume:.3f}{reused}"
+        detail = f"{PHASES.get(progress.phase, progress.phase)}, hypervolume {progress.hypervolume:.3f}{reused}"
         self._display.show(name, standing.evaluated, standing.runs * progress.budget, detail)
         is_new_run, self._logged_run = standing.run != self._logged_run, standing.run
         self._display.log(f"{name}: {progress.evaluated} of {progress.budget} evaluated{reused}", is_due=is_new_run)

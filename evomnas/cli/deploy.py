@@ -62,6 +62,7 @@ def train(
     """Train networks of a run in full on all training images, and score them on the test images."""
     with repeatable(KEPT), ProgressDisplay("starting", has_remaining_time=True) as display:
         from evomnas.deploy.trained_networks import front_networks, knee_network, most_accurate_network, train_networks
+        from evomnas.report.run_words import knee_line
 
         opened = _opened(folder, data)
         if [bool(archs), front, knee].count(True) != 1:
@@ -70,6 +71,9 @@ def train(
         architectures = [find_architecture(text, opened) for text in archs or []]
         if front or knee:
             architectures = front_networks(opened) if front else [knee_network(opened)]
+            no_knee = "" if front else knee_line(opened)
+            if no_knee:
+                typer.echo(f"{no_knee} --knee takes the fastest network: {architectures[0].id}.", err=True)
         if front and teacher:
             architectures = [network for network in architectures if network != most_accurate_network(opened)]
         display.restart("reading the images")
@@ -240,6 +244,9 @@ def _training_row(training: TrainedNetwork) -> dict[str, Any]:
 
 def _print_trainings(opened: Run, trainings: Sequence[TrainedNetwork], data: Path | None) -> None:
     from evomnas.problem.architecture import Architecture
+    from evomnas.report.run_words import describe_test
+    from evomnas.report.words import format_training
+    from evomnas.results.evaluation import FullTraining
 
     rows = []
     for training in trainings:
@@ -249,6 +256,11 @@ def _print_trainings(opened: Run, trainings: Sequence[TrainedNetwork], data: Pat
         rows.append((training.network.id, *cells, str(training.folder)))
     header = ("id", "test accuracy", "95 % interval", "in the search", "latency ms", "folder")
     print_columns(header, rows, left=1)
+    results = [training.result for training in trainings if isinstance(training.result, FullTraining)]
+    if results:
+        typer.echo(
+            f"{describe_test(results)}; in the search: of the validation images{format_training(opened.definition)}."
+        )
     successes = [training for training in trainings if _score(training.result) is not None]
     if successes:
         network, folder = successes[-1].network, successes[-1].folder

@@ -55,7 +55,7 @@ def _print_summaries(summaries: list[RunSummary]) -> None:
         )
         for run in summaries
     ]  # fmt: skip
-    print_columns(("run", "problem", "algorithm", "evaluated", "state", "best", "begun"), cells, left=7)
+    print_columns(("run", "problem", "algorithm", "evaluated", "state", "best in the search", "begun"), cells, left=7)
     for run in summaries:
         if run.fault is not None:
             typer.echo(f"{run.folder}: {run.fault}")

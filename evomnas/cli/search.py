@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from importlib import import_module
@@ -50,7 +49,7 @@ from evomnas.cli.options import (
     seconds,
 )
 from evomnas.cli.output import PlainFormat, print_results
-from evomnas.cli.progress import ProgressDisplay, working
+from evomnas.cli.progress import PHASES, ProgressDisplay, working
 from evomnas.core import defaults
 from evomnas.core.errors import InputError, WorkersLost
 from evomnas.core.system.shell import quote
@@ -58,7 +57,8 @@ from evomnas.core.system.shell import quote
 if TYPE_CHECKING:  # imported where they are used, so that --help does not wait for torch
     from evomnas.evaluation.executors.base import Workers
     from evomnas.loop.launch import Progress
-    from evomnas.results.run import Run
+    from evomnas.problem.definition import Definition
+    from evomnas.results.run import Result, Run
 
 
 @app.command()
@@ -108,7 +108,7 @@ def run(
     options = algorithm_options(target, reward, alpha, beta, population, tournament, batch, assignments)
     limit = seconds(time_limit)
     definition = load_problem(problem, more, data, settings)
-    with ProgressDisplay("importing") as display:
+    with ProgressDisplay("starting", has_count=False) as display:
         from evomnas.loop.launch import default_folder, search
 
         where = _workers(executor, workers, device, ray_address, candidate_cpus, candidate_gpus)
@@ -118,7 +118,7 @@ def run(
                 definition, algo, options=options, budget=budget, seed=seed, out=folder, archive=archive,
                 time_limit_s=limit, workers=where, device=device,
                 candidates=candidate_limits(candidate_time, candidate_memory), asynchronous=asynchronous,
-                early_stop=early_stop, on_progress=_SearchDisplay(display), on_generation=_live_report(),
+                early_stop=early_stop, on_progress=_SearchDisplay(display, definition), on_generation=_live_report(),
             )  # fmt: skip
             _finish(finished, where, display)
 
@@ -141,7 +141,7 @@ def resume(
 ) -> None:
     """Go on with a run that was stopped, or raise its budget."""
     limit = seconds(time_limit)
-    with ProgressDisplay("importing") as display:
+    with ProgressDisplay("starting", has_count=False) as display:
         from evomnas.loop.launch import is_complete
         from evomnas.loop.launch import resume as resume_search
         from evomnas.results.run import Run
@@ -155,7 +155,7 @@ def resume(
         with _resumable(folder, where, display):
             finished = resume_search(
                 folder, budget=budget, data=data, time_limit_s=limit, workers=where, device=device,
-                on_progress=_SearchDisplay(display), on_generation=_live_report(),
+                on_progress=_SearchDisplay(display, opened.definition), on_generation=_live_report(),
             )  # fmt: skip
             _finish(finished, where, display)
 
@@ -213,7 +213,7 @@ def estimate(
 
         check_budget(budget)
         workers = default_workers(device) if workers is None else workers
-        cost = estimate_cost(definition, budget, workers, device, show_words)
+        cost = estimate_cost(definition, budget, workers, device, lambda phase: show_words(PHASES[phase]))
     if output is PlainFormat.JSON:
         typer.echo(json.dumps(asdict(cost), indent=2))
         return
@@ -237,7 +237,9 @@ def _live_report() -> Callable[[Run], None]:
 
 def _finish(finished: Run, where: Workers, display: ProgressDisplay) -> None:
     """Write the report, and print the result, its place and the commands that may follow."""
+    from evomnas.report.history import read_trend
     from evomnas.report.run_report import write_report
+    from evomnas.report.run_words import figure_notes, hypervolume_note
     from evomnas.report.words import cut_line, format_duration, goal_lines, headline, reuse_line
 
     results = finished.results()
@@ -246,7 +248,9 @@ def _finish(finished: Run, where: Workers, display: ProgressDisplay) -> None:
     front = finished.front(results)
     print_results(finished, front)
     typer.echo(headline(finished, results))
-    for line in filter(None, (reuse_line(finished), cut_line(finished, results), *goal_lines(finished))):
+    reference_point = finished.definition.hypervolume.reference_point
+    trend = read_trend(results, reference_point).describe() if front else ""
+    for line in filter(None, (trend, reuse_line(finished), cut_line(finished, results), *goal_lines(finished))):
         typer.echo(line)
     failed = sum(result.evaluation.failure is not None for result in results)
     if failed:
@@ -255,15 +259,26 @@ def _finish(finished: Run, where: Workers, display: ProgressDisplay) -> None:
         )
     if finished.manifest.status == "out of time":
         typer.echo(f"Out of time after {format_duration(finished.manifest.seconds.total)}.")
+    for note in (*figure_notes(finished, front), hypervolume_note(finished.definition)) if front else ():
+        typer.echo(note)
     typer.echo(f"\nReport:  {report_path}")
+    _print_next(finished, results, where)
+
+
+def _print_next(finished: Run, results: list[Result], where: Workers) -> None:
+    """Print the commands that may follow a search."""
+    from evomnas.report.reproduce import resume_command, train_command
+
+    front = finished.front(results)
     if front and finished.definition.trains:
+        what, command = train_command(finished, results)
+        typer.echo(f"Next:    {command}  # {what}")
         typer.echo(f"Look:    evomnas describe {front[-1].evaluation.architecture.id} --run {finished.argument}")
-    manifest = finished.manifest
-    if manifest.status == "finished" and manifest.evaluations < manifest.budget:
+    go_on = resume_command(finished)
+    if go_on is None:
         typer.echo("There is nothing more to ask for: a larger budget would change nothing.")
-        return
-    more = manifest.budget * (1 if manifest.status == "out of time" else 2)
-    typer.echo(f"Go on:   evomnas resume {finished.argument} --budget {more}{_executor_options(where)}")
+    else:
+        typer.echo(f"Go on:   {go_on}{_executor_options(where)}")
 
 
 def _executor_options(where: Workers) -> str:
@@ -319,74 +334,81 @@ def _close_report(folder: Path) -> None:
 class _SearchDisplay:
     """Shows where a search stands; in a log, a line per generation and now and then."""
 
-    def __init__(self, display: ProgressDisplay) -> None:
-        self._display = display
-        self._started_s = time.monotonic()
-        self._known: int | None = None  # networks that were evaluated before this search began
+    def __init__(self, display: ProgressDisplay, definition: Definition) -> None:
+        self._display, self._definition = display, definition
+        self._seen: set[str] = set()  # phases that the log has a line of
         self._logged = (-1, -1)  # generation and evaluated networks of the last line
         self._importing: threading.Thread | None = None
 
     def __call__(self, progress: Progress) -> None:
-        if self._known is None or progress.phase == "starting":
-            self._known = progress.evaluated
         if progress.phase == "training" and self._importing is None:
             # matplotlib takes a second, and this process has nothing else to do now
             self._importing = threading.Thread(target=import_module, args=("evomnas.report.run_report",), daemon=True)
             self._importing.start()
-        detail = format_progress(progress, time.monotonic() - self._started_s, progress.evaluated - self._known)
-        self._display.show(progress.phase, progress.evaluated, progress.budget, detail)
-        generation, evaluated = progress.generation, progress.evaluated
-        if progress.phase == "starting" or (generation, evaluated) == self._logged:
+        step, detail = format_step(progress, self._definition), format_progress(progress, self._definition)
+        self._display.show(step, progress.evaluated, progress.budget, detail)
+        self._log(progress, ", ".join(filter(None, (step, detail))))
+
+    def _log(self, progress: Progress, line: str) -> None:
+        """Write a line where a phase comes for the first time, a generation is trained, or a while has passed."""
+        phase, state = progress.phase, (progress.generation, progress.evaluated)
+        if phase == "starting":
             return
-        is_due = generation != self._logged[0] or evaluated >= progress.budget
-        text = f"generation {generation}: {evaluated} of {progress.budget} evaluated, {detail}"
-        if self._display.log(text, is_due=is_due):
-            self._logged = generation, evaluated
+        if phase == "reading":  # which may fail at once: a line of an error is preceded by none
+            self._display.log_later(line)
+            return
+        is_new = phase not in self._seen
+        if is_new or state != self._logged:
+            is_due = is_new or progress.evaluated >= progress.budget
+            is_due |= phase == "training" and progress.generation != self._logged[0]
+            if self._display.log(line, is_due=is_due):
+                self._seen.add(phase)
+                self._logged = state if phase == "training" else self._logged
 
 
-def format_progress(progress: Progress, elapsed_s: float, newly_evaluated: int) -> str:
-    """Return where a search stands, in words, without the count of evaluated networks.
+def format_step(progress: Progress, definition: Definition) -> str:
+    """Return what a search is doing, in words.
 
     Args:
         progress: Where it stands.
-        elapsed_s: Seconds since the search began or was resumed.
-        newly_evaluated: Networks that were evaluated in that time.
+        definition: The problem.
 
     Returns:
-        The words, such as `best accuracy 93.1%, hypervolume 0.812, 1:05, 2:10 left`.
+        The words, such as `training 3 of 16` or `preparing 8 networks`.
     """
-    remaining = progress.budget - progress.evaluated
-    parts = [
-        "" if progress.best_accuracy is None else f"best accuracy {progress.best_accuracy:.1%}",
-        f"hypervolume {progress.hypervolume:.3f}",
-        *_format_predictors(progress.metrics),
-        f"{progress.failed} failed" if progress.failed else "",
-        f"{progress.cut} cut off" if progress.cut else "",
-        f"{progress.reused} from the archive" if progress.reused else "",
-        format_clock(elapsed_s),
-        f"{format_clock(elapsed_s / newly_evaluated * remaining)} left" if newly_evaluated > 0 else "",
-    ]
-    return ", ".join(filter(None, parts))
+    if progress.phase == "training":
+        if progress.evaluated >= progress.budget:
+            return f"{progress.evaluated} of {progress.budget} evaluated"
+        work = "training" if definition.trains else "looking up"
+        return f"{work} {progress.evaluated + 1} of {progress.budget}"
+    if progress.phase == "reading" and not definition.trains:
+        return "reading the table"
+    words = PHASES.get(progress.phase, progress.phase)
+    networks = f"{progress.batch} network{'s' * (progress.batch != 1)}" if progress.batch else "networks"
+    return words.removesuffix("networks") + networks if words.endswith("networks") else words
 
 
-def _format_predictors(metrics: Mapping[str, float]) -> list[str]:
-    """Return how well predictors rank, and how many networks of the batch they chose; empty without predictors."""
-    tau = metrics.get("tau (error)")
-    if tau is None:
-        return []
-    batch = {name: count for name, count in metrics.items() if name.startswith("batch (")}
-    share = f"{batch.get('batch (predicted)', 0):.0f} of {sum(batch.values()):.0f} predicted"
-    return [f"predictors' tau {tau:.2f}", *([share] if batch else [])]
-
-
-def format_clock(seconds: float) -> str:
-    """Return a time as clocks show it.
+def format_progress(progress: Progress, definition: Definition) -> str:
+    """Return what a search has found so far and how long it will take, in words.
 
     Args:
-        seconds: The time in seconds.
+        progress: Where it stands.
+        definition: The problem.
 
     Returns:
-        Minutes and seconds, such as `4:05`, with hours in front where it takes as long.
+        The words, such as `best 93.1% at 0.0493 ms, about 2 min left, 1 failed`. Empty before the first network is
+        prepared.
     """
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes // 60}:{minutes % 60:02}:{rest:02}" if minutes >= 60 else f"{minutes}:{rest:02}"
+    from evomnas.report.words import format_losses, format_time_left
+
+    if progress.phase not in ("preparing", "measuring", "waiting", "training"):
+        return ""
+    is_timed = definition.trains and progress.evaluated < progress.budget
+    parts = [
+        "" if progress.best is None else f"best {format_losses(definition, progress.best)}",
+        format_time_left(progress.seconds_left) if is_timed else "",
+        f"{progress.failed} failed" if progress.failed else "",
+        f"{progress.cut} cut off" if progress.cut else "",
+        f"{progress.reused} known from other runs" if progress.reused else "",
+    ]
+    return ", ".join(filter(None, parts))

@@ -58,7 +58,11 @@ def show(
     elif output is Format.CSV:
         typer.echo(to_csv(rows), nl=False)
     else:
+        from evomnas.report.run_words import figure_notes
+
         print_results(opened, results)
+        for note in figure_notes(opened, results) if results else ():
+            typer.echo(note)
 
 
 def _show_failures(opened: Run, output: Format) -> None:

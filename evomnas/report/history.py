@@ -1,4 +1,7 @@
-"""The history of a search: its networks, hypervolume, time and the algorithm's own figures, by generation."""
+"""The history of a search: its networks, hypervolume, time and the algorithm's own figures, by generation.
+
+And its trend: whether it is still improving.
+"""
 
 from __future__ import annotations
 
@@ -6,12 +9,18 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 import numpy as np
 from numpy.typing import NDArray
 
-from evomnas.problem.pareto import hypervolume_curve
+from evomnas.problem.pareto import Front, hypervolume_curve
 from evomnas.results.run import Result, Run
+
+MIN_TREND_NETWORKS = 15  # of fewer networks, even random ones join the front so often that it says nothing
+RECENT_PART = 3  # the last one of so many equal parts of the networks counts as recent
+MIN_QUIET_NETWORKS = 10  # in a row that did not join the front, before the search counts as settled
+MIN_GAIN = 0.005  # of the hypervolume by recent networks, relative to it; a smaller one is hardly any
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +55,74 @@ class Generation:
     metrics: dict[str, float]
 
 
+@dataclass(frozen=True, slots=True)
+class Trend:
+    """The signs that a search is still improving, or no longer is.
+
+    A network joins the front when none that was evaluated before it is as good in both objectives. It may have left the
+    front since.
+
+    Attributes:
+        evaluated: Number of networks that were evaluated.
+        recent: Number of the last ones of them that count as recent: a third. 0 of fewer than `MIN_TREND_NETWORKS`.
+        joined: Number of the recent ones that joined the front.
+        quiet: Number of networks since the last one that joined the front; all of them where none did.
+        gain: The share by which the recent ones raised the hypervolume; None where it was 0 before them.
+    """
+
+    evaluated: int
+    recent: int
+    joined: int
+    quiet: int
+    gain: float | None
+
+    def describe(self) -> str:
+        """Return a sentence on whether the search is still improving, with the numbers that it rests on.
+
+        It claims nothing where there are too few networks to tell.
+        """
+        count = f"{self.evaluated} network{'s' * (self.evaluated != 1)}"
+        if not self.recent:
+            return f"Too early to say whether the search is still improving: {count} are too few."
+        if not self.joined and self.quiet < MIN_QUIET_NETWORKS:
+            return f"None of the last {self.quiet} networks joined the front, too few to say whether others would."
+        if not self.joined:
+            return f"No new network on the front in the last {self.quiet}: the search may have found what it can."
+        ago = f" (the last of them {self.quiet} networks ago)" if self.quiet >= MIN_QUIET_NETWORKS else ""
+        joined = f"{self.joined} of the last {self.recent} networks joined the front{ago}"
+        if self.gain is None:
+            return f"Still improving: {joined}."
+        if self.gain < MIN_GAIN:
+            return f"Hardly improving any more: {joined} and raised its hypervolume by less than {MIN_GAIN:.1%}."
+        return f"Still improving: {joined} and raised its hypervolume by {self.gain:.1%}."
+
+
+def read_trend(results: Sequence[Result], reference_point: tuple[float, float]) -> Trend:
+    """Read the trend of a search from its results.
+
+    Args:
+        results: All results of a run, in the order of their first asks.
+        reference_point: The reference point of the hypervolume.
+
+    Returns:
+        The trend.
+    """
+    ended = [result.evaluation for result in results if result.evaluation.ended]
+    front: Front[None] = Front()
+    joins = [evaluation.losses is not None and front.add(evaluation.losses, None) for evaluation in ended]
+    recent = len(ended) // RECENT_PART if len(ended) >= MIN_TREND_NETWORKS else 0
+    points = [evaluation.relative_losses or (math.inf, math.inf) for evaluation in ended]
+    curve = hypervolume_curve(points, reference_point)
+    before = float(curve[-recent - 1]) if recent else 0.0
+    return Trend(
+        evaluated=len(ended),
+        recent=recent,
+        joined=sum(joins[len(ended) - recent :]),
+        quiet=next((place for place, has_joined in enumerate(reversed(joins)) if has_joined), len(ended)),
+        gain=float(curve[-1]) / before - 1 if before > 0 else None,
+    )
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class History:
     """The history of a run.
@@ -63,6 +140,13 @@ class History:
     failures: dict[str, int]
     repeated: int
     saved_seconds: float
+
+    @property
+    def lessons(self) -> dict[int, int]:
+        """The number of networks with results that the algorithm knew before a generation, by its number."""
+        failed = accumulate(generation.failed for generation in self.generations)
+        known = [generation.evaluated - lost for generation, lost in zip(self.generations, failed, strict=True)]
+        return {generation.number: count for generation, count in zip(self.generations, [0, *known], strict=False)}
 
     @property
     def generation_ends(self) -> list[int]:

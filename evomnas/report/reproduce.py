@@ -13,7 +13,7 @@ from evomnas.core import defaults
 from evomnas.core.system.shell import join, quote
 from evomnas.problem.loading import builtin_problems, flat, load_definition
 from evomnas.problem.typed.settings import parse_value
-from evomnas.results.run import Run
+from evomnas.results.run import Result, Run
 
 ID, NOTATION = "{id}", "{architecture}"  # the page puts those of the chosen network in their place
 
@@ -137,6 +137,36 @@ def _toml(value: Any) -> str:
 
 def _toml_key(name: str) -> str:
     return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else _toml(name)
+
+
+def train_command(run: Run, results: list[Result]) -> tuple[str, str]:
+    """Return the command that comes after a search: it trains a network of the front in full.
+
+    Args:
+        run: The run of a search that trains; its front has networks.
+        results: Its results.
+
+    Returns:
+        What the command does, in words, and the command. The network is the front's knee, or else the most accurate
+        one.
+    """
+    has_knee = bool(run.knees(results))
+    which = "--knee" if has_knee else run.front(results)[-1].evaluation.architecture.id
+    name = "the front's knee" if has_knee else "the most accurate network"
+    return f"train {name} in full, for a test accuracy", f"evomnas train {run.argument} {which}"
+
+
+def resume_command(run: Run) -> str | None:
+    """Return the command that goes on with a search; None where there is nothing more to ask for.
+
+    Args:
+        run: The run. Where its budget is spent, the command doubles it.
+    """
+    manifest = run.manifest
+    is_finished = manifest.status == "finished"
+    if is_finished and manifest.evaluations < manifest.budget:
+        return None
+    return f"evomnas resume {run.argument} --budget {manifest.budget * (1 + is_finished)}"
 
 
 def network_commands(run: Run) -> list[dict[str, str]]:

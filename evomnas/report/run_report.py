@@ -13,10 +13,10 @@ from markupsafe import Markup
 from evomnas.core.arguments import checked
 from evomnas.report import run_words
 from evomnas.report.gene_preferences import Preferences, count_preferences
-from evomnas.report.history import read_history
+from evomnas.report.history import read_history, read_trend
 from evomnas.report.page_data import page_data
 from evomnas.report.pages import figure_markup, write_page
-from evomnas.report.reproduce import problem_file, run_command
+from evomnas.report.reproduce import problem_file, resume_command, run_command, train_command
 from evomnas.report.run_figures import hypervolume_figure, hypervolume_over_time_figure, metric_figure, pareto_figure
 from evomnas.report.words import cut_line, failure_rows, goal_lines, headline, result_table, reuse_line
 from evomnas.results.run import Result, Run
@@ -88,6 +88,10 @@ def _content(run: Run, results: list[Result], running: bool) -> dict[str, Any]:
         "written": round(time.time()),
         "written_at": time.strftime("%H:%M"),
         "headline": headline(run, results),
+        "trend": read_trend(results, run.definition.hypervolume.reference_point).describe(),
+        "figure_notes": run_words.figure_notes(run, results),
+        "train": train_command(run, results) if front and run.definition.trains else None,
+        "resume": resume_command(run),
         "goals": goal_lines(run),
         "header": header[:-1],
         "cells": [row[:-1] for row in cells],
@@ -129,8 +133,13 @@ def _history_content(run: Run, results: Sequence[Result]) -> dict[str, Any]:
         "search": [sentence for sentence in sentences if sentence],
         "over_evaluations": figure_markup(hypervolume_figure(history)),
         "over_time": None if over_time is None else figure_markup(over_time),
-        "metrics": [(name, figure_markup(metric_figure(name, lines))) for name, lines in series.items()],
+        "metrics": [
+            (name, figure_markup(metric_figure(name, lines, run_words.chance_levels(history, name))))
+            for name, lines in series.items()
+        ],
         "explained": [(name, explanations[name]) for name in series if name in explanations],
+        "predictors": run_words.describe_predictors(history),
+        "hypervolume_note": run_words.hypervolume_note(run.definition),
         "generations": run_words.generation_table(run, history),
         "cut": run_words.cut_training_table(run, results),
         "failed": failure_rows(results),

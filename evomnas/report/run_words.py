@@ -1,20 +1,109 @@
-"""A run in words and tables, for its report: its course, its settings, and how far its figures can be trusted."""
+"""A run in words and tables: what its figures are, how far they can be trusted, its course and its settings."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from statistics import median
 from typing import Any
 
-from scipy.stats import kendalltau
-
+from evomnas.problem.definition import Definition
 from evomnas.report.history import History
-from evomnas.report.words import TextTable, format_duration, format_quality
-from evomnas.results.evaluation import Measurement
+from evomnas.report.words import TextTable, format_duration, format_quality, format_training
+from evomnas.results.evaluation import FullTraining, Measurement
 from evomnas.results.full_trainings import fully_trained
 from evomnas.results.run import Result, Run
 
-MIN_COUNTED_NETWORKS = 10  # fewer pairs of MACs and latency do not show how the two agree
+MIN_RANKED_NETWORKS = 10  # the ranking of fewer networks says nothing, whatever ranks them
+NOISE_TAU, NOISE_DEVIATIONS = 0.16, 2.25  # of predictors with nothing to learn, see docs/algorithms.md
+TAU = "tau"  # the plot of the algorithm's own figures that has Kendall's tau of predictors
+
+
+def figure_notes(run: Run, results: Sequence[Result]) -> list[str]:
+    """Return sentences on what the accuracies and latencies of a run's table are.
+
+    Args:
+        run: The run.
+        results: The results that the table shows.
+
+    Returns:
+        The sentences; none where networks are looked up in a table.
+    """
+    if not run.definition.trains:
+        return []
+    trainings = [result.training for result in results if result.training is not None]
+    after = "." if trainings else "; a full training usually brings more."
+    device = run.archive.context(run.record.measurement_context)
+    return [
+        f"{_describe_quality(run).capitalize()}{after}",
+        *([f"{describe_test(trainings)}."] if trainings else []),
+        f"Latency: {_describe_device(device)}.",
+    ]
+
+
+def _describe_quality(run: Run) -> str:
+    quality = run.definition.axes[0].removeprefix("validation ").removesuffix(" (%)")
+    return f"{quality}: of {run.manifest.data['validation']:,} validation images{format_training(run.definition)}"
+
+
+def describe_test(trainings: Sequence[FullTraining]) -> str:
+    """Describe what the test accuracies of some full trainings are.
+
+    Args:
+        trainings: At least one training; all were scored on the same test images.
+
+    Returns:
+        Words such as `Test accuracy: of 360 test images after full training (60 epochs)`.
+    """
+    epochs = sorted({len(training.losses) for training in trainings})
+    length = f"{epochs[0]} epochs" if len(epochs) == 1 else f"{epochs[0]} to {epochs[-1]} epochs"
+    return f"Test accuracy: of {trainings[0].score.images:,} test images after full training ({length})"
+
+
+def _describe_device(device: Mapping[str, Any]) -> str:
+    """Return in words where latencies were measured, from the archive's context of measurements."""
+    threads, batch, target = device.get("threads", 1), device.get("batch", 1), device.get("target", "local")
+    images = "one image" if batch == 1 else f"a batch of {batch} images"
+    runtime = " ".join(str(device[name]) for name in ("runtime", "version") if device.get(name))
+    places = ([] if target == "local" else [target]) + [device.get("processor") or "this machine"]
+    method = ", as a sum over measured layers" if device.get("method") == "layers" else ""
+    return f"of {images} in {runtime} on {', '.join(places)}, {threads} thread{'s' * (threads != 1)}{method}"
+
+
+def hypervolume_note(definition: Definition) -> str:
+    """Return a sentence on what the hypervolume is.
+
+    Args:
+        definition: The problem.
+    """
+    loss, factor = definition.hypervolume.reference_point
+    quality, cost = definition.axes
+    error = "an error" if definition.is_percent else quality
+    return (
+        f"Hypervolume is the share of the area up to {error} of {loss:g} and {factor:g} times the "
+        f"{cost.removesuffix(' (ms)')} of {definition.words.reference} that the front covers; more is better."
+    )
+
+
+def knee_line(run: Run, results: list[Result] | None = None) -> str:
+    """Return a sentence on why a front has no knee.
+
+    Args:
+        run: The run.
+        results: Its results, where they are at hand.
+
+    Returns:
+        The sentence; empty where the front has a knee, or no network.
+    """
+    front = run.front(results)
+    if not front or run.knees(results):
+        return ""
+    points = len({result.evaluation.losses for result in front})
+    if points < 3:
+        return (
+            f"The front has no knee: it has {points} network{'s' * (points != 1)}, and a knee lies between two others."
+        )
+    return "The front has no knee: none of its networks lies far enough below the straight line between its ends."
 
 
 def describe_counting(results: Sequence[Result]) -> str:
@@ -24,17 +113,19 @@ def describe_counting(results: Sequence[Result]) -> str:
         results: The results of a run.
 
     Returns:
-        One or two sentences; empty where MACs and latency of fewer than `MIN_COUNTED_NETWORKS` networks are known.
+        One or two sentences; empty where MACs and latency of fewer than `MIN_RANKED_NETWORKS` networks are known.
     """
     quantities = [result.evaluation.quantities for result in results if result.evaluation.losses is not None]
     pairs = sorted(
         (known["macs"], known["latency_ms"]) for known in quantities if {"macs", "latency_ms"} <= known.keys()
     )
-    if len(pairs) < MIN_COUNTED_NETWORKS:
+    if len(pairs) < MIN_RANKED_NETWORKS:
         return ""
+    from scipy.stats import kendalltau  # it takes a while to import
+
     macs, latencies = [float(count) for count, _ in pairs], [float(latency) for _, latency in pairs]
     tau = float(kendalltau(macs, latencies).statistic)
-    wrong = f"in {(1 - tau) / 2:.0%} of all pairs (Kendall's tau {tau:.2f})"
+    wrong = f"in {(1 - tau) / 2:.0%} of all pairs (Kendall's tau {tau:.2f}, {len(pairs)} networks)"
     ratio = _largest_latency_ratio(macs, latencies)
     alike = f" Among networks whose MACs agree within 5%, latency differs by up to {ratio:.1f} times." if ratio else ""
     return f"Of two networks, the one with fewer MACs is the slower one {wrong}.{alike}"
@@ -156,11 +247,79 @@ def generation_table(run: Run, history: History) -> TextTable:
             "-" if generation.best_loss is None else format_quality(run.definition, generation.best_loss, 2),
             f"{generation.hypervolume:.4f}",
             "-" if generation.seconds is None else format_duration(generation.seconds),
-            *(f"{generation.metrics[name]:.4g}" if name in generation.metrics else "-" for name in names),
+            *(_metric_cell(name, generation.metrics, history.lessons[generation.number]) for name in names),
         )
         for generation in history.generations
     ]  # fmt: skip
     return header, rows
+
+
+def _metric_cell(name: str, metrics: Mapping[str, float], lessons: int) -> str:
+    """Return a figure of the algorithm's own; of a tau also whether it means anything yet."""
+    if name not in metrics:
+        return "-"
+    if not name.startswith(f"{TAU} ("):
+        return f"{metrics[name]:.4g}"
+    chance = chance_tau(lessons)
+    if chance is None:
+        return f"too few networks to tell ({lessons})"
+    return f"{metrics[name]:.2f}{' (may be chance)' * (metrics[name] <= chance)}"
+
+
+def chance_tau(networks: int) -> float | None:
+    """Return the tau up to which a ranking by predictors may be chance.
+
+    Where there is nothing to learn, Kendall's tau varies as if all rankings were equally likely (Kendall, 1938). But
+    its mean is `NOISE_TAU`, since the predictors are tuned and weighed by the networks that they are tested with.
+
+    Args:
+        networks: Number of networks that were ranked.
+
+    Returns:
+        The tau; None for fewer than `MIN_RANKED_NETWORKS`, of which no tau means anything.
+    """
+    if networks < MIN_RANKED_NETWORKS:
+        return None
+    deviation = math.sqrt(2 * (2 * networks + 5) / (9 * networks * (networks - 1)))
+    return min(1.0, NOISE_TAU + NOISE_DEVIATIONS * deviation)
+
+
+def chance_levels(history: History, plot: str) -> list[tuple[int, float]]:
+    """Return up to what value a figure of the algorithm's own may be chance.
+
+    Args:
+        history: The history of a run.
+        plot: The name of the figure's plot, see `History.metric_series`.
+
+    Returns:
+        Pairs of a generation's number and the value; none of figures other than tau, or where nothing is known.
+    """
+    levels = {number: chance_tau(count) for number, count in history.lessons.items()} if plot == TAU else {}
+    return [(number, level) for number, level in levels.items() if level is not None]
+
+
+def describe_predictors(history: History) -> str:
+    """Return sentences on whether an algorithm's predictors have learnt to rank networks by their error.
+
+    Args:
+        history: The history of a run.
+
+    Returns:
+        The sentences; empty where the algorithm has no predictors, or they ranked nothing yet.
+    """
+    series = history.metric_series().get(TAU, {}).get("error", [])
+    if not series:
+        return ""
+    generation, tau = series[-1]
+    networks = history.lessons[generation]
+    chance = chance_tau(networks)
+    if chance is None:
+        return f"Whether the predictors rank networks well: too few networks to tell ({networks})."
+    verdict = "which may be chance" if tau <= chance else "which is more than chance"
+    return (
+        f"At the end the predictors of the error had a tau of {tau:.2f}, {verdict}: with {networks} networks to learn "
+        f"from, chance alone reaches {chance:.2f}."
+    )
 
 
 def cut_training_table(run: Run, results: Sequence[Result]) -> TextTable | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,15 @@ from evomnas.results.run import Result, Run
 if TYPE_CHECKING:  # it loads evaluators and devices, and a report needs neither
     from evomnas.loop.estimate import Estimate
 
+
+STATUS_WORDS = {  # of networks that are not on the front
+    "ok": "behind the front",
+    "failed": "failed",
+    "stopped": "not evaluated",
+    "cut": "cut off",
+    "infeasible": "beyond a limit",
+}
+MAX_NAMED_SCORES = 3  # in a headline
 
 TextTable = tuple[tuple[str, ...], list[tuple[str, ...]]]  # a header, and rows of as many cells
 
@@ -34,18 +44,39 @@ def format_duration(seconds: float) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60} min"
 
 
-def format_losses(run: Run, losses: Sequence[float]) -> str:
+def format_time_left(seconds: float | None) -> str:
+    """Return an estimate of the time that is left, no finer than it is true.
+
+    Args:
+        seconds: The estimate in seconds; None where there is none yet.
+
+    Returns:
+        A text such as `about 4 min left`, `under 10 s left` or `time left not known yet`.
+    """
+    if seconds is None:
+        return "time left not known yet"
+    if seconds <= 10:
+        return "under 10 s left"
+    if seconds <= 50:
+        return f"about {math.ceil(seconds / 10) * 10} s left"
+    minutes = max(1, round(seconds / 60))
+    if minutes < 100:
+        return f"about {minutes} min left"
+    return f"about {round(minutes / 10) * 10 // 60} h {round(minutes / 10) * 10 % 60} min left"
+
+
+def format_losses(definition: Definition, losses: Sequence[float]) -> str:
     """Return two losses as text.
 
     Args:
-        run: The run, whose problem gives the units.
+        definition: The problem, which gives the units.
         losses: The two minimised objectives.
 
     Returns:
         A text such as `97.8% at 0.0493 ms`.
     """
-    cost, _ = run.definition.plot_point(losses)
-    return f"{format_quality(run.definition, losses[0])} at {format_cost(run.definition, cost)}"
+    cost, _ = definition.plot_point(losses)
+    return f"{format_quality(definition, losses[0])} at {format_cost(definition, cost)}"
 
 
 def format_quality(definition: Definition, loss: float, digits: int = 1) -> str:
@@ -103,31 +134,40 @@ def result_table(run: Run, results: Sequence[Result]) -> TextTable:
     Returns:
         A header, and a row of cells per result; a cell is `-` where nothing is known.
     """
+    knee = next(iter(run.knees(list(results))), None)
+    statuses = [_status(result, result is knee) for result in results]
     if run.definition.trains:
-        header: tuple[str, ...] = ("id", "accuracy", "latency ms", "95 % interval", "parameters", "MACs", "status")
-        return header, [_trained_cells(result.to_dict()) for result in results]
-    quality, cost = run.definition.axes
-    return ("id", "network", quality, cost, "status"), [_looked_up_cells(run, result) for result in results]
+        scored = ("test accuracy",) * any(result.score is not None for result in results)
+        header = ("id", "accuracy", *scored, "latency ms", "95 % interval", "parameters", "MACs", "status")
+        rows = [_trained_cells(result.to_dict(), bool(scored)) for result in results]
+    else:
+        quality, cost = run.definition.axes
+        header = ("id", "network", quality, cost, "status")
+        rows = [_looked_up_cells(run, result) for result in results]
+    return header, [(*cells, status) for cells, status in zip(rows, statuses, strict=True)]
 
 
 def _looked_up_cells(run: Run, result: Result) -> tuple[str, ...]:
     row, losses = result.to_dict(), result.evaluation.losses
     cost, quality = run.definition.plot_point(losses) if losses else (None, None)
     text = None if quality is None else f"{quality:.2f}" if run.definition.is_percent else f"{quality:.4g}"
-    cells = (row["id"], row["architecture"], text, None if cost is None else format_amount(cost), _status(row))
+    cells = (row["id"], row["architecture"], text, None if cost is None else format_amount(cost))
     return tuple(cell or "-" for cell in cells)
 
 
-def _trained_cells(row: dict[str, Any]) -> tuple[str, ...]:
+def _trained_cells(row: dict[str, Any], is_scored: bool) -> tuple[str, ...]:
     interval = row["latency_ci"] and f"{row['latency_ci'][0]:.4f} to {row['latency_ci'][1]:.4f}"
-    accuracy = None if row["accuracy"] is None else f"{row['accuracy']:.2%}"
+    accuracies = [row[name] and f"{row[name]:.2%}" for name in ("accuracy", "test_accuracy")[: 1 + is_scored]]
     latency = None if row["latency_ms"] is None else f"{row['latency_ms']:.4f}"
     counts = [None if row[name] is None else f"{row[name]:,}" for name in ("params", "macs")]
-    return tuple(cell or "-" for cell in (row["id"], accuracy, latency, interval, *counts, _status(row)))
+    return tuple(cell or "-" for cell in (row["id"], *accuracies, latency, interval, *counts))
 
 
-def _status(row: dict[str, Any]) -> str:
-    return "front" if row["on_front"] else str(row["status"])
+def _status(result: Result, is_knee: bool) -> str:
+    """Return what became of a network, in words; JSON has shorter ones."""
+    if result.on_front:
+        return "front, knee" if is_knee else "front"
+    return STATUS_WORDS[result.evaluation.status]
 
 
 def headline(run: Run, results: Sequence[Result]) -> str:
@@ -138,24 +178,56 @@ def headline(run: Run, results: Sequence[Result]) -> str:
         results: All its results.
 
     Returns:
-        The sentence: the ends of the front, the gain over the reference network, the hypervolume, and the time.
+        The sentence: the ends of the front and the gain over the reference network, after how much training; what full
+        trainings made of the front; the hypervolume; and the time.
     """
     front = run.front(list(results))
     evaluated = sum(result.evaluation.ended for result in results)
     work = f"{evaluated} network{'s' * (evaluated != 1)} in {format_duration(run.manifest.seconds.total)}"
     if not front:
         return f"No network on the front yet: {work}."
-    first, last = (result.evaluation.losses or () for result in (front[0], front[-1]))
-    words = run.definition.words
+    first, last = (format_losses(run.definition, result.evaluation.losses or ()) for result in (front[0], front[-1]))
+    words, training = run.definition.words, format_training(run.definition)
     if len(front) == 1:
-        text = f"1 network on the Pareto front, with {format_losses(run, first)}; "
+        text = f"1 network on the Pareto front, with {first}{training}"
     else:
-        text = f"{len(front)} networks on the Pareto front; the {words.cheapest} has {format_losses(run, first)}, "
-        text += f"the {words.best} {format_losses(run, last)}; "
-    text += _gain(run, results, front)
+        text = f"{len(front)} networks on the Pareto front{',' * bool(training)}{training}: "
+        text += f"the {words.cheapest} has {first}, the {words.best} {last}"
     share = run.true_share()
     of_true = "" if share is None else f", {format_share(share)} of the true front's"
-    return f"{text}hypervolume {run.manifest.hypervolume:.3f}{of_true}; {work}."
+    hypervolume = f"hypervolume {run.manifest.hypervolume:.3f}{of_true}"
+    parts = (text, _gain(run, results, front), _trained_scores(front), hypervolume, work)
+    return "; ".join(filter(None, parts)) + "."
+
+
+def format_training(definition: Definition) -> str:
+    """Return after how much training a search scores its networks.
+
+    Args:
+        definition: The problem.
+
+    Returns:
+        A text such as ` after 5 epochs of training`; empty where the search trains none.
+    """
+    epochs = definition.epochs
+    return f" after {epochs} epoch{'s' * (epochs != 1)} of training" if epochs else ""
+
+
+def _trained_scores(front: Sequence[Result]) -> str:
+    """Return the test scores of networks of the front that were trained in full; empty where none was.
+
+    They are in the order of the front: to name the best of them alone would be to choose by the test images.
+    """
+    scores = [
+        f"{result.evaluation.architecture.id} has {result.score.accuracy:.1%}"
+        for result in front
+        if result.score is not None
+    ]
+    if not scores:
+        return ""
+    named, others = scores[-MAX_NAMED_SCORES:], len(scores) - MAX_NAMED_SCORES
+    more = f" ({others} more in the table)" if others > 0 else ""
+    return f"trained in full, {', '.join(named)} on the test images{more}"
 
 
 def format_share(value: float) -> str:
@@ -182,8 +254,10 @@ def _gain(run: Run, results: Sequence[Result], front: Sequence[Result]) -> str:
     factor = losses[1] / rivals[0][1] if rivals and rivals[0][1] > 0 else 1.0
     if factor < 1.05:
         return ""
-    quality, words = format_losses(run, losses).partition(" at ")[0], run.definition.words
-    return f"{factor:.1f}x {words.cheaper} than {words.reference} at its {quality} or better; "
+    words, quality = run.definition.words, format_quality(run.definition, losses[0])
+    training = " after the same training" if run.definition.trains else ""
+    gain = f"{factor:.1f}x as {words.cheap} as {words.reference} and at least as {words.good}"
+    return f"one is {gain} ({quality}{training})"
 
 
 def reuse_line(run: Run) -> str:
@@ -198,7 +272,7 @@ def reuse_line(run: Run) -> str:
     reused = run.manifest.reused
     if reused is None or not reused.networks or reused.seconds < 1:
         return ""
-    known = f"{reused.networks} of the networks were known from other runs"
+    known = f"{reused.networks} of the networks {'was' if reused.networks == 1 else 'were'} known from other runs"
     return f"{known}, which saved {format_duration(reused.seconds)} of training and measuring."
 
 
@@ -218,9 +292,9 @@ def cut_line(run: Run, results: Sequence[Result]) -> str:
     count, saved = cut.networks, cut.saved_seconds
     if not count:
         return ""
-    cut_off = f"{count} network{'s were' if count > 1 else ' was'} cut off"
-    reason = "after the first epochs, dominated beyond doubt"
-    return f"{cut_off} {reason}, which saved about {format_duration(saved)} of training."
+    cut_off = f"{count} network{'s were' if count > 1 else ' was'} cut off after the first epochs"
+    reason = "since it was clear by then that another one is as fast and more accurate"
+    return f"{cut_off}, {reason}; that saved about {format_duration(saved)} of training."
 
 
 def estimate_lines(estimate: Estimate, workers: int) -> list[str]:
@@ -288,6 +362,6 @@ def _goal_lines(run: Run, goal: GoalAnswer) -> list[str]:
             continue
         misses = answer is goal.best and answer.score < 0  # a hard goal
         heading = "none within the target; closest" if misses else title
-        losses, score = format_losses(run, answer.losses), f"{goal.measure} {answer.score:.4f}"
+        losses, score = format_losses(run.definition, answer.losses), f"{goal.measure} {answer.score:.4f}"
         lines.append(f"  {heading}: {answer.id}, {losses}, {score}")
     return lines

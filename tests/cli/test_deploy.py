@@ -16,6 +16,9 @@ from typer.testing import CliRunner
 
 from evomnas.cli import search  # noqa: F401 its commands register themselves
 from evomnas.cli.deploy import app
+from evomnas.deploy import trained_networks
+from evomnas.report.words import headline
+from evomnas.results.run import Run
 
 COMMAND = [sys.executable, "-c", "from evomnas.cli import main; main()"]
 
@@ -40,6 +43,34 @@ def test_train_says_scores_and_the_next_command(finished_run, trained, exports):
     assert following[1].split()[1:3] == [str(finished_run.folder), trained.network.id]
     [row] = json.loads(evomnas("train", finished_run.folder, trained.network.id, "--format", "json").stdout)
     assert (row["test_accuracy"], row["test_images"]) == (score.accuracy, score.images)
+    assert f"Test accuracy: of {score.images} test images after full training (" in result.stdout
+    assert "; in the search: of the validation images after 1 epoch of training." in result.stdout
+
+
+def test_scores_stand_in_the_headline_and_in_what_show_prints_once_there_are_any(finished_run, trained):
+    score, name = trained.result.score, trained.network.id
+    printed = evomnas("show", finished_run.folder).stdout
+    header, *rows = printed.splitlines()
+    assert re.split(r"  +", header)[:4] == ["id", "accuracy", "test accuracy", "latency ms"]
+    cells = next(re.split(r"  +", row) for row in rows if row.startswith(name))
+    assert cells[2] == f"{score.accuracy:.2%}"
+    assert f"Test accuracy: of {score.images} test images after full training (" in printed
+    everything = json.loads(evomnas("show", finished_run.folder, "--all", "--format", "json").stdout)
+    row = next(row for row in everything if row["id"] == name)
+    assert (row["test_accuracy"], row["test_interval"]) == (score.accuracy, list(score.interval))
+    assert any(row["test_accuracy"] is None for row in everything)
+    assert f"; trained in full, {name} has {score.accuracy:.1%} on the test images; " in headline(
+        finished_run, finished_run.results()
+    )
+
+
+def test_train_says_why_there_is_no_knee_and_which_network_it_takes(copied, monkeypatch):
+    monkeypatch.setattr(Run, "knees", lambda self, results=None: [])
+    monkeypatch.setattr(trained_networks, "train_networks", lambda run, architectures, **options: iter(()))
+    result = evomnas("train", copied, "--knee")
+    assert result.exit_code == 0, result.stderr
+    fastest = Run.open(copied).front()[0].evaluation.architecture.id
+    assert re.fullmatch(rf"The front has no knee: .* --knee takes the fastest network: {fastest}\.\n", result.stderr)
 
 
 def test_export_prints_one_table_of_all_exports(copied, trained, exports):

@@ -134,6 +134,10 @@ CLUSTER = Cluster("head:6379", cpus=2.0, gpus=0.5)
 def test_commands_at_the_end_of_a_search(run, capsys):
     search._finish(run, CLUSTER, ProgressDisplay("test"))
     printed = capsys.readouterr().out
+    name, values = labelled(printed, "Next")
+    assert (name, values["folder"]) == ("train", run.folder)
+    assert values["knee"] == bool(run.knees())
+    assert values["knee"] or values["archs"] == [run.front()[-1].evaluation.architecture.id]
     name, values = labelled(printed, "Look")
     assert (name, values["run_folder"]) == ("describe", run.folder)
     assert values["arch"] in {result.evaluation.architecture.id for result in run.front()}
@@ -149,6 +153,7 @@ def test_commands_at_the_end_of_a_search_of_a_table_and_of_its_time(tabular_file
     printed = evomnas("run", tabular_file, "--algo", "random", "--budget", 9, "--out", out)
     assert labelled(printed, "Go on")[1]["folder"] == out
     assert "Look:" not in printed
+    assert "Next:" not in printed
     printed = evomnas("resume", out, "--budget", 90, "--time", "0.000001")
     assert "Out of time" in printed
     name, values = labelled(printed, "Go on")
@@ -179,7 +184,7 @@ def test_the_same_command_after_an_interruption(capsys, monkeypatch):
 def test_commands_of_a_report(run):
     write_report(run)
     commands = page_commands(run)
-    assert {parse(command)[0] for command in commands} == {"run", "describe", "measure", "train", "export"}
+    assert {parse(command)[0] for command in commands} == {"run", "resume", "describe", "measure", "train", "export"}
     for name, values in map(parse, commands):
         if name != "run":
             assert values.get("folder", values.get("run_folder")) == run.folder
@@ -196,8 +201,8 @@ def test_a_report_s_command_for_a_network_runs(run, tmp_path, monkeypatch):
 
 def test_commands_of_a_table_s_report(looked_up):
     write_report(looked_up)
-    [command] = page_commands(looked_up)
-    assert parse(command)[1]["problem"] == "tabular.toml"
+    (go_on, resumed), (again, values) = map(parse, page_commands(looked_up))
+    assert (go_on, resumed["folder"], again, values["problem"]) == ("resume", looked_up.folder, "run", "tabular.toml")
 
 
 @pytest.mark.parametrize("running", [True, False])

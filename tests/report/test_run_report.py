@@ -28,6 +28,7 @@ from evomnas.report.reproduce import problem_file, run_command
 from evomnas.report.run_report import LiveReport, write_report
 from evomnas.report.words import format_duration, headline
 from evomnas.results.candidate_limits import CandidateLimits
+from evomnas.results.evaluation import FullTraining, Score
 from evomnas.results.manifest import Manifest, Seconds
 from evomnas.results.run import Run
 
@@ -383,6 +384,33 @@ def test_a_run_with_limits_says_what_they_are_and_what_was_beyond_them(tabular_f
     assert beyond
     assert f"{beyond} candidates were beyond the limits, and none of them was trained" in page
     assert "max latency ms" in page
+
+
+def test_the_headline_says_after_how_much_training_and_what_the_reference_is(shown_run):
+    text = headline(shown_run, shown_run.results())
+    front = shown_run.front()
+    (first, cheap), (last, dear) = (one.evaluation.losses for one in (front[0], front[-1]))
+    assert text.startswith(
+        f"{len(front)} networks on the Pareto front, after 1 epoch of training: the fastest has {1 - first:.1%} at "
+        f"{cheap:.3g} ms, the most accurate {1 - last:.1%} at {dear:.3g} ms; "
+    )
+    assert "trained in full" not in text
+    by_id = {one.evaluation.architecture.id: one.evaluation.losses for one in shown_run.results()}
+    error, latency = by_id[shown_run.reference_id]
+    factor = latency / min(one.evaluation.losses[1] for one in front if one.evaluation.losses[0] <= error)
+    expected = f"one is {factor:.1f}x as fast as MobileNetV2 and at least as accurate ({1 - error:.1%} after the same"
+    assert (expected in text) == (factor >= 1.05)
+    assert text.endswith("; 30 networks in 1 min 20 s.")
+
+
+def test_many_full_trainings_are_not_all_in_the_headline(shown_run):
+    training = FullTraining(Score(9, 10), (1.0,), 1.0)
+    results = [replace(one, training=training) for one in shown_run.results()]
+    names = [one.evaluation.architecture.id for one in shown_run.front(results)]
+    text = headline(shown_run, results)
+    assert f"{names[-1]} has 90.0% on the test images" in text
+    assert ("more in the table" in text) == (len(names) > 3)
+    assert sum(name in text for name in names) == min(3, len(names))
 
 
 def test_one_network_is_said_once(tabular_file, tmp_path):
