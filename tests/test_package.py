@@ -14,6 +14,8 @@ import numpy as np
 import pytest
 
 import evomnas
+from evomnas.evaluation.executors.base import Cluster
+from evomnas.results.candidate_limits import CandidateLimits
 
 ROOT = Path(evomnas.__file__).parent
 
@@ -120,6 +122,8 @@ def test_every_function_refuses_what_it_cannot_take_in_one_line(name):
         (lambda: evomnas.Block("conv", "3", 1, 16, 1), "Block: kernel must be a whole number, not '3'"),
         (lambda: evomnas.SearchSpace(width="1"), "SearchSpace: width must be a number, not '1'"),
         (lambda: evomnas.SearchSpace().encode("x"), "architecture must be an Architecture, not 'x'"),
+        (lambda: CandidateLimits("10m"), "CandidateLimits: seconds must be a number or None, not '10m'"),
+        (lambda: Cluster(3), "Cluster: address must be text or None, not 3"),
         (lambda: evomnas.SearchProblem(3, 4), "SearchProblem: definition must be a Definition, not 3"),
     ],
 )

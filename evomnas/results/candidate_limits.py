@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 
+from evomnas.core.arguments import checked_fields
 from evomnas.core.errors import InputError
 
 MIN_MEMORY_GIB = 1.5  # what a worker needs to import everything, and some more
@@ -12,6 +13,7 @@ MAX_MEMORY_GIB = 2**20
 MAX_SECONDS = 3.6e7  # ten thousand hours: a limit beyond it means nothing
 
 
+@checked_fields
 @dataclass(frozen=True, slots=True)
 class CandidateLimits:
     """The time and memory that one candidate may take in a worker process; beyond them the candidate has failed.

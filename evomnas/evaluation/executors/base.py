@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, Generic, Protocol, TypeVar
 
+from evomnas.core.arguments import checked_fields
 from evomnas.core.errors import InputError
 from evomnas.core.system import lock
 from evomnas.core.system.machine import memory_gib
@@ -24,6 +25,7 @@ S = TypeVar("S")
 R = TypeVar("R")
 
 
+@checked_fields
 @dataclass(frozen=True, slots=True)
 class Cluster:
     """A Ray cluster that trains the candidates, in place of processes of this machine.
