@@ -59,14 +59,15 @@ class ProgressDisplay:
         )
 
         console = Console(stderr=True)
-        columns: list[ProgressColumn] = [] if has_remaining_time else [SpinnerColumn()]
+        spinner = SpinnerColumn("line" if console.options.ascii_only else "dots")  # dots are no ASCII
+        columns: list[ProgressColumn] = [] if has_remaining_time else [spinner]
         columns.append(TextColumn("{task.description:9}", markup=False))
         if console.width >= NARROW_COLUMNS:
             columns.append(BarColumn(bar_width=24 if console.width >= WIDE_COLUMNS else 10))
         columns += [MofNCompleteColumn()] * has_count + [TimeRemainingColumn()] * has_remaining_time
         columns.append(TextColumn("{task.fields[detail]}", markup=False))
         if console.width < NARROW_COLUMNS and not (has_count or has_remaining_time):  # what is too long ends the line
-            columns = [SpinnerColumn(), TextColumn("{task.description}  {task.fields[detail]}", markup=False)]
+            columns = [spinner, TextColumn("{task.description}  {task.fields[detail]}", markup=False)]
         self.is_live, self.description = console.is_terminal, description
         # Without a refresh thread, which would draw while a latency is taken.
         self._bar = Progress(*columns, console=console, auto_refresh=False, transient=True)

@@ -193,12 +193,12 @@ def describe_search(run: Run, history: History) -> list[str]:
     if run.definition.trains and total > 0:
         purposes = {
             "training": seconds.training,
-            "latency": seconds.latency,
+            "measuring": seconds.latency,
             "the algorithm": seconds.algorithm,
             "the rest": seconds.other,
         }
         sentences.append(
-            "Of that time " + ", ".join(f"{spent / total:.0%} {purpose}" for purpose, spent in purposes.items()) + "."
+            f"Of that time {', '.join(f'{spent / total:.0%} went into {name}' for name, spent in purposes.items())}."
         )
     if history.repeated:
         saved = f", which saved {format_duration(history.saved_seconds)}" if history.saved_seconds >= 1 else ""

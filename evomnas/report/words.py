@@ -309,7 +309,7 @@ def estimate_lines(estimate: Estimate, workers: int) -> list[str]:
     """
     low, middle, high = estimate.training
     lines = [
-        f"Training  {middle:.3g} s a network ({low:.3g} to {high:.3g}), latency {estimate.latency:.2f} s; "
+        f"Training  {middle:.3g} s a network ({low:.3g} to {high:.3g}), measuring it {estimate.latency:.2f} s; "
         f"from {estimate.networks} random networks, with {workers} worker{'s' * (workers != 1)}"
     ]
     for count, (short, usual, long) in estimate.seconds.items():

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import re
+import sys
 from types import SimpleNamespace
 
 import pytest
@@ -49,6 +51,15 @@ def test_a_terminal_shows_words_count_and_details_and_is_clean_afterwards(termin
     assert "a line" not in printed.err
     assert printed.err.endswith("\x1b[2K")  # the live line is taken away
     assert "\x1b[?25h" in printed.err  # and the cursor is back
+
+
+def test_a_terminal_without_unicode_gets_ascii_alone(terminal, monkeypatch):
+    stream = io.TextIOWrapper(io.BytesIO(), encoding="cp1252")
+    monkeypatch.setattr(sys, "stderr", stream)
+    with ProgressDisplay("starting", has_count=False) as display:
+        display.show("training 3 of 16", 2, 16, "best 65.0% at 0.46 ms")
+    stream.flush()
+    assert "training 3 of 16" in stream.buffer.getvalue().decode("ascii")
 
 
 def test_nothing_is_drawn_after_the_display_was_stopped(terminal, capsys):

@@ -52,7 +52,9 @@ def ready(page):
 
 
 PAGES = [("light", 1280), ("dark", 390)]
-OTHER_PAGES = [page for page in itertools.product(("light", "dark"), (360, 390, 768, 1280, 1920)) if page not in PAGES]
+OTHER_PAGES = [
+    page for page in itertools.product(("light", "dark"), (320, 360, 390, 768, 1280, 1920)) if page not in PAGES
+]
 
 
 @pytest.mark.parametrize(

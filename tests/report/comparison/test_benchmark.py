@@ -240,7 +240,14 @@ def test_names_from_a_problem_file_stay_text(tabular_file, tmp_path):
     assert page.count("&lt;script&gt;alert(1)&lt;/script&gt;") > 3
 
 
-@pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("dark", 390)])
+@pytest.mark.parametrize(
+    ("scheme", "width"),
+    [
+        ("light", 1280),
+        ("dark", 390),
+        *(pytest.param("light", width, marks=pytest.mark.thorough) for width in (320, 768)),
+    ],
+)
 def test_the_page_opens_from_disk_and_fits(visit, benchmarked, scheme, width):
     page = visit(benchmarked / "comparison.html", scheme, width)
     assert page.locator("h1").inner_text().startswith("After 40 evaluations nsga2 has the most hypervolume")
