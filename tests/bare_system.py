@@ -1,4 +1,5 @@
-"""A process without what Windows or macOS lack: modules, functions, signals, /proc, processes that are forked.
+"""A process without what Windows or macOS lack: modules, functions, signals, /proc, processes that are forked, and
+open files that can be removed.
 
 Python runs `sitecustomize` before anything else. A folder with such a module that calls `strip`, in `PYTHONPATH`, makes
 a process and all that it starts so. What packages of others use on Linux without a question stays, such as `os.uname`.
@@ -7,9 +8,11 @@ a process and all that it starts so. What packages of others use on Linux withou
 from __future__ import annotations
 
 import builtins
+import contextlib
 import io
 import multiprocessing
 import os
+import shutil
 import signal
 import sys
 from collections.abc import Callable
@@ -59,8 +62,31 @@ def strip() -> None:
         for name in names.split():
             delattr(module, name)
     multiprocessing.get_all_start_methods = lambda: ["spawn"]
+    shutil._use_fd_functions = False
+    for name in ("unlink", "remove", "rename", "replace"):
+        setattr(os, name, _unless_open(getattr(os, name), os.listdir, os.readlink, open))
     builtins.open = io.open = _blind(io.open)
     os.stat, os.scandir, os.open = _blind(os.stat), _blind(os.scandir), _blind(os.open)
+
+
+def _unless_open(function: Callable, listdir: Callable, readlink: Callable, read: Callable) -> Callable:
+    """Return a function that removes or renames no file that this process has open or mapped, as on Windows."""
+
+    def open_files() -> set[str]:
+        found = set()
+        for descriptor in listdir("/proc/self/fd"):
+            with contextlib.suppress(OSError):  # the one of this list
+                found.add(readlink(f"/proc/self/fd/{descriptor}"))
+        with read("/proc/self/maps") as maps:
+            return found | {line.split(maxsplit=5)[5].rstrip("\n") for line in maps if "/" in line}
+
+    def unless_open(*paths, **options):
+        for path in paths:
+            if os.path.realpath(path) in open_files():
+                raise PermissionError(13, "it is being used by another process", str(path))
+        return function(*paths, **options)
+
+    return unless_open
 
 
 def _blind(function: Callable) -> Callable:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -76,12 +77,15 @@ def estimate(
     architectures = list(dict.fromkeys(problem.space.decode(problem.space.draw(rng)) for _ in range(SAMPLED_NETWORKS)))
     with tempfile.TemporaryDirectory(prefix="evomnas-") as folder:
         path, started = Path(folder) / "estimate.sqlite", time.perf_counter()
-        with open_evaluator(problem, Archive(path), workers, device, on_phase=on_progress) as evaluator:
+        with (
+            closing(Archive(path)) as archive,
+            open_evaluator(problem, archive, workers, device, on_phase=on_progress) as evaluator,
+        ):
             evaluator.reference_cost()
             startup = time.perf_counter() - started
             evaluations = evaluator.evaluate(architectures)
             memory = peak_memory_gib()
-        size = sum(file.stat().st_size for file in Path(folder).iterdir())
+            size = sum(file.stat().st_size for file in Path(folder).iterdir())
     trainings = [evaluation.trained for evaluation in evaluations]
     times = np.array([training.seconds for training in trainings if training is not None])
     if len(times) == 0:

@@ -103,7 +103,7 @@ def test_the_other_commands_work_as_well(evomnas, tiny_file, tmp_path):
         f"compare {run} runs/tiny-random-s2",
         f"benchmark {tiny_file} --algo random --seeds 2 --budget 2 --workers 1",
         f"estimate {tiny_file} --workers 1",
-        "doctor",
+        "doctor --fix",
         "problems",
         "algorithms",
         "runtimes",
