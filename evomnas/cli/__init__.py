@@ -7,7 +7,7 @@
 - `measure`: measure, runtimes, doctor.
 - `deploy`: train, baselines, export.
 - `predict`: predict.
-- `runs`: list.
+- `runs`: list and pack.
 - `completion`: what the shell proposes when somebody presses Tab.
 - `options`: options that several commands have, and the options of algorithms.
 - `progress`: a live line on a terminal, lines in a log.

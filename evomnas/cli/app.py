@@ -14,13 +14,16 @@ import sqlite3
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Annotated, NoReturn, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Annotated, NoReturn, ParamSpec, TypeVar
 
 import typer
 
 from evomnas.cli import completion
 from evomnas.core.errors import EverythingFailed, InputError, WorkersLost
 from evomnas.core.system.shell import join
+
+if TYPE_CHECKING:  # imported where it is used, so that --help is quick
+    from evomnas.results.run import Run
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -196,4 +199,43 @@ def repeatable(kept: str) -> Iterator[None]:
         raise typer.Exit(interrupted(error)) from None
 
 
-RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run.", autocompletion=completion.runs)]
+RunArgument = Annotated[
+    Path, typer.Argument(metavar="RUN", help="Folder of a run, or packed run.", autocompletion=completion.runs)
+]
+
+
+def open_run(path: Path) -> Run:
+    """Open the run that was typed.
+
+    Args:
+        path: Its folder, or a packed run, which is unpacked beside itself; the user is told so.
+
+    Returns:
+        The run.
+
+    Raises:
+        InputError: There is no such run.
+    """
+    from evomnas.results.run import Run
+
+    return Run.open(run_folder(path))
+
+
+def run_folder(path: Path) -> Path:
+    """Return the folder of the run that was typed; see `open_run`.
+
+    Args:
+        path: Its folder, or a packed run.
+
+    Returns:
+        The folder.
+
+    Raises:
+        InputError: There is a file that is no packed run.
+    """
+    from evomnas.results.packing.moved import run_folder as find_folder
+
+    found = find_folder(path)
+    if found.is_new:
+        typer.echo(f"{path} is unpacked now: {found.folder} is the run, and what is added to it goes there.", err=True)
+    return found.folder

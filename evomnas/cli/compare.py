@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from evomnas.cli import completion
-from evomnas.cli.app import app, repeatable, reported
+from evomnas.cli.app import app, repeatable, reported, run_folder
 from evomnas.cli.options import (
     AlgorithmOption,
     AlphaOption,
@@ -58,6 +58,7 @@ def compare(
     output: FormatOption = PlainFormat.TABLE,
 ) -> None:
     """Compare runs: hypervolume, fronts, attainment, and whether the differences could be chance."""
+    folders = [run_folder(folder) for folder in folders]
     page = _page(folders[0], out)
     from evomnas.report.comparison.comparison import compare as compare_runs
     from evomnas.report.comparison.page import write_comparison

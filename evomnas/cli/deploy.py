@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from evomnas.cli import completion
-from evomnas.cli.app import RunArgument, app, repeatable, reported
+from evomnas.cli.app import RunArgument, app, open_run, repeatable, reported
 from evomnas.cli.options import (
     DataOption,
     DeviceOption,
@@ -201,9 +201,8 @@ def export(
 
 def _opened(folder: Path, data: Path | None) -> Run:
     from evomnas.data.check import check_images
-    from evomnas.results.run import Run
 
-    opened = Run.open(folder)
+    opened = open_run(folder)
     if data is not None:
         opened.read_data_from(data)
     else:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 import typer
 
 from evomnas.cli import completion
-from evomnas.cli.app import app, reported
+from evomnas.cli.app import app, open_run, reported
 from evomnas.cli.options import FormatOption
 from evomnas.cli.output import PlainFormat, print_columns
 from evomnas.cli.progress import working
@@ -81,15 +81,13 @@ def measure(
     output: FormatOption = PlainFormat.TABLE,
 ) -> None:
     """Measure the latency of networks, each with its interval."""
-    from evomnas.results.run import Run
-
     if bool(archs) == (check_layers is not None):
         raise InputError(
             "measure takes architectures or ONNX files, as in evomnas measure mnasnet-a1, or --check-layers N"
         )
     if not 1 <= repeat <= 1000:
         raise InputError(f"--repeat must lie between 1 and 1000, got {repeat}")
-    opened = None if run_folder is None else Run.open(run_folder)
+    opened = None if run_folder is None else open_run(run_folder)
     found = [_find_network(text, opened) for text in archs or []]
     setting = _setting(opened, runtime=runtime, target=target, threads=threads, resolution=resolution)
     if check_layers is not None:

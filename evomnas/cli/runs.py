@@ -1,4 +1,4 @@
-"""Runs as a whole: list them."""
+"""Runs as a whole: list them, and pack one to take it elsewhere."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from evomnas.cli import completion
-from evomnas.cli.app import app, reported
+from evomnas.cli.app import RunArgument, app, open_run, reported
 from evomnas.cli.output import Format, print_columns, print_csv
+from evomnas.core.system.shell import quote
 
 if TYPE_CHECKING:  # imported where they are used, so that --help is quick
     from evomnas.results.overview import RunSummary
@@ -74,3 +75,37 @@ def _begun(run: RunSummary) -> str:
         return datetime.fromisoformat(run.created or "").astimezone().strftime("%Y-%m-%d %H:%M")
     except ValueError:
         return "-"
+
+
+@app.command()
+@reported
+def pack(
+    folder: RunArgument,
+    out: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="[FILE.zip]", show_default=False,
+            help="Zip file, or a new folder [default: a zip file beside the run, of its name]",
+        ),
+    ] = None,
+) -> None:  # fmt: skip
+    """Pack a run with all that is needed of it into one file, which every command takes in its place."""
+    from evomnas.results.packing.pack import pack as pack_run
+
+    opened = open_run(folder)
+    place = opened.folder.resolve()
+    packed = pack_run(opened, place.with_name(f"{place.name}.zip") if out is None else out.expanduser())
+    trained = f", {packed.trained} of them with weights" if packed.trained else ""
+    typer.echo(f"{_shown(packed.path)}: {packed.bytes / 1e6:.1f} MB, {packed.networks} networks{trained}.")
+    data = getattr(opened.definition, "data", None)
+    if data is not None and data.path is not None:
+        typer.echo(f"The images are not in it ({data.path}): train and export take them elsewhere with --data PATH.")
+    if packed.left_out_bytes:
+        typer.echo(f"Nor are trainings that have not ended ({packed.left_out_bytes / 1e6:.1f} MB).")
+    typer.echo(f"\nLook:    evomnas show {quote(str(_shown(packed.path)))}")
+
+
+def _shown(path: Path) -> Path:
+    """Return a path from here, if it is below."""
+    here = Path.cwd()
+    return path.relative_to(here) if path.is_relative_to(here) else path

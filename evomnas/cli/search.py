@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from evomnas.cli import completion
-from evomnas.cli.app import RunArgument, app, debugging, interrupted, reported
+from evomnas.cli.app import RunArgument, app, debugging, interrupted, open_run, reported, run_folder
 from evomnas.cli.options import (
     AlgorithmOption,
     AlphaOption,
@@ -141,13 +141,13 @@ def resume(
 ) -> None:
     """Go on with a run that was stopped, or raise its budget."""
     limit = seconds(time_limit)
+    folder = run_folder(folder)
     with ProgressDisplay("starting", has_count=False) as display:
         from evomnas.loop.launch import is_complete
         from evomnas.loop.launch import resume as resume_search
-        from evomnas.results.run import Run
 
         where = _workers(executor, workers, device, ray_address, candidate_cpus, candidate_gpus)
-        opened = Run.open(folder)
+        opened = open_run(folder)
         if is_complete(opened, budget):
             display.stop()
             _say_nothing_to_do(opened, where)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from evomnas.cli import completion
-from evomnas.cli.app import RunArgument, app, reported
+from evomnas.cli.app import RunArgument, app, open_run, reported
 from evomnas.cli.options import FormatOption
 from evomnas.cli.output import Format, PlainFormat, open_page, print_columns, print_results
 from evomnas.core import defaults
@@ -43,11 +43,11 @@ def show(
     failed: Annotated[bool, typer.Option("--failed", help="Print the candidates that failed, and why.")] = False,
 ) -> None:
     """Print a run's Pareto set, all its evaluations, or its failures."""
-    from evomnas.results.run import Run, to_csv
+    from evomnas.results.run import to_csv
 
     if failed and everything:
         raise InputError("--failed and --all exclude each other: --all has the failed ones, too")
-    opened = Run.open(folder)
+    opened = open_run(folder)
     if failed:
         _show_failures(opened, output)
         return
@@ -97,8 +97,6 @@ def report(
     is_opened: Annotated[bool, typer.Option("--open", help="Open the report in a browser.")] = False,
 ) -> None:
     """Write a run's HTML report again, or its figures for a paper."""
-    from evomnas.results.run import Run
-
     for option, path in (("--templates", templates), ("--figures", figures)):
         if path is not None and path.exists() and not path.is_dir():
             raise InputError(f"{option} takes a folder, and {path} is none")
@@ -110,7 +108,7 @@ def report(
         raise InputError("--open opens the report and --figures write files: give one of them")
     if figures is None and extension is not None:
         raise InputError("--format is that of the figures: add --figures DIR")
-    opened = Run.open(folder)
+    opened = open_run(folder)
     if figures is not None:
         from evomnas.report.run_figures import write_figures
 
@@ -228,9 +226,8 @@ def describe(
         if not figure.parent.is_dir():
             raise InputError(f"there is no folder {figure.parent} for --figure")
     from evomnas.networks.layer_costs import layer_costs, total_cost
-    from evomnas.results.run import Run
 
-    opened = None if run_folder is None else Run.open(run_folder)
+    opened = None if run_folder is None else open_run(run_folder)
     architecture = find_architecture(arch, opened)
     shape = opened.network_shape if opened is not None else {"classes": 1000, "channels": 3, "resolution": 224}
     typed = {"classes": classes, "channels": channels, "resolution": resolution}

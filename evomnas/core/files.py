@@ -13,6 +13,7 @@ from evomnas.core.errors import InputError
 from evomnas.core.system.optional import WINDOWS
 from evomnas.core.system.processes import is_alive
 
+_CONTROL_CHARACTERS = {number: None for number in (*range(32), *range(127, 160)) if chr(number) not in "\n\t"}
 MAX_WRITING_S = 600.0  # an unfinished file of this age is nobody's, where the system does not tell who lives
 REPLACING_PAUSES_S = (0.05, 0.1, 0.2, 0.4, 0.8)  # virus scanners have new files open for a moment
 
@@ -63,6 +64,15 @@ def editable_folder(name: str) -> Path:
     package = Path(__file__).resolve().parents[1]
     installed = package / name
     return installed if installed.is_dir() else package.parent / name
+
+
+def printable(text: str) -> str:
+    """Return a text from outside without the control characters that would do something to a terminal.
+
+    Args:
+        text: The text; line feeds and tabs stay in it.
+    """
+    return text.translate(_CONTROL_CHARACTERS)
 
 
 def is_partial(path: Path) -> bool:

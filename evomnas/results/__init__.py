@@ -11,4 +11,5 @@
 - `manifest`: the content of run.json; `run`: a run's folder and its part of the archive.
 - `overview`: many runs at a glance.
 - `full_trainings`: networks that were trained in full.
+- `packing/`: runs that travel, as one file.
 """

@@ -269,7 +269,7 @@ class Archive(Database):
 
     def _half(self, table: str, context: str, notation: str, candidates: CandidateLimits) -> sqlite3.Row | None:
         """Return the row of one half. A failure under these limits comes first, since the run was told of it."""
-        for key in (_limited_context(context, candidates), context):
+        for key in (limited_context(context, candidates), context):
             row = self._row(table, context=key, architecture=notation)
             if row is not None:
                 return row
@@ -444,8 +444,13 @@ class Archive(Database):
         return [GenerationRecord(row["generation"], row["seconds"], json.loads(row["metrics"])) for row in rows]
 
 
-def _limited_context(context: str, candidates: CandidateLimits) -> str:
-    """Return the context of failures under limits of time and memory. With other limits the network may succeed."""
+def limited_context(context: str, candidates: CandidateLimits) -> str:
+    """Return the context of failures under limits of time and memory. With other limits the network may succeed.
+
+    Args:
+        context: The context of other results.
+        candidates: The limits.
+    """
     return f"{context} {candidates.to_json()}"
 
 
@@ -456,7 +461,7 @@ def _result_context(context: str, result: Measurement | Training | Failure, cand
     raise any error.
     """
     may_be_limited = isinstance(result, Failure) and result.kind not in ("diverged", "mismatch")
-    return _limited_context(context, candidates) if may_be_limited else context
+    return limited_context(context, candidates) if may_be_limited else context
 
 
 def _now() -> str:

@@ -159,6 +159,7 @@ class Manifest(_Part):
         reused: What other runs had evaluated; None before anything was counted.
         goals: What came of the algorithm's goals, where it has any.
         cut: Trainings that were cut off; None where none may be.
+        packed: What the run was unpacked from; None of a run that was searched here.
     """
 
     problem: str
@@ -184,10 +185,11 @@ class Manifest(_Part):
     reused: Reused | None = None
     goals: list[GoalAnswer] | None = None
     cut: CutTrainings | None = None
+    packed: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return the content of run.json; what does not apply to the run is left out."""
-        optional = ("true_front", "explanations", "reused", "goals", "cut")
+        optional = ("true_front", "explanations", "reused", "goals", "cut", "packed")
         return self.model_dump(mode="json", exclude={name for name in optional if getattr(self, name) is None})
 
 

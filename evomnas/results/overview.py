@@ -9,9 +9,10 @@ from pathlib import Path
 
 from evomnas.core.errors import InputError
 from evomnas.results.manifest import MANIFEST, read_manifest
+from evomnas.results.packing.content import FRONT
+from evomnas.results.packing.moved import find_archive
 
 LEVELS = 2  # of folders in which runs are looked for: those of a benchmark are one level further down
-FRONT = "front.csv"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +80,12 @@ def _summarize(folder: Path) -> RunSummary:
         manifest = read_manifest(folder)
     except InputError as error:
         return RunSummary(folder, fault=str(error))
-    is_there = (folder / manifest.archive).is_file()
+    fault = None
+    if not (folder / manifest.archive).is_file():
+        try:
+            find_archive(folder, manifest)
+        except InputError as error:
+            fault = str(error)
     accuracy, latency_ms = _best(folder / FRONT)
     return RunSummary(
         folder=folder,
@@ -88,12 +94,12 @@ def _summarize(folder: Path) -> RunSummary:
         seed=manifest.seed,
         evaluations=manifest.evaluations,
         budget=manifest.budget,
-        status=manifest.status if is_there else "broken",
+        status="broken" if fault else manifest.status,
         hypervolume=manifest.hypervolume,
         best_accuracy=accuracy,
         best_latency_ms=latency_ms,
         created=manifest.created or None,
-        fault=None if is_there else f"its archive is not at {folder / manifest.archive}",
+        fault=fault,
     )
 
 

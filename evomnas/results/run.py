@@ -34,6 +34,8 @@ from evomnas.results.manifest import (
     describe_faults,
     read_manifest,
 )
+from evomnas.results.packing.content import FRONT
+from evomnas.results.packing.moved import find_archive, run_folder
 from evomnas.results.readers import READERS, EvaluationReader
 from evomnas.results.records import Ask, RunRecord, SearchMode
 
@@ -189,21 +191,20 @@ class Run:
     @classmethod
     @checked
     def open(cls, folder: Path | str) -> Run:
-        """Return the run of a folder.
+        """Return a run.
 
         Args:
-            folder: The folder that `evomnas run` wrote.
+            folder: The folder that `evomnas run` wrote, or a zip file that `evomnas pack` wrote, which is unpacked
+                beside itself unless it was before.
 
         Raises:
-            InputError: The folder holds no run, its run.json is damaged, or its archive is gone.
+            InputError: There is no run, its run.json is damaged, or its archive is gone.
         """
-        folder = Path(folder)
+        folder = run_folder(folder).folder
         path = folder / MANIFEST
         manifest = read_manifest(folder)
-        archive_path = folder.resolve() / manifest.archive
-        if not archive_path.is_file():
-            raise InputError(f"the archive of {folder} is not at {archive_path}: move it back beside its runs")
-        archive = Archive(archive_path.resolve(), create=False)
+        archive = Archive(find_archive(folder, manifest), create=False)
+        manifest.archive = _relative_path(archive.path, folder)
         try:
             run = cls(folder, archive, archive.run(manifest.run), manifest)
             READERS[run.definition.kind].data_model.model_validate(manifest.data)
@@ -385,7 +386,7 @@ class Run:
         Args:
             front: The Pareto set so far.
         """
-        path = self.folder / "front.csv"
+        path = self.folder / FRONT
         text = to_csv([result.to_dict() for result in self._scored(self.front(list(front)))])
         if not path.is_file() or path.read_text(encoding="utf-8") != text:
             write_atomically(path, text)

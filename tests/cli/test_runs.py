@@ -91,7 +91,7 @@ def test_a_run_without_its_archive_is_broken(runs_folder):
     (runs_folder / "evomnas.sqlite").unlink()
     [row] = [row for row in rows() if row["fault"]]
     assert (row["folder"], row["status"], row["evaluations"]) == ("runs/run", "broken", 30)
-    assert "archive is not at" in row["fault"]
+    assert "came without its archive" in row["fault"]
 
 
 def test_an_interrupted_run_is_unfinished(runs_folder):

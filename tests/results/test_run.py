@@ -269,8 +269,7 @@ def test_a_folder_without_a_run_is_not_opened(tmp_path, run):
         (text.replace('"total": 0.0', '"total": Infinity'), "cannot read .*: seconds.total: Input should be less"),
         (text.replace('"problem"', '"question"'), "cannot read .*: problem: Field required"),
         (text.replace('"classes"', '"kinds"'), "cannot read .*: data.classes: Field required"),
-        (text.replace("evomnas.sqlite", "elsewhere.sqlite"), "the archive of .* is not at .*: move it back beside"),
-        (text.replace('"run": "r"', '"run": "s"'), "has no run s"),
+        (text.replace('"run": "r"', '"run": "s"'), "a run came without its archive, which has its evaluations"),
     ):
         path.write_bytes(wrong.encode("utf-8", "surrogateescape"))
         with pytest.raises(InputError, match=message):

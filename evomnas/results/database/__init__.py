@@ -2,4 +2,5 @@
 
 - `schema`: its tables, and how those of older versions are brought up to date.
 - `connection`: opening, checking and creating it; transactions and rows.
+- `outside`: the rows of a file that somebody sent.
 """

@@ -6,7 +6,7 @@ import errno
 import os
 import shutil
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path, PurePath
 from typing import Any
@@ -54,6 +54,7 @@ class Database:
                 _address(path), uri=True, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
             )
             self._connection.row_factory = sqlite3.Row
+            self._connection.execute("PRAGMA trusted_schema = OFF")  # of a file that somebody sent
             self._check_or_create(create)
         except sqlite3.Error as error:
             if str(path) != ":memory:" and shutil.disk_usage(Path(path).resolve().parent).free < MIN_FREE_DISK_BYTES:
@@ -72,8 +73,7 @@ class Database:
         """
         if not self._is_late:
             return
-        memory = self._connection
-        tables = [row["name"] for row in memory.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+        memory, tables = self._connection, self.tables
         Path(self.path).parent.mkdir(parents=True, exist_ok=True)
         self._connect(self.path, create=True)
         self._is_late = False
@@ -82,16 +82,8 @@ class Database:
         memory.close()
 
     def _check_or_create(self, create: bool) -> None:
-        identity = self._pragma("application_id")
         empty = self._connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0
-        if not empty and identity != APPLICATION_ID:
-            raise InputError(f"{self.path} is another program's database: name another file with --archive")
-        version = self._pragma("user_version")
-        if not empty and not 1 <= version <= SCHEMA_VERSION:
-            raise InputError(
-                f"the archive {self.path} has version {version}, this evomnas reads up to {SCHEMA_VERSION}: update "
-                "evomnas, or name another file with --archive"
-            )
+        version = SCHEMA_VERSION if empty else check_identity(self._connection, self.path)
         if empty and not create:
             raise InputError(f"{self.path} is empty: it is not the archive of these runs")
         if empty:
@@ -123,6 +115,47 @@ class Database:
             self._connection.execute("ROLLBACK")
             raise
         self._connection.execute("COMMIT")
+
+    @property
+    def tables(self) -> list[str]:
+        """The names of the tables."""
+        return [row["name"] for row in self._connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+
+    def columns(self, table: str) -> dict[str, str]:
+        """Return the names of a table's columns, and their types.
+
+        Args:
+            table: The name of the table.
+        """
+        return {row["name"]: row["type"] for row in self._connection.execute(f"PRAGMA table_xinfo({table})")}
+
+    def rows(self, table: str, **key: Any) -> Iterator[dict[str, Any]]:
+        """Find the rows of a table, in the order in which they were added.
+
+        Args:
+            table: The name of the table.
+            **key: Values that some columns must have.
+
+        Yields:
+            The values of a row by column.
+        """
+        where = " AND ".join(f"{name} = ?" for name in key) or "TRUE"
+        for row in self._connection.execute(f"SELECT * FROM {table} WHERE {where} ORDER BY rowid", tuple(key.values())):
+            yield dict(row)
+
+    def add_rows(self, table: str, rows: Iterable[Mapping[str, Any]]) -> None:
+        """Add rows to a table, unless their keys are there.
+
+        Args:
+            table: The name of the table.
+            rows: The values of each row by column.
+        """
+        self._insert(table, *rows)
+
+    def make_portable(self) -> None:
+        """Leave everything in the one file, which is then as small as it can be."""
+        self._connection.execute("PRAGMA journal_mode = DELETE")
+        self._connection.execute("VACUUM")
 
     @property
     def changes(self) -> int:
@@ -165,6 +198,32 @@ class Database:
             f"SELECT * FROM {table} WHERE {where}", tuple(key.values())
         ).fetchone()
         return row
+
+
+def check_identity(connection: sqlite3.Connection, path: Path | str) -> int:
+    """Check that a database is an archive that this version can use.
+
+    Args:
+        connection: The open database.
+        path: Its file, for messages.
+
+    Returns:
+        The version of its layout.
+
+    Raises:
+        InputError: It is not.
+    """
+    identity, version = (
+        int(connection.execute(f"PRAGMA {name}").fetchone()[0]) for name in ("application_id", "user_version")
+    )
+    if identity != APPLICATION_ID:
+        raise InputError(f"{path} is another program's database: name another file with --archive")
+    if not 1 <= version <= SCHEMA_VERSION:
+        raise InputError(
+            f"the archive {path} has version {version}, this evomnas reads up to {SCHEMA_VERSION}: update "
+            "evomnas, or name another file with --archive"
+        )
+    return version
 
 
 def _address(path: Path | str) -> str:
