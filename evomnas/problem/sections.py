@@ -14,6 +14,8 @@ from evomnas.problem.target import LOCAL, parse_target
 Share = Annotated[float, Field(gt=0.0, lt=1.0)]
 Count = Annotated[int, Field(ge=1)]
 Augmentation = Literal["shift", "flip", "crop"]
+ScoreName = Literal["accuracy", "balanced-accuracy", "macro-f1"]
+ClassWeights = Literal["none", "balanced"]
 MAX_COST = 1e100  # beyond it arithmetic overflows
 
 

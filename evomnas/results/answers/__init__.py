@@ -1,0 +1,5 @@
+"""The classes that a network gives to labelled images, as far as a search and its readers need them.
+
+- `confusion`: how often each class was taken for which, and what follows from that: recall, scores and their errors.
+- `mistakes`: the images that a network was surest of and wrong about; both together are its `Answers`.
+"""
