@@ -14,8 +14,9 @@ const amount = (value) => (Math.abs(value) >= 10000 ? Math.round(value).toLocale
 const cost = (value) => amount(value) + unit;
 const quality = (value, digits = 1) => (data.percent ? `${value.toFixed(digits)} %` : Number(value.toPrecision(4)).toString());
 const share = (value) => `${(100 * value).toFixed(value < 0.1 ? 1 : 0)} %`;
-// One standard error of an accuracy in percent that was found on the validation images.
-const qualityError = (index) => (data.validation ? 100 * Math.sqrt((nets.y[index] / 100) * (1 - nets.y[index] / 100) / data.validation) : 0);
+// One standard error, in percent, of a score that was found on the validation images.
+const hasError = (index) => nets.error[index] !== null;
+const qualityError = (index) => nets.error[index] || 0;
 const isTrained = (index) => nets.test[index] !== null; // in full, with a test accuracy
 const anyTrained = everyone.some(isTrained);
 const testAccuracy = (index) => (isTrained(index) ? `${quality(nets.test[index], 2)} (${quality(nets.testLow[index])} to ${quality(nets.testHigh[index])})` : "–");
@@ -51,9 +52,11 @@ const compared = (index, other) => {
   const cheaper = Math.abs(factor - 1) < 0.005 ? `as ${timed ? "fast" : "cheap"} as` : `${(factor > 1 ? factor : 1 / factor).toFixed(2)} times ${factor > 1 ? `${less} than` : `${more} than`}`;
   if (!data.percent) return `A is ${cheaper} B.`;
   const noise = Math.hypot(qualityError(index), qualityError(other));
-  const size = `${Math.abs(gain).toFixed(1)} points ${gain < 0 ? "less" : "more"} accurate`;
-  const doubt = data.validation && Math.abs(gain) < 2 * noise ? `; with ${whole(data.validation)} validation images, a difference in accuracy below ${(2 * noise).toFixed(1)} points may be chance` : "";
-  return `A is ${cheaper} B and ${Math.abs(gain) < 0.05 ? "as accurate" : size}${doubt}.`;
+  const points = `${Math.abs(gain).toFixed(1)} points ${gain < 0 ? "less" : "more"}`;
+  const isAccuracy = data.score === "accuracy";
+  const size = Math.abs(gain) < 0.05 ? (isAccuracy ? "as accurate" : `has the same ${data.score}`) : isAccuracy ? `${points} accurate` : `has ${points} ${data.score}`;
+  const doubt = data.validation && Math.abs(gain) < 2 * noise ? `; with ${whole(data.validation)} validation images, a difference in ${data.score} below ${(2 * noise).toFixed(1)} points may be chance` : "";
+  return `A is ${cheaper} B and ${size}${doubt}.`;
 };
 
 const element = (tag, attributes = {}, ...children) => {

@@ -19,7 +19,7 @@ const folded = (text, room) => {
 };
 
 const hover = (index) => {
-  const error = data.validation ? ` ± ${qualityError(index).toFixed(1)}` : "";
+  const error = hasError(index) ? ` ± ${qualityError(index).toFixed(1)}` : "";
   const lines = [
     `<b>${plain(nets.id[index])}</b> · ${plain(roles(index).join(", "))}`,
     `${data.percent ? nets.y[index].toFixed(2) : nets.y[index]}${error} ${plain(data.quality)}${plain(data.training)}`,

@@ -13,7 +13,8 @@ const table = new Table((index) => pick(index));
 
 const describeFacts = () => {
   const rows = [
-    [data.quality + data.training, (i) => quality(nets.y[i], 2) + (data.validation ? ` ± ${qualityError(i).toFixed(1)}` : "")],
+    [data.quality + data.training, (i) => quality(nets.y[i], 2) + (hasError(i) ? ` ± ${qualityError(i).toFixed(1)}` : "")],
+    ["accuracy", (i) => (data.score === "accuracy" || nets.name ? null : `${nets.accuracy[i].toFixed(2)} %`)],
     ["test accuracy, trained in full", testAccuracy],
     [data.cost, (i) => (timed ? `${fine(nets.x[i])}${unit}` : cost(nets.x[i])) + (hasInterval(i) ? ` (${interval(i)})` : "")],
     ["parameters", (i) => (data.cost === "parameters" ? null : whole(nets.params[i]))],
@@ -58,6 +59,7 @@ const show = () => {
   describeFacts();
   describeCommands();
   describeLimit();
+  describePicked(state.picked);
   if (!nets.name) drawPair(state.picked);
   table.mark(state.picked);
   pareto.mark(state.picked, state.limit === null ? undefined : state.limit);
@@ -152,6 +154,8 @@ if (front.length) {
   byId("pick").hidden = true;
   byId("pareto").hidden = true;
 }
+
+describeShipped();
 
 document.addEventListener("click", async (event) => {
   if (!event.target.classList.contains("copy")) return;

@@ -106,6 +106,26 @@ def tiny_dataset(tiny):
 
 
 @pytest.fixture(scope="session")
+def rare(tmp_path_factory) -> ProblemDefinition:
+    """A problem with 97 images of one class to 3 of the other, which differ little: one answer for all has 97 %.
+
+    Classes weigh the same in the loss, so that some of its networks find the rare one, at the cost of accuracy.
+    """
+    rng = np.random.default_rng(0)
+    path = tmp_path_factory.mktemp("rare") / "rare.npz"
+    arrays = {}
+    for part, sizes in (("train", (388, 12)), ("test", (97, 3))):
+        labels = np.repeat([0, 1], sizes)
+        pixels = rng.normal(110, 110, (len(labels), 8, 8))
+        pixels[labels == 1, :4] += 40
+        arrays |= {f"x_{part}": pixels.clip(0, 255).astype(np.uint8), f"y_{part}": labels}
+    np.savez(path, **arrays)
+    data = {"dataset": "npz", "path": str(path), "resolution": 8, "validation": 0.5}
+    training = {"epochs": 2, "batch": 32, "class_weights": "balanced"}
+    return validate_definition(TINY | {"name": "rare", "data": data, "training": training})
+
+
+@pytest.fixture(scope="session")
 def finished_run(tiny, tmp_path_factory):
     """A search of 24 networks of the tiny problem, in this process, with its report."""
     from evomnas.loop.launch import search

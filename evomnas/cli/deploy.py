@@ -29,8 +29,11 @@ from evomnas.core.system.shell import quote
 
 if TYPE_CHECKING:  # imported where they are used, so that --help does not wait for torch
     from evomnas.deploy.baselines import Baseline
+    from evomnas.deploy.export import ExportResult
     from evomnas.deploy.exported_files import Export
     from evomnas.deploy.trained_networks import TrainedNetwork
+    from evomnas.problem.sections import ScoreName
+    from evomnas.results.answers.majority import Majority
     from evomnas.results.evaluation import Score
     from evomnas.results.run import Run
 
@@ -141,7 +144,7 @@ def baselines(
     if output is PlainFormat.JSON:
         typer.echo(json.dumps([network.to_dict() for network in trained], indent=2))
     else:
-        _print_baselines(trained, place)
+        _print_baselines(trained, definition.data.score, place)
 
 
 @app.command()
@@ -190,13 +193,13 @@ def export(
 
         opened = _opened(folder, data)
         request = Request(tuple(dict.fromkeys(to or ["onnx"])), quantize is not None, prune, factorize, huffman)
-        place, score, exports = export_network(
+        exported = export_network(
             opened, find_architecture(arch, opened), request, distilled=teacher, device=device, say=display.restart
         )
     if output is PlainFormat.JSON:
-        typer.echo(json.dumps([_export_row(export) for export in exports], indent=2))
+        typer.echo(json.dumps([_export_row(export) for export in exported.exports], indent=2))
     else:
-        _print_exports(exports, score, place)
+        _print_exports(exported)
 
 
 def _opened(folder: Path, data: Path | None) -> Run:
@@ -224,7 +227,42 @@ def _score_cells(score: Score | None) -> tuple[str, str]:
     return f"{score.accuracy:.2%}", f"{low:.2%} to {high:.2%}"
 
 
+def _other_score(score: ScoreName) -> tuple[str, ...]:
+    """Return the heading of a column about the score that the search maximised, unless that is the accuracy."""
+    from evomnas.problem.sections import SCORE_WORDS
+
+    return () if score == "accuracy" else (f"test {SCORE_WORDS[score]}",)
+
+
+def _other_score_cells(result: object, score: ScoreName) -> tuple[str, ...]:
+    """Return the cells of these columns for a full training."""
+    from evomnas.results.evaluation import FullTraining
+
+    if score == "accuracy":
+        return ()
+    answers = result.answers if isinstance(result, FullTraining) else None
+    if answers is None:
+        return ("-",)
+    return (f"{answers.confusion.score(score):.2%} ± {answers.confusion.score_error(score):.2%}",)
+
+
+def _print_majority(results: Sequence[object], classes: Sequence[str], score: ScoreName) -> None:
+    """Print what one answer for all test images scores, if the answers to these are known."""
+    from evomnas.results.answers.majority import Majority
+    from evomnas.results.evaluation import FullTraining
+
+    known = (result.answers for result in results if isinstance(result, FullTraining))
+    answers = next((one for one in known if one is not None), None)
+    if answers is not None:
+        _print_constant_answer(Majority.of(answers.confusion, classes), score)
+
+
+def _print_constant_answer(majority: Majority, score: ScoreName) -> None:
+    typer.echo(majority.describe(score, f"{majority.total:,} test images"))
+
+
 def _training_row(training: TrainedNetwork) -> dict[str, Any]:
+    from evomnas.deploy.cards.class_card import class_scores
     from evomnas.results.evaluation import Failure
 
     score = _score(training.result)
@@ -238,6 +276,8 @@ def _training_row(training: TrainedNetwork) -> dict[str, Any]:
         "validation_accuracy": training.validation,
         "latency_ms": None if training.measurement is None else training.measurement.latency_ms,
         "failure": training.result.message if isinstance(training.result, Failure) else None,
+        "validation_score": None if training.origin is None else training.origin.score,
+        **class_scores(training.result, training.classes),
     }
 
 
@@ -247,19 +287,22 @@ def _print_trainings(opened: Run, trainings: Sequence[TrainedNetwork], data: Pat
     from evomnas.report.words import format_training
     from evomnas.results.evaluation import FullTraining
 
+    score = opened.trained_problem().data.score
     rows = []
     for training in trainings:
         latency = "-" if training.measurement is None else f"{training.measurement.latency_ms:.4f}"
-        validation = "-" if training.validation is None else f"{training.validation:.2%}"
-        cells = (*_score_cells(_score(training.result)), validation, latency)
-        rows.append((training.network.id, *cells, str(training.folder)))
-    header = ("id", "test accuracy", "95 % interval", "in the search", "latency ms", "folder")
+        found = None if training.origin is None else training.origin.score
+        validation = "-" if found is None else f"{found:.2%}"
+        scores = *_score_cells(_score(training.result)), *_other_score_cells(training.result, score)
+        rows.append((training.network.id, *scores, validation, latency, str(training.folder)))
+    header = ("id", "test accuracy", "95 % interval", *_other_score(score), "in the search", "latency ms", "folder")
     print_columns(header, rows, left=1)
     results = [training.result for training in trainings if isinstance(training.result, FullTraining)]
     if results:
         typer.echo(
             f"{describe_test(results)}; in the search: of the validation images{format_training(opened.definition)}."
         )
+    _print_majority(results, trainings[0].classes, score)
     successes = [training for training in trainings if _score(training.result) is not None]
     if successes:
         network, folder = successes[-1].network, successes[-1].folder
@@ -272,7 +315,7 @@ def _print_trainings(opened: Run, trainings: Sequence[TrainedNetwork], data: Pat
         )
 
 
-def _print_baselines(baselines: Sequence[Baseline], folder: Path) -> None:
+def _print_baselines(baselines: Sequence[Baseline], score: ScoreName, folder: Path) -> None:
     rows = []
     for baseline in baselines:
         row = baseline.to_dict()
@@ -280,9 +323,11 @@ def _print_baselines(baselines: Sequence[Baseline], folder: Path) -> None:
         interval = row["latency_ci"] and f"{row['latency_ci'][0]:.4f} to {row['latency_ci'][1]:.4f}"
         counts = ["-" if row[name] is None else f"{row[name]:,}" for name in ("params", "macs")]
         accuracy = _score_cells(_score(baseline.result)) if baseline.result is not None else ("-", "-")
-        rows.append((baseline.name, *accuracy, latency, interval or "-", *counts))
-    header = ("network", "test accuracy", "95 % interval", "latency ms", "95 % interval", "parameters", "MACs")
-    print_columns(header, rows, left=1)
+        scores = *accuracy, *_other_score_cells(baseline.result, score)
+        rows.append((baseline.name, *scores, latency, interval or "-", *counts))
+    measured = ("latency ms", "95 % interval", "parameters", "MACs")
+    print_columns(("network", "test accuracy", "95 % interval", *_other_score(score), *measured), rows, left=1)
+    _print_majority([baseline.result for baseline in baselines], baselines[0].classes, score)
     for baseline in baselines:
         reason = baseline.to_dict()["reason"]
         if reason:
@@ -294,23 +339,32 @@ def _export_row(export: Export) -> dict[str, Any]:
     return asdict(export) | {"accuracy": export.score.accuracy, "interval": list(export.score.interval)}
 
 
-def _print_exports(exports: Sequence[Export], score: Score, folder: Path) -> None:
-    has_huffman = any(export.huffman_bytes is not None for export in exports)  # only where somebody asked for it
+def _print_exports(exported: ExportResult) -> None:
+    from evomnas.problem.sections import SCORE_WORDS
+    from evomnas.results.answers.majority import Majority
+
+    score, score_name = exported.score, exported.score_name
+    has_huffman = any(export.huffman_bytes is not None for export in exported.exports)  # where somebody asked for it
     rows = []
-    for export in exports:
+    for export in exported.exports:
         latency = "failed" if export.latency_ms is None else f"{export.latency_ms:.4f}"
         interval = "-" if export.low_ms is None else f"{export.low_ms:.4f} to {export.high_ms:.4f}"
         sizes = [_kib(size) for size in (export.bytes, export.packed_bytes, export.huffman_bytes)][: 2 + has_huffman]
-        accuracy = (*_score_cells(export.score), f"{export.agreement:.2%}")
+        other = export.score_of(score_name)
+        other_cells = ["-" if other is None else f"{other:.2%}"] * len(_other_score(score_name))
+        accuracy = (*_score_cells(export.score), *other_cells, f"{export.agreement:.2%}")
         rows.append((export.format, export.variant, *accuracy, latency, interval, *sizes))
     header = (
-        "format", "variant", "test accuracy", "95 % interval", "as PyTorch", "latency ms", "95 % interval", "KiB",
-        "packed KiB", *["Huffman KiB"] * has_huffman,
+        "format", "variant", "test accuracy", "95 % interval", *_other_score(score_name), "as PyTorch", "latency ms",
+        "95 % interval", "KiB", "packed KiB", *["Huffman KiB"] * has_huffman,
     )  # fmt: skip
     print_columns(header, rows, left=2)
     accuracy_text, interval = _score_cells(score)
-    typer.echo(f"In PyTorch: {accuracy_text} ({interval}) of {score.images:,} test images.")
-    typer.echo(f"\nFiles:   {folder}")
+    of_score = f"{exported.confusion.score(score_name):.2%} {SCORE_WORDS[score_name]}"
+    other_text = "" if score_name == "accuracy" else f", {of_score}"
+    typer.echo(f"In PyTorch: {accuracy_text} ({interval}) of {score.images:,} test images{other_text}.")
+    _print_constant_answer(Majority.of(exported.confusion, exported.classes), score_name)
+    typer.echo(f"\nFiles:   {exported.folder}")
 
 
 def _kib(size: int | None) -> str:

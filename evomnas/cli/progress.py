@@ -134,6 +134,17 @@ class ProgressDisplay:
             typer.echo(text, err=True)
         return is_written
 
+    def note(self, text: str) -> None:
+        """Print a line that stays, above the live line or into the log.
+
+        Args:
+            text: The line.
+        """
+        if self.is_live:
+            self._bar.console.print(text, markup=False, highlight=False, soft_wrap=True)
+        else:
+            typer.echo(text, err=True)
+
     def log_later(self, text: str) -> None:
         """Write a line into the log after a moment, unless another one or the end comes before.
 

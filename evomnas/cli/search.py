@@ -58,6 +58,7 @@ if TYPE_CHECKING:  # imported where they are used, so that --help does not wait 
     from evomnas.evaluation.executors.base import Workers
     from evomnas.loop.launch import Progress
     from evomnas.problem.definition import Definition
+    from evomnas.results.manifest import ImageData
     from evomnas.results.run import Result, Run
 
 
@@ -119,6 +120,7 @@ def run(
                 time_limit_s=limit, workers=where, device=device,
                 candidates=candidate_limits(candidate_time, candidate_memory), asynchronous=asynchronous,
                 early_stop=early_stop, on_progress=_SearchDisplay(display, definition), on_generation=_live_report(),
+                on_begin=lambda begun: _propose_score(begun.definition, begun.image_data, display),
             )  # fmt: skip
             _finish(finished, where, display)
 
@@ -210,15 +212,26 @@ def estimate(
         from evomnas.loop.estimate import estimate as estimate_cost
         from evomnas.loop.launch import check_budget
         from evomnas.report.words import estimate_lines
+        from evomnas.results.manifest import ImageData
 
         check_budget(budget)
         workers = default_workers(device) if workers is None else workers
         cost = estimate_cost(definition, budget, workers, device, lambda phase: show_words(PHASES[phase]))
+    _propose_score(definition, ImageData.model_validate(cost.data), ProgressDisplay(""))
     if output is PlainFormat.JSON:
         typer.echo(json.dumps(asdict(cost), indent=2))
         return
     for line in estimate_lines(cost, workers):
         typer.echo(line)
+
+
+def _propose_score(definition: Definition, data: ImageData | None, display: ProgressDisplay) -> None:
+    """Say that another score would count small classes as well, where they are much smaller than others."""
+    from evomnas.report.classes.class_words import score_proposal
+
+    proposal = "" if data is None else score_proposal(definition, data)
+    if proposal:
+        display.note(proposal)
 
 
 def _live_report() -> Callable[[Run], None]:

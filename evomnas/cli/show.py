@@ -58,10 +58,11 @@ def show(
     elif output is Format.CSV:
         typer.echo(to_csv(rows), nl=False)
     else:
+        from evomnas.report.classes.class_words import constant_answer_line
         from evomnas.report.run_words import figure_notes
 
         print_results(opened, results)
-        for note in figure_notes(opened, results) if results else ():
+        for note in filter(None, (*figure_notes(opened, results), constant_answer_line(opened))) if results else ():
             typer.echo(note)
 
 

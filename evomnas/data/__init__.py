@@ -6,6 +6,7 @@
 - `photographs`: from an image file to a network's input, the one place for it.
 - `splits`: from a problem's data section to the images that a search trains and validates on.
 - `sources`: the built-in data sets.
+- `pictures`: small pictures of images, for people to look at.
 
 `TrainingImages` is the result of a data set's function, for packages that register data sets of their own.
 """

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from evomnas.data.check import check_pixels
 
 RESIZE_BATCH = 1024  # images that are resized at once, which limits the memory that it takes
+UNUSED, TRAINED, VALIDATED = 0, 1, 2  # what a training of a cross-validation does with an image
 
 Images = NDArray[np.uint8]
 Labels = NDArray[np.int64]
@@ -37,9 +38,29 @@ class TrainingImages:
     fit: Fit = "stretch"
 
 
+class Split(NamedTuple):
+    """The images of one training, and those that score it.
+
+    Attributes:
+        train_images: Pixel values from 0 to 255, uint8, shape (n_train, channels, resolution, resolution).
+        train_labels: Their classes, int64 from 0, shape (n_train,).
+        validation_images: As `train_images`, shape (n_validation, channels, resolution, resolution).
+        validation_labels: Their classes, int64 from 0, shape (n_validation,).
+        places: The places of the validation images in `Dataset.validated`, shape (n_validation,).
+    """
+
+    train_images: Images
+    train_labels: Labels
+    validation_images: Images
+    validation_labels: Labels
+    places: NDArray[np.int64]
+
+
 @dataclass(frozen=True)
 class Dataset:
     """The images that a search uses: one part for training, one for validation, at one resolution.
+
+    With folds every image is validated once, and all of them are in the part for training.
 
     Attributes:
         train_images: Pixel values from 0 to 255, uint8, shape (n_train, channels, resolution, resolution).
@@ -47,6 +68,8 @@ class Dataset:
         validation_images: As `train_images`, shape (n_validation, channels, resolution, resolution).
         validation_labels: Their classes, int64 from 0, shape (n_validation,).
         classes: The names of the classes, in the order of the labels.
+        folds: What each training of a cross-validation does with each image (`UNUSED`, `TRAINED` or `VALIDATED`), uint8
+            of shape (trainings, n_train). Without any row, there is one training, and the part for validation.
     """
 
     train_images: Images
@@ -54,17 +77,52 @@ class Dataset:
     validation_images: Images
     validation_labels: Labels
     classes: tuple[str, ...]
+    folds: NDArray[np.uint8] = field(default_factory=lambda: np.zeros((0, 0), np.uint8))
 
     @property
     def channels(self) -> int:
         """The number of channels: 1 for grey images, 3 for colour."""
         return int(self.train_images.shape[1])
 
+    @property
+    def trainings(self) -> int:
+        """How often each network is trained."""
+        return max(1, len(self.folds))
+
+    def split(self, number: int) -> Split:
+        """Return the images of one training.
+
+        Args:
+            number: The training, from 0 to `trainings` - 1.
+        """
+        if not len(self.folds):
+            places = np.arange(len(self.validation_labels))
+            return Split(self.train_images, self.train_labels, self.validation_images, self.validation_labels, places)
+        trained, validated = (np.flatnonzero(self.folds[number] == use) for use in (TRAINED, VALIDATED))
+        return Split(
+            self.train_images[trained], self.train_labels[trained],
+            self.train_images[validated], self.train_labels[validated], validated,
+        )  # fmt: skip
+
+    @property
+    def validated(self) -> tuple[Images, Labels]:
+        """All images on which networks are validated, and their classes; those of all folds, if there are any."""
+        if len(self.folds):
+            return self.train_images, self.train_labels
+        return self.validation_images, self.validation_labels
+
+    @property
+    def counts(self) -> NDArray[np.int64]:
+        """The number of images of each class, in both parts together, shape (classes,)."""
+        labels = np.concatenate([self.train_labels, self.validation_labels])
+        return np.bincount(labels, minlength=len(self.classes)).astype(np.int64)
+
     @cached_property
     def fingerprint(self) -> str:
         """A hash of all images, labels and class names. Equal content has an equal fingerprint, whatever its source."""
+        folds = [self.folds] if len(self.folds) else []  # older versions had none
         return _fingerprint(
-            self.classes, self.train_images, self.train_labels, self.validation_images, self.validation_labels
+            self.classes, self.train_images, self.train_labels, self.validation_images, self.validation_labels, *folds
         )
 
 

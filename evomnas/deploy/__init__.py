@@ -4,11 +4,10 @@
 - `full_training`: the paper's full training on all training images, and the score on the test images.
 - `trained_networks`: which networks of a run are trained in full, and where they and their scores are stored.
 - `saving`: the folder of a trained network, and `load_network`.
-- `card`: the details of a trained network, and the model card that shows them.
+- `cards/`: the details of a trained network, and the model card that shows them with its code.
 - `baselines`: off-the-shelf networks by the same recipe, on the same data and device.
 - `compression`: pruning, low-rank factorization, and sizes after Huffman coding.
 - `formats/`: files for devices, in float and int8, and the code that runs them.
 - `export`, `exported_files`: exports, each run on the test images and measured, and the table of them.
-- `snippets`: the code of the card, for PyTorch and for every exported file.
 - `prediction`: the classes of pictures, by a trained network or an exported file.
 """

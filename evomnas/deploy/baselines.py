@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from evomnas.core.errors import unknown
+from evomnas.deploy.cards.class_card import class_scores
 from evomnas.deploy.full_training import FullTask
 from evomnas.deploy.trained_networks import FullTrainings, MeasurementContext, OnProgress, TrainedNetwork
 from evomnas.latency.meter import Meter, open_meter
@@ -43,6 +44,7 @@ class Baseline:
         reason: Why the network cannot take the problem's images; None if it can, and then it was trained and measured.
         result: The test score, or why there is none; None if the network cannot take the images.
         measurement: The costs and the latency, or why there are none; None if the network cannot take the images.
+        classes: The names of the classes.
     """
 
     name: str
@@ -50,6 +52,7 @@ class Baseline:
     reason: str | None = None
     result: FullTraining | Failure | None = None
     measurement: Measurement | Failure | None = None
+    classes: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Return the baseline as a row for scripts, in which None stands for what is not known."""
@@ -67,6 +70,7 @@ class Baseline:
             "params": None if measurement is None else measurement.cost.params,
             "macs": None if measurement is None else measurement.cost.macs,
             "reason": self.reason or (failures[0] if failures else None),
+            **class_scores(self.result, self.classes),
         }
 
 
@@ -142,7 +146,9 @@ def train_baselines(
             for name, network in usable.items()
         }
         return [
-            Baseline(name, network, reasons[name], *_results(archive, meter.key, trained.get(name)))
+            Baseline(
+                name, network, reasons[name], *_results(archive, meter.key, trained.get(name)), task.training.classes
+            )
             for name, network in networks.items()
         ]
 

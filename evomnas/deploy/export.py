@@ -21,13 +21,13 @@ from evomnas.core.errors import InputError, unknown
 from evomnas.core.files import write_atomically
 from evomnas.core.quiet import silence
 from evomnas.data.photographs import Preprocessing
-from evomnas.deploy.card import replace_usage
+from evomnas.deploy.cards.card import replace_usage
+from evomnas.deploy.cards.snippets import usage_section
 from evomnas.deploy.compression import check_ranks, factorize_network, huffman_bytes, prune_network
 from evomnas.deploy.exported_files import EXPORTS_FILE, Export, read_exports
 from evomnas.deploy.formats import FORMATS, ExportFormat
 from evomnas.deploy.full_training import FullTask
 from evomnas.deploy.saving import MODEL_CARD, MODEL_MANIFEST, ModelManifest, load_network, read_manifest
-from evomnas.deploy.snippets import usage_section
 from evomnas.deploy.trained_networks import check_images, network_folder
 from evomnas.latency.meter import open_meter
 from evomnas.latency.runtimes.base import Float32Array, PreparedNetwork, Runtime, open_runtime
@@ -36,7 +36,9 @@ from evomnas.networks.classifier import Classifier
 from evomnas.networks.network import Network
 from evomnas.problem.architecture import Architecture
 from evomnas.problem.definition import ProblemDefinition
+from evomnas.problem.sections import ScoreName
 from evomnas.problem.target import LOCAL
+from evomnas.results.answers.confusion import Confusion
 from evomnas.results.archive import Archive, context_key
 from evomnas.results.evaluation import Failure, Score
 from evomnas.results.run import Run
@@ -102,11 +104,17 @@ class ExportResult(NamedTuple):
         folder: The folder of the network and of the files.
         score: The test score of the trained network in PyTorch.
         exports: All files that were exported so far, those of earlier exports included.
+        confusion: The answers of the trained network in PyTorch to the test images.
+        classes: The names of the classes.
+        score_name: What the search maximised.
     """
 
     folder: Path
     score: Score
     exports: list[Export]
+    confusion: Confusion
+    classes: tuple[str, ...]
+    score_name: ScoreName
 
 
 @dataclass(frozen=True)
@@ -181,7 +189,7 @@ def export_network(
         latencies = _latencies(format_files, definition, run.archive, say)
         for file in format_files:
             say(f"running {file.name} on {len(task.test.labels):,} test images")
-            export = _evaluate(file, task, predictions, latencies[file.name], request.huffman, source)
+            export = _evaluate(file, task, predictions.classes, latencies[file.name], request.huffman, source)
             earlier = exports.get((name, file.variant))
             if earlier is not None and not request.huffman and _has_content(folder / file.name, file.model):
                 export = replace(export, huffman_bytes=earlier.huffman_bytes)  # of the same weights
@@ -190,7 +198,9 @@ def export_network(
             rows = [asdict(export) for export in exports.values()]
             write_atomically(folder / EXPORTS_FILE, json.dumps(rows, indent=2) + "\n")
     _update_card(folder / MODEL_CARD, list(exports.values()), task.interface.preprocessing)
-    return ExportResult(folder, task.score(predictions), list(exports.values()))
+    confusion = task.answers(predictions).confusion
+    score, names = task.score(predictions), task.training.classes
+    return ExportResult(folder, score, list(exports.values()), confusion, names, definition.data.score)
 
 
 def _update_card(path: Path, exports: Sequence[Export], preprocessing: Preprocessing) -> None:
@@ -282,6 +292,7 @@ def _evaluate(
 ) -> Export:
     """Run a file on the test images and put its figures together; the latency is (ms, low, high)."""
     predictions = _classify(open_runtime(file.format.runtime), file.model, task.test.images)
+    confusion = Confusion.of(task.test.labels, predictions, len(task.test.classes))
     latency_ms, low_ms, high_ms = latency or (None, None, None)
     coded_bytes = None
     if huffman and file.weights:
@@ -290,8 +301,8 @@ def _evaluate(
         file=file.name,
         format=file.format.name,
         variant=file.variant,
-        correct=task.score(predictions).correct,
-        images=len(predictions),
+        correct=int(confusion.correct.sum()),
+        images=confusion.total,
         agreement=float((predictions == torch_predictions).mean()),
         latency_ms=latency_ms,
         low_ms=low_ms,
@@ -300,6 +311,8 @@ def _evaluate(
         packed_bytes=len(zlib.compress(file.model, 9)),
         huffman_bytes=coded_bytes,
         source=source,
+        balanced_accuracy=confusion.score("balanced-accuracy"),
+        macro_f1=confusion.score("macro-f1"),
     )
 
 

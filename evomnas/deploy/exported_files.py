@@ -9,6 +9,7 @@ from pathlib import Path
 from pydantic import TypeAdapter, ValidationError
 
 from evomnas.core.errors import InputError
+from evomnas.problem.sections import ScoreName
 from evomnas.results.evaluation import Score
 
 EXPORTS_FILE = "exports.json"
@@ -33,6 +34,8 @@ class Export:
         packed_bytes: The size of the file after deflate, which is what a download or an installation package takes.
         huffman_bytes: The size of the file with Huffman-coded int8 weights; None if it was not asked for.
         source: A hash of the weights and test images that these figures are of; empty if unknown.
+        balanced_accuracy: The mean recall of the classes; None in tables of older versions.
+        macro_f1: The mean F1 of the classes; None in tables of older versions.
     """
 
     file: str
@@ -48,6 +51,8 @@ class Export:
     packed_bytes: int
     huffman_bytes: int | None = None
     source: str = ""
+    balanced_accuracy: float | None = None
+    macro_f1: float | None = None
 
     @property
     def has_own_name(self) -> bool:
@@ -58,6 +63,16 @@ class Export:
     def score(self) -> Score:
         """The score on the test images."""
         return Score(self.correct, self.images)
+
+    def score_of(self, name: ScoreName) -> float | None:
+        """Return a score on the test images; None where an older version did not keep it.
+
+        Args:
+            name: The score.
+        """
+        return {
+            "accuracy": self.score.accuracy, "balanced-accuracy": self.balanced_accuracy, "macro-f1": self.macro_f1,
+        }[name]  # fmt: skip
 
 
 def read_exports(folder: Path) -> list[Export]:

@@ -17,11 +17,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
@@ -39,13 +38,14 @@ from evomnas.networks.fast_layers import use_fast_layers
 from evomnas.networks.torchvision_models import AnyNetwork, build_any_network
 from evomnas.problem.definition import ProblemDefinition
 from evomnas.problem.sections import FullSection
+from evomnas.results.answers.mistakes import Answers
 from evomnas.results.archive import context_key
-from evomnas.results.evaluation import Score, TrainingDiverged
+from evomnas.results.evaluation import Score
 from evomnas.training.schedules import CosineSchedule, ExponentialSchedule
+from evomnas.training.scoring import Predictions, classify
 from evomnas.training.trainer import LossFunction, Trainer, TrainingBatches, cross_entropy, training_mode
 
 CHECKPOINT_INTERVAL_S = 20.0  # an interruption loses at most this and one epoch
-SCORING_BATCH = 512
 STATISTICS_SHARE = 0.1  # of the steps of a short training; batch norm's running statistics look back over so many
 TEACHER_SETTINGS = ("temperature", "teaching")  # of the recipe; they matter only if there is a teacher
 OnEpoch = Callable[[int, int, float], None]
@@ -106,7 +106,7 @@ class FullTask:
         Raises:
             InputError: The images cannot be read, or there is no test split.
         """
-        self.definition, self.recipe = definition, definition.full
+        self.definition, self.recipe = definition, definition.full_recipe
         check_test_split(definition.data)
         self.training = load_training_images(definition.data)
         self._steps = self.recipe.epochs * max(1, len(self.training.labels) // self.recipe.batch)
@@ -146,8 +146,8 @@ class FullTask:
         Returns:
             A JSON-ready mapping. Settings that matter only with a teacher are left out if there is none.
         """
-        settings = self.recipe.model_dump(mode="json", exclude={"augment"}) | {"bn_momentum": self.bn_momentum}
-        unused = TEACHER_SETTINGS if teacher is None else ()
+        settings = self.recipe.context | {"bn_momentum": self.bn_momentum}
+        unused = ("augment", *(TEACHER_SETTINGS if teacher is None else ()))
         return {
             "train": self.training.fingerprint,
             "augment": self._augment,
@@ -196,7 +196,8 @@ class FullTask:
             module = self._build(network, weight_seed)
             loss = None
             if teacher is not None:
-                loss = distillation_loss(recipe, self._place(teacher.classifier.network).eval())
+                taught_by = self._place(teacher.classifier.network).eval()
+                loss = distillation_loss(recipe, taught_by, self.batches.labels)
             decay = max(0.0, 1 - 1 / (recipe.averaging * self._steps))
             averaging = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
             average = AveragedModel(module, multi_avg_fn=averaging, use_buffers=True)
@@ -270,42 +271,35 @@ class FullTask:
                     trainer.train_epoch()
         network.eval()
 
-    @torch.inference_mode()
-    def predictions(self, classifier: Classifier) -> NDArray[np.int64]:
+    def predictions(self, classifier: Classifier) -> Predictions:
         """Return the classes that a network gives to the test images.
 
         Args:
             classifier: The network, on the task's device.
 
-        Returns:
-            The classes by number, shape (n,).
-
         Raises:
             TrainingDiverged: The network's logits are not finite.
         """
-        batches = []
-        with training_mode(self.device, None):
-            for start in range(0, len(self.test.labels), SCORING_BATCH):
-                images = torch.from_numpy(self.test.images[start : start + SCORING_BATCH]).to(self.device)
-                logits = classifier(images)
-                if not torch.isfinite(logits).all():
-                    raise TrainingDiverged("the trained network's logits are not finite")
-                batches.append(logits.argmax(1).cpu().numpy())
-        return cast("NDArray[np.int64]", np.concatenate(batches))
+        return classify(classifier, torch.from_numpy(self.test.images), self.device)
 
-    def score(self, predictions: NDArray[np.int64]) -> Score:
+    def answers(self, predictions: Predictions) -> Answers:
+        """Return the answers to the test images as the archive keeps them.
+
+        Args:
+            predictions: The classes that a network gives to the test images.
+        """
+        return Answers.of(self.test.labels, *predictions, len(self.test.classes))
+
+    def score(self, predictions: Predictions) -> Score:
         """Return how many of the test images are classified correctly.
 
         Args:
-            predictions: The classes that a network gives to the test images, shape (n,).
-
-        Returns:
-            The number of correct images, and of all.
+            predictions: The classes that a network gives to the test images.
         """
-        return Score(int((predictions == self.test.labels).sum()), len(self.test.labels))
+        return Score(int((predictions.classes == self.test.labels).sum()), len(self.test.labels))
 
 
-def distillation_loss(recipe: FullSection, teacher: nn.Module) -> LossFunction:
+def distillation_loss(recipe: FullSection, teacher: nn.Module, labels: Tensor) -> LossFunction:
     """Return the loss of a network with a teacher (Hinton et al. 2015, section 2).
 
     It is a weighted sum of the cross-entropy with the labels and the Kullback-Leibler divergence from the teacher's
@@ -315,11 +309,12 @@ def distillation_loss(recipe: FullSection, teacher: nn.Module) -> LossFunction:
     Args:
         recipe: The weight of the teacher's part (`teaching`), the temperature, and the label smoothing.
         teacher: The teacher, which takes normalised images and returns logits.
+        labels: The classes of all training images, shape (n,); see `cross_entropy`.
 
     Returns:
         The loss as a function of normalised images (n, c, h, w), logits (n, classes) and labels (n,).
     """
-    label_loss, temperature = cross_entropy(recipe), recipe.temperature
+    label_loss, temperature = cross_entropy(recipe, labels), recipe.temperature
 
     def loss(images: Tensor, logits: Tensor, labels: Tensor) -> Tensor:
         with torch.no_grad():

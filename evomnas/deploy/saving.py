@@ -27,7 +27,7 @@ from evomnas.networks.classifier import Classifier
 from evomnas.networks.torchvision_models import AnyNetwork, build_any_network, parse_network
 
 if TYPE_CHECKING:
-    from evomnas.deploy.card import ModelDetails
+    from evomnas.deploy.cards.card import ModelDetails
 
 WEIGHTS_FILE, MODEL_MANIFEST, MODEL_CARD = "weights.safetensors", "model.json", "README.md"
 FORMAT_VERSION = 1  # of model.json
@@ -133,7 +133,12 @@ class ModelManifest(BaseModel):
 
 
 def save_network(
-    folder: Path, classifier: Classifier, network: AnyNetwork, details: ModelDetails | None, card: str
+    folder: Path,
+    classifier: Classifier,
+    network: AnyNetwork,
+    details: ModelDetails | None,
+    card: str,
+    files: Mapping[str, bytes | str] = {},
 ) -> None:
     """Write a trained network into a folder. `model.json` is written last, so that a folder that has it is complete.
 
@@ -143,6 +148,7 @@ def save_network(
         network: The network's description, from which it can be built again.
         details: The details for people; None to write only what is needed to load the network.
         card: The text of `README.md`.
+        files: The content of other files that the card refers to, by their paths within the folder.
     """
     folder.mkdir(parents=True, exist_ok=True)
     state = {name: value.cpu().contiguous() for name, value in classifier.network.state_dict().items()}
@@ -161,6 +167,9 @@ def save_network(
     }
     content = needed if details is None else needed | details.to_json()
     write_atomically(folder / WEIGHTS_FILE, weights)
+    for name, text in files.items():
+        (folder / name).parent.mkdir(exist_ok=True)
+        write_atomically(folder / name, text)
     write_atomically(folder / MODEL_CARD, card)
     write_atomically(folder / MODEL_MANIFEST, json.dumps(content, indent=2) + "\n")
 

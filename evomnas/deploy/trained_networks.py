@@ -14,7 +14,9 @@ from typing import Any
 from evomnas.core.errors import InputError
 from evomnas.core.system.machine import describe_machine, describe_versions
 from evomnas.data.photographs import describe_images
-from evomnas.deploy.card import LatencyDetails, ModelDetails, Origin, ScoreDetails, model_card
+from evomnas.data.pictures import encode_picture
+from evomnas.deploy.cards.card import LatencyDetails, ModelDetails, Origin, ScoreDetails, model_card
+from evomnas.deploy.cards.class_card import class_card
 from evomnas.deploy.full_training import FullTask, Teacher
 from evomnas.deploy.saving import (
     MODEL_MANIFEST,
@@ -47,14 +49,21 @@ class TrainedNetwork:
         folder: The folder of its files. There are none if the training failed.
         result: Its test score, or why there is none.
         measurement: Its latency; None if it was not measured.
-        validation: Its validation accuracy in the search; None if it was not searched.
+        origin: The search that it comes from; None if it comes from none.
+        classes: The names of its classes.
     """
 
     network: AnyNetwork
     folder: Path
     result: FullTraining | Failure
     measurement: Measurement | None = None
-    validation: float | None = None
+    origin: SearchOrigin | None = None
+    classes: tuple[str, ...] = ()
+
+    @property
+    def validation(self) -> float | None:
+        """Its validation accuracy in the search; None if it was not searched."""
+        return None if self.origin is None else self.origin.accuracy
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +73,12 @@ class SearchOrigin:
     Attributes:
         search: The search in words; None if it never evaluated the network.
         accuracy: The network's validation accuracy in it; None if there is none.
+        score: How much of what it maximised the network had on the validation images; None if there is none.
     """
 
     search: str | None
     accuracy: float | None
+    score: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,7 +251,7 @@ def _origin(run: Run, result: Result | None) -> SearchOrigin:
         return SearchOrigin(None, None)
     record, evaluations = run.record, run.manifest.evaluations
     search = f"{record.algorithm}, seed {record.seed}, {evaluations} networks evaluated, in {run.folder.name}"
-    return SearchOrigin(search, result.evaluation.quantities.get("accuracy"))
+    return SearchOrigin(search, result.evaluation.quantities.get("accuracy"), result.evaluation.score)
 
 
 @dataclass(frozen=True, slots=True)
@@ -306,7 +317,7 @@ class FullTrainings:
                 self.archive.add_full_training(self.archive.add_context(context), network, result)
             if (folder / CHECKPOINT_FILE).exists():  # else nothing is written, which a read-only disk allows
                 (folder / CHECKPOINT_FILE).unlink()
-        return TrainedNetwork(network, folder, result, measurement, origin.accuracy if origin else None)
+        return TrainedNetwork(network, folder, result, measurement, origin, self.task.training.classes)
 
     def _complete(
         self,
@@ -335,16 +346,32 @@ class FullTrainings:
         if teacher is None:
             self.archive.add_alias(full_training_alias(task.definition, task.search_images_fingerprint), scored)
         result = self.archive.full_training(scored, network)
-        if result is None or saved is None:
-            result = FullTraining(task.score(task.predictions(classifier)), losses, seconds)
+        lacks_answers = isinstance(result, FullTraining) and result.answers is None  # as an older version left it
+        if result is None or saved is None or lacks_answers:
+            predictions = task.predictions(classifier)
+            result = FullTraining(task.score(predictions), losses, seconds, task.answers(predictions))
             self.archive.add_full_training(scored, network, result)
             self.archive.add_alias(trained_images_alias(task.search_images_fingerprint), scored)
+        pictures = self._keep_pictures(result)
         is_complete = saved is not None and (saved.folder, saved.manifest.scored) == (folder, scored)
         if isinstance(result, FullTraining) and not is_complete:
             details = self._details(network, folder, scored, result, measurement, origin, teacher, saved)
-            card = model_card(details, classifier.classes, classifier.preprocessing)
-            save_network(folder, classifier, network, details, card)
+            by_class = class_card(result.answers, classifier.classes, pictures)
+            card = model_card(details, classifier.classes, classifier.preprocessing, by_class.text)
+            save_network(folder, classifier, network, details, card, by_class.files)
         return result
+
+    def _keep_pictures(self, result: FullTraining | Failure) -> dict[int, bytes]:
+        """Return small pictures of the worst mistakes by their places, and let the archive have them for reports."""
+        if isinstance(result, Failure) or result.answers is None:
+            return {}
+        test, archive = self.task.test, self.archive
+        archive.add_class_names(test.fingerprint, test.classes)
+        places = [mistake.image for mistake in result.answers.mistakes]
+        known = {place: archive.picture(test.fingerprint, place) for place in places}
+        new = {place: encode_picture(test.images[place]) for place, content in known.items() if content is None}
+        archive.add_pictures(test.fingerprint, new)
+        return {place: content for place, content in known.items() if content is not None} | new
 
     def _find(self, folder: Path, key: str, network: AnyNetwork) -> _SavedNetwork | None:
         """Return a network whose training had the same context, in this folder or of another run of the archive.
@@ -381,6 +408,7 @@ class FullTrainings:
         definition, recipe, resolution = task.definition, task.recipe, task.definition.data.resolution
         context = task.context(notation)
         latency = None if measurement is None else LatencyDetails.of(measurement, self._measurement_context.content)
+        weights = ", balanced class weights" if recipe.class_weights == "balanced" else ""
         return ModelDetails(
             title=f"{definition.name} {network.id}" if isinstance(network, Architecture) else str(network),
             notation=str(network),
@@ -390,13 +418,13 @@ class FullTrainings:
             origin=_origin_details(definition, origin),
             images=describe_images(task.training.channels, resolution),
             cost=count_any_cost(network, len(task.training.classes), task.training.channels, resolution),
-            test=ScoreDetails.of(result.score),
+            test=ScoreDetails.of(result, task.training.classes),
             latency=latency,
             latency_text=None if latency is None else latency.describe(),
             trained_on=len(task.training.labels),
             recipe=context["recipe"],
             recipe_text=f"{recipe.optimizer}, batch {recipe.batch}, learning rate {recipe.learning_rate:g}, "
-            f"label smoothing {recipe.label_smoothing:g}, an average of the weights",
+            f"label smoothing {recipe.label_smoothing:g}{weights}, an average of the weights",
             teacher=notation,
             losses=result.losses,
             seconds=round(result.seconds, 1),
@@ -409,7 +437,10 @@ def _origin_details(definition: ProblemDefinition, origin: SearchOrigin | None) 
     problem, data = definition.name, definition.summary or definition.data.dataset
     if origin is None:
         return Origin(problem=problem, data=data)
-    return Origin(problem=problem, data=data, search=origin.search, accuracy=origin.accuracy)
+    found = Origin(problem=problem, data=data, search=origin.search, accuracy=origin.accuracy)
+    if definition.data.score == "accuracy":
+        return found
+    return found.model_copy(update={"score_name": definition.data.score, "score": origin.score})
 
 
 def _describe_machine() -> dict[str, Any]:

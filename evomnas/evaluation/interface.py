@@ -170,6 +170,13 @@ class Evaluator(ABC):
     def describe_data(self) -> dict[str, Any]:
         """Return the section `data` of run.json: sizes of splits and images, or of a table."""
 
+    def keep_pictures(self, architectures: Sequence[Any]) -> None:  # noqa: B027  a table has no images
+        """Keep small pictures of the images that networks were most wrong about, for those who read the run.
+
+        Args:
+            architectures: The networks.
+        """
+
     def true_front(self) -> TrueFront | None:
         """Return the front of all networks; None where it cannot be known."""
         return None

@@ -8,9 +8,11 @@ from operator import attrgetter
 from typing import Any, Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from evomnas.core.errors import InputError
 from evomnas.data.images import Dataset
+from evomnas.data.pictures import encode_picture
 from evomnas.evaluation.executors.base import Executor
 from evomnas.evaluation.executors.jobs import CountingJob, PartsJob, PreparationJob, TrainingJob
 from evomnas.evaluation.interface import Evaluator, OnPhase, ignore_phase
@@ -75,10 +77,11 @@ class NetworkEvaluator(Evaluator):
             {
                 "data": dataset.fingerprint,
                 "augment": list(definition.data.augment),
-                "training": definition.training.model_dump(mode="json"),
+                "training": definition.training.context,
                 "device": executor.device,
             }
         )
+        archive.add_class_names(dataset.fingerprint, dataset.classes)
         reader = NetworkReader(archive, definition, training_context, self.meter.key, self.describe_data(), candidates)
         super().__init__(reader)
         self._shape = reader.shape
@@ -113,14 +116,33 @@ class NetworkEvaluator(Evaluator):
 
     def describe_data(self) -> dict[str, Any]:
         """See `Evaluator.describe_data`."""
+        dataset = self.dataset
+        _, labels = dataset.validated
+        folds = {"folds": len(dataset.folds)} if len(dataset.folds) else {}
+        counts, validation_counts = dataset.counts, np.bincount(labels, minlength=len(dataset.classes))
         return {
-            "train": len(self.dataset.train_labels),
-            "validation": len(self.dataset.validation_labels),
-            "classes": len(self.dataset.classes),
-            "channels": self.dataset.channels,
+            "train": len(dataset.split(0).train_labels),
+            "validation": len(labels),
+            **folds,
+            "classes": len(dataset.classes),
+            "channels": dataset.channels,
             "resolution": self._definition.data.resolution,
-            "fingerprint": self.dataset.fingerprint,
+            "fingerprint": dataset.fingerprint,
+            "largest": self._class_size(counts, int(counts.argmax())),
+            "smallest": self._class_size(counts, int(counts.argmin())),
+            "majority": self._class_size(validation_counts, int(validation_counts.argmax())),
         }
+
+    def _class_size(self, counts: NDArray[np.int64], label: int) -> dict[str, Any]:
+        return {"name": self.dataset.classes[label], "images": int(counts[label])}
+
+    def keep_pictures(self, architectures: Sequence[Architecture]) -> None:
+        """See `Evaluator.keep_pictures`."""
+        images, _ = self.dataset.validated
+        answers = filter(None, map(self.reader.answers, architectures))
+        places = {mistake.image for one in answers for mistake in one.mistakes}
+        new = sorted(place for place in places if self.archive.picture(self.dataset.fingerprint, place) is None)
+        self.archive.add_pictures(self.dataset.fingerprint, {place: encode_picture(images[place]) for place in new})
 
     def evaluate(
         self, architectures: Sequence[Architecture], threshold_for: ThresholdFor = no_threshold

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,12 +35,13 @@ class Estimate:
     Attributes:
         networks: How many networks were evaluated for it.
         budget: Networks of the search.
-        training: The training of one network: three quantiles.
+        training: The training of one network, or its trainings with all folds: three quantiles.
         latency: The latency of one network, preparing included.
         startup: Before the first network: imports, images, calibration.
         seconds: The whole search, by number of workers: three quantiles each.
         memory_gib: The largest memory in GiB of each process, added up over all processes; 0 if that is not known.
         disk_bytes: Archive and report in bytes.
+        data: The images: sizes of splits, folds, and of the largest and the smallest class.
     """
 
     networks: int
@@ -50,6 +52,7 @@ class Estimate:
     seconds: dict[int, tuple[float, ...]]
     memory_gib: float
     disk_bytes: int
+    data: dict[str, Any]
 
 
 def estimate(
@@ -96,7 +99,8 @@ def estimate(
     counts = sorted({1, max(1, workers), usable_cores()})
     seconds = {count: _search_seconds(times, latency, startup, budget, count) for count in counts}
     disk = size * budget // len(architectures) + REPORT_BYTES
-    return Estimate(len(times), budget, _quantiles(times), latency, startup, seconds, memory, disk)
+    data = evaluator.describe_data()
+    return Estimate(len(times), budget, _quantiles(times), latency, startup, seconds, memory, disk, data)
 
 
 def _search_seconds(

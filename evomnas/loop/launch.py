@@ -55,6 +55,7 @@ def search(
     candidates: CandidateLimits = CandidateLimits(),
     asynchronous: bool = False,
     early_stop: bool = True,
+    on_begin: OnGeneration = lambda run: None,
     on_progress: OnProgress = lambda progress: None,
     on_generation: OnGeneration = lambda run: None,
 ) -> Run:
@@ -78,6 +79,7 @@ def search(
         asynchronous: Breed the next network as soon as a worker is free, from what is known by then, and do not wait
             for the slowest of a generation.
         early_stop: Cut candidates off that their first epochs show to be dominated beyond doubt.
+        on_begin: Called with the run when its images were read and nothing was evaluated yet.
         on_progress: Called whenever something may have changed.
         on_generation: Called with the run, its files up to date, after new generations, at most once a second.
 
@@ -109,6 +111,7 @@ def search(
         on_phase=lambda phase: on_progress(Progress(phase, 0, budget)),
     ) as evaluator:  # fmt: skip
         run = begin(evaluator, folder, algorithm, seed, budget, options, mode)
+        on_begin(run)
         return carry_on(run, evaluator, started, time_limit_s, on_progress, on_generation)
 
 
@@ -229,6 +232,7 @@ def resume(
         on_phase=lambda phase: on_progress(Progress(phase, run.manifest.evaluations, budget)),
     ) as evaluator:  # fmt: skip
         check_same(run, evaluator)
+        run.manifest.data = run.manifest.data | evaluator.describe_data()  # older versions said less of them
         return carry_on(run, evaluator, started, time_limit_s, on_progress, on_generation)
 
 
@@ -428,4 +432,5 @@ def carry_on(
         if run.mode.early_stop:
             run.manifest.cut = run.cut_trainings(results)
         run.write(sum(result.evaluation.ended for result in results), run.front(results))
+        evaluator.keep_pictures([result.evaluation.architecture for result in run.explained(results)])
     return run

@@ -23,7 +23,8 @@ class Progress:
         evaluated: Distinct networks evaluated so far, of `budget`.
         budget: Distinct networks in all.
         generation: From 0.
-        best_accuracy: On the validation split; None before the first.
+        best_accuracy: The best accuracy, or other score that the search maximises, on the validation split; None before
+            the first.
         hypervolume: See `evomnas.problem.pareto.hypervolume`.
         failed: How many of the evaluated ones failed.
         cut: How many were cut off after their first epochs.

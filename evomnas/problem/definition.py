@@ -24,6 +24,7 @@ from evomnas.problem.candidate import Candidate
 from evomnas.problem.search_space import SearchSpace, Space
 from evomnas.problem.sections import (
     MAX_COST,
+    SCORE_WORDS,
     ConstraintsSection,
     DataSection,
     FullSection,
@@ -133,7 +134,17 @@ class Definition(Section):
     @property
     @abstractmethod
     def epochs(self) -> int:
-        """Epochs of a candidate's training; 0 where none is trained."""
+        """Epochs of each training of a candidate; 0 where none is trained."""
+
+    @property
+    def trainings(self) -> int:
+        """How often each candidate is trained."""
+        return 1
+
+    @property
+    def score_words(self) -> str:
+        """What people call the score that the search maximises, as in "a higher accuracy"."""
+        return "accuracy"
 
     @property
     def trains(self) -> bool:
@@ -205,7 +216,12 @@ class ProblemDefinition(Definition):
     @property
     def axes(self) -> tuple[str, str]:
         """See `Definition.axes`."""
-        return "validation accuracy (%)", "latency (ms)"
+        return f"validation {self.score_words} (%)", "latency (ms)"
+
+    @property
+    def score_words(self) -> str:
+        """See `Definition.score_words`."""
+        return SCORE_WORDS[self.data.score]
 
     def plot_point(self, losses: Sequence[float]) -> tuple[float, float]:
         """See `Definition.plot_point`."""
@@ -225,6 +241,17 @@ class ProblemDefinition(Definition):
         return self.training.epochs
 
     @property
+    def trainings(self) -> int:
+        """See `Definition.trainings`."""
+        return self.data.trainings
+
+    @property
+    def full_recipe(self) -> FullSection:
+        """The recipe of the full training, with the class weights that it takes over from the proxy task."""
+        weights = self.full.class_weights or self.training.class_weights
+        return self.full.model_copy(update={"class_weights": weights})
+
+    @property
     def origin(self) -> dict[str, str]:
         """See `Definition.origin`."""
         return {"data set": self.data.dataset}
@@ -240,7 +267,8 @@ class ProblemDefinition(Definition):
     @property
     def comparable_settings(self) -> dict[str, Any]:
         """See `Definition.comparable_settings`."""
-        return super().comparable_settings | {"space": self.model_dump(mode="json")["space"]}
+        settings = {"space": self.model_dump(mode="json")["space"], "score": self.data.score}
+        return super().comparable_settings | settings
 
 
 class TableDefinition(Definition):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
@@ -16,6 +16,11 @@ Count = Annotated[int, Field(ge=1)]
 Augmentation = Literal["shift", "flip", "crop"]
 ScoreName = Literal["accuracy", "balanced-accuracy", "macro-f1"]
 ClassWeights = Literal["none", "balanced"]
+SCORE_WORDS: dict[ScoreName, str] = {  # what people call them
+    "accuracy": "accuracy",
+    "balanced-accuracy": "balanced accuracy",
+    "macro-f1": "macro-F1",
+}
 MAX_COST = 1e100  # beyond it arithmetic overflows
 
 
@@ -42,16 +47,27 @@ class DataSection(Section):
         path: Its folder or file; needed by `image-folder` and `npz`, the download folder for the rest.
         resolution: Height and width in pixels that images are brought to.
         validation: Share of the training images that scores networks during the search.
+        folds: Score networks by cross-validation with so many folds instead: as many trainings of each. None for one
+            training, and the share `validation`.
         train_images: At most this many training images are used by the proxy task; all if absent.
         augment: Random changes of the training images, in this order.
+        score: What the search maximises: `accuracy`; `balanced-accuracy`, the mean recall of the classes; or
+            `macro-f1`, the mean F1 of the classes.
     """
 
     dataset: Annotated[str, _registered("datasets")]
     path: Path | None = None
     resolution: Annotated[int, Field(ge=1, le=4096)]
     validation: Share = 0.2
+    folds: Annotated[int, Field(ge=2, le=100)] | None = None
     train_images: Count | None = None
     augment: tuple[Augmentation, ...] = ()
+    score: ScoreName = "accuracy"
+
+    @property
+    def trainings(self) -> int:
+        """How often each network is trained: once for each fold."""
+        return self.folds or 1
 
 
 class Recipe(Section):
@@ -70,6 +86,8 @@ class Recipe(Section):
         dropout: Probability before the classifier.
         seed: Of weights, order and augmentation: it belongs to the problem, not to the run, so that a
             network has one accuracy in all runs.
+        class_weights: `balanced` lets all classes weigh the same in the loss, whatever their number of images. Absent,
+            all images weigh the same (`none`).
     """
 
     rmsprop_epsilon: ClassVar[float] = 1e-3
@@ -85,6 +103,14 @@ class Recipe(Section):
     bn_momentum: Annotated[float, Field(gt=0, le=1)] = 0.1
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
+    class_weights: ClassWeights | None = None
+
+    @property
+    def context(self) -> dict[str, Any]:
+        """The recipe as the archive stores it, without class weights if there are none: older versions had no such key,
+        and their trainings still count."""
+        unused = {"class_weights"} if self.class_weights in (None, "none") else set()
+        return self.model_dump(mode="json", exclude=unused)
 
 
 class TrainingSection(Recipe):
@@ -107,6 +133,7 @@ class FullSection(Recipe):
         augment: Random changes of the training images; those of the data section if absent.
         temperature: By which a teacher's and the student's logits are divided (Hinton et al. 2015).
         teaching: Weight of the teacher's answers in the loss; the labels have the rest.
+        class_weights: See `Recipe`; those of the proxy task if absent.
     """
 
     rmsprop_epsilon: ClassVar[float] = 0.0316
@@ -123,6 +150,7 @@ class FullSection(Recipe):
     augment: tuple[Augmentation, ...] | None = None
     temperature: Annotated[float, Field(gt=0)] = 4.0
     teaching: Annotated[float, Field(ge=0, le=1)] = 0.5
+    class_weights: ClassWeights | None = None
 
 
 class LatencySection(Section):

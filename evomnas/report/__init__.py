@@ -17,5 +17,6 @@ Figures and pages:
 - `run_figures`: still figures of a run.
 - `pages`: HTML pages from templates.
 - `run_report`: the report of a run.
+- `classes/`: classes of images: sentences, and data of the report's script.
 - `comparison/`: comparisons of several runs, and benchmarks.
 """

@@ -11,12 +11,14 @@ from typing import Any
 
 from evomnas.problem.architecture import Architecture
 from evomnas.problem.counting import count_parts
+from evomnas.report.classes.class_data import class_data
 from evomnas.report.figures import OP_COLOURS, SE_COLOUR, Box, boxes
 from evomnas.report.latency_breakdown import Breakdown, fit_breakdown
 from evomnas.report.references import find_references
 from evomnas.report.reproduce import network_commands
 from evomnas.report.run_words import knee_line
 from evomnas.report.words import format_training
+from evomnas.results.full_trainings import fully_trained
 from evomnas.results.run import Result, Run
 
 PartKey = tuple[str, int, int]  # all that a part depends on: notation, channels and pixels of its input
@@ -44,7 +46,9 @@ def page_data(run: Run, results: Sequence[Result]) -> dict[str, Any]:
         "cost": cost,
         "percent": quality.endswith("(%)"),
         "training": format_training(run.definition),
+        "score": run.definition.score_words,
         "validation": run.manifest.data.get("validation"),
+        "classes": class_data(run, results, fully_trained(run) if run.definition.trains else []),
         "networks": _columns(run, complete),
         "parts": _parts(run, complete, breakdown),
         "knees": [complete.index(knee) for knee in run.knees(complete)],
@@ -68,23 +72,8 @@ def _breakdown_summary(breakdown: Breakdown) -> dict[str, float]:
 
 def _columns(run: Run, complete: Sequence[Result]) -> dict[str, list[Any]]:
     """Return one list per quantity of the networks with losses, in the order in which they were asked for."""
-    columns: dict[str, list[Any]] = {
-        name: []
-        for name in (
-            "id",
-            "x",
-            "y",
-            "low",
-            "high",
-            "params",
-            "macs",
-            "generation",
-            "front",
-            "test",
-            "testLow",
-            "testHigh",
-        )
-    }
+    names = ("id", "x", "y", "low", "high", "params", "macs", "generation", "front", "test", "testLow", "testHigh")
+    columns: dict[str, list[Any]] = {name: [] for name in (*names, "error", "accuracy")}
     for result in complete:
         point, quantities = result.point(run.definition), result.evaluation.quantities
         values = (
@@ -94,6 +83,7 @@ def _columns(run: Run, complete: Sequence[Result]) -> dict[str, list[Any]]:
             result.generation,
             int(result.on_front),
             *_test_values(result),
+            *(_percent(value) for value in (result.evaluation.score_error, quantities.get("accuracy"))),
         )
         for column, value in zip(columns.values(), values, strict=True):
             column.append(value)
@@ -114,6 +104,10 @@ def _composition(run: Run, complete: Sequence[Result]) -> dict[str, list[Any]]:
     numbers: dict[PartKey, int] = {}
     networks = [_part_keys(result.evaluation.architecture, run.shape) for result in complete]
     return {"parts": [[numbers.setdefault(key, len(numbers)) for key in keys] for keys in networks]}
+
+
+def _percent(value: float | None) -> float | None:
+    return None if value is None else _round(100 * value)
 
 
 def _round(value: float) -> float:

@@ -146,12 +146,22 @@ def _history_content(run: Run, results: Sequence[Result]) -> dict[str, Any]:
     }
 
 
+def _source(run: Run) -> dict[str, Any]:
+    """Return what is known of the images or the table, as text by name."""
+    known: dict[str, Any] = {**run.definition.origin, **run.manifest.data}
+    data = run.image_data
+    sizes = {} if data is None else {"largest": data.largest, "smallest": data.smallest, "majority": data.majority}
+    words = {name: f"{size.name} ({size.images:,} images)" for name, size in sizes.items() if size is not None}
+    names = {"largest": "largest class", "smallest": "smallest class", "majority": "most often validated class"}
+    return {names.get(name, name): words.get(name, run_words.format_setting(value)) for name, value in known.items()}
+
+
 def _settings_content(run: Run, results: Sequence[Result]) -> dict[str, Any]:
     device = run.archive.context(run.record.measurement_context)
     hidden = ("processor", "host", "classes", "reference")
     return {
         "settings": run_words.search_settings(run),
-        "source": run.definition.origin | run.manifest.data,
+        "source": _source(run),
         "device": [(name, run_words.format_setting(value)) for name, value in device.items() if name not in hidden],
         "noise": run_words.describe_noise(run, results),
         "again": run_command(run),

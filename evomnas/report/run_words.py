@@ -35,15 +35,17 @@ def figure_notes(run: Run, results: Sequence[Result]) -> list[str]:
     after = "." if trainings else "; a full training usually brings more."
     device = run.archive.context(run.record.measurement_context)
     return [
-        f"{_describe_quality(run).capitalize()}{after}",
+        f"{_describe_quality(run)}{after}",
         *([f"{describe_test(trainings)}."] if trainings else []),
         f"Latency: {_describe_device(device)}.",
     ]
 
 
 def _describe_quality(run: Run) -> str:
-    quality = run.definition.axes[0].removeprefix("validation ").removesuffix(" (%)")
-    return f"{quality}: of {run.manifest.data['validation']:,} validation images{format_training(run.definition)}"
+    score, trainings = run.definition.score_words, run.definition.trainings
+    folds = f" ({trainings} folds)" if trainings > 1 else ""
+    images = f"{run.manifest.data['validation']:,} validation images{folds}"
+    return f"{score[0].upper()}{score[1:]} (± one standard error): of {images}{format_training(run.definition)}"
 
 
 def describe_test(trainings: Sequence[FullTraining]) -> str:
@@ -338,7 +340,8 @@ def cut_training_table(run: Run, results: Sequence[Result]) -> TextTable | None:
             losses, (error, latency) = evaluation.cut.losses, evaluation.expected_losses
             epochs = f"{len(losses)} of {run.definition.epochs}"
             rows.append((evaluation.architecture.id, epochs, f"{losses[-1]:.4g}", f"{1 - error:.1%}", f"{latency:.4f}"))
-    return (("network", "epochs", "last loss", "predicted accuracy", "latency ms"), rows) if rows else None
+    header = ("network", "epochs", "last loss", f"predicted {run.definition.score_words}", "latency ms")
+    return (header, rows) if rows else None
 
 
 def full_training_table(run: Run) -> TextTable | None:
@@ -353,15 +356,19 @@ def full_training_table(run: Run) -> TextTable | None:
     """
     if not run.definition.trains:
         return None
+    name = run.trained_problem().data.score
+    others = () if name == "accuracy" else (f"test {run.definition.score_words}",)
+    header = ("network", "test accuracy", "95 % interval", *others, "latency ms", "parameters", "MACs")
     rows = []
     for network in fully_trained(run):
         low, high = network.result.score.interval
         cells = [network.name, f"{network.result.score.accuracy:.2%}", f"{low:.2%} to {high:.2%}"]
+        score = network.score(name)
+        cells += ["-" if score is None else f"{score:.2%}"] * len(others)
         if isinstance(network.measurement, Measurement):
             cost = network.measurement.cost
             cells += [f"{network.measurement.latency_ms:.4f}", f"{cost.params:,}", f"{cost.macs:,}"]
-        rows.append((*cells, *["-"] * (6 - len(cells))))
-    header = ("network", "test accuracy", "95 % interval", "latency ms", "parameters", "MACs")
+        rows.append((*cells, *["-"] * (len(header) - len(cells))))
     return (header, rows) if rows else None
 
 

@@ -12,14 +12,16 @@ from __future__ import annotations
 import hashlib
 import json
 import sqlite3
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from typing import Any
 
 from evomnas.core.errors import InputError
 from evomnas.problem.architecture import Architecture
+from evomnas.problem.sections import ScoreName
 from evomnas.problem.tabular_space import TabularArchitecture
+from evomnas.results.answers.mistakes import Answers
 from evomnas.results.candidate_limits import CandidateLimits
 from evomnas.results.database.connection import Database
 from evomnas.results.evaluation import (
@@ -216,6 +218,8 @@ class Archive(Database):
     ) -> None:
         """Store the training of an architecture on a proxy task, unless there is one.
 
+        Of a training that has no answers yet, those of `result` are stored: older versions kept none.
+
         Args:
             training_context: The context of the training.
             architecture: The architecture.
@@ -224,7 +228,9 @@ class Archive(Database):
         """
         context = _result_context(training_context, result, candidates)
         key = {"context": context, "architecture": str(architecture)}
-        self._insert("trainings", {**key, **training_to_row(result), "created": _now()})
+        with self._transaction():
+            self._write("trainings", {**key, **training_to_row(result), "created": _now()})
+            self._write_answers(context, architecture, result)
 
     def add_cut(self, run: str, architecture: Architecture, cut: Cut) -> None:
         """Store the part of a training that a run cut off. For other runs the network is not trained.
@@ -243,6 +249,7 @@ class Archive(Database):
         architecture: Architecture,
         candidates: CandidateLimits = NO_LIMITS,
         run: str | None = None,
+        score: ScoreName = "accuracy",
     ) -> NetworkEvaluation:
         """Return what is known of a network. A half that is not there yet is None.
 
@@ -254,6 +261,7 @@ class Archive(Database):
                 any other result.
             run: The run whose own cuts count. A training that it cut off stays so for it, even if another run has
                 trained that network to the end since. None to count no cuts.
+            score: What the search maximises. A training whose answers were not kept is none, if they are needed for it.
 
         Returns:
             The measurement and the training, as far as they are known.
@@ -265,7 +273,17 @@ class Archive(Database):
         if row is not None:
             return NetworkEvaluation(architecture, measurement, cut_from_row(row))
         row = self._half("trainings", training_context, notation, candidates)
-        return NetworkEvaluation(architecture, measurement, None if row is None else training_from_row(row))
+        training = None if row is None else training_from_row(row)
+        if isinstance(training, Training) and score != "accuracy":
+            training = self._scored(training, training_context, notation, score)
+        return NetworkEvaluation(architecture, measurement, training)
+
+    def _scored(self, training: Training, context: str, notation: str, score: ScoreName) -> Training | None:
+        answers = self.answers(context, notation)
+        if answers is None:
+            return None
+        confusion = answers.confusion
+        return replace(training, score=confusion.score(score), score_error=confusion.score_error(score))
 
     def _half(self, table: str, context: str, notation: str, candidates: CandidateLimits) -> sqlite3.Row | None:
         """Return the row of one half. A failure under these limits comes first, since the run was told of it."""
@@ -276,7 +294,7 @@ class Archive(Database):
         return None
 
     def add_full_training(self, context: str, network: object, result: FullTraining | Failure) -> None:
-        """Store the full training of a network, unless there is one.
+        """Store the full training of a network, unless there is one; or its answers alone, if these are missing.
 
         Args:
             context: The context of the full training and its score.
@@ -284,7 +302,9 @@ class Archive(Database):
             result: The full training, or why it failed.
         """
         key = {"context": context, "network": str(network)}
-        self._insert("full_trainings", {**key, **full_training_to_row(result), "created": _now()})
+        with self._transaction():
+            self._write("full_trainings", {**key, **full_training_to_row(result), "created": _now()})
+            self._write_answers(context, network, result)
 
     def full_training(self, context: str, network: object) -> FullTraining | Failure | None:
         """Return the full training of a network.
@@ -297,7 +317,13 @@ class Archive(Database):
             The full training, or why it failed; None if there was none.
         """
         row = self._row("full_trainings", context=context, network=str(network))
-        return None if row is None else full_training_from_row(row)
+        return None if row is None else self._full_training(row)
+
+    def _full_training(self, row: sqlite3.Row) -> FullTraining | Failure:
+        result = full_training_from_row(row)
+        if isinstance(result, Failure):
+            return result
+        return replace(result, answers=self.answers(row["context"], row["network"]))
 
     def full_trainings(self, context: str) -> dict[str, FullTraining | Failure]:
         """Return all full trainings of a context.
@@ -309,7 +335,7 @@ class Archive(Database):
             The full trainings or why they failed, by the notation of the network, the oldest first.
         """
         rows = self._connection.execute("SELECT * FROM full_trainings WHERE context = ? ORDER BY created", (context,))
-        return {row["network"]: full_training_from_row(row) for row in rows}
+        return {row["network"]: self._full_training(row) for row in rows}
 
     def measurement(self, measurement_context: str, network: object) -> Measurement | Failure | None:
         """Return the measurement of a network, without failures that came of a candidate's limits.
@@ -323,6 +349,73 @@ class Archive(Database):
         """
         row = self._row("measurements", context=measurement_context, architecture=str(network))
         return None if row is None else measurement_from_row(row)
+
+    # --- answers to images ---
+
+    def _write_answers(self, context: str, network: object, result: Training | FullTraining | Failure) -> None:
+        """Store the answers of a result within a transaction, unless there are some."""
+        if not isinstance(result, Failure) and result.answers is not None:
+            self._write("answers", {"context": context, "network": str(network), **result.answers.to_row()})
+
+    def answers(self, context: str, network: object) -> Answers | None:
+        """Return the answers of a trained network to the images that score it.
+
+        Args:
+            context: The context of its training, or of its full training and score.
+            network: An architecture, or any other network by its notation.
+
+        Returns:
+            The answers; None if there are none.
+        """
+        row = self._row("answers", context=context, network=str(network))
+        return None if row is None else Answers.from_row(row)
+
+    def add_class_names(self, images: str, names: Sequence[str]) -> None:
+        """Store the names of the classes of images, unless they are known.
+
+        Args:
+            images: The fingerprint of the images.
+            names: The names, in the order of the labels.
+        """
+        if not self.class_names(images):  # nothing is written without need, which a read-only disk would refuse
+            self._insert("class_names", {"images": images, "names": json.dumps(list(names))})
+
+    def class_names(self, images: str) -> list[str]:
+        """Return the names of the classes of images.
+
+        Args:
+            images: The fingerprint of the images.
+
+        Returns:
+            The names, in the order of the labels; empty if they are not known.
+        """
+        row = self._row("class_names", images=images)
+        return [] if row is None else list(json.loads(row["names"]))
+
+    def add_pictures(self, images: str, pictures: Mapping[int, bytes]) -> None:
+        """Store small pictures of images, unless there are some.
+
+        Args:
+            images: The fingerprint of the images.
+            pictures: The content of a PNG or JPEG file, by the place of the image.
+        """
+        rows = ({"images": images, "image": place, "content": content} for place, content in pictures.items())
+        self._insert("pictures", *rows)
+
+    def picture(self, images: str, place: int) -> bytes | None:
+        """Return a small picture of an image.
+
+        Args:
+            images: The fingerprint of the images.
+            place: The place of the image.
+
+        Returns:
+            The content of a PNG or JPEG file; None if there is none.
+        """
+        row = self._row("pictures", images=images, image=place)
+        return None if row is None else bytes(row["content"])
+
+    # --- tables ---
 
     def add_lookups(self, context: str, evaluations: Iterable[TabularEvaluation]) -> None:
         """Store evaluations from a table, so that a run can be read without the table.

@@ -10,7 +10,7 @@ from __future__ import annotations
 import traceback
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
 import numpy as np
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from evomnas.problem.architecture import Architecture
 from evomnas.problem.tabular_space import TabularArchitecture
+from evomnas.results.answers.mistakes import Answers
 
 
 class TrainingDiverged(ArithmeticError):
@@ -39,17 +40,34 @@ class Cost:
 
 @dataclass(frozen=True, slots=True)
 class Training:
-    """The result of a candidate's training.
+    """The result of a candidate's training, or of its trainings with all folds.
 
     Attributes:
         accuracy: Share of the validation images that were classified correctly.
-        losses: Mean training loss per epoch.
+        losses: Mean training loss per epoch; with folds, of the first training.
         seconds: How long it took.
+        score: What the search maximises, from 0 to 1; None where that is the accuracy.
+        score_error: The standard error of the score; None where it is not known.
+        answers: The answers to the validation images; None where they are not at hand. They are kept beside the
+            training, since older versions kept none.
     """
 
     accuracy: float
     losses: tuple[float, ...]
     seconds: float
+    score: float | None = None
+    score_error: float | None = None
+    answers: Answers | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def quality(self) -> float:
+        """The score, or the accuracy where that is the score."""
+        return self.accuracy if self.score is None else self.score
+
+    @property
+    def error(self) -> float:
+        """What the search minimises: 1 - score."""
+        return 1.0 - self.quality
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +90,7 @@ class Cut:
         """Return the seconds that the rest of the epochs would have taken, if all take the same time.
 
         Args:
-            epochs: Of a whole training.
+            epochs: Of a whole training, or of those with all folds together.
         """
         return self.seconds * (epochs / len(self.losses) - 1)
 
@@ -106,11 +124,13 @@ class FullTraining:
         score: On the test images.
         losses: Mean training loss per epoch.
         seconds: How long it took.
+        answers: The answers to the test images; None where an older version kept none.
     """
 
     score: Score
     losses: tuple[float, ...]
     seconds: float
+    answers: Answers | None = field(default=None, repr=False, compare=False)
 
 
 _NO_MEMORY = ("out of memory", "not enough memory", "can't allocate memory", "cannot allocate memory", "bad_alloc")
@@ -246,6 +266,16 @@ class Evaluation(ABC):
         return None
 
     @property
+    def score(self) -> float | None:
+        """The score that the search maximises, from 0 to 1; None where it is not known."""
+        return self.quantities.get("accuracy") if self.trained is None else self.trained.quality
+
+    @property
+    def score_error(self) -> float | None:
+        """The standard error of the score; None where it is not known."""
+        return None if self.trained is None else self.trained.score_error
+
+    @property
     def seconds(self) -> float | None:
         """Seconds that measuring and training took, whichever run paid for them; None where one of them is missing."""
         return None
@@ -309,14 +339,14 @@ class NetworkEvaluation(Evaluation):
         """(error, latency in ms); see `Evaluation.losses`."""
         if self.violation > 0 or self.measured is None or self.trained is None:
             return None
-        return 1.0 - self.trained.accuracy, self.measured.latency_ms
+        return self.trained.error, self.measured.latency_ms
 
     @property
     def relative_losses(self) -> tuple[float, float] | None:
         """(error, latency relative to the reference network's); see `Evaluation.relative_losses`."""
         if self.violation > 0 or self.measured is None or self.trained is None:
             return None
-        return 1.0 - self.trained.accuracy, self.measured.ratio
+        return self.trained.error, self.measured.ratio
 
     @property
     def expected_losses(self) -> tuple[float, float] | None:

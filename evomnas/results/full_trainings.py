@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from evomnas.problem.architecture import Architecture
 from evomnas.problem.published import PUBLISHED_NETWORKS, fit_to_resolution, published
+from evomnas.problem.sections import ScoreName
 from evomnas.results.evaluation import Failure, FullTraining, Measurement
 from evomnas.results.run import Run
 
@@ -21,12 +22,24 @@ class FullyTrained:
         notation: An architecture's notation, or `torchvision:` and a name.
         result: Its test score.
         measurement: Its costs and latency; None where it was not measured on the run's device.
+        images: The fingerprint of the test images.
     """
 
     name: str
     notation: str
     result: FullTraining
     measurement: Measurement | Failure | None
+    images: str
+
+    def score(self, name: ScoreName) -> float | None:
+        """Return its score on the test images; None where it is not known.
+
+        Args:
+            name: The score.
+        """
+        if name == "accuracy":
+            return self.result.score.accuracy
+        return None if self.result.answers is None else self.result.answers.confusion.score(name)
 
 
 def fully_trained(run: Run) -> list[FullyTrained]:
@@ -36,7 +49,7 @@ def fully_trained(run: Run) -> list[FullyTrained]:
         run: The run.
 
     Returns:
-        The networks, the most accurate first.
+        The networks, the one with the best score first.
 
     Raises:
         InputError: The run searched a table.
@@ -45,10 +58,12 @@ def fully_trained(run: Run) -> list[FullyTrained]:
     names = {str(fit_to_resolution(published(name), problem.data.resolution)): name for name in PUBLISHED_NETWORKS}
     device = run.record.measurement_context
     networks = [
-        FullyTrained(_name(notation, names), notation, result, run.archive.measurement(device, notation))
+        FullyTrained(
+            _name(notation, names), notation, result, run.archive.measurement(device, notation), run.reader.test_images
+        )
         for notation, result in run.reader.full_trainings().items()
     ]
-    return sorted(networks, key=lambda network: network.result.score.accuracy, reverse=True)
+    return sorted(networks, key=lambda network: network.score(problem.data.score) or 0.0, reverse=True)
 
 
 def _name(notation: str, names: dict[str, str]) -> str:

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from evomnas.core.errors import InputError
+from evomnas.results.answers.majority import Majority
 
 MANIFEST = "run.json"
 MAX_FAULTS = 5  # that a message lists
@@ -41,19 +42,45 @@ class Seconds(_Part):
 Size = Annotated[int, Field(ge=0, le=2**53)]
 
 
+class ClassSize(_Part):
+    """A class and its number of images.
+
+    Attributes:
+        name: The name of the class.
+        images: How many images it has.
+    """
+
+    name: str
+    images: Size
+
+
 class ImageData(_Part):
     """The section `data` of run.json where networks are trained.
 
     Attributes:
-        train, validation: Images of the two splits.
+        train, validation: Images of the two splits; with folds, those of a training, and those of all folds.
+        folds: Folds of the cross-validation; None without one.
         classes: Classes of the images.
         channels: 1 for grey images, 3 for colour.
+        largest, smallest: The classes with the most and the fewest images of both splits; None in older runs.
+        majority: The class with the most validation images; None in older runs.
     """
 
     train: Size
     validation: Size
+    folds: Annotated[int, Field(ge=2, le=2**31)] | None = None
     classes: Annotated[int, Field(ge=1, le=2**31)]
     channels: Annotated[int, Field(ge=1, le=2**31)]
+    largest: ClassSize | None = None
+    smallest: ClassSize | None = None
+    majority: ClassSize | None = None
+
+    @property
+    def constant_answer(self) -> Majority | None:
+        """What one answer for all validation images scores; None where it is not known."""
+        if self.majority is None or not self.validation:
+            return None
+        return Majority(self.majority.name, self.majority.images, self.validation, self.classes)
 
 
 class TableData(_Part):

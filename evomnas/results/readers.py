@@ -16,6 +16,8 @@ from pydantic import BaseModel
 from evomnas.problem.architecture import Architecture
 from evomnas.problem.definition import Definition, ProblemDefinition
 from evomnas.problem.tabular_space import TabularArchitecture
+from evomnas.results.answers.confusion import share_error
+from evomnas.results.answers.mistakes import Answers
 from evomnas.results.archive import Archive, context_key
 from evomnas.results.candidate_limits import CandidateLimits
 from evomnas.results.constraints import Limits
@@ -34,9 +36,7 @@ def full_training_alias(definition: ProblemDefinition, search_images_fingerprint
         search_images_fingerprint: The fingerprint of the images that its searches saw.
     """
     augment = definition.data.model_dump(mode="json", include={"augment"})
-    return context_key(
-        {"searched": search_images_fingerprint, "full": definition.full.model_dump(mode="json")} | augment
-    )
+    return context_key({"searched": search_images_fingerprint, "full": definition.full_recipe.context} | augment)
 
 
 def trained_images_alias(search_images_fingerprint: str) -> str:
@@ -96,6 +96,14 @@ class EvaluationReader(ABC):
         """
         return self.limits.apply(self.known(architecture))
 
+    def answers(self, architecture: Any) -> Answers | None:
+        """Return the answers of a network to the validation images; None where they were not kept.
+
+        Args:
+            architecture: A network of the problem's kind.
+        """
+        return None
+
     @property
     @abstractmethod
     def shape(self) -> dict[str, int] | None:
@@ -117,6 +125,11 @@ class EvaluationReader(ABC):
         """
         return {}
 
+    @property
+    def test_images(self) -> str:
+        """The fingerprint of the latest test images of these trainings; empty where there are none."""
+        return ""
+
     def any_full_trainings(self) -> dict[str, FullTraining]:
         """Return a full training of every network that has one, scored on the latest test split, by notation.
 
@@ -137,14 +150,28 @@ class NetworkReader(EvaluationReader):
 
     def known(self, architecture: Architecture) -> NetworkEvaluation:
         """See `EvaluationReader.known`; halves that are missing are None."""
-        return self.archive.evaluation(
-            self.training_context, self.measurement_context, architecture, self.candidates, self.run
+        score = self._problem.data.score
+        known = self.archive.evaluation(
+            self.training_context, self.measurement_context, architecture, self.candidates, self.run, score
         )
+        if known.trained is None or known.trained.score_error is not None:
+            return known
+        images = self.data.get("validation")
+        error = share_error(round(known.trained.accuracy * images), images) if images else None
+        return replace(known, training=replace(known.trained, score_error=error))
+
+    def answers(self, architecture: Architecture) -> Answers | None:
+        """See `EvaluationReader.answers`."""
+        return self.archive.answers(self.training_context, architecture)
+
+    @property
+    def _problem(self) -> ProblemDefinition:
+        return self.definition.trained("the networks of this problem are not built")
 
     @cached_property
     def shape(self) -> dict[str, int]:
         """See `EvaluationReader.shape`."""
-        resolution = self.definition.trained("the networks of this problem are not built").latency_resolution
+        resolution = self._problem.latency_resolution
         return {"classes": self.data["classes"], "channels": self.data["channels"], "resolution": resolution}
 
     @property
@@ -160,6 +187,11 @@ class NetworkReader(EvaluationReader):
         """See `EvaluationReader.full_trainings`; of two trainings of a network the first counts."""
         keys = self._own_contexts()
         return self._first_trainings(keys, self._test_split(keys))
+
+    @property
+    def test_images(self) -> str:
+        """See `EvaluationReader.test_images`."""
+        return self._test_split(self._own_contexts()) or ""
 
     def any_full_trainings(self) -> dict[str, FullTraining]:
         """See `EvaluationReader.any_full_trainings`."""

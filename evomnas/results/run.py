@@ -28,6 +28,7 @@ from evomnas.results.evaluation import Evaluation, FullTraining, Score
 from evomnas.results.manifest import (
     MANIFEST,
     CutTrainings,
+    ImageData,
     Manifest,
     Seconds,
     TrueFront,
@@ -100,6 +101,8 @@ class Result:
             "order": self.order,
             "test_accuracy": None if self.score is None else self.score.accuracy,
             "test_interval": None if self.score is None else list(self.score.interval),
+            "score": evaluation.score,
+            "score_error": evaluation.score_error,
         }
 
     def point(self, definition: Definition) -> dict[str, Any]:
@@ -263,6 +266,11 @@ class Run:
         return self.definition.trained(f"{self.folder} searched a table: its networks cannot be built or measured")
 
     @property
+    def image_data(self) -> ImageData | None:
+        """The section `data` of run.json; None of a run that searched a table."""
+        return ImageData.model_validate(self.manifest.data) if self.definition.trains else None
+
+    @property
     def search_images_fingerprint(self) -> str:
         """The fingerprint of the images that it searched with."""
         return str(self.archive.context(self.record.training_context)["data"])
@@ -339,6 +347,15 @@ class Run:
         front = self.front(results)
         return [front[place] for place in knees([result.evaluation.losses or () for result in front])]
 
+    def explained(self, results: Sequence[Result]) -> list[Result]:
+        """Return the networks whose mistakes people see: those of the Pareto set, and the reference network.
+
+        Args:
+            results: The run's results.
+        """
+        reference = [result for result in results if result.evaluation.architecture.id == self.reference_id]
+        return [*self.front(list(results)), *(result for result in reference if not result.on_front)]
+
     def cut_trainings(self, results: Sequence[Result]) -> CutTrainings:
         """Return how many trainings were cut off, and what the rest of them would have taken.
 
@@ -346,7 +363,7 @@ class Run:
             results: The run's results.
         """
         cuts = [result.evaluation.cut for result in results if result.evaluation.cut is not None]
-        saved = sum(cut.saved(self.definition.epochs) for cut in cuts)
+        saved = sum(cut.saved(self.definition.epochs * self.definition.trainings) for cut in cuts)
         return CutTrainings(networks=len(cuts), saved_seconds=round(saved, 3))
 
     def hypervolume(self, results: Sequence[Result]) -> float:
@@ -445,7 +462,8 @@ def to_csv(rows: Sequence[Mapping[str, Any]]) -> str:
             spaces, as it always did; behind the columns of old, each part has a column of its own (`PARTS`).
     """
     buffer = io.StringIO()
-    columns = (*COLUMNS, *PARTS["losses"], *PARTS["latency_ci"], "test_accuracy", *PARTS["test_interval"])
+    columns = [*COLUMNS, *PARTS["losses"], *PARTS["latency_ci"], "test_accuracy", *PARTS["test_interval"]]
+    columns += ["score", "score_error"]
     writer = csv.DictWriter(buffer, columns, lineterminator="\n", extrasaction="ignore")
     writer.writeheader()
     for row in rows:

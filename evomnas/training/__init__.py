@@ -3,6 +3,7 @@
 - `augmentation`: random changes of the training images.
 - `schedules`: learning rates over the steps of a training.
 - `trainer`: batches on a device, the optimizer and the epochs, for every kind of training.
+- `scoring`: the classes that a trained network gives to images.
 - `early_stop`: which candidates may end their training before its last epoch.
 - `proxy_task`: the short training by which a search scores a candidate.
 """

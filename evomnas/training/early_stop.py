@@ -193,7 +193,7 @@ class EarlyStop:
         training = evaluation.trained
         if training is not None and len(training.losses) == self._epochs:
             self._log_losses.append([_logarithm(loss) for loss in training.losses[:-1]])
-            self._log_errors.append(math.log(1 - training.accuracy + ERROR_FLOOR))
+            self._log_errors.append(math.log(training.error + ERROR_FLOOR))
             self._power_laws = None
 
     def threshold(self, evaluation: Evaluation) -> LossThreshold | None:

@@ -7,23 +7,25 @@ from __future__ import annotations
 
 import time
 from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 import torch
+from torch import Tensor, nn
 
 from evomnas.core.seeding import torch_generator
 from evomnas.core.system.device import choose_device
-from evomnas.data.images import Dataset
+from evomnas.data.images import Dataset, Split
 from evomnas.networks.fast_layers import use_fast_layers
-from evomnas.networks.network import Network, build_network
+from evomnas.networks.network import build_network
 from evomnas.problem.architecture import Architecture
 from evomnas.problem.sections import DataSection, TrainingSection
-from evomnas.results.evaluation import Cut, Training, TrainingDiverged
+from evomnas.results.answers.mistakes import Answers
+from evomnas.results.evaluation import Cut, Training
 from evomnas.training.early_stop import LossThreshold
 from evomnas.training.schedules import CosineSchedule
+from evomnas.training.scoring import classify
 from evomnas.training.trainer import Trainer, TrainingBatches, training_mode
-
-SCORING_BATCH = 512  # validation images that are classified at once
 
 
 class ProxyTask:
@@ -33,7 +35,7 @@ class ProxyTask:
         dataset: The training and validation images.
         recipe: The recipe of the short training.
         device: The device on which candidates are trained.
-        batches: The training images on that device.
+        batches: The training images of the first training on that device.
     """
 
     def __init__(self, dataset: Dataset, data: DataSection, recipe: TrainingSection, device: str = "auto") -> None:
@@ -51,27 +53,61 @@ class ProxyTask:
         self.dataset = dataset
         self.recipe = recipe
         self.device = torch.device(choose_device(device))
-        self.batches = TrainingBatches(dataset.train_images, dataset.train_labels, data.augment, self.device)
-        self._validation_images = self.batches.to_device(dataset.validation_images)
-        self._validation_labels = self.batches.to_device(dataset.validation_labels)
+        self._augment = data.augment
+        self._first = self._place(0)
+
+    @property
+    def batches(self) -> TrainingBatches:
+        """See the attributes of the class."""
+        return self._first.batches
+
+    def _place(self, number: int) -> _Part:
+        split = self.dataset.split(number)
+        batches = TrainingBatches(split.train_images, split.train_labels, self._augment, self.device)
+        return _Part(batches, split, batches.to_device(split.validation_images))
 
     def train(self, architecture: Architecture, threshold: LossThreshold | None = None) -> Training | Cut:
         """Train a new network of an architecture and score it on the validation images.
 
+        With folds, a new network is trained for each of them, and each image is answered by the one that was not
+        trained on it.
+
         Args:
             architecture: The architecture.
-            threshold: The losses at which the training stops early; None trains to the end.
+            threshold: The losses at which the training stops early; None trains to the end. With folds, the first of
+                the trainings may stop, and then there are no others.
 
         Returns:
-            The accuracy, the losses and the time in seconds; or a `Cut` with the losses so far and the predicted error,
-            if the training was stopped early. Time in which it gave way to latency measurements does not count.
+            The answers to the validation images, the losses of the first training, and the time of all in seconds; or a
+            `Cut` with the losses so far and the predicted error, if the training was stopped early. Time in which it
+            gave way to latency measurements does not count.
 
         Raises:
             TrainingDiverged: A loss or a logit became infinite or not a number.
         """
         started = time.perf_counter()
+        waited = 0.0
+        losses: tuple[float, ...] = ()
+        answers = []
+        for number in range(self.dataset.trainings):
+            part = self._place(number) if number else self._first  # one at a time: each is a copy of nearly all images
+            trainer = self._train(architecture, number, part, None if number else threshold)
+            waited += trainer.waited_seconds
+            losses = losses or tuple(trainer.losses)
+            if threshold is not None and len(trainer.losses) < self.recipe.epochs:
+                return Cut(losses, threshold.predict_error(losses), time.perf_counter() - started - waited)
+            answers.append(self._answer(trainer.network, part))
+        joined = Answers.joined(answers)
+        accuracy = joined.confusion.score("accuracy")
+        return Training(accuracy, losses, time.perf_counter() - started - waited, answers=joined)
+
+    def _train(self, architecture: Architecture, number: int, part: _Part, threshold: LossThreshold | None) -> Trainer:
+        """Train a new network, to the end or until it is stopped early."""
         recipe = self.recipe
-        weights_seed, order_seed, dropout_seed = np.random.SeedSequence(recipe.seed).spawn(3)
+        seed = (
+            np.random.SeedSequence(recipe.seed, spawn_key=(number,)) if number else np.random.SeedSequence(recipe.seed)
+        )
+        weights_seed, order_seed, dropout_seed = seed.spawn(3)
         with training_mode(self.device, dropout_seed if recipe.dropout > 0 else None):
             network = build_network(
                 architecture,
@@ -85,24 +121,25 @@ class ProxyTask:
             if self.device.type == "cpu":
                 use_fast_layers(network)
             trainer = Trainer(
-                network, self.batches, recipe, partial(CosineSchedule, recipe.warmup), torch_generator(order_seed)
+                network, part.batches, recipe, partial(CosineSchedule, recipe.warmup), torch_generator(order_seed)
             )
             for _ in range(recipe.epochs):
                 trainer.train_epoch()
                 if threshold is not None and threshold.should_stop(trainer.losses):
-                    seconds = time.perf_counter() - started - trainer.waited_seconds
-                    return Cut(tuple(trainer.losses), threshold.predict_error(trainer.losses), seconds)
-            accuracy = self._score(network)
-        return Training(accuracy, tuple(trainer.losses), time.perf_counter() - started - trainer.waited_seconds)
+                    break
+        return trainer
 
-    @torch.inference_mode()
-    def _score(self, network: Network) -> float:
+    def _answer(self, network: nn.Module, part: _Part) -> Answers:
+        """Return the answers of a trained network to the validation images of its training."""
         network.eval()
-        correct = 0
-        for start in range(0, len(self._validation_labels), SCORING_BATCH):
-            part = slice(start, start + SCORING_BATCH)
-            logits = network(self.batches.normalise(self._validation_images[part]))
-            if not torch.isfinite(logits).all():
-                raise TrainingDiverged("the trained network's logits are not finite")
-            correct += int((logits.argmax(1) == self._validation_labels[part]).sum())
-        return correct / len(self._validation_labels)
+        found = classify(lambda images: network(part.batches.normalise(images)), part.validation_images, self.device)
+        classes = len(self.dataset.classes)
+        return Answers.of(part.split.validation_labels, *found, classes, part.split.places)
+
+
+class _Part(NamedTuple):
+    """The images of one training, those on a device included."""
+
+    batches: TrainingBatches
+    split: Split
+    validation_images: Tensor

@@ -136,7 +136,7 @@ class Trainer:
             schedule: A function that takes the number of all steps and returns another one, from a step to the
                 learning rate relative to its peak.
             generator: A generator on the CPU for the images' order and the augmentations.
-            loss: The loss function; None for cross-entropy with the recipe's label smoothing.
+            loss: The loss function; None for cross-entropy with the recipe's label smoothing and class weights.
             average: An average of the network's weights that is updated after every step; None for none.
         """
         self.network, self.batches, self.generator = network.train(), batches, generator
@@ -148,7 +148,7 @@ class Trainer:
         )
         self.losses: list[float] = []
         self.waited_seconds = 0.0
-        self._loss = loss or cross_entropy(recipe)
+        self._loss = loss or cross_entropy(recipe, batches.labels)
         self._average = average
 
     def train_epoch(self) -> float:
@@ -186,17 +186,40 @@ class Trainer:
         return self.losses[-1]
 
 
-def cross_entropy(recipe: Recipe) -> LossFunction:
+def cross_entropy(recipe: Recipe, labels: Tensor) -> LossFunction:
     """Return the cross-entropy between logits and labels as a loss function.
 
+    With balanced class weights, the loss of an image is multiplied by the weight of its class. The weights of PyTorch's
+    own loss multiply the smoothed targets instead: of an image of a common class, the little that label smoothing gives
+    to a rare class would then outweigh the rest.
+
     Args:
-        recipe: The recipe, for its label smoothing.
+        recipe: The recipe, for its label smoothing and class weights.
+        labels: The classes of all training images, from which the weights follow, shape (n,).
 
     Returns:
         A function of normalised images (which it does not use), logits and labels.
     """
-    function = nn.CrossEntropyLoss(label_smoothing=recipe.label_smoothing)
-    return lambda images, logits, labels: function(logits, labels)
+    if recipe.class_weights != "balanced":
+        function = nn.CrossEntropyLoss(label_smoothing=recipe.label_smoothing)
+        return lambda images, logits, labels: function(logits, labels)
+    by_image = nn.CrossEntropyLoss(label_smoothing=recipe.label_smoothing, reduction="none")
+    weights = balanced_weights(labels)
+    return lambda images, logits, labels: (weights[labels] * by_image(logits, labels)).mean()
+
+
+def balanced_weights(labels: Tensor) -> Tensor:
+    """Return weights with which every class has the same part in the loss, whatever its number of images.
+
+    Args:
+        labels: The classes of all training images, shape (n,).
+
+    Returns:
+        The weight of each class, inversely proportional to its images, shape (classes,). Their mean over all images is
+        1, so that a recipe's learning rate suits them.
+    """
+    counts = torch.bincount(labels)
+    return len(labels) / (counts * (counts > 0).sum()).clamp(min=1)
 
 
 @contextmanager

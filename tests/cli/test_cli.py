@@ -195,6 +195,8 @@ def test_show_and_describe_read_a_run(finished_run):
         "order",
         "test_accuracy",
         "test_interval",
+        "score",
+        "score_error",
     ]
     assert list(rows[0]) == keys
     front = answer("show", finished_run.folder, "--format", "csv")

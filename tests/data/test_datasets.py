@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import io
+
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 
 from evomnas.core import registry
 from evomnas.core.errors import InputError
-from evomnas.data.splits import load_dataset
+from evomnas.data.images import TRAINED
+from evomnas.data.pictures import encode_picture
+from evomnas.data.splits import load_dataset, stratified_folds
 from evomnas.problem.sections import DataSection
 
 
@@ -75,6 +81,68 @@ def test_fewer_training_images_leave_the_validation_images_as_they_are():
     assert np.bincount(few.train_labels).min() >= 8
     assert np.array_equal(full.validation_images, few.validation_images)
     assert full.fingerprint != few.fingerprint
+
+
+@given(st.lists(st.integers(2, 30), min_size=2, max_size=6), st.integers(2, 12), st.randoms(use_true_random=False))
+def test_folds_have_the_same_size_and_the_same_share_of_every_class(sizes, folds, random):
+    labels = [label for label, size in enumerate(sizes) for _ in range(size)]
+    random.shuffle(labels)
+    labels, folds = np.array(labels), min(folds, len(labels))
+    numbers = stratified_folds(labels, folds)
+    counts = np.bincount(numbers, minlength=folds)
+    assert counts.max() - counts.min() <= 1
+    for label, size in enumerate(sizes):
+        of_class = np.bincount(numbers[labels == label], minlength=folds)
+        assert of_class.max() - of_class.min() <= 1
+        assert (size - of_class > 0).all()  # some are left to train on, whichever fold is validated
+    assert (numbers == stratified_folds(labels, folds)).all()
+
+
+def test_with_folds_every_image_is_validated_once_by_a_network_that_was_not_trained_on_it():
+    dataset, whole = load_dataset(section(folds=5)), load_dataset(section())
+    splits = [dataset.split(number) for number in range(dataset.trainings)]
+    assert sorted(np.concatenate([split.places for split in splits])) == list(range(len(dataset.train_labels)))
+    images, labels = dataset.validated
+    for split in splits:
+        assert len(split.train_labels) + len(split.validation_labels) == len(labels)
+        np.testing.assert_array_equal(images[split.places], split.validation_images)
+        np.testing.assert_array_equal(labels[split.places], split.validation_labels)
+        seen = np.bincount(split.train_labels) + np.bincount(split.validation_labels)
+        np.testing.assert_array_equal(seen, dataset.counts)
+    np.testing.assert_array_equal(dataset.counts, whole.counts)
+    assert len({one.fingerprint for one in (dataset, whole, load_dataset(section(folds=4)))}) == 3
+    assert dataset.fingerprint == load_dataset(section(folds=5, validation=0.5)).fingerprint
+
+
+def test_fewer_training_images_are_fewer_in_each_fold():
+    dataset = load_dataset(section(folds=3, train_images=100))
+    for number in range(3):
+        split = dataset.split(number)
+        assert len(split.train_labels) == 100
+        assert np.bincount(split.train_labels).min() >= 8
+        assert not set(split.places) & set(np.flatnonzero(dataset.folds[number] == TRAINED))
+    assert len(dataset.validated[1]) == len(load_dataset(section(folds=3)).train_labels)
+    with pytest.raises(InputError, match="train_images must be at least the number of classes, 10"):
+        load_dataset(section(folds=3, train_images=9))
+
+
+def test_more_folds_than_images_are_refused(npz_file):
+    with pytest.raises(InputError, match="data.folds is 41, and there are 40 images: at most 40 folds"):
+        load_dataset(section(dataset="npz", path=npz_file(), folds=41))
+    assert load_dataset(section(dataset="npz", path=npz_file(), folds=40)).trainings == 40
+
+
+@pytest.mark.parametrize(("channels", "side"), [(1, 8), (3, 8), (3, 64), (1, 100), (3, 300)])
+def test_a_picture_is_a_small_file_of_the_image(rng, channels, side):
+    smooth = np.linspace(0, 255, side).astype(np.uint8) * np.ones((channels, side, 1), dtype=np.uint8)
+    content = encode_picture(smooth)
+    with Image.open(io.BytesIO(content)) as picture:
+        assert picture.size == ({8: 48}.get(side, min(side, 64)),) * 2
+        shown = np.asarray(picture.convert("RGB"), dtype=float)
+    assert np.abs(shown[:, 0] - shown[-1, 0]).max() < 4
+    assert shown[0, 0, 0] < 12 < 240 < shown[0, -1, 0]
+    noise = rng.integers(0, 256, (channels, side, side), dtype=np.uint8)
+    assert len(encode_picture(noise)) < 8000
 
 
 def test_resolution_resizes():

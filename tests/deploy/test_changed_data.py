@@ -92,7 +92,7 @@ def test_a_new_test_split_is_scored_without_a_training_and_its_exports_start_ane
     assert "10 test images" in (here.folder / "README.md").read_text()
     [new] = fully_trained(here.run)  # of the latest test split alone
     assert (old.result.score.images, new.result.score.images) == (6, 10)
-    _, _, exported = export_network(here.run, here.network, Request(), device="cpu")
+    exported = export_network(here.run, here.network, Request(), device="cpu").exports
     assert [(one.variant, one.images) for one in exported] == [("float", 10)]
     assert read_exports(here.folder) == exported
     assert [path.name for path in here.folder.glob("model-*")] == ["model-float.onnx"]
@@ -148,13 +148,13 @@ def test_what_does_not_fit_is_trained_again(here, what):
     assert train(here).result.score == here.result.score
     assert weights.read_bytes() == whole
     assert load_network(here.folder).classes == ("ants", "bees")
-    _, _, exported = export_network(here.run, here.network, Request(), device="cpu")
+    exported = export_network(here.run, here.network, Request(), device="cpu").exports
     assert [one.variant for one in exported] == ["float", "int8"]  # the same weights: what was exported still holds
 
 
 def test_the_huffman_size_of_the_same_file_is_kept(here):
     before = {one.variant: one.huffman_bytes for one in read_exports(here.folder)}
-    _, _, exported = export_network(here.run, here.network, Request(quantize=True), device="cpu")
+    exported = export_network(here.run, here.network, Request(quantize=True), device="cpu").exports
     assert {one.variant: one.huffman_bytes for one in exported} == before
     assert before["int8"] > 0
 

@@ -17,11 +17,11 @@ from PIL import Image
 from printed_code import code_blocks, run_all
 
 from evomnas.core.errors import InputError
+from evomnas.deploy.cards.snippets import PICTURE
 from evomnas.deploy.export import Request, _calibration_images, export_network
 from evomnas.deploy.exported_files import EXPORTS_FILE, read_exports
 from evomnas.deploy.prediction import open_network, predict
 from evomnas.deploy.saving import load_network
-from evomnas.deploy.snippets import PICTURE
 from evomnas.latency.runtimes import base as runtimes
 
 SMALLER = "factorized 90 %, pruned 50 %"
@@ -86,7 +86,7 @@ def test_executorch_programs_know_their_classes_and_give_the_same_answers(
     from executorch.runtime import Runtime
 
     request = Request(("executorch",), quantize=True)
-    folder, _, exported = export_network(finished_run, trained.network, request, device="cpu")
+    folder, _, exported, *_ = export_network(finished_run, trained.network, request, device="cpu")
     assert [(one.format, one.variant) for one in exported[-2:]] == [("executorch", "float"), ("executorch", "int8")]
     assert len(exported) == len(exports) + 2
     program, int8 = exported[-2:]

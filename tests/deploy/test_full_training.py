@@ -102,7 +102,7 @@ def test_a_teacher_s_part_of_the_loss_is_hinton_s(tiny, rng):
     recipe = tiny.full.model_copy(update={"temperature": 3.0, "teaching": 0.25, "label_smoothing": 0.0})
     answers, logits = (torch.from_numpy(rng.normal(size=(5, 4))) for _ in range(2))
     labels = torch.tensor([0, 1, 2, 3, 0])
-    found = distillation_loss(recipe, lambda images: answers)(torch.zeros(5), logits, labels)
+    found = distillation_loss(recipe, lambda images: answers, labels)(torch.zeros(5), logits, labels)
     p, q = F.softmax(answers / 3, 1), F.softmax(logits / 3, 1)
     divergence = (p * (p / q).log()).sum(1).mean()
     own = -F.softmax(logits, 1)[torch.arange(5), labels].log().mean()

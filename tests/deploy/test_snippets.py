@@ -12,10 +12,10 @@ from PIL import Image
 from printed_code import code_blocks, run_all
 
 from evomnas.data.photographs import Preprocessing, read_photograph
+from evomnas.deploy.cards.snippets import PICTURE, file_snippet, pytorch_snippet, usage_section
 from evomnas.deploy.export import Request, export_network
 from evomnas.deploy.formats import FORMATS
 from evomnas.deploy.prediction import open_network, predict
-from evomnas.deploy.snippets import PICTURE, file_snippet, pytorch_snippet, usage_section
 
 SHIPPING = Path(__file__).parents[2] / "docs" / "shipping.md"
 TOLERANCE = 2e-4  # of a probability that is printed with two decimals of a percentage

@@ -138,12 +138,46 @@ def test_the_timed_resolution_is_the_data_s_unless_it_is_given():
         load_definition("digits", ["data.resolution=16", "latency.resolution=2"])
 
 
-def test_what_makes_runs_comparable_is_the_space_the_limits_and_the_reference_point():
+@pytest.mark.parametrize(
+    ("score", "axis"),
+    [("balanced-accuracy", "validation balanced accuracy (%)"), ("macro-f1", "validation macro-F1 (%)")],
+)
+def test_the_axes_name_the_score(score, axis):
+    definition = load_definition("digits", [f"data.score={score}"])
+    assert (definition.axes, definition.is_percent) == ((axis, "latency (ms)"), True)
+    assert definition.plot_point((0.25, 2.0)) == (2.0, 75.0)
+
+
+def test_a_score_that_does_not_exist_is_refused_with_those_that_do():
+    with pytest.raises(InputError, match=r"data.score 'recall'.*accuracy, balanced-accuracy, macro-f1"):
+        load_definition("digits", ["data.score=recall"])
+    with pytest.raises(InputError, match="data.folds: input should be greater than or equal to 2, got '1'"):
+        load_definition("digits", ["data.folds=1"])
+
+
+def test_what_older_versions_did_not_have_is_no_part_of_a_recipe_that_does_without():
+    """A hash of the recipe is a part of every archive's keys."""
+    plain = load_definition("digits")
+    for section in (plain.training, plain.full, plain.full_recipe):
+        assert section.context == section.model_dump(mode="json", exclude={"class_weights"})
+    for none in (["training.class_weights=none"], ["full.class_weights=none"]):
+        same = load_definition("digits", none)
+        assert (same.training.context, same.full_recipe.context) == (plain.training.context, plain.full.context)
+    weighted = load_definition("digits", ["training.class_weights=balanced"])
+    assert weighted.training.context == plain.training.context | {"class_weights": "balanced"}
+    assert weighted.full_recipe.context == plain.full.context | {"class_weights": "balanced"}
+    apart = load_definition("digits", ["training.class_weights=balanced", "full.class_weights=none"])
+    assert apart.full_recipe.context == plain.full.context
+
+
+def test_what_makes_runs_comparable_is_the_space_the_limits_the_score_and_the_reference_point():
     definition = load_definition("digits")
-    assert set(definition.comparable_settings) == {"space", "constraints", "hypervolume"}
+    assert set(definition.comparable_settings) == {"space", "constraints", "hypervolume", "score"}
     for override in ("training.epochs=99", "latency.threads=2", "summary=other"):
         assert load_definition("digits", [override]).comparable_settings == definition.comparable_settings
-    for override in ("space.head=99", "constraints.max_params=99", "hypervolume.reference_point=[1.0, 9.0]"):
+    for override in (
+        "space.head=99", "constraints.max_params=99", "hypervolume.reference_point=[1.0, 9.0]", "data.score=macro-f1",
+    ):  # fmt: skip
         assert load_definition("digits", [override]).comparable_settings != definition.comparable_settings
 
 

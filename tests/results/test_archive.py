@@ -15,6 +15,7 @@ import time
 from dataclasses import replace
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -24,6 +25,7 @@ from evomnas.loop.launch import resume, search
 from evomnas.problem.architecture import Architecture
 from evomnas.problem.loading import load_definition
 from evomnas.problem.tabular_space import TabularArchitecture
+from evomnas.results.answers.mistakes import Answers
 from evomnas.results.archive import Archive, context_key
 from evomnas.results.candidate_limits import CandidateLimits
 from evomnas.results.database import connection
@@ -194,7 +196,7 @@ def test_an_archive_of_another_version_is_refused(tmp_path):
     Archive(path).close()
     with sqlite3.connect(path) as connection:
         connection.execute("PRAGMA user_version = 99")
-    with pytest.raises(InputError, match="has version 99, this evomnas reads up to 5: update evomnas"):
+    with pytest.raises(InputError, match="has version 99, this evomnas reads up to 6: update evomnas"):
         Archive(path)
 
 
@@ -224,6 +226,8 @@ def test_an_older_archive_is_brought_up_to_date_and_loses_nothing(tmp_path, vers
         archive.add_alias("problem", "full")
         assert archive.full_trainings("full") == {str(architecture): FullTraining(Score(9, 10), (1.0,), 2.0)}
         assert archive.alias_contexts("problem") == ["full"]
+        assert archive.evaluation("proxy", "device", architecture, score="macro-f1").training is None
+        assert (archive.answers("full", architecture), archive.picture("images", 0)) == (None, None)
         archive.close()
 
 
@@ -256,6 +260,45 @@ def test_contexts_come_back_and_have_keys_of_24_digits(archive):
     changes = archive.changes
     assert archive.add_context(dict(reversed(content.items()))) == key
     assert archive.changes == changes
+
+
+def test_answers_come_back_and_the_first_ones_count(archive):
+    answers = Answers.of(np.array([0, 0, 1]), np.array([0, 1, 1]), np.array([0.5, 0.75, 0.5]), 2)
+    others = Answers.of(np.array([0, 1]), np.array([1, 0]), np.array([0.5, 0.5]), 2)
+    archive.add_training("p", ARCHITECTURE, replace(TRAINING, answers=answers))
+    archive.add_training("p", ARCHITECTURE, replace(TRAINING, answers=others))
+    archive.add_full_training("f", ARCHITECTURE, FullTraining(Score(2, 3), (1.0,), 2.0, others))
+    assert archive.answers("p", ARCHITECTURE) == answers
+    assert archive.answers("f", ARCHITECTURE) == others
+    assert archive.answers("p", OTHER) is None
+
+
+@pytest.mark.parametrize("score", ["balanced-accuracy", "macro-f1"])
+def test_another_score_follows_from_the_answers_and_is_unknown_without_them(archive, score):
+    archive.add_measurement("d", ARCHITECTURE, MEASUREMENT)
+    archive.add_training("p", ARCHITECTURE, TRAINING)  # as an older version stored it
+    assert archive.evaluation("p", "d", ARCHITECTURE).losses == (0.25, 0.5)
+    assert archive.evaluation("p", "d", ARCHITECTURE, score=score).status == "stopped"
+    answers = Answers.of(np.array([0, 0, 0, 1]), np.array([0, 0, 0, 0]), np.full(4, 0.5), 2)
+    archive.add_training("p", ARCHITECTURE, Training(0.5, (3.0,), 9.0, answers=answers))
+    evaluation = archive.evaluation("p", "d", ARCHITECTURE, score=score)
+    assert evaluation.losses == (1 - answers.confusion.score(score), 0.5)
+    assert (evaluation.quantities["accuracy"], evaluation.score) == (0.75, answers.confusion.score(score))
+    assert evaluation.score_error == answers.confusion.score_error(score)
+    assert archive.evaluation("p", "d", ARCHITECTURE).training == TRAINING  # the first training still counts
+
+
+def test_class_names_and_pictures_belong_to_images(archive):
+    archive.add_class_names("images", ["a", "\udcff", "c"])
+    changes = archive.changes
+    archive.add_class_names("images", ["x"])
+    assert archive.changes == changes
+    assert (archive.class_names("images"), archive.class_names("others")) == (["a", "\udcff", "c"], [])
+    archive.add_pictures("images", {3: b"three", 5: b"five"})
+    archive.add_pictures("images", {3: b"another"})
+    assert [archive.picture(*key) for key in (("images", 3), ("images", 5), ("images", 4), ("others", 3))] == [
+        b"three", b"five", None, None,
+    ]  # fmt: skip
 
 
 def test_what_is_not_there_is_none(archive):
@@ -467,13 +510,13 @@ def test_an_archive_on_a_read_only_disk_is_read_and_not_written(tmp_path, monkey
     writable.close()
 
 
-@pytest.mark.parametrize("version", [0, 6, 99])
+@pytest.mark.parametrize("version", [0, 7, 99])
 def test_versions_that_never_were_are_refused(tmp_path, version):
     path = tmp_path / "archive.sqlite"
     Archive(path).close()
     with contextlib.closing(sqlite3.connect(path)) as connection:
         connection.execute(f"PRAGMA user_version = {version}")
-    with pytest.raises(InputError, match=f"has version {version}, this evomnas reads up to 5"):
+    with pytest.raises(InputError, match=f"has version {version}, this evomnas reads up to 6"):
         Archive(path)
 
 

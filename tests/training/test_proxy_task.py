@@ -7,13 +7,19 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from sklearn.utils.class_weight import compute_class_weight
 
 from evomnas.core.seeding import torch_generator
+from evomnas.data.images import Dataset
 from evomnas.data.splits import load_dataset
-from evomnas.results.evaluation import Failure, TrainingDiverged
+from evomnas.problem.architecture import Architecture
+from evomnas.problem.sections import TrainingSection
+from evomnas.results.evaluation import Cut, Failure, TrainingDiverged
 from evomnas.training.augmentation import crop, flip, shift
+from evomnas.training.early_stop import LossThreshold, PowerLaw
 from evomnas.training.proxy_task import ProxyTask
 from evomnas.training.schedules import CosineSchedule
+from evomnas.training.trainer import balanced_weights, cross_entropy
 
 
 def test_a_short_training_learns_and_comes_out_the_same_again(tiny, tiny_dataset):
@@ -24,6 +30,82 @@ def test_a_short_training_learns_and_comes_out_the_same_again(tiny, tiny_dataset
     assert first.accuracy > 0.5  # chance is 0.1
     assert first.losses[-1] < first.losses[0]
     assert (first.accuracy, first.losses) == (again.accuracy, again.losses)
+
+
+def test_the_answers_of_a_training_are_those_of_its_network(tiny, tiny_dataset):
+    recipe = tiny.training.model_copy(update={"epochs": 5})
+    found = ProxyTask(tiny_dataset, tiny.data, recipe).train(tiny.space.mobilenet_v2())
+    confusion = found.answers.confusion
+    assert found.accuracy == confusion.score("accuracy")
+    np.testing.assert_array_equal(confusion.images, np.bincount(tiny_dataset.validation_labels))
+    for mistake in found.answers.mistakes:
+        assert tiny_dataset.validation_labels[mistake.image] == mistake.label != mistake.answer
+        assert 0.1 < mistake.confidence <= 1
+    confidences = [mistake.confidence for mistake in found.answers.mistakes]
+    assert confidences == sorted(confidences, reverse=True)
+
+
+def folded(tiny, **changes):
+    """The tiny problem's data with three folds, and its proxy task."""
+    data = tiny.data.model_copy(update={"folds": 3})
+    recipe = tiny.training.model_copy(update=changes)
+    return load_dataset(data), ProxyTask(load_dataset(data), data, recipe)
+
+
+def test_with_folds_every_image_is_answered_by_a_network_that_was_not_trained_on_it(tiny):
+    dataset, task = folded(tiny, epochs=3, dropout=0.1)
+    found = task.train(tiny.space.mobilenet_v2())
+    np.testing.assert_array_equal(found.answers.confusion.images, dataset.counts)
+    split = dataset.split(0)
+    alone = ProxyTask(Dataset(*split[:4], dataset.classes), tiny.data, task.recipe).train(tiny.space.mobilenet_v2())
+    assert found.losses == alone.losses
+    cells = alone.answers.confusion.cells
+    assert (found.answers.confusion.dense().ravel()[cells] >= alone.answers.confusion.counts).all()
+    assert {split.places[one.image] for one in alone.answers.mistakes} <= set(split.places)
+    assert task.train(tiny.space.mobilenet_v2()).answers == found.answers
+
+
+def test_a_training_of_the_first_fold_that_stops_early_is_the_last(tiny):
+    _, task = folded(tiny, epochs=3)
+    law = PowerLaw.fit(np.log([1.0, 2.0, 3.0]), np.log([0.1, 0.2, 0.3]))
+    cut = task.train(tiny.space.mobilenet_v2(), LossThreshold((law, law), (1e-9, 1e-9)))
+    assert isinstance(cut, Cut)
+    assert len(cut.losses) == 1
+    complete = task.train(tiny.space.mobilenet_v2(), LossThreshold((law, law), (1e9, 1e9)))
+    assert complete.losses[0] == cut.losses[0]
+    assert complete.answers == task.train(tiny.space.mobilenet_v2()).answers
+
+
+def test_balanced_weights_are_scikit_learn_s():
+    labels = np.repeat([0, 1, 2], [90, 9, 1])
+    expected = compute_class_weight("balanced", classes=np.arange(3), y=labels)
+    weights = balanced_weights(torch.from_numpy(labels))
+    np.testing.assert_allclose(weights.numpy(), expected, rtol=1e-6)
+    assert float(weights[torch.from_numpy(labels)].mean()) == pytest.approx(1)
+
+
+def test_a_balanced_loss_weighs_images_and_not_what_label_smoothing_gives_to_other_classes(rng):
+    labels = torch.from_numpy(np.repeat([0, 1], [97, 3]))
+    recipe = TrainingSection(epochs=1, label_smoothing=0.2, class_weights="balanced")
+    logits, few = torch.from_numpy(rng.normal(size=(4, 2))), torch.tensor([0, 1, 0, 0])
+    found = cross_entropy(recipe, labels)(torch.zeros(4), logits, few)
+    logs = torch.log_softmax(logits, 1).numpy()
+    targets = np.array([[0.9, 0.1], [0.1, 0.9], [0.9, 0.1], [0.9, 0.1]])
+    weights = np.array([100 / 2 / 97, 100 / 2 / 3, 100 / 2 / 97, 100 / 2 / 97])
+    assert float(found) == pytest.approx(float((-(targets * logs).sum(1) * weights).mean()))
+    plain = cross_entropy(recipe.model_copy(update={"class_weights": None}), labels)
+    assert float(plain(torch.zeros(4), logits, few)) == pytest.approx(float(-(targets * logs).sum(1).mean()))
+
+
+def test_with_balanced_weights_a_rare_class_is_found(rare):
+    architecture = Architecture.parse("stem8_s1-conv_k5_s2_f12_n1_se0.25_pool-dconv_k3_s2_f12_n1_pool-head16")
+    recalls = {}
+    for weights in ("none", "balanced"):
+        recipe = rare.training.model_copy(update={"class_weights": weights})
+        answers = ProxyTask(load_dataset(rare.data), rare.data, recipe).train(architecture).answers
+        recalls[weights] = answers.confusion.recall
+    assert recalls["none"].tolist() == [1, 0]
+    assert recalls["balanced"][1] > 0.5
 
 
 def test_dropout_comes_out_the_same_again_and_leaves_the_global_generator_alone(tiny, tiny_dataset):

@@ -26,7 +26,7 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False)
 class Confusion:
-    """How many images of each class got which class as an answer.
+    """The number of images of each class by the class that they were given.
 
     Attributes:
         classes: The number of classes.
@@ -40,7 +40,7 @@ class Confusion:
 
     @classmethod
     def of(cls, labels: NDArray[np.integer], answers: NDArray[np.integer], classes: int) -> Confusion:
-        """Count answers.
+        """Return the matrix of some answers.
 
         Args:
             labels: The class of each image, from 0, shape (n,).
@@ -146,6 +146,30 @@ class Confusion:
         order = wrong[np.argsort(-self.counts[wrong], kind="stable")][:limit]
         columns = self.labels[order].tolist(), self.answers[order].tolist(), self.counts[order].tolist()
         return list(zip(*columns, strict=True))
+
+    def hardest(self, limit: int) -> list[int]:
+        """Return the classes that are recognised least, of those that have images.
+
+        Args:
+            limit: How many of them, at most.
+
+        Returns:
+            The classes, the lowest recall first; of equal ones, that with the most images.
+        """
+        order = np.lexsort((-self.images, self.recall))  # those without images have no recall, and come last
+        return [int(label) for label in order[: min(limit, int((self.images > 0).sum()))]]
+
+    def rival(self, label: int) -> tuple[int, int] | None:
+        """Return the class that a class is taken for most often, and how often; None where it never is.
+
+        Args:
+            label: The class.
+        """
+        places = np.flatnonzero((self.labels == label) & (self.answers != label))
+        if not len(places):
+            return None
+        most = places[self.counts[places].argmax()]
+        return int(self.answers[most]), int(self.counts[most])
 
     def score(self, name: ScoreName) -> float:
         """Return a score, from 0 to 1; larger is better.

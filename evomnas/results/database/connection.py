@@ -184,13 +184,16 @@ class Database:
 
     def _insert(self, table: str, *rows: Mapping[str, Any], otherwise: str = "IGNORE") -> None:
         """Add rows in one transaction. Rows whose key exists are left out, or `REPLACE` the earlier ones."""
-        if not rows:
-            return
+        if rows:
+            with self._transaction():
+                self._write(table, *rows, otherwise=otherwise)
+
+    def _write(self, table: str, *rows: Mapping[str, Any], otherwise: str = "IGNORE") -> None:
+        """Add rows within a transaction; see `_insert`."""
         names, marks = ", ".join(rows[0]), ", ".join("?" * len(rows[0]))
-        with self._transaction():
-            self._connection.executemany(
-                f"INSERT OR {otherwise} INTO {table} ({names}) VALUES ({marks})", [tuple(row.values()) for row in rows]
-            )
+        self._connection.executemany(
+            f"INSERT OR {otherwise} INTO {table} ({names}) VALUES ({marks})", [tuple(row.values()) for row in rows]
+        )
 
     def _row(self, table: str, **key: Any) -> sqlite3.Row | None:
         where = " AND ".join(f"{name} = ?" for name in key)

@@ -1,7 +1,7 @@
 """The tables of an archive file, and the statements that bring the tables of older versions up to date."""
 
 APPLICATION_ID = 0x45564F4D  # "EVOM"
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 6
 _SINCE_4 = """
 CREATE TABLE generations (
     run TEXT NOT NULL, generation INTEGER NOT NULL, seconds REAL NOT NULL, metrics TEXT NOT NULL,
@@ -18,6 +18,14 @@ CREATE TABLE cuts (
 CREATE TABLE tells (
     run TEXT NOT NULL, number INTEGER NOT NULL, asks INTEGER NOT NULL, ask INTEGER NOT NULL,
     PRIMARY KEY (run, number));
+"""
+_SINCE_6 = """
+CREATE TABLE answers (
+    context TEXT NOT NULL, network TEXT NOT NULL, classes INTEGER NOT NULL, confusion BLOB NOT NULL,
+    mistakes TEXT NOT NULL, PRIMARY KEY (context, network));
+CREATE TABLE class_names (images TEXT PRIMARY KEY, names TEXT NOT NULL);
+CREATE TABLE pictures (
+    images TEXT NOT NULL, image INTEGER NOT NULL, content BLOB NOT NULL, PRIMARY KEY (images, image));
 """
 SCHEMA = (
     """
@@ -46,6 +54,7 @@ CREATE TABLE asks (
 """
     + _SINCE_4.lstrip()
     + _SINCE_5.lstrip()
+    + _SINCE_6.lstrip()
 )
 MIGRATIONS = {  # the statements that lead from the version before to this one
     2: """
@@ -66,4 +75,5 @@ CREATE TABLE lookups (
 ALTER TABLE runs ADD COLUMN manner TEXT NOT NULL DEFAULT '{}';
 """
     + _SINCE_5.lstrip(),
+    6: _SINCE_6,
 }

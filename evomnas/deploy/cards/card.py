@@ -12,8 +12,11 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from evomnas.data.photographs import Preprocessing
-from evomnas.deploy.snippets import usage_section
-from evomnas.results.evaluation import Cost, Measurement, Score
+from evomnas.deploy.cards.markdown import escape_markdown
+from evomnas.deploy.cards.snippets import usage_section
+from evomnas.problem.sections import SCORE_WORDS, ScoreName
+from evomnas.results.answers.majority import Majority
+from evomnas.results.evaluation import Cost, FullTraining, Measurement
 
 
 class _Part(BaseModel):
@@ -28,12 +31,16 @@ class Origin(_Part):
         data: The images in words.
         search: The search that found it, in words; None if none did.
         accuracy: Its validation accuracy in that search; None if it has none.
+        score_name: What that search maximised.
+        score: How much of it the network had on the validation images; None if it has none.
     """
 
     problem: str
     data: str
     search: str | None = None
     accuracy: float | None = None
+    score_name: ScoreName = "accuracy"
+    score: float | None = None
 
 
 class ScoreDetails(_Part):
@@ -44,21 +51,51 @@ class ScoreDetails(_Part):
         interval: The 95 % confidence interval of the accuracy: (low, high).
         correct: The number of test images that are classified correctly.
         images: The number of test images.
+        balanced_accuracy: The mean recall of the classes; None if it is not known, as what follows.
+        balanced_accuracy_error: Its standard error.
+        macro_f1: The mean F1 of the classes.
+        macro_f1_error: Its standard error.
+        majority_class: The class with the most test images.
+        majority_share: The share of the test images that it has.
+        majority_text: What a network scores that always answers it, in words.
     """
 
     accuracy: float
     interval: tuple[float, float]
     correct: int
     images: int
+    balanced_accuracy: float | None = None
+    balanced_accuracy_error: float | None = None
+    macro_f1: float | None = None
+    macro_f1_error: float | None = None
+    majority_class: str | None = None
+    majority_share: float | None = None
+    majority_text: str = Field(default="", exclude=True)
 
     @classmethod
-    def of(cls, score: Score) -> ScoreDetails:
+    def of(cls, result: FullTraining, classes: Sequence[str]) -> ScoreDetails:
         """Return the details of a score.
 
         Args:
-            score: The score.
+            result: The full training.
+            classes: The names of the classes.
         """
-        return cls(accuracy=score.accuracy, interval=score.interval, correct=score.correct, images=score.images)
+        score = result.score
+        known = cls(accuracy=score.accuracy, interval=score.interval, correct=score.correct, images=score.images)
+        if result.answers is None:
+            return known
+        confusion = result.answers.confusion
+        majority = Majority.of(confusion, classes)
+        more = {
+            "balanced_accuracy": confusion.score("balanced-accuracy"),
+            "balanced_accuracy_error": confusion.score_error("balanced-accuracy"),
+            "macro_f1": confusion.score("macro-f1"),
+            "macro_f1_error": confusion.score_error("macro-f1"),
+            "majority_class": majority.name,
+            "majority_share": majority.share,
+            "majority_text": majority.describe("balanced-accuracy", quote=escape_markdown),
+        }
+        return known.model_copy(update=more)
 
     def describe(self) -> str:
         """Return the score in words, with its interval."""
@@ -67,6 +104,17 @@ class ScoreDetails(_Part):
             f"{format_share(self.accuracy)} of {self.images:,} test images "
             f"(95 % interval {format_share(low)} to {format_share(high)}, Wilson)"
         )
+
+    def rows(self) -> list[tuple[str, str]]:
+        """Return the rows of the card's table about the score."""
+        rows = [("Test accuracy", f"{self.describe()}. {self.majority_text}".strip().removesuffix("."))]
+        for name, value, error in (
+            ("Balanced accuracy", self.balanced_accuracy, self.balanced_accuracy_error),
+            ("Macro-F1", self.macro_f1, self.macro_f1_error),
+        ):
+            if value is not None and error is not None:
+                rows.append((name, f"{format_share(value)} ± {format_share(error)} (standard error)"))
+        return rows
 
 
 class LatencyDetails(_Part):
@@ -181,13 +229,21 @@ def format_share(value: float, digits: int = 2) -> str:
     return f"{100 * value:.{digits}f} %"
 
 
-def model_card(details: ModelDetails, classes: Sequence[str], preprocessing: Preprocessing) -> str:
+def _score_rows(origin: Origin) -> list[tuple[str, str]]:
+    """Return the row about what the search maximised, unless that was the accuracy."""
+    if origin.score is None or origin.score_name == "accuracy":
+        return []
+    return [(f"Validation {SCORE_WORDS[origin.score_name]} in the search", format_share(origin.score))]
+
+
+def model_card(details: ModelDetails, classes: Sequence[str], preprocessing: Preprocessing, by_class: str = "") -> str:
     """Return the model card of a trained network that was not exported yet.
 
     Args:
         details: The details of the network.
         classes: The names of its classes.
         preprocessing: What is done with a picture before it is classified.
+        by_class: The part about classes, see `evomnas.deploy.cards.class_card.class_card`.
 
     Returns:
         The card in Markdown.
@@ -200,8 +256,9 @@ def model_card(details: ModelDetails, classes: Sequence[str], preprocessing: Pre
         ("Task", f"classify an image into one of {len(classes)} classes: {names}"),
         ("Input", f"{preprocessing.describe()}; pixel values from 0 to 255; normalisation is part of the network"),
         ("Parameters, MACs", f"{details.cost.params:,}, {details.cost.macs:,}"),
-        ("Test accuracy", details.test.describe()),
+        *details.test.rows(),
         *([("Validation accuracy in the search", format_share(origin.accuracy))] if origin.accuracy else []),
+        *_score_rows(origin),
         *([("Latency", details.latency_text)] if details.latency_text else []),
         ("Problem", f"{escape_markdown(origin.problem)}: {escape_markdown(origin.data)}"),
         *([("Found by", escape_markdown(origin.search))] if origin.search else []),
@@ -224,7 +281,7 @@ def model_card(details: ModelDetails, classes: Sequence[str], preprocessing: Pre
 {table}
 
 {usage_section([], preprocessing)}
-## Limits
+{by_class}## Limits
 
 - The test images were read once, after the training had ended, and come from the same source as the training images. On
   images of another camera, light or subject the accuracy is unknown and probably lower.
@@ -248,19 +305,3 @@ def replace_usage(card: str, usage: str) -> str:
     end = re.compile(r"^## ", re.MULTILINE).search(card, start.end())
     rest = f"\n{card[end.start() :]}" if end else ""
     return card[: start.start()] + usage + rest
-
-
-# What is more than text where it stands: markup, and GitHub's links, emoji and formulas.
-_MARKUP = re.compile(r"[\\`*\[\]|~$#]|(?<![^\W_])_|_(?![^\W_])|:(?=//|[\w+-]+:)|(?<=www)\.", re.IGNORECASE)
-
-
-def escape_markdown(text: str) -> str:
-    """Return a text from outside as Markdown that shows it and nothing else: no link, no markup, no new table row.
-
-    Ordinary text stays as it is. Signs of Markdown get a backslash, and those of HTML become entities.
-
-    Args:
-        text: Any text; its line breaks become spaces.
-    """
-    words = re.sub(r"&(?=#?\w+;)", "&amp;", " ".join(text.split()))
-    return _MARKUP.sub(r"\\\g<0>", words).replace("<", "&lt;")

@@ -1,0 +1,7 @@
+"""Model cards.
+
+- `card`: the details of a trained network, and the model card that shows them.
+- `class_card`: the part about classes: recall, confusion, worst mistakes.
+- `snippets`: the code on a model card, which classifies a picture.
+- `markdown`: tables, and texts from outside that stay text.
+"""

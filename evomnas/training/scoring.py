@@ -1,0 +1,52 @@
+"""The classes that a trained network gives to images."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from evomnas.results.evaluation import TrainingDiverged
+from evomnas.training.trainer import training_mode
+
+SCORING_BATCH = 512  # images that are classified at once
+
+
+class Predictions(NamedTuple):
+    """Answers to images.
+
+    Attributes:
+        classes: The class of each image by number, shape (n,).
+        confidences: The probability that the network gives to it, shape (n,).
+    """
+
+    classes: NDArray[np.int64]
+    confidences: NDArray[np.float32]
+
+
+@torch.inference_mode()
+def classify(logits_of: Callable[[Tensor], Tensor], images: Tensor, device: torch.device) -> Predictions:
+    """Return the classes that a network gives to images.
+
+    Args:
+        logits_of: Returns logits, shape (n, classes), of images on the device, shape (n, channels, h, w).
+        images: Pixel values from 0 to 255, wherever they are, at least one, shape (n, channels, h, w).
+        device: The device of the network.
+
+    Raises:
+        TrainingDiverged: The network's logits are not finite.
+    """
+    parts = []
+    with training_mode(device, None):
+        for start in range(0, len(images), SCORING_BATCH):
+            logits = logits_of(images[start : start + SCORING_BATCH].to(device)).float()
+            if not torch.isfinite(logits).all():
+                raise TrainingDiverged("the trained network's logits are not finite")
+            classes = logits.argmax(1)
+            confidences = logits.softmax(1).gather(1, classes[:, None])[:, 0]
+            parts.append((classes.cpu().numpy(), confidences.cpu().numpy()))
+    return Predictions(*map(np.concatenate, zip(*parts, strict=True)))
