@@ -4,10 +4,11 @@ from pathlib import Path
 
 from setuptools import find_packages, setup
 
+EXECUTORCH = ["executorch>=1.4", "torch>=2.14"]
 TEST = [
     "axe-playwright-python>=0.1.4",
     "dill>=0.3.8",
-    "executorch>=1.0",
+    *EXECUTORCH,
     "hypothesis>=6.100",
     "markdown-it-py>=3.0",
     "playwright>=1.40",
@@ -46,15 +47,16 @@ setup(
         "deap>=1.4",
         "jinja2>=3.1",
         "matplotlib>=3.8",
-        "moocore>=0.1.5",
+        "moocore>=0.1.8",
         "numpy>=1.26",
         "onnx>=1.16",
         "onnxruntime>=1.18",
+        "packaging>=23.0",
         "pillow>=10.0",
         "plotly>=5.20",
-        "ptflops>=0.7.3",
+        "ptflops>=0.7.4",
         "pydantic>=2.6",
-        "pymoo>=0.6.1.5",
+        "pymoo>=0.6.1.6",
         "rich>=13.7",
         "safetensors>=0.4",
         "scikit-learn>=1.4",
@@ -62,13 +64,13 @@ setup(
         "threadpoolctl>=3.1",
         "torch>=2.4",
         "torchvision>=0.19",
-        "typer>=0.12",
+        "typer>=0.17.5",
     ],
     extras_require={
         "test": TEST,
         "dev": [*TEST, "mypy>=1.10", "ruff>=0.5", "tox>=4.15"],
         "mutation": ["cosmic-ray>=8.7"],
-        "executorch": ["executorch>=1.0"],
+        "executorch": EXECUTORCH,
         "ray": ["ray>=2.40"],
         "peers": ["optuna>=4.0", "syne-tune>=0.14"],
     },

@@ -5,13 +5,17 @@ from __future__ import annotations
 import ast
 import inspect
 import re
+import runpy
 import subprocess
 import sys
+import types
 from importlib.metadata import version
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
 import pytest
+from packaging.requirements import Requirement
 
 import evomnas
 from evomnas.evaluation.executors.base import Cluster
@@ -33,6 +37,42 @@ def test_unknown_names_are_attribute_errors():
 def test_the_version_is_the_installed_package_s():
     assert evomnas.__version__ == version("evomnas")
     assert "__version__" in dir(evomnas)
+
+
+# The last version of each package that was seen to fail, with what failed.
+FAILING = {
+    "executorch": ("1.3.1", "export --to executorch, from an environment that is not activated"),
+    "moocore": ("0.1.7", "compare: it wants sets of points in another form"),
+    "ptflops": ("0.7.3", "every candidate: it counts functions that cannot be left out"),
+    "pymoo": ("0.6.1.5", "--algo nsga2: its operators are given no random numbers"),
+    "typer": ("0.17.4", "with click 8.3 or newer a missing argument is None: export RUN"),
+}
+
+
+@pytest.fixture
+def declared(monkeypatch) -> list[Requirement]:
+    """What setup.py declares; what is installed may be of an older version of it."""
+    arguments: dict = {}
+    stand_in = types.ModuleType("setuptools")
+    stand_in.find_packages, stand_in.setup = lambda **_: [], arguments.update
+    monkeypatch.setitem(sys.modules, "setuptools", stand_in)
+    runpy.run_path(str(Path(__file__).parents[1] / "setup.py"))
+    return [Requirement(text) for text in chain(arguments["install_requires"], *arguments["extras_require"].values())]
+
+
+@pytest.mark.parametrize("name", FAILING)
+def test_versions_that_were_seen_to_fail_are_refused(name, declared):
+    version, failure = FAILING[name]
+    requirements = [requirement for requirement in declared if requirement.name == name]
+    assert requirements
+    for requirement in requirements:
+        assert version not in requirement.specifier, f"{requirement} allows {version}, with which fails {failure}"
+
+
+def test_every_requirement_has_a_lower_bound(declared):
+    assert len(declared) > 20
+    for requirement in declared:
+        assert [bound.operator for bound in requirement.specifier] == [">="], requirement
 
 
 def test_importing_the_package_does_not_import_torch():

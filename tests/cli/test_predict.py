@@ -180,7 +180,7 @@ def test_a_runtime_that_is_not_installed_is_one_line(network, album, tmp_path, m
     (tmp_path / "model.pte").write_bytes(b"a program")
     done = evomnas("predict", tmp_path / "model.pte", album)
     assert done.exit_code == 2
-    assert done.stderr == "evomnas: the runtime executorch is not installed: pip install executorch\n"
+    assert done.stderr == "evomnas: the runtime executorch is not installed: pip install 'evomnas[executorch]'\n"
 
 
 def test_an_exported_file_is_classified_without_torch(network, album):

@@ -129,7 +129,7 @@ def test_wrong_requests_are_one_line(finished_run, trained, request_, message):
 def test_a_runtime_that_is_not_installed_is_one_line(finished_run, trained, monkeypatch):
     monkeypatch.setattr(runtimes, "installed_version", lambda runtime: None)
     before = sorted(trained.folder.iterdir())
-    with pytest.raises(InputError, match="the runtime executorch is not installed: pip install executorch"):
+    with pytest.raises(InputError, match="the runtime executorch is not installed: pip install 'evomnas.executorch.'"):
         export_network(finished_run, trained.network, Request(("executorch",)))
     assert sorted(trained.folder.iterdir()) == before
 

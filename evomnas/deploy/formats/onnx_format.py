@@ -58,9 +58,10 @@ logits = session.run(None, {"image": pixels})[0][0]
                 return None if image is None else {"image": image}
 
         with silence(), tempfile.TemporaryDirectory(prefix="evomnas-") as folder:
-            path = Path(folder) / "int8.onnx"
+            source, path = Path(folder) / "float.onnx", Path(folder) / "int8.onnx"
+            onnx.save(_to_model(classifier), source)  # ONNX Runtime before 1.21 loses the weights of a model in memory
             quantize_static(
-                _to_model(classifier), path, ImageReader(), quant_format=QuantFormat.QDQ, per_channel=True,
+                source, path, ImageReader(), quant_format=QuantFormat.QDQ, per_channel=True,
                 activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8,
             )  # fmt: skip
             model = onnx.load(path)

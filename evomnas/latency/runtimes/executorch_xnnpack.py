@@ -34,7 +34,7 @@ class ExecuTorchRuntime:
     """ExecuTorch's executor with XNNPACK's kernels."""
 
     name = package = "executorch"
-    install = "pip install executorch"
+    install = "pip install 'evomnas[executorch]'"
     in_caller = True
 
     def convert(self, network: nn.Module, images: torch.Tensor) -> bytes:
