@@ -24,7 +24,16 @@ def main() -> None:
     try:
         from evomnas.cli import compare, deploy, measure, predict, runs, search, show  # noqa: F401 they register themselves
         from evomnas.cli.app import run
+
+        run()
     except KeyboardInterrupt:  # nothing is set up yet
         sys.stderr.write("evomnas: interrupted\n")
         raise SystemExit(130) from None
-    run()
+    except Exception:  # of an import or of the parser of options, before any command
+        from evomnas.core.requirements import requirements_fault
+
+        fault = requirements_fault()
+        if not fault or "--debug" in sys.argv:
+            raise
+        sys.stderr.write(f"{fault}\n")
+        raise SystemExit(1) from None

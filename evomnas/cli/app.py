@@ -20,6 +20,7 @@ import typer
 
 from evomnas.cli import completion
 from evomnas.core.errors import EverythingFailed, InputError, WorkersLost
+from evomnas.core.requirements import requirements_fault
 from evomnas.core.system.shell import join
 
 if TYPE_CHECKING:  # imported where it is used, so that --help is quick
@@ -117,7 +118,8 @@ def reported(command: Callable[P, T]) -> Callable[P, T]:
         except InputError as error:
             fail(str(error), 2)
         except (EverythingFailed, WorkersLost) as error:
-            fail(str(error), 1)
+            fault = requirements_fault()
+            fail(f"{error}; {fault}" if fault else str(error), 1)
         except KeyboardInterrupt as error:
             fail("interrupted", interrupted(error))
         except BrokenPipeError:  # the reader of the output is gone, as in `evomnas show RUN | head -1`
@@ -128,7 +130,8 @@ def reported(command: Callable[P, T]) -> Callable[P, T]:
         except sqlite3.Error as error:
             fail(f"the archive cannot be used: {error}; it must be whole, on a disk that can be written to", 1)
         except Exception as error:
-            fail(f"{type(error).__name__}: {error} (evomnas --debug ... shows where)", 1)
+            fault = requirements_fault()  # the likely cause, if there is one
+            fail(f"{type(error).__name__}: {error} ({fault or 'evomnas --debug ... shows where'})", 1)
 
     return wrapped
 

@@ -4,6 +4,7 @@
 - `arguments`: a check of a function's arguments by its annotations.
 - `defaults`: the values of options that nobody sets.
 - `registry`: data sets, runtimes and algorithms by name, through entry points.
+- `requirements`: the packages that this one needs, compared with those that are installed.
 - `arrays`: the shapes and types of the arrays in a file.
 - `files`: files that are replaced in one step, a check of where a file may be written, the folders that users edit.
 - `system/`: this machine and its operating system: cores, memory, the lock for measurements, a temporary folder.

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
+from evomnas.core.requirements import requirements_fault
 from evomnas.core.system.container import read_allowance
 from evomnas.core.system.machine import (
     clock_governor,
@@ -74,7 +75,7 @@ def examine(fix: bool = False) -> list[Finding]:
     findings = [
         Finding("machine", ", ".join([str(machine["processor"]), f"{machine['cores']} cores", *memory])),
         _container(),
-        Finding("versions", ", ".join(f"{name} {version}" for name, version in describe_versions().items())),
+        Finding("versions", ", ".join(map(" ".join, describe_versions().items())), requirements_fault()),
         load,
         _governor(),
         *latency,

@@ -9,13 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib import metadata
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from evomnas.core import registry
+from evomnas.core import registry, requirements
 from evomnas.core.errors import InputError
 from evomnas.results.evaluation import RuntimeMismatch
 
@@ -115,10 +114,7 @@ def installed_version(runtime: Runtime) -> str | None:
     Returns:
         The version, or None if the package is not installed.
     """
-    try:
-        return metadata.version(runtime.package)
-    except metadata.PackageNotFoundError:
-        return None
+    return requirements.installed_version(runtime.package)
 
 
 def check_output(runtime: str, output: Float32Array, expected: Float32Array) -> None:

@@ -1,0 +1,49 @@
+"""The packages that this one needs, compared with those that are installed.
+
+pip keeps to the versions that setup.py allows. `pip install --no-deps` does not, nor does an environment that is put
+together by hand.
+"""
+
+from __future__ import annotations
+
+from importlib import metadata
+
+PACKAGE = "evomnas"
+
+
+def requirements_fault() -> str:
+    """Return what is missing, or of a version that this package does not work with, and the command that mends it.
+
+    The requirements of an extra, such as `evomnas[ray]`, count if the package that it is named after is installed.
+
+    Returns:
+        One line; empty if nothing is wrong.
+    """
+    try:
+        from packaging.requirements import Requirement
+    except ModuleNotFoundError:
+        return f"the packages that {PACKAGE} needs are not installed: pip install {PACKAGE}"
+    extras = ["", *filter(installed_version, metadata.metadata(PACKAGE).get_all("Provides-Extra") or ())]
+    unmet = {}
+    for requirement in map(Requirement, metadata.requires(PACKAGE) or ()):
+        if requirement.marker is None or any(requirement.marker.evaluate({"extra": extra}) for extra in extras):
+            installed = installed_version(requirement.name)
+            if installed is None or not requirement.specifier.contains(installed, prereleases=True):
+                unmet[f"{requirement.name}{requirement.specifier}"] = installed or "none"
+    faults = ", ".join(f"{requirement} ({installed} is installed)" for requirement, installed in unmet.items())
+    return f"{PACKAGE} needs {faults}: pip install {' '.join(map(repr, unmet))}" if unmet else ""
+
+
+def installed_version(package: str) -> str | None:
+    """Return the version of a package.
+
+    Args:
+        package: Its name, as pip knows it.
+
+    Returns:
+        The version, or None if the package is not installed.
+    """
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
