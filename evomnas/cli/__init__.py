@@ -18,9 +18,14 @@ from __future__ import annotations
 
 import sys
 
+from evomnas.core.quiet import quiet_libraries
+from evomnas.core.system.machine import match_threads_to_cores
+
 
 def main() -> None:
     """Run the command; this is its entry point."""
+    quiet_libraries()
+    match_threads_to_cores()
     try:
         from evomnas.cli import compare, deploy, measure, predict, runs, search, show  # noqa: F401 they register themselves
         from evomnas.cli.app import run

@@ -1,11 +1,25 @@
-"""Silence for libraries that print too much."""
+"""Silence for libraries that print too much.
+
+This module needs the standard library only, and Python 3.9: it is also sent to other machines.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import warnings
 from collections.abc import Iterator
+
+
+def quiet_libraries() -> None:
+    """Keep libraries from what nobody asked them for, here and in processes that are started from here.
+
+    Some complain in the middle of the progress if their folders within the home folder cannot be written, and ONNX
+    Runtime would also report its use over the network. To be called before they are imported.
+    """
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # it warns of its folders and of its first start
 
 
 @contextlib.contextmanager

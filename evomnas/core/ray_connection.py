@@ -50,6 +50,8 @@ def join_cluster(address: str | None) -> Any:
         ray.init(address=address or "local", log_to_driver=False, logging_level=logging.ERROR)
     except Exception as error:  # Ray also raises plain Exception
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        if isinstance(error, OSError):
+            reason = f"{reason}; HOME must be a folder that can be written to, and TMPDIR another"
         raise _refusal(address, reason) if address else InputError(f"Ray cannot start here: {reason}") from None
     finally:
         signal.signal(signal.SIGTERM, handler)

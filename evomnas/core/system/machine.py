@@ -53,6 +53,16 @@ def usable_cores() -> int:
     return cores if quota is None else min(cores, math.ceil(quota))
 
 
+def match_threads_to_cores() -> None:
+    """Let libraries that compute in many threads start no more of them than a container has processor time for.
+
+    They see all cores of the host. To be called before they are imported; it holds for processes that are started from
+    here as well.
+    """
+    if read_allowance().cores is not None:
+        os.environ.setdefault("OMP_NUM_THREADS", str(usable_cores()))
+
+
 def memory_gib() -> float:
     """Return the memory in GiB of the machine, or of the container; 0 if the system does not report it."""
     try:

@@ -34,6 +34,7 @@ from evomnas.results.timing import Calibration, Ratio
 # a machine that does not answer within these times counts as lost
 GREETING_TIMEOUT_S, LOADING_TIMEOUT_S = 30.0, 300.0
 AGENT_MODULES = (  # those that the agent imports, and itself
+    "core.quiet",
     "core.system.optional",
     "core.system.container",
     "core.system.machine",

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-import onnxruntime
+from evomnas.core.quiet import quiet_libraries
+
+quiet_libraries()
+import onnxruntime  # noqa: E402
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
 
     from evomnas.latency.runtimes.base import Float32Array
-
-
-onnxruntime.disable_telemetry_events()  # some builds would report their use over the network
 
 
 class OnnxRuntime:
