@@ -34,7 +34,8 @@ from scipy import stats
 
 from evomnas.data.splits import load_dataset
 from evomnas.deploy.full_training import FullTask
-from evomnas.deploy.trained_networks import FullTrainings, measurement_context
+from evomnas.deploy.trained_networks import measurement_context
+from evomnas.deploy.training_store import FullTrainings
 from evomnas.evaluation.factory import open_evaluator
 from evomnas.latency.meter import open_meter
 from evomnas.latency.prepare import prepare_here

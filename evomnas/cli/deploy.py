@@ -15,7 +15,9 @@ from evomnas.cli.app import RunArgument, app, open_run, repeatable, reported
 from evomnas.cli.options import (
     DataOption,
     DeviceOption,
+    EpochsOption,
     FormatOption,
+    FullSettingsOption,
     ImagesOption,
     ProblemArgument,
     SettingsOption,
@@ -29,9 +31,10 @@ from evomnas.core.system.shell import quote
 
 if TYPE_CHECKING:  # imported where they are used, so that --help does not wait for torch
     from evomnas.deploy.baselines import Baseline
+    from evomnas.deploy.durations import Plan
     from evomnas.deploy.export import ExportResult
-    from evomnas.deploy.exported_files import Export
-    from evomnas.deploy.trained_networks import TrainedNetwork
+    from evomnas.deploy.formats.exported_files import Export
+    from evomnas.deploy.training_store import TrainedNetwork
     from evomnas.problem.sections import ScoreName
     from evomnas.results.answers.majority import Majority
     from evomnas.results.evaluation import Score
@@ -58,12 +61,15 @@ def train(
         bool,
         typer.Option("--teacher", help="Learn from the front's most accurate network (knowledge distillation)."),
     ] = False,
+    epochs: EpochsOption = None,
+    settings: FullSettingsOption = None,
     data: DataOption = None,
     device: DeviceOption = "auto",
     output: FormatOption = PlainFormat.TABLE,
 ) -> None:
     """Train networks of a run in full on all training images, and score them on the test images."""
-    with repeatable(KEPT), ProgressDisplay("starting", has_remaining_time=True) as display:
+    changes = _full_settings(epochs, settings)
+    with repeatable(KEPT), ProgressDisplay("starting") as display:
         from evomnas.deploy.trained_networks import front_networks, knee_network, most_accurate_network, train_networks
         from evomnas.report.run_words import knee_line
 
@@ -80,12 +86,17 @@ def train(
         if front and teacher:
             architectures = [network for network in architectures if network != most_accurate_network(opened)]
         display.restart("reading the images")
-        on_progress = _TrainingDisplay(display)
-        trainings = list(train_networks(opened, architectures, distil=teacher, device=device, on_progress=on_progress))
+        shown = _PlanDisplay(display, "Training", "network")
+        trainings = list(
+            train_networks(
+                opened, architectures, distil=teacher, device=device, settings=changes, on_plan=shown.begin,
+                on_progress=shown.show_epoch,
+            )
+        )  # fmt: skip
     if output is PlainFormat.JSON:
         typer.echo(json.dumps([_training_row(training) for training in trainings], indent=2))
     else:
-        _print_trainings(opened, trainings, data)
+        _print_trainings(opened, trainings, f"{' --teacher' * teacher}{_data_option(data)}{_set_options(changes)}")
     with working() as show_words:
         from evomnas.report.run_report import write_report
 
@@ -130,16 +141,17 @@ def baselines(
         networks.insert(0, problem)  # as in: --data photos resnet18
         problem = None
     loaded = load_problem(problem, [name for name in networks if Path(name).exists()], data, settings)
-    with repeatable(KEPT), ProgressDisplay("starting", has_remaining_time=True) as display:
+    with repeatable(KEPT), ProgressDisplay("starting") as display:
         from evomnas.deploy.baselines import default_baselines, train_baselines
         from evomnas.loop.launch import ARCHIVE
 
         definition = loaded.trained(f"{loaded.name} is a table: there are no images to train baselines on")
         path = archive or Path("runs") / ARCHIVE
         place = out or path.parent / "baselines" / definition.name
+        shown = _PlanDisplay(display, "Training", "network")
         trained = train_baselines(
             definition, networks or default_baselines(), path.resolve(), place, device=device,
-            on_progress=_TrainingDisplay(display), say=display.restart,
+            on_plan=shown.begin, on_progress=shown.show_epoch, say=shown.show_step,
         )  # fmt: skip
     if output is PlainFormat.JSON:
         typer.echo(json.dumps([network.to_dict() for network in trained], indent=2))
@@ -181,6 +193,8 @@ def export(
     teacher: Annotated[
         bool, typer.Option("--teacher", help="Export the network that was trained with --teacher.")
     ] = False,
+    epochs: EpochsOption = None,
+    settings: FullSettingsOption = None,
     data: DataOption = None,
     device: DeviceOption = "auto",
     output: FormatOption = PlainFormat.TABLE,
@@ -188,14 +202,17 @@ def export(
     """Export a trained network, run each file on the test images, and measure its latency."""
     if quantize not in (None, "int8"):
         raise InputError(f"--quantize knows int8 alone, not {quantize!r}")
-    with repeatable(KEPT), ProgressDisplay("starting", has_remaining_time=True) as display:
+    changes = _full_settings(epochs, settings)
+    with repeatable(KEPT), ProgressDisplay("starting") as display:
         from evomnas.deploy.export import Request, export_network
 
         opened = _opened(folder, data)
         request = Request(tuple(dict.fromkeys(to or ["onnx"])), quantize is not None, prune, factorize, huffman)
+        shown = _PlanDisplay(display, "Exporting")
         exported = export_network(
-            opened, find_architecture(arch, opened), request, distilled=teacher, device=device, say=display.restart
-        )
+            opened, find_architecture(arch, opened), request, distilled=teacher, device=device, settings=changes,
+            on_plan=shown.begin, say=shown.show_step,
+        )  # fmt: skip
     if output is PlainFormat.JSON:
         typer.echo(json.dumps([_export_row(export) for export in exported.exports], indent=2))
     else:
@@ -211,6 +228,24 @@ def _opened(folder: Path, data: Path | None) -> Run:
     else:
         check_images(opened.definition)
     return opened
+
+
+def _full_settings(epochs: int | None, settings: Sequence[str] | None) -> list[str]:
+    """Return the settings of the full training that were typed, `--epochs` as one of them."""
+    typed = list(settings or [])
+    if epochs is None:
+        return typed
+    if any(setting.partition("=")[0].strip() == "full.epochs" for setting in typed):
+        raise InputError("the epochs are given twice, by --epochs and by --set full.epochs: drop one of them")
+    return [f"full.epochs={epochs}", *typed]
+
+
+def _set_options(settings: Sequence[str]) -> str:
+    return "".join(f" --set {quote(setting)}" for setting in settings)
+
+
+def _data_option(data: Path | None) -> str:
+    return "" if data is None else f" --data {quote(str(data))}"
 
 
 def _score(result: object) -> Score | None:
@@ -281,7 +316,8 @@ def _training_row(training: TrainedNetwork) -> dict[str, Any]:
     }
 
 
-def _print_trainings(opened: Run, trainings: Sequence[TrainedNetwork], data: Path | None) -> None:
+def _print_trainings(opened: Run, trainings: Sequence[TrainedNetwork], options: str) -> None:
+    """Print what came of trainings, and the commands that may follow, with the options of their networks."""
     from evomnas.problem.architecture import Architecture
     from evomnas.report.run_words import describe_test
     from evomnas.report.words import format_training
@@ -307,9 +343,8 @@ def _print_trainings(opened: Run, trainings: Sequence[TrainedNetwork], data: Pat
     if successes:
         network, folder = successes[-1].network, successes[-1].folder
         assert isinstance(network, Architecture)
-        options = " --teacher" * folder.name.endswith("-distilled")
-        options += "" if data is None else f" --data {quote(str(data))}"
         typer.echo(f"\nCard:    {folder / 'README.md'}")
+        typer.echo(f"Use:     evomnas predict {quote(str(folder))} photo.jpg")
         typer.echo(
             f"Export:  evomnas export {opened.argument} {opened.network_argument(network)}{options} --quantize int8"
         )
@@ -371,14 +406,46 @@ def _kib(size: int | None) -> str:
     return "-" if size is None else f"{size / 1024:.1f}"
 
 
-class _TrainingDisplay:
-    """Shows the epochs of full trainings; in a log, the last one of each and others now and then."""
+class _PlanDisplay:
+    """Shows how long work will take, and how long it still takes after every step; in a log, now and then."""
 
-    def __init__(self, display: ProgressDisplay) -> None:
-        self._display = display
+    def __init__(self, display: ProgressDisplay, work: str, piece: str = "") -> None:
+        self._display, self._work, self._piece = display, work, piece
+        self._plan: Plan | None = None
+        self._step = ""
 
-    def __call__(self, name: str, epoch: int, epochs: int, loss: float) -> None:
-        if epoch == 1 or self._display.description != name:
+    def begin(self, plan: Plan) -> None:
+        """Say what the work will take, if there is something to do."""
+        from evomnas.report.words import format_duration
+
+        self._plan, seconds = plan, plan.seconds
+        count = sum(one != 0 for one in plan.expected.values())
+        work = f"{self._work} {count} {self._piece}{'s' * (count != 1)}" if self._piece else self._work
+        if seconds is None:
+            self._display.say(f"{work}: how long it takes is known after the first epoch.")
+        elif seconds > 0:
+            self._display.say(f"{work} takes about {format_duration(float(f'{seconds:.2g}'))}.")
+
+    def show_step(self, text: str) -> None:
+        """Show that a step begins, which ends the one before."""
+        left = ""
+        if self._plan is not None and text in self._plan.expected:
+            if self._step:
+                left = _time_left(self._plan.remaining(self._step, 1, 1))
+            self._step = text
+        self._display.restart(f"{text}{left}")
+        self._display.log(f"{text}{left}")
+
+    def show_epoch(self, name: str, epoch: int, epochs: int, loss: float) -> None:
+        """Show that an epoch of a training has ended; in a log, the last one of each and others now and then."""
+        if self._display.description != name:
             self._display.restart(name, epochs)
-        self._display.show(name, epoch, epochs, f"loss {loss:.3f}")
-        self._display.log(f"{name}: epoch {epoch} of {epochs}, loss {loss:.3f}", is_due=epoch == epochs)
+        left = "" if self._plan is None else _time_left(self._plan.remaining(name, epoch, epochs))
+        self._display.show(name, epoch, epochs, f"loss {loss:.3f}{left}")
+        self._display.log(f"{name}: epoch {epoch} of {epochs}, loss {loss:.3f}{left}", is_due=epoch == epochs)
+
+
+def _time_left(seconds: float) -> str:
+    from evomnas.report.words import format_time_left
+
+    return f", {format_time_left(seconds)}" if seconds > 0 else ""

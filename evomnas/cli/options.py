@@ -66,6 +66,17 @@ SettingsOption = Annotated[
         "--set", metavar="KEY=VALUE", help="Set a value of the problem file, as in training.epochs=8. Can be repeated."
     ),
 ]
+EpochsOption = Annotated[
+    int | None,
+    typer.Option("--epochs", help="Epochs of the full training [default: the problem's]", show_default=False),
+]
+FullSettingsOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set", metavar="KEY=VALUE", show_default=False,
+        help="Set a value of the full training, as in full.learning_rate=0.01. Can be repeated.",
+    ),
+]  # fmt: skip
 DeviceOption = Annotated[str, typer.Option("--device", help="Device that trains the networks: auto, cpu or cuda.")]
 DataOption = Annotated[
     Path | None,

@@ -106,6 +106,17 @@ class ProgressDisplay:
                 self._task, description=description, completed=completed, total=total, detail=detail, refresh=True
             )
 
+    def say(self, text: str) -> None:
+        """Write a line that stays, on a terminal above the live line.
+
+        Args:
+            text: The line.
+        """
+        if self.is_live:
+            self._bar.console.print(text, markup=False, highlight=False)
+        else:
+            typer.echo(text, err=True)
+
     def restart(self, description: str, total: int | None = None) -> None:
         """Begin other work: its steps, and the time that they take, are counted from now on. In a log nothing shows.
 

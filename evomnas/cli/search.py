@@ -204,7 +204,7 @@ def estimate(
 ) -> None:
     """Estimate the cost of a search on this machine.
 
-    For that, some random networks are trained and measured.
+    For that, a short search is run, which leaves nothing behind.
     """
     definition = load_problem(problem, more, data, settings)
     with working() as show_words:
@@ -216,7 +216,7 @@ def estimate(
 
         check_budget(budget)
         workers = default_workers(device) if workers is None else workers
-        cost = estimate_cost(definition, budget, workers, device, lambda phase: show_words(PHASES[phase]))
+        cost = estimate_cost(definition, budget, workers, device, lambda now: show_words(_estimate_words(now)))
     _propose_score(definition, ImageData.model_validate(cost.data), ProgressDisplay(""))
     if output is PlainFormat.JSON:
         typer.echo(json.dumps(asdict(cost), indent=2))
@@ -232,6 +232,10 @@ def _propose_score(definition: Definition, data: ImageData | None, display: Prog
     proposal = "" if data is None else score_proposal(definition, data)
     if proposal:
         display.note(proposal)
+
+
+def _estimate_words(progress: Progress) -> str:
+    return f"{PHASES[progress.phase]}, {progress.evaluated} of {progress.budget} networks"
 
 
 def _live_report() -> Callable[[Run], None]:

@@ -2,12 +2,14 @@
 
 - `testsplit`: the test images of every data set. No search can import it.
 - `full_training`: the paper's full training on all training images, and the score on the test images.
-- `trained_networks`: which networks of a run are trained in full, and where they and their scores are stored.
+- `trained_networks`: which networks of a run are trained in full, and their folders.
+- `training_store`: full trainings whose networks are kept in folders and whose scores in an archive.
+- `durations`: how long trainings will take, from what is known before they begin.
 - `saving`: the folder of a trained network, and `load_network`.
 - `cards/`: the details of a trained network, and the model card that shows them with its code.
 - `baselines`: off-the-shelf networks by the same recipe, on the same data and device.
 - `compression`: pruning, low-rank factorization, and sizes after Huffman coding.
-- `formats/`: files for devices, in float and int8, and the code that runs them.
-- `export`, `exported_files`: exports, each run on the test images and measured, and the table of them.
+- `formats/`: files for devices, in float and int8, the code that runs them, and the table of those of a network.
+- `export`: exports, each run on the test images and measured.
 - `prediction`: the classes of pictures, by a trained network or an exported file.
 """

@@ -7,15 +7,16 @@ the problem's runs share, under the same contexts. All networks are therefore on
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from evomnas.core.errors import unknown
 from evomnas.deploy.cards.class_card import class_scores
+from evomnas.deploy.durations import Plan
 from evomnas.deploy.full_training import FullTask
-from evomnas.deploy.trained_networks import FullTrainings, MeasurementContext, OnProgress, TrainedNetwork
+from evomnas.deploy.training_store import FullTrainings, MeasurementContext, OnProgress, TrainedNetwork
 from evomnas.latency.meter import Meter, open_meter
 from evomnas.latency.prepare import prepare_here
 from evomnas.latency.runtimes.base import PreparedNetwork
@@ -107,6 +108,7 @@ def train_baselines(
     folder: Path,
     *,
     device: str = "auto",
+    on_plan: Callable[[Plan], None] = lambda plan: None,
     on_progress: OnProgress = lambda name, epoch, epochs, loss: None,
     say: OnStep = lambda text: None,
 ) -> list[Baseline]:
@@ -118,6 +120,8 @@ def train_baselines(
         path: The archive of the problem's runs. It is created if need be, once names and images have proven right.
         folder: The folder in which each trained network gets a folder of its name.
         device: `auto`, `cpu` or `cuda`, for the trainings.
+        on_plan: Called before the first training with the time that all are expected to take, by name. For that,
+            a few steps of each are timed.
         on_progress: Called after every epoch with a network's name, the number of epochs so far, the number of all
             epochs, and the mean loss of the last one.
         say: Called with a few words when anything else begins.
@@ -141,6 +145,7 @@ def train_baselines(
         archive.establish()
         _measure(meter, archive, usable, say)
         trainings = FullTrainings(task, archive, MeasurementContext(meter.key, meter.context))
+        on_plan(_plan(trainings, usable, folder, say))
         trained = {
             name: trainings.train(network, folder / name, on_progress=_with_name(on_progress, name))
             for name, network in usable.items()
@@ -151,6 +156,20 @@ def train_baselines(
             )
             for name, network in networks.items()
         ]
+
+
+def _plan(trainings: FullTrainings, networks: Mapping[str, AnyNetwork], folder: Path, say: OnStep) -> Plan:
+    """Time a few steps of every network that is not trained yet, and return what the trainings will take."""
+    task = trainings.task
+    _, steps = task.recipe.batches(len(task.training.labels))
+    expected: dict[str, float | None] = {}
+    for name, network in networks.items():
+        epochs = trainings.remaining_epochs(network, folder / name)
+        expected[name] = 0.0
+        if epochs:
+            say(f"timing a step of {name}")
+            expected[name] = epochs * steps * task.time_step(network)
+    return Plan(expected)
 
 
 def _results(

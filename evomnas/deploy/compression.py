@@ -55,7 +55,7 @@ def prune_network(network: Network, share: float, task: FullTask) -> Network:
     smaller = copy.deepcopy(network)
     weights = [(module, "weight") for module in smaller.modules() if isinstance(module, nn.Conv2d | nn.Linear)]
     prune.global_unstructured(weights, prune.L1Unstructured, amount=share)
-    task.fine_tune(smaller, _fine_tuning_epochs(task), FINE_TUNING_RATE)
+    task.fine_tune(smaller, fine_tuning_epochs(task.recipe.epochs), FINE_TUNING_RATE)
     for module, name in weights:
         prune.remove(module, name)  # type: ignore[no-untyped-call]
     return smaller
@@ -96,7 +96,7 @@ def factorize_network(network: Network, share: float, task: FullTask) -> Network
         _set(upper, second)
         upper.bias = smaller.classifier.bias
         smaller.classifier = nn.Sequential(lower, upper)  # type: ignore[assignment]
-    task.fine_tune(smaller, _fine_tuning_epochs(task), FINE_TUNING_RATE)
+    task.fine_tune(smaller, fine_tuning_epochs(task.recipe.epochs), FINE_TUNING_RATE)
     return smaller
 
 
@@ -121,8 +121,13 @@ def check_ranks(network: nn.Module, share: float) -> None:
         raise InputError(f"--factorize {share:g} leaves nothing of this network's {names}: it can have {allowed}")
 
 
-def _fine_tuning_epochs(task: FullTask) -> int:
-    return max(1, round(FINE_TUNING_SHARE * task.recipe.epochs))
+def fine_tuning_epochs(epochs: int) -> int:
+    """Return the epochs of a fine-tuning.
+
+    Args:
+        epochs: Those of the full training before it.
+    """
+    return max(1, round(FINE_TUNING_SHARE * epochs))
 
 
 def _set(module: nn.Conv2d | nn.Linear, weight: Tensor) -> None:

@@ -20,12 +20,14 @@ from numpy.typing import NDArray
 from evomnas.core.errors import InputError, unknown
 from evomnas.core.files import write_atomically
 from evomnas.core.quiet import silence
+from evomnas.core.system.shell import quote
 from evomnas.data.photographs import Preprocessing
 from evomnas.deploy.cards.card import replace_usage
 from evomnas.deploy.cards.snippets import usage_section
-from evomnas.deploy.compression import check_ranks, factorize_network, huffman_bytes, prune_network
-from evomnas.deploy.exported_files import EXPORTS_FILE, Export, read_exports
+from evomnas.deploy.compression import check_ranks, factorize_network, fine_tuning_epochs, huffman_bytes, prune_network
+from evomnas.deploy.durations import Plan
 from evomnas.deploy.formats import FORMATS, ExportFormat
+from evomnas.deploy.formats.exported_files import EXPORTS_FILE, Export, read_exports
 from evomnas.deploy.full_training import FullTask
 from evomnas.deploy.saving import MODEL_CARD, MODEL_MANIFEST, ModelManifest, load_network, read_manifest
 from evomnas.deploy.trained_networks import check_images, network_folder
@@ -36,11 +38,12 @@ from evomnas.networks.classifier import Classifier
 from evomnas.networks.network import Network
 from evomnas.problem.architecture import Architecture
 from evomnas.problem.definition import ProblemDefinition
+from evomnas.problem.loading import change_full_training
 from evomnas.problem.sections import ScoreName
 from evomnas.problem.target import LOCAL
 from evomnas.results.answers.confusion import Confusion
 from evomnas.results.archive import Archive, context_key
-from evomnas.results.evaluation import Failure, Score
+from evomnas.results.evaluation import Failure, Measurement, Score
 from evomnas.results.run import Run
 
 MAX_CALIBRATION_IMAGES = 256
@@ -129,8 +132,24 @@ class _File:
 
     @property
     def name(self) -> str:
-        words = self.variant.replace(" %", "").replace(",", "").replace(" ", "-")
-        return f"model-{words}{self.format.suffix}"
+        return _file_name(self.variant, self.format)
+
+
+def _file_name(variant: str, kind: ExportFormat) -> str:
+    words = variant.replace(" %", "").replace(",", "").replace(" ", "-")
+    return f"model-{words}{kind.suffix}"
+
+
+def _quantized(variant: str) -> str:
+    """Return the name of a variant's int8 file."""
+    return "int8" if variant == "float" else f"{variant}, int8"
+
+
+# The words for the steps of an export, by which their expected times are known as well
+FACTORIZING, PRUNING = "factorizing and fine-tuning", "pruning and fine-tuning"
+EXPORTING, QUANTIZING = "exporting {variant} to {format}", "quantizing {variant} for {format}"
+MEASURING, RUNNING = "measuring the files for {format}", "running {file} on the test images"
+MEASURING_S = 1.0  # of a file, with what it needs
 
 
 def export_network(
@@ -140,6 +159,8 @@ def export_network(
     *,
     distilled: bool = False,
     device: str = "auto",
+    settings: Sequence[str] = (),
+    on_plan: Callable[[Plan], None] = lambda plan: None,
     say: OnStep = lambda text: None,
 ) -> ExportResult:
     """Export a trained network of a run to files, run each on the test images, and measure it.
@@ -150,6 +171,8 @@ def export_network(
         request: The files to write.
         distilled: True for the network that had a teacher.
         device: `auto`, `cpu` or `cuda`, for fine-tuning.
+        settings: The settings with which the network was trained, if they are not the problem's, as `full.epochs=20`.
+        on_plan: Called before the first step with the time that all of them are expected to take, by their words.
         say: Called with a few words when a step begins.
 
     Returns:
@@ -159,9 +182,10 @@ def export_network(
         InputError: The request is wrong, the network was not trained in full, or the images have changed since then.
     """
     request.check()
-    definition = run.trained_problem()
-    folder = network_folder(run, architecture, distilled)
+    definition = change_full_training(run.trained_problem(), settings)
+    folder = network_folder(run, architecture, distilled, definition.full_recipe)
     again = f"evomnas train {run.argument} {run.network_argument(architecture)}{' --teacher' * distilled}"
+    again += "".join(f" --set {quote(setting)}" for setting in settings)
     if not (folder / MODEL_MANIFEST).is_file():
         raise InputError(f"{architecture.id} is not trained yet: {again}")
     manifest, classifier = read_manifest(folder), load_network(folder)
@@ -175,6 +199,7 @@ def export_network(
         raise InputError(
             f"the images or the recipe have changed since {folder} was trained: train it again with {again}"
         )
+    on_plan(_plan(request, manifest, run.archive.measurement(run.record.measurement_context, architecture), task))
     predictions = task.predictions(classifier.to(task.device))
     files = list(_files(classifier.cpu(), task, request, manifest, say))
     source = context_key({"weights": manifest.weights, "scored": manifest.scored})
@@ -188,7 +213,7 @@ def export_network(
         format_files = [file for file in files if file.format.name == name]
         latencies = _latencies(format_files, definition, run.archive, say)
         for file in format_files:
-            say(f"running {file.name} on {len(task.test.labels):,} test images")
+            say(RUNNING.format(file=file.name))
             export = _evaluate(file, task, predictions.classes, latencies[file.name], request.huffman, source)
             earlier = exports.get((name, file.variant))
             if earlier is not None and not request.huffman and _has_content(folder / file.name, file.model):
@@ -201,6 +226,38 @@ def export_network(
     confusion = task.answers(predictions).confusion
     score, names = task.score(predictions), task.training.classes
     return ExportResult(folder, score, list(exports.values()), confusion, names, definition.data.score)
+
+
+def _plan(request: Request, manifest: ModelManifest, measured: Measurement | Failure | None, task: FullTask) -> Plan:
+    """Return the expected seconds of the steps of an export, in their order."""
+    epoch = manifest.seconds / len(manifest.losses) if manifest.losses else 0.0
+    fine_tuning = epoch * fine_tuning_epochs(task.recipe.epochs)
+    latency_ms = measured.latency_ms if isinstance(measured, Measurement) else 0.0
+    expected: dict[str, float | None] = {}
+    for variant in ["float", *_smaller_variant(request)]:
+        if variant != "float":
+            expected |= {FACTORIZING: fine_tuning} if request.factorize is not None else {}
+            expected |= {PRUNING: fine_tuning} if request.prune is not None else {}
+        for name in request.formats:
+            plain, quantized = FORMATS[name].seconds
+            expected[EXPORTING.format(variant=variant, format=name)] = plain
+            if request.quantize:
+                expected[QUANTIZING.format(variant=variant, format=name)] = quantized
+    for name in request.formats:
+        variants = ["float", *_smaller_variant(request)]
+        files = [one for variant in variants for one in [variant, *[_quantized(variant)] * request.quantize]]
+        expected[MEASURING.format(format=name)] = MEASURING_S * len(files)
+        for variant in files:
+            running = RUNNING.format(file=_file_name(variant, FORMATS[name]))
+            expected[running] = latency_ms / 1000 * len(task.test.labels)
+    return Plan(expected)
+
+
+def _smaller_variant(request: Request) -> list[str]:
+    """Return the name of the smaller variant that a request asks for; none if it asks for none."""
+    words = [] if request.factorize is None else [f"factorized {100 * request.factorize:g} %"]
+    words += [] if request.prune is None else [f"pruned {100 * request.prune:g} %"]
+    return [", ".join(words)] if words else []
 
 
 def _update_card(path: Path, exports: Sequence[Export], preprocessing: Preprocessing) -> None:
@@ -248,12 +305,12 @@ def _files(
     for variant, smaller in _variants(classifier, task, request, say):
         for name in request.formats:
             kind = FORMATS[name]
-            say(f"exporting {variant} to {name}")
+            say(EXPORTING.format(variant=variant, format=name))
             yield _File(kind, variant, kind.convert(smaller, metadata), [], smaller)
             if request.quantize:
-                say(f"quantizing {variant} for {name}")
+                say(QUANTIZING.format(variant=variant, format=name))
                 model, weights = kind.quantize(smaller, metadata, calibration)
-                yield _File(kind, "int8" if variant == "float" else f"{variant}, int8", model, weights, smaller)
+                yield _File(kind, _quantized(variant), model, weights, smaller)
 
 
 def _variants(
@@ -261,17 +318,15 @@ def _variants(
 ) -> Iterator[tuple[str, Classifier]]:
     """Yield the network itself, and a smaller one if the request asks for one."""
     yield "float", classifier
-    network, words = cast(Network, classifier.network), []
-    if request.factorize is not None:
-        say("factorizing and fine-tuning")
-        network = factorize_network(network, request.factorize, task)
-        words.append(f"factorized {100 * request.factorize:g} %")
-    if request.prune is not None:
-        say("pruning and fine-tuning")
-        network = prune_network(network, request.prune, task)
-        words.append(f"pruned {100 * request.prune:g} %")
-    if words:
-        yield ", ".join(words), task.build_classifier(network).cpu()
+    for variant in _smaller_variant(request):
+        network = cast(Network, classifier.network)
+        if request.factorize is not None:
+            say(FACTORIZING)
+            network = factorize_network(network, request.factorize, task)
+        if request.prune is not None:
+            say(PRUNING)
+            network = prune_network(network, request.prune, task)
+        yield variant, task.build_classifier(network).cpu()
 
 
 def _calibration_images(task: FullTask) -> Float32Array:
@@ -343,7 +398,7 @@ def _latencies(
         definition.space.mobilenet_v2(),
     )  # fmt: skip
     with open_meter(setting, archive) as meter:
-        say("measuring")
+        say(MEASURING.format(format=files[0].format.name))
         prepared = {file.name: _prepare(file, runtime) for file in files}
         scale_ms = meter.calibration.latency_ms
         ratios = dict(meter.compare(prepared, lambda: say("waiting for another training or latency")))

@@ -46,6 +46,7 @@ from evomnas.training.scoring import Predictions, classify
 from evomnas.training.trainer import LossFunction, Trainer, TrainingBatches, cross_entropy, training_mode
 
 CHECKPOINT_INTERVAL_S = 20.0  # an interruption loses at most this and one epoch
+TIMED_STEPS = 3  # the first one is slow, since memory is set up
 STATISTICS_SHARE = 0.1  # of the steps of a short training; batch norm's running statistics look back over so many
 TEACHER_SETTINGS = ("temperature", "teaching")  # of the recipe; they matter only if there is a teacher
 OnEpoch = Callable[[int, int, float], None]
@@ -109,7 +110,7 @@ class FullTask:
         self.definition, self.recipe = definition, definition.full_recipe
         check_test_split(definition.data)
         self.training = load_training_images(definition.data)
-        self._steps = self.recipe.epochs * max(1, len(self.training.labels) // self.recipe.batch)
+        self._steps = self.recipe.epochs * self.recipe.batches(len(self.training.labels))[1]
         self._min_bn_momentum = min(1.0, 1 / (STATISTICS_SHARE * self._steps))
         self.bn_momentum = max(self.recipe.bn_momentum, self._min_bn_momentum)
         self.device = torch.device(choose_device(device))
@@ -201,10 +202,10 @@ class FullTask:
             decay = max(0.0, 1 - 1 / (recipe.averaging * self._steps))
             averaging = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
             average = AveragedModel(module, multi_avg_fn=averaging, use_buffers=True)
-            schedule = partial(ExponentialSchedule, recipe.warmup, recipe.final_rate)
-            trainer = Trainer(module, self.batches, recipe, schedule, torch_generator(order_seed), loss, average)
-            content = self.context(teacher.notation if teacher else None) | {"network": str(network)}
-            state = _Checkpoint(checkpoint, context_key(content), trainer, average)
+            order = torch_generator(order_seed)
+            trainer = Trainer(module, self.batches, recipe, self._schedule, order, loss, average)
+            key = self._checkpoint_key(network, teacher.notation if teacher else None)
+            state = _Checkpoint(checkpoint, key, trainer, average)
             seconds = state.restore()
             while len(trainer.losses) < recipe.epochs:
                 with lock.training():
@@ -217,6 +218,24 @@ class FullTask:
             final = self._build(network, weight_seed, fast=False)
             final.load_state_dict(average.module.state_dict())
         return TrainedClassifier(self.build_classifier(final), tuple(trainer.losses), seconds)
+
+    def remaining_epochs(self, network: AnyNetwork, checkpoint: Path, teacher: str | None = None) -> int:
+        """Return how many epochs `train` would train.
+
+        Args:
+            network: The network.
+            checkpoint: The file of the training's state, which need not exist.
+            teacher: The notation of the teacher; None if there is none.
+        """
+        state = _read_checkpoint(checkpoint, self._checkpoint_key(network, teacher))
+        return self.recipe.epochs - (0 if state is None else len(state["losses"]))
+
+    @property
+    def _schedule(self) -> Callable[[int], ExponentialSchedule]:
+        return partial(ExponentialSchedule, self.recipe.warmup, self.recipe.final_rate)
+
+    def _checkpoint_key(self, network: AnyNetwork, teacher: str | None) -> str:
+        return context_key(self.context(teacher) | {"network": str(network)})
 
     def _build(self, network: AnyNetwork, seed: np.random.SeedSequence, fast: bool = True) -> nn.Module:
         recipe, shape = self.recipe, (len(self.training.classes), self.training.channels)
@@ -244,6 +263,19 @@ class FullTask:
         """
         interface = self.interface
         return interface.classifier(network).to(self.device).eval()
+
+    def time_step(self, network: AnyNetwork) -> float:
+        """Return the seconds of a training step of a network, by doing a few steps with weights that are thrown away.
+
+        Args:
+            network: The network.
+        """
+        seed, order = np.random.SeedSequence(self.recipe.seed).spawn(2)
+        with training_mode(self.device, order), lock.training():
+            trainer = Trainer(
+                self._build(network, seed), self.batches, self.recipe, self._schedule, torch_generator(order)
+            )
+            return min(trainer.time_step() for _ in range(TIMED_STEPS))
 
     def fine_tune(self, network: nn.Module, epochs: int, rate: float) -> None:
         """Train a trained network for some more epochs, in place. The learning rate falls to 0 along a cosine.
@@ -326,6 +358,15 @@ def distillation_loss(recipe: FullSection, teacher: nn.Module, labels: Tensor) -
     return loss
 
 
+def _read_checkpoint(path: Path, key: str) -> dict[str, Any] | None:
+    """Return the state of a training from its file; None if the file is missing, damaged or of another training."""
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception:  # there is no file, or torch raises any error for a damaged or foreign one
+        return None
+    return state if isinstance(state, dict) and state.get("key") == key else None
+
+
 class _Checkpoint:
     """A file with the state of a training, replaced in one step. The state of another training is not read."""
 
@@ -368,11 +409,8 @@ class _Checkpoint:
         Returns:
             How long the training had taken by then, in seconds; 0 if it begins now.
         """
-        try:
-            state = torch.load(self.path, map_location="cpu", weights_only=True)
-        except Exception:  # there is no file, or torch raises any error for a damaged or foreign one
-            return 0.0
-        if not isinstance(state, dict) or state.get("key") != self.key:
+        state = _read_checkpoint(self.path, self.key)
+        if state is None:
             return 0.0
         trainer = self.trainer
         trainer.network.load_state_dict(state["network"])

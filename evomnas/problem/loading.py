@@ -23,8 +23,8 @@ from evomnas.core.arguments import checked
 from evomnas.core.errors import InputError, unknown
 from evomnas.core.files import editable_folder
 from evomnas.core.system.shell import quote
-from evomnas.problem.definition import DEFINITIONS, Definition
-from evomnas.problem.sections import Objective
+from evomnas.problem.definition import DEFINITIONS, Definition, ProblemDefinition
+from evomnas.problem.sections import FullSection, Objective
 from evomnas.problem.typed.paths import OWN_IMAGES, own_images, read_problem
 from evomnas.problem.typed.settings import BACKSLASHES, apply_setting
 
@@ -88,6 +88,35 @@ def load_definition(
             f"images alone, as in evomnas run {quote(str(values['data']['path']))}"
         )
     return definition
+
+
+def change_full_training(problem: ProblemDefinition, settings: Sequence[str]) -> ProblemDefinition:
+    """Return a problem with other settings of its full training. What was searched stays the same.
+
+    Args:
+        problem: The problem.
+        settings: `full.key=value` strings; the value is TOML, or else text.
+
+    Returns:
+        The problem with these settings.
+
+    Raises:
+        InputError: A setting is none of the full training's, or its value is wrong.
+    """
+    values = problem.model_dump(mode="json")
+    for setting in settings:
+        key = setting.partition("=")[0].strip()
+        if key in FullSection.model_fields:
+            raise InputError(f"write {key} with its section, as in --set full.{setting}")
+        if "=" in setting and not key.startswith("full."):
+            raise InputError(
+                f"{key} belongs to what was searched, and only settings of the full training can change afterwards, as "
+                f"in --set full.epochs=20; search again with evomnas run --set {setting}"
+            )
+        apply_setting(values, setting)
+    changed = validate_definition(values)
+    assert isinstance(changed, ProblemDefinition)
+    return problem.model_copy(update={"full": changed.full})
 
 
 def validate_definition(values: dict[str, Any]) -> Definition:

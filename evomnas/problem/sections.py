@@ -112,6 +112,15 @@ class Recipe(Section):
         unused = {"class_weights"} if self.class_weights in (None, "none") else set()
         return self.model_dump(mode="json", exclude=unused)
 
+    def batches(self, images: int) -> tuple[int, int]:
+        """Return the size of a batch and the number of batches in an epoch. Images that are left over are not used.
+
+        Args:
+            images: The number of training images.
+        """
+        batch = min(self.batch, images)
+        return batch, images // batch
+
 
 class TrainingSection(Recipe):
     """The proxy task: a short training, scored on the validation split (paper section 3); see `Recipe`.

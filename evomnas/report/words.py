@@ -320,7 +320,7 @@ def estimate_lines(estimate: Estimate, workers: int) -> list[str]:
     lines = [
         *([f"Folds     {folds} trainings of each network, for a score of all {images:,} images"] if folds else []),
         f"Training  {middle:.3g} s a network ({low:.3g} to {high:.3g}), measuring it {estimate.latency:.2f} s; "
-        f"from {estimate.networks} random networks, with {workers} worker{'s' * (workers != 1)}",
+        f"from a short search of {estimate.networks} networks with {workers} worker{'s' * (workers != 1)}",
     ]
     for count, (short, usual, long) in estimate.seconds.items():
         processes = f"{count} worker{'s' * (count != 1)}"

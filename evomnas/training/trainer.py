@@ -8,6 +8,7 @@ what else runs, or in which order networks are trained.
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
@@ -140,8 +141,7 @@ class Trainer:
             average: An average of the network's weights that is updated after every step; None for none.
         """
         self.network, self.batches, self.generator = network.train(), batches, generator
-        self.batch_size = min(recipe.batch, len(batches.labels))
-        self.steps_per_epoch = len(batches.labels) // self.batch_size
+        self.batch_size, self.steps_per_epoch = recipe.batches(len(batches.labels))
         self.optimizer = _optimizer(network, recipe)
         self.schedule = torch.optim.lr_scheduler.LambdaLR(
             self.optimizer, schedule(recipe.epochs * self.steps_per_epoch)
@@ -167,23 +167,33 @@ class Trainer:
         order = torch.randperm(len(self.batches.labels), generator=self.generator).to(device)
         for step in range(self.steps_per_epoch):
             self.waited_seconds += lock.give_way()
-            images, labels = self.batches.make_batch(
-                order[step * self.batch_size : (step + 1) * self.batch_size], self.generator
-            )
-            # bfloat16 has the range of float32, so that losses need no scaling
-            with torch.autocast("cuda", torch.bfloat16, enabled=device.type == "cuda"):
-                loss = self._loss(images, self.network(images), labels)
-            self.optimizer.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
-            self.optimizer.step()
-            self.schedule.step()
-            if self._average is not None:
-                self._average.update_parameters(self.network)
-            total += loss.detach()
+            total += self._step(order[step * self.batch_size : (step + 1) * self.batch_size])
         self.losses.append(float(total) / self.steps_per_epoch)
         if not math.isfinite(self.losses[-1]):
             raise TrainingDiverged(f"the training loss became {self.losses[-1]} in epoch {len(self.losses)}")
         return self.losses[-1]
+
+    def _step(self, indices: Tensor) -> Tensor:
+        """Train with a batch, whose images are given by their indices on the device, and return its loss."""
+        images, labels = self.batches.make_batch(indices, self.generator)
+        # bfloat16 has the range of float32, so that losses need no scaling
+        is_cuda = self.batches.device.type == "cuda"
+        with torch.autocast("cuda", torch.bfloat16, enabled=is_cuda):
+            loss = self._loss(images, self.network(images), labels)
+        self.optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        self.optimizer.step()
+        self.schedule.step()
+        if self._average is not None:
+            self._average.update_parameters(self.network)
+        return loss.detach()
+
+    def time_step(self) -> float:
+        """Return the seconds of one more step, with the first images."""
+        started = time.perf_counter()
+        loss = self._step(torch.arange(self.batch_size, device=self.batches.device))
+        float(loss)  # a GPU is waited for
+        return time.perf_counter() - started
 
 
 def cross_entropy(recipe: Recipe, labels: Tensor) -> LossFunction:

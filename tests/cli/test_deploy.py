@@ -73,6 +73,24 @@ def test_train_says_why_there_is_no_knee_and_which_network_it_takes(copied, monk
     assert re.fullmatch(rf"The front has no knee: .* --knee takes the fastest network: {fastest}\.\n", result.stderr)
 
 
+def test_a_training_with_fewer_epochs_says_its_time_and_the_commands_that_follow(copied, trained):
+    done = evomnas("train", copied, trained.network.id, "--epochs", 2, "--set", "full.dropout=0")
+    assert done.exit_code == 0, done.stderr
+    said, first, *_ = done.stderr.splitlines()
+    assert re.fullmatch(r"Training 1 network takes about .* s\.", said)
+    assert re.fullmatch(rf"{trained.network.id}: epoch 1 of 2, loss [\d.]+, (under|about) \d+ .* left", first)
+    place = copied / "networks" / f"{trained.network.id}-epochs-2-dropout-0.0"
+    assert f"Use:     evomnas predict {place} photo.jpg" in done.stdout
+    following = re.search(r"^Export: +evomnas (.*)$", done.stdout, re.MULTILINE)[1]
+    assert following.endswith("--set full.epochs=2 --set full.dropout=0 --quantize int8")
+    exported = evomnas(*following.split())
+    assert exported.exit_code == 0, exported.stderr
+    assert f"Files:   {place}" in exported.stdout
+    assert "Exporting takes about" in exported.stderr
+    assert "Huffman" not in exported.stdout
+    assert (place / "model-int8.onnx").is_file()
+
+
 def test_export_prints_one_table_of_all_exports(copied, trained, exports):
     result = evomnas("export", copied, trained.network.id)
     assert result.exit_code == 0, result.stderr
@@ -90,6 +108,10 @@ def test_export_prints_one_table_of_all_exports(copied, trained, exports):
         (["train", "RUN", "0123abcd"], "has no network '0123abcd': evomnas show"),
         (["train", "RUN", "--front", "--knee"], "or one of --front and --knee"),
         (["train", "RUN", "mnasnet-a1"], "more than the image's 8 pixels"),
+        (["train", "RUN", "ID", "--set", "data.resolution=9"], "data.resolution belongs to what was searched"),
+        (["train", "RUN", "ID", "--epochs", "0"], "full.epochs: input should be greater than or equal to 1"),
+        (["train", "RUN", "ID", "--epochs", "1", "--set", "full.epochs=2"], "the epochs are given twice"),
+        (["export", "RUN", "ID", "--epochs", "3"], "is not trained yet: evomnas train RUN ID --set full.epochs=3"),
         (["train", "nowhere", "--knee"], "holds no run"),
         (["export", "RUN", "ID", "--quantize", "int4"], "--quantize knows int8 alone, not 'int4'"),
         (["export", "RUN", "ID", "--to", "onnxx"], "unknown export format 'onnxx'"),
@@ -107,6 +129,8 @@ def test_bad_input_is_one_line_and_exit_code_2(arguments, message, finished_run,
     before = sorted(finished_run.folder.rglob("*"))
     result = evomnas(*(names.get(one, one) for one in arguments))
     assert result.exit_code == 2, result.stderr
+    for name, value in names.items():
+        message = message.replace(name, value)
     assert message in result.stderr
     assert result.stderr.count("\n") == 1
     assert result.stdout == ""

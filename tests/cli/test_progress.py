@@ -11,6 +11,7 @@ import pytest
 
 from evomnas.cli import compare, deploy, progress, search
 from evomnas.cli.progress import LOG_EVERY_S, ProgressDisplay, working
+from evomnas.deploy.durations import Plan
 from evomnas.loop.progress import Progress
 from evomnas.problem.loading import load_definition
 from evomnas.report.words import format_time_left
@@ -168,6 +169,51 @@ def test_a_log_of_a_search_begins_before_the_first_network_and_has_a_line_per_ge
     ]
 
 
+def test_the_time_that_is_left_of_trainings_is_in_every_line(clock, capsys):
+    shown = deploy._PlanDisplay(ProgressDisplay("starting"), "Training", "network")
+    shown.begin(Plan({"a": 120.0, "b": 60.0, "done": 0.0}, lambda: clock.seconds))
+    for name, epoch, seconds in (("a", 1, 30.0), ("a", 2, 30.0), ("b", 1, 15.0), ("b", 2, 15.0)):
+        clock.seconds += seconds
+        shown.show_epoch(name, epoch, 2, 0.5)
+    assert capsys.readouterr().err.splitlines() == [
+        "Training 2 networks takes about 3 min 0 s.",
+        "a: epoch 1 of 2, loss 0.500, about 1 min left",
+        "a: epoch 2 of 2, loss 0.500, about 30 s left",
+        "b: epoch 2 of 2, loss 0.500",
+    ]
+
+
+def test_work_of_unknown_length_says_so_and_nothing_is_said_where_nothing_is_to_be_done(clock, capsys):
+    shown = deploy._PlanDisplay(ProgressDisplay("starting"), "Training", "network")
+    shown.begin(Plan({"a": None}, lambda: clock.seconds))
+    assert capsys.readouterr().err == "Training 1 network: how long it takes is known after the first epoch.\n"
+    shown.begin(Plan({"a": 0.0}, lambda: clock.seconds))
+    assert capsys.readouterr().err == ""
+
+
+def test_steps_of_an_export_say_what_is_left(clock, capsys):
+    shown = deploy._PlanDisplay(ProgressDisplay("starting"), "Exporting")
+    shown.show_step("reading the images")
+    shown.begin(Plan({"writing": 10.0, "measuring": 20.0}, lambda: clock.seconds))
+    shown.show_step("writing")
+    clock.seconds += 30
+    shown.show_step("measuring")
+    assert capsys.readouterr().err.splitlines() == [
+        "reading the images",
+        "Exporting takes about 30 s.",
+        "measuring, about 1 min left",
+    ]
+
+
+def test_what_is_said_stays_above_the_live_line(terminal, capsys):
+    with ProgressDisplay("starting") as display:
+        display.say("Training 1 network takes about 4 min 0 s. [not markup]")
+        display.show("a", 1, 2, "loss 0.5, 2:00 left")
+    printed = drawn(capsys.readouterr().err)
+    assert "Training 1 network takes about 4 min 0 s. [not markup]" in printed
+    assert re.search(r"a +.* 1/2 loss 0.5, 2:00 left$", printed[-1])
+
+
 def test_the_words_of_a_search_hold_what_is_known():
     state = Progress("training", 10, 30, 2, failed=1, cut=2, reused=3, best=(0.0688, 0.5), seconds_left=14_400.0)
     assert search.format_step(state, DIGITS) == "training 11 of 30"
@@ -216,11 +262,11 @@ def test_a_log_of_a_benchmark_has_a_line_per_run(clock, capsys):
     ]
 
 
-def test_a_log_of_trainings_has_the_last_epoch_of_each(clock, capsys):
-    display = deploy._TrainingDisplay(ProgressDisplay("starting", has_remaining_time=True))
+def test_a_log_of_trainings_of_unknown_length_has_the_last_epoch_of_each(clock, capsys):
+    shown = deploy._PlanDisplay(ProgressDisplay("starting"), "Training", "network")
     for name in ("aa", "bb"):
         for epoch in (1, 2, 3):
-            display(name, epoch, 3, 0.5)
+            shown.show_epoch(name, epoch, 3, 0.5)
     assert capsys.readouterr().err.splitlines() == [
         "aa: epoch 1 of 3, loss 0.500",
         "aa: epoch 3 of 3, loss 0.500",
@@ -229,9 +275,9 @@ def test_a_log_of_trainings_has_the_last_epoch_of_each(clock, capsys):
 
 
 def test_a_second_network_is_counted_anew_on_a_terminal(terminal, capsys):
-    with ProgressDisplay("starting", has_remaining_time=True) as line:
-        display = deploy._TrainingDisplay(line)
-        display("aa", 3, 3, 0.5)
+    with ProgressDisplay("starting") as line:
+        shown = deploy._PlanDisplay(line, "Training", "network")
+        shown.show_epoch("aa", 3, 3, 0.5)
         capsys.readouterr()
-        display("bb", 1, 3, 0.25)
+        shown.show_epoch("bb", 1, 3, 0.25)
     assert re.search(r"bb +.* 1/3 .*loss 0.250", drawn(capsys.readouterr().err)[-1])

@@ -30,8 +30,13 @@ NAMES = ["mobilenet-v2@0.1", "mobilenet_v3_small", "squeezenet1_1"]
 @pytest.fixture(scope="module")
 def baselines(finished_run, tmp_path_factory):
     """A folder and three off-the-shelf networks on the finished run's problem; one cannot take eight pixels."""
-    folder = tmp_path_factory.mktemp("baselines")
-    trained = train_baselines(finished_run.definition, NAMES, finished_run.archive.path, folder, device="cpu")
+    folder, plans = tmp_path_factory.mktemp("baselines"), []
+    arguments = finished_run.definition, NAMES, finished_run.archive.path, folder
+    trained = train_baselines(*arguments, device="cpu", on_plan=plans.append)
+    train_baselines(*arguments, device="cpu", on_plan=plans.append)
+    first, again = (plan.expected for plan in plans)
+    assert all(0 < first[name] < 600 for name in NAMES[:2])
+    assert again == dict.fromkeys(NAMES[:2], 0.0)  # nothing is left to do
     return folder, {baseline.name: baseline for baseline in trained}
 
 
@@ -54,7 +59,7 @@ def test_they_are_trained_measured_and_saved(baselines, finished_run):
 
 
 def _key(run) -> str:
-    from evomnas.deploy.trained_networks import full_training_alias
+    from evomnas.results.full_trainings import full_training_alias
 
     [key] = run.archive.alias_contexts(full_training_alias(run.definition, run.search_images_fingerprint))
     return key

@@ -19,10 +19,11 @@ from printed_code import code_blocks, run_all
 from evomnas.core.errors import InputError
 from evomnas.deploy.cards.snippets import PICTURE
 from evomnas.deploy.export import Request, _calibration_images, export_network
-from evomnas.deploy.exported_files import EXPORTS_FILE, read_exports
+from evomnas.deploy.formats.exported_files import EXPORTS_FILE, read_exports
 from evomnas.deploy.prediction import open_network, predict
 from evomnas.deploy.saving import load_network
 from evomnas.latency.runtimes import base as runtimes
+from evomnas.results.run import Run
 
 SMALLER = "factorized 90 %, pruned 50 %"
 
@@ -43,6 +44,13 @@ def test_an_onnx_file_takes_pixels_and_knows_its_classes(trained, exports, task)
     with torch.no_grad():
         expected = load_network(trained.folder)(torch.from_numpy(images)).numpy()
     np.testing.assert_allclose(logits(path, images), expected, rtol=1e-3, atol=1e-4)
+
+
+@pytest.fixture
+def copied_network(finished_run, trained, exports, tmp_path):
+    """A copy of the finished run with its trained network, and the network."""
+    copied = shutil.copytree(finished_run.folder.parent, tmp_path / "copy") / finished_run.folder.name
+    return Run.open(copied), trained.network
 
 
 def test_every_variant_is_scored_in_its_runtime(trained, exports, task):
@@ -70,6 +78,21 @@ def test_int8_files_hold_int8_weights_and_the_same_metadata(trained, exports):
     assert exports["float"].huffman_bytes is None
     zeros = np.concatenate([one.ravel() for one in weights if one.ndim > 1]) == 0
     assert zeros.mean() >= 0.5  # what was pruned is 0 in int8, too
+
+
+def test_the_time_of_every_step_is_planned_in_the_order_of_the_steps(copied_network, task):
+    """Fine-tuning takes the share of the training that it has."""
+    run, network = copied_network
+    plans, said = [], []
+    request = Request(("onnx",), quantize=True, prune=0.5, factorize=0.9)
+    export_network(run, network, request, device="cpu", on_plan=plans.append, say=said.append)
+    [plan] = plans
+    assert [text for text in said if text in plan.expected] == [*plan.expected]
+    assert {text for text in said if text not in plan.expected} <= {
+        "reading the images", "waiting for another training or latency"
+    }  # fmt: skip
+    seconds = json.loads((run.folder / "networks" / network.id / "model.json").read_text())["seconds"]
+    assert plan.expected["pruning and fine-tuning"] == pytest.approx(seconds / 4, abs=0.1)  # one epoch of four
 
 
 def test_exports_are_kept_in_one_table(trained, exports):

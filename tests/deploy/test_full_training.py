@@ -60,6 +60,28 @@ def test_an_interrupted_training_ends_as_it_would_have_without(task, tiny, tmp_p
     assert all(torch.equal(one, weights(parts)[name]) for name, one in weights(whole).items())
 
 
+def test_what_is_left_of_a_training_is_known_before_it_goes_on(task, tiny, tmp_path, monkeypatch):
+    monkeypatch.setattr(full, "CHECKPOINT_INTERVAL_S", 0.0)
+    network, path = tiny.space.mobilenet_v2(), tmp_path / "parts.pt"
+
+    def stop(epoch, epochs, loss):
+        if epoch == 3:
+            raise Stopped
+
+    assert task.remaining_epochs(network, path) == 4
+    with pytest.raises(Stopped):
+        task.train(network, path, on_epoch=stop)
+    assert task.remaining_epochs(network, path) == 1
+    assert task.remaining_epochs(network, path, "another teacher") == 4
+
+
+def test_timing_a_step_leaves_a_training_as_it_is(task, tiny, tmp_path):
+    network = tiny.space.mobilenet_v2()
+    before = task.train(network, tmp_path / "before.pt")
+    assert 0 < task.time_step(network) < before.seconds
+    assert task.train(network, tmp_path / "after.pt").losses == before.losses
+
+
 def test_a_checkpoint_of_another_training_or_a_torn_one_is_not_used(task, tiny, tmp_path):
     network = tiny.space.mobilenet_v2()
     path = tmp_path / "checkpoint.pt"

@@ -9,7 +9,7 @@ import pytest
 
 from evomnas.core.errors import InputError
 from evomnas.problem.definition import ProblemDefinition, TableDefinition
-from evomnas.problem.loading import builtin_problems, flat, load_definition, validate_definition
+from evomnas.problem.loading import builtin_problems, change_full_training, flat, load_definition, validate_definition
 from evomnas.problem.typed.settings import parse_value
 
 
@@ -89,6 +89,36 @@ def test_paths_are_relative_to_the_file_or_to_where_the_override_was_typed(tiny_
 def test_faults_are_named_with_what_is_allowed(problem, overrides, message):
     with pytest.raises(InputError, match=message) as caught:
         load_definition(problem, overrides)
+    assert "\n" not in str(caught.value)
+
+
+def test_only_the_full_training_changes_after_a_search():
+    problem = load_definition("digits")
+    changed = change_full_training(problem, ["full.epochs=9", "full.optimizer=sgd", "full.augment=['shift']"])
+    assert changed.full == problem.full.model_copy(update={"epochs": 9, "optimizer": "sgd", "augment": ("shift",)})
+    assert changed.model_copy(update={"full": problem.full}) == problem
+    assert change_full_training(problem, []) == problem
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("data.resolution=16", "data.resolution belongs to what was searched.*evomnas run --set data.resolution=16"),
+        ("space.width=2", "space.width belongs to what was searched"),
+        ("training.epochs=2", "training.epochs belongs to what was searched"),
+        ("data.augment=['flip']", "data.augment belongs to what was searched"),
+        ("name=other", "name belongs to what was searched"),
+        ("epochs=3", "write epochs with its section, as in --set full.epochs=3"),
+        ("full.epoch=3", "unknown key 'full.epoch': .*did you mean full.epochs"),
+        ("full.epochs=0", "full.epochs: .*greater than or equal to 1"),
+        ("full.epochs", "cannot read the override 'full.epochs'"),
+        ("full=3", "full belongs to what was searched|full: input should be a section"),
+        ("full.optimizer=lion", "unknown full.optimizer 'lion': there are adamw, rmsprop, sgd"),
+    ],
+)
+def test_a_setting_that_would_change_what_was_searched_or_is_wrong_is_refused(setting, message):
+    with pytest.raises(InputError, match=message) as caught:
+        change_full_training(load_definition("digits"), [setting])
     assert "\n" not in str(caught.value)
 
 

@@ -13,8 +13,8 @@ import json
 from collections.abc import Callable, Sequence
 
 from evomnas.data.photographs import Preprocessing, fit_square, read_colours
-from evomnas.deploy.exported_files import Export
 from evomnas.deploy.formats import FORMATS, ExportFormat
+from evomnas.deploy.formats.exported_files import Export
 
 PICTURE = "photo.jpg"  # the user's, on every card
 SHOWN_CLASSES = 3  # the most probable ones

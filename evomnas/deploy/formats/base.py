@@ -24,6 +24,8 @@ class ExportFormat(Protocol):
         needs: The modules that writing them needs.
         quantizer: The module that int8 files need as well.
         install: The command that installs these modules.
+        seconds: How long a small network's file takes to write on two cores, float and int8. What an export is expected
+            to take begins with these, and is corrected by what its own files take.
         packages: What a user installs to run a file, for the model card.
         imports: The lines of Python that import it.
         code: The lines of Python that run a file. They take the file's name `model` and `pixels`, float32 of shape
@@ -36,6 +38,7 @@ class ExportFormat(Protocol):
     needs: tuple[str, ...]
     quantizer: str
     install: str
+    seconds: tuple[float, float]
     packages: str
     imports: tuple[str, ...]
     code: str

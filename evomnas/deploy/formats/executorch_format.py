@@ -32,6 +32,7 @@ class ExecuTorchFormat:
         "executorch.runtime",
         "executorch.backends.xnnpack.partition.xnnpack_partitioner",
     )
+    seconds = (10.0, 15.0)
     packages = "executorch numpy pillow"
     imports: tuple[str, ...] = ("import torch", "from executorch.runtime import Runtime")
     code = """\

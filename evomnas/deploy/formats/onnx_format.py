@@ -30,6 +30,7 @@ class OnnxFormat:
     name, suffix, runtime = "onnx", ".onnx", "onnxruntime"
     needs: tuple[str, ...] = ("onnx", "onnxruntime")
     quantizer, install = "onnxruntime.quantization", "pip install onnx onnxruntime"
+    seconds = (0.5, 2.0)
     packages = "onnxruntime numpy pillow"
     imports: tuple[str, ...] = ("import onnxruntime",)
     code = """\

@@ -1,0 +1,159 @@
+"""What trainings will take: by hand, from a search whose times are made up, and corrected as epochs pass."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from evomnas.deploy.durations import FORWARD_SHARE, Plan, StepTimes, TrainingForecast
+from evomnas.evaluation.factory import open_evaluator
+from evomnas.loop.launch import begin
+from evomnas.problem.counting import count_architecture
+from evomnas.results.archive import Archive
+from evomnas.results.evaluation import Cost, Cut, Measurement, Training
+from evomnas.results.records import Ask
+
+LAYER_S, MAC_S = 0.002, 3e-8  # of the made-up machine
+
+
+class Clock:
+    """A clock that goes when it is told."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_the_expected_time_is_the_sum_of_what_is_known():
+    assert Plan({"a": 10.0, "b": 0.0, "c": 5.0}).seconds == 15
+    assert Plan({"a": 10.0, "b": None}).seconds is None
+    assert Plan({}).seconds == 0
+
+
+def test_the_rest_is_corrected_by_what_the_epochs_took():
+    """Twice as long as expected: so the other network will take as well."""
+    clock = Clock()
+    plan = Plan({"a": 10.0, "b": 20.0}, clock)
+    clock.now += 4  # of an epoch that was expected to take 2
+    assert plan.remaining("a", 1, 5) == pytest.approx(4 * 4 + 40)
+    clock.now += 4
+    assert plan.remaining("a", 2, 5) == pytest.approx(3 * 4 + 40)
+    for epoch in (3, 4, 5):
+        clock.now += 4
+        assert plan.remaining("a", epoch, 5) == pytest.approx((5 - epoch) * 4 + 40)
+    clock.now += 5  # the half of the second one: as long as it was expected to take
+    plan.remaining("b", 1, 4)
+    clock.now += 5
+    assert plan.remaining("b", 2, 4) == pytest.approx(10)
+
+
+def test_a_continued_training_has_fewer_epochs_left():
+    clock = Clock()
+    plan = Plan({"a": 8.0}, clock)  # of the epochs 57 to 60
+    clock.now += 2
+    assert plan.remaining("a", 57, 60) == pytest.approx(6)
+
+
+def test_a_network_of_which_nothing_is_known_counts_as_the_one_that_is_trained():
+    clock = Clock()
+    plan = Plan({"a": None, "b": None, "done": 0.0}, clock)
+    clock.now += 3
+    assert plan.remaining("a", 1, 4) == pytest.approx(9 + 12)
+
+
+@given(st.lists(st.floats(0.1, 1e4), min_size=1, max_size=5), st.floats(0.1, 10), st.integers(1, 9))
+def test_at_the_end_nothing_is_left_and_a_constant_factor_is_found_at_once(expected, factor, epochs):
+    clock = Clock()
+    plan = Plan({str(number): seconds for number, seconds in enumerate(expected)}, clock)
+    spent = 0.0
+    for number, seconds in enumerate(expected):
+        for epoch in range(1, epochs + 1):
+            clock.now += factor * seconds / epochs
+            spent += factor * seconds / epochs
+            left = plan.remaining(str(number), epoch, epochs)
+            assert left == pytest.approx(factor * sum(expected) - spent, rel=1e-6, abs=1e-6 * factor * sum(expected))
+
+
+def test_the_times_of_a_layer_and_of_a_mac_are_found():
+    rng = np.random.default_rng(2)
+    sizes = [(int(rng.integers(5, 25)), float(rng.integers(10**6, 10**8))) for _ in range(12)]
+    times = StepTimes.fit((layers, macs, LAYER_S * layers + MAC_S * macs) for layers, macs in sizes)
+    assert (times.per_layer, times.per_mac) == (pytest.approx(LAYER_S), pytest.approx(MAC_S))
+    one = StepTimes.fit([(10, 1e6, 0.5)])
+    assert one.seconds(10, 1e6) == pytest.approx(0.5)
+
+
+@pytest.fixture
+def run(tiny, tmp_path):
+    """A run whose trainings took what they would take on the made-up machine; two of 12 epochs were cut after 3."""
+    definition = tiny.model_copy(update={"training": tiny.training.model_copy(update={"epochs": 12})})
+    with open_evaluator(definition, Archive(tmp_path / "evomnas.sqlite")) as evaluator:
+        archive, proxy, device = evaluator.archive, evaluator.training_context, evaluator.measurement_context
+        run = begin(evaluator, tmp_path / "run", "nsga2", 1, 12, {})
+    rng = np.random.default_rng(4)
+    networks = list(dict.fromkeys(definition.space.decode(one) for one in definition.space.sample(40, rng)))[:12]
+    steps = int(run.manifest.data["train"]) // 50
+    for number, network in enumerate(networks):
+        epochs = 3 if number in (3, 5) else 12
+        seconds = epochs * steps * step_seconds(network, 50)
+        measurement = Measurement(Cost(1, 1, 0), 0.1, 0.09, 0.11, 1.0, (1.0,), 0.5, True, 0.0)
+        archive.add_measurement(device, network, measurement)
+        if epochs == 12:
+            archive.add_training(proxy, network, Training(0.5, (1.0,) * 12, seconds))
+        else:
+            archive.add_cut(run.record.id, network, Cut((1.0,) * 3, 0.5, seconds))
+    archive.add_asks(run.record.id, [Ask(number, 0, str(one)) for number, one in enumerate(networks)])
+    return run
+
+
+def step_seconds(network, batch: int) -> float:
+    """What a step takes on the made-up machine."""
+    layers = sum(block.layers for block in network.blocks) + 2
+    return LAYER_S * layers + MAC_S * batch * count_architecture(network, 10, 1, 8).macs
+
+
+def test_a_full_training_is_foreseen_with_its_own_steps_and_batch(run):
+    forecast = TrainingForecast(run, 1438, "cpu")
+    recipe = run.definition.full  # batches of 128
+    networks = [result.evaluation.architecture for result in run.results()]
+    for network in networks:
+        assert forecast.epoch_seconds(network, recipe) == pytest.approx(11 * step_seconds(network, 128))
+    small = recipe.model_copy(update={"batch": 32})
+    assert forecast.epoch_seconds(networks[0], small) == pytest.approx(44 * step_seconds(networks[0], 32))
+    teacher = networks[1]
+    expected = 11 * (step_seconds(networks[0], 128) + FORWARD_SHARE * step_seconds(teacher, 128))
+    assert forecast.epoch_seconds(networks[0], recipe, teacher) == pytest.approx(expected)
+
+
+def test_the_trainings_of_a_cross_validation_are_told_apart(run):
+    network = next(result.evaluation.architecture for result in run.results() if result.evaluation.status == "ok")
+    one = TrainingForecast(run, 1438, "cpu").epoch_seconds(network, run.definition.full)
+    run.manifest.data = run.manifest.data | {"folds": 5}
+    fifth = TrainingForecast(run, 1438, "cpu")
+    assert fifth._steps[network] == pytest.approx(step_seconds(network, 50) / 5)
+    assert fifth.epoch_seconds(network, run.definition.full) < one
+
+
+def test_a_network_that_the_search_did_not_train_is_foreseen_by_its_size(run):
+    known = {result.evaluation.architecture for result in run.results()}
+    space = run.definition.space
+    other = next(one for one in map(space.decode, space.sample(60, np.random.default_rng(9))) if one not in known)
+    seconds = TrainingForecast(run, 1438, "cpu").epoch_seconds(other, run.definition.full)
+    assert seconds == pytest.approx(11 * step_seconds(other, 128))
+
+
+def test_nothing_is_foreseen_on_another_device(run):
+    network = run.results()[0].evaluation.architecture
+    assert TrainingForecast(run, 1438, "cuda").epoch_seconds(network, run.definition.full) is None
+
+
+def test_full_trainings_before_correct_the_forecast(finished_run, trained):
+    """The one that there is was foreseen as it turned out."""
+    forecast = TrainingForecast(finished_run, 1438, "cpu")
+    recipe = finished_run.definition.full
+    expected = forecast.epoch_seconds(trained.network, recipe)
+    assert expected * recipe.epochs == pytest.approx(trained.result.seconds, rel=0.01)
