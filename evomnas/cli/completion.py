@@ -13,7 +13,8 @@ from typing import Any
 
 import typer
 
-RUNS_FOLDER = "runs"  # where a search puts its run, unless it is told another place
+from evomnas.core import defaults
+
 PROBLEM_FILES = (".toml", ".npz")
 
 
@@ -48,7 +49,7 @@ def runs(incomplete: str) -> list[str]:
         incomplete: The beginning of the word.
     """
     typed, slash, _ = incomplete.rpartition("/")
-    places = [f"{typed}/"] if slash else ["", f"{RUNS_FOLDER}/"]
+    places = [f"{typed}/"] if slash else ["", f"{defaults.RUNS}/"]
     found = [
         f"{place}{path.name}"
         for place in places

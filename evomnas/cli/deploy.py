@@ -26,6 +26,7 @@ from evomnas.cli.options import (
 from evomnas.cli.output import PlainFormat, print_columns
 from evomnas.cli.progress import ProgressDisplay, working
 from evomnas.cli.show import find_architecture
+from evomnas.core import defaults
 from evomnas.core.errors import InputError
 from evomnas.core.system.shell import quote
 
@@ -146,7 +147,7 @@ def baselines(
         from evomnas.loop.launch import ARCHIVE
 
         definition = loaded.trained(f"{loaded.name} is a table: there are no images to train baselines on")
-        path = archive or Path("runs") / ARCHIVE
+        path = archive or Path(defaults.RUNS) / ARCHIVE
         place = out or path.parent / "baselines" / definition.name
         shown = _PlanDisplay(display, "Training", "network")
         trained = train_baselines(

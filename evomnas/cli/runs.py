@@ -13,6 +13,7 @@ import typer
 from evomnas.cli import completion
 from evomnas.cli.app import RunArgument, app, open_run, reported
 from evomnas.cli.output import Format, print_columns, print_csv
+from evomnas.core import defaults
 from evomnas.core.system.shell import quote
 
 if TYPE_CHECKING:  # imported where they are used, so that --help is quick
@@ -33,7 +34,7 @@ def list_runs(
     """List runs: their problem, algorithm, evaluations, state and best network; the latest last."""
     from evomnas.results.overview import list_runs as find_runs
 
-    usual = Path(completion.RUNS_FOLDER)
+    usual = Path(defaults.RUNS)
     place = folder.expanduser() if folder is not None else usual if usual.is_dir() else Path()
     summaries = find_runs(place)
     rows: list[dict[str, Any]] = [asdict(run) | {"folder": str(run.folder)} for run in summaries]

@@ -73,10 +73,12 @@ def read_onnx(path: Path, runtime_name: str, target: str = LOCAL, resolution: in
         raise InputError(f"the runtime {runtime_name} does not read ONNX files: add --runtime onnxruntime")
     model = _read(path)
     images = _random_input(path, model, resolution)
-    if target != LOCAL and images.dtype != np.float32:
-        raise InputError(f"{path} takes {images.dtype}: on {target} only models that take float32 can be measured")
     content = model.SerializeToString()
     output = _output(path, runtime, content, images)
+    if target != LOCAL and {images.dtype, output.dtype} != {np.dtype(np.float32)}:
+        raise InputError(
+            f"{path} takes {images.dtype} and returns {output.dtype}: on {target} only float32 can be measured"
+        )
     return OnnxFile(path, PreparedNetwork(content, cast(Float32Array, images), output))
 
 

@@ -283,7 +283,7 @@ def default_folder(definition: Definition, algorithm: str, seed: int) -> Path:
         algorithm: The name of the algorithm.
         seed: Its seed.
     """
-    return Path("runs") / f"{definition.name}-{algorithm}-s{seed}"
+    return Path(defaults.RUNS) / f"{definition.name}-{algorithm}-s{seed}"
 
 
 def archive_path(archive: Path | str | None, folder: Path) -> Path:

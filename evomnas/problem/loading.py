@@ -25,7 +25,7 @@ from evomnas.core.files import editable_folder
 from evomnas.core.system.shell import quote
 from evomnas.problem.definition import DEFINITIONS, Definition, ProblemDefinition
 from evomnas.problem.sections import FullSection, Objective
-from evomnas.problem.typed.paths import OWN_IMAGES, own_images, read_problem
+from evomnas.problem.typed.paths import OWN_IMAGES, is_own_images, own_images, read_problem
 from evomnas.problem.typed.settings import BACKSLASHES, apply_setting
 
 
@@ -61,6 +61,8 @@ def load_definition(
         values, base = own_images(Path(data), builtin), Path.cwd()
     else:
         values, base = read_problem(defaults.PROBLEM if problem is None else problem, builtin)
+        if data is not None and problem is not None and is_own_images(problem, builtin):
+            raise InputError(f"images are named twice, by PROBLEM ({problem}) and by --data ({data}): drop one of them")
     own_paths = {override.partition("=")[0].strip() for override in overrides}
     if data is not None:
         section = "table" if "table" in values else "data"

@@ -106,7 +106,7 @@ def test_what_is_no_model_for_the_runtime_is_one_line(tmp_path):
     usual = save(tmp_path / "m.onnx", [1, 3, 8, 8])
     with pytest.raises(InputError, match="the runtime torch does not read ONNX files: add --runtime onnxruntime"):
         read_onnx(usual, "torch")
-    with pytest.raises(InputError, match="takes uint8: on ssh://pi only models that take float32 can be measured"):
+    with pytest.raises(InputError, match="takes uint8 and returns float32: on ssh://pi only float32 can"):
         read_onnx(save(tmp_path / "bytes.onnx", [1, 3, 8, 8], TensorProto.UINT8), "onnxruntime", "ssh://pi")
     model = onnx.load(usual)
     model.graph.node[0].op_type = "Nonsense"

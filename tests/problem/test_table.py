@@ -224,7 +224,7 @@ def test_a_column_is_named_once(csv):
 def test_keys_of_tabular_problems_are_checked_like_all_others(csv):
     with pytest.raises(InputError, match="unknown key 'table.gens'.*did you mean table.genes"):
         definition_of(csv, overrides=["table.gens=3"])
-    with pytest.raises(InputError, match="unknown key 'training'"):
+    with pytest.raises(InputError, match=r"\[table\] and \[training\] exclude each other"):
         definition_of(csv, overrides=["training.epochs=3"])
     with pytest.raises(InputError, match="table.objectives"):
         definition_of(csv, overrides=["table.objectives=[]"])

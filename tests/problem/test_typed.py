@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -111,6 +112,20 @@ def test_what_is_no_problem_is_told_what_to_type(typed, message, here):
         InputError, match=re.sub(r"[?()\[\]*]|(?<=x)\.\.\.", lambda found: re.escape(found[0]), message)
     ):
         load_definition(typed)
+
+
+def test_images_that_are_named_twice_are_refused(here):
+    with pytest.raises(InputError, match=r"named twice, by PROBLEM \(photos\) and by --data \(project\): drop one"):
+        load_definition("photos", data="project")
+
+
+def test_a_packed_run_is_no_problem(here):
+    with zipfile.ZipFile(here / "sent.zip", "w") as archive:
+        archive.writestr("run/run.json", "{}")
+    with pytest.raises(
+        InputError, match="sent.zip is a packed run and no problem: look at it by evomnas show sent.zip"
+    ):
+        load_definition("sent.zip")
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ import difflib
 import os
 import re
 import tomllib
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -66,6 +67,16 @@ def read_problem(problem: str | Path, builtin: Mapping[str, Path]) -> tuple[Valu
     return own_images(text, builtin), Path.cwd()
 
 
+def is_own_images(problem: str | Path, builtin: Mapping[str, Path]) -> bool:
+    """Return whether a problem that can be read is the path of a user's images.
+
+    Args:
+        problem: What was typed.
+        builtin: The files of the built-in problems by their names.
+    """
+    return str(problem) not in builtin and Path(problem).suffix.lower() != ".toml"
+
+
 def own_images(text: str | Path, builtin: Mapping[str, Path]) -> Values:
     """Return the problem that searches a user's images, which are not read for that.
 
@@ -118,6 +129,14 @@ def _exists(path: Path) -> bool:
         return False
 
 
+def _is_packed_run(path: Path) -> bool:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return any(name.endswith("/run.json") for name in archive.namelist())
+    except (OSError, zipfile.BadZipFile):
+        return False
+
+
 def _check_no_run(folder: Path) -> None:
     """Raise InputError for the folder of a run, or of several."""
     if (folder / "run.json").is_file():
@@ -143,6 +162,8 @@ def _explain(text: str, path: Path, builtin: Mapping[str, Path]) -> InputError:
         return InputError(f"{shown} is no file and no folder: give a folder of images or a problem file")
     suffix = path.suffix.lower()
     stem = path.name.partition(".")[0] or path.stem
+    if suffix == ".zip" and _is_packed_run(path):
+        return InputError(f"{shown} is a packed run and no problem: look at it by evomnas show {quote(text)}")
     if suffix in ARCHIVE_COMMANDS:
         command = ARCHIVE_COMMANDS[suffix].format(file=quote(text), folder=quote(stem))
         return InputError(f"{shown} is packed: unpack it ({command}), then evomnas run {quote(stem)}")

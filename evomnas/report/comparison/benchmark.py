@@ -161,7 +161,7 @@ def default_folder(definition: Definition) -> Path:
     Returns:
         `runs/PROBLEM-benchmark`.
     """
-    return Path("runs") / f"{definition.name}-benchmark"
+    return Path(defaults.RUNS) / f"{definition.name}-benchmark"
 
 
 def _check_size(algorithms: Sequence[str], seeds: int) -> None:

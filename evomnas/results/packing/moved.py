@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import difflib
 import sqlite3
 import zipfile
 from contextlib import closing
 from pathlib import Path
 
+from evomnas.core import defaults
 from evomnas.core.errors import InputError
 from evomnas.core.system.shell import quote
 from evomnas.results.database.schema import APPLICATION_ID
@@ -35,10 +37,22 @@ def run_folder(path: Path | str) -> Unpacked:
             return unpack(path)
         what = "an archive of runs" if path.suffix == ".sqlite" else "no run"
         raise InputError(f"{path} is {what}: give the folder of a run, or a zip file that evomnas pack wrote")
+    if not path.exists():
+        raise InputError(
+            f"{path} holds no run, as there is nothing at it{_nearest(path)}: evomnas list shows what is here"
+        )
     if path.is_dir() and not (path / MANIFEST).exists() and next(path.glob(f"*/{MANIFEST}"), None) is not None:
         shown = quote(str(path))
         raise InputError(f"{path} holds no run (no {MANIFEST}), but folders that do: evomnas list {shown} shows them")
     return Unpacked(path, is_new=False)
+
+
+def _nearest(path: Path) -> str:
+    """Return a question that names a run of nearly that name beside it or in `runs`; empty where there is none."""
+    places = dict.fromkeys([path.parent, *([Path(defaults.RUNS)] if not path.parent.parts else [])])
+    found = {one.parent.name: one.parent for place in places for one in place.glob(f"*/{MANIFEST}")}
+    nearest = difflib.get_close_matches(path.name, found, n=1, cutoff=0.7)
+    return f" (did you mean {found[nearest[0]]}?)" if nearest else ""
 
 
 def find_archive(folder: Path, manifest: Manifest) -> Path:

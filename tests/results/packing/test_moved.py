@@ -86,6 +86,20 @@ def test_a_folder_of_runs_is_none_itself(runs):
         Run.open(runs.parent)
 
 
+def test_a_name_that_is_not_there_is_told_a_near_one(runs, monkeypatch):
+    monkeypatch.chdir(runs)
+    with pytest.raises(
+        InputError, match=r"runn holds no run, as there is nothing at it \(did you mean run\?\): evomnas"
+    ):
+        Run.open("runn")
+    runs.rename(runs.with_name("runs"))
+    monkeypatch.chdir(runs.parent)
+    with pytest.raises(InputError, match=rf"\(did you mean {Path('runs') / 'run'}\?\)"):
+        Run.open("run")
+    with pytest.raises(InputError, match="qwertz holds no run, as there is nothing at it: evomnas list"):
+        Run.open("qwertz")
+
+
 def test_another_file_is_no_run(runs):
     with pytest.raises(InputError, match="evomnas.sqlite is an archive of runs: give the folder of a run, or a zip"):
         Run.open(runs / "evomnas.sqlite")

@@ -25,7 +25,9 @@ from evomnas.results.run import Run
 @pytest.fixture(scope="session")
 def sent(shown_run, tmp_path_factory) -> Path:
     """A packed run as a folder, to change things in it."""
-    return pack(shown_run, tmp_path_factory.mktemp("sent") / "run").path
+    folder = pack(shown_run, tmp_path_factory.mktemp("sent") / "run").path
+    (folder / "report.html").write_text("a small one")
+    return folder
 
 
 @pytest.fixture
