@@ -339,7 +339,7 @@ def _print_trainings(opened: Run, trainings: Sequence[TrainedNetwork], options: 
         typer.echo(
             f"{describe_test(results)}; in the search: of the validation images{format_training(opened.definition)}."
         )
-    _print_majority(results, trainings[0].classes, score)
+        _print_majority(results, trainings[0].classes, score)
     successes = [training for training in trainings if _score(training.result) is not None]
     if successes:
         network, folder = successes[-1].network, successes[-1].folder
