@@ -41,8 +41,8 @@ class Plan:
             clock: Returns the time in seconds.
         """
         self.expected, self._clock = dict(expected), clock
-        self._name, self._started, self._steps = "", clock(), 0
-        self._taken, self._foreseen = 0.0, 0.0  # seconds of the pieces that are done and were foreseen
+        self._piece = _Piece("", clock())
+        self._done: list[tuple[float, float]] = []  # of the pieces that are done: seconds taken, and foreseen
         self._begun: set[str] = set()
 
     @property
@@ -62,31 +62,56 @@ class Plan:
             step: Its steps so far, those of earlier sessions included. There is a call for every step of this session.
             steps: All its steps.
         """
-        now = self._clock()
-        if name != self._name:
-            self._begin(name, now)
-        self._steps += 1
-        per_step, left = (now - self._started) / self._steps, steps - step
-        taken, foreseen = self._taken, self._foreseen
-        expected = self.expected.get(name)
-        if expected:
-            taken += now - self._started
-            foreseen += expected * self._steps / (self._steps + left)
+        if name != self._piece.name:
+            self._done.append(self._piece.comparison(self.expected.get(self._piece.name), left=0))
+            self._piece = _Piece(name, self._piece.latest)
+            self._begun.add(name)
+        piece, left, expected = self._piece, steps - step, self.expected.get(name)
+        piece.end_step(self._clock())
+        taken, foreseen = (sum(column) for column in zip(*self._done, piece.comparison(expected, left), strict=True))
         factor = taken / foreseen if foreseen else 1.0
-        usual = per_step * (self._steps + left)  # for a piece of which nothing is known
+        per_step = piece.seconds_per_step(None if expected is None else factor * expected / (piece.steps + left))
+        usual = per_step * (piece.steps + left)  # for a piece of which nothing is known
         others = (seconds for other, seconds in self.expected.items() if other not in self._begun)
-        self._latest = now
         return per_step * left + sum(usual if seconds is None else factor * seconds for seconds in others)
 
-    def _begin(self, name: str, now: float) -> None:
-        """Close the piece before, and begin another one at the time of the last call."""
-        if self._name:
-            expected, took = self.expected.get(self._name), self._latest - self._started
-            if expected:
-                self._taken, self._foreseen = self._taken + took, self._foreseen + expected
-            self._started = self._latest
-        self._name, self._steps = name, 0
-        self._begun.add(name)
+
+@dataclass
+class _Piece:
+    """A piece of work. Its first step takes longer than others, since memory is set up, and says nothing of them."""
+
+    name: str
+    started: float
+    steps: int = 0
+    first: float = 0.0  # when its first step ended, and its latest one
+    latest: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.latest = self.started
+
+    def end_step(self, now: float) -> None:
+        """Count a step that has ended now."""
+        self.steps, self.latest = self.steps + 1, now
+        if self.steps == 1:
+            self.first = now
+
+    def seconds_per_step(self, expected: float | None) -> float:
+        """Return the seconds of a step: of those after the first, else what is expected, else of the first."""
+        if self.steps > 1:
+            return (self.latest - self.first) / (self.steps - 1)
+        return self.latest - self.started if expected is None else expected
+
+    def comparison(self, expected: float | None, left: int) -> tuple[float, float]:
+        """Return the seconds of the steps that can be compared with what was expected, and what was expected of them.
+
+        A piece of one step is compared as a whole.
+        """
+        total = self.steps + left
+        if not expected or not self.steps or (self.steps == 1 and total > 1):
+            return 0.0, 0.0
+        if total == 1:
+            return self.latest - self.started, expected
+        return self.latest - self.first, expected * (self.steps - 1) / total
 
 
 @dataclass(frozen=True, slots=True)

@@ -171,14 +171,14 @@ def test_a_log_of_a_search_begins_before_the_first_network_and_has_a_line_per_ge
 
 def test_the_time_that_is_left_of_trainings_is_in_every_line(clock, capsys):
     shown = deploy._PlanDisplay(ProgressDisplay("starting"), "Training", "network")
-    shown.begin(Plan({"a": 120.0, "b": 60.0, "done": 0.0}, lambda: clock.seconds))
-    for name, epoch, seconds in (("a", 1, 30.0), ("a", 2, 30.0), ("b", 1, 15.0), ("b", 2, 15.0)):
+    shown.begin(Plan({"a": 240.0, "b": 120.0, "done": 0.0}, lambda: clock.seconds))
+    for name, epoch, seconds in (("a", 1, 90.0), ("a", 2, 120.0), ("b", 1, 15.0), ("b", 2, 30.0)):
         clock.seconds += seconds
         shown.show_epoch(name, epoch, 2, 0.5)
     assert capsys.readouterr().err.splitlines() == [
-        "Training 2 networks takes about 3 min 0 s.",
-        "a: epoch 1 of 2, loss 0.500, about 1 min left",
-        "a: epoch 2 of 2, loss 0.500, about 30 s left",
+        "Training 2 networks takes about 6 min 0 s.",
+        "a: epoch 1 of 2, loss 0.500, about 4 min left",
+        "a: epoch 2 of 2, loss 0.500, about 2 min left",
         "b: epoch 2 of 2, loss 0.500",
     ]
 

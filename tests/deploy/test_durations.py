@@ -35,27 +35,35 @@ def test_the_expected_time_is_the_sum_of_what_is_known():
 
 
 def test_the_rest_is_corrected_by_what_the_epochs_took():
-    """Twice as long as expected: so the other network will take as well."""
+    """Twice as long as expected: so the other network will take as well. The first epoch is no measure for others."""
     clock = Clock()
     plan = Plan({"a": 10.0, "b": 20.0}, clock)
-    clock.now += 4  # of an epoch that was expected to take 2
-    assert plan.remaining("a", 1, 5) == pytest.approx(4 * 4 + 40)
-    clock.now += 4
-    assert plan.remaining("a", 2, 5) == pytest.approx(3 * 4 + 40)
-    for epoch in (3, 4, 5):
+    clock.now += 60
+    assert plan.remaining("a", 1, 5) == pytest.approx(4 * 2 + 20)
+    for epoch in (2, 3, 4, 5):
         clock.now += 4
         assert plan.remaining("a", epoch, 5) == pytest.approx((5 - epoch) * 4 + 40)
-    clock.now += 5  # the half of the second one: as long as it was expected to take
-    plan.remaining("b", 1, 4)
-    clock.now += 5
+    clock.now += 60
+    assert plan.remaining("b", 1, 4) == pytest.approx(3 * 10)
+    clock.now += 5  # as long as it was expected to take
     assert plan.remaining("b", 2, 4) == pytest.approx(10)
+
+
+def test_work_of_one_step_is_compared_as_a_whole():
+    clock = Clock()
+    plan = Plan({"writing": 10.0, "measuring": 4.0, "running": 6.0}, clock)
+    clock.now += 20
+    assert plan.remaining("writing", 1, 1) == pytest.approx(20)
+    clock.now += 8
+    assert plan.remaining("measuring", 1, 1) == pytest.approx(12)
 
 
 def test_a_continued_training_has_fewer_epochs_left():
     clock = Clock()
     plan = Plan({"a": 8.0}, clock)  # of the epochs 57 to 60
-    clock.now += 2
     assert plan.remaining("a", 57, 60) == pytest.approx(6)
+    clock.now += 3
+    assert plan.remaining("a", 58, 60) == pytest.approx(6)
 
 
 def test_a_network_of_which_nothing_is_known_counts_as_the_one_that_is_trained():
@@ -63,19 +71,23 @@ def test_a_network_of_which_nothing_is_known_counts_as_the_one_that_is_trained()
     plan = Plan({"a": None, "b": None, "done": 0.0}, clock)
     clock.now += 3
     assert plan.remaining("a", 1, 4) == pytest.approx(9 + 12)
+    clock.now += 2
+    assert plan.remaining("a", 2, 4) == pytest.approx(4 + 8)
 
 
 @given(st.lists(st.floats(0.1, 1e4), min_size=1, max_size=5), st.floats(0.1, 10), st.integers(1, 9))
-def test_at_the_end_nothing_is_left_and_a_constant_factor_is_found_at_once(expected, factor, epochs):
+def test_at_the_end_nothing_is_left_and_a_constant_factor_is_found_with_the_second_epoch(expected, factor, epochs):
     clock = Clock()
     plan = Plan({str(number): seconds for number, seconds in enumerate(expected)}, clock)
-    spent = 0.0
+    spent, total = 0.0, factor * sum(expected)
     for number, seconds in enumerate(expected):
         for epoch in range(1, epochs + 1):
             clock.now += factor * seconds / epochs
             spent += factor * seconds / epochs
             left = plan.remaining(str(number), epoch, epochs)
-            assert left == pytest.approx(factor * sum(expected) - spent, rel=1e-6, abs=1e-6 * factor * sum(expected))
+            if number or epoch > 1 or epochs == 1:
+                assert left == pytest.approx(total - spent, rel=1e-6, abs=1e-6 * total)
+    assert left == pytest.approx(0, abs=1e-6 * total)
 
 
 def test_the_times_of_a_layer_and_of_a_mac_are_found():
