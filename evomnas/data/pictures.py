@@ -10,6 +10,17 @@ from PIL import Image
 from evomnas.data.images import Images
 
 MIN_SIDE, MAX_SIDE = 48, 64  # pixels
+PNG = b"\x89PNG"  # begins such a file
+MAX_BYTES = 32 * 1024
+
+
+def is_picture(content: bytes) -> bool:
+    """Return whether the content of a file could be that of a picture that `encode_picture` made.
+
+    Args:
+        content: The content of the file.
+    """
+    return len(content) <= MAX_BYTES and content.startswith((PNG, b"\xff\xd8\xff"))
 
 
 def encode_picture(image: Images) -> bytes:

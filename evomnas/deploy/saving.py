@@ -148,7 +148,7 @@ def save_network(
         network: The network's description, from which it can be built again.
         details: The details for people; None to write only what is needed to load the network.
         card: The text of `README.md`.
-        files: The content of other files that the card refers to, by their paths within the folder.
+        files: The content of other files that the card refers to, by their names.
     """
     folder.mkdir(parents=True, exist_ok=True)
     state = {name: value.cpu().contiguous() for name, value in classifier.network.state_dict().items()}
@@ -168,7 +168,6 @@ def save_network(
     content = needed if details is None else needed | details.to_json()
     write_atomically(folder / WEIGHTS_FILE, weights)
     for name, text in files.items():
-        (folder / name).parent.mkdir(exist_ok=True)
         write_atomically(folder / name, text)
     write_atomically(folder / MODEL_CARD, card)
     write_atomically(folder / MODEL_MANIFEST, json.dumps(content, indent=2) + "\n")

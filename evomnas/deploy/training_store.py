@@ -15,7 +15,7 @@ from evomnas.core.system.machine import describe_machine, describe_versions
 from evomnas.data.photographs import describe_images
 from evomnas.data.pictures import encode_picture
 from evomnas.deploy.cards.card import LatencyDetails, ModelDetails, Origin, ScoreDetails, model_card
-from evomnas.deploy.cards.class_card import class_card
+from evomnas.deploy.cards.class_card import PICTURE, class_card
 from evomnas.deploy.full_training import FullTask, Teacher
 from evomnas.deploy.saving import (
     MODEL_MANIFEST,
@@ -209,6 +209,8 @@ class FullTrainings:
             details = self._details(network, folder, scored, result, measurement, origin, teacher, saved)
             by_class = class_card(result.answers, classifier.classes, pictures)
             card = model_card(details, classifier.classes, classifier.preprocessing, by_class.text)
+            for picture in folder.glob(f"{PICTURE}-*"):  # of earlier weights or test images
+                picture.unlink()
             save_network(folder, classifier, network, details, card, by_class.files)
         return result
 

@@ -33,8 +33,8 @@ def test_the_card_has_recall_confusion_and_the_worst_mistakes_on_the_test_images
     mistakes = trained.result.answers.mistakes
     assert len(mistakes) == 12
     for number, mistake in enumerate(mistakes, start=1):
-        assert f"(mistakes/{number}.png) | {mistake.label} | {mistake.answer} | {mistake.confidence:.1%} |" in card
-        with Image.open(trained.folder / "mistakes" / f"{number}.png") as picture:
+        assert f"(mistake-{number}.png) | {mistake.label} | {mistake.answer} | {mistake.confidence:.1%} |" in card
+        with Image.open(trained.folder / f"mistake-{number}.png") as picture:
             shown = np.asarray(picture)[::6, ::6]
         np.testing.assert_array_equal(shown, task.test.images[mistake.image, 0])
 

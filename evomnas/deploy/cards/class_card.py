@@ -7,16 +7,16 @@ import io
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from evomnas.data.pictures import PNG
 from evomnas.deploy.cards.markdown import escape_markdown, markdown_table
 from evomnas.results.answers.confusion import Confusion
 from evomnas.results.answers.majority import Majority
 from evomnas.results.answers.mistakes import Answers, Mistake
 from evomnas.results.evaluation import FullTraining
 
-CONFUSION_FILE, PICTURES_FOLDER = "confusion.csv", "mistakes"
+CONFUSION_FILE, PICTURE = "confusion.csv", "mistake"  # a picture's number and suffix follow
 MAX_COLUMNS = 10  # classes, up to which the whole matrix is shown
 MAX_ROWS = 15  # classes, or pairs of classes, that are shown where there are more
-PNG_SIGNATURE = b"\x89PNG"
 
 
 class ClassCard(NamedTuple):
@@ -24,7 +24,7 @@ class ClassCard(NamedTuple):
 
     Attributes:
         text: The part in Markdown; empty where nothing is known.
-        files: The content of the files that it refers to, by their paths within the network's folder.
+        files: The content of the files that it refers to, by their names.
     """
 
     text: str
@@ -116,9 +116,9 @@ def _confusion(confusion: Confusion, names: Sequence[str]) -> str:
 
 def _picture_paths(mistakes: Sequence[Mistake], pictures: Mapping[int, bytes]) -> dict[int, str]:
     """Return the path of each picture within the network's folder, by the place of the image."""
-    suffixes = {place: "png" if content.startswith(PNG_SIGNATURE) else "jpg" for place, content in pictures.items()}
+    suffixes = {place: "png" if content.startswith(PNG) else "jpg" for place, content in pictures.items()}
     return {
-        mistake.image: f"{PICTURES_FOLDER}/{number}.{suffixes[mistake.image]}"
+        mistake.image: f"{PICTURE}-{number}.{suffixes[mistake.image]}"
         for number, mistake in enumerate(mistakes, start=1)
         if mistake.image in pictures
     }

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from evomnas.data.pictures import PNG
 from evomnas.results.answers.majority import Majority
 from evomnas.results.answers.mistakes import Answers
 from evomnas.results.full_trainings import FullyTrained
@@ -65,7 +66,7 @@ def class_data(run: Run, results: Sequence[Result], trained: Sequence[FullyTrain
 def _describe(run: Run, images: _Images, networks: Mapping[str, Answers]) -> dict[str, Any] | None:
     """Return what the page shows of networks that answered the same images; None where there are none."""
     names = run.archive.class_names(images.fingerprint)
-    if not networks or not names:
+    if not networks or any(answers.confusion.classes != len(names) for answers in networks.values()):
         return None
     shown = dict(list(networks.items())[: max(2, MAX_RECALLS // len(names))])
     confusion = next(iter(shown.values())).confusion
@@ -117,5 +118,5 @@ def _pictures(run: Run, fingerprint: str, networks: Sequence[Answers]) -> dict[i
 
 
 def _address(content: bytes) -> str:
-    kind = "png" if content.startswith(b"\x89PNG") else "jpeg"
+    kind = "png" if content.startswith(PNG) else "jpeg"
     return f"data:image/{kind};base64,{base64.b64encode(content).decode('ascii')}"

@@ -20,6 +20,8 @@ from numpy.typing import NDArray
 
 from evomnas.problem.sections import ScoreName
 
+MAX_BYTES = 64 * 2**20  # of a matrix that is not compressed: four million cells
+MAX_IMAGES = 2**40
 Counts = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
@@ -57,9 +59,23 @@ class Confusion:
         Args:
             classes: The number of classes.
             content: The bytes.
+
+        Raises:
+            ValueError: They are none that it could have written.
         """
-        steps, counts = np.frombuffer(zlib.decompress(content), dtype="<i8").reshape(2, -1)
-        return cls(classes, np.cumsum(steps, dtype=np.int64), counts.astype(np.int64))
+        decompressor = zlib.decompressobj()
+        try:
+            values = decompressor.decompress(content, MAX_BYTES)
+        except zlib.error as error:
+            raise ValueError(f"a confusion matrix is damaged: {error}") from None
+        if not decompressor.eof or len(values) % 16 or not values:
+            raise ValueError("a confusion matrix has another size than it can have")
+        steps, counts = np.frombuffer(values, dtype="<i8").reshape(2, -1)
+        cells = np.cumsum(steps, dtype=np.int64)
+        is_ascending = steps[0] >= 0 and (steps[1:] > 0).all() and (steps <= classes**2).all()
+        if not is_ascending or cells[-1] >= classes**2 or not ((counts > 0) & (counts < MAX_IMAGES)).all():
+            raise ValueError("a confusion matrix has cells that it cannot have")
+        return cls(classes, cells, counts.astype(np.int64))
 
     def to_bytes(self) -> bytes:
         """Return the cells and their counts, compressed."""

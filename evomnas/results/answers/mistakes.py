@@ -100,6 +100,16 @@ class Answers:
 
         Args:
             row: The row's values by column.
+
+        Raises:
+            ValueError: They are no answers.
         """
-        confusion = Confusion.from_bytes(row["classes"], row["confusion"])
-        return cls(confusion, tuple(Mistake(*values) for values in json.loads(row["mistakes"])))
+        classes = row["classes"]
+        mistakes = tuple(Mistake(*values) for values in json.loads(row["mistakes"]))
+        for place, label, answer, confidence in mistakes:
+            labels_are_known = 0 <= label < classes and 0 <= answer < classes
+            if not all(isinstance(number, int) for number in (place, label, answer)) or not labels_are_known:
+                raise ValueError("a mistake names a class that there is not")
+            if not 0 <= confidence <= 1:
+                raise ValueError("a mistake has a probability that there is not")
+        return cls(Confusion.from_bytes(classes, row["confusion"]), mistakes)

@@ -79,7 +79,9 @@ def _checked(table: str, row: dict[str, Any], target: Database) -> dict[str, Any
             largest = 1.0 if (table, name) in SHARES else MAX_NUMBER
             if not whole or not math.isfinite(value) or not 0 <= value <= largest:
                 raise InputError(f"{table}.{name} is {str(value)[:40]!r}, as it is in no archive")
-        elif value is not None:
+        elif kind == "BLOB" and not isinstance(value, bytes):
+            raise InputError(f"{table}.{name} holds no bytes")
+        elif value is not None and kind != "BLOB":
             raise InputError(f"{table}.{name} is no text")
         checked[name] = value
     return checked

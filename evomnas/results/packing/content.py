@@ -8,7 +8,9 @@ from evomnas.results.manifest import MANIFEST
 
 ARCHIVE = "evomnas.sqlite"  # in the folder of the run itself, with nothing but what the run needs
 FRONT, REPORT, NETWORKS = "front.csv", "report.html", "networks"
-NETWORK_SUFFIXES = (".safetensors", ".json", ".md", ".onnx", ".pte", ".tflite", ".xml", ".bin", ".param")
+NETWORK_SUFFIXES = (
+    ".safetensors", ".json", ".md", ".csv", ".png", ".jpg", ".onnx", ".pte", ".tflite", ".xml", ".bin", ".param",
+)  # fmt: skip
 
 
 def is_network_file(name: str) -> bool:

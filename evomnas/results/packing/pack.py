@@ -10,7 +10,7 @@ import json
 import shutil
 import tempfile
 import zipfile
-from collections.abc import Container, Iterator
+from collections.abc import Container, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -149,11 +149,31 @@ def _write_archive(run: Run, path: Path) -> None:
             for key in (context, limited_context(context, record.candidates)):
                 copy("measurements", "architecture", networks, context=key)
                 copy("trainings", "architecture", networks, context=key)
+            copy("answers", "network", networks, context=context)
         for context in sorted(full_contexts):
             copy("full_trainings", context=context)
+            copy("answers", context=context)
+        for images, places in _pictured(source, record.training_context, full_contexts, networks).items():
+            copy("class_names", images=images)
+            pictures = {place: source.picture(images, place) for place in sorted(places)}
+            target.add_pictures(images, {place: content for place, content in pictures.items() if content is not None})
         for alias in aliases:
             copy("aliases", alias=alias)
         target.make_portable()
+
+
+def _pictured(
+    source: Archive, training_context: str, full_contexts: Iterable[str], networks: Iterable[str]
+) -> dict[str, set[int]]:
+    """Return the images that networks were most wrong about, as places by the fingerprint of all images."""
+    pictured: dict[str, set[int]] = {}
+    for context, split in ((training_context, "data"), *((context, "test") for context in full_contexts)):
+        images = source.context(context).get(split)
+        if images is not None:
+            answers = filter(None, (source.answers(context, notation) for notation in networks))
+            places = {mistake.image for one in answers for mistake in one.mistakes}
+            pictured.setdefault(str(images), set()).update(places)
+    return pictured
 
 
 def _contexts_of_networks(folder: Path) -> list[str]:

@@ -23,6 +23,8 @@ from typing import Any
 from evomnas.core.errors import InputError
 from evomnas.core.files import printable, write_atomically
 from evomnas.core.system.shell import quote
+from evomnas.data.pictures import is_picture
+from evomnas.results.answers.mistakes import Answers
 from evomnas.results.archive import Archive
 from evomnas.results.database.outside import copy_outside
 from evomnas.results.manifest import MANIFEST, Manifest, read_manifest
@@ -222,12 +224,25 @@ def _read_all(archive: Archive, manifest: Manifest) -> None:
                 raise TypeError("metrics must be numbers")
         archive.tells(record.id)
         reader.reference_cost()
+        _read_answers(archive)
     except InputError:
         raise
     except Exception as error:
         raise InputError(
             f"it holds values that no run has ({type(error).__name__}: {' '.join(str(error).split())[:200]})"
         ) from None
+
+
+def _read_answers(archive: Archive) -> None:
+    """Read what networks answered, the names of classes, and pictures."""
+    for row in archive.rows("answers"):
+        Answers.from_row(row)
+    for row in archive.rows("class_names"):
+        if not all(isinstance(name, str) for name in archive.class_names(row["images"])):
+            raise TypeError("names of classes must be texts")
+    for row in archive.rows("pictures"):
+        if not is_picture(row["content"]):
+            raise ValueError("a picture must be a small PNG or JPEG file")
 
 
 def _clean(value: Any) -> Any:

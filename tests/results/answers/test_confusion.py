@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+import zlib
 
 import numpy as np
 import pytest
@@ -100,6 +101,37 @@ def test_one_answer_for_all_images_has_the_majority_s_share():
     assert [confusion.score(name) for name in ORACLES] == [0.97, 0.5, pytest.approx(0.97 / 1.97)]
     assert confusion.majority == (0, 0.97)
     assert confusion.recall.tolist() == [1.0, 0.0]
+
+
+def packed(*rows: list[int]) -> bytes:
+    return zlib.compress(np.array(rows, dtype="<i8").tobytes())
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"no matrix", "is damaged"),
+        (zlib.compress(b"12345678"), "another size"),
+        (zlib.compress(b""), "another size"),
+        (zlib.compress(bytes(16))[:-4], "another size"),
+        (packed([0, 4], [1, 1]), "cells that it cannot have"),
+        (packed([0, 0], [1, 1]), "cells that it cannot have"),
+        (packed([-1, 2], [1, 1]), "cells that it cannot have"),
+        (packed([1, 2], [1, -1]), "cells that it cannot have"),
+        (packed([1, 2], [1, 0]), "cells that it cannot have"),
+        (packed([2**62, 2**62, 2**62, 2**62], [1, 1, 1, 1]), "cells that it cannot have"),
+    ],
+)
+def test_bytes_that_are_no_matrix_are_refused(content, message):
+    assert Confusion.from_bytes(2, packed([0, 3], [1, 1])) == Confusion.of(np.array([0, 1]), np.array([0, 1]), 2)
+    with pytest.raises(ValueError, match=message):
+        Confusion.from_bytes(2, content)
+
+
+def test_bytes_that_grow_beyond_measure_are_refused(monkeypatch):
+    monkeypatch.setattr("evomnas.results.answers.confusion.MAX_BYTES", 1600)
+    with pytest.raises(ValueError, match="another size"):
+        Confusion.from_bytes(1000, packed([1] * 101, [1] * 101))
 
 
 def test_a_thousand_classes_take_little_room(rng):

@@ -213,6 +213,12 @@ def edit(box: Path, *statements: str) -> None:
         ("ALTER TABLE runs ADD COLUMN more TEXT", "its table runs has other columns than an archive$"),
         ("ALTER TABLE runs ADD COLUMN more TEXT AS (hex(id))", "its table runs has other columns than an archive$"),
         ("DROP TABLE cuts", "its table cuts has other columns than an archive$"),
+        ("INSERT INTO answers VALUES ('c', 'n', 2, x'00', '[]')", "a confusion matrix has another size"),
+        ("INSERT INTO answers VALUES ('c', 'n', 2, 'text', '[]')", "answers.confusion holds no bytes$"),
+        ("INSERT INTO answers VALUES ('c', 'n', 2, x'00', '[[1, 2, 0, 0.5]]')", "a mistake names a class"),
+        ("INSERT INTO class_names VALUES ('c', '[1, 2]')", "names of classes must be texts"),
+        ("INSERT INTO pictures VALUES ('c', 0, '<svg>')", "pictures.content holds no bytes$"),
+        ("INSERT INTO pictures VALUES ('c', 0, x'3c7376673e')", "a picture must be a small PNG or JPEG file"),
     ],
 )
 def test_an_archive_that_none_could_be_is_refused(statement, message, box):
@@ -229,7 +235,9 @@ def test_a_torn_archive_is_refused(box):
 
 
 def test_an_archive_of_an_older_version_is_brought_up_to_date(box, shown_run):
-    edit(box, "DROP TABLE cuts", "DROP TABLE tells", "ALTER TABLE runs DROP COLUMN manner", "PRAGMA user_version = 4")
+    younger = ("cuts", "tells", "answers", "class_names", "pictures")
+    statements = (*(f"DROP TABLE {name}" for name in younger), "ALTER TABLE runs DROP COLUMN manner")
+    edit(box, *statements, "PRAGMA user_version = 4")
     assert Run.open(zip_of(box)).asks == shown_run.asks
 
 
