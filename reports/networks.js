@@ -15,9 +15,10 @@ const cost = (value) => amount(value) + unit;
 const quality = (value, digits = 1) => (data.percent ? `${value.toFixed(digits)} %` : Number(value.toPrecision(4)).toString());
 const share = (value) => `${(100 * value).toFixed(value < 0.1 ? 1 : 0)} %`;
 // One standard error, in percent, of a score that was found on the validation images.
+const bestWords = data.percent && data.score === "accuracy" ? "most accurate" : "best";
 const hasError = (index) => nets.error[index] !== null;
 const qualityError = (index) => nets.error[index] || 0;
-const isTrained = (index) => nets.test[index] !== null; // in full, with a test accuracy
+const isTrained = (index) => nets.test[index] !== null; // in full, with a test score
 const anyTrained = everyone.some(isTrained);
 const testAccuracy = (index) => (isTrained(index) ? `${quality(nets.test[index], 2)} (${quality(nets.testLow[index])} to ${quality(nets.testHigh[index])})` : "–");
 const hasInterval = (index) => nets.high[index] > nets.low[index];
@@ -30,7 +31,7 @@ const notation = (index) => (nets.name ? nets.name[index] : parts(index).map((pa
 const roles = (index) => {
   const found = [];
   if (front.length > 1 && index === front[0]) found.push(timed ? "fastest" : "cheapest");
-  if (front.length > 1 && index === front[front.length - 1]) found.push(data.percent ? "most accurate" : "best");
+  if (front.length > 1 && index === front[front.length - 1]) found.push(bestWords);
   const knee = data.knees.indexOf(index);
   if (knee >= 0) found.push(knee ? "a knee" : "the knee");
   if (index === referenceAt) found.push(data.referenceName);

@@ -23,7 +23,7 @@ const hover = (index) => {
   const lines = [
     `<b>${plain(nets.id[index])}</b> · ${plain(roles(index).join(", "))}`,
     `${data.percent ? nets.y[index].toFixed(2) : nets.y[index]}${error} ${plain(data.quality)}${plain(data.training)}`,
-    ...(isTrained(index) ? [`<b>${plain(testAccuracy(index))} test accuracy</b>, trained in full`] : []),
+    ...(isTrained(index) ? [`<b>${plain(testAccuracy(index))} test ${plain(data.score)}</b>, trained in full`] : []),
     `${plain(cost(nets.x[index]))}${unit ? "" : ` ${plain(data.cost)}`}${hasInterval(index) ? ` (${interval(index)})` : ""}`,
   ];
   if (nets.params[index] !== null && data.cost !== "parameters") lines.push(`${whole(nets.params[index])} parameters`);
@@ -149,7 +149,7 @@ const paretoPlot = () => {
     barY: (index) => [qualityError(index), qualityError(index)],
     extra: (c) => [
       ...(anyTrained ? [{
-        name: "trained in full, test accuracy", type: "scatter", mode: "markers", customdata: everyone.filter(isTrained),
+        name: `trained in full, test ${plain(data.score)}`, type: "scatter", mode: "markers", customdata: everyone.filter(isTrained),
         x: everyone.filter(isTrained).map((index) => nets.x[index]), y: everyone.filter(isTrained).map((index) => nets.test[index]),
         text: everyone.filter(isTrained).map(hover), hovertemplate: "%{text}<extra></extra>", marker: { color: c.second, symbol: "star", size: 12 },
       }] : []),

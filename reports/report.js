@@ -15,7 +15,7 @@ const describeFacts = () => {
   const rows = [
     [data.quality + data.training, (i) => quality(nets.y[i], 2) + (hasError(i) ? ` ± ${qualityError(i).toFixed(1)}` : "")],
     ["accuracy", (i) => (data.score === "accuracy" || nets.name ? null : `${nets.accuracy[i].toFixed(2)} %`)],
-    ["test accuracy, trained in full", testAccuracy],
+    [`test ${data.score}, trained in full`, testAccuracy],
     [data.cost, (i) => (timed ? `${fine(nets.x[i])}${unit}` : cost(nets.x[i])) + (hasInterval(i) ? ` (${interval(i)})` : "")],
     ["parameters", (i) => (data.cost === "parameters" ? null : whole(nets.params[i]))],
     ["MACs", (i) => (data.cost === "MACs" ? null : whole(nets.macs[i]))],
@@ -51,7 +51,7 @@ const describeLimit = () => {
   const best = bestWithin(limit * (1 + 1e-9));
   byId("limit-value").textContent = cost(limit);
   limitInput.setAttribute("aria-valuetext", cost(limit));
-  byId("within").textContent = best === null ? "" : `The ${data.percent ? "most accurate" : "best"} network within it: ${nets.id[best]}, ${quality(nets.y[best])} at ${cost(nets.x[best])}.`;
+  byId("within").textContent = best === null ? "" : `The ${bestWords} network within it: ${nets.id[best]}, ${quality(nets.y[best])} at ${cost(nets.x[best])}.`;
   return best;
 };
 
@@ -94,7 +94,7 @@ const shortcuts = () => {
   const add = (index, name) => { if (index !== undefined && index >= 0 && !named.has(index)) named.set(index, name); };
   data.knees.forEach((index, place) => add(index, place ? `knee ${place + 1}` : "knee"));
   add(front[0], timed ? "fastest" : "cheapest");
-  add(front[front.length - 1], data.percent ? "most accurate" : "best");
+  add(front[front.length - 1], bestWords);
   add(referenceAt, data.referenceName);
   const sorted = [...named].sort(([i], [j]) => nets.x[i] - nets.x[j]);
   byId("shortcuts").replaceChildren(...sorted.map(([index, name]) => element("button", { type: "button", onclick: () => pick(index) }, `${name} · ${quality(nets.y[index])}, ${cost(nets.x[index])}`)));

@@ -64,11 +64,14 @@ def _print_summaries(summaries: list[RunSummary]) -> None:
 
 
 def _best(run: RunSummary) -> str:
-    """Return the most accurate network in words; the hypervolume where there are no accuracies."""
-    if run.best_accuracy is None:
+    """Return the network with the best score in words; the hypervolume where there are no scores."""
+    from evomnas.problem.sections import SCORE_WORDS
+
+    if run.best_score is None:
         return f"hypervolume {run.hypervolume:.3f}" if run.hypervolume else "-"
     latency = "" if run.best_latency_ms is None else f" at {run.best_latency_ms:.4g} ms"
-    return f"{run.best_accuracy:.1%}{latency}"
+    words = next((f" {words}" for name, words in SCORE_WORDS.items() if name == run.score_name != "accuracy"), "")
+    return f"{run.best_score:.1%}{words}{latency}"
 
 
 def _begun(run: RunSummary) -> str:

@@ -82,7 +82,7 @@ def _columns(run: Run, complete: Sequence[Result]) -> dict[str, list[Any]]:
             *(quantities.get(name) for name in ("params", "macs")),
             result.generation,
             int(result.on_front),
-            *_test_values(result),
+            *_test_values(run, result),
             *(_percent(value) for value in (result.evaluation.score_error, quantities.get("accuracy"))),
         )
         for column, value in zip(columns.values(), values, strict=True):
@@ -90,11 +90,10 @@ def _columns(run: Run, complete: Sequence[Result]) -> dict[str, list[Any]]:
     return columns | _composition(run, complete)
 
 
-def _test_values(result: Result) -> tuple[float | None, ...]:
-    """Return the test accuracy and the ends of its interval in percent; None where there is no score."""
-    if result.score is None:
-        return None, None, None
-    return tuple(round(100 * value, 4) for value in (result.score.accuracy, *result.score.interval))
+def _test_values(run: Run, result: Result) -> tuple[float | None, ...]:
+    """Return the test score and the ends of its interval in percent; None where there is none."""
+    quality = None if result.training is None else result.training.quality(run.trained_problem().data.score)
+    return (None, None, None) if quality is None else tuple(round(100 * value, 4) for value in quality)
 
 
 def _composition(run: Run, complete: Sequence[Result]) -> dict[str, list[Any]]:

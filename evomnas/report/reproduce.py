@@ -147,13 +147,14 @@ def train_command(run: Run, results: list[Result]) -> tuple[str, str]:
         results: Its results.
 
     Returns:
-        What the command does, in words, and the command. The network is the front's knee, or else the most accurate
-        one.
+        What the command does, in words, and the command. The network is the front's knee, or else the one with the
+        best score.
     """
     has_knee = bool(run.knees(results))
     which = "--knee" if has_knee else run.front(results)[-1].evaluation.architecture.id
-    name = "the front's knee" if has_knee else "the most accurate network"
-    return f"train {name} in full, for a test accuracy", f"evomnas train {run.argument} {which}"
+    best = "most accurate" if run.definition.score_words == "accuracy" else "best"
+    name = "the front's knee" if has_knee else f"the {best} network"
+    return f"train {name} in full, for a test {run.definition.score_words}", f"evomnas train {run.argument} {which}"
 
 
 def resume_command(run: Run) -> str | None:

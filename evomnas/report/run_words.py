@@ -363,8 +363,8 @@ def full_training_table(run: Run) -> TextTable | None:
     for network in fully_trained(run):
         low, high = network.result.score.interval
         cells = [network.name, f"{network.result.score.accuracy:.2%}", f"{low:.2%} to {high:.2%}"]
-        score = network.score(name)
-        cells += ["-" if score is None else f"{score:.2%}"] * len(others)
+        quality = network.result.quality(name)
+        cells += ["-" if quality is None else f"{quality[0]:.2%}"] * len(others)
         if isinstance(network.measurement, Measurement):
             cost = network.measurement.cost
             cells += [f"{network.measurement.latency_ms:.4f}", f"{cost.params:,}", f"{cost.macs:,}"]

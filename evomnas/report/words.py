@@ -200,11 +200,12 @@ def headline(run: Run, results: Sequence[Result]) -> str:
         text = f"1 network on the Pareto front, with {first}{training}"
     else:
         text = f"{len(front)} networks on the Pareto front{',' * bool(training)}{training}: "
-        text += f"the {words.cheapest} has {first}, the {words.best} {last}"
+        best = words.best if run.definition.score_words == "accuracy" else "best"
+        text += f"the {words.cheapest} has {first}, the {best} {last}"
     share = run.true_share()
     of_true = "" if share is None else f", {format_share(share)} of the true front's"
     hypervolume = f"hypervolume {run.manifest.hypervolume:.3f}{of_true}"
-    parts = (text, _gain(run, results, front), _trained_scores(front), hypervolume, work)
+    parts = (text, _gain(run, results, front), _trained_scores(run, front), hypervolume, work)
     return f"{'; '.join(filter(None, parts))}. {constant_answer_line(run)}".rstrip()
 
 
@@ -221,16 +222,18 @@ def format_training(definition: Definition) -> str:
     return f" after {epochs} epoch{'s' * (epochs != 1)} of training" if epochs else ""
 
 
-def _trained_scores(front: Sequence[Result]) -> str:
+def _trained_scores(run: Run, front: Sequence[Result]) -> str:
     """Return the test scores of networks of the front that were trained in full; empty where none was.
 
     They are in the order of the front: to name the best of them alone would be to choose by the test images.
     """
-    scores = [
-        f"{result.evaluation.architecture.id} has {result.score.accuracy:.1%}"
-        for result in front
-        if result.score is not None
-    ]
+    trained = [result for result in front if result.training is not None]
+    if not trained:
+        return ""
+    name, words = run.trained_problem().data.score, run.definition.score_words
+    unit = "" if name == "accuracy" else f" {words}"
+    qualities = [(result, result.training and result.training.quality(name)) for result in trained]
+    scores = [f"{one.evaluation.architecture.id} has {known[0]:.1%}{unit}" for one, known in qualities if known]
     if not scores:
         return ""
     named, others = scores[-MAX_NAMED_SCORES:], len(scores) - MAX_NAMED_SCORES
@@ -264,7 +267,8 @@ def _gain(run: Run, results: Sequence[Result], front: Sequence[Result]) -> str:
         return ""
     words, quality = run.definition.words, format_quality(run.definition, losses[0])
     training = " after the same training" if run.definition.trains else ""
-    gain = f"{factor:.1f}x as {words.cheap} as {words.reference} and at least as {words.good}"
+    good = words.good if run.definition.score_words == "accuracy" else "good"
+    gain = f"{factor:.1f}x as {words.cheap} as {words.reference} and at least as {good}"
     return f"one is {gain} ({quality}{training})"
 
 

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evomnas.problem.architecture import Architecture
+from evomnas.problem.sections import ScoreName
 from evomnas.problem.tabular_space import TabularArchitecture
 from evomnas.results.answers.mistakes import Answers
 
@@ -131,6 +132,19 @@ class FullTraining:
     losses: tuple[float, ...]
     seconds: float
     answers: Answers | None = field(default=None, repr=False, compare=False)
+
+    def quality(self, name: ScoreName) -> tuple[float, float, float] | None:
+        """Return a score on the test images and the ends of its 95 % interval; None where it is not known.
+
+        Args:
+            name: The score.
+        """
+        if name == "accuracy":
+            return self.score.accuracy, *self.score.interval
+        if self.answers is None:
+            return None
+        value, error = self.answers.confusion.score(name), self.answers.confusion.score_error(name)
+        return value, max(0.0, value - 1.96 * error), min(1.0, value + 1.96 * error)
 
 
 _NO_MEMORY = ("out of memory", "not enough memory", "can't allocate memory", "cannot allocate memory", "bad_alloc")

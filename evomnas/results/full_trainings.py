@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 from evomnas.problem.architecture import Architecture
 from evomnas.problem.published import PUBLISHED_NETWORKS, fit_to_resolution, published
-from evomnas.problem.sections import ScoreName
 from evomnas.results.evaluation import Failure, FullTraining, Measurement
 from evomnas.results.run import Run
 
@@ -31,16 +30,6 @@ class FullyTrained:
     measurement: Measurement | Failure | None
     images: str
 
-    def score(self, name: ScoreName) -> float | None:
-        """Return its score on the test images; None where it is not known.
-
-        Args:
-            name: The score.
-        """
-        if name == "accuracy":
-            return self.result.score.accuracy
-        return None if self.result.answers is None else self.result.answers.confusion.score(name)
-
 
 def fully_trained(run: Run) -> list[FullyTrained]:
     """Return the networks that were trained in full on a run's images and scored on the latest test split.
@@ -63,7 +52,7 @@ def fully_trained(run: Run) -> list[FullyTrained]:
         )
         for notation, result in run.reader.full_trainings().items()
     ]
-    return sorted(networks, key=lambda network: network.score(problem.data.score) or 0.0, reverse=True)
+    return sorted(networks, key=lambda network: network.result.quality(problem.data.score) or (0.0,), reverse=True)
 
 
 def _name(notation: str, names: dict[str, str]) -> str:

@@ -28,10 +28,12 @@ class RunSummary:
         budget: Networks to evaluate.
         status: As in run.json, or `broken`.
         hypervolume: Of its front.
-        best_accuracy: The best accuracy on its front; None also where there is none.
+        best_accuracy: The accuracy of the network on its front with the best score; None also where there is none.
         best_latency_ms: The latency of that network in milliseconds; None also where there is none.
         created: When it began, in ISO format, UTC.
         fault: Why the run is broken; None if it is not.
+        best_score: The best score on its front; None also where there is none.
+        score_name: What the search maximises, as in problem files; None also where networks are looked up in a table.
     """
 
     folder: Path
@@ -46,6 +48,8 @@ class RunSummary:
     best_latency_ms: float | None = None
     created: str | None = None
     fault: str | None = None
+    best_score: float | None = None
+    score_name: str | None = None
 
 
 def list_runs(folder: Path) -> list[RunSummary]:
@@ -86,7 +90,8 @@ def _summarize(folder: Path) -> RunSummary:
             find_archive(folder, manifest)
         except InputError as error:
             fault = str(error)
-    accuracy, latency_ms = _best(folder / FRONT)
+    accuracy, latency_ms, score = _best(folder / FRONT)
+    data = manifest.definition.get("data")
     return RunSummary(
         folder=folder,
         problem=manifest.problem,
@@ -100,17 +105,23 @@ def _summarize(folder: Path) -> RunSummary:
         best_latency_ms=latency_ms,
         created=manifest.created or None,
         fault=fault,
+        best_score=score,
+        score_name=data.get("score", "accuracy") if isinstance(data, dict) else None,
     )
 
 
-def _best(path: Path) -> tuple[float | None, float | None]:
-    """Return the best accuracy of a front.csv and the latency of that network; None where it has none."""
+def _best(path: Path) -> tuple[float | None, float | None, float | None]:
+    """Return accuracy, latency and score of the best network of a front.csv; None where it has none.
+
+    Older versions wrote no scores: then the accuracy is the score.
+    """
     try:
         with path.open(encoding="utf-8", newline="") as file:
             rows = [row for row in csv.DictReader(file) if row.get("accuracy")]
-        best = max(rows, key=lambda row: float(row["accuracy"]), default=None)
-        if best is None:
-            return None, None
-        return float(best["accuracy"]), float(best["latency_ms"]) if best.get("latency_ms") else None
+        scored = [(float(row.get("score") or row["accuracy"]), row) for row in rows]
+        score, best = max(scored, key=lambda pair: pair[0], default=(None, {}))
+        if score is None:
+            return None, None, None
+        return float(best["accuracy"]), float(best["latency_ms"]) if best.get("latency_ms") else None, score
     except (OSError, ValueError, csv.Error):
-        return None, None
+        return None, None, None

@@ -8,9 +8,10 @@ import re
 import pytest
 from typer.testing import CliRunner
 
-from evomnas.cli import deploy, search, show  # noqa: F401 they register themselves
+from evomnas.cli import deploy, runs, search, show  # noqa: F401 they register themselves
 from evomnas.cli.app import app
 from evomnas.report.reproduce import problem_file
+from evomnas.report.words import headline
 from evomnas.results.run import Run
 
 PROPOSAL = (
@@ -103,6 +104,10 @@ def test_what_ships_is_shown_beside_what_one_answer_has(balanced, file):
     assert f"{row['test_balanced_accuracy']:.2%} ± " in said.stdout
     assert (row["majority_class"], row["majority_share"]) == ("0", 0.97)
     assert row["validation_score"] == Run.open(folder).front()[-1].evaluation.score
+    shown = f"{row['test_balanced_accuracy']:.1%} balanced accuracy on the test images"
+    assert f"{network} has {shown}" in headline(Run.open(folder), Run.open(folder).results())
+    listed = next(line for line in evomnas("list", folder.parent).stdout.splitlines() if line.startswith(str(folder)))
+    assert f"{row['validation_score']:.1%} balanced accuracy at " in listed
     exported = evomnas("export", folder, network)
     assert constant in exported.stdout
     assert f"{row['test_balanced_accuracy']:.2%} balanced accuracy.\n" in exported.stdout
