@@ -243,7 +243,9 @@ def is_complete(run: Run, budget: int | None) -> bool:
         run: The run.
         budget: The budget; the run's own if None.
     """
-    return run.manifest.status == "finished" and (budget is None or budget == run.manifest.budget)
+    if run.manifest.status != "finished" or budget not in (None, run.manifest.budget):
+        return False
+    return all(result.evaluation.status != "stopped" for result in run.results())  # an archive may have lost some
 
 
 def check_same(run: Run, evaluator: Evaluator) -> None:

@@ -129,9 +129,9 @@ def test_positive_targets_are_taken(goal, target):
         (-1.0, "the target must be positive"),
         (math.inf, "the target must be positive"),
         (math.nan, "the target must be positive"),
-        (True, "this goal takes one target, got True: only rl-weighted takes several"),
+        (True, "target_ms must be a number of milliseconds, got True: for example --target-ms 0.5"),
         ([1.0], "this goal takes one target"),
-        ("1", "this goal takes one target"),
+        ("1", "target_ms must be a number of milliseconds, got '1'"),
     ],
 )
 def test_other_targets_are_refused(goal, target, message):

@@ -59,7 +59,7 @@ def test_they_are_trained_measured_and_saved(baselines, finished_run):
 
 
 def _key(run) -> str:
-    from evomnas.results.full_trainings import full_training_alias
+    from evomnas.results.readers import full_training_alias
 
     [key] = run.archive.alias_contexts(full_training_alias(run.definition, run.search_images_fingerprint))
     return key

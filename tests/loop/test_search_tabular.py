@@ -166,7 +166,7 @@ def test_a_run_says_where_its_networks_came_from_and_how_well_predictors_rank(ta
     assert len(said) == 6  # the last of which the budget ended
     page = write_report(run).read_text()
     assert "tau by generation" in page
-    assert f"{said[-1]['tau (error)']:.4g}" in page
+    assert f"{said[-1]['tau (error)']:.2f}" in page
 
 
 def test_networks_whose_cost_is_beyond_a_limit_are_not_asked_for(tabular_file, tmp_path):
