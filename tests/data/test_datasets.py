@@ -251,7 +251,7 @@ def test_an_image_whose_format_has_errors_of_its_own_is_named(photos):
 def test_a_missing_path_says_what_to_type(dataset, tmp_path):
     with pytest.raises(InputError, match=r"needs a path: --set data.path="):
         load_dataset(section(dataset=dataset))
-    with pytest.raises(InputError, match=r"does not exist: --set data.path="):
+    with pytest.raises(InputError, match=r"does not exist: --data "):
         load_dataset(section(dataset=dataset, path=tmp_path / "nowhere"))
 
 

@@ -75,9 +75,8 @@ def find_archive(folder: Path, manifest: Manifest) -> Path:
         for path in sorted(place.glob("*.sqlite")):
             if _holds_run(path, manifest.run):
                 return path
-    name = quote(folder.resolve().name)
     raise InputError(
-        f"{folder} came without its archive, which has its evaluations: where it was searched, evomnas pack {name} "
+        f"{folder} came without its archive, which has its evaluations: where it was searched, evomnas pack RUN "
         f"writes one file with both; or put that archive ({recorded.name}) into the folder"
     )
 

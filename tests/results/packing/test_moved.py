@@ -63,7 +63,7 @@ def test_a_run_without_its_archive_names_the_command_that_packs_both(runs, tmp_p
     assert str(caught.value).endswith("or put that archive (evomnas.sqlite) into the folder")
     [(command, values)] = parse_mentions(str(caught.value))
     assert command == "pack"
-    assert values["folder"] == Path("a run")
+    assert values["folder"] == Path("RUN")
     shutil.copy(runs / "evomnas.sqlite", sent)
     assert Run.open(sent).folder == sent
 
