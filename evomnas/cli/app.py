@@ -130,10 +130,20 @@ def reported(command: Callable[P, T]) -> Callable[P, T]:
         except sqlite3.Error as error:
             fail(f"the archive cannot be used: {error}; it must be whole, on a disk that can be written to", 1)
         except Exception as error:
+            _refuse_if_out_of_memory(error)
             fault = requirements_fault()  # the likely cause, if there is one
             fail(f"{type(error).__name__}: {error} ({fault or 'evomnas --debug ... shows where'})", 1)
 
     return wrapped
+
+
+def _refuse_if_out_of_memory(error: Exception) -> None:
+    """End the command with one line, if that is why it failed; libraries have many errors for it."""
+    from evomnas.core.system.machine import memory_gib
+    from evomnas.results.evaluation import Failure
+
+    if Failure.of(error).kind == "out-of-memory":
+        fail(f"out of memory, of which there are {memory_gib():.1f} GiB here: {error}", 1)
 
 
 def fail(message: str, code: int) -> NoReturn:

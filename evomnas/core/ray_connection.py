@@ -11,6 +11,7 @@ import sys
 from typing import Any
 
 from evomnas.core.errors import InputError
+from evomnas.core.system.machine import usable_cores
 
 CONNECT_TIMEOUT_S = 10.0  # a host that accepts no connection within this time counts as absent
 JOIN_TIMEOUT_S = 30.0  # an address that lets no process join within this time counts as no cluster
@@ -47,7 +48,9 @@ def join_cluster(address: str | None) -> Any:
     handler = signal.getsignal(signal.SIGTERM)  # ray.init would replace it
     try:
         # "local" starts a cluster; None would join one that runs on this machine, or the remains of one
-        ray.init(address=address or "local", log_to_driver=False, logging_level=logging.ERROR)
+        # and which cores of a container are ours is better known here than to Ray
+        cores = None if address else usable_cores()
+        ray.init(address=address or "local", num_cpus=cores, log_to_driver=False, logging_level=logging.ERROR)
     except Exception as error:  # Ray also raises plain Exception
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         if isinstance(error, OSError):

@@ -56,7 +56,8 @@ class Estimate:
         latency: What a network takes beside its training: its latency, preparing included.
         startup: Before the first network: imports, images, calibration.
         seconds: The whole search, by number of workers: three quantiles each.
-        memory_gib: The largest memory in GiB of each process, added up over all processes; 0 if that is not known.
+        memory_gib: The largest memory in GiB of each process, added up over all of them, with what they share counted
+            once; 0 if that is not known.
         disk_bytes: Archive and report in bytes.
         data: The images: sizes of splits, folds, and of the largest and the smallest class.
     """

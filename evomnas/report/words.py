@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from evomnas.core.system.machine import memory_gib
 from evomnas.problem.definition import Definition
 from evomnas.report.classes.class_words import constant_answer_line
 from evomnas.results.manifest import GoalAnswer
@@ -330,7 +331,9 @@ def estimate_lines(estimate: Estimate, workers: int) -> list[str]:
         processes = f"{count} worker{'s' * (count != 1)}"
         spread = f"{format_duration(short)} to {format_duration(long)}"
         lines.append(f"Search    {format_duration(usual)} for {estimate.budget} networks with {processes} ({spread})")
-    memory = f"up to {estimate.memory_gib:.1f} GiB" if estimate.memory_gib else "not known on this system"
+    memory = "not known on this system"
+    if estimate.memory_gib:
+        memory = f"up to {estimate.memory_gib:.1f} of {memory_gib():.1f} GiB"
     lines.append(f"Memory    {memory}; disk {estimate.disk_bytes / 2**20:.0f} MiB")
     return lines
 

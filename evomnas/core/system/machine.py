@@ -78,7 +78,7 @@ def free_memory_gib() -> float | None:
 
     What the system keeps of files counts as free, since it is given up when it is needed.
     """
-    free = [free for free in (_available_memory(), read_allowance().free) if free is not None]
+    free = [free for free in (host_memory("MemAvailable"), read_allowance().free) if free is not None]
     return min(free) / 2**30 if free else None
 
 
@@ -93,11 +93,18 @@ def kills_for_memory() -> int:
         return 0
 
 
-def _available_memory() -> int | None:
-    """Return the bytes that processes can take of the whole machine, container or not."""
+def host_memory(name: str) -> int | None:
+    """Return a figure of the whole machine's memory, container or not.
+
+    Args:
+        name: Its name in /proc/meminfo: `MemAvailable`, `SwapFree`.
+
+    Returns:
+        It in bytes; None if the system does not report it.
+    """
     try:
         fields = dict(line.split(":", 1) for line in Path("/proc/meminfo").read_text().splitlines())
-        return int(fields["MemAvailable"].split()[0]) * 1024
+        return int(fields[name].split()[0]) * 1024
     except (OSError, ValueError, KeyError):
         return None
 

@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from evomnas.core.errors import InputError
+from evomnas.core.system.container import read_allowance
+from evomnas.core.system.machine import host_memory
 from evomnas.core.system.optional import resource
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # parameters of mallopt(3)
@@ -96,6 +98,16 @@ def limit_growth(gib: float) -> None:
     except (OSError, ValueError, KeyError):
         return
     limit_memory(gib + present)
+
+
+def limit_to_container() -> None:
+    """Let this process run out of memory, which it can report, before the system kills it for its container's limit.
+
+    To be called when what is large is imported. Without a container's limit nothing happens.
+    """
+    free = read_allowance().free
+    if free is not None:
+        limit_growth((free + (host_memory("SwapFree") or 0)) / 2**30)
 
 
 def prefer_to_be_killed() -> None:

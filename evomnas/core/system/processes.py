@@ -97,9 +97,12 @@ def is_alive(process: int) -> bool | None:
 
 
 def peak_memory_gib() -> float:
-    """Return the largest resident memory of this process and those below it, added up, in GiB; 0 if it is not known."""
+    """Return the largest memory of this process and those below it, added up, in GiB; 0 if it is not known.
+
+    What processes share, as workers do that were forked from one server, counts once.
+    """
     parents: dict[int, int] = {}
-    largest: dict[int, int] = {}
+    resident: dict[int, tuple[int, int]] = {}  # at most, and now
     for status in Path("/proc").glob("[0-9]*/status"):
         try:
             text = status.read_text(encoding="utf-8", errors="replace")
@@ -108,9 +111,20 @@ def peak_memory_gib() -> float:
         fields = dict(line.split(":", 1) for line in text.splitlines() if ":" in line)
         process = int(status.parent.name)
         parents[process] = int(fields["PPid"])
-        largest[process] = int(fields.get("VmHWM", "0 kB").split()[0])
+        most, now = (int(fields.get(name, "0 kB").split()[0]) for name in ("VmHWM", "VmRSS"))
+        resident[process] = most, now
     family, found = {os.getpid()}, -1
     while found < len(family):
         found = len(family)
         family |= {process for process, parent in parents.items() if parent in family}
-    return sum(largest.get(process, 0) for process in family) / 2**20
+    known = {process: resident[process] for process in family if process in resident}
+    return sum(most - now + (_share(process) or now) for process, (most, now) in known.items()) / 2**20
+
+
+def _share(process: int) -> int:
+    """Return the resident memory of a process in KiB, with its part of what it shares; 0 if it is not known."""
+    try:
+        lines = Path(f"/proc/{process}/smaps_rollup").read_text(encoding="utf-8").splitlines()
+        return next(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
+    except (OSError, StopIteration):
+        return 0

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
 import sys
-from pathlib import Path
 
 import pytest
+from control_groups import control_group, output
 
 from evomnas.core.system.container import Allowance, read_allowance
 
@@ -153,43 +151,11 @@ def test_what_cannot_be_read_limits_nothing(tmp_path):
 
 
 PROBE = """
-import os, sys
-for folder in sys.argv[1:]:
-    open(folder + "/cgroup.procs", "w").write(str(os.getpid()))
 from evomnas.core.system import machine
 print(machine.memory_gib(), machine.usable_cores(), 0.9 < machine.free_memory_gib() < 1.0)
 """
 
 
-@pytest.fixture
-def real_groups():
-    """The folders of a group of 1 GiB and half a core, where this user may make one."""
-    version_1, version_2 = Path("/sys/fs/cgroup"), Path("/sys/fs/cgroup/cgroup.controllers")
-    name, folders = f"evomnas-test-{os.getpid()}", []
-    try:
-        if version_2.is_file():
-            folders.append(version_1 / name)
-            folders[-1].mkdir()
-            (folders[-1] / "memory.max").write_text(str(GIB))
-            (folders[-1] / "cpu.max").write_text("50000 100000")
-        else:
-            for controller, file, value in (
-                ("memory", "memory.limit_in_bytes", GIB),
-                ("cpu", "cpu.cfs_quota_us", 50000),
-            ):
-                folders.append(version_1 / controller / name)
-                folders[-1].mkdir()
-                (folders[-1] / file).write_text(str(value))
-        yield folders
-    except OSError as error:
-        pytest.skip(f"no control group can be made here: {error}")
-    finally:
-        for folder in folders:
-            if folder.is_dir():
-                folder.rmdir()
-
-
-def test_a_process_in_a_real_group_sees_its_limits(real_groups):
-    command = [sys.executable, "-c", PROBE, *map(str, real_groups)]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert done.stdout.split() == ["1.0", "1", "True"]
+def test_a_process_in_a_real_group_sees_its_limits():
+    with control_group(gib=1, cores=0.5) as within:
+        assert output([*within, sys.executable, "-c", PROBE]).split() == ["1.0", "1", "True"]

@@ -47,6 +47,22 @@ release_freed_memory()
 print(kept - data_mib())
 """
 
+GROWTH = """
+import numpy
+from evomnas.core.system import memory
+from evomnas.core.system.container import Allowance
+
+before = numpy.ones(2**26)  # half a GiB, which does not count
+memory.read_allowance = lambda: Allowance(free=2**28)
+memory.host_memory = lambda name: 0
+memory.{function}
+numpy.ones(2**24)
+try:
+    numpy.ones(2**25)
+except MemoryError:
+    print("refused")
+"""
+
 TRAININGS = """
 import numpy as np
 from tiny_problem import TINY
@@ -114,3 +130,10 @@ def test_a_system_that_keeps_no_limit_says_so_before_a_search(monkeypatch, tiny,
     with pytest.raises(InputError, match=r"cannot limit the memory of a process: drop --candidate-memory"):
         search(tiny, out=tmp_path / "run", workers=2, candidates=CandidateLimits(memory_gib=4.0))
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="no other system has this limit")
+@pytest.mark.parametrize("function", ["limit_growth(0.25)", "limit_to_container()"])
+def test_growth_is_limited_beyond_what_a_process_has(function):
+    done = subprocess.run([sys.executable, "-c", GROWTH.format(function=function)], capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("refused\n", "")

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import shutil
 import signal
 import struct
 import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from contextlib import contextmanager
 from multiprocessing import forkserver, resource_tracker
 
@@ -208,10 +210,29 @@ def lose_tracker() -> None:
         assert one.submit(number).result(30) != first
 
 
-def test_the_process_that_cleans_up_may_die_as_well_and_nobody_complains():
-    done = subprocess.run(
-        [sys.executable, "-c", f"import {__name__} as tests; tests.lose_tracker()"],
+def in_a_process(function: Callable[[], None], *before: str) -> subprocess.CompletedProcess[str]:
+    """Call a function of this module in a fresh process, perhaps by another command."""
+    return subprocess.run(
+        [*before, sys.executable, "-c", f"import {__name__} as tests; tests.{function.__name__}()"],
         env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [os.getcwd(), *sys.path]))},
         capture_output=True, text=True, check=False,
     )  # fmt: skip
+
+
+def test_the_process_that_cleans_up_may_die_as_well_and_nobody_complains():
+    done = in_a_process(lose_tracker)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def call_once() -> None:
+    with crew(2) as one:
+        assert one.submit(number).result(30) != os.getpid()
+
+
+def test_workers_need_no_shared_memory():
+    """Containers have 64 MiB of it by default, and may have none that can be written to."""
+    without = 'mount -t tmpfs -o ro,size=4k tmpfs /dev/shm && exec "$@"'
+    if not shutil.which("unshare") or subprocess.run(["unshare", "-m", "sh", "-c", without, "-", "true"]).returncode:
+        pytest.skip("this user may not mount anything")
+    done = in_a_process(call_once, "unshare", "-m", "sh", "-c", without, "-")
     assert (done.returncode, done.stderr) == (0, "")
