@@ -4,9 +4,10 @@ from pathlib import Path
 
 from setuptools import find_packages, setup
 
-EXECUTORCH = ["executorch>=1.4", "torch>=2.14"]
+EXECUTORCH = ["executorch>=1.4", "torch>=2.13"]
 TEST = [
     "axe-playwright-python>=0.1.4",
+    "build>=1.2",
     "dill>=0.3.8",
     *EXECUTORCH,
     "hypothesis>=6.100",
@@ -16,6 +17,7 @@ TEST = [
     "pytest-xdist>=3.8",
     "ray>=2.40",
     "timm>=1.0",
+    "twine>=6.1",
 ]
 
 setup(
