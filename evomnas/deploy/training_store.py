@@ -6,7 +6,7 @@ The archive stores the score of a network under everything that it depends on, s
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -197,10 +197,14 @@ class FullTrainings:
         if teacher is None:
             self.archive.add_alias(full_training_alias(task.definition, task.search_images_fingerprint), scored)
         result = self.archive.full_training(scored, network)
-        lacks_answers = isinstance(result, FullTraining) and result.answers is None  # as an older version left it
+        lacks_answers = isinstance(result, FullTraining) and result.answers is None
         if result is None or saved is None or lacks_answers:
             predictions = task.predictions(classifier)
-            result = FullTraining(task.score(predictions), losses, seconds, task.answers(predictions))
+            answers = task.answers(predictions)
+            if isinstance(result, FullTraining) and saved is not None:  # an older version kept none: its score stays
+                result = replace(result, answers=answers)
+            else:
+                result = FullTraining(task.score(predictions), losses, seconds, answers)
             self.archive.add_full_training(scored, network, result)
             self.archive.add_alias(trained_images_alias(task.search_images_fingerprint), scored)
         pictures = self._keep_pictures(result)
