@@ -65,9 +65,7 @@ def test_every_algorithm_searches_and_a_search_is_resumed(algorithm, evomnas, ru
 
 @pytest.mark.parametrize("executor", EXECUTORS)
 def test_searches_in_steady_state_on_every_executor(executor, evomnas):
-    evomnas(
-        f"run {SMALL} --algo nsga2 --async --executor {executor} --budget 4 --workers 2 --out runs/async-{executor}"
-    )
+    evomnas(f"run {SMALL} --algo nsga2 --async --executor {executor} --budget 4 --out runs/async-{executor}")
 
 
 @pytest.mark.parametrize("runtime", RUNTIMES)
