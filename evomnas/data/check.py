@@ -51,7 +51,7 @@ def required_path(section: DataSection) -> Path:
     if section.path is None:
         raise InputError(f"data set {section.dataset} needs a path: --set data.path={example}, or --data {example}")
     if not section.path.exists():
-        raise InputError(f"data.path {section.path} does not exist: --data {example} says where the images are")
+        raise InputError(f"data.path {section.path} does not exist: --data {example} says where it is")
     return section.path
 
 

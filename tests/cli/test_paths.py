@@ -151,5 +151,5 @@ def test_images_that_were_moved_are_named_before_anything_is_imported(here):
     (here / "my photos").rename(here / "photos")
     for command in (["train", "run", "--knee"], ["export", "run", "0"], ["resume", "run", "--budget", "2"]):
         assert f"data.path {here / 'my photos'} does not exist: " in refusal(*command)
-        assert "--data FOLDER says where the images are" in refusal(*command)
+        assert "--data FOLDER says where it is" in refusal(*command)
         assert "photos/cats holds 5 images and no folder per class" in refusal(*command, "--data", "photos/cats")
