@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 
 from evomnas.core.arrays import array_headers
 from evomnas.core.errors import InputError
+from evomnas.core.system.machine import free_memory_gib
 from evomnas.data.folders import check_image_folder
 from evomnas.problem.definition import Definition
 from evomnas.problem.sections import DataSection
@@ -72,6 +74,7 @@ def check_npz(path: Path) -> None:
     shape, dtype = array_headers(path).get("x_train", ((), np.dtype(np.uint8)))
     check_pixels(shape, dtype)
     labels = check_labels(path, "train", labels, shape)
+    check_room(shape[0], math.prod(shape[1:]), copies=1)  # they may be made smaller before they are split
     check_classes("npz", [str(number) for number in range(int(labels.max(initial=-1)) + 1)], labels)
 
 
@@ -174,4 +177,23 @@ def check_classes(dataset: str, classes: Sequence[str], labels: Labels) -> None:
         raise InputError(
             f"data set {dataset}: there must be at least 2 classes with 2 training images each, beside what is "
             f"kept aside for the test; there are {len(classes)} classes and class {rarest!r} has {fewest}"
+        )
+
+
+def check_room(images: int, size: int, copies: int = 2) -> None:
+    """Check that images have room in the memory that is free.
+
+    Args:
+        images: How many they are.
+        size: The bytes of one.
+        copies: How often they must have room; twice while they are split.
+
+    Raises:
+        InputError: They have not: the system would kill this process.
+    """
+    wanted, free = copies * images * size / 2**30, free_memory_gib()
+    if free is not None and wanted > free:
+        raise InputError(
+            f"{images:,} images of {size:,} bytes need {wanted:.1f} GiB of memory, and {free:.1f} GiB are free: use "
+            "fewer or smaller ones (data.resolution), or more memory"
         )

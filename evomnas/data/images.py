@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import chain
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from evomnas.data.check import check_pixels
+from evomnas.data.check import check_pixels, check_room
 
 RESIZE_BATCH = 1024  # images that are resized at once, which limits the memory that it takes
 UNUSED, TRAINED, VALIDATED = 0, 1, 2  # what a training of a cross-validation does with an image
@@ -167,6 +169,28 @@ class LabelledImages:
             InputError: The images are not uint8, or their shape is not one of those of `TrainingImages`.
         """
         return cls(_resize(_to_channels_first(source.images), resolution), source.labels, source.classes, source.fit)
+
+
+def stack_images(images: Iterable[Images], count: int) -> Images:
+    """Put images into one array, as they are read.
+
+    Args:
+        images: Arrays of one shape.
+        count: How many there are, at least 1.
+
+    Returns:
+        Their array, shape (count, ...).
+
+    Raises:
+        InputError: There is not enough memory for them.
+    """
+    images = iter(images)
+    first = next(images)
+    check_room(count, first.nbytes)
+    stacked = np.empty((count, *first.shape), dtype=np.uint8)
+    for place, image in enumerate(chain([first], images)):
+        stacked[place] = image
+    return stacked
 
 
 def _fingerprint(classes: tuple[str, ...], *arrays: NDArray[Any]) -> str:

@@ -10,6 +10,7 @@ Register another data set as an entry point of the group `evomnas.datasets`.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,7 +20,7 @@ from PIL import Image
 from evomnas.core.errors import InputError
 from evomnas.data.check import check_labels, open_npz, required_path, unreadable
 from evomnas.data.folders import check_image_folder, class_folders, find_images
-from evomnas.data.images import Images, TrainingImages
+from evomnas.data.images import Images, TrainingImages, stack_images
 from evomnas.data.photographs import Preprocessing, read_photograph
 from evomnas.data.splits import stratified_split
 from evomnas.problem.sections import DataSection
@@ -147,7 +148,7 @@ def read_folder(section: DataSection, part: Part) -> TrainingImages:
         indices = train if part == "train" else test
         files, labels = [files[index] for index in indices], labels[indices]
     preprocessing = Preprocessing(channels=3, resolution=section.resolution, fit="crop")
-    images = np.stack([read_photograph(path, preprocessing) for path, _ in files])
+    images = stack_images((read_photograph(path, preprocessing) for path, _ in files), len(files))
     return TrainingImages(images, labels, tuple(folder.name for folder in folders), "crop")
 
 
@@ -224,11 +225,17 @@ def read_torchvision(section: DataSection, part: Part) -> TrainingImages:
             f"cannot load {name} into {root}: {str(error).splitlines()[0] if str(error) else type(error).__name__}; "
             "check the network, or set data.path to the folder that holds it"
         ) from None
-    images, labels = zip(
-        *(_shrink_sample(source[index], section.resolution) for index in range(len(source))), strict=True
-    )
+    labels: list[int] = []
+
+    def read() -> Iterator[Images]:
+        for index in range(len(source)):
+            image, label = _shrink_sample(source[index], section.resolution)
+            labels.append(label)
+            yield image
+
+    images = stack_images(read(), len(source))
     classes = getattr(source, "classes", None) or [str(label) for label in range(max(labels) + 1)]
-    return TrainingImages(np.stack(images), np.array(labels, dtype=np.int64), tuple(map(str, classes)), "crop")
+    return TrainingImages(images, np.array(labels, dtype=np.int64), tuple(map(str, classes)), "crop")
 
 
 def _shrink_sample(sample: tuple[Image.Image, int], resolution: int) -> tuple[Images, int]:

@@ -12,6 +12,7 @@ from PIL import Image
 
 from evomnas.core import registry
 from evomnas.core.errors import InputError
+from evomnas.data import check
 from evomnas.data.images import TRAINED
 from evomnas.data.pictures import encode_picture
 from evomnas.data.splits import load_dataset, stratified_folds
@@ -262,6 +263,16 @@ def test_a_folder_without_images_says_what_is_expected(tmp_path):
     (tmp_path / "file.txt").write_text("text")
     with pytest.raises(InputError, match="is not a folder"):
         load_dataset(section(dataset="image-folder", path=tmp_path / "file.txt"))
+
+
+def test_images_that_have_no_room_in_memory_are_refused_before_they_are_read(photos, npz_file, monkeypatch):
+    folder = section(dataset="image-folder", path=photos, resolution=16, validation=0.25)
+    assert len(load_dataset(folder).train_labels) == 12
+    monkeypatch.setattr(check, "free_memory_gib", lambda: 1e-6)  # a thousand bytes
+    with pytest.raises(InputError, match=r"16 images of 768 bytes need .* GiB of memory, and 0\.0 GiB are free"):
+        load_dataset(folder)
+    with pytest.raises(InputError, match=r"40 images of 36 bytes need .* GiB of memory"):
+        check.check_npz(npz_file())
 
 
 def test_torchvision_data_that_cannot_be_had_is_one_line(tmp_path):
