@@ -28,7 +28,6 @@ from evomnas.cli.progress import ProgressDisplay, working
 from evomnas.cli.show import find_architecture
 from evomnas.core import defaults
 from evomnas.core.errors import InputError
-from evomnas.core.system.memory import limit_to_container
 from evomnas.core.system.shell import quote
 
 if TYPE_CHECKING:  # imported where they are used, so that --help does not wait for torch
@@ -75,7 +74,6 @@ def train(
         from evomnas.deploy.trained_networks import front_networks, knee_network, most_accurate_network, train_networks
         from evomnas.report.run_words import knee_line
 
-        limit_to_container()
         opened = _opened(folder, data)
         if [bool(archs), front, knee].count(True) != 1:
             example = f"evomnas train {opened.argument} ID"
@@ -148,7 +146,6 @@ def baselines(
         from evomnas.deploy.baselines import default_baselines, train_baselines
         from evomnas.loop.launch import ARCHIVE
 
-        limit_to_container()
         definition = loaded.trained(f"{loaded.name} is a table: there are no images to train baselines on")
         path = archive or Path(defaults.RUNS) / ARCHIVE
         place = out or path.parent / "baselines" / definition.name
@@ -210,7 +207,6 @@ def export(
     with repeatable(KEPT), ProgressDisplay("starting") as display:
         from evomnas.deploy.export import Request, export_network
 
-        limit_to_container()
         opened = _opened(folder, data)
         request = Request(tuple(dict.fromkeys(to or ["onnx"])), quantize is not None, prune, factorize, huffman)
         shown = _PlanDisplay(display, "Exporting")

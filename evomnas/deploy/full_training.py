@@ -29,6 +29,7 @@ from evomnas.core.files import write_atomically
 from evomnas.core.seeding import torch_generator
 from evomnas.core.system import lock
 from evomnas.core.system.device import choose_device
+from evomnas.core.system.memory import within_container
 from evomnas.data.images import LabelledImages
 from evomnas.data.splits import load_training_images, split_for_search
 from evomnas.deploy.saving import ClassifierInterface
@@ -193,7 +194,7 @@ class FullTask:
         """
         recipe = self.recipe
         weight_seed, order_seed, dropout_seed = np.random.SeedSequence(recipe.seed).spawn(3)
-        with training_mode(self.device, dropout_seed):
+        with within_container(), training_mode(self.device, dropout_seed):
             module = self._build(network, weight_seed)
             loss = None
             if teacher is not None:
@@ -271,7 +272,7 @@ class FullTask:
             network: The network.
         """
         seed, order = np.random.SeedSequence(self.recipe.seed).spawn(2)
-        with training_mode(self.device, order), lock.training():
+        with within_container(), training_mode(self.device, order), lock.training():
             trainer = Trainer(
                 self._build(network, seed), self.batches, self.recipe, self._schedule, torch_generator(order)
             )
@@ -290,7 +291,7 @@ class FullTask:
         """
         recipe = self.recipe.model_copy(update={"epochs": epochs, "learning_rate": rate * self.recipe.learning_rate})
         order_seed, dropout_seed = np.random.SeedSequence(recipe.seed).spawn(5)[3:]  # the first three are `train`'s
-        with training_mode(self.device, dropout_seed):
+        with within_container(), training_mode(self.device, dropout_seed):
             trainer = Trainer(
                 network.to(self.device),
                 self.batches,

@@ -9,7 +9,8 @@ from __future__ import annotations
 import ctypes
 import platform
 import sys
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from evomnas.core.system.optional import resource
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # parameters of mallopt(3)
 MAX_HEAP_BLOCK_BYTES = 2**30  # larger blocks are still mapped and returned one by one
 MAX_FREE_HEAP_BYTES = 2**31 - 1  # free memory at the end of the heap beyond this is returned
+RESERVE_BYTES = 2**26  # of a container: what the system itself needs for the memory of a process
 KILLING_SCORE = 500  # as if a process had half of the memory more than it has
 
 
@@ -100,14 +102,25 @@ def limit_growth(gib: float) -> None:
     limit_memory(gib + present)
 
 
-def limit_to_container() -> None:
+@contextmanager
+def within_container() -> Iterator[None]:
     """Let this process run out of memory, which it can report, before the system kills it for its container's limit.
 
-    To be called when what is large is imported. Without a container's limit nothing happens.
+    Without such a limit nothing happens.
+
+    Yields:
+        Nothing; afterwards the process may take what it could before.
     """
     free = read_allowance().free
-    if free is not None:
-        limit_growth((free + (host_memory("SwapFree") or 0)) / 2**30)
+    if free is None or not can_limit_memory():
+        yield
+        return
+    before = resource.getrlimit(resource.RLIMIT_DATA)
+    limit_growth((free + (host_memory("SwapFree") or 0) - RESERVE_BYTES) / 2**30)
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_DATA, before)
 
 
 def prefer_to_be_killed() -> None:

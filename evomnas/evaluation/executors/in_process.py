@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 
 from evomnas.core.system.device import choose_device
+from evomnas.core.system.memory import within_container
 from evomnas.data.images import Dataset
 from evomnas.evaluation.executors.base import R, S, machine_for
 from evomnas.evaluation.executors.jobs import Job
@@ -13,7 +14,7 @@ from evomnas.results.evaluation import Failure
 
 
 class InProcessExecutor:
-    """Does one job after another here; see `Executor`. Nothing limits a candidate."""
+    """Does one job after another here; see `Executor`. A container's memory alone limits a candidate."""
 
     def __init__(self, definition: ProblemDefinition, device: str = "auto") -> None:
         """Take a problem.
@@ -36,7 +37,7 @@ class InProcessExecutor:
             on_wait()
             if job is None:
                 raise RuntimeError("no job is left, and none is under way")
-            with machine_for(job):
+            with machine_for(job), within_container():
                 outcome = self._bench.attempt(job)
             yield job.subject, outcome
 

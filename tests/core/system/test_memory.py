@@ -55,12 +55,17 @@ from evomnas.core.system.container import Allowance
 before = numpy.ones(2**26)  # half a GiB, which does not count
 memory.read_allowance = lambda: Allowance(free=2**28)
 memory.host_memory = lambda name: 0
-memory.{function}
-numpy.ones(2**24)
+with {context}:
+    {function}
+    numpy.ones(2**24)
+    try:
+        numpy.ones(2**25)
+    except MemoryError:
+        print("refused")
 try:
     numpy.ones(2**25)
 except MemoryError:
-    print("refused")
+    print("refused for ever")
 """
 
 TRAININGS = """
@@ -133,7 +138,14 @@ def test_a_system_that_keeps_no_limit_says_so_before_a_search(monkeypatch, tiny,
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="no other system has this limit")
-@pytest.mark.parametrize("function", ["limit_growth(0.25)", "limit_to_container()"])
-def test_growth_is_limited_beyond_what_a_process_has(function):
-    done = subprocess.run([sys.executable, "-c", GROWTH.format(function=function)], capture_output=True, text=True)
-    assert (done.stdout, done.stderr) == ("refused\n", "")
+@pytest.mark.parametrize(
+    ("context", "function", "expected"),
+    [
+        ("memory.within_container()", "pass", ["refused"]),
+        ("open('/dev/null')", "memory.limit_growth(0.25)", ["refused", "refused for ever"]),
+    ],
+)
+def test_growth_is_limited_beyond_what_a_process_has(context, function, expected):
+    code = GROWTH.format(context=context, function=function)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.stdout.splitlines(), done.stderr) == (expected, "")
