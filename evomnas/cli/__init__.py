@@ -34,6 +34,11 @@ def main() -> None:
     except KeyboardInterrupt:  # nothing is set up yet
         sys.stderr.write("evomnas: interrupted\n")
         raise SystemExit(130) from None
+    except (OSError, MemoryError) as error:  # the system lets nothing be loaded, not even what would say it better
+        if "--debug" in sys.argv:
+            raise
+        sys.stderr.write(f"evomnas: cannot be loaded: {error or 'too little memory'} (see ulimit -n, ulimit -v)\n")
+        raise SystemExit(1) from None
     except Exception:  # of an import or of the parser of options, before any command
         from evomnas.core.requirements import requirements_fault
 

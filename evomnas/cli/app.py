@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn, ParamSpec, TypeVar
 import typer
 
 from evomnas.cli import completion
+from evomnas.core import remedies
 from evomnas.core.errors import EverythingFailed, InputError, WorkersLost
 from evomnas.core.requirements import requirements_fault
 from evomnas.core.system.shell import join
@@ -61,7 +62,7 @@ def run() -> None:
         raise SystemExit(1) from None
     except OSError as error:  # such as help that nobody can read
         _discard_output()
-        typer.echo(f"evomnas: the file system refused: {error}", err=True)
+        typer.echo(f"evomnas: {_refusal(error)}", err=True)
         raise SystemExit(1) from None
 
 
@@ -112,6 +113,7 @@ def reported(command: Callable[P, T]) -> Callable[P, T]:
     @functools.wraps(command)
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> T:
         try:
+            _check_folder()
             return command(*args, **kwargs)
         except typer.Exit:
             raise
@@ -126,24 +128,48 @@ def reported(command: Callable[P, T]) -> Callable[P, T]:
             _discard_output()
             raise typer.Exit(1) from None
         except OSError as error:
-            fail(f"the file system refused: {error}", 1)
+            fail(_refusal(error), 2 if remedies.is_misuse(error) else 1)
         except sqlite3.Error as error:
-            fail(f"the archive cannot be used: {error}; it must be whole, on a disk that can be written to", 1)
+            advice = remedies.explain(error) or f"{error}; it must be whole, on a disk that can be written to"
+            fail(f"the archive cannot be used: {advice}", 1)
         except Exception as error:
-            _refuse_if_out_of_memory(error)
-            fault = requirements_fault()  # the likely cause, if there is one
-            fail(f"{type(error).__name__}: {error} ({fault or 'evomnas --debug ... shows where'})", 1)
+            fail(_out_of_memory(error) or remedies.explain(error) or _unexplained(error), 1)
 
     return wrapped
 
 
-def _refuse_if_out_of_memory(error: Exception) -> None:
-    """End the command with one line, if that is why it failed; libraries have many errors for it."""
+def _check_folder() -> None:
+    """Check that there still is a folder in which the command was typed; PyTorch ends the process if there is none.
+
+    Raises:
+        InputError: There is none.
+    """
+    try:
+        os.getcwd()
+    except OSError:
+        raise InputError("the folder in which this was typed was deleted: cd to another one") from None
+
+
+def _refusal(error: OSError) -> str:
+    """Return what the system refused, in one line, and what helps if that is known."""
+    return remedies.explain(error) or f"the file system refused: {error}"
+
+
+def _unexplained(error: Exception) -> str:
+    """Return an error that nobody expects, with its likely cause if there is one."""
+    cause = remedies.tight_limits() or requirements_fault() or "evomnas --debug ... shows where"
+    return f"{type(error).__name__}: {error} ({cause})"
+
+
+def _out_of_memory(error: Exception) -> str | None:
+    """Return an error in words if memory was short, for which libraries have many errors; else return None."""
     from evomnas.core.system.machine import memory_gib
     from evomnas.results.evaluation import Failure
 
-    if Failure.of(error).kind == "out-of-memory":
-        fail(f"out of memory, of which there are {memory_gib():.1f} GiB here: {error}", 1)
+    if Failure.of(error).kind != "out-of-memory":
+        return None
+    limits = remedies.tight_limits()
+    return f"out of memory, of which there are {memory_gib():.1f} GiB here{limits and f' ({limits})'}: {error}"
 
 
 def fail(message: str, code: int) -> NoReturn:

@@ -7,6 +7,7 @@
 - `requirements`: the packages that this one needs, compared with those that are installed.
 - `arrays`: the shapes and types of the arrays in a file.
 - `files`: files that are replaced in one step, a check of where a file may be written, the folders that users edit.
+- `remedies`: what helps where the operating system refuses something.
 - `system/`: this machine and its operating system: cores, memory, the lock for measurements, a temporary folder.
 - `ray_connection`: start or join a Ray cluster.
 - `seeding`: torch generators from numpy's seeds.

@@ -9,6 +9,7 @@ import re
 import time
 from pathlib import Path
 
+from evomnas.core import remedies
 from evomnas.core.errors import InputError
 from evomnas.core.system.optional import WINDOWS
 from evomnas.core.system.processes import is_alive
@@ -18,22 +19,26 @@ MAX_WRITING_S = 600.0  # an unfinished file of this age is nobody's, where the s
 REPLACING_PAUSES_S = (0.05, 0.1, 0.2, 0.4, 0.8)  # virus scanners have new files open for a moment
 
 
-def check_place(path: Path, option: str) -> None:
+def check_place(path: Path, option: str, suffix: str = "") -> None:
     """Check that a file or folder could be created at a path. Nothing is created.
 
     Args:
         path: The path; its parent folders need not exist yet.
         option: The command-line option that sets the path, for the message.
+        suffix: What the names of other files beside it will have behind its name.
 
     Raises:
         InputError: A parent of the path is a file, or the path is too long.
     """
+    shown = remedies.shown(path)
     try:
         existing_parent = next(parent for parent in path.absolute().parents if parent.exists())
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            os.lstat(f"{path}{suffix}")
     except OSError as error:
-        raise InputError(f"{path} cannot be made: {error.strerror}; choose another with {option}") from None
+        raise InputError(f"{shown} cannot be made: {error.strerror}; choose another with {option}") from None
     if not existing_parent.is_dir():
-        raise InputError(f"{path} cannot be made, since {existing_parent} is a file: choose another with {option}")
+        raise InputError(f"{shown} cannot be made, since {existing_parent} is a file: choose another with {option}")
 
 
 def check_writable(path: Path) -> None:

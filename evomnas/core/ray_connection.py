@@ -8,15 +8,21 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 from typing import Any
 
 from evomnas.core.errors import InputError
 from evomnas.core.system.machine import usable_cores
+from evomnas.core.system.processes import check_open_files
+from evomnas.core.system.scratch import folder_for_sockets
 
+RAY_FILES_AS_WORKERS = 60  # a new cluster opens as many files as so many worker processes: else it hangs
 CONNECT_TIMEOUT_S = 10.0  # a host that accepts no connection within this time counts as absent
 JOIN_TIMEOUT_S = 30.0  # an address that lets no process join within this time counts as no cluster
 # Joins the cluster in a process of its own, which can be killed: Ray itself tries for minutes and ignores Ctrl-C.
 JOIN_SCRIPT = "import sys, ray; ray.init(address=sys.argv[1], log_to_driver=False, logging_level='ERROR')"
+# The longest path of Ray's sockets, in its temporary folder.
+SOCKET_EXAMPLE = "ray/session_2026-01-01_00-00-00_000000_1234567/sockets/plasma_store"
 
 _joinable_addresses: set[str] = set()  # addresses at which a process has already joined
 
@@ -35,6 +41,7 @@ def join_cluster(address: str | None) -> Any:
 
     Raises:
         InputError: Ray is not installed or cannot start, the address cannot be read, or no cluster answers there.
+        OSError: A new cluster may have too few files open.
     """
     try:
         import ray
@@ -45,12 +52,14 @@ def join_cluster(address: str | None) -> Any:
     address = address if address is not None else os.environ.get("RAY_ADDRESS") or None
     if address is not None:
         _check_address(address)
+    else:
+        check_open_files(RAY_FILES_AS_WORKERS)
     handler = signal.getsignal(signal.SIGTERM)  # ray.init would replace it
     try:
         # "local" starts a cluster; None would join one that runs on this machine, or the remains of one
         # and which cores of a container are ours is better known here than to Ray
-        cores = None if address else usable_cores()
-        ray.init(address=address or "local", num_cpus=cores, log_to_driver=False, logging_level=logging.ERROR)
+        options = _short_paths() | {"num_cpus": usable_cores()} if address is None else {}
+        ray.init(address=address or "local", log_to_driver=False, logging_level=logging.ERROR, **options)
     except Exception as error:  # Ray also raises plain Exception
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         if isinstance(error, OSError):
@@ -59,6 +68,13 @@ def join_cluster(address: str | None) -> Any:
     finally:
         signal.signal(signal.SIGTERM, handler)
     return ray
+
+
+def _short_paths() -> dict[str, Any]:
+    """Return the options of a new cluster that put its sockets into a folder with a short path, if TMPDIR is long."""
+    folder = folder_for_sockets(len(SOCKET_EXAMPLE))
+    is_chosen = "RAY_TMPDIR" in os.environ or folder == tempfile.gettempdir()
+    return {} if is_chosen else {"_temp_dir": os.path.join(folder, "ray")}
 
 
 def _refusal(address: str, reason: str) -> InputError:

@@ -31,6 +31,7 @@ from evomnas.problem.definition import Definition, ProblemDefinition
 from evomnas.problem.loading import load_definition
 from evomnas.results.archive import Archive
 from evomnas.results.candidate_limits import CandidateLimits
+from evomnas.results.database.connection import JOURNAL_SUFFIX
 from evomnas.results.records import RunRecord, SearchMode
 from evomnas.results.run import Run, check_free
 
@@ -301,7 +302,7 @@ def archive_path(archive: Path | str | None, folder: Path) -> Path:
     if archive is None:
         return folder.resolve().parent / ARCHIVE
     path = Path(archive)
-    check_place(path, "--archive FILE")
+    check_place(path, "--archive FILE", JOURNAL_SUFFIX)
     if folder.resolve() in path.resolve().parents:
         raise InputError(f"the archive {path} would lie in the run's own folder: name a file beside it with --archive")
     return path

@@ -16,6 +16,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from evomnas.core import remedies
 from evomnas.problem.architecture import Architecture
 from evomnas.problem.sections import ScoreName
 from evomnas.problem.tabular_space import TabularArchitecture
@@ -183,8 +184,8 @@ class Failure:
         kind = next((name for types, name in kinds if isinstance(error, types)), "error")
         if kind == "error" and any(sign in text.lower() for sign in _NO_MEMORY):
             kind = "out-of-memory"
-        trace = "".join(traceback.format_exception(error))
-        return cls(kind, text.splitlines()[0], trace)
+        message = (remedies.explain(error) if kind == "error" else None) or text.splitlines()[0]
+        return cls(kind, message, "".join(traceback.format_exception(error)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from evomnas.core.errors import InputError
+from evomnas.core.remedies import shown
 from evomnas.results.answers.majority import Majority
 
 MANIFEST = "run.json"
@@ -235,11 +236,13 @@ def read_manifest(folder: Path) -> Manifest:
     path = folder / MANIFEST
     try:
         return Manifest.model_validate(json.loads(path.read_text(encoding="utf-8")))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         raise InputError(f"{folder} holds no run (no {MANIFEST}): give the folder that evomnas run wrote") from None
     except ValidationError as error:
         raise InputError(f"cannot read {path}: {describe_faults(error)}") from None
-    except (OSError, ValueError, RecursionError) as error:
+    except OSError as error:
+        raise InputError(f"cannot read {shown(path)}: {error.strerror}") from None
+    except (ValueError, RecursionError) as error:
         raise InputError(f"cannot read {path}: {error!r}") from None
 
 

@@ -14,7 +14,10 @@ import pytest
 from typer.testing import CliRunner
 
 from evomnas.cli import deploy, show  # noqa: F401 they register themselves
+from evomnas.cli import search as search_command  # noqa: F401 as well
 from evomnas.cli.app import app
+from evomnas.core.remedies import explain
+from evomnas.evaluation.executors.pool import PoolExecutor
 from evomnas.loop.launch import resume, search
 
 COMMAND = [sys.executable, "-c", "from evomnas.cli import main; main()"]
@@ -64,6 +67,18 @@ def test_a_full_disk_stops_the_run_with_one_line_and_nothing_is_lost(disk, tabul
         assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
     resume(run, budget=100).archive.close()
     assert (run / "front.csv").read_text() == (undisturbed.folder / "front.csv").read_text()
+
+
+def test_images_that_do_not_fit_into_the_temporary_folder_say_what_to_set(disk, tiny, tiny_dataset, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(disk))
+    executor = PoolExecutor(tiny, 1)
+    fill(disk, room=8192)
+    with pytest.raises(OSError, match="No space left on device") as caught:
+        executor.load(tiny_dataset)
+    executor.close()
+    assert explain(caught.value).startswith(f"No space left on device: {disk}/evomnas-")
+    assert explain(caught.value).endswith("free some space, or set TMPDIR to another folder with room in it")
+    assert [path.name for path in disk.iterdir()] == ["fill"]
 
 
 def test_a_run_on_a_read_only_disk_can_be_shown_and_nothing_else(disk, tabular_file):

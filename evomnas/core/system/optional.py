@@ -28,3 +28,19 @@ pthread_sigmask: Any = getattr(signal, "pthread_sigmask", None)  # blocked signa
 sched_getaffinity: Any = getattr(os, "sched_getaffinity", None)  # the cores of a process; on Linux only
 getuid: Any = getattr(os, "getuid", None)  # the number of a user; not on Windows
 sysconf: Any = getattr(os, "sysconf", None)  # sizes and speeds of the system; not on Windows
+
+
+def soft_limit(name: str) -> int | None:
+    """Return a limit of this process, as the shell's `ulimit` sets it.
+
+    Args:
+        name: Its name after `RLIMIT_`, such as `NOFILE`.
+
+    Returns:
+        The limit; None if there is none, or the system knows no such limit.
+    """
+    kind = getattr(resource, f"RLIMIT_{name}", None)
+    if kind is None:
+        return None
+    limit: int = resource.getrlimit(kind)[0]
+    return None if limit == resource.RLIM_INFINITY else limit

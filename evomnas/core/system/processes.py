@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import multiprocessing
 import os
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from multiprocessing import connection, forkserver, resource_tracker
+from multiprocessing.util import get_temp_dir
 from pathlib import Path
 from typing import Any
 
 from evomnas.core.system import start_methods
-from evomnas.core.system.optional import WINDOWS, pthread_sigmask
+from evomnas.core.system.optional import WINDOWS, pthread_sigmask, resource
+from evomnas.core.system.scratch import folder_for_sockets
+
+OPEN_FILES = 4096  # that a process of this package ever needs at a time, and many more
+OPEN_FILES_ALONE, OPEN_FILES_OF_A_WORKER = 18, 4  # in the process that has the workers, at least
 
 
 def start_context(preload: list[str]) -> Any:
@@ -35,6 +42,7 @@ def start_context(preload: list[str]) -> Any:
     if sys.platform == "linux" and hasattr(os, "fork") and "forkserver" in multiprocessing.get_all_start_methods():
         context = start_methods.ForkServerContext()
         context.set_forkserver_preload(preload)
+        _make_folder_for_sockets()
         with interrupts_blocked():
             forkserver.ensure_running()
         return context
@@ -60,6 +68,41 @@ def interrupts_blocked() -> Iterator[None]:
         yield
     finally:
         pthread_sigmask(getattr(signal, "SIG_UNBLOCK"), {signal.SIGINT})  # noqa: B009
+
+
+def _make_folder_for_sockets() -> None:
+    """Let multiprocessing make the folder for its sockets, in one with a short path if TMPDIR has a long one."""
+    before = tempfile.tempdir
+    try:
+        tempfile.tempdir = folder_for_sockets(len("pymp-12345678/listener-12345678"))
+        get_temp_dir()  # which makes it once
+    finally:
+        tempfile.tempdir = before
+
+
+def check_open_files(workers: int) -> None:
+    """Let this process have as many files open as it may allow itself, and check that they are enough.
+
+    On macOS a process begins with 256 of them. A limit that the user has set for good stays.
+
+    Args:
+        workers: How many worker processes there will be.
+
+    Raises:
+        OSError: So many workers cannot have their files open.
+    """
+    if resource is None:
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY:
+        return
+    wanted = OPEN_FILES if hard == resource.RLIM_INFINITY else min(OPEN_FILES, hard)
+    if soft < wanted:
+        with contextlib.suppress(ValueError, OSError):  # macOS allows fewer than it says
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+            soft = wanted
+    if soft < OPEN_FILES_ALONE + OPEN_FILES_OF_A_WORKER * workers:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
 
 
 def detached() -> dict[str, Any]:

@@ -8,6 +8,7 @@ the system frees when the process ends, however it ends.
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 import tempfile
 from pathlib import Path
@@ -16,6 +17,9 @@ from evomnas.core.system.file_lock import kind, open_lock
 
 FOLDER_PREFIX, LOCK_FILE = "evomnas-", "owner.lock"
 OWNED_FILE = "owned-by-{kind}"  # made when the lock, of that kind, is held: if it is not any more, its owner is dead
+
+MAX_SOCKET_PATH = 103  # bytes; of macOS, while Linux allows 107
+SHORT_FOLDERS = ("/tmp", "/var/tmp", "/dev/shm")  # that may take the place of a temporary folder with a long name
 
 
 class Scratch:
@@ -37,6 +41,23 @@ class Scratch:
         """Remove the folder with everything in it."""
         self._lock.close()  # first: Windows removes no open file
         shutil.rmtree(self.path, ignore_errors=True)
+
+
+def folder_for_sockets(name_bytes: int) -> str:
+    """Return a folder for temporary files whose path is short enough for sockets in it.
+
+    Args:
+        name_bytes: The length of the socket's path within the folder.
+
+    Returns:
+        The temporary folder, or, if its path is too long, another one that can be written to; the temporary folder
+        again if there is none.
+    """
+    temporary = tempfile.gettempdir()
+    for folder in (temporary, *SHORT_FOLDERS):
+        if len(os.fsencode(folder)) + 1 + name_bytes <= MAX_SOCKET_PATH and os.access(folder, os.W_OK | os.X_OK):
+            return folder
+    return temporary
 
 
 def _remove_abandoned() -> None:

@@ -5,6 +5,7 @@
 - `worker`: what one process needs to do jobs.
 - `in_process`, `pool`, `ray_cluster`: this process, worker processes, a Ray cluster.
 - `crew`: worker processes that are replaced when they die, whatever they do.
+- `server`: what the process imports from which workers are forked.
 - `deaths`: whose fault it is that workers died.
 - `factory`: the executor of so many workers.
 """

@@ -9,6 +9,7 @@ do not notice, and the next one starts a new server.
 from __future__ import annotations
 
 import atexit
+import errno
 import pickle
 import queue
 import signal
@@ -22,12 +23,15 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import Any
 
+from evomnas.core import remedies
 from evomnas.core.errors import WorkersLost
+from evomnas.core.system.optional import soft_limit
 from evomnas.core.system.processes import interrupts_blocked
 
 START_PAUSES_S = (0.0, 0.5, 2.0, 8.0)  # before each attempt to start a worker, if the one before was killed
 MAX_UNSEEN = 3  # workers that die before they see a call; then it is the cause
 REAP_S = 5.0  # until the exit code of a process is known that has closed its pipe
+CANNOT_START = "worker processes cannot be started"
 SERVER_DIED = 255  # the exit code that multiprocessing makes up if the server that knows it has died
 
 _starting = threading.Lock()  # multiprocessing keeps a list of all processes, which no two threads may change
@@ -86,13 +90,20 @@ class Crew:
         self._workers: set[_Worker] = set()
         self._closing = threading.Event()
         self._mutex = threading.Lock()  # of the attributes below, and of `ready`
-        self._size = size
         self._error: BaseException | None = None
-        self._threads = [threading.Thread(target=self._serve, daemon=True) for _ in range(size)]
+        self._threads: list[threading.Thread] = []
+        with interrupts_blocked(), self._mutex:
+            for _ in range(size):
+                thread = threading.Thread(target=self._serve, daemon=True)
+                try:
+                    thread.start()
+                except RuntimeError as error:  # the system starts no more
+                    if not self._threads:
+                        raise WorkersLost(f"{CANNOT_START}: {remedies.explain(error) or error}") from None
+                    break
+                self._threads.append(thread)
+            self._size = len(self._threads)
         atexit.register(self.close)
-        with interrupts_blocked():
-            for thread in self._threads:
-                thread.start()
 
     def submit(self, function: Callable[..., Any], *arguments: Any) -> Future[Any]:
         """Let the next free worker do a call.
@@ -165,14 +176,16 @@ class Crew:
                     break
             except EOFError:
                 reason = "the process that starts them has died"
+                if soft_limit("NPROC") is not None:  # the likeliest reason
+                    reason = str(remedies.explain(BlockingIOError(errno.EAGAIN, "")))
             except (OSError, MemoryError) as error:  # the system is short of something
-                reason = str(error) or type(error).__name__
+                reason = remedies.explain(error) or str(error) or type(error).__name__
             else:
                 with self._mutex:
                     if not self.ready.done():
                         self.ready.set_result(None)
                 return worker
-        raise WorkersLost(f"worker processes cannot be started: {reason}")
+        raise WorkersLost(f"{CANNOT_START}: {reason}")
 
     def _start(self) -> _Worker:
         with _starting:

@@ -12,15 +12,17 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from evomnas.core.errors import WorkersLost
 from evomnas.core.system.device import choose_device
 from evomnas.core.system.machine import free_memory_gib
 from evomnas.core.system.memory import limit_growth, limit_memory, prefer_to_be_killed
-from evomnas.core.system.processes import start_context, wait_for_parent
+from evomnas.core.system.processes import check_open_files, start_context, wait_for_parent
 from evomnas.core.system.scratch import Scratch
 from evomnas.core.system.time_limit import process_ends_after, read_note
 from evomnas.data.images import Dataset
@@ -35,8 +37,7 @@ from evomnas.results.evaluation import Failure
 if TYPE_CHECKING:  # workers import torch while the main process reads the images
     from evomnas.evaluation.executors.worker import Workbench
 
-_WORKER = "evomnas.evaluation.executors.worker"  # imports torch
-_PRELOADED = [_WORKER, "ptflops"]  # ptflops imports what optimizers need, too: seconds that no worker spends again
+_SERVER = "evomnas.evaluation.executors.server"
 
 MAX_TRIES = 2  # of a candidate whose worker was killed, perhaps for no fault of its own
 
@@ -71,7 +72,9 @@ class PoolExecutor:
 
         Raises:
             InputError: There is no such device.
+            OSError: There is no temporary folder, or this process may have too few files open.
         """
+        check_open_files(workers)
         self._scratch = Scratch()
         self._folder = self._scratch.path
         self._crew: Crew | None = None
@@ -82,20 +85,20 @@ class PoolExecutor:
         self._inquest = Inquest()
         self._arguments = (definition.model_dump(mode="json"), str(self._folder), self.device, limits.memory_gib)
         self._notes = (self._folder / f"late-{number}" for number in itertools.count())
-        self._context = start_context(_PRELOADED)
+        self._context = start_context([_SERVER])
 
     def load(self, dataset: Dataset) -> None:
         """Give the workers the images, and wait until the first of them has started; see `Executor.load`.
 
         Raises:
-            OSError: There is no room for the images.
+            OSError: There is no room for the images in the temporary folder.
             WorkersLost: No worker can be started.
         """
         try:
             for name, value in asdict(dataset).items():
-                np.save(self._folder / f"{name}.npy", np.asarray(value))
-        except OSError as error:  # numpy does not say where there was no room
-            raise OSError(f"no room for the workers' images in {self._folder.parent}: {error}") from None
+                _save(self._folder / f"{name}.npy", np.asarray(value))
+        except OSError as error:  # neither numpy nor the system says where it was
+            raise OSError(error.errno, error.strerror, str(self._folder)) from None
         self._crew = Crew(self._workers, self._context, _start_worker, self._arguments)
         try:
             self._crew.ready.result()
@@ -176,6 +179,12 @@ class PoolExecutor:
         self._scratch.remove()
 
 
+def _save(path: Path, array: NDArray[Any]) -> None:
+    """Write an array to a file. Numpy's own writing loses the number of an error."""
+    with path.open("wb") as file:
+        np.save(SimpleNamespace(write=file.write), array)
+
+
 # --- in the worker ---------------------------------------------------------------------------------------
 
 _files: Path
@@ -190,8 +199,7 @@ def _start_worker(definition: dict[str, Any], folder: str, device: str, memory: 
     prefer_to_be_killed()
     limit_memory(memory)
     (_files / f"worker-{os.getpid()}").touch()
-    for module in _PRELOADED:  # those take seconds: now, not with the first candidate, where no server has done it
-        importlib.import_module(module)
+    importlib.import_module("ptflops")  # takes seconds: now, not with the first candidate, where no server has done it
     from evomnas.evaluation.executors.worker import Workbench
 
     arrays = {path.stem: np.load(path, mmap_mode="c") for path in _files.glob("*.npy")}

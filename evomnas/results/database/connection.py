@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import shutil
@@ -13,8 +14,10 @@ from typing import Any
 
 from evomnas.core.errors import InputError
 from evomnas.core.files import check_writable
+from evomnas.core.system.optional import soft_limit
 from evomnas.results.database.schema import APPLICATION_ID, MIGRATIONS, SCHEMA, SCHEMA_VERSION
 
+JOURNAL_SUFFIX = "-journal"  # of the file beside it that has the longest name
 BUSY_TIMEOUT_S = 60.0
 MIN_FREE_DISK_BYTES = 128 * 1024  # SQLite needs some room beside a database to open it
 
@@ -57,8 +60,8 @@ class Database:
             self._connection.execute("PRAGMA trusted_schema = OFF")  # of a file that somebody sent
             self._check_or_create(create)
         except sqlite3.Error as error:
-            if str(path) != ":memory:" and shutil.disk_usage(Path(path).resolve().parent).free < MIN_FREE_DISK_BYTES:
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from None
+            if str(path) != ":memory:" and (refusal := _refusal(error, Path(path))) is not None:
+                raise refusal from None
             hint = "name another file with --archive" if create else "bring back a copy of it"
             raise InputError(f"cannot use {path} as an archive: {error}; {hint}") from None
 
@@ -227,6 +230,29 @@ def check_identity(connection: sqlite3.Connection, path: Path | str) -> int:
             "evomnas, or name another file with --archive"
         )
     return version
+
+
+def _refusal(error: sqlite3.Error, path: Path) -> OSError | None:
+    """Return what the system refused when an archive was opened, which SQLite does not say; None if it did not."""
+    number = None
+    if shutil.disk_usage(path.resolve().parent).free < MIN_FREE_DISK_BYTES:
+        number = errno.ENOSPC
+    elif "disk I/O error" in str(error) and soft_limit("FSIZE") is not None:
+        number = errno.EFBIG
+    elif "unable to open" in str(error):
+        try:
+            os.lstat(f"{path}{JOURNAL_SUFFIX}")
+        except FileNotFoundError:
+            pass
+        except OSError as refusal:
+            return refusal
+        with contextlib.ExitStack() as stack:
+            try:
+                for _ in range(3):  # the archive, and two files beside it
+                    stack.callback(os.close, os.open(path, os.O_RDWR))
+            except OSError as refusal:
+                return None if isinstance(refusal, FileNotFoundError) else refusal
+    return None if number is None else OSError(number, os.strerror(number), str(path))
 
 
 def _address(path: Path | str) -> str:

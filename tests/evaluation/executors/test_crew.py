@@ -236,3 +236,29 @@ def test_workers_need_no_shared_memory():
         pytest.skip("this user may not mount anything")
     done = in_a_process(call_once, "unshare", "-m", "sh", "-c", without, "-")
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def refuse_threads(after: int, monkeypatch) -> None:
+    """Let the system start only so many threads more."""
+    start, left = threading.Thread.start, [None] * after
+
+    def start_or_refuse(self):
+        if not left:
+            raise RuntimeError("can't start new thread")
+        left.pop()
+        start(self)
+
+    monkeypatch.setattr(threading.Thread, "start", start_or_refuse)
+
+
+def test_with_fewer_threads_than_wanted_there_are_fewer_workers(monkeypatch):
+    refuse_threads(1, monkeypatch)
+    with crew(3) as one:
+        monkeypatch.undo()
+        assert len({one.submit(number).result(30) for _ in range(6)}) == 1
+
+
+def test_without_any_thread_it_is_told_what_helps(monkeypatch):
+    refuse_threads(0, monkeypatch)
+    with pytest.raises(WorkersLost, match=r"cannot be started: Resource temporarily unavailable; .*ulimit -u 4096"):
+        Crew(2, multiprocessing.get_context("forkserver"), prepare, ())
