@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 
 from evomnas.cli import compare, search, show  # noqa: F401 they register themselves
 from evomnas.cli.app import app
+from evomnas.core import ray_connection
 from evomnas.loop import launch
 
 COMMAND = [sys.executable, "-c", "from evomnas.cli import main; main()"]
@@ -160,3 +161,13 @@ def test_too_few_processes_are_told(tmp_path):
     done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
     assert "Resource temporarily unavailable; at most 1 processes and threads of a user are allowed here" in done.stdout
     assert "ulimit -u 4096" in done.stdout
+
+
+def test_a_new_ray_cluster_is_kept_out_of_a_temporary_folder_with_a_long_name(tmp_path, monkeypatch):
+    monkeypatch.delenv("RAY_TMPDIR", raising=False)
+    monkeypatch.setattr("tempfile.tempdir", "/tmp")
+    assert ray_connection._short_paths() == {}
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / ("t" * 150)))
+    assert ray_connection._short_paths() == {"_temp_dir": "/tmp/ray"}
+    monkeypatch.setenv("RAY_TMPDIR", str(tmp_path))  # somebody's choice
+    assert ray_connection._short_paths() == {}
