@@ -28,6 +28,7 @@ R = TypeVar("R")
 C = TypeVar("C", bound=type)
 
 _PLAIN = (str, bytes, Real, list, tuple, set, frozenset, dict, NoneType)  # their repr is what people typed
+MAX_SHOWN_VALUE = 100  # characters
 
 
 @dataclass(frozen=True)
@@ -212,7 +213,10 @@ def _plural(hint: Any) -> str:
 def _describe(value: Any, hint: Any, name: str, owner: Any) -> str:
     """Return the message for an argument of a wrong kind."""
     owner_name = owner.__qualname__.removesuffix(".__init__")
-    got = " ".join(reprlib.repr(value).split()) if isinstance(value, _PLAIN) else _words(type(value))
+    got = _words(type(value))
+    if isinstance(value, _PLAIN):
+        got = " ".join(reprlib.repr(value).split())
+        got = got if len(got) <= MAX_SHOWN_VALUE else f"{got[:MAX_SHOWN_VALUE]}..."
     if isinstance(value, type):
         got = f"the class {value.__name__}"
     hint_to_wrap = f": write {name}=[{got}]" if isinstance(value, str) and _fits([value], hint) else ""

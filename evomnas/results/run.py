@@ -455,19 +455,18 @@ def check_free(folder: Path) -> None:
 
 
 def to_csv(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Return rows as CSV with a header.
+    """Return rows as CSV with a header. Of a list, each number has a column of its own (`PARTS`).
 
     Args:
-        rows: Values by `COLUMNS`, and those of `Result.to_dict` that are new. A list becomes its parts separated by
-            spaces, as it always did; behind the columns of old, each part has a column of its own (`PARTS`).
+        rows: Values by `COLUMNS`, and those of `Result.to_dict` that are new.
     """
     buffer = io.StringIO()
-    columns = [*COLUMNS, *PARTS["losses"], *PARTS["latency_ci"], "test_accuracy", *PARTS["test_interval"]]
-    columns += ["score", "score_error"]
+    keys = [*COLUMNS, "test_accuracy", "test_interval", "score", "score_error"]
+    columns = [column for key in keys for column in PARTS.get(key, (key,))]
     writer = csv.DictWriter(buffer, columns, lineterminator="\n", extrasaction="ignore")
     writer.writeheader()
     for row in rows:
-        cells = {key: " ".join(map(str, cell)) if isinstance(cell, list) else cell for key, cell in row.items()}
+        cells = dict(row)
         for key, names in PARTS.items():
             cells |= dict(zip(names, row.get(key) or (), strict=False))
         writer.writerow(cells)

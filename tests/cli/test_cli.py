@@ -333,7 +333,7 @@ def test_help_that_nobody_can_read_is_one_line():
             [*COMMAND, "run", "--help"], stdout=full, stderr=subprocess.PIPE, text=True, check=False
         )
     assert result.returncode == 1
-    assert result.stderr.startswith("evomnas: the file system refused: ")
+    assert result.stderr.startswith("evomnas: No space left on device; free some space")
 
 
 @pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])

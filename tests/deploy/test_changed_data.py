@@ -123,7 +123,7 @@ def test_images_may_be_moved(here, whole, no_training, tmp_path):
             refused = CliRunner().invoke(app, [*map(str, command)])
             assert refused.exit_code == 2
             assert f"{gone} does not exist" in refused.stderr
-            assert "--data FOLDER says where the images are" in refused.stderr
+            assert "--data FOLDER says where it is" in refused.stderr
             done = CliRunner().invoke(app, [*map(str, command), "--data", str(moved)])
             assert done.exit_code == 0, done.stderr
             if command[0] == "train":

@@ -61,11 +61,11 @@ with {context}:
     try:
         numpy.ones(2**25)
     except MemoryError:
-        print("refused")
+        print("refused", flush=True)
 try:
     numpy.ones(2**25)
 except MemoryError:
-    print("refused for ever")
+    print("refused for ever", flush=True)
 """
 
 TRAININGS = """

@@ -6,7 +6,6 @@ import multiprocessing
 import os
 import shutil
 import signal
-import struct
 import subprocess
 import sys
 import threading
@@ -17,64 +16,13 @@ from multiprocessing import forkserver, resource_tracker
 
 import pytest
 from waiting import wait_until
+from worker_calls import closure, fail, number, prepare, send_half, sleep
 
 from evomnas.core.errors import InputError, WorkersLost
-from evomnas.core.system.processes import wait_for_parent
 from evomnas.evaluation.executors import crew as crews
 from evomnas.evaluation.executors.crew import Crew, WorkerDied
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="there is no server that forks workers")
-
-
-def prepare(action: str = "", place: str = "") -> None:
-    """What a worker does first."""
-    if action == "watch":
-        threading.Thread(target=end_with_parent, daemon=True).start()
-    if action == "refuse":
-        raise InputError("no such thing here")
-    if action == "exit":
-        os._exit(3)
-    if action == "die" or (action == "one" and not make(place)):
-        os.kill(os.getpid(), signal.SIGKILL)
-
-
-def end_with_parent() -> None:
-    wait_for_parent()
-    os._exit(1)
-
-
-def make(place: str) -> bool:
-    try:
-        os.mkdir(place)
-    except FileExistsError:
-        return False
-    return True
-
-
-def number() -> int:
-    return os.getpid()
-
-
-def sleep(path: str, seconds: float) -> str:
-    with open(path, "w") as file:
-        file.write(str(os.getpid()))
-    time.sleep(seconds)
-    return "slept"
-
-
-def fail() -> None:
-    raise ValueError("as it should")
-
-
-def closure():
-    return lambda: None
-
-
-def send_half() -> None:
-    """Die in the middle of a message of 4,096 bytes."""
-    pipe = sys._getframe(2).f_locals["pipe"]
-    os.write(pipe.fileno(), struct.pack("!i", 4096) + b"half")
-    os.kill(os.getpid(), signal.SIGKILL)
 
 
 @contextmanager

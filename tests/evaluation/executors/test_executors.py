@@ -6,12 +6,10 @@ import os
 import signal
 import threading
 import time
-from dataclasses import dataclass
-from pathlib import Path
-from typing import ClassVar
 
 import pytest
 from waiting import wait_until
+from worker_calls import WaitingJob
 
 from evomnas.core.system import lock
 from evomnas.evaluation.executors import base, deaths
@@ -93,22 +91,6 @@ def test_a_candidate_whose_worker_is_killed_once_is_tried_again(tiny, tiny_datas
         assert len(outcome.losses) == 60
     finally:
         executor.close()
-
-
-@dataclass(frozen=True)
-class WaitingJob:
-    """Tells who does it, and waits until it may end."""
-
-    kind: ClassVar[str] = "wait"
-    trains: ClassVar[bool] = False
-    subject: str
-    folder: Path
-
-    def run(self, bench: object) -> str:
-        (self.folder / str(os.getpid())).touch()
-        while not (self.folder / "end").exists():
-            time.sleep(0.01)
-        return "done"
 
 
 def test_candidates_whose_workers_are_killed_together_are_innocent_however_often(
