@@ -54,7 +54,7 @@ setup(
         "onnx>=1.16",
         "onnxruntime>=1.18",
         "packaging>=23.0",
-        "pillow>=10.0",
+        "pillow>=10.1",
         "plotly>=5.20",
         "ptflops>=0.7.4",
         "pydantic>=2.6",

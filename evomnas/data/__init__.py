@@ -3,6 +3,7 @@
 - `folders`: folders of images: which files are images of which class.
 - `check`: images on disk are there and of the right kind, without reading them.
 - `images`: images with labels as arrays in memory, and the fingerprint of their content.
+- `colours`: the pixels of an opened image file as a viewer shows them.
 - `photographs`: from an image file to a network's input, the one place for it.
 - `splits`: from a problem's data section to the images that a search trains and validates on.
 - `sources`: the built-in data sets.

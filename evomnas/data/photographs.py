@@ -1,8 +1,7 @@
 """How an image file becomes the input of a network: its colours, its shape, its size.
 
 This is the one place for it. Searches and trainings read image folders with these functions, test scores and `evomnas
-predict` as well, and a model card shows the source of `read_colours` and `fit_square` in the code that it gives to
-users. So these two need Pillow and NumPy alone, and nothing else of this module.
+predict` as well, and a model card shows the source of `evomnas.data.colours` in the code that it gives to users.
 """
 
 from __future__ import annotations
@@ -15,6 +14,7 @@ from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field
 
 from evomnas.core.errors import InputError
+from evomnas.data.colours import read_square
 from evomnas.data.images import Fit, Images
 
 
@@ -45,7 +45,7 @@ class Preprocessing(BaseModel):
             Pixel values from 0 to 255, uint8, shape (channels, resolution, resolution).
 
         Raises:
-            InputError: The file cannot be read, or its pixels are floating-point numbers.
+            InputError: The file cannot be read, or its pixels have no known range.
         """
         pixels = read_photograph(path, self)
         return np.array(np.atleast_3d(pixels).transpose(2, 0, 1), order="C")  # one's own, which may be written to
@@ -80,55 +80,11 @@ def read_photograph(path: Path | str, preprocessing: Preprocessing) -> Images:
         The pixels, uint8, shape (resolution, resolution), or (resolution, resolution, 3) for RGB.
 
     Raises:
-        InputError: The file cannot be read, or its pixels are floating-point numbers.
+        InputError: The file cannot be read, or its pixels have no known range.
     """
     try:
         with Image.open(path) as opened:
-            image = read_colours(opened, preprocessing.channels)
+            image = read_square(opened, preprocessing.channels, preprocessing.resolution, preprocessing.fit)
     except Exception as error:  # every format raises errors of its own
         raise InputError(f"cannot read the image {path}: {error}; remove or replace it") from None
-    return np.asarray(fit_square(image, preprocessing.resolution, preprocessing.fit), dtype=np.uint8)
-
-
-def read_colours(image: Image.Image, channels: int) -> Image.Image:
-    """Return the pixels of an opened file in 8 bits, grey or RGB.
-
-    Everything that a file says about the meaning of its pixels is read here. Values of 16 bits become 8 bits.
-
-    Args:
-        image: The opened file.
-        channels: 1 for grey, 3 for RGB.
-
-    Returns:
-        The image in mode `L` or `RGB`.
-
-    Raises:
-        ValueError: The pixels are floating-point numbers.
-    """
-    if image.mode == "F":
-        raise ValueError("its pixels are floating-point numbers of an unknown range")
-    if image.mode.startswith("I"):  # 16 bits, which Pillow's own conversion would cut off at 255
-        values = np.asarray(image, dtype=np.float64) / 257
-        image = Image.fromarray(values.clip(0, 255).astype(np.uint8))
-    if image.mode == "P":
-        image = image.convert("RGBA")  # a palette may contain a transparent colour
-    return image.convert("L" if channels == 1 else "RGB")
-
-
-def fit_square(image: Image.Image, resolution: int, fit: str) -> Image.Image:
-    """Return an image as a square of a given size, bilinear with antialiasing.
-
-    Args:
-        image: The image, of any shape.
-        resolution: The height and width of the result in pixels.
-        fit: `crop` for its middle square, `stretch` for all of it.
-
-    Returns:
-        The square.
-    """
-    box = (0, 0, image.width, image.height)
-    if fit == "crop":
-        side = min(image.size)
-        left, top = (image.width - side) // 2, (image.height - side) // 2
-        box = (left, top, left + side, top + side)
-    return image.resize((resolution, resolution), Image.Resampling.BILINEAR, box, reducing_gap=2.0)
+    return np.asarray(image, dtype=np.uint8)

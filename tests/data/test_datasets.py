@@ -208,18 +208,6 @@ def test_an_image_folder_with_a_train_folder_reads_that_alone(photos, tmp_path):
     assert len(dataset.train_labels) + len(dataset.validation_labels) == 20
 
 
-def test_images_of_sixteen_bits_keep_their_shades_and_floats_are_refused(photos, rng):
-    from evomnas.data.photographs import Preprocessing
-
-    shades = rng.integers(0, 65536, (8, 8), dtype=np.uint16)
-    Image.fromarray(shades).save(photos / "deep.png")
-    rgb = Preprocessing(channels=3, resolution=8, fit="crop")
-    assert abs(rgb.read(photos / "deep.png")[0].astype(float) - shades / 257).max() <= 1
-    Image.fromarray(rng.random((8, 8), dtype=np.float32)).save(photos / "float.tiff")
-    with pytest.raises(InputError, match="floating-point numbers of an unknown range"):
-        rgb.read(photos / "float.tiff")
-
-
 def test_hidden_files_and_folders_are_no_images(photos):
     (photos / ".git").mkdir()
     (photos / ".git" / "icon.png").write_bytes(b"not an image")

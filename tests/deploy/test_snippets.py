@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from picture_files import DISPLAY_P3, rgb_profile
 from PIL import Image
 from printed_code import code_blocks, run_all
 
@@ -90,7 +91,7 @@ def test_every_format_has_code_that_could_be_its_own():
     for kind in FORMATS.values():
         code = file_snippet(kind, f"model{kind.suffix}", Preprocessing(channels=3, resolution=96, fit="stretch"))
         compile(code, "card", "exec")
-        assert 'fit_square(read_colours(opened, 3), 96, "stretch")' in code
+        assert 'read_square(opened, 3, 96, "stretch")' in code
         assert "Args:" not in code
 
 
@@ -114,6 +115,10 @@ def pictures() -> dict[str, Image.Image]:
     colours = Image.fromarray(rng.integers(0, 256, (37, 50, 3), dtype=np.uint8))
     transparent = colours.convert("RGBA")
     transparent.putalpha(Image.fromarray(rng.integers(0, 256, (37, 50), dtype=np.uint8)))
+    lying, wide, wide_transparent = colours.copy(), colours.copy(), transparent.copy()
+    lying.info["exif"] = b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0"
+    for picture in (wide, wide_transparent):
+        picture.info["icc_profile"] = rgb_profile(DISPLAY_P3, 2.2)
     return {
         "grey.png": colours.convert("L"),
         "colours.jpg": colours,
@@ -126,6 +131,9 @@ def pictures() -> dict[str, Image.Image]:
         "deep.png": Image.fromarray(rng.integers(0, 65536, (37, 50), dtype=np.uint16)),
         "tall.bmp": colours.rotate(90, expand=True),
         "dot.png": colours.crop((0, 0, 1, 1)),
+        "lying.jpg": lying,
+        "wide-gamut.jpg": wide,
+        "wide-gamut-transparent.png": wide_transparent,
     }
 
 
@@ -141,7 +149,7 @@ def test_the_code_of_a_card_sees_the_pixels_that_evomnas_sees(preprocessing, tmp
     code = file_snippet(FORMATS["onnx"], "model.onnx", preprocessing)
     reading = code[: code.index("session =")].replace("import onnxruntime\n", "")
     for name, picture in pictures().items():
-        picture.save(tmp_path / name)
+        picture.save(tmp_path / name, **picture.info)
         seen: dict[str, np.ndarray] = {}
         exec(reading.replace('"photo.jpg"', repr(str(tmp_path / name))), seen)
         assert np.array_equal(seen["pixels"][0], preprocessing.read(tmp_path / name)), name

@@ -12,12 +12,17 @@ import inspect
 import json
 from collections.abc import Callable, Sequence
 
-from evomnas.data.photographs import Preprocessing, fit_square, read_colours
+from evomnas.data import colours
+from evomnas.data.photographs import Preprocessing
 from evomnas.deploy.formats import FORMATS, ExportFormat
 from evomnas.deploy.formats.exported_files import Export
 
 PICTURE = "photo.jpg"  # the user's, on every card
 SHOWN_CLASSES = 3  # the most probable ones
+FUNCTIONS: tuple[Callable[..., object], ...] = (  # by which a picture becomes pixels
+    colours.read_square, colours.read_colours, colours.read_layers, colours.read_deep, colours.srgb_transform,
+    colours.apply_gamma, colours.turn_upright, colours.fit_square,
+)  # fmt: skip
 
 _PYTORCH = """\
 import evomnas
@@ -32,7 +37,9 @@ for index in probabilities.argsort(descending=True)[:{shown}]:
 """
 
 _FILE = """\
+import io
 import json
+from functools import lru_cache
 
 {imports}
 
@@ -43,7 +50,7 @@ model, picture = {file}, {picture}
 
 
 with Image.open(picture) as opened:
-    image = fit_square(read_colours(opened, {channels}), {resolution}, {fit})
+    image = read_square(opened, {channels}, {resolution}, {fit})
 pixels = np.asarray(image, dtype=np.float32).reshape(1, {resolution}, {resolution}, {channels})
 pixels = np.ascontiguousarray(pixels.transpose(0, 3, 1, 2))  # channels first, values from 0 to 255
 
@@ -68,12 +75,12 @@ def file_snippet(kind: ExportFormat, file: str, preprocessing: Preprocessing) ->
         file: The name of the file.
         preprocessing: What is done with the picture.
     """
-    imports = ["import numpy as np", *kind.imports, "from PIL import Image"]
+    imports = ["import numpy as np", *kind.imports, "from PIL import Image, ImageCms"]
     return _FILE.format(
         imports="\n".join(sorted(imports, key=lambda line: (line.startswith("from"), line.lower()))),
         file=json.dumps(file),
         picture=json.dumps(PICTURE),
-        functions="\n\n\n".join((_source(read_colours), _source(fit_square))),
+        functions="\n\n\n".join(_source(function) for function in FUNCTIONS),
         channels=preprocessing.channels,
         resolution=preprocessing.resolution,
         fit=json.dumps(preprocessing.fit),

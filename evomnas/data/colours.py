@@ -1,0 +1,200 @@
+"""The pixels of a picture as a viewer shows them, whatever a file says about how they are to be read.
+
+A model card prints the source of these functions, so they need Pillow and NumPy alone, and nothing else of this module
+than each other. Orientations are EXIF's (CIPA DC-008-2019, 4.6.5.1), `gAMA` and `tRNS` PNG's (W3C Portable Network
+Graphics 3, 11.3), numbers of tags TIFF's (Adobe TIFF 6.0, section 8).
+"""
+
+from __future__ import annotations
+
+import io
+from functools import lru_cache
+
+import numpy as np
+from PIL import Image, ImageCms
+
+
+def read_square(image: Image.Image, channels: int, resolution: int, fit: str) -> Image.Image:
+    """Return an opened file as a square of a given size, in 8 bits, grey or RGB, as a viewer shows it on white.
+
+    Args:
+        image: The opened file, of which nothing was read; of several pictures the first counts.
+        channels: 1 for grey, 3 for RGB.
+        resolution: The height and width of the result in pixels.
+        fit: `crop` for the middle square of the picture, `stretch` for all of it.
+
+    Returns:
+        The square in mode `L` or `RGB`, upright, in sRGB.
+
+    Raises:
+        ValueError: The pixels have no known range.
+    """
+    transform, colours = read_colours(image, channels)
+    square = fit_square(colours, resolution, fit)
+    if transform is not None:  # of a small picture it takes no time
+        square = transform.apply(square).convert("L" if channels == 1 else "RGB")
+    return square
+
+
+def read_colours(image: Image.Image, channels: int) -> tuple[ImageCms.ImageCmsTransform | None, Image.Image]:
+    """Return the colours of an opened file, upright and on white, and what is left to do to have them in sRGB.
+
+    Args:
+        image: The opened file, of which nothing was read.
+        channels: 1 for grey, 3 for RGB.
+
+    Returns:
+        The transform from the file's colour profile, and the picture in mode `L`, `RGB` or `CMYK` before it. Where
+        there is no transform, its mode is `L` or `RGB`, by the channels.
+
+    Raises:
+        ValueError: The pixels have no known range.
+    """
+    tile = getattr(image, "tile", ())  # how the file has its pixels, until they are read
+    depth = str(tile[0][3]) if tile else ""
+    image.load()
+    colours, opacity = read_layers(image, depth)
+    profile = image.info.get("icc_profile", b"")
+    if colours.mode == "L" and profile[16:20] == b"RGB ":
+        colours = colours.convert("RGB")
+    transform = srgb_transform(profile, colours.mode)
+    if opacity is not None:
+        colours = colours if transform is None else transform.apply(colours)
+        colours = Image.composite(colours, Image.new(colours.mode, colours.size, "white"), opacity)
+        transform = None
+    if transform is None:
+        colours = apply_gamma(colours, image).convert("L" if channels == 1 else "RGB")
+    return transform, turn_upright(colours, image)
+
+
+def turn_upright(colours: Image.Image, image: Image.Image) -> Image.Image:
+    """Turn or mirror a picture by the EXIF orientation of its file, from 1 to 8.
+
+    Args:
+        colours: The picture.
+        image: Its file, which was read.
+
+    Returns:
+        The picture as it is where the EXIF data are damaged.
+    """
+    try:
+        orientation = image.getexif().get(274, 1)
+    except Exception:  # of many kinds
+        return colours
+    turns = ("FLIP_LEFT_RIGHT", "ROTATE_180", "FLIP_TOP_BOTTOM", "TRANSPOSE", "ROTATE_270", "TRANSVERSE", "ROTATE_90")
+    return colours.transpose(Image.Transpose[turns[orientation - 2]]) if orientation in range(2, 9) else colours
+
+
+def read_layers(image: Image.Image, depth: str) -> tuple[Image.Image, Image.Image | None]:
+    """Return the colours of a picture and its opacity, in 8 bits each.
+
+    Args:
+        image: The picture.
+        depth: Pillow's name for the layout of the file's pixels, such as `L;4` for greys of 4 bits.
+
+    Returns:
+        The colours in mode `L`, `RGB` or `CMYK`, and the opacity in mode `L`; None if all is opaque.
+
+    Raises:
+        ValueError: The pixels have no known range.
+    """
+    clear = image.info.get("transparency")  # the colour that is transparent, or the opacity of a palette's colours
+    if image.mode.startswith(("I", "F")):
+        opaque = Image.fromarray((np.asarray(image) != clear).astype(np.uint8) * 255)
+        return read_deep(image), None if clear is None else opaque
+    if image.mode == "1":
+        image = image.convert("L")
+    elif image.mode in ("P", "PA"):
+        image = image.convert("RGBA")
+    elif image.mode == "RGB" and isinstance(clear, tuple):  # of 16 bits Pillow keeps the first 8
+        image.info["transparency"] = tuple(value >> 8 for value in clear) if ";16" in depth else clear
+    elif image.mode == "L" and clear is not None:
+        image.info["transparency"] = clear * {"L;2": 85, "L;4": 17}.get(depth, 1)
+    if image.mode in ("L", "RGB") and clear is not None:
+        image = image.convert("LA" if image.mode == "L" else "RGBA")
+    if image.mode in ("LA", "RGBA"):
+        opacity = image.getchannel("A")
+        return image.convert(image.mode[:-1]), None if opacity.getextrema() == (255, 255) else opacity
+    return image if image.mode in ("L", "RGB", "CMYK") else image.convert("RGB"), None
+
+
+def read_deep(image: Image.Image) -> Image.Image:
+    """Return greys of more than 8 bits in 8 bits. White is the largest number of 16 bits, or 1 of fractions.
+
+    Args:
+        image: The picture, in a mode that begins with `I` or is `F`.
+
+    Raises:
+        ValueError: A value lies outside of that range.
+    """
+    tags = getattr(image, "tag_v2", {})  # of a TIFF file: 258 is the number of bits, 262 is 0 where 0 is white
+    bits = min(16, *tags.get(258, (16,)))
+    white = 1.0 if image.mode == "F" else 2.0**bits - 1
+    values = np.asarray(image, dtype=np.float64)
+    if not (values.min() >= 0 and values.max() <= white):
+        raise ValueError(f"its values go from {values.min():g} to {values.max():g}, where white is {white:g}")
+    greys = np.floor(values / (white / 255) + 1e-9).astype(np.uint8)
+    return Image.fromarray(255 - greys if tags.get(262) == 0 else greys)
+
+
+def apply_gamma(colours: Image.Image, image: Image.Image) -> Image.Image:
+    """Convert colours into sRGB by the gamma of a PNG file.
+
+    Args:
+        colours: In mode `L`, `RGB` or `CMYK`.
+        image: Their file.
+
+    Returns:
+        The colours, as they are where the file says nothing, has a colour profile, or says that they are in sRGB.
+    """
+    gamma = image.info.get("gamma", 1 / 2.2)
+    if {"icc_profile", "srgb"} & image.info.keys() or abs(gamma - 1 / 2.2) < 0.02:
+        return colours
+    light = np.linspace(0, 1, 256) ** (1 / gamma)
+    shown = np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)  # IEC 61966-2-1
+    return colours.point(np.rint(255 * shown).astype(int).tolist() * len(colours.getbands()))
+
+
+@lru_cache(maxsize=16)
+def srgb_transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
+    """Return the way from a colour profile to sRGB.
+
+    Args:
+        profile: The ICC profile of a file; may be empty.
+        mode: The mode of its colours.
+
+    Returns:
+        None where there is nothing to do: the profile is sRGB's, or viewers ignore it, as it is damaged or of another
+        mode.
+    """
+    try:
+        source, srgb = ImageCms.ImageCmsProfile(io.BytesIO(profile)), ImageCms.createProfile("sRGB")
+        intent, exactly = ImageCms.Intent.RELATIVE_COLORIMETRIC, ImageCms.Flags.NOOPTIMIZE
+        transform = ImageCms.buildTransform(source, srgb, mode, "RGB", intent, exactly)
+    except (ImageCms.PyCMSError, OSError):
+        return None
+    steps = np.arange(0, 256, 17, dtype=np.uint8)
+    cube = np.stack(np.meshgrid(steps, steps, steps), axis=-1).reshape(1, -1, 3)
+    colours = Image.fromarray(cube).convert(mode)
+    shown = transform.apply(colours)
+    changes = np.asarray(shown, dtype=int) - np.asarray(colours.convert("RGB"), dtype=int)
+    return None if np.abs(changes).max() <= 2 else transform
+
+
+def fit_square(image: Image.Image, resolution: int, fit: str) -> Image.Image:
+    """Return an image as a square of a given size, bilinear with antialiasing.
+
+    Args:
+        image: The image, of any shape.
+        resolution: The height and width of the result in pixels.
+        fit: `crop` for its middle square, `stretch` for all of it.
+
+    Returns:
+        The square.
+    """
+    box = (0, 0, image.width, image.height)
+    if fit == "crop":
+        side = min(image.size)
+        left, top = (image.width - side) // 2, (image.height - side) // 2
+        box = (left, top, left + side, top + side)
+    return image.resize((resolution, resolution), Image.Resampling.BILINEAR, box, reducing_gap=2.0)
