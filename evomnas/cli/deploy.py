@@ -138,8 +138,8 @@ def baselines(
     from evomnas.problem.typed.paths import is_problem
 
     networks = list(names or [])
-    if problem is not None and data is not None and not is_problem(problem):
-        networks.insert(0, problem)  # as in: --data photos resnet18
+    if problem is not None and not is_problem(problem) and (data is not None or _is_network(problem)):
+        networks.insert(0, problem)  # as in: baselines resnet18, baselines --data photos resnet18
         problem = None
     loaded = load_problem(problem, [name for name in networks if Path(name).exists()], data, settings)
     with repeatable(KEPT), ProgressDisplay("starting") as display:
@@ -349,6 +349,13 @@ def _print_trainings(opened: Run, trainings: Sequence[TrainedNetwork], options: 
         typer.echo(
             f"Export:  evomnas export {opened.argument} {opened.network_argument(network)}{options} --quantize int8"
         )
+
+
+def _is_network(name: str) -> bool:
+    """Return whether what somebody typed names an off-the-shelf network."""
+    from evomnas.deploy.baselines import default_baselines
+
+    return name.partition("@")[0] in default_baselines()
 
 
 def _print_baselines(baselines: Sequence[Baseline], score: ScoreName, folder: Path) -> None:

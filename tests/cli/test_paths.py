@@ -74,6 +74,11 @@ def test_baselines_take_names_behind_data(here):
     assert "my photos has one class, cats" in said
 
 
+@pytest.mark.parametrize("typed", [["resnet18", "resnet19"], ["mobilenet-v2@0.5", "resnet19"]])
+def test_baselines_take_names_alone_for_networks_of_the_default_problem(here, typed):
+    assert "unknown reference network 'resnet19'" in refusal("baselines", *typed)
+
+
 @pytest.mark.parametrize("command", ["run", "estimate", "benchmark", "baselines"])
 def test_what_a_shell_makes_of_a_star_is_led_back_to_the_folder(command, here):
     folders = sorted(map(str, (Path("my photos")).glob("*")))
