@@ -116,7 +116,9 @@ class FullTask:
         self.bn_momentum = max(self.recipe.bn_momentum, self._min_bn_momentum)
         self.device = torch.device(choose_device(device))
         augment = definition.data.augment if self.recipe.augment is None else self.recipe.augment
-        self.batches = TrainingBatches(self.training.images, self.training.labels, augment, self.device)
+        self.batches = TrainingBatches(
+            self.training.images, self.training.labels, len(self.training.classes), augment, self.device
+        )
         self._augment = list(augment)
 
     @cached_property

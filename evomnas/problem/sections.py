@@ -13,7 +13,18 @@ from evomnas.problem.target import LOCAL, parse_target
 
 Share = Annotated[float, Field(gt=0.0, lt=1.0)]
 Count = Annotated[int, Field(ge=1)]
-Augmentation = Literal["shift", "flip", "crop"]
+Augmentation = Literal[  # the first three are ours, the others torchvision's
+    "shift",
+    "flip",
+    "crop",
+    "random-resized-crop",
+    "trivial-augment-wide",
+    "rand-augment",
+    "color-jitter",
+    "random-erasing",
+    "mixup",
+    "cutmix",
+]
 ScoreName = Literal["accuracy", "balanced-accuracy", "macro-f1"]
 ClassWeights = Literal["none", "balanced"]
 SCORE_WORDS: dict[ScoreName, str] = {  # what people call them
@@ -50,7 +61,7 @@ class DataSection(Section):
         folds: Score networks by cross-validation with so many folds instead: as many trainings of each. None for one
             training, and the share `validation`.
         train_images: At most this many training images are used by the proxy task; all if absent.
-        augment: Random changes of the training images, in this order.
+        augment: Random changes of the training images, in this order; mixtures of images come last.
         score: What the search maximises: `accuracy`; `balanced-accuracy`, the mean recall of the classes; or
             `macro-f1`, the mean F1 of the classes.
     """

@@ -1,6 +1,7 @@
 """Training networks on images.
 
-- `augmentation`: random changes of the training images.
+- `augmentation`: random changes of the training images, of whole batches at once.
+- `transforms`: those of torchvision, and mixtures of images.
 - `schedules`: learning rates over the steps of a training.
 - `trainer`: batches on a device, the optimizer and the epochs, for every kind of training.
 - `scoring`: the classes that a trained network gives to images.

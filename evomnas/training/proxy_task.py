@@ -63,7 +63,9 @@ class ProxyTask:
 
     def _place(self, number: int) -> _Part:
         split = self.dataset.split(number)
-        batches = TrainingBatches(split.train_images, split.train_labels, self._augment, self.device)
+        batches = TrainingBatches(
+            split.train_images, split.train_labels, len(self.dataset.classes), self._augment, self.device
+        )
         return _Part(batches, split, batches.to_device(split.validation_images))
 
     def train(self, architecture: Architecture, threshold: LossThreshold | None = None) -> Training | Cut:

@@ -11,19 +11,22 @@ import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import get_args
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from evomnas.core.errors import InputError
 from evomnas.core.seeding import torch_generator
 from evomnas.core.system import lock
 from evomnas.core.system.memory import keep_freed_memory
 from evomnas.data.images import Images, Labels
-from evomnas.problem.sections import Recipe
+from evomnas.problem.sections import Augmentation, Recipe
 from evomnas.results.evaluation import TrainingDiverged
 from evomnas.training.augmentation import AUGMENTATIONS
+from evomnas.training.transforms import COLOUR_TRANSFORMS, MIXTURES, TRANSFORMS, Mixing
 
 STATISTICS_IMAGES = 2000  # the mean and standard deviation of the images are taken from about this many
 LossFunction = Callable[[Tensor, Tensor, Tensor], Tensor]  # from normalised images, logits and labels to a scalar
@@ -41,17 +44,26 @@ class TrainingBatches:
         std: The standard deviation of every channel, in the same unit, at least 0.001, shape (channels,).
     """
 
-    def __init__(self, images: Images, labels: Labels, augment: Sequence[str], device: torch.device) -> None:
+    def __init__(
+        self, images: Images, labels: Labels, classes: int, augment: Sequence[str], device: torch.device
+    ) -> None:
         """Copy images to a device.
 
         Args:
             images: Pixel values from 0 to 255, uint8, shape (n, channels, h, w).
             labels: Their classes, int64 from 0, shape (n,).
-            augment: The names of the augmentations, in the order in which they are applied.
+            classes: The number of classes.
+            augment: The names of the augmentations, in the order in which they are applied. Mixtures come last.
             device: The device.
+
+        Raises:
+            InputError: An augmentation does not suit the images.
         """
+        check_augmentations(augment, images.shape[1])
         self.device = device
-        self._augmentations = [AUGMENTATIONS[name] for name in augment]
+        self._augmentations = [(AUGMENTATIONS | TRANSFORMS)[name] for name in augment if name not in MIXTURES]
+        mixtures = [name for name in augment if name in MIXTURES]
+        self._mixing = Mixing(mixtures, classes) if mixtures else None
         pixels = images[:: max(1, len(images) // STATISTICS_IMAGES)]
         axes = (0, 2, 3)
         self.mean = pixels.mean(axes, dtype=np.float64).astype(np.float32)
@@ -90,12 +102,34 @@ class TrainingBatches:
             generator: A generator on the CPU, from which the augmentations are drawn.
 
         Returns:
-            Augmented, normalised images, float32, shape (batch, channels, h, w), and their labels, shape (batch,).
+            Augmented, normalised images, float32, shape (batch, channels, h, w), and their labels, shape (batch,); of
+            mixed images the share of every class, shape (batch, classes).
         """
         images = self.images[indices.to(self.images.device)].to(self.device).float()
         for augment in self._augmentations:
             images = augment(images, generator)
-        return self.normalise(images), self.labels[indices]
+        labels = self.labels[indices]
+        if self._mixing is not None:
+            images, labels = self._mixing(images, labels, generator)
+        return self.normalise(images), labels
+
+
+def check_augmentations(augment: Sequence[str], channels: int) -> None:
+    """Check that augmentations suit images.
+
+    Args:
+        augment: The names of the augmentations.
+        channels: The number of the images' channels.
+
+    Raises:
+        InputError: One of them changes colours, and the images are neither grey nor RGB.
+    """
+    wrong = next((name for name in augment if name in COLOUR_TRANSFORMS), None)
+    if wrong is not None and channels not in (1, 3):
+        allowed = ", ".join(name for name in get_args(Augmentation) if name not in COLOUR_TRANSFORMS)
+        raise InputError(
+            f"augment: {wrong} is for grey and RGB images, and these have {channels} channels: take {allowed}"
+        )
 
 
 def _fits(images: Images, device: torch.device) -> bool:
@@ -208,14 +242,20 @@ def cross_entropy(recipe: Recipe, labels: Tensor) -> LossFunction:
         labels: The classes of all training images, from which the weights follow, shape (n,).
 
     Returns:
-        A function of normalised images (which it does not use), logits and labels.
+        A function of normalised images (which it does not use), logits and labels, or the shares of classes.
     """
     if recipe.class_weights != "balanced":
         function = nn.CrossEntropyLoss(label_smoothing=recipe.label_smoothing)
         return lambda images, logits, labels: function(logits, labels)
     by_image = nn.CrossEntropyLoss(label_smoothing=recipe.label_smoothing, reduction="none")
     weights = balanced_weights(labels)
-    return lambda images, logits, labels: (weights[labels] * by_image(logits, labels)).mean()
+
+    def loss(images: Tensor, logits: Tensor, labels: Tensor) -> Tensor:
+        by_label = labels @ weights if labels.is_floating_point() else weights[labels]
+        mean: Tensor = (by_label * by_image(logits, labels)).mean()
+        return mean
+
+    return loss
 
 
 def balanced_weights(labels: Tensor) -> Tensor:
