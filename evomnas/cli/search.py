@@ -120,7 +120,7 @@ def run(
                 time_limit_s=limit, workers=where, device=device,
                 candidates=candidate_limits(candidate_time, candidate_memory), asynchronous=asynchronous,
                 early_stop=early_stop, on_progress=_SearchDisplay(display, definition), on_generation=_live_report(),
-                on_begin=lambda begun: _propose_score(begun.definition, begun.image_data, display),
+                on_begin=lambda begun: _say_found(begun.definition, begun.image_data, display),
             )  # fmt: skip
             _finish(finished, where, display)
 
@@ -217,12 +217,19 @@ def estimate(
         check_budget(budget)
         workers = default_workers(device) if workers is None else workers
         cost = estimate_cost(definition, budget, workers, device, lambda now: show_words(_estimate_words(now)))
-    _propose_score(definition, ImageData.model_validate(cost.data), ProgressDisplay(""))
+    _say_found(definition, ImageData.model_validate(cost.data), ProgressDisplay(""))
     if output is PlainFormat.JSON:
         typer.echo(json.dumps(asdict(cost), indent=2))
         return
     for line in estimate_lines(cost, workers):
         typer.echo(line)
+
+
+def _say_found(definition: Definition, data: ImageData | None, display: ProgressDisplay) -> None:
+    """Say what was found in a folder of images, and which score suits its classes."""
+    for line in [] if data is None or data.found is None else data.found.describe():
+        display.note(line)
+    _propose_score(definition, data, display)
 
 
 def _propose_score(definition: Definition, data: ImageData | None, display: ProgressDisplay) -> None:

@@ -1,6 +1,7 @@
 """Images that networks may be trained on, and their training and validation splits.
 
-- `folders`: folders of images: which files are images of which class.
+- `gallery/`: folders of images: which files are images of which split and class, and what they show.
+- `folders`: folders of images by the rules of version 0.1.
 - `check`: images on disk are there and of the right kind, without reading them.
 - `images`: images with labels as arrays in memory, and the fingerprint of their content.
 - `colours`: the pixels of an opened image file as a viewer shows them.

@@ -14,6 +14,7 @@ from evomnas.core.arrays import array_headers
 from evomnas.core.errors import InputError
 from evomnas.core.system.machine import free_memory_gib
 from evomnas.data.folders import check_image_folder
+from evomnas.data.gallery.layout import check_layout, find_layout
 from evomnas.problem.definition import Definition
 from evomnas.problem.sections import DataSection
 
@@ -36,8 +37,10 @@ def check_images(definition: Definition) -> None:
         path = required_path(section)
         if section.dataset == "npz":
             check_npz(path)
-        else:
+        elif section.rules == 1:
             check_image_folder(path)
+        else:
+            check_layout(find_layout(path))
 
 
 def required_path(section: DataSection) -> Path:

@@ -30,10 +30,23 @@ def read_square(image: Image.Image, channels: int, resolution: int, fit: str) ->
         ValueError: The pixels have no known range.
     """
     transform, colours = read_colours(image, channels)
+    return to_square(colours, transform, channels, resolution, fit)
+
+
+def to_square(
+    colours: Image.Image, transform: ImageCms.ImageCmsTransform | None, channels: int, resolution: int, fit: str
+) -> Image.Image:
+    """Return colours as a square in sRGB, grey or RGB. A profile is applied to the square, which is small.
+
+    Args:
+        colours: See `read_colours`.
+        transform: See `read_colours`.
+        channels: 1 for grey, 3 for RGB.
+        resolution: See `fit_square`.
+        fit: See `fit_square`.
+    """
     square = fit_square(colours, resolution, fit)
-    if transform is not None:  # of a small picture it takes no time
-        square = transform.apply(square).convert("L" if channels == 1 else "RGB")
-    return square
+    return square if transform is None else transform.apply(square).convert("L" if channels == 1 else "RGB")
 
 
 def read_colours(image: Image.Image, channels: int) -> tuple[ImageCms.ImageCmsTransform | None, Image.Image]:

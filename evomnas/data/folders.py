@@ -95,7 +95,7 @@ def check_image_folder(root: Path) -> None:
         raise InputError(f"{parent} has images to train on and to test on under other names: {split}")
     counts = {folder: len(list(islice(image_files(folder), needed))) for folder in folders}
     if not any(counts.values()):
-        raise InputError(_explain_none(parent))
+        raise InputError(explain_none(parent))
     if len(folders) == 1:
         below = _folder_of_classes(folders[0])
         if below is not None:
@@ -125,8 +125,12 @@ def _misnamed_split(folders: list[Path]) -> str | None:
     return " and ".join(renames) if renames and len(folders) <= MAX_LEVELS else None
 
 
-def _explain_none(folder: Path) -> str:
-    """Return what to do with a folder whose folders hold no images."""
+def explain_none(folder: Path) -> str:
+    """Return what to do with a folder whose folders hold no images.
+
+    Args:
+        folder: The folder.
+    """
     images = sum(is_image(path) for path in folder.iterdir())
     if images:
         return (

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evomnas.data.check import check_pixels, check_room
+from evomnas.data.gallery.found import Found
 
 RESIZE_BATCH = 1024  # images that are resized at once, which limits the memory that it takes
 UNUSED, TRAINED, VALIDATED = 0, 1, 2  # what a training of a cross-validation does with an image
@@ -20,6 +21,23 @@ UNUSED, TRAINED, VALIDATED = 0, 1, 2  # what a training of a cross-validation do
 Images = NDArray[np.uint8]
 Labels = NDArray[np.int64]
 Fit = Literal["crop", "stretch"]  # the middle square of a picture, or all of it whatever its sides
+
+
+@dataclass(frozen=True)
+class FileOrigin:
+    """The files that images were read from, each from its own, and what is known of them.
+
+    Attributes:
+        keys: A number for each picture, equal for equal pictures, uint64, shape (n,). Splits are made by it.
+        files: Their files, as seen from the folder that holds them.
+        validates: Whether each is to validate a search, as the owner says, shape (n,); None where that is not said.
+        found: What was found beside them, for people.
+    """
+
+    keys: NDArray[np.uint64]
+    files: tuple[str, ...]
+    validates: NDArray[np.bool_] | None
+    found: Found
 
 
 @dataclass(frozen=True)
@@ -32,12 +50,14 @@ class TrainingImages:
         classes: The names of the classes, in the order of the labels.
         fit: How pictures that are not square become square: `crop` where these images were cut out of such pictures,
             `stretch` where they are resized as they are.
+        origin: Their files; None where they have none of their own.
     """
 
     images: Images
     labels: Labels
     classes: tuple[str, ...]
     fit: Fit = "stretch"
+    origin: FileOrigin | None = None
 
 
 class Split(NamedTuple):
@@ -137,12 +157,14 @@ class LabelledImages:
         labels: Their classes, int64 from 0, shape (n,).
         classes: The names of the classes, in the order of the labels.
         fit: How pictures that are not square become square, as in `TrainingImages`.
+        origin: Their files; None where they have none of their own.
     """
 
     images: Images
     labels: Labels
     classes: tuple[str, ...]
     fit: Fit = "stretch"
+    origin: FileOrigin | None = None
 
     @property
     def channels(self) -> int:
@@ -168,7 +190,8 @@ class LabelledImages:
         Raises:
             InputError: The images are not uint8, or their shape is not one of those of `TrainingImages`.
         """
-        return cls(_resize(_to_channels_first(source.images), resolution), source.labels, source.classes, source.fit)
+        images = _resize(_to_channels_first(source.images), resolution)
+        return cls(images, source.labels, source.classes, source.fit, source.origin)
 
 
 def stack_images(images: Iterable[Images], count: int) -> Images:

@@ -6,15 +6,16 @@ predict` as well, and a model card shows the source of `evomnas.data.colours` in
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import numpy as np
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 from pydantic import BaseModel, ConfigDict, Field
 
 from evomnas.core.errors import InputError
-from evomnas.data.colours import read_square
+from evomnas.data.colours import read_colours, read_square, to_square
 from evomnas.data.images import Fit, Images
 
 
@@ -69,6 +70,46 @@ def describe_images(channels: int, resolution: int) -> str:
     return f"{'grey' if channels == 1 else 'RGB'} images of {resolution}x{resolution} pixels"
 
 
+class Photograph(NamedTuple):
+    """An image file that was read.
+
+    Attributes:
+        pixels: As `read_photograph` returns them; None where they are not wanted.
+        key: A number of 64 bits, equal for equal pictures, whatever their format, name or resolution of the network.
+        size: Width and height of the upright picture in pixels.
+    """
+
+    pixels: Images | None
+    key: int
+    size: tuple[int, int]
+
+
+def open_photograph(path: Path | str, preprocessing: Preprocessing) -> Photograph:
+    """Read an image file, and tell what it shows from what others show.
+
+    Args:
+        path: The file, in any format that Pillow reads.
+        preprocessing: What is done with it.
+
+    Returns:
+        The pixels, uint8, with what is known of the picture.
+
+    Raises:
+        InputError: The file cannot be read, or its pixels have no known range.
+    """
+    channels, resolution, fit = preprocessing.channels, preprocessing.resolution, preprocessing.fit
+    try:
+        with Image.open(path) as opened:
+            transform, colours = read_colours(opened, channels)
+            profile = b"" if transform is None else opened.info["icc_profile"]
+            square = to_square(colours, transform, channels, resolution, fit)
+    except Exception as error:  # every format raises errors of its own
+        raise InputError(f"cannot read the image {path}: {_reason(error)}; remove or replace it") from None
+    digest = hashlib.blake2b(repr((colours.mode, colours.size)).encode() + profile, digest_size=8)
+    digest.update(colours.tobytes())
+    return Photograph(np.asarray(square, dtype=np.uint8), int.from_bytes(digest.digest(), "big"), colours.size)
+
+
 def read_photograph(path: Path | str, preprocessing: Preprocessing) -> Images:
     """Read an image file, in the layout in which Pillow has it.
 
@@ -86,5 +127,11 @@ def read_photograph(path: Path | str, preprocessing: Preprocessing) -> Images:
         with Image.open(path) as opened:
             image = read_square(opened, preprocessing.channels, preprocessing.resolution, preprocessing.fit)
     except Exception as error:  # every format raises errors of its own
-        raise InputError(f"cannot read the image {path}: {error}; remove or replace it") from None
+        raise InputError(f"cannot read the image {path}: {_reason(error)}; remove or replace it") from None
     return np.asarray(image, dtype=np.uint8)
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, UnidentifiedImageError):
+        return "it is damaged, or a kind of file that is no picture"
+    return str(error) or type(error).__name__

@@ -20,6 +20,7 @@ from PIL import Image
 from evomnas.core.errors import InputError
 from evomnas.data.check import check_labels, open_npz, required_path, unreadable
 from evomnas.data.folders import check_image_folder, class_folders, find_images
+from evomnas.data.gallery.reading import read_gallery
 from evomnas.data.images import Images, TrainingImages, stack_images
 from evomnas.data.photographs import Preprocessing, read_photograph
 from evomnas.data.splits import stratified_split
@@ -102,7 +103,7 @@ def read_npz(section: DataSection, part: Part) -> TrainingImages:
 
 
 def image_folder(section: DataSection) -> TrainingImages:
-    """Read the training images of a folder with one sub-folder per class, or with a folder `train` of that kind.
+    """Read the training images of a folder with one sub-folder per class, or with splits of that kind.
 
     Images become RGB. The middle square of each is cut out and resized to the section's resolution.
 
@@ -119,10 +120,10 @@ def image_folder(section: DataSection) -> TrainingImages:
 
 
 def read_folder(section: DataSection, part: Part) -> TrainingImages:
-    """Read one part of an image folder.
+    """Read one part of an image folder, by the rules that its section names.
 
-    If the folder has a sub-folder `train`, the test part is its sub-folder `test` or `val`. If not, a fifth of every
-    class is the test part.
+    By those of version 0.1, the test part of a folder with a sub-folder `train` is its sub-folder `test` or `val`. If
+    there is none, a fifth of every class is the test part.
 
     Args:
         section: The data section; `path` is the folder.
@@ -134,6 +135,8 @@ def read_folder(section: DataSection, part: Part) -> TrainingImages:
     Raises:
         InputError: The folder or its images are missing, or an image cannot be read.
     """
+    if section.rules != 1:
+        return read_gallery(section, part)
     root = required_path(section)
     check_image_folder(root)
     has_train = (root / "train").is_dir()

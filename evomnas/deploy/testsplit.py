@@ -22,14 +22,14 @@ def check_test_split(section: DataSection) -> None:
         section: The data set and its settings.
 
     Raises:
-        InputError: No function is registered for it, or its folder has neither `test` nor `val`.
+        InputError: No function is registered for it, or its folder lacks one by the rules of version 0.1.
     """
     if section.dataset not in registry.available("testsplits"):
         raise InputError(
             f"the data set {section.dataset} has no test split: register a function of that name in the group "
             "evomnas.testsplits, as CONTRIBUTING.md says"
         )
-    if section.dataset == "image-folder" and section.path is not None and (section.path / "train").is_dir():
+    if section.dataset == "image-folder" and section.rules == 1 and section.path and (section.path / "train").is_dir():
         find_test_folder(section.path)
 
 
@@ -92,7 +92,7 @@ def npz(section: DataSection) -> TrainingImages:
 
 
 def image_folder(section: DataSection) -> TrainingImages:
-    """Read the test images of an image folder: its sub-folder `test` or `val`, or a fifth of every class.
+    """Read the test images of an image folder: its owner's test split, or else a fifth of every class.
 
     Args:
         section: The data section; `path` is the folder.

@@ -7,7 +7,8 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from evomnas.data.splits import load_dataset
+from evomnas.data.gallery.listing import list_images
+from evomnas.data.splits import load_training_images, split_for_search
 from evomnas.evaluation.executors.base import Workers
 from evomnas.evaluation.executors.factory import make_executor
 from evomnas.evaluation.interface import Evaluator, OnPhase, ignore_phase
@@ -72,7 +73,9 @@ def _open_networks(
     executor = make_executor(definition, resources.workers, resources.device, candidates)
     stack.callback(executor.close)
     resources.on_phase("reading")
-    dataset = load_dataset(definition.data)
+    images = load_training_images(definition.data)
+    dataset, listing = split_for_search(images, definition.data), list_images(images, definition.data)
+    del images
     resources.on_phase("loading")
     executor.load(dataset)
     preparer = executor
@@ -80,7 +83,7 @@ def _open_networks(
         preparer = make_executor(definition, 1, "cpu", candidates)
         stack.callback(preparer.close)
         preparer.load(dataset)
-    return NetworkEvaluator(definition, dataset, archive, executor, preparer, candidates)
+    return NetworkEvaluator(definition, dataset, archive, executor, preparer, candidates, listing)
 
 
 def _open_table(

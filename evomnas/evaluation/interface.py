@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Protocol, Self
 
+from evomnas.data.gallery.listing import Listing
 from evomnas.evaluation.stopwatch import Stopwatch
 from evomnas.problem.definition import Definition
 from evomnas.results.archive import Archive
@@ -42,7 +43,10 @@ class Evaluator(ABC):
         reader: Reads what the archive has.
         stopwatch: Where the time went.
         on_phase: Called while work goes on.
+        listing: The files of its images; None where there are none.
     """
+
+    listing: Listing | None = None
 
     def __init__(self, reader: EvaluationReader) -> None:
         """Take what reads the archive.

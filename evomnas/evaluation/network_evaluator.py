@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evomnas.core.errors import InputError
+from evomnas.data.gallery.listing import Listing
 from evomnas.data.images import Dataset
 from evomnas.data.pictures import encode_picture
 from evomnas.evaluation.executors.base import Executor
@@ -56,6 +57,7 @@ class NetworkEvaluator(Evaluator):
         executor: Executor,
         preparer: Executor,
         candidates: CandidateLimits = CandidateLimits(),
+        listing: Listing | None = None,
     ) -> None:
         """Reach the device.
 
@@ -66,11 +68,12 @@ class NetworkEvaluator(Evaluator):
             executor: Trains candidates; it is idle while a latency is taken.
             preparer: Prepares candidates for the device: the same executor, unless trainings go on meanwhile.
             candidates: What a candidate may take.
+            listing: The files of the images; None where they have none of their own.
 
         Raises:
             InputError: The device cannot be reached, or lacks the runtime.
         """
-        self.dataset = dataset
+        self.dataset, self.listing = dataset, listing
         self._definition, self._executor, self._preparer = definition, executor, preparer
         self.training_factor = 1.0
         self.meter = Meter(
@@ -134,6 +137,7 @@ class NetworkEvaluator(Evaluator):
             "largest": self._class_size(counts, int(counts.argmax())),
             "smallest": self._class_size(counts, int(counts.argmin())),
             "majority": self._class_size(validation_counts, int(validation_counts.argmax())),
+            **({} if self.listing is None else {"found": self.listing.found.model_dump(mode="json")}),
         }
 
     def _class_size(self, counts: NDArray[np.int64], label: int) -> dict[str, Any]:

@@ -13,9 +13,10 @@ from evomnas.algorithms.base import make_algorithm, option_defaults
 from evomnas.core import defaults
 from evomnas.core.arguments import checked
 from evomnas.core.errors import EverythingFailed, InputError
-from evomnas.core.files import check_place
+from evomnas.core.files import check_place, write_atomically
 from evomnas.core.system.memory import check_memory_limit
 from evomnas.data.check import check_images
+from evomnas.data.gallery.listing import LISTING, to_csv
 from evomnas.evaluation.executors.base import Workers
 from evomnas.evaluation.factory import open_evaluator
 from evomnas.evaluation.interface import Evaluator
@@ -156,7 +157,10 @@ def begin(
         candidates=evaluator.candidates,
         mode=mode,
     )
-    return Run.create(folder, evaluator.archive, record, budget, evaluator.describe_data(), evaluator.true_front())
+    run = Run.create(folder, evaluator.archive, record, budget, evaluator.describe_data(), evaluator.true_front())
+    if evaluator.listing is not None:
+        write_atomically(folder / LISTING, to_csv(evaluator.listing.images))
+    return run
 
 
 def settled_options(evaluator: Evaluator, algorithm: str, options: Mapping[str, Any]) -> dict[str, Any]:

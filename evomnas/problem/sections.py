@@ -32,6 +32,7 @@ SCORE_WORDS: dict[ScoreName, str] = {  # what people call them
     "balanced-accuracy": "balanced accuracy",
     "macro-f1": "macro-F1",
 }
+NEWEST_RULES: Literal[2] = 2  # by which a folder of images is read
 MAX_COST = 1e100  # beyond it arithmetic overflows
 
 
@@ -62,6 +63,8 @@ class DataSection(Section):
             training, and the share `validation`.
         train_images: At most this many training images are used by the proxy task; all if absent.
         augment: Random changes of the training images, in this order; mixtures of images come last.
+        duplicates: `drop` leaves images of `image-folder` out that are there more than once, `keep` uses them.
+        rules: How a folder of images is read and split: 1 as evomnas 0.1 did, 2 by content. Runs keep theirs.
         score: What the search maximises: `accuracy`; `balanced-accuracy`, the mean recall of the classes; or
             `macro-f1`, the mean F1 of the classes.
     """
@@ -73,6 +76,8 @@ class DataSection(Section):
     folds: Annotated[int, Field(ge=2, le=100)] | None = None
     train_images: Count | None = None
     augment: tuple[Augmentation, ...] = ()
+    duplicates: Literal["keep", "drop"] = "keep"
+    rules: Literal[1, 2] = NEWEST_RULES
     score: ScoreName = "accuracy"
 
     @property

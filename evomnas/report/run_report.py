@@ -149,6 +149,7 @@ def _history_content(run: Run, results: Sequence[Result]) -> dict[str, Any]:
 def _source(run: Run) -> dict[str, Any]:
     """Return what is known of the images or the table, as text by name."""
     known: dict[str, Any] = {**run.definition.origin, **run.manifest.data}
+    known.pop("found", None)  # which has a section of its own
     data = run.image_data
     sizes = {} if data is None else {"largest": data.largest, "smallest": data.smallest, "majority": data.majority}
     words = {name: f"{size.name} ({size.images:,} images)" for name, size in sizes.items() if size is not None}
@@ -162,6 +163,7 @@ def _settings_content(run: Run, results: Sequence[Result]) -> dict[str, Any]:
     return {
         "settings": run_words.search_settings(run),
         "source": _source(run),
+        "found": None if run.image_data is None else run.image_data.found,
         "device": [(name, run_words.format_setting(value)) for name, value in device.items() if name not in hidden],
         "noise": run_words.describe_noise(run, results),
         "again": run_command(run),

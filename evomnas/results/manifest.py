@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from evomnas.core.errors import InputError
 from evomnas.core.remedies import shown
+from evomnas.data.gallery.found import Found
 from evomnas.results.answers.majority import Majority
 
 MANIFEST = "run.json"
@@ -65,6 +66,7 @@ class ImageData(_Part):
         channels: 1 for grey images, 3 for colour.
         largest, smallest: The classes with the most and the fewest images of both splits; None in older runs.
         majority: The class with the most validation images; None in older runs.
+        found: What was found in the folder of images; None of other images, and in older runs.
     """
 
     train: Size
@@ -75,6 +77,7 @@ class ImageData(_Part):
     largest: ClassSize | None = None
     smallest: ClassSize | None = None
     majority: ClassSize | None = None
+    found: Found | None = None
 
     @property
     def constant_answer(self) -> Majority | None:

@@ -82,7 +82,7 @@ class RunRecord:
             id=row["id"],
             algorithm=row["algorithm"],
             seed=row["seed"],
-            definition=validate_definition(json.loads(row["definition"])),
+            definition=validate_definition(_with_rules(json.loads(row["definition"]))),
             training_context=row["proxy"],
             measurement_context=row["device"],
             created=row["created"],
@@ -90,6 +90,13 @@ class RunRecord:
             candidates=CandidateLimits.from_json(row["candidates"]),
             mode=SearchMode(**json.loads(row["manner"])),
         )
+
+
+def _with_rules(values: dict[str, Any]) -> dict[str, Any]:
+    """Return a stored definition with the rules by which version 0.1 read folders of images, if it names none."""
+    if isinstance(values.get("data"), dict):
+        values["data"].setdefault("rules", 1)
+    return values
 
 
 @dataclass(frozen=True, slots=True)

@@ -63,8 +63,9 @@ def test_every_command_with_a_problem_takes_data(command, here):
     assert "unknown problem 'my photo'" in refusal(command, "my photo")
     assert "did you mean my photos/?" in refusal(command, "my photo")
     (here / "my photos" / "notes").mkdir()
+    (here / "my photos" / "notes" / "1.heic").touch()
     for typed in (["my photos"], ["--data", "my photos"], ["images", "--set", "data.path=my photos"]):
-        assert "my photos/notes holds no images, and every folder in" in refusal(command, *typed)
+        assert "my photos/notes holds no images that can be read; .heic files are not read" in refusal(command, *typed)
     assert names(here) == {"my photos", *(f"my photos/{name}" for name in names(here / "my photos"))}
 
 

@@ -169,9 +169,10 @@ def test_test_images_are_read_once_a_training_has_ended(here, monkeypatch):
     assert events == ["epoch", "epoch", "test images"]
 
 
-def test_a_missing_test_split_is_told_before_a_training(here, no_training):
+def test_a_test_split_that_is_gone_is_told_before_a_training(here, no_training):
+    """Some of the images to train on would take its place, so they are no longer those of the search."""
     shutil.rmtree(here.photos / "val")
-    with pytest.raises(InputError, match="has a folder train and none called test or val"):
+    with pytest.raises(InputError, match="the images of .* have changed since its search"):
         train(here)
 
 

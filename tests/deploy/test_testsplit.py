@@ -94,29 +94,27 @@ def test_image_folders_name_their_test_images(tmp_path, rng, name):
 def test_image_folders_without_a_split_keep_a_fifth_aside(tmp_path, rng):
     write_photos(tmp_path, ["ants", "bees"], 10, rng)
     training, test = both(section(dataset="image-folder", path=tmp_path))
-    assert (len(training.labels), len(test.labels)) == (16, 4)
+    assert len(training.labels) > len(test.labels) >= 2
     images = {one.tobytes() for one in (*training.images, *test.images)}
     assert len(images) == 20
 
 
-@pytest.mark.parametrize("count", [0, 1, 2])
+@pytest.mark.parametrize("count", [1, 2])
 def test_a_class_that_cannot_be_split_is_named_and_no_image_is_in_both_parts(tmp_path, rng, count):
     write_photos(tmp_path, ["ants", "bees"], 10, rng)
     write_photos(tmp_path, ["cats"], count, rng)
-    message = (
-        rf"cats has {count} images?: a class needs 3 or more, one of which is kept aside for the test"
-        if count
-        else "cats holds no images, and every folder in .* is a class: move it elsewhere$"
-    )
+    message = rf"cats has {count} images?: a class needs 3 or more, one of which is kept aside for the test"
     for read in (load_training_images, load_dataset):
         with pytest.raises(InputError, match=message):
             read(section(dataset="image-folder", path=tmp_path))
 
 
-def test_a_training_folder_alone_is_one_line(tmp_path, rng):
-    write_photos(tmp_path / "train", ["ants", "bees"], 2, rng)
+def test_of_a_training_folder_alone_a_fifth_is_kept_aside_but_not_by_the_rules_of_version_0_1(tmp_path, rng):
+    write_photos(tmp_path / "train", ["ants", "bees"], 3, rng)
+    training, test = both(section(dataset="image-folder", path=tmp_path))
+    assert (len(training.labels), len(test.labels)) == (4, 2)
     with pytest.raises(InputError, match="a folder train and none called test or val"):
-        both(section(dataset="image-folder", path=tmp_path))
+        both(section(dataset="image-folder", path=tmp_path, rules=1))
 
 
 def test_a_plug_in_without_a_test_split_is_told_what_to_register(monkeypatch):

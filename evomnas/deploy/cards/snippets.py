@@ -21,7 +21,7 @@ PICTURE = "photo.jpg"  # the user's, on every card
 SHOWN_CLASSES = 3  # the most probable ones
 FUNCTIONS: tuple[Callable[..., object], ...] = (  # by which a picture becomes pixels
     colours.read_square, colours.read_colours, colours.read_layers, colours.read_deep, colours.srgb_transform,
-    colours.apply_gamma, colours.turn_upright, colours.fit_square,
+    colours.apply_gamma, colours.turn_upright, colours.to_square, colours.fit_square,
 )  # fmt: skip
 
 _PYTORCH = """\

@@ -1,0 +1,167 @@
+"""From a folder of images to the images of a part, split as its owner or else the content of each picture says."""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evomnas.core.errors import InputError
+from evomnas.data.check import required_path
+from evomnas.data.gallery.contents import Contents, read_contents
+from evomnas.data.gallery.files import GalleryFiles, list_files, list_unread
+from evomnas.data.gallery.found import Found, Group
+from evomnas.data.gallery.layout import check_layout, find_layout
+from evomnas.data.images import FileOrigin, Labels, TrainingImages
+from evomnas.data.photographs import Preprocessing
+from evomnas.data.splits import split_by_content
+from evomnas.problem.sections import DataSection
+
+TEST_SHARE = 0.2  # of every class, kept aside where the owner made no test split
+
+Mask = NDArray[np.bool_]
+
+
+class _Uses(NamedTuple):
+    """The uses of each file, by masks of shape (n,)."""
+
+    training: Mask
+    validation: Mask
+    test: Mask
+
+
+def read_gallery(section: DataSection, part: Literal["train", "test"]) -> TrainingImages:
+    """Read one part of a folder of images.
+
+    Args:
+        section: The data section; `path` is the folder.
+        part: `train`, the images to validate a search included, or `test`.
+
+    Returns:
+        The images of that part, RGB at the section's resolution; the classes are named as their folders.
+
+    Raises:
+        InputError: The folder or its images are missing, can be read in two ways, or some images cannot be read.
+    """
+    layout = find_layout(required_path(section))
+    check_layout(layout)
+    files = list_files(layout)
+    preprocessing = Preprocessing(channels=3, resolution=section.resolution, fit="crop")
+    if part == "test":
+        return _read_test(files, preprocessing)
+    wanted = np.array([split != "test" for split in files.splits])
+    contents = read_contents(files.paths, wanted.tolist(), preprocessing)
+    uses = _uses(files, contents.keys)
+    copies = _Copies.of(files, contents.keys, uses)
+    used = uses.training | uses.validation
+    if section.duplicates == "drop":
+        used &= ~copies.needless
+        uses = uses._replace(training=uses.training & used, validation=uses.validation & used)
+    _check_distinct(files, contents.keys, uses)
+    found = _describe(files, contents, uses, copies, int((copies.needless & ~used).sum()))
+    names = tuple(files.name(path) for path, is_used in zip(files.paths, used, strict=True) if is_used)
+    own_validation = uses.validation[used] if uses.validation.any() else None
+    origin = FileOrigin(contents.keys[used], names, own_validation, found)
+    return TrainingImages(contents.images[used[wanted]], files.labels[used], layout.classes, "crop", origin)
+
+
+def _read_test(files: GalleryFiles, preprocessing: Preprocessing) -> TrainingImages:
+    """Read the test images. Where nobody made a test split, the content of all files says which are in it."""
+    chosen = np.array([split == "test" for split in files.splits])
+    if not chosen.any():
+        keys = read_contents(files.paths, [False] * len(files.paths), preprocessing).keys
+        chosen = _uses(files, keys).test
+    paths = [path for path, is_chosen in zip(files.paths, chosen, strict=True) if is_chosen]
+    images = read_contents(paths, [True] * len(paths), preprocessing).images
+    return TrainingImages(images, files.labels[chosen], files.layout.classes, "crop")
+
+
+def _uses(files: GalleryFiles, keys: NDArray[np.uint64]) -> _Uses:
+    """Return what each file is used for."""
+    splits = np.array(files.splits)
+    if files.layout.splits != ("all",):
+        return _Uses(splits == "train", splits == "validation", splits == "test")
+    test = np.zeros(len(keys), dtype=np.bool_)
+    test[split_by_content(files.labels, keys, TEST_SHARE, "test", rest=2)[1]] = True
+    return _Uses(~test, np.zeros_like(test), test)
+
+
+class _Copies(NamedTuple):
+    """Pictures that are there more than once.
+
+    Attributes:
+        groups: What there is, in words.
+        needless: The files that are left out where every picture is to be used once, shape (n,).
+    """
+
+    groups: list[Group]
+    needless: Mask
+
+    @classmethod
+    def of(cls, files: GalleryFiles, keys: NDArray[np.uint64], uses: _Uses) -> _Copies:
+        """Find equal pictures: in the test split as well, in the validation split as well, twice, or of two classes."""
+        in_test = ~uses.test & np.isin(keys, keys[uses.test])
+        in_validation = uses.training & np.isin(keys, keys[uses.validation])
+        pairs = np.stack([keys, files.labels.astype(np.uint64)], axis=1)
+        distinct = np.unique(pairs, axis=0)
+        repeated, counts = np.unique(distinct[:, 0], return_counts=True)
+        two_classes = np.isin(keys, repeated[counts > 1])
+        again = _repeated(pairs, uses.training) | _repeated(pairs, uses.validation)
+        masks = {
+            "images to train or validate on that are test images as well": in_test,
+            "images to train on that validate as well": in_validation & ~in_test,
+            "images of two classes": two_classes & ~in_test & ~in_validation,
+            "images that are there twice": again & ~in_test & ~in_validation & ~two_classes,
+        }
+        groups = [Group.of(what, _named(files, mask)) for what, mask in masks.items() if mask.any()]
+        return cls(groups, ~uses.test & (in_test | in_validation | two_classes | again))
+
+
+def _repeated(pairs: NDArray[np.uint64], mask: Mask) -> Mask:
+    """Return which files of a mask are further copies within it."""
+    places = np.flatnonzero(mask)
+    _, first = np.unique(pairs[places], axis=0, return_index=True)
+    repeated = mask.copy()
+    repeated[places[first]] = False
+    return repeated
+
+
+def _named(files: GalleryFiles, mask: Mask) -> list[str]:
+    return [files.name(files.paths[place]) for place in np.flatnonzero(mask)]
+
+
+def _check_distinct(files: GalleryFiles, keys: NDArray[np.uint64], uses: _Uses) -> None:
+    """Raise InputError where a class has too few pictures that differ."""
+    needed = 1 if uses.validation.any() else 2
+    for number, name in enumerate(files.layout.classes):
+        count = len(np.unique(keys[uses.training & (files.labels == number)]))
+        if count < needed:
+            raise InputError(
+                f"class {name!r} has {count} different picture{'s' * (count != 1)} to train on, copies left aside: it "
+                f"needs {needed} or more, beside those that are kept for the test"
+            )
+
+
+def _describe(files: GalleryFiles, contents: Contents, uses: _Uses, copies: _Copies, dropped: int) -> Found:
+    classes = files.layout.classes
+    counts = {name: _counts(files.labels[mask], len(classes)) for name, mask in uses._asdict().items() if mask.any()}
+    by_class = {
+        name: {split: int(numbers[label]) for split, numbers in counts.items()} for label, name in enumerate(classes)
+    }
+    areas = contents.sizes.prod(axis=1)
+    order = np.argsort(areas, kind="stable")
+    picked = (order[0], order[len(order) // 2], order[-1])
+    return Found(
+        folder=str(files.layout.root),
+        classes=by_class,
+        kept_aside=files.layout.splits == ("all",),
+        sizes=[(int(contents.sizes[place, 0]), int(contents.sizes[place, 1])) for place in picked],
+        copies=copies.groups,
+        dropped=dropped,
+        unread=list_unread(files),
+    )
+
+
+def _counts(labels: Labels, classes: int) -> NDArray[np.int64]:
+    return np.bincount(labels, minlength=classes)
