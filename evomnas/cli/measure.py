@@ -144,7 +144,7 @@ def _check_layers(setting: Setting, opened: Run | None, count: int, output: Plai
     from evomnas.problem.search_space import SearchSpace
 
     space = SearchSpace() if opened is None else opened.trained_problem().space
-    space.mobilenet_v2().check_resolution(setting.resolution)
+    space.reference_network().check_resolution(setting.resolution)
     runtime, shape = open_runtime(setting.runtime), (setting.classes, setting.channels, setting.resolution)
     with working() as show_words:
 
@@ -182,7 +182,7 @@ def _setting(opened: Run | None, **typed: Any) -> Setting:
     if opened is not None:
         latency, shape = opened.trained_problem().latency, opened.network_shape
         values = latency.model_dump(include={"runtime", "target", "threads", "batch"}) | shape
-        reference = opened.trained_problem().space.mobilenet_v2()
+        reference = opened.trained_problem().space.reference_network()
     else:
         values = {"runtime": "onnxruntime", "target": "local", "threads": 1, "batch": 1}
         values |= {"channels": 3, "resolution": 224, "classes": 1000}
@@ -309,6 +309,31 @@ def runtimes() -> None:
         version = installed_version(runtime)
         rows.append((name, version or "not installed", "" if version else runtime.install))
     print_columns(("runtime", "version", "install with"), rows, left=3)
+
+
+@app.command()
+@reported
+def donors(output: FormatOption = PlainFormat.TABLE) -> None:
+    """List the networks whose pretrained weights are known, and how to get those that are not here."""
+    from evomnas.problem.counting import count_architecture
+    from evomnas.problem.pretrained.donors import DONORS
+    from evomnas.problem.pretrained.files import find_weights
+
+    files = {name: find_weights(donor) for name, donor in DONORS.items()}
+    params = {name: count_architecture(donor.architecture, 1000, 3, 224).params for name, donor in DONORS.items()}
+    if output is PlainFormat.JSON:
+        rows = [
+            {
+                "name": name, "params": params[name], "file": None if files[name] is None else str(files[name]),
+                "get": donor.how, "terms": donor.terms, "network": str(donor.architecture),
+            }
+            for name, donor in DONORS.items()
+        ]  # fmt: skip
+        typer.echo(json.dumps(rows, indent=2))
+        return
+    for name, donor in DONORS.items():
+        typer.echo(f"{name}  {params[name]:,} parameters; {donor.terms}")
+        typer.echo(f"  here: {files[name]}" if files[name] else f"  not here: {donor.how}")
 
 
 @app.command()

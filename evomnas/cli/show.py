@@ -278,7 +278,8 @@ def _describe_space(problem: str, output: PlainFormat) -> None:
     space = definition.trained(refusal).space
     choices = [space.choices(number) for number in range(space.blocks)]
     if output is PlainFormat.JSON:
-        sizes = {"genomes": space.genomes, "networks": space.networks}
+        sizes: dict[str, Any] = {"genomes": space.genomes, "networks": space.networks}
+        sizes |= {"resolutions": space.resolutions} if space.resolutions else {}
         blocks = [
             {"stride": stride, **dict(zip(GENES, block_choices, strict=True))}
             for stride, block_choices in zip(space.strides, choices, strict=True)
@@ -292,8 +293,12 @@ def _describe_space(problem: str, output: PlainFormat) -> None:
             for values in block_choices
         ]
         rows.append((str(number), str(stride), *cells, str(math.prod(map(len, block_choices)))))
-    typer.echo(f"{definition.name}, with MobileNetV2 as its reference network: {space.mobilenet_v2()}")
+    typer.echo(
+        f"{definition.name}, with {definition.words.reference} as its reference network: {space.reference_network()}"
+    )
     print_columns(("block", "stride", *GENES, "genomes"), rows, left=8)
+    if space.resolutions:
+        typer.echo(f"resolution: {', '.join(map(str, space.resolutions))} pixels")
     genomes, networks = space.genomes, space.networks
     typer.echo(
         f"{genomes:,} genomes ({Decimal(genomes):.1e}), {networks:,} distinct networks ({Decimal(networks):.1e})"
@@ -316,7 +321,7 @@ def find_architecture(text: str, opened: Run | None) -> Architecture:
     from evomnas.problem.architecture import Architecture
     from evomnas.problem.published import PUBLISHED_NETWORKS, published
 
-    if text.startswith("stem"):
+    if re.match(r"(\d+px-)?stem", text):
         return Architecture.parse(text)
     if text.partition("@")[0] in PUBLISHED_NETWORKS:
         return published(text)

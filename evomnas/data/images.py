@@ -190,7 +190,7 @@ class LabelledImages:
         Raises:
             InputError: The images are not uint8, or their shape is not one of those of `TrainingImages`.
         """
-        images = _resize(_to_channels_first(source.images), resolution)
+        images = resize(_to_channels_first(source.images), resolution)
         return cls(images, source.labels, source.classes, source.fit, source.origin)
 
 
@@ -230,8 +230,16 @@ def _to_channels_first(images: Images) -> Images:
     return images[:, None] if images.ndim == 3 else images.transpose(0, 3, 1, 2)
 
 
-def _resize(images: Images, resolution: int) -> Images:
-    """Return images of shape (n, channels, h, w) in the shape (n, channels, resolution, resolution)."""
+def resize(images: Images, resolution: int) -> Images:
+    """Return images at a resolution, bilinear with antialiasing.
+
+    Args:
+        images: Pixel values from 0 to 255, uint8, shape (n, channels, h, w).
+        resolution: The height and width in pixels.
+
+    Returns:
+        The images, shape (n, channels, resolution, resolution).
+    """
     if images.shape[2:] == (resolution, resolution):
         return np.ascontiguousarray(images)
     import torch

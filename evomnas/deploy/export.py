@@ -395,7 +395,7 @@ def _latencies(
     target = latency.target if runtime.name == "onnxruntime" else LOCAL
     setting = Setting(
         runtime.name, target, latency.threads, 1, shape.channels, shape.resolution, len(shape.classes),
-        definition.space.mobilenet_v2(),
+        definition.space.reference_network(),
     )  # fmt: skip
     with open_meter(setting, archive) as meter:
         say(MEASURING.format(format=files[0].format.name))

@@ -55,13 +55,14 @@ def prepare(
         network: An architecture or a network of torchvision's.
         classes: Number of logits.
         channels: Channels of the images.
-        resolution: Height and width of the images in pixels.
+        resolution: Height and width of the images in pixels, for a network without a resolution of its own.
         batch: Images per inference.
 
     Returns:
         The network in the runtime's format, with random images (batch, channels, resolution, resolution) and the logits
         (batch, classes) that PyTorch computes for them.
     """
+    resolution = (network.resolution if isinstance(network, Architecture) else None) or resolution
     module = build_any_network(network, classes, channels, dropout=0.0, bn_momentum=1.0, seed=PROBE_SEED)
     with probe_images(module, channels, resolution, batch) as images:
         return convert_with_output(runtime, module, images)

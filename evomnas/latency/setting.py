@@ -69,7 +69,7 @@ def problem_setting(definition: ProblemDefinition, classes: int, channels: int) 
         channels=channels,
         resolution=definition.latency_resolution,
         classes=classes,
-        reference=definition.space.mobilenet_v2(),
+        reference=definition.space.reference_network(),
         method=latency.method,
     )
 

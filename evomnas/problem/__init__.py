@@ -1,7 +1,7 @@
 """The question that a search answers: which networks there are, and what is asked of them. No module imports torch.
 
 - `architecture`: a network of MnasNet's space as an immutable value, and its one-line notation.
-- `published`: the networks of the MnasNet and MobileNetV2 papers as architectures.
+- `published`: the networks of the MnasNet and MobileNetV2 papers, and the EfficientNet-Lites, as architectures.
 - `candidate`: a network that a search can ask for, whatever the kind of problem.
 - `search_space`: MnasNet's search space, and the interface that every search space has.
 - `table`: published tables of networks, read from a file.
@@ -12,5 +12,6 @@
 - `sections`: the sections of a problem file and their keys.
 - `definition`: a checked problem file, one class per kind of problem.
 - `loading`: from TOML and overrides to a definition.
+- `pretrained/`: what pretrained networks bring along.
 - `typed/`: what people type for a problem and for its settings.
 """

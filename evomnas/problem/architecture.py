@@ -15,6 +15,8 @@ The one-line notation lists the stem, the blocks and the head, separated by hyph
 
 The letters of a block mean: `k` kernel size, `s` stride of its first layer, `f` filters, `n` layers, `se`
 squeeze-and-excite ratio, `id` identity skip, `pool` pooling skip. A block without a skip has neither `id` nor `pool`.
+Behind the head stand the traits that are not the default, as in `-head1280-relu6_same`; see
+`evomnas.problem.pretrained.traits`. A network that has a resolution of its own begins with it, as in `72px-stem32_s2-`.
 
 References:
     Tan et al., "MnasNet: Platform-Aware Neural Architecture Search for Mobile", CVPR 2019, section 4.1.
@@ -31,12 +33,15 @@ from typing import Any
 
 from evomnas.core.arguments import checked, checked_fields
 from evomnas.core.errors import InputError
+from evomnas.problem.pretrained.traits import PLAIN, Traits
 
 SKIPS = ("none", "identity", "pool")
+MAX_RESOLUTION = 4096  # in pixels
 MAX_BLOCKS, MAX_LAYERS, MAX_FILTERS, MAX_KERNEL = 100, 100, 16_384, 99  # larger than in any published network
 _SKIP_TOKENS = {"none": "", "identity": "_id", "pool": "_pool"}
 _OP = re.compile(r"conv|dconv|mbconv([1-9]\d?)")
 _STEM = re.compile(r"stem(\d{1,9})_s(\d{1,9})", re.ASCII)
+_PIXELS = re.compile(r"(\d{1,5})px", re.ASCII)
 _HEAD = re.compile(r"head(\d{1,9})", re.ASCII)
 _BLOCK = re.compile(
     r"(?P<op>conv|dconv|mbconv[1-9]\d?)_k(?P<kernel>\d{1,9})_s(?P<stride>\d{1,9})_f(?P<filters>\d{1,9})"
@@ -149,6 +154,9 @@ class Architecture:
         stem_stride: Stride of the stem convolution.
         blocks: The blocks from input to output.
         head: Filters of the 1x1 convolution before the global pooling.
+        traits: Activation, padding and epsilon of the whole network.
+        resolution: Height and width in pixels of the images that it takes, where a search chooses them with the
+            network; None where the problem says them. It takes precedence wherever another one is given.
 
     Raises:
         InputError: A number of filters, the stem's stride or the number of blocks is out of range.
@@ -158,8 +166,12 @@ class Architecture:
     stem_stride: int
     blocks: tuple[Block, ...]
     head: int
+    traits: Traits = PLAIN
+    resolution: int | None = None
 
     def __post_init__(self) -> None:
+        if self.resolution is not None and not 1 <= self.resolution <= MAX_RESOLUTION:
+            raise InputError(f"resolution must lie between 1 and {MAX_RESOLUTION}, got {self.resolution}")
         for name in ("stem", "stem_stride", "head"):
             if not 1 <= getattr(self, name) <= MAX_FILTERS:
                 raise InputError(f"{name} must lie between 1 and {MAX_FILTERS}, got {getattr(self, name)}")
@@ -188,12 +200,13 @@ class Architecture:
         """Check that the strides do not shrink an image to less than one pixel.
 
         Args:
-            resolution: Height and width of the image in pixels.
+            resolution: Height and width of the image in pixels, for a network without a resolution of its own.
 
         Raises:
             InputError: The resolution is below 1, or the total stride is larger than it. The message names the part of
                 the network where that happens.
         """
+        resolution = self.resolution or resolution
         if resolution < 1:
             raise InputError(f"resolution must be at least 1 pixel, got {resolution}")
         stride, remaining_blocks = self.stem_stride, iter(enumerate(self.blocks, start=1))
@@ -222,8 +235,10 @@ class Architecture:
                 filters = block.filters
 
     def __str__(self) -> str:
-        parts = (f"stem{self.stem}_s{self.stem_stride}", *map(str, self.blocks), f"head{self.head}")
-        return "-".join(parts)
+        pixels = "" if self.resolution is None else f"{self.resolution}px"
+        stem, head = f"stem{self.stem}_s{self.stem_stride}", f"head{self.head}"
+        parts = (pixels, stem, *map(str, self.blocks), head, str(self.traits))
+        return "-".join(filter(None, parts))
 
     @classmethod
     @checked
@@ -231,7 +246,7 @@ class Architecture:
         """Read an architecture from its one-line notation.
 
         Args:
-            notation: Stem, blocks and head, separated by hyphens; see this module's docstring. `str` writes it.
+            notation: Stem, blocks, head and traits, separated by hyphens; see this module's docstring. `str` writes it.
 
         Returns:
             The architecture, in canonical form.
@@ -245,14 +260,22 @@ class Architecture:
                 f"not an architecture: {notation[:80]!r}: expected stem, blocks and head separated by '-', "
                 "such as stem32_s2-dconv_k3_s1_f16_n1-head1280"
             )
+        pixels = _PIXELS.fullmatch(parts[0])
+        parts = parts[1:] if pixels else parts
+        has_traits = not parts[-1].startswith("head") and parts[-2].startswith("head")
+        traits = Traits.parse(parts.pop()) if has_traits else PLAIN
         stem = _match(_STEM, parts[0], "the stem", "stem32_s2")
         head = _match(_HEAD, parts[-1], "the head", "head1280")
         blocks = [_parse_block(part, f"block {number}") for number, part in enumerate(parts[1:-1], start=1)]
-        return cls(int(stem[1]), int(stem[2]), tuple(blocks), int(head[1]))
+        return cls(int(stem[1]), int(stem[2]), tuple(blocks), int(head[1]), traits, int(pixels[1]) if pixels else None)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the fields as a mapping that can be written as JSON; `from_dict` is the inverse."""
-        return asdict(self)
+        """Return the fields as a mapping that can be written as JSON; `from_dict` is the inverse.
+
+        Traits are left out where all of them are the default, and so is the resolution where there is none.
+        """
+        absent = {"traits": self.traits == PLAIN, "resolution": self.resolution is None}
+        return {name: value for name, value in asdict(self).items() if not absent.get(name, False)}
 
     @classmethod
     @checked
@@ -270,7 +293,9 @@ class Architecture:
         """
         try:
             blocks = tuple(Block(**block) for block in values["blocks"])
-            return cls(values["stem"], values["stem_stride"], blocks, values["head"])
+            traits = Traits(**values.get("traits", {}))
+            ends = values["stem"], values["stem_stride"], blocks, values["head"]
+            return cls(*ends, traits, values.get("resolution"))
         except (KeyError, TypeError) as error:
             raise InputError(f"not the fields of an architecture, as to_dict returns them: {error}") from None
 

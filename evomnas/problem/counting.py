@@ -109,13 +109,13 @@ def count_parts(architecture: Architecture, classes: int, channels: int, resolut
         architecture: The network.
         classes: Outputs of the classifier.
         channels: Channels of the image.
-        resolution: Height and width of the image in pixels.
+        resolution: Height and width of the image in pixels, for a network without a resolution of its own.
 
     Returns:
         The counts of the stem, of each block, and of head and classifier together: `len(architecture.blocks) + 2`
         values, from input to output.
     """
-    side = -(-resolution // architecture.stem_stride)
+    side = -(-(architecture.resolution or resolution) // architecture.stem_stride)
     in_filters, parts = architecture.stem, [count_stem(architecture.stem, channels, side)]
     for block in architecture.blocks:
         parts.append(count_block(block, in_filters, side))
@@ -130,7 +130,7 @@ def count_architecture(architecture: Architecture, classes: int, channels: int, 
         architecture: The network.
         classes: Outputs of the classifier.
         channels: Channels of the image.
-        resolution: Height and width of the image in pixels.
+        resolution: Height and width of the image in pixels, for a network without a resolution of its own.
 
     Returns:
         The network's counts, for one image.
@@ -151,12 +151,12 @@ def smallest_architecture(
         quantity: Returns the number to minimise from `Counts`, such as the parameters.
         classes: Outputs of the classifier.
         channels: Channels of the image.
-        resolution: Height and width of the image in pixels.
+        resolution: Height and width of the image in pixels, for a space that has none of its own.
 
     Returns:
         An architecture of the space; no other has less of the quantity.
     """
-    stem = space.mobilenet_v2().stem
+    stem, resolution = space.stem_filters, min(space.resolutions, default=resolution)
     side = stem_side = -(-resolution // space.stem_stride)
     best: dict[int, tuple[int, list[int]]] = {stem: (0, [])}  # by filters: the least total so far, and its genes
     for number, stride in enumerate(space.strides):
@@ -172,4 +172,5 @@ def smallest_architecture(
         ends = count_stem(stem, channels, stem_side) + count_tail(last_filters, space.head, classes, side)
         return best[last_filters][0] + quantity(ends)
 
-    return space.decode(np.array(best[min(best, key=network_total)][1]))
+    last_genes = [space.resolutions.index(resolution)] if space.resolutions else []
+    return space.decode(np.array([*best[min(best, key=network_total)][1], *last_genes]))

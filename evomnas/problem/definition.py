@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
@@ -68,11 +68,9 @@ class Definition(Section):
         constraints: What a network may have at most.
         hypervolume: The reference point of the hypervolume.
         kind: The name of the kind; evaluators and reports are found by it.
-        words: What people call things of this kind.
     """
 
     kind: ClassVar[str]
-    words: ClassVar[Words]
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
     summary: str = ""
@@ -93,6 +91,11 @@ class Definition(Section):
         @property
         def space(self) -> Space:
             """The search space."""
+
+    @property
+    @abstractmethod
+    def words(self) -> Words:
+        """What people call things of this kind."""
 
     @property
     @abstractmethod
@@ -186,10 +189,6 @@ class ProblemDefinition(Definition):
     """A problem whose networks are trained and measured; each attribute is a section of its file."""
 
     kind: ClassVar[str] = "images"
-    words: ClassVar[Words] = Words(
-        "MobileNetV2", "fastest", "fast", "most accurate", "accurate", "images, recipe or kind of device"
-    )
-
     space: SearchSpace = SearchSpace()
     data: DataSection
     training: TrainingSection
@@ -203,10 +202,25 @@ class ProblemDefinition(Definition):
 
     @model_validator(mode="after")
     def _check(self) -> ProblemDefinition:
-        reference = self.space.mobilenet_v2()
+        reference, largest = self.space.reference_network(), max(self.space.resolutions, default=0)
+        if largest > self.data.resolution:
+            raise InputError(
+                f"space.resolutions go up to {largest} pixels, and data.resolution is {self.data.resolution}"
+            )
+        if largest and self.latency.resolution is not None:
+            raise InputError("with space.resolutions every network is measured at its own: drop latency.resolution")
         for resolution in {self.data.resolution, self.latency_resolution}:
             reference.check_resolution(resolution)
+        if largest:
+            replace(reference, resolution=min(self.space.resolutions)).check_resolution(largest)
         return self
+
+    @property
+    def words(self) -> Words:
+        """See `Definition.words`."""
+        reference = "the reference network" if self.space.base else "MobileNetV2"
+        conditions = "images, recipe or kind of device"
+        return Words(reference, "fastest", "fast", "most accurate", "accurate", conditions)
 
     @property
     def latency_resolution(self) -> int:
@@ -232,8 +246,8 @@ class ProblemDefinition(Definition):
         return Architecture.parse(notation)
 
     def reference(self, data: Mapping[str, Any]) -> Architecture:
-        """Return MobileNetV2's point of the space; see `Definition.reference`."""
-        return self.space.mobilenet_v2()
+        """Return the space's reference network; see `Definition.reference`."""
+        return self.space.reference_network()
 
     @property
     def epochs(self) -> int:
@@ -279,8 +293,6 @@ class TableDefinition(Definition):
     """
 
     kind: ClassVar[str] = "table"
-    words: ClassVar[Words] = Words("the reference network", "cheapest", "cheap", "best", "good", "table")
-
     table: TableSection
 
     @classmethod
@@ -299,6 +311,11 @@ class TableDefinition(Definition):
             if name.removeprefix("max_") not in quantities:
                 raise InputError(f"constraints.{name} = {value}: no objective of the table has that quantity")
         return self
+
+    @property
+    def words(self) -> Words:
+        """See `Definition.words`."""
+        return Words("the reference network", "cheapest", "cheap", "best", "good", "table")
 
     @cached_property
     def lookup_table(self) -> Table:

@@ -1,8 +1,13 @@
 """Published networks as architectures.
 
-They come from tensorflow/tpu, models/official/mnasnet, and from MobileNetV2's paper, and they are built by the same
-code as the networks of a search. A width multiplier, as in `mnasnet-b1@0.5`, scales the stem and the blocks but not the
-head. MobileNetV2's head is the exception: it grows with a multiplier above 1.
+They come from tensorflow/tpu, models/official/mnasnet and models/official/efficientnet/lite, and from MobileNetV2's
+paper, and they are built by the same code as the networks of a search. A width multiplier, as in `mnasnet-b1@0.5`,
+scales the stem and the blocks but not the head. MobileNetV2's head is the exception: it grows with a multiplier above
+1.
+
+The EfficientNet-Lites are EfficientNets without squeeze-and-excite, with ReLU6 and TensorFlow's SAME padding. Lite1 to
+Lite4 are Lite0 with its blocks made wider and deeper by the factors of `_LITE_FACTORS`. Stem and head stay, and so do
+the layers of the first and the last block.
 """
 
 from __future__ import annotations
@@ -15,6 +20,27 @@ from evomnas.core.arguments import checked
 from evomnas.core.errors import InputError, unknown
 from evomnas.problem.architecture import Architecture
 from evomnas.problem.search_space import round_filters
+
+_LITE_FACTORS = {"0": (1.0, 1.0), "1": (1.0, 1.1), "2": (1.1, 1.2), "3": (1.2, 1.4), "4": (1.4, 1.8)}  # width, depth
+_LITE0 = Architecture.parse(
+    "stem32_s2-dconv_k3_s1_f16_n1-mbconv6_k3_s2_f24_n2_id-mbconv6_k5_s2_f40_n2_id-mbconv6_k3_s2_f80_n3_id"
+    "-mbconv6_k5_s1_f112_n3_id-mbconv6_k5_s2_f192_n4_id-mbconv6_k3_s1_f320_n1-head1280-relu6_same"
+)
+
+
+def _lite(width: float, depth: float) -> str:
+    """Return the notation of EfficientNet-Lite0 with wider and deeper blocks; layers are rounded up."""
+    middle = range(1, len(_LITE0.blocks) - 1)
+    blocks = (
+        replace(
+            block,
+            filters=round_filters(block.filters * width, 8),
+            layers=math.ceil(round(block.layers * depth, 9)) if number in middle else block.layers,
+        )
+        for number, block in enumerate(_LITE0.blocks)
+    )
+    return str(replace(_LITE0, blocks=tuple(blocks)))
+
 
 PUBLISHED_NETWORKS = {
     "mnasnet-a1": (
@@ -33,6 +59,7 @@ PUBLISHED_NETWORKS = {
         "stem32_s2-dconv_k3_s1_f16_n1-mbconv6_k3_s2_f24_n2_id-mbconv6_k3_s2_f32_n3_id-mbconv6_k3_s2_f64_n4_id"
         "-mbconv6_k3_s1_f96_n3_id-mbconv6_k3_s2_f160_n3_id-mbconv6_k3_s1_f320_n1-head1280"
     ),
+    **{f"efficientnet-lite{number}": _lite(*factors) for number, factors in _LITE_FACTORS.items()},
 }
 
 

@@ -6,6 +6,8 @@ each is an index into the choices of its gene::
 
     [op, kernel, se, skip, filters, layers,  op, kernel, ...]      shape (6 * blocks,)
 
+Where the resolution is searched as well, it is one gene more, the last one.
+
 Filters and layers are chosen relative to a base network, which is MobileNetV2 in the paper. A problem file may replace
 it, so that digits of 8 pixels and photographs of 224 pixels are searched by the same code. Where the base has one
 layer, the choices are {1, 2}: like the published space, this one has no empty block.
@@ -25,7 +27,16 @@ from numpy.typing import NDArray
 
 from evomnas.core.arguments import checked, checked_fields
 from evomnas.core.errors import InputError
-from evomnas.problem.architecture import MAX_BLOCKS, MAX_FILTERS, MAX_LAYERS, SKIPS, Architecture, Block
+from evomnas.problem.architecture import (
+    MAX_BLOCKS,
+    MAX_FILTERS,
+    MAX_LAYERS,
+    MAX_RESOLUTION,
+    SKIPS,
+    Architecture,
+    Block,
+)
+from evomnas.problem.pretrained.traits import PLAIN, Traits
 
 Genomes = NDArray[np.int64]
 
@@ -165,6 +176,11 @@ class SearchSpace:
         skips: SkipOp choices.
         filter_multipliers: Choices of filters, as factors of the base.
         layer_offsets: Choices of layers, as differences from the base.
+        block_ops: ConvOp choices of every block, in place of `ops`; none where all blocks have those.
+        resolutions: Choices of the resolution in pixels, which is one gene more, the last one. Without any, networks
+            have no resolution of their own.
+        traits: Those of all networks.
+        base: Notation of the network that all are compared with; empty for MobileNetV2 on this base.
 
     Raises:
         InputError: A field is out of range or does not fit the others; the message lists all faults.
@@ -184,6 +200,10 @@ class SearchSpace:
     skips: tuple[str, ...] = SKIPS
     filter_multipliers: tuple[float, ...] = (0.75, 1.0, 1.25)
     layer_offsets: tuple[int, ...] = (-1, 0, 1)
+    block_ops: tuple[tuple[str, ...], ...] = ()
+    resolutions: tuple[int, ...] = ()
+    traits: Traits = PLAIN
+    base: str = ""
 
     __pydantic_config__ = {"extra": "forbid"}  # a problem file's [space] section is checked against these fields
 
@@ -195,6 +215,14 @@ class SearchSpace:
     def __deepcopy__(self, memo: dict[int, Any]) -> SearchSpace:
         """Return the space itself, which never changes. A copy would have to work everything out again."""
         return self
+
+    def __repr__(self) -> str:
+        """The fields by their names. Those that older versions lacked are left out where they are the default, since
+        tables of layers are known by this text."""
+        added = {"block_ops": (), "resolutions": (), "traits": PLAIN, "base": ""}
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        shown = (f"{name}={value!r}" for name, value in values.items() if name not in added or value != added[name])
+        return f"SearchSpace({', '.join(shown)})"
 
     def __getstate__(self) -> dict[str, Any]:
         return {field.name: getattr(self, field.name) for field in fields(self)}
@@ -213,12 +241,24 @@ class SearchSpace:
             or not all(0 < multiplier <= 100 for multiplier in self.filter_multipliers)
         ):
             yield "width, divisor and filter_multipliers must be positive (width and multipliers at most 100)"
+        yield from self._choice_faults()
+        ops = dict.fromkeys((*self.ops, *itertools.chain.from_iterable(self.block_ops)))
+        for name, values in (("op", ops), ("kernel", self.kernels), ("se", self.se_ratios), ("skip", self.skips)):
+            yield from _block_errors({name: value} for value in values)
+
+    def _choice_faults(self) -> Iterator[str]:
         for name in ("ops", "kernels", "se_ratios", "skips", "filter_multipliers", "layer_offsets"):
             choices = getattr(self, name)
             if not choices or len(set(choices)) != len(choices):
                 yield f"{name} must list at least one choice and none twice, got {list(choices)}"
-        for name, values in (("op", self.ops), ("kernel", self.kernels), ("se", self.se_ratios), ("skip", self.skips)):
-            yield from _block_errors({name: value} for value in values)
+        if self.block_ops and len(self.block_ops) != len(self.filters):
+            yield f"block_ops needs a list for every one of the {len(self.filters)} blocks, or none at all"
+        if not all(ops and len(set(ops)) == len(ops) for ops in self.block_ops):
+            yield "block_ops must list at least one choice for every block and none twice"
+        if len(set(self.resolutions)) != len(self.resolutions):
+            yield f"resolutions must list none twice, got {list(self.resolutions)}"
+        if not all(1 <= resolution <= MAX_RESOLUTION for resolution in self.resolutions):
+            yield f"resolutions must lie between 1 and {MAX_RESOLUTION} pixels"
 
     def _block_faults(self) -> Iterator[str]:
         for number, stride in enumerate(self.strides):
@@ -262,7 +302,18 @@ class SearchSpace:
             Six tuples in the order of `GENES`; a gene is an index into its tuple.
         """
         filters, layers = self.filter_choices(number), self.layer_choices(number)
-        return (self.ops, self.kernels, self.se_ratios, self.skips, filters, layers)
+        return (self.op_choices(number), self.kernels, self.se_ratios, self.skips, filters, layers)
+
+    def op_choices(self, number: int) -> tuple[str, ...]:
+        """Return the operations that a block may have.
+
+        Args:
+            number: Index of the block, from 0.
+
+        Returns:
+            The choices of ConvOp.
+        """
+        return self.block_ops[number] if self.block_ops else self.ops
 
     @cached_property
     def _layer_choices(self) -> list[tuple[int, ...]]:
@@ -282,7 +333,7 @@ class SearchSpace:
     def gene_sizes(self) -> NDArray[np.int64]:
         """The number of choices of every gene, shape (n_var,)."""
         sizes = [len(choices) for number in range(self.blocks) for choices in self.choices(number)]
-        return np.array(sizes, dtype=np.int64)
+        return np.array([*sizes, *([len(self.resolutions)] if self.resolutions else [])], dtype=np.int64)
 
     @property
     def genomes(self) -> int:
@@ -297,13 +348,17 @@ class SearchSpace:
     @property
     def networks(self) -> int:
         """The number of distinct networks, at most `genomes`."""
-        return self._network_counts[0][self.stem_filters]
+        return self._network_counts[0][self.stem_filters] * max(1, len(self.resolutions))
 
     @cached_property
-    def _operations(self) -> list[tuple[int, int]]:
-        """The (op, kernel) genes that build different operations. They differ wherever a block stands."""
-        first_genes = {Block(op, 3, 1, 1, 1).op: gene for gene, op in reversed(list(enumerate(self.ops)))}
-        return list(itertools.product(sorted(first_genes.values()), range(len(self.kernels))))
+    def _operations(self) -> list[list[tuple[int, int]]]:
+        """The (op, kernel) genes of every block that build different operations, wherever the block stands."""
+        operations = []
+        for number in range(self.blocks):
+            genes = reversed(list(enumerate(self.op_choices(number))))
+            first_genes = {Block(op, 3, 1, 1, 1).op: gene for gene, op in genes}
+            operations.append(list(itertools.product(sorted(first_genes.values()), range(len(self.kernels)))))
+        return operations
 
     @cached_property
     def _distinct_shapes(self) -> list[dict[int, dict[Block, tuple[int, ...]]]]:
@@ -333,8 +388,8 @@ class SearchSpace:
             Each distinct block in canonical form, and six genes that decode to it.
         """
         for block, genes in self._distinct_shapes[number][in_filters].items():
-            for op, kernel in self._operations:
-                yield replace(block, op=self.ops[op], kernel=self.kernels[kernel]), (op, kernel, *genes)
+            for op, kernel in self._operations[number]:
+                yield replace(block, op=self.op_choices(number)[op], kernel=self.kernels[kernel]), (op, kernel, *genes)
 
     @cached_property
     def _network_counts(self) -> list[dict[int, int]]:
@@ -344,8 +399,8 @@ class SearchSpace:
         distinct blocks behind each width, and to multiply these counts along the chain of blocks.
         """
         counts = [dict.fromkeys(self.filter_choices(self.blocks - 1), 1)]
-        for by_width in reversed(self._distinct_shapes):
-            after, operations = counts[0], len(self._operations)
+        for number, by_width in reversed(list(enumerate(self._distinct_shapes))):
+            after, operations = counts[0], len(self._operations[number])
             counts.insert(
                 0,
                 {
@@ -376,11 +431,13 @@ class SearchSpace:
         """See `Space.draw`. `_network_counts` gives the chances."""
         genome: list[int] = []
         width = self.stem_filters
-        for odds in self._shape_odds:
+        for operations, odds in zip(self._operations, self._shape_odds, strict=True):
             genes, filters, cumulative = odds[width]
             shape = int(cumulative.searchsorted(rng.random(), side="right"))
-            genome += [*self._operations[rng.integers(len(self._operations))], *genes[shape]]
+            genome += [*operations[rng.integers(len(operations))], *genes[shape]]
             width = filters[shape]
+        if self.resolutions:
+            genome.append(int(rng.integers(len(self.resolutions))))
         return np.array(genome, dtype=np.int64)
 
     def decode(self, genome: Sequence[int] | NDArray[np.integer]) -> Architecture:
@@ -405,13 +462,18 @@ class SearchSpace:
         wrong = np.flatnonzero((genes < 0) | (genes >= sizes) | (genes != np.floor(genes)))
         if wrong.size:
             place = int(wrong[0])
-            name = f"{GENES[place % len(GENES)]} of block {place // len(GENES) + 1}"
+            is_last = place == self.blocks * len(GENES)
+            name = "resolution" if is_last else f"{GENES[place % len(GENES)]} of block {place // len(GENES) + 1}"
             raise InputError(f"gene {place} ({name}) must be a whole number below {sizes[place]}, got {genes[place]:g}")
-        rows = genes.astype(np.int64).reshape(self.blocks, len(GENES))
+        whole = genes.astype(np.int64)
+        rows = whole[: self.blocks * len(GENES)].reshape(self.blocks, len(GENES))
         blocks: list[Block] = []
         for number, row in enumerate(rows):
             blocks.append(self.decode_block(number, row, blocks[-1].filters if blocks else self.stem_filters))
-        return Architecture(self.stem_filters, self.stem_stride, tuple(blocks), self.head)
+        resolution = self.resolutions[whole[-1]] if self.resolutions else None
+        return Architecture(
+            self.stem_filters, self.stem_stride, tuple(blocks), self.head, self.traits, resolution
+        )  # fmt: skip
 
     @property
     def stem_filters(self) -> int:
@@ -441,7 +503,7 @@ class SearchSpace:
     def _build_block(self, number: int, in_filters: int, *genes: int) -> Block:
         op, kernel, se, skip, filters, layers = genes
         block = Block(
-            op=self.ops[op],
+            op=self.op_choices(number)[op],
             kernel=self.kernels[kernel],
             stride=self.strides[number],
             filters=self.filter_choices(number)[filters],
@@ -478,11 +540,19 @@ class SearchSpace:
         ends = (architecture.stem, architecture.stem_stride, architecture.head)
         if ends != (self.stem_filters, self.stem_stride, self.head) or len(architecture.blocks) != self.blocks:
             raise InputError("stem, head or number of blocks differ from the search space's")
+        if architecture.traits != self.traits:
+            ours = str(self.traits) or "the default ones"
+            raise InputError(f"traits {architecture.traits} differ from the search space's, {ours}")
+        if architecture.resolution not in (self.resolutions or (None,)):
+            allowed = ", ".join(map(str, self.resolutions)) or "none"
+            raise InputError(f"resolution {architecture.resolution} is not in this search space, which has {allowed}")
         genome, filters = [], architecture.stem
         for number, block in enumerate(architecture.blocks):
             values = [range(len(choices)) for choices in self.choices(number)]
             genome += self._encode_block(number, block, filters, values)
             filters = block.filters
+        if architecture.resolution is not None:
+            genome.append(self.resolutions.index(architecture.resolution))
         return np.array(genome, dtype=np.int64)
 
     def _encode_block(self, number: int, block: Block, in_filters: int, values: list[range]) -> list[int]:
@@ -526,7 +596,14 @@ class SearchSpace:
                 zip(self.filters, self.layers, self.strides, strict=True)
             )
         )
-        return Architecture(self.stem_filters, self.stem_stride, blocks, self.head)
+        resolution = max(self.resolutions, default=None)
+        return Architecture(self.stem_filters, self.stem_stride, blocks, self.head, self.traits, resolution)
+
+    def reference_network(self) -> Architecture:
+        """Return the network that all others are compared with: `base`, or MobileNetV2, at the largest resolution."""
+        if not self.base:
+            return self.mobilenet_v2()
+        return replace(Architecture.parse(self.base), resolution=max(self.resolutions, default=None))
 
     def neighbours(self, architecture: Architecture) -> list[Architecture]:
         """Return the architectures that differ from another one by a single gene.
@@ -548,9 +625,9 @@ class SearchSpace:
         return [neighbour for neighbour in neighbours if neighbour != architecture]
 
     def reference(self) -> NDArray[np.int64] | None:
-        """Return MobileNetV2's genome, shape (n_var,); None where this space lacks one of that network's choices."""
+        """Return the reference network's genome, shape (n_var,); None where this space lacks one of its choices."""
         try:
-            return self.encode(self.mobilenet_v2())
+            return self.encode(self.reference_network())
         except InputError:
             return None
 

@@ -243,7 +243,7 @@ def _gene_choices(space: SearchSpace) -> list[Iterable[str]]:
     """Return the choices of each gene over all blocks, by the names that `_block_values` gives them."""
     offsets = {layers - base for n, base in enumerate(space.layers) for layers in space.layer_choices(n)}
     return [
-        dict.fromkeys(Block(op, 3, 1, 1, 1).op for op in space.ops),
+        dict.fromkeys(Block(op, 3, 1, 1, 1).op for n in range(space.blocks) for op in space.op_choices(n)),
         map(str, space.kernels),
         (f"{ratio:g}" for ratio in space.se_ratios),
         space.skips,

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from evomnas.core.seeding import torch_generator
 from evomnas.core.system.device import choose_device
-from evomnas.data.images import Dataset, Split
+from evomnas.data.images import Dataset, Split, resize
 from evomnas.networks.fast_layers import use_fast_layers
 from evomnas.networks.network import build_network
 from evomnas.problem.architecture import Architecture
@@ -54,15 +54,21 @@ class ProxyTask:
         self.recipe = recipe
         self.device = torch.device(choose_device(device))
         self._augment = data.augment
-        self._first = self._place(0)
+        self._first = self._place(0, None)
 
     @property
     def batches(self) -> TrainingBatches:
         """See the attributes of the class."""
         return self._first.batches
 
-    def _place(self, number: int) -> _Part:
+    def _place(self, number: int, resolution: int | None) -> _Part:
+        """Put the images of a training on the device, at a resolution of their own or as they are."""
         split = self.dataset.split(number)
+        if resolution is not None:
+            split = split._replace(
+                train_images=resize(split.train_images, resolution),
+                validation_images=resize(split.validation_images, resolution),
+            )
         batches = TrainingBatches(
             split.train_images, split.train_labels, len(self.dataset.classes), self._augment, self.device
         )
@@ -92,7 +98,8 @@ class ProxyTask:
         losses: tuple[float, ...] = ()
         answers = []
         for number in range(self.dataset.trainings):
-            part = self._place(number) if number else self._first  # one at a time: each is a copy of nearly all images
+            is_first = number == 0 and architecture.resolution in (None, self.dataset.train_images.shape[2])
+            part = self._first if is_first else self._place(number, architecture.resolution)  # one at a time: a copy
             trainer = self._train(architecture, number, part, None if number else threshold)
             waited += trainer.waited_seconds
             losses = losses or tuple(trainer.losses)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from contextlib import ExitStack
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from evomnas.latency.meter import Meter, measure_latency, open_meter
 from evomnas.latency.prepare import prepare_here
 from evomnas.latency.runtimes.base import PreparedNetwork
 from evomnas.latency.setting import Setting, default_reference
+from evomnas.networks.layer_costs import count_cost
 from evomnas.problem.architecture import Architecture
 from evomnas.problem.published import published
 from evomnas.results.archive import Archive
@@ -36,6 +38,15 @@ def opened():
     """Opens meters that are closed after the test."""
     with ExitStack() as meters:
         yield lambda archive=None, **changes: meters.enter_context(open_meter(setting(**changes), archive))
+
+
+def test_a_network_with_a_resolution_of_its_own_is_prepared_at_it():
+    """Half the side has about a quarter of the MACs, and the runtime gets images of that size."""
+    whole = setting(resolution=32)
+    cost, prepared = prepare_here(whole, replace(SMALL, resolution=16))
+    assert prepared.images.shape == (1, 1, 16, 16)
+    assert cost == count_cost(SMALL, 4, 1, 16)
+    assert cost.macs < 0.3 * prepare_here(whole, SMALL)[0].macs
 
 
 def test_one_network_against_itself_takes_what_was_calibrated(opened, real_measurements):

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import itertools
+import math
 from dataclasses import replace
 
 import numpy as np
 import pytest
+import timm
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from strategies import points
+from torch import nn
 
 from evomnas.networks.layer_costs import count_cost, layer_costs, total_cost
-from evomnas.networks.network import build_network
+from evomnas.networks.network import SamePad, build_network
 from evomnas.problem.architecture import Architecture, Block
 from evomnas.problem.published import fit_to_resolution, published
 from evomnas.problem.search_space import SearchSpace
@@ -32,6 +35,11 @@ PUBLISHED = {  # parameters, millions of MACs without SE; from the papers, their
     "mnasnet-small": (2_030_264, 68.3),
     "mobilenet-v2": (3_504_872, 300.8),
     "mobilenet-v2@1.4": (6_108_776, 582.2),
+    "efficientnet-lite0": (4_652_008, 385.2),
+    "efficientnet-lite1": (5_416_680, 502.5),
+    "efficientnet-lite2": (6_092_072, 576.5),
+    "efficientnet-lite3": (8_197_096, 852.1),
+    "efficientnet-lite4": (13_006_568, 1347.7),
 }
 
 
@@ -41,6 +49,35 @@ def test_published_networks_have_the_published_costs(name):
     params, mega_macs = PUBLISHED[name]
     assert cost.params == params
     assert round(cost.macs / 1e6, 1) == mega_macs
+
+
+@pytest.mark.parametrize("number", range(5))
+def test_an_efficientnet_lite_has_the_costs_of_timm_s_at_its_own_resolution(number):
+    """Counted here, by hooks on timm's network: a convolution's weights times the pixels of its output."""
+    model = timm.create_model(f"tf_efficientnet_lite{number}").eval().to("meta")
+    counts: list[int] = []
+    for module in model.modules():
+        if isinstance(module, nn.Conv2d | nn.Linear):
+            module.register_forward_hook(
+                lambda module, inputs, output: counts.append(module.weight.numel() * math.prod(output.shape[2:]))
+            )
+    _, side, _ = model.default_cfg["input_size"]
+    model(torch.empty(1, 3, side, side, device="meta"))
+    cost = count_cost(published(f"efficientnet-lite{number}"), resolution=side)
+    assert (cost.params, cost.macs) == (sum(one.numel() for one in model.parameters()), sum(counts))
+
+
+@given(st.integers(1, 40), st.sampled_from([1, 3, 5, 7]), st.integers(1, 3))
+def test_same_padding_is_the_least_and_the_odd_pixel_goes_below_and_to_the_right(size, kernel, stride):
+    """TensorFlow's formula, in its two cases of the size (tf.nn, Notes on padding)."""
+    total = max(kernel - stride, 0) if size % stride == 0 else max(kernel - size % stride, 0)
+    padded = SamePad(kernel, stride)(torch.ones(1, 1, size, size))[0, 0]
+    assert padded.shape == (size + total, size + total)
+    assert padded[total // 2 : total // 2 + size, total // 2 : total // 2 + size].all()
+    assert padded.sum() == size * size
+    convolution = nn.Conv2d(1, 1, kernel, stride)
+    if total or size >= kernel:
+        assert convolution(padded[None, None]).shape[2] == -(-size // stride)
 
 
 def test_squeeze_and_excite_costs_mnasnet_a1_a_quarter_of_a_million_macs():

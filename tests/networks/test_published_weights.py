@@ -35,6 +35,7 @@ TIMM = {
     "mobilenet-v2@0.5": "mobilenetv2_050",
     "mobilenet-v2@1.4": "mobilenetv2_140",
     "mnasnet-b1@1.4": "mnasnet_140",
+    **{f"efficientnet-lite{number}": f"tf_efficientnet_lite{number}" for number in range(5)},
 }
 
 
@@ -66,6 +67,47 @@ def test_imported_weights_compute_the_same_logits(name, theirs):
         expected, logits = model(images), network(images)
     assert expected.std() > 0.1  # else a difference would not show
     assert (logits - expected).abs().max() < 1e-5
+
+
+@pytest.mark.parametrize("side", [32, 33, 95, 130])
+def test_tensorflow_s_padding_is_exact_at_even_and_odd_sizes(side):
+    model = reference("tf_efficientnet_lite0")
+    network = build_network(published("efficientnet-lite0")).eval()
+    import_weights(network, model.state_dict())
+    images = torch.randn(2, 3, side, side + 3, generator=torch.Generator().manual_seed(2))
+    with torch.inference_mode():
+        expected, logits = model(images), network(images)
+    assert expected.std() > 0.1
+    assert (logits - expected).abs().max() < 1e-5
+
+
+@pytest.mark.parametrize("name", ["tf_efficientnet_lite0", "tf_efficientnet_lite1"])
+def test_the_names_of_pypi_s_packages_are_read_in_the_order_of_the_modules(name):
+    """Their tensors are in the order of timm's; the names are those of the package itself, see test_donors."""
+    model = reference(name)
+    parts = {
+        "conv_stem": "_conv_stem", "bn1": "_bn0", "conv_head": "_conv_head", "bn2": "_bn1", "classifier": "_fc",
+    }  # fmt: skip
+    first = {"conv_dw": "_depthwise_conv", "bn1": "_bn1", "conv_pw": "_project_conv", "bn2": "_bn2"}
+    usual = {
+        "conv_pw": "_expand_conv", "bn1": "_bn0", "conv_dw": "_depthwise_conv", "bn2": "_bn1", "conv_pwl":
+        "_project_conv", "bn3": "_bn2",
+    }  # fmt: skip
+    layers = [f"blocks.{block}.{layer}" for block, stage in enumerate(model.blocks) for layer in range(len(stage))]
+
+    def renamed(key: str) -> str:
+        if not key.startswith("blocks."):
+            module, part = key.split(".")
+            return f"{parts[module]}.{part}"
+        *layer, module, part = key.split(".")
+        number = layers.index(".".join(layer))
+        return f"_blocks.{number}.{(usual if number else first)[module]}.{part}"
+
+    network = build_network(published(name.replace("tf_", "").replace("_", "-"))).eval()
+    import_weights(network, {renamed(key): value for key, value in model.state_dict().items()})
+    images = torch.randn(1, 3, 64, 64)
+    with torch.inference_mode():
+        assert (network(images) - model(images)).abs().max() < 1e-5
 
 
 def test_mobilenet_v2_needs_its_clipped_activations():

@@ -22,7 +22,7 @@ def test_notation_and_json_round_trip(architecture):
 
 @given(architectures)
 def test_canonical_form_is_a_fixed_point(architecture):
-    again = Architecture(architecture.stem, architecture.stem_stride, architecture.blocks, architecture.head)
+    again = replace(architecture, blocks=architecture.blocks)
     assert again == architecture
     assert again.id == architecture.id
 
@@ -65,6 +65,7 @@ def test_an_inverted_bottleneck_without_expansion_is_a_depthwise_separable_convo
         ("stem8_s1-conv_k101_s1_f8_n1-head16", "block 1 .*kernel size 101"),
         ("stem8_s1-conv_k3_s1_f9999999999999_n1-head16", "cannot read block 1"),
         ("stem\u0668_s1-conv_k3_s1_f8_n1-head16", "cannot read the stem"),
+        ("stem8_s1-conv_k3_s1_f8_n1-head16-relu7", "the traits of the architecture: 'relu7' is not like relu6_same"),
         ("stem8_s1" + "-conv_k3_s1_f8_n1" * 101 + "-head16", "1 to 100 blocks, not 101"),
     ],
 )

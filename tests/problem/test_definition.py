@@ -6,6 +6,7 @@ import copy
 from pathlib import Path
 
 import pytest
+from tiny_problem import TINY
 
 from evomnas.core.errors import InputError
 from evomnas.problem.definition import ProblemDefinition, TableDefinition
@@ -434,3 +435,29 @@ def test_long_nonsense_is_quoted_in_part(tmp_path):
     with pytest.raises(InputError) as caught:
         load_definition(path)
     assert len(str(caught.value)) < 300 + len(str(path))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"space": {"resolutions": [8, 12]}}, "space.resolutions go up to 12 pixels, and data.resolution is 8"),
+        (
+            {"space": {"resolutions": [4, 8]}, "latency": {"resolution": 8}},
+            "measured at its own: drop latency.resolution",
+        ),
+        ({"space": {"resolutions": [3, 8]}}, "total stride to 4, more than the image's 3 pixels"),
+        ({"space": {"traits": {"activation": "swish"}}}, "unknown activation 'swish'"),
+    ],
+)
+def test_a_space_with_resolutions_fits_the_images(changes, message):
+    values = {**TINY, **{name: {**TINY.get(name, {}), **section} for name, section in changes.items()}}
+    with pytest.raises(InputError, match=message):
+        validate_definition(values)
+
+
+def test_a_reference_network_of_its_own_is_called_so():
+    base = "stem8_s1-dconv_k3_s2_f8_n1-mbconv3_k5_s2_f8_n2_id-head16"
+    definition = validate_definition({**TINY, "space": {**TINY["space"], "base": base, "resolutions": [4, 8]}})
+    assert str(definition.reference({})) == f"8px-{base}"
+    assert definition.words.reference == "the reference network"
+    assert validate_definition(dict(TINY)).words.reference == "MobileNetV2"

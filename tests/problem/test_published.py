@@ -31,6 +31,15 @@ def test_a_multiplier_scales_stem_and_blocks_to_multiples_of_eight():
     ]
 
 
+def test_the_lites_scale_their_middle_blocks_alone_and_round_layers_up():
+    """Lite4: filters times 1.4, layers times 1.8; 1.8 * (2, 2, 3, 3, 4) = (3.6, 3.6, 5.4, 5.4, 7.2)."""
+    assert [block.layers for block in published("efficientnet-lite4").blocks] == [1, 4, 4, 6, 6, 8, 1]
+    assert [block.filters for block in published("efficientnet-lite4").blocks] == [24, 32, 56, 112, 160, 272, 448]
+    for number in range(5):
+        lite = published(f"efficientnet-lite{number}")
+        assert (lite.stem, lite.head, str(lite.traits)) == (32, 1280, "relu6_same")
+
+
 def test_only_mobilenet_v2_s_head_grows_and_only_above_one():
     """As the authors do it: 1280 x 1.4 = 1792, and never fewer than 1280."""
     assert published("mobilenet-v2@1.4").head == 1792

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -10,7 +12,7 @@ from hypothesis import strategies as st
 from sklearn.utils.class_weight import compute_class_weight
 
 from evomnas.core.seeding import torch_generator
-from evomnas.data.images import Dataset
+from evomnas.data.images import Dataset, resize
 from evomnas.data.splits import load_dataset
 from evomnas.problem.architecture import Architecture
 from evomnas.problem.sections import TrainingSection
@@ -30,6 +32,24 @@ def test_a_short_training_learns_and_comes_out_the_same_again(tiny, tiny_dataset
     assert first.accuracy > 0.5  # chance is 0.1
     assert first.losses[-1] < first.losses[0]
     assert (first.accuracy, first.losses) == (again.accuracy, again.losses)
+
+
+def test_a_network_with_a_resolution_is_trained_and_scored_on_images_of_that_size(tiny, tiny_dataset):
+    """As one without a resolution is on images that were resized before."""
+    network = tiny.space.mobilenet_v2()
+    recipe = tiny.training.model_copy(update={"epochs": 3})
+    task, found = ProxyTask(tiny_dataset, tiny.data, recipe), {}
+    for resolution in (6, 8):
+        small = replace(
+            tiny_dataset,
+            train_images=resize(tiny_dataset.train_images, resolution),
+            validation_images=resize(tiny_dataset.validation_images, resolution),
+        )
+        found[resolution] = task.train(replace(network, resolution=resolution))
+        expected = ProxyTask(small, tiny.data, recipe).train(network)
+        assert (found[resolution].accuracy, found[resolution].losses) == (expected.accuracy, expected.losses)
+    assert found[6].losses != found[8].losses
+    assert found[8].losses == task.train(network).losses
 
 
 def test_the_answers_of_a_training_are_those_of_its_network(tiny, tiny_dataset):

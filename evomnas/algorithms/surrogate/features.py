@@ -95,9 +95,14 @@ class NetworkEncoder:
             keys = tuple(
                 b"".join([block.key for block in blocks[row : row + depth]]) for row in range(0, len(blocks), depth)
             )
+            last = genomes[:, depth * len(GENES) :]  # the gene of the resolution, where there is one
+            keys = tuple(key + gene.tobytes() for key, gene in zip(keys, last, strict=True))
             codes = np.frombuffer(b"".join(keys), dtype=np.int64).reshape(genomes.shape)
             block_sizes = np.array([block.sizes for block in blocks], dtype=np.float64)
             sizes = block_sizes.reshape(count, depth, SIZE_COUNT).sum(axis=1)
+            if self.space.resolutions:
+                sides = np.array(self.space.resolutions, dtype=np.float64)[last[:, 0]]
+                sizes[:, 0] *= (sides / max(self.space.resolutions)) ** 2
             return EncodedNetworks(genomes, keys, self._one_hot(codes), np.log(sizes))
         keys = tuple(map(self.space.decode, genomes))
         return EncodedNetworks(genomes, keys, self._one_hot(genomes), np.zeros((len(genomes), 0)))

@@ -21,13 +21,13 @@ def prepare_parts(
         parts: The architecture and its stages to convert.
         classes: The number of logits.
         channels: The channels of the images.
-        resolution: The height and width of the images in pixels.
+        resolution: The height and width of the images in pixels, for a network without a resolution of its own.
         batch: The number of images per inference.
 
     Returns:
         The converted parts, in the order of `Parts.selection`.
     """
-    prepared = []
+    prepared, resolution = [], parts.architecture.resolution or resolution
     network = build_network(parts.architecture, classes, channels, bn_momentum=1.0, seed=PROBE_SEED)
     with probe_images(network, channels, resolution, batch) as value:
         for index, stage in enumerate(network.stages()):

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from evomnas.problem.architecture import Architecture, Block
+from evomnas.problem.pretrained.traits import PLAIN, Traits
 
 STAGE_COPIES = 4  # copies of a stage that are timed side by side, see `evomnas.latency.layers.surroundings`
 
@@ -15,7 +16,8 @@ class Stage:
 
     Attributes:
         key: Its key in a layer table. Stages with equal keys take equal time. The key contains the operation, the
-            input and output channels, the stride, SE, the skip, and the resolution of the input.
+            input and output channels, the stride, SE, the skip, the resolution of the input, and the traits that are
+            not the default.
         surroundings_key: The key of its surroundings alone; None for the stem, which has none.
         weights: The number of weights in its convolutions, or in its matrix.
         gates: 1 if it has squeeze-and-excite, else 0.
@@ -35,28 +37,36 @@ def describe_stages(architecture: Architecture, channels: int, resolution: int, 
     Args:
         architecture: The architecture.
         channels: The channels of the images.
-        resolution: The height and width of the images in pixels.
+        resolution: The height and width of the images in pixels, for a network without a resolution of its own.
         classes: The number of logits.
 
     Returns:
         The stages from the stem to the classifier, as `Network.stages` has them.
     """
+    resolution = architecture.resolution or resolution
     stem, head, last = architecture.stem, architecture.head, architecture.blocks[-1].filters
-    key = f"stem_i{channels}_f{stem}_s{architecture.stem_stride}_r{resolution}"
+    traits = _describe_traits(architecture.traits)
+    key = f"stem_i{channels}_f{stem}_s{architecture.stem_stride}_r{resolution}{traits}"
     stages = [Stage(_key(key), None, 9 * channels * stem)]
     side = -(-resolution // architecture.stem_stride)  # height and width of the next stage's input
     for _, _, block, in_filters, stride in architecture.layers():
-        stages.append(_describe_layer(block, in_filters, stride, side))
+        stages.append(_describe_layer(block, in_filters, stride, side, traits))
         side = -(-side // stride)
-    stages.append(Stage(_key(f"head_i{last}_f{head}_r{side}"), _surroundings_key(last, side), last * head))
+    stages.append(Stage(_key(f"head_i{last}_f{head}_r{side}{traits}"), _surroundings_key(last, side), last * head))
     key = f"classifier_i{head}_o{classes}_r{side}"
     stages.append(Stage(_key(key), _surroundings_key(head, side), head * classes))
     return stages
 
 
-def _describe_layer(block: Block, in_filters: int, stride: int, side: int) -> Stage:
+def _describe_traits(traits: Traits) -> str:
+    """Return the end of a stage's key; batch norm's epsilon takes no time, as it is folded into the weights."""
+    words = str(replace(traits, epsilon=PLAIN.epsilon))
+    return words and f"_{words}"
+
+
+def _describe_layer(block: Block, in_filters: int, stride: int, side: int, traits: str) -> Stage:
     skip, squeeze = block.shortcut(in_filters, stride), block.squeeze(in_filters) if block.se else 0
-    key = f"{block.op}_k{block.kernel}_i{in_filters}_f{block.filters}_s{stride}_q{squeeze}_{skip}_r{side}"
+    key = f"{block.op}_k{block.kernel}_i{in_filters}_f{block.filters}_s{stride}_q{squeeze}_{skip}_r{side}{traits}"
     if block.op == "conv":
         gated, weights = block.filters, in_filters * block.filters * block.kernel**2
     else:

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from evomnas.core.quiet import silence
 from evomnas.networks.classifier import Classifier, Normalise
-from evomnas.networks.network import Layer, Network, Parallel, PoolSkip, SqueezeExcite
+from evomnas.networks.network import Layer, Network, Parallel, PoolSkip, SamePad, SqueezeExcite
 
 OPSET = 17
 IR_VERSION = 8  # that of ONNX 1.12, so that older runtimes on small devices can read the files
@@ -131,15 +131,16 @@ class _Graph:
         raise _UnknownModule(f"no ONNX nodes are known for {type(module).__name__}")
 
     def sequence(self, modules: list[nn.Module], value: str) -> str:
-        """Add modules one after another; batch norm is folded into the convolution before it."""
-        for module, next_module in zip(modules, [*modules[1:], None], strict=True):
-            if isinstance(module, nn.Conv2d) and isinstance(next_module, nn.BatchNorm2d):
-                value = self.convolution(module, next_module, value)
-            elif not isinstance(module, nn.BatchNorm2d):
+        """Add modules one after another; padding and batch norm become parts of the convolution between them."""
+        for before, module, after in zip([None, *modules[:-1]], modules, [*modules[1:], None], strict=True):
+            if isinstance(module, nn.Conv2d):
+                norm = after if isinstance(after, nn.BatchNorm2d) else None
+                value = self.convolution(module, norm, value, is_same=isinstance(before, SamePad))
+            elif not isinstance(module, nn.BatchNorm2d | SamePad):
                 value = self.module(module, value)
         return value
 
-    def convolution(self, conv: nn.Conv2d, norm: nn.BatchNorm2d | None, value: str) -> str:
+    def convolution(self, conv: nn.Conv2d, norm: nn.BatchNorm2d | None, value: str, is_same: bool = False) -> str:
         weight, bias = conv.weight, conv.bias
         if norm is not None:
             mean, variance = cast(Tensor, norm.running_mean), cast(Tensor, norm.running_var)
@@ -153,8 +154,8 @@ class _Graph:
             inputs,
             kernel_shape=list(conv.kernel_size),
             strides=list(conv.stride),
-            pads=padding * 2,
             group=conv.groups,
+            **({"auto_pad": "SAME_UPPER"} if is_same else {"pads": padding * 2}),
         )
 
     def squeeze_excite(self, gate: SqueezeExcite, value: str) -> str:

@@ -5,11 +5,13 @@ The thorough part runs a stage with ExecuTorch as well, which takes long to lowe
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from hypothesis import given
-from strategies import points
+from strategies import points, traits
 
 from evomnas.latency.layers import table as layer_table
 from evomnas.latency.layers.prepare_layers import prepare_parts
@@ -22,6 +24,7 @@ from evomnas.latency.runtimes.base import check_output, open_runtime
 from evomnas.latency.setting import Setting
 from evomnas.loop.launch import search
 from evomnas.networks.network import Layer, SqueezeExcite, build_network
+from evomnas.problem.pretrained.traits import Traits
 from evomnas.problem.search_space import SearchSpace
 from evomnas.results.archive import Archive
 from evomnas.results.evaluation import Cost, Failure, Measurement
@@ -30,10 +33,10 @@ from evomnas.results.timing import Ratio
 SPACE = SearchSpace(filters=(8, 8), layers=(1, 2), strides=(1, 2), stem=8, stem_stride=1, head=16, divisor=4)
 
 
-@given(points())
-def test_a_stage_says_what_its_module_is_and_equal_keys_are_equal_modules(point):
+@given(points(), traits)
+def test_a_stage_says_what_its_module_is_and_equal_keys_are_equal_modules(point, some):
     space, genome = point
-    architecture = space.decode(genome)
+    architecture = replace(space.decode(genome), traits=replace(some, epsilon=0.001))
     modules = build_network(architecture, 5, 3).eval().stages()
     found = describe_stages(architecture, 3, 16, 5)
     assert len(found) == len(modules)
@@ -53,6 +56,18 @@ def test_a_stage_says_what_its_module_is_and_equal_keys_are_equal_modules(point)
         assert stage.identities == (isinstance(module, Layer) and isinstance(module.skip, torch.nn.Identity))
         value = after
     assert [stage.surroundings_key is None for stage in found] == [True] + [False] * (len(found) - 1)
+
+
+def test_only_traits_that_are_not_the_default_change_the_key_of_a_stage():
+    plain, same = SPACE.mobilenet_v2(), Traits("relu6", "same", 1e-5)
+    keys = {
+        some: [stage.key for stage in describe_stages(replace(plain, traits=some), 3, 16, 5)]
+        for some in (Traits(), Traits(epsilon=1e-5), same)
+    }
+    assert keys[Traits()] == keys[Traits(epsilon=1e-5)]  # it is folded into the weights
+    assert keys[Traits()][0] == "4x_stem_i3_f8_s1_r16"
+    assert keys[same][0] == "4x_stem_i3_f8_s1_r16_relu6_same"
+    assert [key for key in keys[same] if key in keys[Traits()]] == keys[Traits()][-1:]  # the classifier has none
 
 
 def test_the_stages_of_a_network_are_prepared_in_their_surroundings_and_these_alone():

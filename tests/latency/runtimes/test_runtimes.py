@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import gc
+from dataclasses import replace
 
 import numpy as np
+import onnx
 import pytest
 import torch
 from hypothesis import given, settings
@@ -14,7 +16,10 @@ from evomnas.core import registry
 from evomnas.core.errors import InputError
 from evomnas.latency.prepare import prepare
 from evomnas.latency.runtimes.base import check_output, installed_version, open_runtime
+from evomnas.latency.runtimes.onnx_graph import to_onnx
 from evomnas.networks.network import build_network
+from evomnas.problem.pretrained.traits import PLAIN, Traits
+from evomnas.problem.published import published
 from evomnas.problem.search_space import SearchSpace
 from evomnas.results.evaluation import Failure, RuntimeMismatch
 
@@ -27,8 +32,9 @@ def runtime(request):
     return open_runtime(request.param)
 
 
-def check(runtime, genome, resolution, batch, channels) -> None:
-    prepared = prepare(runtime, SPACE.decode(np.array(genome)), 5, channels, resolution, batch)
+def check(runtime, genome, resolution, batch, channels, traits=PLAIN) -> None:
+    architecture = replace(SPACE.decode(np.array(genome)), traits=traits)
+    prepared = prepare(runtime, architecture, 5, channels, resolution, batch)
     logits = runtime.load(prepared.model, prepared.images, 1)()
     assert logits.shape == (batch, 5)
     assert np.abs(prepared.logits).max() > 1e-3  # a dead network would prove nothing
@@ -51,6 +57,28 @@ def test_every_runtime_computes_every_op_se_and_skip(runtime):
         [3, 1, 1, 1, 2, 1, 0, 0, 0, 0, 0, 2, 2, 0, 0, 2, 1, 1],
     ):
         check(runtime, genome, 9, 2, 3)
+
+
+TRAITS = Traits("relu6", "same", 1e-5)
+
+
+@given(genome=genomes, resolution=st.integers(4, 19))
+@settings(max_examples=10)
+def test_onnx_files_have_the_traits_of_their_network(genome, resolution):
+    check(open_runtime("onnxruntime"), genome, resolution, 1, 3, TRAITS)
+
+
+@pytest.mark.parametrize("resolution", [9, 10])
+def test_every_runtime_computes_clipped_activations_and_tensorflow_s_padding(runtime, resolution):
+    check(runtime, [2, 1, 0, 1, 1, 0, 2, 1, 0, 1, 1, 1, 1, 0, 1, 1, 2, 0], resolution, 2, 3, TRAITS)
+
+
+def test_tensorflow_s_padding_is_a_part_of_the_convolution_in_an_onnx_file():
+    """A node of its own would take time."""
+    network = build_network(published("efficientnet-lite0"), 5).eval()
+    nodes = [node.op_type for node in onnx.load_from_string(to_onnx(network, torch.zeros(1, 3, 64, 64))).graph.node]
+    convolutions = sum(isinstance(module, torch.nn.Conv2d) for module in network.modules())
+    assert (nodes.count("Conv"), nodes.count("Pad")) == (convolutions, 0)
 
 
 def test_a_loaded_model_needs_the_contents_of_its_file_no_more(runtime):
