@@ -13,6 +13,7 @@ import typer
 from evomnas.cli import completion
 from evomnas.cli.app import RunArgument, app, open_run, repeatable, reported
 from evomnas.cli.options import (
+    AcceptOption,
     DataOption,
     DeviceOption,
     EpochsOption,
@@ -65,6 +66,7 @@ def train(
     epochs: EpochsOption = None,
     settings: FullSettingsOption = None,
     data: DataOption = None,
+    accept_changes: AcceptOption = False,
     device: DeviceOption = "auto",
     output: FormatOption = PlainFormat.TABLE,
 ) -> None:
@@ -90,8 +92,8 @@ def train(
         shown = _PlanDisplay(display, "Training", "network")
         trainings = list(
             train_networks(
-                opened, architectures, distil=teacher, device=device, settings=changes, on_plan=shown.begin,
-                on_progress=shown.show_epoch,
+                opened, architectures, distil=teacher, device=device, settings=changes,
+                accept_changes=accept_changes, on_plan=shown.begin, on_progress=shown.show_epoch,
             )
         )  # fmt: skip
     if output is PlainFormat.JSON:
@@ -197,6 +199,7 @@ def export(
     epochs: EpochsOption = None,
     settings: FullSettingsOption = None,
     data: DataOption = None,
+    accept_changes: AcceptOption = False,
     device: DeviceOption = "auto",
     output: FormatOption = PlainFormat.TABLE,
 ) -> None:  # fmt: skip
@@ -212,7 +215,7 @@ def export(
         shown = _PlanDisplay(display, "Exporting")
         exported = export_network(
             opened, find_architecture(arch, opened), request, distilled=teacher, device=device, settings=changes,
-            on_plan=shown.begin, say=shown.show_step,
+            accept_changes=accept_changes, on_plan=shown.begin, say=shown.show_step,
         )  # fmt: skip
     if output is PlainFormat.JSON:
         typer.echo(json.dumps([_export_row(export) for export in exported.exports], indent=2))

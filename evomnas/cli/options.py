@@ -84,6 +84,10 @@ DataOption = Annotated[
         "--data", metavar="PATH", help="Path of the run's images, or of its table, if moved.", show_default=False
     ),
 ]
+AcceptOption = Annotated[
+    bool,
+    typer.Option("--accept-changes", help="Go on with images that have changed since the search; the report says so."),
+]
 CandidateTimeOption = Annotated[
     str | None,
     typer.Option(

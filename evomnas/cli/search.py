@@ -16,6 +16,7 @@ import typer
 from evomnas.cli import completion
 from evomnas.cli.app import RunArgument, app, debugging, interrupted, open_run, reported, run_folder
 from evomnas.cli.options import (
+    AcceptOption,
     AlgorithmOption,
     AlphaOption,
     AsyncOption,
@@ -133,6 +134,7 @@ def resume(
         int | None, typer.Option("--budget", help="New budget, larger than before.", show_default=False)
     ] = None,
     data: DataOption = None,
+    accept_changes: AcceptOption = False,
     time_limit: TimeOption = None,
     workers: WorkersOption = None,
     device: DeviceOption = "auto",
@@ -157,7 +159,8 @@ def resume(
         with _resumable(folder, where, display):
             finished = resume_search(
                 folder, budget=budget, data=data, time_limit_s=limit, workers=where, device=device,
-                on_progress=_SearchDisplay(display, opened.definition), on_generation=_live_report(),
+                accept_changes=accept_changes, on_progress=_SearchDisplay(display, opened.definition),
+                on_generation=_live_report(),
             )  # fmt: skip
             _finish(finished, where, display)
 

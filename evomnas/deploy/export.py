@@ -160,6 +160,7 @@ def export_network(
     distilled: bool = False,
     device: str = "auto",
     settings: Sequence[str] = (),
+    accept_changes: bool = False,
     on_plan: Callable[[Plan], None] = lambda plan: None,
     say: OnStep = lambda text: None,
 ) -> ExportResult:
@@ -172,6 +173,7 @@ def export_network(
         distilled: True for the network that had a teacher.
         device: `auto`, `cpu` or `cuda`, for fine-tuning.
         settings: The settings with which the network was trained, if they are not the problem's, as `full.epochs=20`.
+        accept_changes: Export also if images have changed since the search, but not since the training.
         on_plan: Called before the first step with the time that all of them are expected to take, by their words.
         say: Called with a few words when a step begins.
 
@@ -194,7 +196,7 @@ def export_network(
     earlier_exports = read_exports(folder)
     say("reading the images")
     task = FullTask(definition, device)
-    check_images(run, task)
+    check_images(run, task, accept_changes)
     if manifest.network != str(architecture) or not _is_current(manifest, task):
         raise InputError(
             f"the images or the recipe have changed since {folder} was trained: train it again with {again}"

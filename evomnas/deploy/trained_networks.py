@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from evomnas.core.errors import InputError
+from evomnas.data.gallery.listing import list_images
 from evomnas.deploy.durations import Plan, TrainingForecast
 from evomnas.deploy.full_training import FullTask, Teacher
 from evomnas.deploy.saving import load_network
@@ -26,7 +27,7 @@ from evomnas.problem.architecture import Architecture
 from evomnas.problem.loading import change_full_training
 from evomnas.problem.sections import FullSection
 from evomnas.results.evaluation import Failure
-from evomnas.results.run import Result, Run
+from evomnas.results.run import Result, Run, changed_images
 
 
 def front_networks(run: Run) -> list[Architecture]:
@@ -110,6 +111,7 @@ def train_networks(
     distil: bool = False,
     device: str = "auto",
     settings: Sequence[str] = (),
+    accept_changes: bool = False,
     on_plan: Callable[[Plan], None] = lambda plan: None,
     on_progress: OnProgress = lambda name, epoch, epochs, loss: None,
 ) -> Iterator[TrainedNetwork]:
@@ -124,6 +126,7 @@ def train_networks(
         device: `auto`, `cpu` or `cuda`.
         settings: Other settings of the full training than the problem's, as `full.epochs=20`. Such a training is kept
             in a folder of its own, and its score is none of the problem's.
+        accept_changes: Train also on images that have changed since the search; the run and the cards then say so.
         on_plan: Called before the first training with the time that all of them are expected to take, by id.
         on_progress: Called after every epoch with the network's id, the number of epochs so far, the number of all
             epochs, and the mean loss of the last one.
@@ -144,15 +147,15 @@ def train_networks(
             f"{teacher_network.id} is the front's most accurate network, the teacher: name another one with --teacher"
         )
     task = FullTask(definition, device)
-    check_images(run, task)
-    trainings = FullTrainings(task, run.archive, measurement_context(run))
+    changes = check_images(run, task, accept_changes)
+    trainings = FullTrainings(task, run.archive, measurement_context(run), run.search_images_fingerprint)
     results = {str(result.evaluation.architecture): result for result in run.results()}
     networks = list(dict.fromkeys(architectures))
     on_plan(_plan(run, trainings, networks, teacher_network))
     teacher = None
     if teacher_network is not None:
         folder = network_folder(run, teacher_network, False, task.recipe)
-        origin = _origin(run, results.get(str(teacher_network)))
+        origin = _origin(run, results.get(str(teacher_network)), changes)
         trained_teacher = trainings.train(teacher_network, folder, origin, on_progress=on_progress)
         run.write_front(run.front())
         yield trained_teacher
@@ -161,7 +164,7 @@ def train_networks(
         teacher = Teacher(teacher_network, load_network(folder))
     for architecture in networks:
         folder = network_folder(run, architecture, distil, task.recipe)
-        origin = _origin(run, results.get(str(architecture)))
+        origin = _origin(run, results.get(str(architecture)), changes)
         trained = trainings.train(architecture, folder, origin, teacher, on_progress)
         run.write_front(run.front())
         yield trained
@@ -181,12 +184,16 @@ def _plan(run: Run, trainings: FullTrainings, networks: Sequence[Architecture], 
     return Plan(expected)
 
 
-def check_images(run: Run, task: FullTask) -> None:
-    """Check that the images of a problem are still those that a run searched with.
+def check_images(run: Run, task: FullTask, accept_changes: bool = False) -> str:
+    """Check that the images of a problem are still those that a run searched with, or were accepted since.
 
     Args:
         run: The run.
         task: The run's problem with its images as they are now.
+        accept_changes: Whether they may have changed; the run then keeps that they have.
+
+    Returns:
+        The changes in words; empty where there are none.
 
     Raises:
         InputError: The images have changed.
@@ -196,11 +203,18 @@ def check_images(run: Run, task: FullTask) -> None:
     for name, value in current.items():
         if value != shape[name]:
             raise InputError(f"{run.folder} searched images with {shape[name]} {name}, its data now have {value}")
-    if task.search_images_fingerprint != run.search_images_fingerprint:
-        raise InputError(
-            f"the images of {run.folder} have changed since its search: bring them back, or search them as they are "
-            "with evomnas run and another --out DIR"
-        )
+    images = task.search_images_fingerprint
+    if images == run.search_images_fingerprint:
+        return ""
+    known = next((one.changes for one in run.accepted if one.images == images), None)
+    if known is not None:
+        return known
+    listing = list_images(task.training, task.definition.data)
+    changes = run.describe_changes(None if listing is None else listing.images)
+    if not accept_changes:
+        raise InputError(changed_images(run, changes))
+    run.accept(images, changes)
+    return changes
 
 
 def measurement_context(run: Run) -> MeasurementContext:
@@ -213,10 +227,10 @@ def measurement_context(run: Run) -> MeasurementContext:
     return MeasurementContext(key, run.archive.context(key))
 
 
-def _origin(run: Run, result: Result | None) -> SearchOrigin:
+def _origin(run: Run, result: Result | None, changes: str = "") -> SearchOrigin:
     """Return the search that a network comes from; its result is None if the search did not evaluate it."""
     if result is None:
-        return SearchOrigin(None, None)
+        return SearchOrigin(None, None, changes=changes)
     record, evaluations = run.record, run.manifest.evaluations
     search = f"{record.algorithm}, seed {record.seed}, {evaluations} networks evaluated, in {run.folder.name}"
-    return SearchOrigin(search, result.evaluation.quantities.get("accuracy"), result.evaluation.score)
+    return SearchOrigin(search, result.evaluation.quantities.get("accuracy"), result.evaluation.score, changes)

@@ -72,11 +72,13 @@ class SearchOrigin:
         search: The search in words; None if it never evaluated the network.
         accuracy: The network's validation accuracy in it; None if there is none.
         score: How much of what it maximised the network had on the validation images; None if there is none.
+        changes: How the images have changed since it, in words; empty if they have not.
     """
 
     search: str | None
     accuracy: float | None
     score: float | None = None
+    changes: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,14 +111,19 @@ class FullTrainings:
         archive: The archive of the scores.
     """
 
-    def __init__(self, task: FullTask, archive: Archive, measurement_context: MeasurementContext) -> None:
+    def __init__(
+        self, task: FullTask, archive: Archive, measurement_context: MeasurementContext, searched: str | None = None
+    ) -> None:
         """Set the trainings up. Nothing is read or trained yet.
 
         Args:
             task: The images and the recipe.
             archive: The archive that gets the scores.
             measurement_context: The device whose latencies the model cards show.
+            searched: The fingerprint of the images of the search whose report is to find the trainings, if these are
+                no longer the task's.
         """
+        self._searched = searched
         self.task, self.archive, self._measurement_context = task, archive, measurement_context
 
     def remaining_epochs(self, network: AnyNetwork, folder: Path, teacher: str | None = None) -> int:
@@ -184,6 +191,7 @@ class FullTrainings:
         The test images are read when the training has ended.
         """
         task, notation = self.task, teacher.notation if teacher else None
+        searched = self._searched or task.search_images_fingerprint
         saved = self._find(folder, context_key(task.context(notation)), network)
         if saved is None:
             classifier, losses, seconds = task.train(
@@ -195,7 +203,7 @@ class FullTrainings:
             losses, seconds = saved.manifest.losses, saved.manifest.seconds
         scored = self.archive.add_context(task.scored_context(notation))
         if teacher is None:
-            self.archive.add_alias(full_training_alias(task.definition, task.search_images_fingerprint), scored)
+            self.archive.add_alias(full_training_alias(task.definition, searched), scored)
         result = self.archive.full_training(scored, network)
         lacks_answers = isinstance(result, FullTraining) and result.answers is None
         if result is None or saved is None or lacks_answers:
@@ -206,7 +214,7 @@ class FullTrainings:
             else:
                 result = FullTraining(task.score(predictions), losses, seconds, answers)
             self.archive.add_full_training(scored, network, result)
-            self.archive.add_alias(trained_images_alias(task.search_images_fingerprint), scored)
+            self.archive.add_alias(trained_images_alias(searched), scored)
         pictures = self._keep_pictures(result)
         is_complete = saved is not None and (saved.folder, saved.manifest.scored) == (folder, scored)
         if isinstance(result, FullTraining) and not is_complete:
@@ -295,6 +303,8 @@ def _origin_details(definition: ProblemDefinition, origin: SearchOrigin | None) 
     if origin is None:
         return Origin(problem=problem, data=data)
     found = Origin(problem=problem, data=data, search=origin.search, accuracy=origin.accuracy)
+    if origin.changes:
+        found = found.model_copy(update={"changes": origin.changes})
     if definition.data.score == "accuracy":
         return found
     return found.model_copy(update={"score_name": definition.data.score, "score": origin.score})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -34,7 +35,7 @@ from evomnas.results.archive import Archive
 from evomnas.results.candidate_limits import CandidateLimits
 from evomnas.results.database.connection import JOURNAL_SUFFIX
 from evomnas.results.records import RunRecord, SearchMode
-from evomnas.results.run import Run, check_free
+from evomnas.results.run import Run, changed_images, check_free
 
 __all__ = ["EverythingFailed", "Progress", "resume", "search"]
 ARCHIVE = "evomnas.sqlite"
@@ -194,6 +195,7 @@ def resume(
     time_limit_s: float | None = None,
     workers: Workers = 0,
     device: str = "auto",
+    accept_changes: bool = False,
     on_progress: OnProgress = lambda progress: None,
     on_generation: OnGeneration = lambda run: None,
 ) -> Run:
@@ -208,6 +210,8 @@ def resume(
         time_limit_s: Stop after so many seconds; None for no limit.
         workers: See `search`.
         device: See `search`.
+        accept_changes: Go on also if images have changed: what was evaluated stays, and candidates that follow are
+            trained on the images of today. The run's files say so.
         on_progress: See `search`.
         on_generation: See `search`.
 
@@ -236,8 +240,10 @@ def resume(
         run.definition, run.archive, workers, device, candidates, asynchronous,
         on_phase=lambda phase: on_progress(Progress(phase, run.manifest.evaluations, budget)),
     ) as evaluator:  # fmt: skip
-        check_same(run, evaluator)
-        run.manifest.data = run.manifest.data | evaluator.describe_data()  # older versions said less of them
+        check_same(run, evaluator, accept_changes)
+        evaluator.reader = replace(evaluator.reader, all_contexts=run.training_contexts)
+        if evaluator.training_context == run.record.training_context:
+            run.manifest.data = run.manifest.data | evaluator.describe_data()  # older versions said less of them
         return carry_on(run, evaluator, started, time_limit_s, on_progress, on_generation)
 
 
@@ -253,26 +259,44 @@ def is_complete(run: Run, budget: int | None) -> bool:
     return all(result.evaluation.status != "stopped" for result in run.results())  # an archive may have lost some
 
 
-def check_same(run: Run, evaluator: Evaluator) -> None:
+def check_same(run: Run, evaluator: Evaluator, accept_changes: bool = False) -> None:
     """Check that a run's evaluations would be the same as when it began.
 
     Args:
         run: The run.
         evaluator: An evaluator of its problem, now.
+        accept_changes: Whether images may have changed; the run then keeps that they have.
 
     Raises:
         InputError: They would not; it names the difference.
     """
+    now = evaluator.training_context
+    if evaluator.reader.shape != run.shape and now != run.record.training_context:
+        raise InputError(
+            f"cannot resume {run.folder}: its networks take {run.shape}, and its images are now "
+            f"{evaluator.reader.shape}; start another run with --out DIR"
+        )
+    if now not in run.training_contexts and _differ_in_images(run, now):
+        changes = run.describe_changes(None if evaluator.listing is None else evaluator.listing.images)
+        if not accept_changes:
+            raise InputError(changed_images(run, changes))
+        run.accept(str(run.archive.context(now)["data"]), changes, now)
     contexts = (
-        (run.definition.words.conditions, run.record.training_context, evaluator.training_context),
+        (run.definition.words.conditions, run.record.training_context, now),
         ("machine or runtime", run.record.measurement_context, evaluator.measurement_context),
     )
-    for name, before, now in contexts:
-        if before != now:
-            differences = _differences(run.archive, before, now)
+    for name, before, after in contexts:
+        if before != after and after not in run.training_contexts:
+            differences = _differences(run.archive, before, after)
             raise InputError(
                 f"cannot resume {run.folder}: its {name} changed ({differences}); start another run with --out DIR"
             )
+
+
+def _differ_in_images(run: Run, context: str) -> bool:
+    """Return whether a context of trainings differs from a run's in the images alone."""
+    before, now = (dict(run.archive.context(key)) for key in (run.record.training_context, context))
+    return before.pop("data", None) != now.pop("data", None) and before == now
 
 
 def _differences(archive: Archive, before: str, now: str) -> str:

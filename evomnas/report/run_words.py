@@ -38,6 +38,7 @@ def figure_notes(run: Run, results: Sequence[Result]) -> list[str]:
         f"{_describe_quality(run)}{after}",
         *([f"{describe_test(trainings)}."] if trainings else []),
         f"Latency: {_describe_device(device)}.",
+        *(one.describe() for one in run.accepted),
     ]
 
 

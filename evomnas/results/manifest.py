@@ -169,6 +169,31 @@ class GoalAnswer(_Part):
     choice: Answer | None
 
 
+class AcceptedImages(_Part):
+    """Images with which a run went on although they had changed since its search began.
+
+    Attributes:
+        images: Their fingerprint, split as the search splits them.
+        changes: The changes in words.
+        evaluations: Networks that the run had evaluated by then.
+        created: When that was.
+        context: The archive's context of the candidates that were trained on them; None where none was.
+    """
+
+    images: str
+    changes: str
+    evaluations: Size
+    created: str
+    context: str | None = None
+
+    def describe(self) -> str:
+        """Return it as a sentence."""
+        return (
+            f"The images have changed since the search began, and were accepted so after {self.evaluations} networks: "
+            f"{self.changes}."
+        )
+
+
 class Manifest(_Part):
     """run.json, key by key; keys that a later version adds are kept.
 
@@ -191,6 +216,7 @@ class Manifest(_Part):
         goals: What came of the algorithm's goals, where it has any.
         cut: Trainings that were cut off; None where none may be.
         packed: What the run was unpacked from; None of a run that was searched here.
+        accepted: Images that had changed, with which it went on; None where there are none.
     """
 
     problem: str
@@ -217,10 +243,11 @@ class Manifest(_Part):
     goals: list[GoalAnswer] | None = None
     cut: CutTrainings | None = None
     packed: str | None = None
+    accepted: list[AcceptedImages] | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return the content of run.json; what does not apply to the run is left out."""
-        optional = ("true_front", "explanations", "reused", "goals", "cut", "packed")
+        optional = ("true_front", "explanations", "reused", "goals", "cut", "packed", "accepted")
         return self.model_dump(mode="json", exclude={name for name in optional if getattr(self, name) is None})
 
 

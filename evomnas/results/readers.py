@@ -60,6 +60,8 @@ class EvaluationReader(ABC):
         data: The section `data` of run.json: sizes of splits and images, or of a table.
         candidates: What a candidate may take: its failures by these limits count.
         run: The run whose trainings that were cut off count as evaluated; None where nobody's do.
+        all_contexts: The contexts of trainings that count, the first one first, where there are others: a run may have
+            gone on with images that had changed.
     """
 
     data_model: ClassVar[type[BaseModel]]  # what `data` must be like
@@ -71,6 +73,7 @@ class EvaluationReader(ABC):
     data: Mapping[str, Any]
     candidates: CandidateLimits = field(default_factory=CandidateLimits)
     run: str | None = None
+    all_contexts: tuple[str, ...] = ()
 
     def for_run(self, run: str | None) -> Self:
         """Return the reader for which what a run cut off counts as evaluated.
@@ -151,9 +154,13 @@ class NetworkReader(EvaluationReader):
     def known(self, architecture: Architecture) -> NetworkEvaluation:
         """See `EvaluationReader.known`; halves that are missing are None."""
         score = self._problem.data.score
-        known = self.archive.evaluation(
-            self.training_context, self.measurement_context, architecture, self.candidates, self.run, score
+        contexts = self.all_contexts or (self.training_context,)
+        evaluations = (
+            self.archive.evaluation(context, self.measurement_context, architecture, self.candidates, self.run, score)
+            for context in contexts
         )
+        first = next(evaluations)
+        known = first if first.training is not None else next((one for one in evaluations if one.training), first)
         if known.trained is None or known.trained.score_error is not None:
             return known
         images = self.data.get("validation")

@@ -8,6 +8,7 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from evomnas.core.files import check_place, is_partial, write_atomically
 from evomnas.core.system.machine import describe_environment
 from evomnas.core.system.shell import quote
 from evomnas.data.check import check_images
+from evomnas.data.gallery.listing import ListedImage, describe_changes, read_listing
 from evomnas.problem.architecture import Architecture
 from evomnas.problem.definition import Definition, ProblemDefinition
 from evomnas.problem.pareto import hypervolume, knees, non_dominated
@@ -27,6 +29,7 @@ from evomnas.results.archive import Archive
 from evomnas.results.evaluation import Evaluation, FullTraining, Score
 from evomnas.results.manifest import (
     MANIFEST,
+    AcceptedImages,
     CutTrainings,
     ImageData,
     Manifest,
@@ -229,7 +232,45 @@ class Run:
             self.manifest.data,
             record.candidates,
             record.id,
+            self.training_contexts,
         )
+
+    @property
+    def accepted(self) -> list[AcceptedImages]:
+        """Images that had changed, with which it went on, in that order."""
+        return self.manifest.accepted or []
+
+    @property
+    def training_contexts(self) -> tuple[str, ...]:
+        """The archive's contexts of its trainings: that of the images with which it began, and those that followed."""
+        later = (one.context for one in self.accepted if one.context is not None)
+        return tuple(dict.fromkeys((self.record.training_context, *later)))
+
+    def accept(self, images: str, changes: str, context: str | None = None) -> None:
+        """Go on with images that have changed since the search began. What was evaluated stays under its own images.
+
+        Args:
+            images: Their fingerprint, split as the search splits them.
+            changes: The changes in words.
+            context: The archive's context of the trainings that follow; None of a full training.
+        """
+        created = datetime.now(UTC).isoformat(timespec="seconds")
+        evaluations = self.manifest.evaluations
+        accepted = AcceptedImages(
+            images=images, changes=changes, evaluations=evaluations, created=created, context=context
+        )
+        self.manifest.accepted = [*self.accepted, accepted]
+        write_atomically(self.folder / MANIFEST, json.dumps(self.manifest.to_json(), indent=2) + "\n")
+
+    def describe_changes(self, images: Sequence[ListedImage] | None) -> str:
+        """Return in words how images differ from those of the search.
+
+        Args:
+            images: Images of today, split as the search splits them; None where they have no files of their own.
+        """
+        before = read_listing(self.folder)
+        known = "" if before is None or images is None else describe_changes(before, images)
+        return known or "the run keeps no list of them that says which"
 
     @property
     def options(self) -> dict[str, Any]:
@@ -433,6 +474,19 @@ def rank(evaluations: Sequence[tuple[Ask, Evaluation]]) -> list[Result]:
         Result(ask.position, ask.generation, evaluation, index in front)
         for index, (ask, evaluation) in enumerate(evaluations)
     ]
+
+
+def changed_images(run: Run, changes: str) -> str:
+    """Return the message of the error that images have changed.
+
+    Args:
+        run: The run.
+        changes: The changes in words.
+    """
+    return (
+        f"the images of {run.folder} have changed since its search: {changes}. Bring them back, or go on with them as "
+        "they are by --accept-changes: what was measured stays, and the report says so"
+    )
 
 
 def check_free(folder: Path) -> None:

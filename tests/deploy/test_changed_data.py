@@ -13,6 +13,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from evomnas.cli.deploy import app
+from evomnas.cli.search import app as search_app
 from evomnas.core.errors import InputError
 from evomnas.deploy import full_training as full
 from evomnas.deploy.export import Request, export_network, read_exports
@@ -21,7 +22,9 @@ from evomnas.deploy.saving import load_network
 from evomnas.deploy.trained_networks import train_networks
 from evomnas.loop.launch import resume, search
 from evomnas.problem.loading import validate_definition
+from evomnas.report.run_report import write_report
 from evomnas.results.full_trainings import fully_trained
+from evomnas.results.packing.pack import pack
 from evomnas.results.run import Run
 from evomnas.training.trainer import Trainer
 
@@ -76,9 +79,74 @@ def test_images_that_have_changed_since_the_search_are_refused(here, no_training
     write_images(here.photos / "train", 1, 3)
     before = sorted(here.run.folder.rglob("*"))
     for attempt in (lambda: train(here), lambda: export_network(here.run, here.network, Request(), device="cpu")):
-        with pytest.raises(InputError, match="the images of .* have changed since its search: bring them back, or"):
+        with pytest.raises(
+            InputError, match="have changed since its search: 2 added \\(ants 1, bees 1: train/"
+        ) as caught:
             attempt()
+        assert str(caught.value).endswith("by --accept-changes: what was measured stays, and the report says so")
     assert sorted(here.run.folder.rglob("*")) == before
+
+
+def test_a_search_goes_on_with_images_that_have_changed_and_says_so(here):
+    """What was evaluated stays; networks that follow are trained on the images of today, under their fingerprint."""
+    run, photos = here.run, here.photos
+    removed = next(photos.glob("train/ants/*.png"))
+    removed.unlink()
+    write_images(photos / "train", 1, 3)
+    before = {str(one.evaluation.architecture): one.evaluation for one in run.results()}
+    said = CliRunner().invoke(search_app, ["resume", str(run.folder), "--budget", "5", "--data", str(photos)])
+    assert said.exit_code == 2
+    assert "2 added (ants 1, bees 1: train/ants/3-0.png, train/bees/3-0.png)" in said.stderr
+    assert f"1 removed (ants 1: train/ants/{removed.name})" in said.stderr
+    gone_on = resume(run.folder, budget=5, data=photos, accept_changes=True)
+    after = {str(one.evaluation.architecture): one.evaluation for one in gone_on.results()}
+    assert len(after) == 5
+    assert before.items() <= after.items()
+    [accepted] = gone_on.accepted
+    original, later = gone_on.training_contexts
+    assert later == accepted.context
+    new = [one for notation, one in after.items() if notation not in before]
+    for one in new:
+        assert run.archive.evaluation(original, run.record.measurement_context, one.architecture).training is None
+        kept = run.archive.evaluation(later, run.record.measurement_context, one.architecture).training
+        assert (kept.accuracy, kept.losses) == (one.training.accuracy, one.training.losses)
+    images = {run.archive.context(context)["data"] for context in (original, later)}
+    assert images == {run.search_images_fingerprint, accepted.images}
+    assert "accepted so after 3 networks: 2 added (ants 1, bees 1" in write_report(gone_on).read_text()
+    assert resume(run.folder, budget=6, data=photos).manifest.accepted == gone_on.manifest.accepted
+    packed = Run.open(pack(Run.open(run.folder), run.folder.parent / "packed.zip").path)
+    assert [one.evaluation for one in packed.results()] == [one.evaluation for one in gone_on.results()]
+
+
+def test_a_network_is_trained_on_images_that_have_changed_and_its_card_says_so(here):
+    write_images(here.photos / "train", 1, 3)
+    [one] = train_networks(here.run, [here.network], device="cpu", accept_changes=True)
+    card = (one.folder / "README.md").read_text()
+    assert "| Images changed since the search | 2 added (ants 1, bees 1: " in card
+    assert f"| Trained on | {2 * 13:,} images" in card
+    assert str(here.network) in here.run.reader.any_full_trainings()
+    assert export_network(here.run, here.network, Request(), device="cpu").exports  # they were accepted already
+    assert [accepted.context for accepted in Run.open(here.run.folder).accepted] == [None]
+    with pytest.raises(InputError, match="have changed since its search"):
+        resume(here.run.folder, budget=4, data=here.photos)
+
+
+def test_a_run_without_a_list_says_that_it_cannot_say_which(here):
+    (here.run.folder / "images.csv").write_text("damaged")
+    write_images(here.photos / "train", 1, 3)
+    with pytest.raises(InputError, match="changed since its search: the run keeps no list of them that says which"):
+        train(here)
+
+
+def test_other_classes_are_never_accepted(here):
+    (here.photos / "train" / "ants").rename(here.photos / "train" / "wasps")
+    shutil.rmtree(here.photos / "val" / "ants")
+    for number in range(3):
+        pixels = np.random.default_rng(number).integers(0, 256, (8, 8, 3), dtype=np.uint8)
+        (here.photos / "train" / "crickets").mkdir(exist_ok=True)
+        Image.fromarray(pixels).save(here.photos / "train" / "crickets" / f"{number}.png")
+    with pytest.raises(InputError, match="its networks take .*'classes': 2.*, and its images are now .*'classes': 3"):
+        resume(here.run.folder, budget=4, data=here.photos, accept_changes=True)
 
 
 def test_a_new_test_split_is_scored_without_a_training_and_its_exports_start_anew(here, no_training):

@@ -33,6 +33,7 @@ class Origin(_Part):
         accuracy: Its validation accuracy in that search; None if it has none.
         score_name: What that search maximised.
         score: How much of it the network had on the validation images; None if it has none.
+        changes: How the images have changed between that search and the training; None if they have not.
     """
 
     problem: str
@@ -41,6 +42,7 @@ class Origin(_Part):
     accuracy: float | None = None
     score_name: ScoreName = "accuracy"
     score: float | None = None
+    changes: str | None = None
 
 
 class ScoreDetails(_Part):
@@ -263,6 +265,7 @@ def model_card(details: ModelDetails, classes: Sequence[str], preprocessing: Pre
         ("Problem", f"{escape_markdown(origin.problem)}: {escape_markdown(origin.data)}"),
         *([("Found by", escape_markdown(origin.search))] if origin.search else []),
         ("Trained on", f"{details.trained_on:,} images, {details.recipe['epochs']} epochs, {details.recipe_text}"),
+        *([("Images changed since the search", escape_markdown(origin.changes))] if origin.changes else []),
         *([("Teacher", f"`{details.teacher}`, by knowledge distillation")] if details.teacher else []),
         ("Software", ", ".join(f"{name} {version}" for name, version in details.versions.items())),
     ]
