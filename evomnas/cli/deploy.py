@@ -174,7 +174,9 @@ def export(
     ],
     to: Annotated[
         list[str] | None,
-        typer.Option("--to", help="Format: onnx or executorch. Can be repeated. [default: onnx]", show_default=False),
+        typer.Option(
+            "--to", help="Format: onnx, executorch or litert. Can be repeated. [default: onnx]", show_default=False
+        ),
     ] = None,
     quantize: Annotated[
         str | None, typer.Option("--quantize", metavar="int8", help="Write int8 files, too.", show_default=False)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import sys
 import warnings
 from collections.abc import Iterator
 
@@ -37,3 +38,23 @@ def silence() -> Iterator[None]:
             yield
     finally:
         logging.disable(disabled_level)
+
+
+@contextlib.contextmanager
+def silence_native_code() -> Iterator[None]:
+    """Discard what code that is not Python's writes to standard error inside the block, of all threads.
+
+    Runtimes write lines about the processor, threads and kernels there.
+
+    Yields:
+        Nothing; standard error is as before afterwards.
+    """
+    sys.stderr.flush()
+    original = os.dup(2)
+    try:
+        with open(os.devnull, "wb") as devnull:
+            os.dup2(devnull.fileno(), 2)
+        yield
+    finally:
+        os.dup2(original, 2)
+        os.close(original)

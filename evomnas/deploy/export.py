@@ -55,7 +55,7 @@ class Request:
     """The files that an export writes.
 
     Attributes:
-        formats: `onnx`, `executorch` or both.
+        formats: Names of formats: `onnx`, `executorch`, `litert`.
         quantize: True for int8 files beside the float ones.
         prune: The share of the weights that become 0, for a pruned variant; None for no such variant.
         factorize: The share of their weights that the head and the classifier keep, each as two factors, for a

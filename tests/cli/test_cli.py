@@ -151,7 +151,7 @@ def test_runtimes_lists_versions():
     import onnxruntime
 
     lines = evomnas("runtimes").stdout.splitlines()
-    assert [line.split()[0] for line in lines[1:]] == ["executorch", "onnxruntime", "torch"]
+    assert [line.split()[0] for line in lines[1:]] == ["executorch", "litert", "onnxruntime", "torch"]
     assert onnxruntime.__version__ in lines[2]
 
 

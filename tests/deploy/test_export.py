@@ -13,12 +13,14 @@ import onnx
 import onnxruntime
 import pytest
 import torch
+from ai_edge_litert.interpreter import Interpreter
 from PIL import Image
 from printed_code import code_blocks, run_all
 
 from evomnas.core.errors import InputError
 from evomnas.deploy.cards.snippets import PICTURE
 from evomnas.deploy.export import Request, _calibration_images, export_network
+from evomnas.deploy.formats import FORMATS
 from evomnas.deploy.formats.exported_files import EXPORTS_FILE, read_exports
 from evomnas.deploy.prediction import open_network, predict
 from evomnas.deploy.saving import load_network
@@ -125,6 +127,31 @@ def test_executorch_programs_know_their_classes_and_give_the_same_answers(
     assert printed == pytest.approx(dict(answer.classes), abs=2e-4)
 
 
+def test_litert_files_know_their_classes_take_float_images_and_give_the_same_answers(
+    finished_run, trained, exports, task, tmp_path
+):
+    """And so does the code that the card has for them."""
+    request = Request(("litert",), quantize=True)
+    folder, _, exported, *_ = export_network(finished_run, trained.network, request, device="cpu")
+    plain, int8 = (one for one in exported if one.format == "litert")
+    assert [plain.variant, int8.variant] == ["float", "int8"]
+    assert (plain.agreement, plain.correct) == (1.0, exports["float"].correct)
+    assert int8.agreement > 0.6
+    assert int8.bytes < plain.bytes
+    for one in (plain, int8):
+        content = (folder / one.file).read_bytes()
+        assert json.loads(FORMATS["litert"].metadata(content)["classes"]) == list("0123456789")
+        [image] = Interpreter(model_content=content).get_input_details()
+        assert image["dtype"] == np.float32
+        assert list(image["shape"]) == [1, 8, 8, 1]
+    copied = shutil.copytree(folder, tmp_path / "copied")
+    Image.fromarray(task.test.images[0, 0]).save(copied / PICTURE)
+    [code] = [block for block in code_blocks((copied / "README.md").read_text()) if ".tflite" in block]
+    [printed] = run_all([(copied, code)], has_evomnas=False)
+    [answer] = predict(open_network(copied / int8.file), [copied / PICTURE])
+    assert printed == pytest.approx(dict(answer.classes), abs=2e-4)
+
+
 def test_a_runtime_reads_its_images_at_every_run(trained, exports, task):
     """Which the test split's run relies on."""
     runtime = runtimes.open_runtime("onnxruntime")
@@ -138,7 +165,7 @@ def test_a_runtime_reads_its_images_at_every_run(trained, exports, task):
 @pytest.mark.parametrize(
     ("request_", "message"),
     [
-        (Request(("tflite",)), "unknown export format 'tflite': there are executorch, onnx"),
+        (Request(("tflite",)), "unknown export format 'tflite': there are executorch, litert, onnx"),
         (Request(prune=1.0), "--prune takes a share between 0 and 1, as 0.5, got 1"),
         (Request(factorize=-0.5), "--factorize takes a share between 0 and 1"),
         (Request(huffman=True), "--huffman codes int8 weights: add --quantize int8"),

@@ -97,14 +97,15 @@ def test_every_format_has_code_that_could_be_its_own():
 
 @pytest.mark.thorough
 @pytest.mark.parametrize("quantize", [False, True])
-def test_executorch_code_of_cards_runs_as_printed(quantize, photograph_exports, photos):
-    pytest.importorskip("executorch")
+@pytest.mark.parametrize("name", [name for name in FORMATS if name != "onnx"])
+def test_code_of_cards_for_other_formats_runs_as_printed(name, quantize, photograph_exports, photos):
+    kind = FORMATS[name]
+    pytest.importorskip(kind.needs[0])
     run, trained, _ = photograph_exports
-    export_network(run, trained.network, Request(("executorch",), quantize=quantize), device="cpu")
-    file = f"model-{'int8' if quantize else 'float'}.pte"
+    export_network(run, trained.network, Request((name,), quantize=quantize), device="cpu")
+    file = f"model-{'int8' if quantize else 'float'}{kind.suffix}"
     shutil.copy(trained.folder / file, photos)
-    _, _, code = code_blocks((trained.folder / "README.md").read_text())
-    assert f'"{file}"' in code
+    [code] = [block for block in code_blocks((trained.folder / "README.md").read_text()) if f'"{file}"' in block]
     [found] = run_all([(photos, code)], has_evomnas=False)
     assert found == pytest.approx(answer(photos / file, photos / PICTURE), abs=TOLERANCE)
 

@@ -1,7 +1,7 @@
 """Files for devices: how each format is written, what it holds, and the code that runs it.
 
 - `base`: the interface of a format.
-- `onnx_format`, `executorch_format`: the formats, in float and int8.
+- `onnx_format`, `executorch_format`, `litert_format`: the formats, in float and int8.
 - `exported_files`: the table of a network's files, with their figures.
 
 `FORMATS` has all of them by name. Reading a file needs its runtime alone; torch is imported when a file is written.
@@ -9,8 +9,9 @@
 
 from evomnas.deploy.formats.base import ExportFormat
 from evomnas.deploy.formats.executorch_format import ExecuTorchFormat
+from evomnas.deploy.formats.litert_format import LiteRTFormat
 from evomnas.deploy.formats.onnx_format import OnnxFormat
 
-FORMATS: dict[str, ExportFormat] = {kind.name: kind for kind in (OnnxFormat(), ExecuTorchFormat())}
+FORMATS: dict[str, ExportFormat] = {kind.name: kind for kind in (OnnxFormat(), ExecuTorchFormat(), LiteRTFormat())}
 
 __all__ = ["FORMATS", "ExportFormat"]

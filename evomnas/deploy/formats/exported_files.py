@@ -22,7 +22,7 @@ class Export:
 
     Attributes:
         file: The name of the file, in the network's folder.
-        format: `onnx` or `executorch`.
+        format: `onnx`, `executorch` or `litert`.
         variant: `float`, `int8`, `pruned 50 %, int8` and so on.
         correct: The number of test images that it classifies correctly, in its runtime.
         images: The number of test images.

@@ -100,7 +100,9 @@ class LocalDevice:
         return {"host": str(machine["host"]), "processor": str(machine["processor"]), "version": version}
 
     def _load(self, prepared: PreparedNetwork) -> LoadedCopies:
-        copies = load_copies(partial(self._runtime.load, prepared.model, prepared.images, self._threads))
+        images = prepared.images.view()
+        images.flags.writeable = False  # a runtime with another order of the values need not look at them again
+        copies = load_copies(partial(self._runtime.load, prepared.model, images, self._threads))
         check_output(self._runtime.name, cast(Float32Array, copies.inferences[0]()), prepared.logits)
         return copies
 

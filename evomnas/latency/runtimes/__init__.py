@@ -3,5 +3,6 @@
 - `base`: the interface of a runtime, and the check of its output.
 - `onnx_runtime`, `onnx_graph`: ONNX Runtime, and our own writer of ONNX files.
 - `executorch_xnnpack`: ExecuTorch with XNNPACK.
+- `litert`, `litert_graph`: LiteRT with XNNPACK, and how its files are written.
 - `torch_eager`: PyTorch itself, for comparison.
 """

@@ -78,7 +78,8 @@ class Runtime(Protocol):
 
         Args:
             model: The contents of a model file, as `convert` returned them.
-            images: The input, shape (n, channels, h, w). It is not copied: each inference reads its current values.
+            images: The input, shape (n, channels, h, w). Each inference reads its current values, unless the array
+                cannot be written to.
             threads: The threads that one inference may use.
 
         Returns:

@@ -11,14 +11,13 @@ import contextlib
 import copy
 import hashlib
 import os
-import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from evomnas.core.quiet import silence
+from evomnas.core.quiet import silence, silence_native_code
 from evomnas.core.system.machine import user_folder
 
 if TYPE_CHECKING:
@@ -53,7 +52,7 @@ class ExecuTorchRuntime:
         """Load a program; see `Runtime.load`. The number of threads holds for the whole process."""
         import torch
 
-        with silence(), _no_messages():
+        with silence(), silence_native_code():
             from executorch.extension.pybindings import portable_lib
 
             if portable_lib._threadpool_get_thread_count() != threads:  # before loading: a method keeps its threads
@@ -84,7 +83,7 @@ def load_program(model: bytes) -> Any:
     Returns:
         The program, an `executorch.runtime.Program`.
     """
-    with silence(), _no_messages():
+    with silence(), silence_native_code():
         from executorch.runtime import Runtime
 
         return Runtime.get().load_program(model)
@@ -157,17 +156,3 @@ def fold_batch_norm(network: nn.Module) -> nn.Module:
                 if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
                     sequence[index], sequence[index + 1] = fuse_conv_bn_eval(conv, norm), nn.Identity()
     return result
-
-
-@contextlib.contextmanager
-def _no_messages() -> Iterator[None]:
-    """Discard what native code writes to standard error: a dozen lines about the processor and the threads."""
-    sys.stderr.flush()
-    original = os.dup(2)
-    try:
-        with open(os.devnull, "wb") as devnull:
-            os.dup2(devnull.fileno(), 2)
-        yield
-    finally:
-        os.dup2(original, 2)
-        os.close(original)

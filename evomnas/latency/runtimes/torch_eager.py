@@ -6,6 +6,7 @@ import io
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from evomnas.core.quiet import silence
 from evomnas.problem.architecture import Architecture
 
 if TYPE_CHECKING:
@@ -60,7 +61,8 @@ class TorchRuntime:
         architecture = Architecture.parse(content["architecture"])
         network = build_network(architecture, content["classes"], images.shape[1]).eval()
         network.load_state_dict(content["state"])
-        inputs = torch.from_numpy(images)
+        with silence():  # it warns of arrays that cannot be written to, which it does not do
+            inputs = torch.from_numpy(images)
 
         def run() -> Float32Array:
             if torch.get_num_threads() != threads:

@@ -44,7 +44,7 @@ def check(runtime, genome, resolution, batch, channels, traits=PLAIN) -> None:
 
 @given(genome=genomes, resolution=st.integers(4, 19), batch=st.integers(1, 3), channels=st.sampled_from([1, 3]))
 @settings(max_examples=30)
-@pytest.mark.parametrize("name", ["onnxruntime", "torch"])
+@pytest.mark.parametrize("name", ["onnxruntime", "torch", "litert"])
 def test_a_runtime_computes_the_network_s_logits(name, genome, resolution, batch, channels):
     """Every op, kernel, SE and skip of the space, at odd and even resolutions."""
     check(open_runtime(name), genome, resolution, batch, channels)
@@ -64,8 +64,9 @@ TRAITS = Traits("relu6", "same", 1e-5)
 
 @given(genome=genomes, resolution=st.integers(4, 19))
 @settings(max_examples=10)
-def test_onnx_files_have_the_traits_of_their_network(genome, resolution):
-    check(open_runtime("onnxruntime"), genome, resolution, 1, 3, TRAITS)
+@pytest.mark.parametrize("name", ["onnxruntime", "litert"])
+def test_files_have_the_traits_of_their_network(name, genome, resolution):
+    check(open_runtime(name), genome, resolution, 1, 3, TRAITS)
 
 
 @pytest.mark.parametrize("resolution", [9, 10])
@@ -79,6 +80,27 @@ def test_tensorflow_s_padding_is_a_part_of_the_convolution_in_an_onnx_file():
     nodes = [node.op_type for node in onnx.load_from_string(to_onnx(network, torch.zeros(1, 3, 64, 64))).graph.node]
     convolutions = sum(isinstance(module, torch.nn.Conv2d) for module in network.modules())
     assert (nodes.count("Conv"), nodes.count("Pad")) == (convolutions, 0)
+
+
+def test_images_that_can_be_written_to_are_read_at_every_run(runtime):
+    prepared = prepare(runtime, SPACE.mobilenet_v2(), 4, 3, 9)
+    images = prepared.images.copy()
+    run = runtime.load(prepared.model, images, 1)
+    first = run().copy()
+    images[...] = images[:, ::-1, ::-1]
+    assert not np.allclose(run(), first)
+    images[...] = prepared.images
+    check_output(runtime.name, run(), first)
+
+
+def test_images_that_cannot_be_written_to_give_the_same(runtime, recwarn):
+    prepared = prepare(runtime, SPACE.mobilenet_v2(), 4, 3, 9)
+    images = prepared.images.view()
+    images.flags.writeable = False
+    run = runtime.load(prepared.model, images, 1)
+    for _ in range(3):
+        check_output(runtime.name, run(), prepared.logits)
+    assert not recwarn.list
 
 
 def test_a_loaded_model_needs_the_contents_of_its_file_no_more(runtime):
@@ -114,9 +136,10 @@ def test_a_runtime_that_is_not_installed_is_refused_with_the_line_that_installs_
         open_runtime("missing")
 
 
-def test_a_part_of_a_network_can_be_converted():
-    """Layer by layer, in ONNX: the parts' outputs are the network's."""
-    runtime = open_runtime("onnxruntime")
+@pytest.mark.parametrize("name", ["onnxruntime", "litert"])
+def test_a_part_of_a_network_can_be_converted(name):
+    """Layer by layer: the parts' outputs are the network's."""
+    runtime = open_runtime(name)
     network = build_network(SPACE.mobilenet_v2(), 5, 3).eval()
     value = torch.randn(1, 3, 9, 9)
     with torch.no_grad():

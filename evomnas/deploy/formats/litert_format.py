@@ -1,0 +1,98 @@
+"""LiteRT files (`.tflite`), in float or int8. The normalisation of the images is part of the graph.
+
+The int8 files are made by Google's AI Edge Quantizer. Weights are quantized symmetrically by output channel, and
+activations by the values that they have on calibration images; input and output stay float. The names of the classes
+are in the metadata of the file.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from contextlib import redirect_stderr, redirect_stdout
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evomnas.core.quiet import silence, silence_native_code
+from evomnas.latency.runtimes.base import Float32Array
+
+if TYPE_CHECKING:  # reading a file needs the runtime alone
+    from evomnas.networks.classifier import Classifier
+
+
+class LiteRTFormat:
+    """Files that LiteRT runs, on phones and elsewhere; see `ExportFormat` for the attributes."""
+
+    name, suffix, runtime = "litert", ".tflite", "litert"
+    needs: tuple[str, ...] = ("ai_edge_litert.schema_py_generated", "flatbuffers")
+    quantizer, install = "ai_edge_quantizer", "pip install 'evomnas[litert]'"
+    seconds = (0.5, 8.0)
+    packages = "ai-edge-litert numpy pillow"
+    imports: tuple[str, ...] = (
+        "from ai_edge_litert import schema_py_generated as schema",
+        "from ai_edge_litert.interpreter import Interpreter",
+    )
+    code = """\
+content = schema.Model.GetRootAs(open(model, "rb").read())
+texts = [content.Metadata(place) for place in range(content.MetadataLength())]
+buffers = {text.Name(): content.Buffers(text.Buffer()) for text in texts}
+classes = json.loads(buffers[b"classes"].DataAsNumpy().tobytes())
+run = Interpreter(model).get_signature_runner()
+logits = run(image=pixels.transpose(0, 2, 3, 1))["logits"][0]
+"""
+
+    def convert(self, classifier: Classifier, metadata: Mapping[str, str]) -> bytes:
+        """See `ExportFormat.convert`."""
+        import torch
+
+        from evomnas.latency.runtimes.litert_graph import to_litert
+
+        image = torch.zeros(1, classifier.channels, classifier.resolution, classifier.resolution)
+        return to_litert(classifier, image, metadata)
+
+    def quantize(
+        self, classifier: Classifier, metadata: Mapping[str, str], calibration: Float32Array
+    ) -> tuple[bytes, list[NDArray[np.int8]]]:
+        """See `ExportFormat.quantize`."""
+        from evomnas.latency.runtimes.litert_graph import SIGNATURE
+
+        images = [{"image": image[None]} for image in calibration.transpose(0, 2, 3, 1)]
+        nowhere = io.StringIO()  # it prints bars and a summary
+        with silence(), silence_native_code(), redirect_stdout(nowhere), redirect_stderr(nowhere):
+            from ai_edge_quantizer import quantizer
+
+            work = quantizer.Quantizer(self.convert(classifier, metadata), _recipe())
+            quantized = bytes(work.quantize(work.calibrate({SIGNATURE: images})).quantized_model)
+        return quantized, _int8_weights(quantized)
+
+    def metadata(self, model: bytes) -> dict[str, str]:
+        """See `ExportFormat.metadata`."""
+        from evomnas.latency.runtimes.litert_graph import read_metadata
+
+        return read_metadata(model)
+
+
+def _recipe() -> list[dict[str, Any]]:
+    """Return the quantizer's rules: int8 weights and activations everywhere, but for input and output."""
+    from ai_edge_quantizer import recipe
+
+    rules: list[dict[str, Any]] = recipe.static_wi8_ai8()
+    return rules + [
+        dict(rules[0], operation=operation, algorithm_key="no_quantize") for operation in ("INPUT", "OUTPUT")
+    ]
+
+
+def _int8_weights(model: bytes) -> list[NDArray[np.int8]]:
+    from ai_edge_litert import schema_py_generated as schema
+
+    content = schema.Model.GetRootAs(model)
+    graph = content.Subgraphs(0)
+    tensors = [graph.Tensors(place) for place in range(graph.TensorsLength())]
+    constants = [
+        (tensor.ShapeAsNumpy(), content.Buffers(tensor.Buffer()).DataAsNumpy())
+        for tensor in tensors
+        if tensor.Type() == schema.TensorType.INT8 and content.Buffers(tensor.Buffer()).DataLength()
+    ]
+    return [data.view(np.int8).reshape(shape) for shape, data in constants if len(shape) > 1]

@@ -1,0 +1,55 @@
+"""LiteRT with XNNPACK on this machine's CPU. It is the paper's runtime, which was called TensorFlow Lite then."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from evomnas.core.quiet import silence, silence_native_code
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+    from evomnas.latency.runtimes.base import Float32Array
+
+
+class LiteRTRuntime:
+    """LiteRT's interpreter, which gives to XNNPACK what that can run."""
+
+    name, package = "litert", "ai-edge-litert"
+    install = "pip install 'evomnas[litert]'"
+    in_caller = True
+
+    def convert(self, network: nn.Module, images: torch.Tensor) -> bytes:
+        """Convert a network to a LiteRT file, with batch norm folded into the convolutions; see `Runtime.convert`."""
+        from evomnas.latency.runtimes.litert_graph import to_litert
+
+        return to_litert(network, images)
+
+    def load(self, model: bytes, images: Float32Array, threads: int) -> Callable[[], Float32Array]:
+        """Create an interpreter; see `Runtime.load`.
+
+        Its input is channels-last. Images that nobody can write to are brought into that order once, others before
+        every inference.
+        """
+        with silence(), silence_native_code():
+            from ai_edge_litert.interpreter import Interpreter
+
+            interpreter = Interpreter(model_content=model, num_threads=threads)
+            interpreter.allocate_tensors()
+        image, logits = interpreter.get_input_details()[0]["index"], interpreter.get_output_details()[0]["index"]
+        channels_last = images.transpose(0, 2, 3, 1)
+        changes = images.flags.writeable
+        interpreter.set_tensor(image, np.ascontiguousarray(channels_last))
+
+        def run() -> Float32Array:
+            if changes:
+                interpreter.set_tensor(image, np.ascontiguousarray(channels_last))
+            interpreter.invoke()
+            output: Float32Array = interpreter.get_tensor(logits)
+            return output if output.ndim == 2 else output.transpose(0, 3, 1, 2)
+
+        return run

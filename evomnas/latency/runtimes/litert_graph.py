@@ -1,0 +1,337 @@
+"""A `Network` as a LiteRT file (`.tflite`), written operation by operation.
+
+litert-torch needs half a minute for a network and a gigabyte of packages. The operations of our networks are a dozen,
+so their entries are written directly, which takes some milliseconds. The file format is that of TensorFlow Lite, a
+FlatBuffer. Values are channels-last, (n, h, w, c). Batch norm is folded into the convolution before it, and activations
+are part of the operation before them, as XNNPACK wants them.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from typing import Any, cast
+
+import flatbuffers
+import numpy as np
+import torch
+from ai_edge_litert import schema_py_generated as schema
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from evomnas.core.errors import InputError
+from evomnas.networks.classifier import Classifier, Normalise
+from evomnas.networks.network import Layer, Network, Parallel, PoolSkip, SamePad, SqueezeExcite
+
+FILE_VERSION, FILE_IDENTIFIER = 3, b"TFL3"
+SIGNATURE = "serving_default"  # the name under which quantizers and other tools look for inputs and outputs
+_OPERATOR, _TYPE = schema.BuiltinOperator, schema.TensorType
+_ACTIVATIONS = {
+    nn.ReLU: schema.ActivationFunctionType.RELU,
+    nn.ReLU6: schema.ActivationFunctionType.RELU6,
+}
+
+
+class UnknownModule(InputError):
+    """A module that cannot be written as operations of LiteRT."""
+
+
+def to_litert(network: nn.Module, images: Tensor, metadata: Mapping[str, str] | None = None) -> bytes:
+    """Convert a network to a LiteRT file.
+
+    Args:
+        network: A network in evaluation mode, or a part of one with its surroundings.
+        images: An input, shape (n, channels, h, w). The file takes inputs of its shape only.
+        metadata: Texts by name that the file holds; None for none.
+
+    Returns:
+        The contents of the file. Its input `image` has the shape (n, h, w, channels), its output is called `logits`.
+
+    Raises:
+        UnknownModule: The network has other modules than ours.
+    """
+    graph = _Graph()
+    count, channels, height, width = images.shape
+    image = graph.value((count, height, width, channels), "image")
+    with torch.no_grad():
+        output = graph.module(network, image)
+    graph.name(output, "logits")
+    return graph.pack(image, output, metadata or {})
+
+
+def read_metadata(model: bytes) -> dict[str, str]:
+    """Return the texts that a LiteRT file holds, by name.
+
+    Args:
+        model: The contents of the file.
+    """
+    content = schema.Model.GetRootAs(model)
+    entries = [content.Metadata(place) for place in range(content.MetadataLength())]
+    texts = {entry.Name().decode(): content.Buffers(entry.Buffer()).DataAsNumpy() for entry in entries}
+    return {name: bytes(text).decode(errors="replace") for name, text in texts.items() if not isinstance(text, int)}
+
+
+class _Graph:
+    """The tensors and operations of a file, which grow from the input to the output.
+
+    A value is represented by the number of its tensor. Methods that add operations take that of their input, and return
+    that of their output.
+    """
+
+    def __init__(self) -> None:
+        self._tensors: list[Any] = []
+        self._operators: list[Any] = []
+        self._codes: dict[int, int] = {}  # the place of each kind of operation in the list of kinds
+        self._buffers = [schema.BufferT()]  # the first one is empty, for all values that are computed
+
+    def value(self, shape: tuple[int, ...], name: str = "", content: NDArray[np.generic] | None = None) -> int:
+        """Add a tensor, and its content if it is a constant."""
+        tensor = schema.TensorT()
+        tensor.shape = np.array(shape, dtype=np.int32)
+        tensor.type = _TYPE.INT32 if content is not None and content.dtype == np.int32 else _TYPE.FLOAT32
+        tensor.name = (name or f"v{len(self._tensors)}").encode()
+        tensor.buffer = 0
+        if content is not None:
+            buffer = schema.BufferT()
+            buffer.data = np.frombuffer(np.ascontiguousarray(content).tobytes(), dtype=np.uint8)
+            tensor.buffer = len(self._buffers)
+            self._buffers.append(buffer)
+        self._tensors.append(tensor)
+        return len(self._tensors) - 1
+
+    def constant(self, content: Tensor | NDArray[np.generic]) -> int:
+        array = content.detach().cpu().numpy() if isinstance(content, Tensor) else content
+        return self.value(array.shape, content=array)
+
+    def shape(self, value: int) -> tuple[int, ...]:
+        return tuple(int(size) for size in self._tensors[value].shape)
+
+    def name(self, value: int, name: str) -> None:
+        self._tensors[value].name = name.encode()
+
+    def operation(
+        self, kind: int, inputs: list[int], shape: tuple[int, ...], options: str = "", **attributes: Any
+    ) -> int:
+        """Add an operation, with options of the schema's class of that name, and return its output."""
+        output = self.value(shape)
+        operator = schema.OperatorT()
+        operator.opcodeIndex = self._codes.setdefault(kind, len(self._codes))
+        operator.inputs = np.array(inputs, dtype=np.int32)
+        operator.outputs = np.array([output], dtype=np.int32)
+        if options:
+            operator.builtinOptionsType = getattr(schema.BuiltinOptions, options)
+            operator.builtinOptions = getattr(schema, f"{options}T")()
+            for name, attribute in attributes.items():
+                setattr(operator.builtinOptions, name, attribute)
+        self._operators.append(operator)
+        return output
+
+    def module(self, module: nn.Module, value: int) -> int:
+        """Add the operations of a module; dropout has none."""
+        if isinstance(module, Classifier | Network | nn.Sequential):
+            return self.sequence(list(module.children()), value)
+        if isinstance(module, Layer):
+            return self.layer(module, value)
+        if isinstance(module, Normalise):
+            return self.normalise(module, value)
+        if isinstance(module, nn.Conv2d):
+            return self.convolution(module, None, value, None)
+        if isinstance(module, nn.ReLU | nn.ReLU6):
+            kind = _OPERATOR.RELU6 if isinstance(module, nn.ReLU6) else _OPERATOR.RELU
+            return self.operation(kind, [value], self.shape(value))
+        if isinstance(module, SqueezeExcite):
+            return self.squeeze_excite(module, value)
+        if isinstance(module, nn.AdaptiveAvgPool2d):
+            return self.global_average(value)
+        if isinstance(module, nn.Flatten):
+            return self.flatten(value)
+        if isinstance(module, nn.Linear):
+            inputs = [value, self.constant(module.weight)]
+            inputs += [] if module.bias is None else [self.constant(module.bias)]
+            shape = (self.shape(value)[0], module.out_features)
+            return self.operation(_OPERATOR.FULLY_CONNECTED, inputs, shape, "FullyConnectedOptions")
+        if isinstance(module, nn.Dropout | nn.Identity):
+            return value
+        if isinstance(module, Parallel):
+            return functools.reduce(self.add, [self.module(branch, value) for branch in module.branches])
+        raise UnknownModule(
+            f"{type(module).__name__} cannot be written as a LiteRT file; networks of other libraries are converted by "
+            "litert-torch (pip install litert-torch)"
+        )
+
+    def sequence(self, modules: list[nn.Module], value: int) -> int:
+        """Add modules one after another; padding, batch norm and activation become parts of their convolution."""
+        place = 0
+        while place < len(modules):
+            module, place = modules[place], place + 1
+            is_same = isinstance(module, SamePad)
+            if is_same:
+                module, place = modules[place], place + 1
+            if not isinstance(module, nn.Conv2d):
+                value = self.module(module, value)
+                continue
+            norm = modules[place] if place < len(modules) else None
+            place += isinstance(norm, nn.BatchNorm2d)
+            activation = modules[place] if place < len(modules) else None
+            place += type(activation) in _ACTIVATIONS
+            value = self.convolution(module, norm, value, activation, is_same)
+        return value
+
+    def convolution(
+        self,
+        conv: nn.Conv2d,
+        norm: nn.Module | None,
+        value: int,
+        activation: nn.Module | None,
+        is_same: bool = False,
+    ) -> int:
+        weight, bias = conv.weight, conv.bias
+        if isinstance(norm, nn.BatchNorm2d):
+            mean, variance = cast(Tensor, norm.running_mean), cast(Tensor, norm.running_var)
+            scale = norm.weight / torch.sqrt(variance + norm.eps)
+            weight = weight * scale[:, None, None, None]
+            bias = norm.bias + scale * ((0 if bias is None else bias) - mean)
+        bias = torch.zeros(conv.out_channels) if bias is None else bias
+        value, padding, (height, width) = self.pad(conv, value, is_same)
+        shape = (self.shape(value)[0], height, width, conv.out_channels)
+        settings = {
+            "padding": padding,
+            "strideH": conv.stride[0],
+            "strideW": conv.stride[1],
+            "dilationHFactor": 1,
+            "dilationWFactor": 1,
+            "fusedActivationFunction": _ACTIVATIONS.get(type(activation), 0),  # type: ignore[arg-type]
+        }
+        if conv.groups == 1:
+            inputs = [value, self.constant(weight.permute(0, 2, 3, 1)), self.constant(bias)]
+            return self.operation(_OPERATOR.CONV_2D, inputs, shape, "Conv2DOptions", **settings)
+        if conv.groups != conv.in_channels or conv.out_channels != conv.in_channels:
+            raise UnknownModule(f"a convolution with {conv.groups} groups cannot be written as a LiteRT file")
+        inputs = [value, self.constant(weight.permute(1, 2, 3, 0)), self.constant(bias)]
+        settings["depthMultiplier"] = 1
+        return self.operation(_OPERATOR.DEPTHWISE_CONV_2D, inputs, shape, "DepthwiseConv2DOptions", **settings)
+
+    def pad(self, conv: nn.Conv2d, value: int, is_same: bool) -> tuple[int, int, tuple[int, int]]:
+        """Pad as PyTorch does: by the operation's own padding where that is the same, else by an operation before it.
+
+        With stride 2 the operation's own padding begins later on even sizes: it adds as little as it can.
+
+        Args:
+            conv: The convolution.
+            value: Its input.
+            is_same: Whether the operation's own padding is what the network has.
+
+        Returns:
+            The value, the operation's padding, and the height and width of its output.
+        """
+        _, *sizes, _ = self.shape(value)
+        pads = cast(tuple[int, int], conv.padding)
+        sides = list(zip(sizes, conv.kernel_size, conv.stride, pads, strict=True))
+        if is_same:
+            height, width = (-(-size // stride) for size, _, stride, _ in sides)
+            return value, schema.Padding.SAME, (height, width)
+        outputs = [(size + 2 * pad - kernel) // stride + 1 for size, kernel, stride, pad in sides]
+        if all(
+            output == -(-size // stride) and max((output - 1) * stride + kernel - size, 0) // 2 == pad
+            for (size, kernel, stride, pad), output in zip(sides, outputs, strict=True)
+        ):
+            return value, schema.Padding.SAME, (outputs[0], outputs[1])
+        around = np.array([[0, 0], *([pad, pad] for *_, pad in sides), [0, 0]], dtype=np.int32)
+        return self.pad_zeros(value, around), schema.Padding.VALID, (outputs[0], outputs[1])
+
+    def pad_zeros(self, value: int, around: NDArray[np.int32]) -> int:
+        """Add zeros before and after in every dimension: shape (4, 2)."""
+        shape = tuple(size + added for size, added in zip(self.shape(value), around.sum(1).tolist(), strict=True))
+        return self.operation(_OPERATOR.PAD, [value, self.constant(around)], shape, "PadOptions")
+
+    def normalise(self, module: Normalise, value: int) -> int:
+        mean, std = (statistic.permute(0, 2, 3, 1) for statistic in (module.mean, module.std))
+        shape = self.shape(value)
+        centred = self.operation(_OPERATOR.SUB, [value, self.constant(mean)], shape, "SubOptions")
+        return self.operation(_OPERATOR.MUL, [centred, self.constant(1 / std)], shape, "MulOptions")
+
+    def global_average(self, value: int) -> int:
+        count, *_, channels = self.shape(value)
+        axes = self.constant(np.array([1, 2], dtype=np.int32))
+        return self.operation(_OPERATOR.MEAN, [value, axes], (count, 1, 1, channels), "ReducerOptions", keepDims=True)
+
+    def flatten(self, value: int) -> int:
+        count, height, width, channels = self.shape(value)
+        if (height, width) != (1, 1):
+            raise UnknownModule("values of several pixels are flattened in another order by LiteRT")
+        shape = np.array([count, channels], dtype=np.int32)
+        return self.operation(
+            _OPERATOR.RESHAPE, [value, self.constant(shape)], (count, channels), "ReshapeOptions", newShape=shape
+        )
+
+    def squeeze_excite(self, gate: SqueezeExcite, value: int) -> int:
+        squeezed = self.convolution(gate.reduce, None, self.global_average(value), gate.relu)
+        factor = self.convolution(gate.expand, None, squeezed, None)
+        factor = self.operation(_OPERATOR.LOGISTIC, [factor], self.shape(factor))
+        return self.operation(_OPERATOR.MUL, [value, factor], self.shape(value), "MulOptions")
+
+    def layer(self, layer: Layer, value: int) -> int:
+        output = self.module(layer.body, value)
+        if layer.skip is None:
+            return output
+        return self.add(output, self.pool_skip(layer.skip, value) if isinstance(layer.skip, PoolSkip) else value)
+
+    def add(self, value: int, other: int) -> int:
+        return self.operation(_OPERATOR.ADD, [value, other], self.shape(value), "AddOptions")
+
+    def pool_skip(self, skip: PoolSkip, value: int) -> int:
+        count, height, width, channels = self.shape(value)
+        if isinstance(skip.pool, nn.AvgPool2d):
+            side = int(cast(int, skip.pool.kernel_size))
+            if side > 2:  # the pixels that are added would not all be at the end
+                raise UnknownModule(f"average pooling over {side}x{side} pixels cannot be written as a LiteRT file")
+            height, width = -(-height // side), -(-width // side)
+            settings = dict.fromkeys(("strideH", "strideW", "filterHeight", "filterWidth"), side)
+            value = self.operation(
+                _OPERATOR.AVERAGE_POOL_2D, [value], (count, height, width, channels), "Pool2DOptions",
+                padding=schema.Padding.SAME, **settings,
+            )  # fmt: skip
+        if skip.extra_channels > 0:
+            return self.pad_zeros(value, np.array([[0, 0]] * 3 + [[0, skip.extra_channels]], dtype=np.int32))
+        if skip.extra_channels < 0:
+            shape = (count, height, width, channels + skip.extra_channels)
+            bounds = [self.constant(np.array(bound, dtype=np.int32)) for bound in ([0] * 4, shape)]
+            return self.operation(_OPERATOR.SLICE, [value, *bounds], shape, "SliceOptions")
+        return value
+
+    def pack(self, image: int, output: int, metadata: Mapping[str, str]) -> bytes:
+        """Return the file with one graph, its signature and texts."""
+        graph = schema.SubGraphT()
+        graph.name, graph.tensors, graph.operators = b"main", self._tensors, self._operators
+        graph.inputs, graph.outputs = np.array([image], dtype=np.int32), np.array([output], dtype=np.int32)
+        model = schema.ModelT()
+        model.version, model.description, model.subgraphs = FILE_VERSION, b"evomnas", [graph]
+        model.operatorCodes = [_code(kind) for kind in self._codes]
+        model.signatureDefs = [_signature(image, output)]
+        model.metadata = []
+        for name, text in metadata.items():
+            entry, buffer = schema.MetadataT(), schema.BufferT()
+            entry.name, entry.buffer = name.encode(), len(self._buffers)
+            buffer.data = np.frombuffer(text.encode(errors="surrogateescape"), dtype=np.uint8)
+            model.metadata.append(entry)
+            self._buffers.append(buffer)
+        model.buffers = self._buffers
+        builder = flatbuffers.Builder(1024)
+        builder.Finish(model.Pack(builder), FILE_IDENTIFIER)
+        return bytes(builder.Output())
+
+
+def _code(kind: int) -> Any:
+    code = schema.OperatorCodeT()
+    code.builtinCode = code.deprecatedBuiltinCode = kind  # readers of before 2020 know the second name alone
+    code.version = 1
+    return code
+
+
+def _signature(image: int, output: int) -> Any:
+    signature = schema.SignatureDefT()
+    signature.signatureKey, signature.subgraphIndex = SIGNATURE.encode(), 0
+    signature.inputs, signature.outputs = [schema.TensorMapT()], [schema.TensorMapT()]
+    signature.inputs[0].name, signature.inputs[0].tensorIndex = b"image", image
+    signature.outputs[0].name, signature.outputs[0].tensorIndex = b"logits", output
+    return signature
