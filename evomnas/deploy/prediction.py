@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from evomnas.core.errors import InputError
-from evomnas.data.folders import find_images
+from evomnas.data.gallery.layout import picture_files
 from evomnas.data.images import Images
 from evomnas.data.photographs import Preprocessing
 from evomnas.deploy.formats import FORMATS, ExportFormat
@@ -96,7 +96,7 @@ def find_pictures(paths: Sequence[Path]) -> list[Path]:
     """
     found: list[Path] = []
     for path in paths:
-        images = find_images(path) if path.is_dir() else [path]
+        images = list(picture_files(path)) if path.is_dir() else [path]
         if not images:
             raise InputError(f"there is no image in the folder {path}: predict takes images, and folders of images")
         found += images

@@ -231,7 +231,8 @@ def test_an_image_that_cannot_be_read_is_named(photos):
     for broken in (photos / "dogs").iterdir():
         broken.write_bytes(b"\x89PNG\r\n\x1a\n broken")
     with pytest.raises(
-        InputError, match=r"10 of 20 images cannot be read; remove or replace them:(\n  .*dogs.*: it is damaged.*){10}$"
+        InputError,
+        match=r"10 of 20 images cannot be read, remove or replace them: (.*dogs/\d.png,? ){10}\(it is damaged",
     ):
         load_dataset(section(dataset="image-folder", path=photos))
 
@@ -240,7 +241,8 @@ def test_an_image_whose_format_has_errors_of_its_own_is_named(photos):
     for broken in (photos / "dogs").iterdir():
         broken.write_bytes(b"BLP2" + bytes(200))
     with pytest.raises(
-        InputError, match=r"10 of 20 images cannot be read; remove or replace them:(\n  .*dogs.*: it is damaged.*){10}$"
+        InputError,
+        match=r"10 of 20 images cannot be read, remove or replace them: (.*dogs/\d.png,? ){10}\(it is damaged",
     ):
         load_dataset(section(dataset="image-folder", path=photos))
 

@@ -221,13 +221,10 @@ def test_every_bad_file_of_every_split_is_found_at_the_start(tmp_path):
         content = (root / name).read_bytes()
         (root / name).write_bytes(content[: len(content) // 2])
     (root / "test/dogs/3.png").write_bytes(b"")
-    with pytest.raises(InputError) as caught:
+    with pytest.raises(InputError, match="^4 of 24 images cannot be read, remove or replace them: ") as caught:
         load_training_images(section(root))
-    first, *lines = str(caught.value).splitlines()
-    assert first == "4 of 24 images cannot be read; remove or replace them:"
-    assert [line.split(":")[0].strip() for line in lines] == [
-        str(root / name) for name in ("train/cats/0.png", "val/dogs/1.png", "test/cats/2.png", "test/dogs/3.png")
-    ]
+    for name in ("train/cats/0.png", "val/dogs/1.png", "test/cats/2.png", "test/dogs/3.png"):
+        assert str(root / name) in str(caught.value)
     (root / "train/cats/0.png").unlink()
     (root / "val/dogs/1.png").unlink()
     (root / "test/cats/2.png").unlink()
@@ -373,5 +370,7 @@ def test_changes_name_files_and_classes():
         "1 added (b 1: b/new.png); 2 removed (a 2: a/0.png, a/1.png); 1 changed (b 1: b/8.png)"
     )
     assert describe_changes(before, before[:1]).startswith("17 removed (b 9, a 8: a/1.png, a/2.png")
+    copy = before[0]._replace(file="a/10.png")
+    assert describe_changes(before, [*before, copy]) == "1 added (a 1: a/10.png)"
     moved = [before[0]._replace(use="validation"), *before[1:]]
     assert describe_changes(before, moved) == "1 used otherwise (a 1: a/0.png)"

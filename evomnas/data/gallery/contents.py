@@ -21,7 +21,7 @@ from evomnas.data.check import check_room
 from evomnas.data.images import Images
 from evomnas.data.photographs import Photograph, Preprocessing, open_photograph
 
-REMEDY = "; remove or replace it"
+FAULT, REMEDY = "cannot read the image ", "; remove or replace it"
 AT_ONCE = 1024  # files that are given to the threads together
 
 Keys = NDArray[np.uint64]
@@ -72,11 +72,18 @@ def read_contents(paths: Sequence[Path], keep: Sequence[bool], preprocessing: Pr
     if len(faults) == 1:
         raise faults[0]
     if faults:
-        lines = "\n".join(
-            f"  {str(fault).removeprefix('cannot read the image ').removesuffix(REMEDY)}" for fault in faults
-        )
-        raise InputError(f"{len(faults):,} of {len(paths):,} images cannot be read; remove or replace them:\n{lines}")
+        raise InputError(_explain(faults, len(paths)))
     return Contents(keys, sizes, images)
+
+
+def _explain(faults: Sequence[InputError], total: int) -> str:
+    """Return the message that names all files that cannot be read, by reason."""
+    files: dict[str, list[str]] = {}
+    for fault in faults:
+        path, _, reason = str(fault).removeprefix(FAULT).removesuffix(REMEDY).rpartition(": ")
+        files.setdefault(reason, []).append(path)
+    reasons = "; ".join(f"{', '.join(paths)} ({reason})" for reason, paths in files.items())
+    return f"{len(faults):,} of {total:,} images cannot be read, remove or replace them: {reasons}"
 
 
 def _decoded(
@@ -94,7 +101,7 @@ def _decoded(
         except InputError as error:
             return error
         except OSError as error:
-            return InputError(f"cannot read the image {path}: {error.strerror}{REMEDY}")
+            return InputError(f"{FAULT}{path}: {error.strerror}{REMEDY}")
 
     with silence(), ThreadPoolExecutor(usable_cores()) as threads:
         for start in range(0, len(paths), AT_ONCE):

@@ -113,8 +113,8 @@ def describe_changes(before: Sequence[ListedImage], now: Sequence[ListedImage]) 
     pictures_before, pictures_now = Counter(_shown(before)), Counter(_shown(now))
     changed = [image for file, image in new.items() if file in old and old[file].picture != image.picture]
     files = {image.file for image in changed}
-    added = _surplus((image for image in now if image.file not in files), pictures_now - pictures_before)
-    removed = _surplus((image for image in before if image.file not in files), pictures_before - pictures_now)
+    added = _surplus([image for image in now if image.file not in files], old, pictures_now - pictures_before)
+    removed = _surplus([image for image in before if image.file not in files], new, pictures_before - pictures_now)
     moved = [
         image
         for file, image in new.items()
@@ -130,10 +130,12 @@ def _shown(images: Sequence[ListedImage]) -> list[tuple[str, str]]:
     return [(image.name, image.picture) for image in images]
 
 
-def _surplus(images: Iterable[ListedImage], surplus: Counter[tuple[str, str]]) -> list[ListedImage]:
-    """Return the images that one list has and the other lacks, each as often as that is so."""
+def _surplus(
+    images: Sequence[ListedImage], others: Mapping[str, ListedImage], surplus: Counter[tuple[str, str]]
+) -> list[ListedImage]:
+    """Return the images that one list has and the other lacks, each as often as that is so; new names come first."""
     found = []
-    for image in images:
+    for image in sorted(images, key=lambda image: image.file in others):
         if surplus[image.name, image.picture] > 0:
             surplus[image.name, image.picture] -= 1
             found.append(image)

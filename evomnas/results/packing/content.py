@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import PurePosixPath
 
+from evomnas.data.gallery.listing import LISTING
 from evomnas.results.manifest import MANIFEST
 
 ARCHIVE = "evomnas.sqlite"  # in the folder of the run itself, with nothing but what the run needs
@@ -33,6 +34,6 @@ def is_unpacked(path: PurePosixPath) -> bool:
         path: The file's path within the folder of the run.
     """
     parts = path.parts
-    return parts in ((MANIFEST,), (ARCHIVE,), (FRONT,)) or (
+    return parts in ((MANIFEST,), (ARCHIVE,), (FRONT,), (LISTING,)) or (
         len(parts) == 3 and parts[0] == NETWORKS and not parts[1].startswith(".") and is_network_file(parts[2])
     )

@@ -17,6 +17,7 @@ from pathlib import Path, PurePosixPath
 
 from evomnas.core.errors import InputError
 from evomnas.core.files import check_place, write_atomically
+from evomnas.data.gallery.listing import LISTING
 from evomnas.problem.published import PUBLISHED_NETWORKS, fit_to_resolution, published
 from evomnas.results.archive import Archive, limited_context
 from evomnas.results.manifest import MANIFEST
@@ -101,7 +102,7 @@ def _check_free(run: Run, out: Path, is_zip: bool) -> None:
 
 def _files(folder: Path) -> Iterator[tuple[PurePosixPath, Path]]:
     """Yield the files of a run that are packed as they are, by their paths within its folder."""
-    for name in (FRONT, REPORT):
+    for name in (FRONT, REPORT, LISTING):
         if (folder / name).is_file():
             yield PurePosixPath(name), folder / name
     for manifest in sorted(folder.glob(f"{NETWORKS}/*/{MODEL_MANIFEST}")):
