@@ -22,6 +22,7 @@ import evomnas
 from evomnas.cli import compare, deploy, measure, predict, runs, search, show  # noqa: F401 they register themselves
 from evomnas.cli.app import app
 from evomnas.problem.loading import load_definition
+from evomnas.problem.sections import WeightsSection
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "evomnas"
@@ -297,7 +298,7 @@ def key_exists(key: str) -> bool:
 
 @cache
 def section_keys(name: str) -> frozenset[str]:
-    kind = type(getattr(load_definition("digits"), name, None))
+    kind = WeightsSection if name == "weights" else type(getattr(load_definition("digits"), name, None))
     return frozenset(getattr(kind, "model_fields", None) or getattr(kind, "__dataclass_fields__", ()))
 
 
@@ -307,7 +308,9 @@ def test_settings_that_a_page_shows_exist(page):
     assert [key for key in keys if not key_exists(key) and key != "table.path"] == []
 
 
-@pytest.mark.parametrize("name", ["space", "data", "training", "full", "latency", "constraints", "hypervolume"])
+@pytest.mark.parametrize(
+    "name", ["space", "data", "weights", "training", "full", "latency", "constraints", "hypervolume"]
+)
 def test_every_key_of_a_problem_file_is_documented(name):
     headings = re.findall(r"^### (.*\[.*)$", SETTINGS.read_text(), re.MULTILINE)
     [heading] = [text for text in headings if f"[{name}]" in text]

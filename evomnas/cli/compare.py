@@ -20,6 +20,7 @@ from evomnas.cli.options import (
     CandidateMemoryOption,
     CandidateTimeOption,
     DeviceOption,
+    DonorOption,
     FormatOption,
     ImagesOption,
     MoreArguments,
@@ -74,6 +75,7 @@ def benchmark(
     problem: ProblemArgument = None,
     more: MoreArguments = None,
     data: ImagesOption = None,
+    donor: DonorOption = None,
     algos: Annotated[
         list[str] | None,
         typer.Option(
@@ -116,7 +118,7 @@ def benchmark(
     The same command again goes on where it stopped.
     """
     options = algorithm_options(target, reward, alpha, beta, population, tournament, batch, assignments)
-    definition = load_problem(problem, more, data, settings)
+    definition = load_problem(problem, more, data, settings, donor)
     with repeatable("every finished evaluation is kept"), ProgressDisplay("importing") as display:
         from evomnas.evaluation.executors.factory import default_workers
         from evomnas.report.comparison.benchmark import ALGORITHMS, default_folder

@@ -42,6 +42,17 @@ def algorithms(incomplete: str) -> list[str]:
     return _beginning(registry.available("algorithms"), incomplete)
 
 
+def donors(incomplete: str) -> list[str]:
+    """Return the names of the networks whose pretrained weights are known.
+
+    Args:
+        incomplete: The beginning of the word.
+    """
+    from evomnas.problem.pretrained.donors import DONORS
+
+    return _beginning(DONORS, incomplete)
+
+
 def runs(incomplete: str) -> list[str]:
     """Return the runs in the folder that was typed so far, or here and in `runs`.
 

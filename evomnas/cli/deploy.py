@@ -16,6 +16,7 @@ from evomnas.cli.options import (
     AcceptOption,
     DataOption,
     DeviceOption,
+    DonorOption,
     EpochsOption,
     FormatOption,
     FullSettingsOption,
@@ -122,6 +123,7 @@ def baselines(
         ),
     ] = None,
     data: ImagesOption = None,
+    donor: DonorOption = None,
     settings: SettingsOption = None,
     archive: Annotated[
         Path | None,
@@ -143,7 +145,7 @@ def baselines(
     if problem is not None and not is_problem(problem) and (data is not None or _is_network(problem)):
         networks.insert(0, problem)  # as in: baselines resnet18, baselines --data photos resnet18
         problem = None
-    loaded = load_problem(problem, [name for name in networks if Path(name).exists()], data, settings)
+    loaded = load_problem(problem, [name for name in networks if Path(name).exists()], data, settings, donor)
     with repeatable(KEPT), ProgressDisplay("starting") as display:
         from evomnas.deploy.baselines import default_baselines, train_baselines
         from evomnas.loop.launch import ARCHIVE

@@ -78,6 +78,15 @@ FullSettingsOption = Annotated[
     ),
 ]  # fmt: skip
 DeviceOption = Annotated[str, typer.Option("--device", help="Device that trains the networks: auto, cpu or cuda.")]
+DonorOption = Annotated[
+    str | None,
+    typer.Option(
+        "--donor",
+        help="Start all trainings from the pretrained weights of this network. evomnas donors lists them.",
+        autocompletion=completion.donors,
+        show_default=False,
+    ),
+]
 DataOption = Annotated[
     Path | None,
     typer.Option(
@@ -180,29 +189,36 @@ EarlyStopOption = Annotated[
 
 
 def load_problem(
-    problem: str | None, more: Sequence[str] | None, data: Path | None, settings: Sequence[str] | None
+    problem: str | None,
+    more: Sequence[str] | None,
+    data: Path | None,
+    settings: Sequence[str] | None,
+    donor: str | None = None,
 ) -> Definition:
-    """Return the problem that was typed, once its images proved to be where it says.
+    """Return the problem that was typed, once its images and its donor's weights proved to be where it says.
 
     Args:
         problem: What was typed as PROBLEM; None for nothing.
         more: What was typed behind it.
         data: Of `--data`; None without it.
         settings: Of each `--set`.
+        donor: Of `--donor`; None without it.
 
     Returns:
         The checked problem.
 
     Raises:
-        InputError: There is no such problem, or there are no such images; nothing was read and nothing written.
+        InputError: There is no such problem, or there are no such images or weights; nothing was written.
     """
     from evomnas.data.check import check_images
     from evomnas.problem.loading import load_definition
+    from evomnas.problem.pretrained.files import donor_file
 
     if more:
         raise InputError(_explain_many([str(problem), *more]))
-    definition = load_definition(problem, settings or [], data=data)
+    definition = load_definition(problem, settings or [], data=data, donor=donor)
     check_images(definition)
+    donor_file(getattr(definition, "weights", None))
     return definition
 
 

@@ -29,6 +29,7 @@ from evomnas.cli.options import (
     CandidateTimeOption,
     DataOption,
     DeviceOption,
+    DonorOption,
     EarlyStopOption,
     ExecutorKind,
     ExecutorOption,
@@ -69,6 +70,7 @@ def run(
     problem: ProblemArgument = None,
     more: MoreArguments = None,
     data: ImagesOption = None,
+    donor: DonorOption = None,
     algo: Annotated[
         str,
         typer.Option(
@@ -109,7 +111,7 @@ def run(
     """Search a problem for its Pareto set of accuracy and measured latency."""
     options = algorithm_options(target, reward, alpha, beta, population, tournament, batch, assignments)
     limit = seconds(time_limit)
-    definition = load_problem(problem, more, data, settings)
+    definition = load_problem(problem, more, data, settings, donor)
     with ProgressDisplay("starting", has_count=False) as display:
         from evomnas.loop.launch import default_folder, search
 
@@ -199,6 +201,7 @@ def estimate(
     problem: ProblemArgument = None,
     more: MoreArguments = None,
     data: ImagesOption = None,
+    donor: DonorOption = None,
     budget: BudgetOption = defaults.BUDGET,
     workers: WorkersOption = None,
     settings: SettingsOption = None,
@@ -209,7 +212,7 @@ def estimate(
 
     For that, a short search is run, which leaves nothing behind.
     """
-    definition = load_problem(problem, more, data, settings)
+    definition = load_problem(problem, more, data, settings, donor)
     with working() as show_words:
         from evomnas.evaluation.executors.factory import default_workers
         from evomnas.loop.estimate import estimate as estimate_cost
@@ -229,10 +232,15 @@ def estimate(
 
 
 def _say_found(definition: Definition, data: ImageData | None, display: ProgressDisplay) -> None:
-    """Say what was found in a folder of images, and which score suits its classes."""
+    """Say what was found in a folder of images, which score suits its classes, and whether pretrained weights do."""
+    from evomnas.report.words import donor_proposal
+
     for line in [] if data is None or data.found is None else data.found.describe():
         display.note(line)
     _propose_score(definition, data, display)
+    proposal = "" if data is None else donor_proposal(definition, data)
+    if proposal:
+        display.note(proposal)
 
 
 def _propose_score(definition: Definition, data: ImageData | None, display: ProgressDisplay) -> None:

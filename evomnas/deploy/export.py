@@ -195,8 +195,9 @@ def export_network(
         check_ranks(classifier.network, request.factorize)
     earlier_exports = read_exports(folder)
     say("reading the images")
-    task = FullTask(definition, device)
-    check_images(run, task, accept_changes)
+    whole = FullTask(definition, device)
+    check_images(run, whole, accept_changes)
+    task = whole.for_network(architecture)
     if manifest.network != str(architecture) or not _is_current(manifest, task):
         raise InputError(
             f"the images or the recipe have changed since {folder} was trained: train it again with {again}"

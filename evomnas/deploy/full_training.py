@@ -11,6 +11,7 @@ References:
 
 from __future__ import annotations
 
+import copy
 import io
 import time
 from collections.abc import Callable
@@ -36,15 +37,27 @@ from evomnas.deploy.saving import ClassifierInterface
 from evomnas.deploy.testsplit import check_test_split, load_test_images
 from evomnas.networks.classifier import Classifier
 from evomnas.networks.fast_layers import use_fast_layers
+from evomnas.networks.network import Network
+from evomnas.networks.pretrained.transplant import plant
+from evomnas.networks.pretrained.weights import load_donor
 from evomnas.networks.torchvision_models import AnyNetwork, build_any_network
+from evomnas.problem.architecture import Architecture
 from evomnas.problem.definition import ProblemDefinition
+from evomnas.problem.pretrained.files import donor_file
 from evomnas.problem.sections import FullSection
 from evomnas.results.answers.mistakes import Answers
 from evomnas.results.archive import context_key
 from evomnas.results.evaluation import Score
 from evomnas.training.schedules import CosineSchedule, ExponentialSchedule
 from evomnas.training.scoring import Predictions, classify
-from evomnas.training.trainer import LossFunction, Trainer, TrainingBatches, cross_entropy, training_mode
+from evomnas.training.trainer import (
+    LossFunction,
+    Trainer,
+    TrainingBatches,
+    cross_entropy,
+    renew_statistics,
+    training_mode,
+)
 
 CHECKPOINT_INTERVAL_S = 20.0  # an interruption loses at most this and one epoch
 TIMED_STEPS = 3  # the first one is slow, since memory is set up
@@ -89,7 +102,8 @@ class FullTask:
     """A problem's training and test images, and the recipe by which networks are trained in full.
 
     Attributes:
-        definition: The problem.
+        definition: The problem, with images of the task's resolution.
+        donor: The pretrained weights that networks inherit; None for random ones.
         recipe: The settings of the training.
         training: All images that may be trained on, with those that validated the search.
         device: The device of the trainings.
@@ -110,14 +124,44 @@ class FullTask:
         """
         self.definition, self.recipe = definition, definition.full_recipe
         check_test_split(definition.data)
+        file = donor_file(definition.weights)
+        self.donor, self._donor_context = None if file is None else load_donor(file), file and file.context
+        self._base = self  # the task of the problem's own resolution
+        self._others: dict[int, FullTask] = {}  # those of other resolutions
+        self._read(device)
+
+    def for_network(self, network: AnyNetwork) -> FullTask:
+        """Return the task of a network: this one, or the same at the resolution that the network has of its own.
+
+        Args:
+            network: The network.
+
+        Raises:
+            InputError: The images cannot be read.
+        """
+        own = network.resolution if isinstance(network, Architecture) else None
+        base, resolution = self._base, own or self._base.definition.data.resolution
+        if resolution == base.definition.data.resolution:
+            return base
+        if resolution not in base._others:
+            task = base._others[resolution] = copy.copy(base)
+            task.__dict__.pop("test", None)
+            task.definition = base.definition.at(resolution)
+            task._read(str(base.device))
+        return base._others[resolution]
+
+    def _read(self, device: str) -> None:
+        """Read the images that may be trained on."""
+        definition = self.definition
         self.training = load_training_images(definition.data)
         self._steps = self.recipe.epochs * self.recipe.batches(len(self.training.labels))[1]
         self._min_bn_momentum = min(1.0, 1 / (STATISTICS_SHARE * self._steps))
         self.bn_momentum = max(self.recipe.bn_momentum, self._min_bn_momentum)
         self.device = torch.device(choose_device(device))
         augment = definition.data.augment if self.recipe.augment is None else self.recipe.augment
+        normalisation = None if self.donor is None else self.donor.normalisation(self.training.channels)
         self.batches = TrainingBatches(
-            self.training.images, self.training.labels, len(self.training.classes), augment, self.device
+            self.training.images, self.training.labels, len(self.training.classes), augment, self.device, normalisation
         )
         self._augment = list(augment)
 
@@ -130,9 +174,18 @@ class FullTask:
         """
         return load_test_images(self.definition.data, self.training)
 
-    @cached_property
+    @property
+    def known_test(self) -> LabelledImages:
+        """The test images at the problem's own resolution, by whose fingerprint the archive knows them."""
+        return self._base.test
+
+    @property
     def search_images_fingerprint(self) -> str:
         """The fingerprint of the images that a search of the problem uses, split as it splits them."""
+        return self._base._searched
+
+    @cached_property
+    def _searched(self) -> str:
         return split_for_search(self.training, self.definition.data).fingerprint
 
     @property
@@ -153,11 +206,13 @@ class FullTask:
         settings = self.recipe.context | {"bn_momentum": self.bn_momentum}
         unused = ("augment", *(TEACHER_SETTINGS if teacher is None else ()))
         return {
-            "train": self.training.fingerprint,
+            "train": self._base.training.fingerprint,
             "augment": self._augment,
             "recipe": {name: value for name, value in settings.items() if name not in unused},
             "device": self.device.type,
             "teacher": teacher,
+            **({} if self is self._base else {"resolution": self.definition.data.resolution}),
+            **({} if self._donor_context is None else {"donor": self._donor_context}),
         }
 
     def scored_context(self, teacher: str | None = None) -> dict[str, Any]:
@@ -167,9 +222,9 @@ class FullTask:
             teacher: The notation of the teacher; None if there is none.
 
         Returns:
-            The context of the training and the fingerprint of the test images.
+            The context of the training and the fingerprint of the test images, at the problem's own resolution.
         """
-        return self.context(teacher) | {"test": self.test.fingerprint}
+        return self.context(teacher) | {"test": self._base.test.fingerprint}
 
     def train(
         self,
@@ -198,6 +253,7 @@ class FullTask:
         weight_seed, order_seed, dropout_seed = np.random.SeedSequence(recipe.seed).spawn(3)
         with within_container(), training_mode(self.device, dropout_seed):
             module = self._build(network, weight_seed)
+            self._inherit(module)
             loss = None
             if teacher is not None:
                 taught_by = self._place(teacher.classifier.network).eval()
@@ -234,7 +290,9 @@ class FullTask:
         return self.recipe.epochs - (0 if state is None else len(state["losses"]))
 
     @property
-    def _schedule(self) -> Callable[[int], ExponentialSchedule]:
+    def _schedule(self) -> Callable[[int], ExponentialSchedule | CosineSchedule]:
+        if self.recipe.schedule == "cosine":
+            return partial(CosineSchedule, self.recipe.warmup)
         return partial(ExponentialSchedule, self.recipe.warmup, self.recipe.final_rate)
 
     def _checkpoint_key(self, network: AnyNetwork, teacher: str | None) -> str:
@@ -247,6 +305,13 @@ class FullTask:
             if isinstance(norm, nn.BatchNorm2d):  # torchvision's networks have a momentum of their own
                 norm.momentum = max(norm.momentum or 0.0, self._min_bn_momentum)
         return self._place(module) if fast else module.to(self.device)
+
+    def _inherit(self, module: nn.Module) -> None:
+        """Give a new module its donor's weights, and the statistics that its recipe asks for."""
+        if self.donor is not None and isinstance(module, Network):
+            plant(module, self.donor)
+        if self.recipe.statistics == "frozen":
+            renew_statistics(module, self.batches, self.recipe.batch)
 
     def _place(self, module: nn.Module) -> nn.Module:
         """Move a module to the device, in the layout that is fastest there."""

@@ -26,9 +26,11 @@ from evomnas.deploy.saving import (
 )
 from evomnas.networks.classifier import Classifier
 from evomnas.networks.layer_costs import count_any_cost
+from evomnas.networks.pretrained.weights import DonorWeights
 from evomnas.networks.torchvision_models import AnyNetwork
 from evomnas.problem.architecture import Architecture
 from evomnas.problem.definition import ProblemDefinition
+from evomnas.problem.pretrained.donors import find_donor
 from evomnas.results.archive import Archive, context_key
 from evomnas.results.evaluation import Failure, FullTraining, Measurement, TrainingDiverged
 from evomnas.results.readers import full_training_alias, trained_images_alias
@@ -134,6 +136,8 @@ class FullTrainings:
             folder: The folder of its files.
             teacher: The notation of its teacher; None if there is none.
         """
+        if self._own(network) is not self:
+            return self._own(network).remaining_epochs(network, folder, teacher)
         key = context_key(self.task.context(teacher))
         if self.archive.full_training(key, network) is not None or self._find(folder, key, network) is not None:
             return 0
@@ -163,6 +167,8 @@ class FullTrainings:
         Raises:
             InputError: The test images cannot be read, or do not have the classes of the training images.
         """
+        if self._own(network) is not self:
+            return self._own(network).train(network, folder, origin, teacher, on_progress)
         context = self.task.context(teacher.notation if teacher else None)
         measured = self.archive.measurement(self._measurement_context.key, network)
         measurement = measured if isinstance(measured, Measurement) else None
@@ -176,6 +182,11 @@ class FullTrainings:
             if (folder / CHECKPOINT_FILE).exists():  # else nothing is written, which a read-only disk allows
                 (folder / CHECKPOINT_FILE).unlink()
         return TrainedNetwork(network, folder, result, measurement, origin, self.task.training.classes)
+
+    def _own(self, network: AnyNetwork) -> FullTrainings:
+        """Return the trainings of a network: these, or those at the resolution that the network has of its own."""
+        task = self.task.for_network(network)
+        return self if task is self.task else FullTrainings(task, self.archive, self._measurement_context)
 
     def _complete(
         self,
@@ -230,7 +241,7 @@ class FullTrainings:
         """Return small pictures of the worst mistakes by their places, and let the archive have them for reports."""
         if isinstance(result, Failure) or result.answers is None:
             return {}
-        test, archive = self.task.test, self.archive
+        test, archive = self.task.known_test, self.archive
         archive.add_class_names(test.fingerprint, test.classes)
         places = [mistake.image for mistake in result.answers.mistakes]
         known = {place: archive.picture(test.fingerprint, place) for place in places}
@@ -273,6 +284,8 @@ class FullTrainings:
         definition, recipe, resolution = task.definition, task.recipe, task.definition.data.resolution
         context = task.context(notation)
         latency = None if measurement is None else LatencyDetails.of(measurement, self._measurement_context.content)
+        if latency is not None and isinstance(network, Architecture) and network.resolution is not None:
+            latency = latency.model_copy(update={"resolution": network.resolution})
         weights = ", balanced class weights" if recipe.class_weights == "balanced" else ""
         return ModelDetails(
             title=f"{definition.name} {network.id}" if isinstance(network, Architecture) else str(network),
@@ -291,11 +304,17 @@ class FullTrainings:
             recipe_text=f"{recipe.optimizer}, batch {recipe.batch}, learning rate {recipe.learning_rate:g}, "
             f"label smoothing {recipe.label_smoothing:g}{weights}, an average of the weights",
             teacher=notation,
+            **({} if task.donor is None else {"pretrained": _describe_donor(task.donor)}),
             losses=result.losses,
             seconds=round(result.seconds, 1),
             versions=saved.manifest.versions if saved else describe_versions(),
             machine=saved.manifest.machine if saved else _describe_machine(),
         )
+
+
+def _describe_donor(donor: DonorWeights) -> str:
+    terms = find_donor(donor.name).terms
+    return f"the weights of {donor.name} (SHA-256 {donor.sha256[:16]}...): {terms}"
 
 
 def _origin_details(definition: ProblemDefinition, origin: SearchOrigin | None) -> Origin:

@@ -15,6 +15,7 @@ from evomnas.evaluation.interface import Evaluator, OnPhase, ignore_phase
 from evomnas.evaluation.network_evaluator import NetworkEvaluator
 from evomnas.evaluation.table_evaluator import TableEvaluator
 from evomnas.problem.definition import Definition, ProblemDefinition, TableDefinition
+from evomnas.problem.pretrained.files import donor_file
 from evomnas.results.archive import Archive
 from evomnas.results.candidate_limits import CandidateLimits
 
@@ -73,17 +74,17 @@ def _open_networks(
     executor = make_executor(definition, resources.workers, resources.device, candidates)
     stack.callback(executor.close)
     resources.on_phase("reading")
-    images = load_training_images(definition.data)
+    donor, images = donor_file(definition.weights), load_training_images(definition.data)
     dataset, listing = split_for_search(images, definition.data), list_images(images, definition.data)
     del images
     resources.on_phase("loading")
-    executor.load(dataset)
+    executor.load(dataset, donor)
     preparer = executor
     if resources.asynchronous and resources.workers:
         preparer = make_executor(definition, 1, "cpu", candidates)
         stack.callback(preparer.close)
-        preparer.load(dataset)
-    return NetworkEvaluator(definition, dataset, archive, executor, preparer, candidates, listing)
+        preparer.load(dataset, donor)
+    return NetworkEvaluator(definition, dataset, archive, executor, preparer, candidates, listing, donor)
 
 
 def _open_table(

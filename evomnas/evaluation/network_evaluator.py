@@ -25,6 +25,7 @@ from evomnas.latency.setting import problem_setting
 from evomnas.problem.architecture import Architecture
 from evomnas.problem.counting import count_architecture, smallest_architecture
 from evomnas.problem.definition import ProblemDefinition
+from evomnas.problem.pretrained.files import DonorFile
 from evomnas.results.archive import Archive
 from evomnas.results.candidate_limits import CandidateLimits
 from evomnas.results.evaluation import Cost, Cut, Evaluation, Failure, Measurement
@@ -58,6 +59,7 @@ class NetworkEvaluator(Evaluator):
         preparer: Executor,
         candidates: CandidateLimits = CandidateLimits(),
         listing: Listing | None = None,
+        donor: DonorFile | None = None,
     ) -> None:
         """Reach the device.
 
@@ -69,6 +71,7 @@ class NetworkEvaluator(Evaluator):
             preparer: Prepares candidates for the device: the same executor, unless trainings go on meanwhile.
             candidates: What a candidate may take.
             listing: The files of the images; None where they have none of their own.
+            donor: The file of the pretrained weights that candidates inherit; None for random ones.
 
         Raises:
             InputError: The device cannot be reached, or lacks the runtime.
@@ -85,6 +88,7 @@ class NetworkEvaluator(Evaluator):
                 "augment": list(definition.data.augment),
                 "training": definition.training.context,
                 "device": executor.device,
+                **({} if donor is None else {"donor": donor.context}),
             }
         )
         archive.add_class_names(dataset.fingerprint, dataset.classes)

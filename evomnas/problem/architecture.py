@@ -234,11 +234,16 @@ class Architecture:
                 yield number, layer, block, filters, block.stride if layer == 1 else 1
                 filters = block.filters
 
+    @property
+    def part_notations(self) -> tuple[str, ...]:
+        """The notations of the stem, with a resolution before it, of every block, and of the head with the traits."""
+        pixels = "" if self.resolution is None else f"{self.resolution}px-"
+        traits = f"-{self.traits}" if self.traits != PLAIN else ""
+        stem, head = f"{pixels}stem{self.stem}_s{self.stem_stride}", f"head{self.head}{traits}"
+        return (stem, *map(str, self.blocks), head)
+
     def __str__(self) -> str:
-        pixels = "" if self.resolution is None else f"{self.resolution}px"
-        stem, head = f"stem{self.stem}_s{self.stem_stride}", f"head{self.head}"
-        parts = (pixels, stem, *map(str, self.blocks), head, str(self.traits))
-        return "-".join(filter(None, parts))
+        return "-".join(self.part_notations)
 
     @classmethod
     @checked

@@ -21,6 +21,9 @@ from pydantic import Field, model_validator
 from evomnas.core.errors import InputError
 from evomnas.problem.architecture import Architecture
 from evomnas.problem.candidate import Candidate
+from evomnas.problem.pretrained.donors import Donor, find_donor
+from evomnas.problem.pretrained.heritage import check_space
+from evomnas.problem.pretrained.preset import with_defaults
 from evomnas.problem.search_space import SearchSpace, Space
 from evomnas.problem.sections import (
     MAX_COST,
@@ -33,6 +36,7 @@ from evomnas.problem.sections import (
     Section,
     TableSection,
     TrainingSection,
+    WeightsSection,
 )
 from evomnas.problem.table import Table
 from evomnas.problem.tabular_space import TabularArchitecture, TabularSpace
@@ -194,14 +198,22 @@ class ProblemDefinition(Definition):
     training: TrainingSection
     full: FullSection = FullSection()
     latency: LatencySection = LatencySection()
+    weights: WeightsSection | None = None
 
     @classmethod
     def describes(cls, values: Mapping[str, Any]) -> bool:
         """See `Definition.describes`."""
         return "table" not in values
 
+    @model_validator(mode="before")
+    @classmethod
+    def _complete(cls, values: Any) -> Any:
+        return with_defaults(values) if isinstance(values, Mapping) else values
+
     @model_validator(mode="after")
     def _check(self) -> ProblemDefinition:
+        if self.donor is not None:
+            check_space(self.donor.architecture, self.space)
         reference, largest = self.space.reference_network(), max(self.space.resolutions, default=0)
         if largest > self.data.resolution:
             raise InputError(
@@ -219,8 +231,23 @@ class ProblemDefinition(Definition):
     def words(self) -> Words:
         """See `Definition.words`."""
         reference = "the reference network" if self.space.base else "MobileNetV2"
+        if self.donor is not None and self.space.base == str(self.donor.architecture):
+            reference = self.donor.name
         conditions = "images, recipe or kind of device"
         return Words(reference, "fastest", "fast", "most accurate", "accurate", conditions)
+
+    @property
+    def donor(self) -> Donor | None:
+        """The donor of all weights; None where trainings start from random ones."""
+        return None if self.weights is None else find_donor(self.weights.donor)
+
+    def at(self, resolution: int) -> ProblemDefinition:
+        """Return this problem with images of another resolution.
+
+        Args:
+            resolution: Height and width in pixels.
+        """
+        return self.model_copy(update={"data": self.data.model_copy(update={"resolution": resolution})})
 
     @property
     def latency_resolution(self) -> int:

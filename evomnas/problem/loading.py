@@ -13,7 +13,8 @@ import re
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from types import UnionType
+from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
@@ -24,9 +25,10 @@ from evomnas.core.errors import InputError, unknown
 from evomnas.core.files import editable_folder
 from evomnas.core.system.shell import quote
 from evomnas.problem.definition import DEFINITIONS, Definition, ProblemDefinition
+from evomnas.problem.pretrained.preset import start_from
 from evomnas.problem.sections import FullSection, Objective
 from evomnas.problem.typed.paths import OWN_IMAGES, is_own_images, own_images, read_problem
-from evomnas.problem.typed.settings import BACKSLASHES, apply_setting
+from evomnas.problem.typed.settings import BACKSLASHES, apply_setting, parse_value
 
 
 def builtin_problems() -> dict[str, str]:
@@ -40,7 +42,11 @@ def _builtin_paths() -> dict[str, Path]:
 
 @checked
 def load_definition(
-    problem: str | Path | None, overrides: Sequence[str] = (), *, data: str | Path | None = None
+    problem: str | Path | None,
+    overrides: Sequence[str] = (),
+    *,
+    data: str | Path | None = None,
+    donor: str | None = None,
 ) -> Definition:
     """Read and check a problem.
 
@@ -49,6 +55,8 @@ def load_definition(
             images of `data`.
         overrides: `section.key=value` strings; the value is TOML, or else text.
         data: The path of the images, or of the table, in place of the problem's own; None to leave that as it is.
+        donor: A network whose pretrained weights all trainings start from. The space around it and the recipes that
+            suit it take the place of the problem's own. None to leave that as it is.
 
     Returns:
         The checked problem, of the kind that its sections say.
@@ -64,6 +72,7 @@ def load_definition(
         if data is not None and problem is not None and is_own_images(problem, builtin):
             raise InputError(f"images are named twice, by PROBLEM ({problem}) and by --data ({data}): drop one of them")
     own_paths = {override.partition("=")[0].strip() for override in overrides}
+    values = _with_donor(values, overrides, donor)
     if data is not None:
         section = "table" if "table" in values else "data"
         if f"{section}.path" in own_paths:
@@ -74,15 +83,15 @@ def load_definition(
         own_paths.add(f"{section}.path")
     for override in overrides:
         apply_setting(values, override)
-    for section in ("data", "table"):
-        path = values[section].get("path") if isinstance(values.get(section), dict) else None
+    for section, key in (("data", "path"), ("table", "path"), ("weights", "file")):
+        path = values[section].get(key) if isinstance(values.get(section), dict) else None
         if isinstance(path, str) and "\0" in path:
-            raise InputError(f"{section}.path holds a null character")
+            raise InputError(f"{section}.{key} holds a null character")
         if isinstance(path, str) and any(ord(character) < 32 for character in path):
-            raise InputError(f"{section}.path {path!r} holds a control character; {BACKSLASHES}")
+            raise InputError(f"{section}.{key} {path!r} holds a control character; {BACKSLASHES}")
         if isinstance(path, str):
-            place = Path.cwd() if f"{section}.path" in own_paths else base
-            values[section]["path"] = str((place / Path(os.path.expanduser(path))).resolve())
+            place = Path.cwd() if f"{section}.{key}" in own_paths else base
+            values[section][key] = str((place / Path(os.path.expanduser(path))).resolve())
     definition = validate_definition(values)
     if "data.path" in own_paths and values["data"].get("dataset") == "digits":
         raise InputError(
@@ -90,6 +99,18 @@ def load_definition(
             f"images alone, as in evomnas run {quote(str(values['data']['path']))}"
         )
     return definition
+
+
+def _with_donor(values: dict[str, Any], overrides: Sequence[str], donor: str | None) -> dict[str, Any]:
+    """Return a problem's values with the donor of `--donor` or of an override, where the problem has none itself."""
+    named = [text for key, _, text in (one.partition("=") for one in overrides) if key.strip() == "weights.donor"]
+    if donor is not None and named:
+        raise InputError("the donor is named twice, by --donor and by --set: drop one of them")
+    if "table" in values and (donor is not None or named):
+        raise InputError("the networks of a table are not trained, and have no donor")
+    if donor is None and (not named or "weights" in values):
+        return values
+    return start_from(values, donor if donor is not None else str(parse_value(named[-1])))
 
 
 def change_full_training(problem: ProblemDefinition, settings: Sequence[str]) -> ProblemDefinition:
@@ -201,6 +222,8 @@ def _known_keys(location: tuple[int | str, ...], problem: type[BaseModel]) -> li
     model: Any = problem
     for part in location[:-1]:
         model = Objective if isinstance(part, int) else model.model_fields[part].annotation
+        if isinstance(model, UnionType):  # a section that a problem may lack
+            model = get_args(model)[0]
     fields = getattr(model, "model_fields", None) or model.__dataclass_fields__
     return [".".join(map(str, (*location[:-1], name))) for name in fields]
 

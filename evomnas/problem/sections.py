@@ -102,6 +102,9 @@ class Recipe(Section):
         dropout: Probability before the classifier.
         seed: Of weights, order and augmentation: it belongs to the problem, not to the run, so that a
             network has one accuracy in all runs.
+        head_rate: Learning rate of the classifier, relative to that of all other weights; absent, they have the same.
+        statistics: `frozen` takes batch norm's statistics from the training images before the training, and leaves them
+            as they are then. It suits pretrained weights. Absent, they follow the batches.
         class_weights: `balanced` lets all classes weigh the same in the loss, whatever their number of images. Absent,
             all images weigh the same (`none`).
     """
@@ -119,13 +122,16 @@ class Recipe(Section):
     bn_momentum: Annotated[float, Field(gt=0, le=1)] = 0.1
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
+    head_rate: Annotated[float, Field(gt=0, le=1000)] | None = None
+    statistics: Literal["frozen"] | None = None
     class_weights: ClassWeights | None = None
 
     @property
     def context(self) -> dict[str, Any]:
-        """The recipe as the archive stores it, without class weights if there are none: older versions had no such key,
-        and their trainings still count."""
+        """The recipe as the archive stores it, without what is absent of the keys that older versions lacked: their
+        trainings still count."""
         unused = {"class_weights"} if self.class_weights in (None, "none") else set()
+        unused |= {name for name in ("head_rate", "statistics", "schedule") if getattr(self, name, None) is None}
         return self.model_dump(mode="json", exclude=unused)
 
     def batches(self, images: int) -> tuple[int, int]:
@@ -153,7 +159,9 @@ class FullSection(Recipe):
     it is that number's root.
 
     Attributes:
-        final_rate: The learning rate at the end relative to its peak; it falls evenly, by the same share every step.
+        schedule: `cosine` lets the learning rate fall to 0 along a cosine. Absent, it falls evenly, by the same share
+            every step.
+        final_rate: The learning rate at the end relative to its peak, where it falls evenly.
         averaging: The weight average looks back over this share of the steps.
         augment: Random changes of the training images; those of the data section if absent.
         temperature: By which a teacher's and the student's logits are divided (Hinton et al. 2015).
@@ -173,9 +181,22 @@ class FullSection(Recipe):
     final_rate: Annotated[float, Field(gt=0, le=1)] = 0.012  # 0.97 every 2.4 of 350 epochs
     averaging: Annotated[float, Field(gt=0, lt=1)] = 0.09  # 10,000 of the paper's 109,000 steps: 0.9999
     augment: tuple[Augmentation, ...] | None = None
+    schedule: Literal["cosine"] | None = None
     temperature: Annotated[float, Field(gt=0)] = 4.0
     teaching: Annotated[float, Field(ge=0, le=1)] = 0.5
     class_weights: ClassWeights | None = None
+
+
+class WeightsSection(Section):
+    """The pretrained weights from which all trainings start: see `evomnas.problem.pretrained`.
+
+    Attributes:
+        donor: The published network that gives them.
+        file: The file that holds them; absent, it is looked for in the donor's package and in torch's cache.
+    """
+
+    donor: str
+    file: Path | None = None
 
 
 class LatencySection(Section):

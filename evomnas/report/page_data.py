@@ -115,12 +115,11 @@ def _round(value: float) -> float:
 
 def _part_keys(architecture: Architecture, shape: Mapping[str, int]) -> list[PartKey]:
     """Return the keys of a network's stem, blocks and head."""
-    notations = str(architecture).split("-")
-    side, channels = shape["resolution"], shape["channels"]
+    side, channels = architecture.resolution or shape["resolution"], shape["channels"]
     strides = [architecture.stem_stride, *(block.stride for block in architecture.blocks), 1]
     filters = [architecture.stem, *(block.filters for block in architecture.blocks), architecture.head]
     keys = []
-    for notation, stride, width in zip(notations, strides, filters, strict=True):
+    for notation, stride, width in zip(architecture.part_notations, strides, filters, strict=True):
         keys.append((notation, channels, side))
         side, channels = -(-side // stride), width
     return keys

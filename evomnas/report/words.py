@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from evomnas.core.system.machine import memory_gib
 from evomnas.problem.definition import Definition
 from evomnas.report.classes.class_words import constant_answer_line
-from evomnas.results.manifest import GoalAnswer
+from evomnas.results.manifest import GoalAnswer, ImageData
 from evomnas.results.run import Result, Run
 
 if TYPE_CHECKING:  # it loads evaluators and devices, and a report needs neither
@@ -25,6 +25,9 @@ STATUS_WORDS = {  # of networks that are not on the front
     "infeasible": "beyond a limit",
 }
 MAX_NAMED_SCORES = 3  # in a headline
+DONOR = "efficientnet-lite0"  # which is proposed: its package needs no account and no download at run time
+OWN_DATASETS = ("image-folder",)  # whose images may be photographs
+MIN_DONOR_SIDE, MAX_DONOR_IMAGES = 64, 20_000  # pixels and training images between which it is proposed
 
 TextTable = tuple[tuple[str, ...], list[tuple[str, ...]]]  # a header, and rows of as many cells
 
@@ -382,3 +385,20 @@ def _goal_lines(run: Run, goal: GoalAnswer) -> list[str]:
         losses, score = format_losses(run.definition, answer.losses), f"{goal.measure} {answer.score:.4f}"
         lines.append(f"  {heading}: {answer.id}, {losses}, {score}")
     return lines
+
+
+def donor_proposal(definition: Definition, data: ImageData) -> str:
+    """Return the sentence that proposes pretrained weights for photographs of one's own; empty where they do not suit.
+
+    Args:
+        definition: The problem.
+        data: Its images.
+    """
+    problem = definition.trained("only networks that are trained have weights") if definition.trains else None
+    is_own = problem is not None and problem.data.dataset in OWN_DATASETS and problem.donor is None
+    if problem is None or not is_own or problem.data.resolution < MIN_DONOR_SIDE or data.train > MAX_DONOR_IMAGES:
+        return ""
+    return (
+        f"From {data.train:,} training images, networks usually learn more if they start from pretrained weights: add "
+        f"--donor {DONOR}; evomnas donors says how to get them."
+    )

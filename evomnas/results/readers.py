@@ -35,8 +35,9 @@ def full_training_alias(definition: ProblemDefinition, search_images_fingerprint
         definition: The problem.
         search_images_fingerprint: The fingerprint of the images that its searches saw.
     """
-    augment = definition.data.model_dump(mode="json", include={"augment"})
-    return context_key({"searched": search_images_fingerprint, "full": definition.full_recipe.context} | augment)
+    content = {"searched": search_images_fingerprint, "full": definition.full_recipe.context}
+    content |= definition.data.model_dump(mode="json", include={"augment"})
+    return context_key(content | ({} if definition.weights is None else {"donor": definition.weights.donor}))
 
 
 def trained_images_alias(search_images_fingerprint: str) -> str:

@@ -1,6 +1,6 @@
 """The proxy task: a short training that scores a candidate on the validation images (paper section 3).
 
-Its result is a function of the problem and the architecture alone, see `evomnas.training.trainer`.
+Its result is a function of the problem, its donor and the architecture alone, see `evomnas.training.trainer`.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ from evomnas.core.system.device import choose_device
 from evomnas.data.images import Dataset, Split, resize
 from evomnas.networks.fast_layers import use_fast_layers
 from evomnas.networks.network import build_network
+from evomnas.networks.pretrained.transplant import plant
+from evomnas.networks.pretrained.weights import DonorWeights
 from evomnas.problem.architecture import Architecture
 from evomnas.problem.sections import DataSection, TrainingSection
 from evomnas.results.answers.mistakes import Answers
@@ -25,7 +27,7 @@ from evomnas.results.evaluation import Cut, Training
 from evomnas.training.early_stop import LossThreshold
 from evomnas.training.schedules import CosineSchedule
 from evomnas.training.scoring import classify
-from evomnas.training.trainer import Trainer, TrainingBatches, training_mode
+from evomnas.training.trainer import Trainer, TrainingBatches, renew_statistics, training_mode
 
 
 class ProxyTask:
@@ -38,7 +40,14 @@ class ProxyTask:
         batches: The training images of the first training on that device.
     """
 
-    def __init__(self, dataset: Dataset, data: DataSection, recipe: TrainingSection, device: str = "auto") -> None:
+    def __init__(
+        self,
+        dataset: Dataset,
+        data: DataSection,
+        recipe: TrainingSection,
+        device: str = "auto",
+        donor: DonorWeights | None = None,
+    ) -> None:
         """Copy the images to a device.
 
         Args:
@@ -46,6 +55,7 @@ class ProxyTask:
             data: The problem's data section, for its augmentations.
             recipe: The recipe of the short training.
             device: `cpu`, `cuda`, or `auto` for a GPU if there is one.
+            donor: The pretrained weights that candidates inherit; None for random ones.
 
         Raises:
             InputError: The device is unknown, or it is `cuda` and there is no GPU.
@@ -53,7 +63,7 @@ class ProxyTask:
         self.dataset = dataset
         self.recipe = recipe
         self.device = torch.device(choose_device(device))
-        self._augment = data.augment
+        self._augment, self._donor = data.augment, donor
         self._first = self._place(0, None)
 
     @property
@@ -69,9 +79,11 @@ class ProxyTask:
                 train_images=resize(split.train_images, resolution),
                 validation_images=resize(split.validation_images, resolution),
             )
+        normalisation = None if self._donor is None else self._donor.normalisation(self.dataset.channels)
+        classes = len(self.dataset.classes)
         batches = TrainingBatches(
-            split.train_images, split.train_labels, len(self.dataset.classes), self._augment, self.device
-        )
+            split.train_images, split.train_labels, classes, self._augment, self.device, normalisation
+        )  # fmt: skip
         return _Part(batches, split, batches.to_device(split.validation_images))
 
     def train(self, architecture: Architecture, threshold: LossThreshold | None = None) -> Training | Cut:
@@ -126,9 +138,13 @@ class ProxyTask:
                 bn_momentum=recipe.bn_momentum,
                 seed=weights_seed,
             )
+            if self._donor is not None:
+                plant(network, self._donor)
             network = network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
             if self.device.type == "cpu":
                 use_fast_layers(network)
+            if recipe.statistics == "frozen":
+                renew_statistics(network, part.batches, recipe.batch)
             trainer = Trainer(
                 network, part.batches, recipe, partial(CosineSchedule, recipe.warmup), torch_generator(order_seed)
             )

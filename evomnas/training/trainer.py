@@ -11,7 +11,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import get_args
+from typing import Any, get_args
 
 import numpy as np
 import torch
@@ -29,6 +29,7 @@ from evomnas.training.augmentation import AUGMENTATIONS
 from evomnas.training.transforms import COLOUR_TRANSFORMS, MIXTURES, TRANSFORMS, Mixing
 
 STATISTICS_IMAGES = 2000  # the mean and standard deviation of the images are taken from about this many
+Normalisation = tuple[NDArray[np.float32], NDArray[np.float32]]  # mean and standard deviation of every channel
 LossFunction = Callable[[Tensor, Tensor, Tensor], Tensor]  # from normalised images, logits and labels to a scalar
 
 
@@ -45,7 +46,13 @@ class TrainingBatches:
     """
 
     def __init__(
-        self, images: Images, labels: Labels, classes: int, augment: Sequence[str], device: torch.device
+        self,
+        images: Images,
+        labels: Labels,
+        classes: int,
+        augment: Sequence[str],
+        device: torch.device,
+        normalisation: Normalisation | None = None,
     ) -> None:
         """Copy images to a device.
 
@@ -55,6 +62,8 @@ class TrainingBatches:
             classes: The number of classes.
             augment: The names of the augmentations, in the order in which they are applied. Mixtures come last.
             device: The device.
+            normalisation: The mean and the standard deviation of every channel by which images are normalised; None for
+                those of the images.
 
         Raises:
             InputError: An augmentation does not suit the images.
@@ -64,10 +73,7 @@ class TrainingBatches:
         self._augmentations = [(AUGMENTATIONS | TRANSFORMS)[name] for name in augment if name not in MIXTURES]
         mixtures = [name for name in augment if name in MIXTURES]
         self._mixing = Mixing(mixtures, classes) if mixtures else None
-        pixels = images[:: max(1, len(images) // STATISTICS_IMAGES)]
-        axes = (0, 2, 3)
-        self.mean = pixels.mean(axes, dtype=np.float64).astype(np.float32)
-        self.std = np.maximum(pixels.std(axes, dtype=np.float64), 1e-3).astype(np.float32)
+        self.mean, self.std = _statistics(images) if normalisation is None else normalisation
         self._mean, self._std = (self.to_device(values).view(1, -1, 1, 1) for values in (self.mean, self.std))
         self.images = self.to_device(images) if _fits(images, device) else torch.from_numpy(images)
         self.labels = self.to_device(labels)
@@ -132,6 +138,14 @@ def check_augmentations(augment: Sequence[str], channels: int) -> None:
         )
 
 
+def _statistics(images: Images) -> Normalisation:
+    """Return the mean and the standard deviation of every channel of images."""
+    pixels = images[:: max(1, len(images) // STATISTICS_IMAGES)]
+    axes = (0, 2, 3)
+    mean = pixels.mean(axes, dtype=np.float64).astype(np.float32)
+    return mean, np.maximum(pixels.std(axes, dtype=np.float64), 1e-3).astype(np.float32)
+
+
 def _fits(images: Images, device: torch.device) -> bool:
     """Return whether a device has room for images beside a training. If not, they are copied batch by batch."""
     return device.type == "cpu" or images.nbytes < torch.cuda.mem_get_info(device)[0] / 2
@@ -175,6 +189,8 @@ class Trainer:
             average: An average of the network's weights that is updated after every step; None for none.
         """
         self.network, self.batches, self.generator = network.train(), batches, generator
+        if recipe.statistics == "frozen":
+            freeze_statistics(network)
         self.batch_size, self.steps_per_epoch = recipe.batches(len(batches.labels))
         self.optimizer = _optimizer(network, recipe)
         self.schedule = torch.optim.lr_scheduler.LambdaLR(
@@ -228,6 +244,41 @@ class Trainer:
         loss = self._step(torch.arange(self.batch_size, device=self.batches.device))
         float(loss)  # a GPU is waited for
         return time.perf_counter() - started
+
+
+def freeze_statistics(network: nn.Module) -> None:
+    """Let a network's batch norm use its running statistics from now on, and leave them as they are.
+
+    Args:
+        network: The network in training mode. Its weights are trained on.
+    """
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.eval()
+
+
+def renew_statistics(network: nn.Module, batches: TrainingBatches, batch_size: int) -> None:
+    """Take the statistics of a network's batch norm anew: the means over batches of training images.
+
+    Args:
+        network: The network, on the device of the batches. It is left in training mode.
+        batches: The training images, which are not augmented here.
+        batch_size: About how many images a batch has.
+    """
+    norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # the mean over all batches
+    count = len(batches.labels)
+    chosen = torch.arange(0, count, max(1, count // STATISTICS_IMAGES), device=batches.device)
+    with torch.no_grad():
+        network.train()
+        for indices in chosen.tensor_split(max(1, len(chosen) // batch_size)):
+            images = batches.images[indices.to(batches.images.device)].to(batches.device)
+            network(batches.normalise(images))
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
 
 
 def cross_entropy(recipe: Recipe, labels: Tensor) -> LossFunction:
@@ -301,9 +352,19 @@ def training_mode(device: torch.device, dropout_seed: np.random.SeedSequence | N
         torch.set_flush_denormal(False)
 
 
+def _parameter_groups(network: nn.Module, recipe: Recipe) -> list[Any]:
+    """Return the weights of a network, those of its classifier apart if they have a learning rate of their own."""
+    if recipe.head_rate is None:
+        return list(network.parameters())
+    named = list(network.named_parameters())
+    head = [parameter for name, parameter in named if name.startswith("classifier.")]
+    body = [parameter for name, parameter in named if not name.startswith("classifier.")]
+    return [{"params": body}, {"params": head, "lr": recipe.head_rate * recipe.learning_rate}]
+
+
 def _optimizer(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
     rate, decay = recipe.learning_rate, recipe.weight_decay
-    parameters = list(network.parameters())
+    parameters = _parameter_groups(network, recipe)
     if recipe.optimizer == "adamw":
         return torch.optim.AdamW(parameters, rate, weight_decay=decay, fused=True)
     if recipe.optimizer == "rmsprop":  # alpha is the decay in the published training code

@@ -187,6 +187,7 @@ class ModelDetails(_Part):
         recipe: The settings of the training, by name.
         recipe_text: The recipe in words (key `recipe_said`).
         teacher: The notation of the network that taught it; None if none did.
+        pretrained: The pretrained weights that it started from, in words; None if it started from random ones.
         losses: The mean training loss of every epoch.
         seconds: How long the training took.
         versions: The versions of the software that trained it, by name.
@@ -208,6 +209,7 @@ class ModelDetails(_Part):
     recipe: dict[str, Any]
     recipe_text: str = Field(validation_alias="recipe_said", serialization_alias="recipe_said")
     teacher: str | None
+    pretrained: str | None = None
     losses: tuple[float, ...]
     seconds: float
     versions: dict[str, str]
@@ -266,6 +268,7 @@ def model_card(details: ModelDetails, classes: Sequence[str], preprocessing: Pre
         *([("Found by", escape_markdown(origin.search))] if origin.search else []),
         ("Trained on", f"{details.trained_on:,} images, {details.recipe['epochs']} epochs, {details.recipe_text}"),
         *([("Images changed since the search", escape_markdown(origin.changes))] if origin.changes else []),
+        *([("Started from", details.pretrained)] if details.pretrained else []),
         *([("Teacher", f"`{details.teacher}`, by knowledge distillation")] if details.teacher else []),
         ("Software", ", ".join(f"{name} {version}" for name, version in details.versions.items())),
     ]

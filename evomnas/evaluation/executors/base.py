@@ -14,6 +14,7 @@ from evomnas.core.system import lock
 from evomnas.core.system.machine import memory_gib
 from evomnas.data.images import Dataset
 from evomnas.evaluation.executors.jobs import Job
+from evomnas.problem.pretrained.files import DonorFile
 from evomnas.results.candidate_limits import MIN_MEMORY_GIB, CandidateLimits
 from evomnas.results.evaluation import Failure
 
@@ -109,11 +110,12 @@ class Executor(Protocol):
         """What trains: `cpu` or `cuda`."""
         ...
 
-    def load(self, dataset: Dataset) -> None:
-        """Give it the images.
+    def load(self, dataset: Dataset, donor: DonorFile | None = None) -> None:
+        """Give it the images and the donor's weights.
 
         Args:
-            dataset: Those of the problem.
+            dataset: The images of the problem.
+            donor: The file of the pretrained weights that candidates inherit; None for random ones.
         """
         ...
 

@@ -10,6 +10,7 @@ from evomnas.data.images import Dataset
 from evomnas.evaluation.executors.base import R, S, machine_for
 from evomnas.evaluation.executors.jobs import Job
 from evomnas.problem.definition import ProblemDefinition
+from evomnas.problem.pretrained.files import DonorFile
 from evomnas.results.evaluation import Failure
 
 
@@ -25,11 +26,11 @@ class InProcessExecutor:
         """
         self._definition, self.device = definition, choose_device(device)
 
-    def load(self, dataset: Dataset) -> None:
+    def load(self, dataset: Dataset, donor: DonorFile | None = None) -> None:
         """See `Executor.load`."""
         from evomnas.evaluation.executors.worker import Workbench  # it imports torch
 
-        self._bench = Workbench(self._definition, dataset, self.device)
+        self._bench = Workbench(self._definition, dataset, self.device, donor)
 
     def run(self, jobs: Iterable[Job[S, R] | None], on_wait: Callable[[], None]) -> Iterator[tuple[S, R | Failure]]:
         """See `Executor.run`; jobs are done in their order."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import concurrent.futures
+import hashlib
 import importlib
 import itertools
 import os
@@ -31,12 +32,14 @@ from evomnas.evaluation.executors.crew import Crew, WorkerDied
 from evomnas.evaluation.executors.deaths import Inquest
 from evomnas.evaluation.executors.jobs import Job
 from evomnas.problem.definition import ProblemDefinition
+from evomnas.problem.pretrained.files import DonorFile
 from evomnas.results.candidate_limits import CandidateLimits
 from evomnas.results.evaluation import Failure
 
 if TYPE_CHECKING:  # workers import torch while the main process reads the images
     from evomnas.evaluation.executors.worker import Workbench
 
+DONOR_FILE = "donor.weights"  # in the folder of the images
 _SERVER = "evomnas.evaluation.executors.server"
 
 MAX_TRIES = 2  # of a candidate whose worker was killed, perhaps for no fault of its own
@@ -87,8 +90,8 @@ class PoolExecutor:
         self._notes = (self._folder / f"late-{number}" for number in itertools.count())
         self._context = start_context([_SERVER])
 
-    def load(self, dataset: Dataset) -> None:
-        """Give the workers the images, and wait until the first of them has started; see `Executor.load`.
+    def load(self, dataset: Dataset, donor: DonorFile | None = None) -> None:
+        """Give the workers the images and the donor's weights, and wait until one has started; see `Executor.load`.
 
         Raises:
             OSError: There is no room for the images in the temporary folder.
@@ -97,6 +100,8 @@ class PoolExecutor:
         try:
             for name, value in asdict(dataset).items():
                 _save(self._folder / f"{name}.npy", np.asarray(value))
+            if donor is not None:
+                (self._folder / DONOR_FILE).write_bytes(donor.content)
         except OSError as error:  # neither numpy nor the system says where it was
             raise OSError(error.errno, error.strerror, str(self._folder)) from None
         self._crew = Crew(self._workers, self._context, _start_worker, self._arguments)
@@ -204,7 +209,12 @@ def _start_worker(definition: dict[str, Any], folder: str, device: str, memory: 
 
     arrays = {path.stem: np.load(path, mmap_mode="c") for path in _files.glob("*.npy")}
     arrays["classes"] = tuple(map(str, arrays["classes"]))
-    _bench = Workbench(ProblemDefinition.model_validate(definition), Dataset(**arrays), device)
+    problem = ProblemDefinition.model_validate(definition)
+    donor = None
+    if problem.weights is not None:
+        content = (_files / DONOR_FILE).read_bytes()
+        donor = DonorFile(problem.weights.donor, content, hashlib.sha256(content).hexdigest())
+    _bench = Workbench(problem, Dataset(**arrays), device, donor)
 
 
 def _end_with_parent() -> None:

@@ -34,6 +34,7 @@ from evomnas.evaluation.executors.base import (
 )
 from evomnas.evaluation.executors.jobs import Job
 from evomnas.problem.definition import ProblemDefinition
+from evomnas.problem.pretrained.files import DonorFile
 from evomnas.results.candidate_limits import CandidateLimits
 from evomnas.results.evaluation import Failure
 
@@ -66,8 +67,8 @@ class RayExecutor:
         options = {"num_cpus": cluster.cpus, "num_gpus": cluster.gpus, "max_retries": MAX_TRIES - 1}
         self._work = self._ray.remote(**options)(_work)
 
-    def load(self, dataset: Dataset) -> None:
-        """Give the cluster the images, and wait until a first worker has imported everything; see `Executor.load`.
+    def load(self, dataset: Dataset, donor: DonorFile | None = None) -> None:
+        """Give the cluster images and weights, and wait until a worker has imported everything; see `Executor.load`.
 
         Raises:
             InputError: The nodes lack evomnas, or none of them has what a candidate needs.
@@ -75,9 +76,9 @@ class RayExecutor:
         self._look()
         if missing := self._missing():
             raise InputError(f"{missing}: change --candidate-cpus or --candidate-gpus")
-        self._dataset = self._ray.put(dataset)
+        self._dataset, self._donor = self._ray.put(dataset), self._ray.put(donor)
         try:
-            self._ray.get(self._work.remote(self._settings, self._dataset, None, None))
+            self._ray.get(self._work.remote(self._settings, self._dataset, self._donor, None, None))
         except self._ray.exceptions.RayTaskError as error:
             reason = str(error.cause).strip().splitlines()[-1:] or [repr(error.cause)]
             raise InputError(f"a node of the cluster cannot work: {reason[0]}; all need the same evomnas") from None
@@ -130,7 +131,7 @@ class RayExecutor:
                 while len(running) <= self._room() and (drawn := queue.draw()):  # one more than work: nobody waits
                     job, _ = drawn
                     patience = self._patience.seconds(job.kind)
-                    running[self._work.remote(self._settings, self._dataset, job, patience)] = job
+                    running[self._work.remote(self._settings, self._dataset, self._donor, job, patience)] = job
                 if not running:
                     return
                 done, _ = self._ray.wait(list(running), num_returns=1, timeout=0.2)
@@ -193,6 +194,7 @@ _bench: tuple[str, Workbench] | None = None
 def _work(
     settings: tuple[str, dict[str, Any], str, float, CandidateLimits],
     dataset: Dataset,
+    donor: DonorFile | None,
     job: Job[S, R] | None,
     patience: float | None,
 ) -> tuple[float, R | Failure | None]:
@@ -206,7 +208,7 @@ def _work(
         if limits.memory_gib is not None or device == "cpu":
             limit_memory(limits.memory_gib or share_of_memory(max(1.0, usable_cores() / cpus)))
         warnings.filterwarnings("ignore", "The given NumPy array is not writable")  # all workers of a node share it
-        _bench = identity, Workbench(ProblemDefinition.model_validate(definition), dataset, device)
+        _bench = identity, Workbench(ProblemDefinition.model_validate(definition), dataset, device, donor)
     if job is None:
         return 0.0, None
     with machine_for(job):

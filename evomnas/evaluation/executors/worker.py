@@ -11,8 +11,10 @@ from evomnas.latency.layers.stages import Parts
 from evomnas.latency.prepare import prepare
 from evomnas.latency.runtimes.base import PreparedNetwork, Runtime, open_runtime
 from evomnas.networks.layer_costs import count_cost
+from evomnas.networks.pretrained.weights import load_donor
 from evomnas.problem.architecture import Architecture
 from evomnas.problem.definition import ProblemDefinition
+from evomnas.problem.pretrained.files import DonorFile
 from evomnas.results.evaluation import Cost, Cut, Failure, Training
 from evomnas.training.early_stop import LossThreshold
 from evomnas.training.proxy_task import ProxyTask
@@ -21,18 +23,22 @@ from evomnas.training.proxy_task import ProxyTask
 class Workbench:
     """Does jobs with candidates of one problem; see `evomnas.evaluation.executors.jobs.Bench`."""
 
-    def __init__(self, definition: ProblemDefinition, dataset: Dataset, device: str = "auto") -> None:
-        """Open the runtime, and put the images on the device.
+    def __init__(
+        self, definition: ProblemDefinition, dataset: Dataset, device: str = "auto", donor: DonorFile | None = None
+    ) -> None:
+        """Open the runtime, read the donor's weights, and put the images on the device.
 
         Args:
             definition: The problem.
             dataset: Its images.
             device: `auto`, `cpu` or `cuda`.
+            donor: The file of the pretrained weights that candidates inherit; None for random ones.
 
         Raises:
-            InputError: The device or the runtime is missing.
+            InputError: The device or the runtime is missing, or the donor's file is damaged.
         """
-        self.task = ProxyTask(dataset, definition.data, definition.training, device)
+        weights = None if donor is None else load_donor(donor)
+        self.task = ProxyTask(dataset, definition.data, definition.training, device, weights)
         self.runtime: Runtime = open_runtime(definition.latency.runtime)
         self._classes, self._channels = len(dataset.classes), dataset.channels
         self._resolution, self._batch = definition.latency_resolution, definition.latency.batch

@@ -13,9 +13,8 @@ Blocks correspond by their numbers, and layers by their numbers within the block
 - **New squeeze-and-excite** has a gate that is the same for every image, and the projection behind it makes up for it:
   the function stays the same. Dropped squeeze-and-excite is left out.
 
-A plain convolution has nothing to inherit, and neither has an expansion where the donor has none, or a block of a
-number that the donor lacks: they are refused. Batch norm's statistics are those of the donor; a training takes them
-anew.
+What has nothing to inherit is refused (`evomnas.problem.pretrained.heritage`). Batch norm's statistics are those of
+the donor; a training takes them anew. Whoever changes these rules raises their version, `heritage.RULES`.
 """
 
 from __future__ import annotations
@@ -28,15 +27,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from evomnas.core.errors import InputError
 from evomnas.core.seeding import torch_generator
 from evomnas.networks.network import Network
 from evomnas.networks.pretrained.parts import LayerNames, name_parts
 from evomnas.networks.pretrained.sorting import NORM_PARTS
 from evomnas.networks.pretrained.weights import DonorWeights
 from evomnas.problem.architecture import Architecture
+from evomnas.problem.pretrained.heritage import check_heritage
 
-RULES = 1  # the version of these rules: part of what a training depends on
 NEW_GATE_LOGIT = 3.0  # of a new squeeze-and-excite, whose gate is its sigmoid: nearly open
 NEW_GATE_SEED = 0  # of the weights by which a new squeeze-and-excite reads the channels
 
@@ -109,26 +107,6 @@ def plant(network: Network, donor: DonorWeights) -> None:
         state[stem] = state[stem].sum(1, keepdim=True)
     kept = {name: own[name] for name in own if name.startswith("classifier.")}
     network.load_state_dict(state | kept)
-
-
-def check_heritage(donor: Architecture, architecture: Architecture) -> None:
-    """Check that every part of an architecture has something to inherit.
-
-    Args:
-        donor: The donor's architecture.
-        architecture: The architecture.
-
-    Raises:
-        InputError: A part has not; the message names it.
-    """
-    if architecture.traits != donor.traits:
-        theirs, ours = (str(one.traits) or "the default ones" for one in (donor, architecture))
-        raise InputError(f"the donor's weights work with the traits {theirs}, and the network has {ours}")
-    if len(architecture.blocks) != len(donor.blocks):
-        raise InputError(f"the donor has {len(donor.blocks)} blocks, and the network {len(architecture.blocks)}")
-    for number, (given, block) in enumerate(zip(donor.blocks, architecture.blocks, strict=True), start=1):
-        if block.op == "conv" or (block.expansion > 1) != (given.expansion > 1):
-            raise InputError(f"block {number} ({block}) has nothing to inherit from the donor's ({given})")
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,5 +3,7 @@
 - `traits`: the choices of a published network that change what it computes: activation, padding, batch norm's epsilon.
 - `donors`: networks with pretrained weights, and where these come from.
 - `files`: files of weights on this machine, found and checked.
+- `heritage`: which networks can inherit all of their weights from a donor.
 - `space`: the preset search space around a donor.
+- `preset`: what a problem with a donor has by default.
 """

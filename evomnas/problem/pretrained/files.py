@@ -7,9 +7,12 @@ import os
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 from evomnas.core.errors import InputError
-from evomnas.problem.pretrained.donors import Donor
+from evomnas.problem.pretrained.donors import Donor, find_donor
+from evomnas.problem.pretrained.heritage import RULES
+from evomnas.problem.sections import WeightsSection
 
 
 def find_weights(donor: Donor, file: Path | None = None) -> Path | None:
@@ -48,7 +51,7 @@ def _torch_cache() -> Path:
 
 @dataclass(frozen=True, slots=True)
 class DonorFile:
-    """A donor's weights as they are in a file, not yet read. It travels to the processes that train.
+    """A donor's weights as they are in a file. It travels to the processes that train.
 
     Attributes:
         name: The donor's name.
@@ -59,6 +62,11 @@ class DonorFile:
     name: str
     content: bytes
     sha256: str
+
+    @property
+    def context(self) -> dict[str, Any]:
+        """What a training depends on that starts from these weights, as the archive stores it."""
+        return {"name": self.name, "weights": self.sha256, "rules": RULES}
 
 
 def read_weights(donor: Donor, file: Path | None = None) -> DonorFile:
@@ -93,3 +101,18 @@ def read_weights(donor: Donor, file: Path | None = None) -> DonorFile:
             f"{' or '.join(known[:8] for known in donor.hashes)}; remove it, and get it again: {donor.how}"
         )
     return DonorFile(donor.name, content, sha256)
+
+
+def donor_file(section: WeightsSection | None) -> DonorFile | None:
+    """Read the weights that a problem's trainings start from.
+
+    Args:
+        section: The problem's section; None where it has none.
+
+    Returns:
+        The file's content; None without a section.
+
+    Raises:
+        InputError: The file is not on this machine, cannot be read, or is not the file that it should be.
+    """
+    return None if section is None else read_weights(find_donor(section.donor), section.file)

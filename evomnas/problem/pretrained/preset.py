@@ -1,0 +1,80 @@
+"""What a problem with a donor has by default: the space around the donor, and recipes that suit pretrained weights.
+
+A recipe for random weights spoils pretrained ones. These recipes have AdamW, a learning rate that rises and falls over
+the whole training, a classifier that learns ten times as fast as the rest, and batch norm's statistics that are taken
+from the training images first and stay as they are then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from evomnas.core.errors import InputError
+from evomnas.problem.pretrained.donors import Donor, find_donor
+from evomnas.problem.pretrained.space import AROUND_DONOR, space_around
+
+_RECIPE: dict[str, Any] = {
+    "batch": 32, "optimizer": "adamw", "learning_rate": 3e-4, "warmup": 0.25, "weight_decay": 0.01,
+    "label_smoothing": 0.1, "head_rate": 10.0, "statistics": "frozen",
+}  # fmt: skip
+PROXY: dict[str, Any] = {**_RECIPE, "epochs": 4}
+FULL: dict[str, Any] = {**_RECIPE, "epochs": 15, "dropout": 0.0, "schedule": "cosine"}
+
+Values = Mapping[str, Any]
+
+
+def start_from(values: Values, donor: str, file: str | None = None) -> dict[str, Any]:
+    """Return the values of a problem file, with a donor in place of its own space and recipes.
+
+    Args:
+        values: The parsed file.
+        donor: The donor's name.
+        file: The file of its weights; None to look for it.
+
+    Returns:
+        The values of the problem that searches around the donor.
+    """
+    kept = {name: value for name, value in values.items() if name not in ("space", "training", "full")}
+    weights = {"donor": donor} if file is None else {"donor": donor, "file": file}
+    return {**kept, "space": {"preset": AROUND_DONOR}, "weights": weights}
+
+
+def with_defaults(values: Values) -> Values:
+    """Return the values of a problem file, completed where its donor says what is usual.
+
+    Args:
+        values: The parsed file, in which anything may be wrong.
+
+    Returns:
+        The values with all of a donor's space and recipes that the file does not set itself. Without a donor, or where
+        what that needs is missing or wrong, they are as they were.
+
+    Raises:
+        InputError: There is no such donor, or the file asks for a donor's space without naming a donor.
+    """
+    weights, space = values.get("weights"), values.get("space", {})
+    space = {"preset": space} if isinstance(space, str) else space
+    preset = space.get("preset") if isinstance(space, Mapping) else None
+    if preset is not None and preset != AROUND_DONOR:
+        raise InputError(f"unknown space {str(preset)[:80]!r}: there is {AROUND_DONOR!r}, or a section [space]")
+    if not isinstance(weights, Mapping) or not isinstance(weights.get("donor"), str):
+        if preset is not None:
+            raise InputError(f"space = {AROUND_DONOR!r} needs a donor: --donor NAME, or a section [weights]")
+        return values
+    donor, completed = find_donor(weights["donor"]), dict(values)
+    for name, defaults in (("training", PROXY), ("full", FULL)):
+        if isinstance(values.get(name, {}), Mapping):
+            completed[name] = {**defaults, **values.get(name, {})}
+    if preset is not None:
+        completed["space"] = _space(donor, space, values.get("data"))
+    return completed
+
+
+def _space(donor: Donor, space: Values, data: Any) -> dict[str, Any]:
+    """Return the values of a donor's space, with what the file changes."""
+    resolution = data.get("resolution") if isinstance(data, Mapping) else None
+    usable = resolution if isinstance(resolution, int) and 1 <= resolution <= 4096 else 224  # refused elsewhere
+    changes = {name: value for name, value in space.items() if name != "preset"}
+    return {**asdict(space_around(donor, usable)), **changes}
