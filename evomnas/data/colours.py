@@ -75,8 +75,10 @@ def read_colours(image: Image.Image, channels: int) -> tuple[ImageCms.ImageCmsTr
         colours = colours if transform is None else transform.apply(colours)
         colours = Image.composite(colours, Image.new(colours.mode, colours.size, "white"), opacity)
         transform = None
+    mode = "L" if channels == 1 else "RGB"
     if transform is None:
-        colours = apply_gamma(colours, image).convert("L" if channels == 1 else "RGB")
+        colours = apply_gamma(colours, image)
+        colours = colours if colours.mode == mode else colours.convert(mode)
     return transform, turn_upright(colours, image)
 
 
