@@ -25,7 +25,7 @@ TEST = [
 
 setup(
     name="evomnas",
-    version="0.1.0",
+    version="0.2.0.dev0",
     description="Multi-objective search of MnasNet's space for accuracy and measured latency",
     long_description=Path(__file__).with_name("README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",

@@ -86,7 +86,7 @@ def train(
             architectures = front_networks(opened) if front else [knee_network(opened)]
             no_knee = "" if front else knee_line(opened)
             if no_knee:
-                typer.echo(f"{no_knee} --knee takes the fastest network: {architectures[0].id}.", err=True)
+                typer.echo(f"{no_knee} --knee takes the one with the best score: {architectures[0].id}.", err=True)
         if front and teacher:
             architectures = [network for network in architectures if network != most_accurate_network(opened)]
         display.restart("reading the images")

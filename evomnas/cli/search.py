@@ -275,7 +275,7 @@ def _finish(finished: Run, where: Workers, display: ProgressDisplay) -> None:
     from evomnas.report.history import read_trend
     from evomnas.report.run_report import write_report
     from evomnas.report.run_words import figure_notes, hypervolume_note
-    from evomnas.report.words import cut_line, format_duration, goal_lines, headline, reuse_line
+    from evomnas.report.words import cut_line, format_duration, goal_lines, headline, limits_line, reuse_line
 
     results = finished.results()
     report_path = write_report(finished, results)
@@ -285,7 +285,10 @@ def _finish(finished: Run, where: Workers, display: ProgressDisplay) -> None:
     typer.echo(headline(finished, results))
     reference_point = finished.definition.hypervolume.reference_point
     trend = read_trend(results, reference_point).describe() if front else ""
-    for line in filter(None, (trend, reuse_line(finished), cut_line(finished, results), *goal_lines(finished))):
+    lines = (
+        trend, limits_line(finished, results), reuse_line(finished), cut_line(finished, results), *goal_lines(finished)
+    )  # fmt: skip
+    for line in filter(None, lines):
         typer.echo(line)
     failed = sum(result.evaluation.failure is not None for result in results)
     if failed:

@@ -135,6 +135,14 @@ class _File:
         return _file_name(self.variant, self.format)
 
 
+def _trained_otherwise(folder: Path, architecture: Architecture) -> str:
+    """Return the words for a network's trainings with other settings than those of a folder; empty if it has none."""
+    folders = sorted(path.parent.name for path in folder.parent.glob(f"{architecture.id}*/{MODEL_MANIFEST}"))
+    if not folders:
+        return ""
+    return f"; there is {', '.join(folders)}, and the end of such a name says its --set"
+
+
 def _file_name(variant: str, kind: ExportFormat) -> str:
     words = variant.replace(" %", "").replace(",", "").replace(" ", "-")
     return f"model-{words}{kind.suffix}"
@@ -189,7 +197,7 @@ def export_network(
     again = f"evomnas train {run.argument} {run.network_argument(architecture)}{' --teacher' * distilled}"
     again += "".join(f" --set {quote(setting)}" for setting in settings)
     if not (folder / MODEL_MANIFEST).is_file():
-        raise InputError(f"{architecture.id} is not trained yet: {again}")
+        raise InputError(f"{architecture.id} is not trained yet: {again}{_trained_otherwise(folder, architecture)}")
     manifest, classifier = read_manifest(folder), load_network(folder)
     if request.factorize is not None:
         check_ranks(classifier.network, request.factorize)

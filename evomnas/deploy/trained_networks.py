@@ -56,13 +56,13 @@ def knee_network(run: Run) -> Architecture:
         run: The run.
 
     Returns:
-        The architecture; the fastest one if the front has no knee.
+        The architecture; the one with the best score if the front has no knee.
 
     Raises:
         InputError: The front is empty, or the run searched a table.
     """
-    fastest, *_ = front_networks(run)
-    return next((result.evaluation.architecture for result in run.knees()), fastest)
+    *_, best = front_networks(run)
+    return next((result.evaluation.architecture for result in run.knees()), best)
 
 
 def most_accurate_network(run: Run) -> Architecture:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 import uuid
 from collections.abc import Mapping, Sequence
@@ -31,6 +32,7 @@ from evomnas.loop.steady_state import SteadyStateLoop
 from evomnas.loop.stopping import TimeUp
 from evomnas.problem.definition import Definition, ProblemDefinition
 from evomnas.problem.loading import load_definition
+from evomnas.problem.typed.paths import OWN_IMAGES
 from evomnas.results.archive import Archive
 from evomnas.results.candidate_limits import CandidateLimits
 from evomnas.results.database.connection import JOURNAL_SUFFIX
@@ -39,6 +41,7 @@ from evomnas.results.run import Run, changed_images, check_free
 
 __all__ = ["EverythingFailed", "Progress", "resume", "search"]
 ARCHIVE = "evomnas.sqlite"
+MAX_NAME = 60  # characters of a name that becomes a part of a folder's
 
 
 @checked
@@ -309,12 +312,27 @@ def _differences(archive: Archive, before: str, now: str) -> str:
 def default_folder(definition: Definition, algorithm: str, seed: int) -> Path:
     """Return the folder of a run that names none: `runs/PROBLEM-ALGORITHM-sSEED`.
 
+    In place of a problem that is made of somebody's images stands the name of their folder or file.
+
     Args:
         definition: The problem.
         algorithm: The name of the algorithm.
         seed: Its seed.
     """
-    return Path(defaults.RUNS) / f"{definition.name}-{algorithm}-s{seed}"
+    return Path(defaults.RUNS) / f"{folder_name(definition)}-{algorithm}-s{seed}"
+
+
+def folder_name(definition: Definition) -> str:
+    """Return a name for folders of a problem: of somebody's images that of their folder or file.
+
+    Args:
+        definition: The problem.
+    """
+    images = definition.data.path if isinstance(definition, ProblemDefinition) else None
+    if definition.name != OWN_IMAGES or images is None:
+        return definition.name
+    name = images.resolve().name.removesuffix(".npz")
+    return re.sub(r"[^\w.-]+", "-", name).strip("-.")[:MAX_NAME] or definition.name
 
 
 def archive_path(archive: Path | str | None, folder: Path) -> Path:

@@ -313,6 +313,25 @@ def cut_line(run: Run, results: Sequence[Result]) -> str:
     return f"{cut_off}, {reason}; that saved about {format_duration(saved)} of training."
 
 
+def limits_line(run: Run, results: Sequence[Result]) -> str:
+    """Return a sentence about the networks within the problem's limits, and beyond them.
+
+    Args:
+        run: The run.
+        results: All its results.
+
+    Returns:
+        The sentence; empty where the problem has no limits.
+    """
+    limits = run.definition.constraints.model_dump(exclude_none=True)
+    if not limits:
+        return ""
+    beyond = sum(result.evaluation.status == "infeasible" for result in results)
+    named = " and ".join(f"{name} = {value:g}" for name, value in limits.items())
+    left = f"{beyond} network{'s were' if beyond != 1 else ' was'} beyond it and could not join the front"
+    return f"Limit: {named}; {left if beyond else 'all networks were within it'}."
+
+
 def estimate_lines(estimate: Estimate, workers: int) -> list[str]:
     """Return what a search will cost, as lines of text.
 

@@ -51,7 +51,7 @@ def names(folder: Path) -> set[str]:
 def test_a_folder_is_searched(typed, here):
     result = CliRunner().invoke(app, ["run", *typed, "--budget", "1", "--workers", "0", *SMALL])
     assert result.exit_code == 0, result.output
-    run = Run.open(here / "runs" / "images-nsga2-surrogate-s1")
+    run = Run.open(here / "runs" / "my-photos-nsga2-surrogate-s1")
     assert run.manifest.evaluations == 1
     assert run.definition.data.path == here / "my photos"
     assert run.network_shape == {"classes": 2, "channels": 3, "resolution": 32}

@@ -210,6 +210,8 @@ def test_a_network_that_was_not_trained_is_told_how(finished_run, trained):
     other = next(one.evaluation.architecture for one in finished_run.results() if not one.on_front)
     with pytest.raises(InputError, match=f"{other.id} is not trained yet: evomnas train .* {other.id}"):
         export_network(finished_run, other, Request())
+    with pytest.raises(InputError, match=f"--set full.epochs=3; there is .*{trained.network.id}, and the end of such"):
+        export_network(finished_run, trained.network, Request(), settings=["full.epochs=3"])
 
 
 def test_a_torn_table_of_exports_is_one_line(tmp_path):

@@ -26,7 +26,7 @@ from evomnas.report.gene_preferences import count_preferences
 from evomnas.report.history import Generation, History, read_history
 from evomnas.report.reproduce import problem_file, run_command
 from evomnas.report.run_report import LiveReport, write_report
-from evomnas.report.words import format_duration, headline
+from evomnas.report.words import format_duration, headline, limits_line
 from evomnas.results.candidate_limits import CandidateLimits
 from evomnas.results.evaluation import FullTraining, Score
 from evomnas.results.manifest import Manifest, Seconds
@@ -383,6 +383,10 @@ def test_a_run_with_limits_says_what_they_are_and_what_was_beyond_them(tabular_f
     page = write_report(run).read_text()
     assert beyond
     assert f"{beyond} candidates were beyond the limits, and none of them was trained" in page
+    line = limits_line(run, run.results())
+    assert re.fullmatch(
+        rf"Limit: max_\w+ = [\d.e+]+; {beyond} networks were beyond it and could not join the front\.", line
+    )
     assert "max latency ms" in page
 
 

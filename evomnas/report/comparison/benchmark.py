@@ -32,6 +32,7 @@ from evomnas.loop.launch import (
     check_options,
     check_runtime,
     check_settings,
+    folder_name,
     settled_options,
 )
 from evomnas.problem.definition import Definition
@@ -161,7 +162,7 @@ def default_folder(definition: Definition) -> Path:
     Returns:
         `runs/PROBLEM-benchmark`.
     """
-    return Path(defaults.RUNS) / f"{definition.name}-benchmark"
+    return Path(defaults.RUNS) / f"{folder_name(definition)}-benchmark"
 
 
 def _check_size(algorithms: Sequence[str], seeds: int) -> None:
