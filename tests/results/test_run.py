@@ -391,3 +391,16 @@ def test_an_id_that_no_archive_can_have_is_named(run):
 
 def test_a_folder_may_be_named_by_a_text(run):
     assert Run.open(str(run.folder)).record == run.record
+
+
+def test_a_record_of_version_0_1_keeps_the_rules_by_which_its_images_were_read():
+    """Its definition names none; a later one names its own, and problem files get the newest."""
+    definition = load_definition("images", ["data.path=photos"])
+    record = RunRecord("r", "nsga2", 3, definition, "t", "d", "now")
+    assert RunRecord.from_row(record.to_row()) == record
+    assert definition.data.rules == 2
+    values = json.loads(record.to_row()["definition"])
+    del values["data"]["rules"], values["data"]["duplicates"]
+    old = RunRecord.from_row(record.to_row() | {"definition": json.dumps(values)})
+    assert old.definition.data.rules == 1
+    assert old.definition.model_copy(update={"data": definition.data}) == definition
