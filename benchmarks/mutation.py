@@ -60,7 +60,7 @@ ROOMS = {  # source files, and the tests that must notice changes of them
     "evomnas/latency/devices/protocol.py": "tests/latency/devices/test_protocol.py",
 }
 PROCESSES = (
-    "tests/algorithms/test_algorithms.py::test_ties_are_played_the_same_in_fresh_processes",
+    "tests/algorithms/test_algorithms.py::test_ties_are_played_the_same_in_a_fresh_process",
     "tests/results/test_archive.py::test_two_runs_in_one_archive_at_the_same_time_are_the_runs_they_are_alone",
     "tests/results/test_constraints.py::test_no_minute_goes_into_a_network_that_cannot_count",
     "tests/results/test_constraints.py::test_a_network_beyond_the_latency_limit_is_measured_and_not_trained",
