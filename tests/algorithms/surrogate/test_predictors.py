@@ -11,6 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.optimize import approx_fprime, minimize
 from scipy.stats import kendalltau, multivariate_normal, norm
+from sklearn.gaussian_process import GaussianProcessRegressor
+from sklearn.gaussian_process.kernels import RBF, ConstantKernel, DotProduct
 from sklearn.kernel_ridge import KernelRidge
 
 from evomnas.algorithms.surrogate import predictors
@@ -360,6 +362,58 @@ def test_inputs_are_taken_by_rows():
     assert np.array_equal(some.sizes, known.sizes[[2, 5]])
     with pytest.raises(AttributeError):
         known.sizes = known.sizes
+
+
+# --- against scikit-learn ----------------------------------------------------------------------------------
+
+
+def as_features(model: GaussianProcess | QuadraticRidge, known: Inputs, choices: np.ndarray) -> np.ndarray:
+    """Numbers whose squared distances, or products, are those of the model's kernel, up to its variance."""
+    if isinstance(model, GaussianProcess):
+        weights = np.exp(model._tuned[:-2])
+        columns = [np.eye(size)[choices[:, gene]] * np.sqrt(weights[gene] / 2) for gene, size in enumerate(SIZES)]
+        return np.hstack([*columns, known.sizes * np.sqrt(weights[len(SIZES) :])])
+    pairs = list(itertools.combinations(range(len(SIZES)), 2))
+    single = [np.eye(size)[choices[:, gene]] for gene, size in enumerate(SIZES)]
+    double = [np.eye(SIZES[a] * SIZES[b])[choices[:, a] * SIZES[b] + choices[:, b]] for a, b in pairs]
+    shares = 1 - model._pair_share, model._pair_share
+    return np.hstack(
+        [np.hstack(single) * np.sqrt(shares[0] / len(SIZES)), np.hstack(double) * np.sqrt(shares[1] / len(pairs))]
+    )
+
+
+def by_scikit_learn(model: GaussianProcess | QuadraticRidge) -> GaussianProcessRegressor:
+    """Its Gaussian process with the model's hyperparameters, which it does not fit itself."""
+    noise = (model._factor @ model._factor.T)[0, 0] - model._variance
+    if isinstance(model, GaussianProcess):
+        kernel = ConstantKernel(model._variance) * RBF(length_scale=np.sqrt(0.5))
+    else:
+        kernel = ConstantKernel(model._variance) * DotProduct(sigma_0=1e-9)
+    return GaussianProcessRegressor(kernel, alpha=noise, optimizer=None)
+
+
+@pytest.mark.parametrize("numbers", [0, 2])
+@pytest.mark.parametrize("kind", KINDS)
+def test_posterior_and_left_out_means_are_scikit_learn_s(kind, numbers):
+    """It fits anew without each network in turn, where ours has a closed form."""
+    known, choices = inputs(25, numbers=numbers)
+    others, other_choices = inputs(12, seed=2, numbers=numbers)
+    values = 5 + 3 * smooth(choices) + np.random.default_rng(1).normal(0, 0.5, 25)
+    model = kind()
+    model.fit(known, values)
+    centre, scale = values.mean(), values.std()
+    learnt, asked = (as_features(model, *some) for some in ((known, choices), (others, other_choices)))
+    oracle = by_scikit_learn(model).fit(learnt, (values - centre) / scale)
+    expected, deviation = oracle.predict(asked, return_std=True)
+    found = model.predict(others)
+    assert found[0] == pytest.approx(centre + scale * expected, rel=1e-6)
+    assert found[1] == pytest.approx(scale * deviation, rel=1e-3, abs=1e-4 * scale)
+    for row in range(25):
+        rest = np.arange(25) != row
+        oracle = by_scikit_learn(model).fit(learnt[rest], (values[rest] - centre) / scale)
+        assert model.left_out_means[row] == pytest.approx(
+            centre + scale * oracle.predict(learnt[row : row + 1])[0], rel=1e-6
+        )
 
 
 # --- which candidates ------------------------------------------------------------------------------------
