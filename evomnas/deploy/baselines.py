@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from evomnas.core.errors import unknown
+from evomnas.core.errors import InputError, unknown
 from evomnas.deploy.cards.class_card import class_scores
 from evomnas.deploy.durations import Plan
 from evomnas.deploy.full_training import FullTask
@@ -27,7 +27,9 @@ from evomnas.networks.torchvision_models import (
     TorchvisionNetwork,
     explain_incompatibility,
 )
+from evomnas.problem.architecture import Architecture
 from evomnas.problem.definition import ProblemDefinition
+from evomnas.problem.pretrained.heritage import check_heritage
 from evomnas.problem.published import PUBLISHED_NETWORKS, fit_to_resolution, published
 from evomnas.results.archive import Archive
 from evomnas.results.evaluation import Cost, Failure, FullTraining, Measurement
@@ -138,7 +140,10 @@ def train_baselines(
     task = FullTask(definition, device)
     channels, classes = task.training.channels, len(task.training.classes)
     smallest = min(resolution, definition.latency_resolution)
-    reasons = {name: explain_incompatibility(network, channels, smallest) for name, network in networks.items()}
+    reasons = {
+        name: explain_incompatibility(network, channels, smallest) or _explain_heritage(definition, network)
+        for name, network in networks.items()
+    }
     usable = {name: network for name, network in networks.items() if reasons[name] is None}
     archive = Archive(path, late=True)
     with open_meter(problem_setting(definition, classes, channels), archive) as meter:
@@ -156,6 +161,20 @@ def train_baselines(
             )
             for name, network in networks.items()
         ]
+
+
+def _explain_heritage(definition: ProblemDefinition, network: AnyNetwork) -> str | None:
+    """Return why a network cannot start from the problem's donor; None if it can, or if there is no donor."""
+    donor = definition.donor
+    if donor is None:
+        return None
+    try:
+        if not isinstance(network, Architecture):
+            raise InputError("its parts are others")
+        check_heritage(donor.architecture, network)
+    except InputError as error:
+        return f"it cannot inherit the weights of {donor.name}: {error}"
+    return None
 
 
 def _plan(trainings: FullTrainings, networks: Mapping[str, AnyNetwork], folder: Path, say: OnStep) -> Plan:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from evomnas.deploy.baselines import train_baselines
 from evomnas.deploy.export import Request, export_network
 from evomnas.deploy.full_training import FullTask
 from evomnas.deploy.saving import load_network
@@ -95,6 +96,17 @@ def test_an_exported_file_takes_images_of_that_resolution(run, trained):
     export = export_network(run, network, Request()).exports[0]
     assert export.score == result.result.score
     assert export.agreement == 1.0
+
+
+def test_the_donor_is_a_baseline_and_networks_that_cannot_inherit_say_so(problem, tmp_path):
+    names = ["mobilenet-v2", "resnet18", "efficientnet-lite0"]
+    found = train_baselines(problem, names, tmp_path / "archive.sqlite", tmp_path / "networks", device="cpu")
+    assert [one.name for one in found] == names
+    assert all(one.result is None and one.measurement is None for one in found[:2])
+    refusal = "it cannot inherit the weights of efficientnet-lite0: "
+    assert found[0].reason.startswith(f"{refusal}the donor's weights work with the traits relu6_same")
+    assert found[1].reason == f"{refusal}its parts are others"
+    assert found[2].result.score.accuracy > 0.15  # chance is 0.1
 
 
 def test_the_task_of_a_network_has_the_images_at_its_resolution(problem):
