@@ -152,7 +152,7 @@ def test_runtimes_lists_versions():
 
     lines = evomnas("runtimes").stdout.splitlines()
     assert [line.split()[0] for line in lines[1:]] == ["executorch", "litert", "onnxruntime", "torch"]
-    assert onnxruntime.__version__ in lines[2]
+    assert onnxruntime.__version__ in lines[3]
 
 
 def test_doctor_looks_at_noise_disk_memory_and_versions(tmp_path, monkeypatch):
