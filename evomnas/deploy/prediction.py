@@ -146,7 +146,8 @@ def open_network(path: Path) -> OpenedNetwork:
 
 
 def _explain_networks() -> str:
-    suffixes = " or ".join(kind.suffix for kind in FORMATS.values())
+    *others, last = (kind.suffix for kind in FORMATS.values())
+    suffixes = f"{', '.join(others)} or {last}"
     return f"predict takes a file that evomnas export wrote ({suffixes}), or the folder of a trained network"
 
 

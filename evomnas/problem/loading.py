@@ -14,7 +14,7 @@ import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import UnionType
-from typing import Any, get_args
+from typing import Any, get_args, get_type_hints
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
@@ -221,7 +221,11 @@ def _describe(fault: ErrorDetails, model: type[BaseModel]) -> str:
 def _known_keys(location: tuple[int | str, ...], problem: type[BaseModel]) -> list[str]:
     model: Any = problem
     for part in location[:-1]:
-        model = Objective if isinstance(part, int) else model.model_fields[part].annotation
+        if isinstance(part, int):
+            model = Objective
+        else:
+            is_section = hasattr(model, "model_fields")
+            model = model.model_fields[part].annotation if is_section else get_type_hints(model)[part]
         if isinstance(model, UnionType):  # a section that a problem may lack
             model = get_args(model)[0]
     fields = getattr(model, "model_fields", None) or model.__dataclass_fields__

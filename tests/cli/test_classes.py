@@ -20,6 +20,9 @@ PROPOSAL = (
 )
 
 
+LEFT_OUT = ("score", "traits")  # of the problem's file: it chooses no score, and traits are the default
+
+
 def evomnas(*arguments: object):
     result = CliRunner().invoke(app, [str(one) for one in arguments])
     assert result.exit_code == 0, result.output
@@ -34,7 +37,7 @@ def file(rare, tmp_path_factory):
     lines = [f'name = "{rare.name}"']
     for section in ("space", "data", "training", "full"):
         lines.append(f"[{section}]")
-        lines += [f"{name} = {json.dumps(value)}" for name, value in values[section].items() if name != "score"]
+        lines += [f"{name} = {json.dumps(value)}" for name, value in values[section].items() if name not in LEFT_OUT]
     path.write_text("\n".join(lines) + "\n")
     return path
 

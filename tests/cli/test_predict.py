@@ -153,7 +153,10 @@ def test_what_is_no_network_is_one_line_that_says_what_to_type(photograph_export
     empty.mkdir()
     (empty / "run.json").write_text("{}")
     for name, message in (
-        ("nowhere", "nowhere does not exist: predict takes a file that evomnas export wrote (.onnx or .pte), or the"),
+        (
+            "nowhere",
+            "nowhere does not exist: predict takes a file that evomnas export wrote (.onnx, .pte or .tflite)",
+        ),
         (tmp_path / "torn.onnx", f"cannot read {tmp_path}/torn.onnx: "),
         (next(album.rglob("*.jpeg")), "is no network: predict takes a file"),
         (run.folder, f"is not one network: name one of those in it, such as {trained.folder}"),

@@ -103,6 +103,7 @@ def test_exports_are_kept_in_one_table(trained, exports):
     assert not list(trained.folder.glob(".*.part"))
 
 
+@pytest.mark.thorough
 def test_executorch_programs_know_their_classes_and_give_the_same_answers(
     finished_run, trained, exports, task, tmp_path
 ):

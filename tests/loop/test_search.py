@@ -198,7 +198,7 @@ def test_resuming_with_other_images_is_refused(tiny_file, tmp_path, rng):
     overrides = ["data.dataset=npz", f"data.path={path}", "data.train_images=20"]
     search(tiny_file, overrides=overrides, budget=1, out=tmp_path / "run", workers=0)
     write()
-    with pytest.raises(InputError, match=r"cannot resume .*images, .* changed \(data was"):
+    with pytest.raises(InputError, match=r"the images of .* have changed since its search: .*--accept-changes"):
         resume(tmp_path / "run", budget=2, workers=0)
 
 

@@ -98,7 +98,7 @@ def read(load, *arguments) -> None:
     assert message
 
 
-@settings(max_examples=250, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
+@settings(max_examples=120, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
 @given(problem_files())
 def test_any_structure_is_a_problem_or_one_clear_line(content):
     read(validate_definition, content)
