@@ -65,6 +65,7 @@ def test_a_search_on_a_cluster_is_the_search_on_this_machine(nodes, tiny, finish
     assert not ray.is_initialized()
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("architecture", "limits", "kind"),
     [
@@ -88,6 +89,7 @@ def test_a_candidate_that_hangs_or_wants_too_much_memory_fails_alone(
         executor.close()
 
 
+@pytest.mark.thorough
 def test_candidates_of_a_lost_node_are_tried_elsewhere_and_come_out_as_in_this_process(
     nodes, executor, tiny, tiny_dataset
 ):

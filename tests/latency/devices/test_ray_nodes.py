@@ -106,6 +106,7 @@ class Fatal:
         return os._exit, (1,)
 
 
+@pytest.mark.thorough
 def test_where_a_node_is_lost_another_of_its_kind_goes_on_and_one_of_another_kind_does_not(
     cluster, device, networks, monkeypatch
 ):

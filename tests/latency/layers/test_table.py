@@ -246,6 +246,7 @@ def test_a_search_may_add_up_its_latencies(tiny_values, tmp_path, monkeypatch):
     assert run.archive.context(run.record.measurement_context)["method"] == "layers"
 
 
+@pytest.mark.thorough
 def test_both_ways_are_compared_on_real_networks(monkeypatch):
     """That they agree within a factor of four is all that a test can ask of a busy machine."""
     monkeypatch.setattr(layer_table, "FIT_NETWORKS", 10)
