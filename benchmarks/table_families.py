@@ -151,7 +151,7 @@ class MadeUpTable:
             self._listed = self._list(genomes, rng)
             self.front = self._listed[non_dominated(self._listed)]
         else:
-            merit, burden = self._structure.best()
+            merit, burden = self._structure.best()  # of a chain: spaces of cells are small enough to be listed
             front = np.column_stack([self._errors(merit), self._costs(burden)])
             self.front = front[non_dominated(front)]
 
@@ -234,10 +234,6 @@ class _Cell:
         merit = np.where(longest > 0, 0.1 + 0.9 * merit, 0.1 * merit)
         burden = self._effort[rows, genomes].sum(axis=1) / self._effort.max(axis=1).sum()
         return np.where(alive.any(axis=1), np.minimum(merit, 1.0), -1.0), burden
-
-    def best(self) -> tuple[Floats, Floats]:
-        """See `_Chain.best`; cells are listed."""
-        raise NotImplementedError
 
 
 class _Chain:

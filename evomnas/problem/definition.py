@@ -99,7 +99,7 @@ class Definition(Section):
     @property
     @abstractmethod
     def words(self) -> Words:
-        """What people call things of this kind."""
+        """The words for things of this kind."""
 
     @property
     @abstractmethod

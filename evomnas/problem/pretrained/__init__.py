@@ -1,4 +1,4 @@
-"""What pretrained networks bring along.
+"""Pretrained networks, and how a search starts from one.
 
 - `traits`: the choices of a published network that change what it computes: activation, padding, batch norm's epsilon.
 - `donors`: networks with pretrained weights, and where these come from.

@@ -65,7 +65,7 @@ class DonorFile:
 
     @property
     def context(self) -> dict[str, Any]:
-        """What a training depends on that starts from these weights, as the archive stores it."""
+        """The identity of these weights, on which trainings that start from them depend, as the archive stores it."""
         return {"name": self.name, "weights": self.sha256, "rules": RULES}
 
 

@@ -1,4 +1,4 @@
-"""What a problem with a donor has by default: the space around the donor, and recipes that suit pretrained weights.
+"""The defaults of a problem with a donor: the space around the donor, and recipes that suit pretrained weights.
 
 A recipe for random weights spoils pretrained ones. These recipes have AdamW, a learning rate that rises and falls over
 the whole training, a classifier that learns ten times as fast as the rest, and batch norm's statistics that are taken
