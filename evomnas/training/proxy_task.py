@@ -7,15 +7,14 @@ from __future__ import annotations
 
 import time
 from functools import partial
-from typing import NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from evomnas.core.seeding import torch_generator
 from evomnas.core.system.device import choose_device
-from evomnas.data.images import Dataset, Split, resize
+from evomnas.data.images import Dataset
 from evomnas.networks.fast_layers import use_fast_layers
 from evomnas.networks.network import build_network
 from evomnas.networks.pretrained.transplant import plant
@@ -25,6 +24,7 @@ from evomnas.problem.sections import DataSection, TrainingSection
 from evomnas.results.answers.mistakes import Answers
 from evomnas.results.evaluation import Cut, Training
 from evomnas.training.early_stop import LossThreshold
+from evomnas.training.parts import Part, Parts
 from evomnas.training.schedules import CosineSchedule
 from evomnas.training.scoring import classify
 from evomnas.training.trainer import Trainer, TrainingBatches, renew_statistics, training_mode
@@ -63,28 +63,14 @@ class ProxyTask:
         self.dataset = dataset
         self.recipe = recipe
         self.device = torch.device(choose_device(device))
-        self._augment, self._donor = data.augment, donor
-        self._first = self._place(0, None)
+        self._donor = donor
+        normalisation = None if donor is None else donor.normalisation(dataset.channels)
+        self._parts = Parts(dataset, data.augment, self.device, normalisation)
 
     @property
     def batches(self) -> TrainingBatches:
         """See the attributes of the class."""
-        return self._first.batches
-
-    def _place(self, number: int, resolution: int | None) -> _Part:
-        """Put the images of a training on the device, at a resolution of their own or as they are."""
-        split = self.dataset.split(number)
-        if resolution is not None:
-            split = split._replace(
-                train_images=resize(split.train_images, resolution),
-                validation_images=resize(split.validation_images, resolution),
-            )
-        normalisation = None if self._donor is None else self._donor.normalisation(self.dataset.channels)
-        classes = len(self.dataset.classes)
-        batches = TrainingBatches(
-            split.train_images, split.train_labels, classes, self._augment, self.device, normalisation
-        )  # fmt: skip
-        return _Part(batches, split, batches.to_device(split.validation_images))
+        return self._parts.first.batches
 
     def train(self, architecture: Architecture, threshold: LossThreshold | None = None) -> Training | Cut:
         """Train a new network of an architecture and score it on the validation images.
@@ -110,8 +96,7 @@ class ProxyTask:
         losses: tuple[float, ...] = ()
         answers = []
         for number in range(self.dataset.trainings):
-            is_first = number == 0 and architecture.resolution in (None, self.dataset.train_images.shape[2])
-            part = self._first if is_first else self._place(number, architecture.resolution)  # one at a time: a copy
+            part = self._parts.get(number, architecture.resolution)
             trainer = self._train(architecture, number, part, None if number else threshold)
             waited += trainer.waited_seconds
             losses = losses or tuple(trainer.losses)
@@ -122,7 +107,7 @@ class ProxyTask:
         accuracy = joined.confusion.score("accuracy")
         return Training(accuracy, losses, time.perf_counter() - started - waited, answers=joined)
 
-    def _train(self, architecture: Architecture, number: int, part: _Part, threshold: LossThreshold | None) -> Trainer:
+    def _train(self, architecture: Architecture, number: int, part: Part, threshold: LossThreshold | None) -> Trainer:
         """Train a new network, to the end or until it is stopped early."""
         recipe = self.recipe
         seed = (
@@ -154,17 +139,9 @@ class ProxyTask:
                     break
         return trainer
 
-    def _answer(self, network: nn.Module, part: _Part) -> Answers:
+    def _answer(self, network: nn.Module, part: Part) -> Answers:
         """Return the answers of a trained network to the validation images of its training."""
         network.eval()
         found = classify(lambda images: network(part.batches.normalise(images)), part.validation_images, self.device)
         classes = len(self.dataset.classes)
-        return Answers.of(part.split.validation_labels, *found, classes, part.split.places)
-
-
-class _Part(NamedTuple):
-    """The images of one training, those on a device included."""
-
-    batches: TrainingBatches
-    split: Split
-    validation_images: Tensor
+        return Answers.of(part.validation_labels, *found, classes, part.places)
