@@ -40,6 +40,14 @@ RuntimeOption = Annotated[
     str | None,
     typer.Option("--runtime", help="Runtime of the networks [default: onnxruntime, or the run's]", show_default=False),
 ]
+ProviderOption = Annotated[
+    str | None,
+    typer.Option(
+        "--provider",
+        show_default=False,
+        help="What the runtime runs them on: cpu, or what evomnas runtimes lists [default: cpu, or the run's]",
+    ),
+]
 ThreadsOption = Annotated[
     int | None, typer.Option("--threads", help="Threads per inference [default: 1, or the run's]", show_default=False)
 ]
@@ -65,6 +73,7 @@ def measure(
         ),
     ] = None,
     runtime: RuntimeOption = None,
+    provider: ProviderOption = None,
     target: TargetOption = None,
     threads: ThreadsOption = None,
     resolution: Annotated[
@@ -89,7 +98,9 @@ def measure(
         raise InputError(f"--repeat must lie between 1 and 1000, got {repeat}")
     opened = None if run_folder is None else open_run(run_folder)
     found = [_find_network(text, opened) for text in archs or []]
-    setting = _setting(opened, runtime=runtime, target=target, threads=threads, resolution=resolution)
+    setting = _setting(
+        opened, runtime=runtime, provider=provider, target=target, threads=threads, resolution=resolution
+    )
     if check_layers is not None:
         if not 2 <= check_layers <= 10_000:
             raise InputError(f"--check-layers must lie between 2 and 10000, got {check_layers}")
@@ -181,7 +192,7 @@ def _setting(opened: Run | None, **typed: Any) -> Setting:
 
     if opened is not None:
         latency, shape = opened.trained_problem().latency, opened.network_shape
-        values = latency.model_dump(include={"runtime", "target", "threads", "batch"}) | shape
+        values = latency.model_dump(include={"runtime", "provider", "target", "threads", "batch"}) | shape
         reference = opened.trained_problem().space.reference_network()
     else:
         values = {"runtime": "onnxruntime", "target": "local", "threads": 1, "batch": 1}
@@ -262,6 +273,7 @@ def _row(network: Architecture | OnnxFile, results: Sequence[_Latency | Failure]
         "load": measured[0].ratio.load if measured else None,
         "sessions": latencies,
         "runtime": setting.runtime,
+        "provider": setting.provider,
         "target": setting.target,
         "threads": setting.threads,
         "resolution": shape[2] if len(shape) == 4 else None,
@@ -289,7 +301,8 @@ def _print_measured(names: list[str], rows: list[dict[str, Any]], setting: Setti
     print_columns((*header, "spread") if repeat > 1 else tuple(header), table, left=1)
     shapes = ", ".join(dict.fromkeys("x".join(map(str, row["input"])) for row in rows))
     threads = f"{setting.threads} thread" + "s" * (setting.threads > 1)
-    typer.echo(f"{setting.runtime} on {setting.target}, {threads}, images {shapes}, MobileNetV2 {setting.reference.id}")
+    on = setting.target if setting.provider == "cpu" else f"{setting.provider} of {setting.target}"
+    typer.echo(f"{setting.runtime} on {on}, {threads}, images {shapes}, MobileNetV2 {setting.reference.id}")
     if repeat > 1:
         typer.echo(f"{repeat} sessions: medians, intervals that span all, spread as (largest - smallest) / median")
     if not all(row["precise"] for row in rows if row["precise"] is not None):
@@ -301,14 +314,15 @@ def _print_measured(names: list[str], rows: list[dict[str, Any]], setting: Setti
 def runtimes() -> None:
     """List the runtimes for networks, and how to install those that are missing."""
     from evomnas.core import registry
-    from evomnas.latency.runtimes.base import Runtime, installed_version
+    from evomnas.latency.runtimes.base import Runtime, installed_providers, installed_version
 
     rows = []
     for name in registry.available("runtimes"):
         runtime: Runtime = registry.load("runtimes", name)()
         version = installed_version(runtime)
-        rows.append((name, version or "not installed", "" if version else runtime.install))
-    print_columns(("runtime", "version", "install with"), rows, left=3)
+        runs_on = ", ".join(installed_providers(runtime)) if version else ""
+        rows.append((name, version or "not installed", runs_on, "" if version else runtime.install))
+    print_columns(("runtime", "version", "runs on", "install with"), rows, left=4)
 
 
 @app.command()

@@ -7,6 +7,7 @@ together by hand.
 from __future__ import annotations
 
 from importlib import metadata
+from importlib.util import find_spec
 
 PACKAGE = "evomnas"
 
@@ -37,8 +38,11 @@ def requirements_fault() -> str:
 def installed_version(package: str) -> str | None:
     """Return the version of a package.
 
+    Some packages are published under several names, of which one is installed: `onnxruntime-gpu` is `onnxruntime` with
+    more providers.
+
     Args:
-        package: Its name, as pip knows it.
+        package: Its name, as pip knows it; also the name under which it is imported, if others bring it, too.
 
     Returns:
         The version, or None if the package is not installed.
@@ -46,4 +50,5 @@ def installed_version(package: str) -> str | None:
     try:
         return metadata.version(package)
     except metadata.PackageNotFoundError:
-        return None
+        others = metadata.packages_distributions().get(package) if find_spec(package) else None
+        return metadata.version(others[0]) if others else None

@@ -20,7 +20,7 @@ from evomnas.core.errors import InputError
 from evomnas.latency.devices import protocol
 from evomnas.latency.devices.factory import open_device
 from evomnas.latency.machine_archive import open_machine_archive
-from evomnas.latency.runtimes.base import PreparedNetwork, open_runtime
+from evomnas.latency.runtimes.base import CPU, PreparedNetwork
 from evomnas.latency.setting import Setting, default_reference
 from evomnas.problem.architecture import Architecture
 from evomnas.problem.target import LOCAL
@@ -56,12 +56,14 @@ class Meter:
         """
         setting.check()
         self.setting, self._prepare, self._archive = setting, prepare, archive
-        self._device = open_device(setting.target, open_runtime(setting.runtime), setting.threads)
+        self._device = open_device(setting.target, setting.runtime, setting.threads, setting.provider)
         self.context = self._context()
         self.key = archive.add_context(self.context)
 
     def _context(self) -> dict[str, Any]:
         setting = asdict(self.setting) | {"reference": str(self.setting.reference)}
+        if self.setting.provider == CPU:
+            del setting["provider"]  # as before there were others
         return setting | self._device.describe() | {"protocol": protocol.VERSION}
 
     @cached_property
@@ -244,6 +246,7 @@ def measure_latency(
     resolution: Count = 224,
     classes: Count = 1000,
     reference: Architecture | None = None,
+    provider: str = CPU,
 ) -> Measurement:
     """Measure the latency of one architecture, in milliseconds, with its interval and every sample.
 
@@ -257,6 +260,7 @@ def measure_latency(
         resolution: Height and width of the images in pixels.
         classes: Number of logits.
         reference: The network that it is compared with; MobileNetV2 if None.
+        provider: What the runtime runs it on: `cpu`, or another provider that it has, such as `cuda`.
 
     Returns:
         The measurement.
@@ -268,7 +272,7 @@ def measure_latency(
     from evomnas.latency.prepare import prepare_here  # it imports torch
 
     reference = default_reference(resolution) if reference is None else reference
-    setting = Setting(runtime, target, threads, batch, channels, resolution, classes, reference)
+    setting = Setting(runtime, target, threads, batch, channels, resolution, classes, reference, provider=provider)
     with open_meter(setting) as meter:
         [(_, result)] = meter.measure({architecture: prepare_here(setting, architecture)})
     if isinstance(result, Failure):

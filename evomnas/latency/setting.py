@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from evomnas.core.errors import InputError
+from evomnas.latency.runtimes.base import CPU
 from evomnas.problem.architecture import Architecture
 from evomnas.problem.definition import ProblemDefinition
 from evomnas.problem.published import fit_to_resolution, published
@@ -25,6 +26,7 @@ class Setting:
         classes: Logits per image.
         reference: The network that all networks are compared with.
         method: `network` to measure whole networks, `layers` to add up the entries of a table of layers.
+        provider: What the runtime runs the networks on: `cpu`, or another provider that it has, such as `cuda`.
     """
 
     runtime: str
@@ -36,6 +38,7 @@ class Setting:
     classes: int
     reference: Architecture
     method: str = "network"
+    provider: str = CPU
 
     def check(self) -> None:
         """Check that the runtime can be used on the target and with the method.
@@ -71,6 +74,7 @@ def problem_setting(definition: ProblemDefinition, classes: int, channels: int) 
         classes=classes,
         reference=definition.space.reference_network(),
         method=latency.method,
+        provider=latency.provider,
     )
 
 

@@ -22,7 +22,7 @@ from evomnas.data.gallery.listing import LISTING, to_csv
 from evomnas.evaluation.executors.base import Workers
 from evomnas.evaluation.factory import open_evaluator
 from evomnas.evaluation.interface import Evaluator
-from evomnas.latency.runtimes.base import open_runtime
+from evomnas.latency.runtimes.base import CPU, open_runtime
 from evomnas.latency.setting import problem_setting
 from evomnas.loop.asking import check_steady
 from evomnas.loop.generations import Generations
@@ -32,6 +32,7 @@ from evomnas.loop.steady_state import SteadyStateLoop
 from evomnas.loop.stopping import TimeUp
 from evomnas.problem.definition import Definition, ProblemDefinition
 from evomnas.problem.loading import load_definition
+from evomnas.problem.target import LOCAL
 from evomnas.problem.typed.paths import OWN_IMAGES
 from evomnas.results.archive import Archive
 from evomnas.results.candidate_limits import CandidateLimits
@@ -381,7 +382,8 @@ def check_runtime(definition: Definition) -> None:
     """
     if isinstance(definition, ProblemDefinition):
         problem_setting(definition, classes=1, channels=1).check()
-        open_runtime(definition.latency.runtime)
+        latency = definition.latency
+        open_runtime(latency.runtime, latency.provider if latency.target == LOCAL else CPU)
 
 
 def check_budget(budget: int) -> None:

@@ -204,6 +204,7 @@ class LatencySection(Section):
 
     Attributes:
         runtime: A registered runtime.
+        provider: What the runtime runs networks on: `cpu`, or another provider that it has, such as `cuda`.
         target: `local`, `ssh://user@host:port` for another machine, or `ray://NAME` for nodes of the Ray cluster with
             the custom resource NAME.
         method: `network` measures every network whole; `layers` adds up a table of measured layers.
@@ -213,6 +214,7 @@ class LatencySection(Section):
     """
 
     runtime: Annotated[str, _registered("runtimes")] = "onnxruntime"
+    provider: Annotated[str, Field(pattern="^[a-z0-9]+$")] = "cpu"
     target: Annotated[str, AfterValidator(_checked_target)] = LOCAL
     method: Literal["network", "layers"] = "network"
     threads: Count = 1

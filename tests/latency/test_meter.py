@@ -14,9 +14,11 @@ import numpy as np
 import pytest
 
 from evomnas.core.errors import InputError
+from evomnas.core.system.machine import accelerator
 from evomnas.latency import meter
 from evomnas.latency.meter import Meter, measure_latency, open_meter
 from evomnas.latency.prepare import prepare_here
+from evomnas.latency.runtimes import onnx_runtime
 from evomnas.latency.runtimes.base import PreparedNetwork
 from evomnas.latency.setting import Setting, default_reference
 from evomnas.networks.layer_costs import count_cost
@@ -75,6 +77,17 @@ def test_another_shape_runtime_or_protocol_is_another_device(opened, monkeypatch
     assert {"host", "processor", "version", "protocol", "runtime", "target", "threads"} <= archive.context(
         keys[0]
     ).keys()
+
+
+def test_another_provider_is_another_device_and_the_cpu_is_what_it_was(opened, monkeypatch):
+    """ONNX Runtime's package for the CPU has one provider that runs no such network."""
+    monkeypatch.setitem(onnx_runtime.PROVIDERS, "azure", ("AzureExecutionProvider", {}))
+    archive = Archive()
+    plain, other = opened(archive, classes=5), opened(archive, classes=5, provider="azure")
+    assert plain.context.keys().isdisjoint({"provider", "accelerator"})
+    assert other.context == plain.context | {"provider": "azure", "accelerator": accelerator()}
+    with pytest.raises(InputError, match="^nothing can be measured on azure: ONNX Runtime cannot run this network"):
+        _ = other.calibration
 
 
 def test_a_folder_that_cannot_be_written_costs_a_calibration_and_nothing_else(opened, tmp_path, monkeypatch):

@@ -43,6 +43,15 @@ def processor() -> str:
     return name or platform.processor() or platform.machine()
 
 
+def accelerator() -> str:
+    """Return the name of the GPU that is used by default, such as `NVIDIA H100 80GB HBM3`; empty if it is not known."""
+    command = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
+    with contextlib.suppress(OSError, subprocess.SubprocessError):
+        names = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True).stdout.split("\n")
+        return names[0].strip()
+    return ""
+
+
 def usable_cores() -> int:
     """Return the number of cores that this process may use; a container's share is rounded up.
 

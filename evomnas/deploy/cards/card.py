@@ -154,6 +154,7 @@ class LatencyDetails(_Part):
         """
         names = ("runtime", "version", "target", "threads", "batch", "resolution", "processor")
         settings = {name: context.get(name) for name in names}
+        settings["processor"] = context.get("accelerator") or settings["processor"]
         return cls(ms=measurement.latency_ms, interval=(measurement.low_ms, measurement.high_ms), **settings)
 
     def describe(self) -> str:

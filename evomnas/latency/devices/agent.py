@@ -88,14 +88,14 @@ def _serve(requests: BinaryIO, answers: BinaryIO) -> None:
         import onnxruntime
 
         from evomnas.core.system import lock
-        from evomnas.core.system.machine import processor
+        from evomnas.core.system.machine import accelerator, processor
         from evomnas.latency.devices import protocol
         from evomnas.latency.runtimes.onnx_runtime import OnnxRuntime
     except ImportError as error:
         send(answers, {"error": str(error), "missing": error.name or ""})
         return
     machine = {"host": platform.node(), "processor": processor(), "version": onnxruntime.__version__}
-    send(answers, machine)
+    send(answers, {**machine, "providers": OnnxRuntime.providers(), "accelerator": accelerator()})
 
     def on_wait() -> None:
         send(answers, {"waiting": True})
@@ -107,8 +107,9 @@ def _serve(requests: BinaryIO, answers: BinaryIO) -> None:
         try:
             if request["do"] == "load":
                 images = np.frombuffer(blobs[1], dtype=np.float32).reshape(request["shape"])
-                timer = protocol.choose_timer(request["threads"] == 1)
-                copies = protocol.load_copies(partial(OnnxRuntime().load, blobs[0], images, request["threads"]))
+                runtime = OnnxRuntime(request["provider"])
+                timer = protocol.choose_timer(request["threads"] == 1 and runtime.in_caller)
+                copies = protocol.load_copies(partial(runtime.load, blobs[0], images, request["threads"]))
                 networks[request["id"]] = copies
                 output: Any = copies.inferences[0]()
                 send(answers, {"shape": list(output.shape)}, [output.tobytes()])

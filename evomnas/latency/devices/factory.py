@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from evomnas.latency.devices.local import Device, LocalDevice
-from evomnas.latency.runtimes.base import Runtime
+from evomnas.latency.runtimes.base import CPU, open_runtime
 from evomnas.problem.target import SshTarget, parse_target
 
 
-def open_device(target: str, runtime: Runtime, threads: int) -> Device:
+def open_device(target: str, runtime_name: str, threads: int, provider: str = CPU) -> Device:
     """Open the device that a target names. Code that reaches other machines is imported only for those.
 
     Args:
         target: `local`, `ssh://user@host:port/path/to/python` or `ray://resource`.
-        runtime: The runtime that runs the networks.
+        runtime_name: The registered runtime that runs the networks.
         threads: The threads that one inference may use.
+        provider: What the runtime runs them on: `cpu`, or another provider that it has there.
 
     Returns:
         The device, connected. Its `close` must be called in the end.
@@ -24,11 +25,11 @@ def open_device(target: str, runtime: Runtime, threads: int) -> Device:
     """
     address = parse_target(target)
     if address is None:
-        return LocalDevice(runtime, threads)
+        return LocalDevice(open_runtime(runtime_name, provider), threads)
     if isinstance(address, SshTarget):
         from evomnas.latency.devices.ssh import SshDevice
 
-        return SshDevice(address, threads)
+        return SshDevice(address, threads, provider)
     from evomnas.latency.devices.ray_nodes import NodeDevice
 
-    return NodeDevice(address, runtime.name, threads)
+    return NodeDevice(address, runtime_name, threads, provider)

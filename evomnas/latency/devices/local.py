@@ -9,7 +9,7 @@ from typing import Protocol, cast
 
 from evomnas.core.errors import InputError
 from evomnas.core.system import lock
-from evomnas.core.system.machine import describe_machine
+from evomnas.core.system.machine import accelerator, describe_machine
 from evomnas.latency.devices.protocol import (
     TIME_LIMIT_S,
     LoadedCopies,
@@ -18,7 +18,14 @@ from evomnas.latency.devices.protocol import (
     compare,
     load_copies,
 )
-from evomnas.latency.runtimes.base import Float32Array, PreparedNetwork, Runtime, check_output, installed_version
+from evomnas.latency.runtimes.base import (
+    CPU,
+    Float32Array,
+    PreparedNetwork,
+    Runtime,
+    check_output,
+    installed_version,
+)
 from evomnas.results.evaluation import Failure
 from evomnas.results.timing import Calibration, Ratio
 
@@ -29,7 +36,10 @@ class Device(Protocol):
     """A runtime on a machine, which times networks relative to a reference network."""
 
     def describe(self) -> dict[str, str]:
-        """Return what latencies on the device depend on: `host`, `processor`, and the runtime's `version`."""
+        """Return what latencies on the device depend on: `host`, `processor`, and the runtime's `version`.
+
+        Also `accelerator`, the name of the GPU, if it is not the CPU that runs the networks.
+        """
         ...
 
     def calibrate(self, reference: PreparedNetwork) -> Calibration:
@@ -90,6 +100,7 @@ class LocalDevice:
             threads: The threads that one inference may use.
         """
         self._runtime, self._threads = runtime, threads
+        self._provider = getattr(runtime, "provider", CPU)
         self._timer = choose_timer(threads == 1 and runtime.in_caller)
         self._reference: tuple[PreparedNetwork, LoadedCopies] | None = None
 
@@ -97,7 +108,8 @@ class LocalDevice:
         """See `Device.describe`."""
         machine = describe_machine()
         version = installed_version(self._runtime) or "unknown"
-        return {"host": str(machine["host"]), "processor": str(machine["processor"]), "version": version}
+        described = {"host": str(machine["host"]), "processor": str(machine["processor"]), "version": version}
+        return described if self._provider == CPU else described | {"accelerator": accelerator()}
 
     def _load(self, prepared: PreparedNetwork) -> LoadedCopies:
         images = prepared.images.view()
@@ -108,7 +120,12 @@ class LocalDevice:
 
     def _load_reference(self, reference: PreparedNetwork) -> LoadedCopies:
         if self._reference is None or self._reference[0] is not reference:
-            self._reference = reference, self._load(reference)
+            try:
+                self._reference = reference, self._load(reference)
+            except RuntimeError as error:
+                if self._provider == CPU:
+                    raise
+                raise InputError(f"nothing can be measured on {self._provider}: {error}") from error
         return self._reference[1]
 
     def calibrate(self, reference: PreparedNetwork) -> Calibration:

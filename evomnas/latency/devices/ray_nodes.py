@@ -20,7 +20,7 @@ from evomnas.core.system import lock
 from evomnas.core.system.machine import usable_cores
 from evomnas.latency.devices.local import IndexedResults, LocalDevice
 from evomnas.latency.devices.remote import ConnectionLost, RemoteDevice
-from evomnas.latency.runtimes.base import PreparedNetwork, open_runtime
+from evomnas.latency.runtimes.base import CPU, PreparedNetwork, open_runtime
 from evomnas.problem.target import RAY_BUILTIN_RESOURCES, RayTarget
 from evomnas.results.evaluation import Failure
 from evomnas.results.timing import Calibration, Ratio
@@ -31,13 +31,14 @@ START_TIMEOUT_S = 120.0  # for a process on a node to start and to import the ru
 class NodeDevice(RemoteDevice):
     """A node with the resource as a device, with an actor that measures there."""
 
-    def __init__(self, nodes: RayTarget, runtime: str, threads: int) -> None:
+    def __init__(self, nodes: RayTarget, runtime: str, threads: int, provider: str = CPU) -> None:
         """Start an actor on one of the nodes.
 
         Args:
             nodes: The resource by which nodes are chosen.
             runtime: The name of the runtime that runs the networks.
             threads: The threads that one inference may use.
+            provider: What the runtime runs them on.
 
         Raises:
             InputError: This process belongs to no cluster, no node has the resource, or none of them can measure.
@@ -49,7 +50,7 @@ class NodeDevice(RemoteDevice):
                 "set RAY_ADDRESS=HEAD:6379"
             )
         self._ray: Any = join_cluster(address)
-        self._nodes, self._arguments = nodes, (runtime, threads)
+        self._nodes, self._arguments = nodes, (runtime, threads, provider)
         self._actor: Any = None
         self._kind: dict[str, str] | None = None  # the kind of machine; None before the first one is connected
         self._reference: tuple[PreparedNetwork, list[Any]] | None = None
@@ -181,11 +182,12 @@ class _NodeMeter:
 
     _stored: list[Any] = []  # the reference network in the cluster's memory, as `NodeDevice._store` returns it
 
-    def open(self, runtime: str, threads: int) -> dict[str, str]:
-        """Open the device and return the kind of machine: `processor`, `cores`, and the runtime's `version`."""
-        self._device = LocalDevice(open_runtime(runtime), threads)
+    def open(self, runtime: str, threads: int, provider: str) -> dict[str, str]:
+        """Open the device and return the kind of machine: its description without `host`, and its `cores`."""
+        self._device = LocalDevice(open_runtime(runtime, provider), threads)
         machine = self._device.describe()
-        return {"processor": machine["processor"], "cores": str(usable_cores()), "version": machine["version"]}
+        del machine["host"]
+        return machine | {"cores": str(usable_cores())}
 
     def is_busy(self) -> bool:
         """Return whether a measurement would have to wait now."""

@@ -26,7 +26,7 @@ from evomnas.core.system.processes import detached
 from evomnas.latency.devices import agent
 from evomnas.latency.devices.local import IndexedResults
 from evomnas.latency.devices.remote import ConnectionLost, RemoteDevice
-from evomnas.latency.runtimes.base import PreparedNetwork, check_output
+from evomnas.latency.runtimes.base import CPU, PreparedNetwork, check_output
 from evomnas.problem.target import SshTarget
 from evomnas.results.evaluation import Failure
 from evomnas.results.timing import Calibration, Ratio
@@ -51,17 +51,18 @@ AGENT_MODULES = (  # those that the agent imports, and itself
 class SshDevice(RemoteDevice):
     """Another machine as a device, with the agent that runs there."""
 
-    def __init__(self, address: SshTarget, threads: int) -> None:
+    def __init__(self, address: SshTarget, threads: int, provider: str = CPU) -> None:
         """Connect to a machine and start the agent.
 
         Args:
             address: The machine, and its Python.
             threads: The threads that one inference may use.
+            provider: What ONNX Runtime runs the networks on.
 
         Raises:
             InputError: The machine cannot be reached, or something is not installed there.
         """
-        self._address, self._threads = address, threads
+        self._address, self._threads, self._provider = address, threads, provider
         self._process: subprocess.Popen[bytes] | None = None
         super().__init__()
 
@@ -104,7 +105,11 @@ class SshDevice(RemoteDevice):
             missing = answer["missing"].partition(".")[0] or "something that it needs"
             install = f"{address.python} -m pip install numpy onnxruntime"
             raise InputError(f"{address.target} lacks {missing} ({answer['error']}): type there: {install}")
-        return cast("dict[str, str]", answer)
+        providers, gpu = answer.pop("providers"), answer.pop("accelerator")
+        if self._provider not in providers:
+            has = ", ".join(providers)
+            raise InputError(f"ONNX Runtime on {address.target} cannot use {self._provider}, only {has}")
+        return cast("dict[str, str]", answer if self._provider == CPU else answer | {"accelerator": gpu})
 
     @property
     def _stdin(self) -> Any:
@@ -178,7 +183,7 @@ class SshDevice(RemoteDevice):
             if loaded is prepared:
                 return number
         number, self._count = self._count, self._count + 1
-        request = {"do": "load", "id": number, "threads": self._threads}
+        request = {"do": "load", "id": number, "threads": self._threads, "provider": self._provider}
         request["shape"] = list(prepared.images.shape)
         if self._process is None:
             raise ConnectionLost(f"the connection to {self._address.target} was lost")

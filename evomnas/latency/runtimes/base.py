@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,7 @@ if TYPE_CHECKING:  # measuring does not need torch; only converting does
     from torch import nn
 
 Float32Array = NDArray[np.float32]
+CPU = "cpu"  # the provider that every runtime has
 TOLERANCE = 1e-3  # the largest allowed difference of outputs, relative to the largest output
 
 
@@ -54,6 +55,10 @@ class Runtime(Protocol):
 
     A runtime whose `load` takes the content of any ONNX file says so with another attribute, `reads_onnx = True`. Then
     `evomnas measure` runs such files on it.
+
+    A runtime that can also run networks on something else than the CPU has a static method `providers()`, which returns
+    the names of what it can use here, and takes one of them as its argument `provider`. Its other providers may have a
+    command that installs them in a dict `installs`.
     """
 
     name: str
@@ -88,22 +93,44 @@ class Runtime(Protocol):
         ...
 
 
-def open_runtime(name: str) -> Runtime:
+def open_runtime(name: str, provider: str = CPU) -> Runtime:
     """Return the runtime that is registered under a name.
 
     Args:
         name: The name, such as `onnxruntime`.
+        provider: What runs the networks: `cpu`, or another provider of the runtime, such as `cuda`.
 
     Returns:
         The runtime.
 
     Raises:
-        InputError: The runtime is unknown or not installed.
+        InputError: The runtime is unknown or not installed, or it has no such provider here.
     """
-    runtime: Runtime = registry.load("runtimes", name)()
+    kind = registry.load("runtimes", name)
+    runtime: Runtime = kind()
     if installed_version(runtime) is None:
         raise InputError(f"the runtime {name} is not installed: {runtime.install}")
-    return runtime
+    if provider == CPU:
+        return runtime
+    providers = installed_providers(runtime)
+    if provider not in providers:
+        install = getattr(runtime, "installs", {}).get(provider)
+        hint = f": {install}" if install else ""
+        raise InputError(f"the runtime {name} cannot use {provider} here, only {', '.join(providers)}{hint}")
+    return cast("Runtime", kind(provider=provider))
+
+
+def installed_providers(runtime: Runtime) -> list[str]:
+    """Return what a runtime can run networks on here.
+
+    Args:
+        runtime: The runtime, which is installed.
+
+    Returns:
+        The names of its providers; the first one is `cpu`.
+    """
+    providers = getattr(runtime, "providers", None)
+    return [CPU] if providers is None else [CPU, *(name for name in providers() if name != CPU)]
 
 
 def installed_version(runtime: Runtime) -> str | None:

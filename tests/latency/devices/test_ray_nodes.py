@@ -19,7 +19,7 @@ from evomnas.evaluation.executors.base import Cluster
 from evomnas.latency.devices import ray_nodes as nodes
 from evomnas.latency.devices import remote
 from evomnas.latency.devices.factory import open_device
-from evomnas.latency.runtimes.base import PreparedNetwork, open_runtime
+from evomnas.latency.runtimes.base import PreparedNetwork
 from evomnas.loop.launch import search
 from evomnas.results.archive import Archive
 from evomnas.results.evaluation import Failure
@@ -39,7 +39,7 @@ def cluster():
 
 @pytest.fixture
 def device(cluster):
-    device = open_device("ray://pi4", open_runtime("onnxruntime"), 1)
+    device = open_device("ray://pi4", "onnxruntime", 1)
     yield device
     device.close()
 
@@ -56,7 +56,7 @@ def compared(device, networks) -> dict:
 def test_the_node_with_the_resource_measures_by_the_same_protocol(cluster, device, networks):
     assert where(device) == cluster.pi4[-1].node_id
     assert where(device) != ray.get_runtime_context().get_node_id()
-    here = open_device("local", open_runtime("onnxruntime"), 1)
+    here = open_device("local", "onnxruntime", 1)
     there, expected = compared(device, networks), compared(here, networks)
     assert sorted(there) == [0, 1, 2]
     for index in range(3):  # the same machine; no claim about its speed
@@ -153,11 +153,10 @@ def assert_refused(device, networks, difference: str) -> None:
 
 
 def test_what_cannot_measure_is_one_line(cluster):
-    runtime = open_runtime("onnxruntime")
     with pytest.raises(
         InputError, match=r"no node of the cluster has the resource pi5; it has pi4: start one .*pi5"
     ) as caught:
-        open_device("ray://pi5", runtime, 1)
+        open_device("ray://pi5", "onnxruntime", 1)
     assert "\n" not in str(caught.value)
     with pytest.raises(InputError, match="a node of ray://pi4 cannot measure: unknown runtime 'nothing'"):
         nodes.NodeDevice(nodes.RayTarget("ray://pi4", "pi4"), "nothing", 1)

@@ -49,7 +49,7 @@ def test_nodes_without_a_cluster_say_what_to_add(monkeypatch):
     with pytest.raises(
         InputError, match="none was joined: add --executor ray to a search, or set RAY_ADDRESS"
     ) as caught:
-        open_device("ray://pi4", open_runtime("onnxruntime"), 1)
+        open_device("ray://pi4", "onnxruntime", 1)
     assert "\n" not in str(caught.value)
 
 
@@ -218,7 +218,7 @@ def test_a_host_that_never_answers_is_given_up(server, tmp_path, monkeypatch):
     silent.write_text("#!/bin/sh\nexec sleep 60\n")
     silent.chmod(0o755)
     with pytest.raises(InputError, match="gave no answer for 1 s"):
-        open_device(f"ssh://device{silent}", open_runtime("onnxruntime"), 1)
+        open_device(f"ssh://device{silent}", "onnxruntime", 1)
 
 
 def test_an_interrupt_while_connecting_leaves_no_client_behind(server, tmp_path, monkeypatch):
@@ -283,7 +283,7 @@ def test_one_latency_at_a_time_there_as_well(device, networks):
 )
 def test_a_machine_that_cannot_be_used_is_one_clear_line(server, target, message):
     with pytest.raises(InputError, match=message) as caught:
-        open_device(target, open_runtime("onnxruntime"), 1)
+        open_device(target, "onnxruntime", 1)
     assert "\n" not in str(caught.value)
 
 
@@ -291,14 +291,14 @@ def test_a_machine_without_onnxruntime_is_told_what_to_type(server, tmp_path):
     bare = tmp_path / "bare"
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", bare], check=True)
     with pytest.raises(InputError, match="lacks numpy .*: type there: .*pip install numpy onnxruntime"):
-        open_device(f"ssh://device{bare}/bin/python", open_runtime("onnxruntime"), 1)
+        open_device(f"ssh://device{bare}/bin/python", "onnxruntime", 1)
 
 
 def test_what_a_login_script_prints_does_no_harm(server, networks, tmp_path):
     noisy = tmp_path / "python"
     noisy.write_text(f'#!/bin/sh\necho "Welcome to this machine"\nexec {sys.executable} "$@"\n')
     noisy.chmod(0o755)
-    device = open_device(f"ssh://device{noisy}", open_runtime("onnxruntime"), 1)
+    device = open_device(f"ssh://device{noisy}", "onnxruntime", 1)
     assert len(ratios(device, networks)) == 3
     device.close()
 

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from evomnas.core import registry
 from evomnas.core.errors import InputError
 from evomnas.latency.prepare import prepare
-from evomnas.latency.runtimes.base import check_output, installed_version, open_runtime
+from evomnas.latency.runtimes import onnx_runtime
+from evomnas.latency.runtimes.base import check_output, installed_providers, installed_version, open_runtime
 from evomnas.latency.runtimes.onnx_graph import to_onnx
 from evomnas.networks.network import build_network
 from evomnas.problem.pretrained.traits import PLAIN, Traits
@@ -134,6 +135,41 @@ def test_a_runtime_that_is_not_installed_is_refused_with_the_line_that_installs_
     monkeypatch.setattr(registry, "load", lambda group, name: Missing)
     with pytest.raises(InputError, match="the runtime missing is not installed: pip install no-such-package"):
         open_runtime("missing")
+
+
+def test_every_provider_that_is_here_computes_the_network_s_logits(runtime):
+    """On a machine with a GPU, or with another package of ONNX Runtime, there are others than the CPU."""
+    providers = installed_providers(runtime)
+    assert providers[0] == "cpu"
+    prepared = prepare(runtime, SPACE.mobilenet_v2(), 4, 3, 9, 2)
+    for provider in providers:
+        opened = open_runtime(runtime.name, provider)
+        assert opened.in_caller or provider != "cpu"
+        images = prepared.images.copy()
+        run = opened.load(prepared.model, images, 1)
+        check_output(runtime.name, run(), prepared.logits)
+        images[...] = images[::-1]
+        check_output(runtime.name, run(), prepared.logits[::-1])
+
+
+def test_a_provider_that_is_not_here_is_refused_with_the_line_that_installs_it(runtime):
+    missing = {"cuda", "qnn", "cpus"} - set(installed_providers(runtime))
+    for provider in missing:
+        with pytest.raises(InputError, match=rf"the runtime {runtime.name} cannot use {provider} here, only cpu"):
+            open_runtime(runtime.name, provider)
+    if runtime.name == "onnxruntime" and "cuda" in missing:
+        with pytest.raises(InputError, match=": pip install onnxruntime-gpu$"):
+            open_runtime("onnxruntime", "cuda")
+
+
+def test_onnx_runtime_does_not_run_on_the_cpu_what_its_provider_cannot(monkeypatch):
+    """ONNX Runtime's package for the CPU has one provider that runs no such network."""
+    monkeypatch.setitem(onnx_runtime.PROVIDERS, "azure", ("AzureExecutionProvider", {}))
+    runtime = open_runtime("onnxruntime", "azure")
+    prepared = prepare(runtime, SPACE.mobilenet_v2(), 4, 3, 9)
+    with pytest.raises(RuntimeError, match="cannot run this network on azure alone: .*") as caught:
+        runtime.load(prepared.model, prepared.images, 1)
+    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("name", ["onnxruntime", "litert"])
