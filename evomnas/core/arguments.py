@@ -81,7 +81,9 @@ def checked(function: Callable[P, R]) -> Callable[P, R]:
             return function(*args, **kwargs)  # Python's own error says which argument is missing or unknown
         hints = _hints(function)
         for name, value in bound.arguments.items():
-            if name in hints:
+            if name in hints and signature.parameters[name].kind is inspect.Parameter.VAR_POSITIONAL:
+                bound.arguments[name] = tuple(_accept(one, hints[name], name, function) for one in value)
+            elif name in hints:
                 bound.arguments[name] = _accept(value, hints[name], name, function)
         return function(*bound.args, **bound.kwargs)
 

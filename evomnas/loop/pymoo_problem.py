@@ -100,6 +100,7 @@ class SearchProblem(Problem):  # type: ignore[misc]
             check_knows_constraints(sys._getframe(1))
         return constrained
 
+    @checked
     def operators(self, *names: str) -> dict[str, Any]:
         """Return keyword arguments for a genetic algorithm of pymoo: `NSGA2(pop_size=20, **problem.operators())`.
 

@@ -193,6 +193,8 @@ def test_operators_are_chosen_by_name(tabular_file):
     assert list(problem.operators()) == [*OPERATORS, "eliminate_duplicates"]
     with pytest.raises(InputError, match="unknown operator 'crosover'.*did you mean crossover"):
         problem.operators("crosover")
+    with pytest.raises(InputError, match="SearchProblem.operators: names must be text, not 3"):
+        problem.operators(3)
 
 
 def test_an_interactive_algorithm_asks_whom_it_should(holey_file):

@@ -169,6 +169,8 @@ def _check_size(algorithms: Sequence[str], seeds: int) -> None:
     """Raise InputError where an algorithm is unknown or named twice, or where there are too few or too many runs."""
     for algorithm in algorithms:
         registry.check("algorithms", algorithm)
+    if not algorithms:
+        raise InputError(f"a benchmark needs an algorithm: {', '.join(registry.available('algorithms'))}")
     if len(set(algorithms)) < len(algorithms):
         raise InputError(f"an algorithm is named twice: {', '.join(algorithms)}")
     if not 1 <= seeds <= MAX_SEEDS or seeds * len(algorithms) < 2:
