@@ -161,7 +161,7 @@ def baselines(
     if output is PlainFormat.JSON:
         typer.echo(json.dumps([network.to_dict() for network in trained], indent=2))
     else:
-        _print_baselines(trained, definition.data.score, place)
+        _print_baselines(trained, definition.data.test_score, place)
 
 
 @app.command()
@@ -331,7 +331,7 @@ def _print_trainings(opened: Run, trainings: Sequence[TrainedNetwork], options: 
     from evomnas.report.words import format_training
     from evomnas.results.evaluation import FullTraining
 
-    score = opened.trained_problem().data.score
+    score = opened.trained_problem().data.test_score
     rows = []
     for training in trainings:
         latency = "-" if training.measurement is None else f"{training.measurement.latency_ms:.4f}"

@@ -109,7 +109,7 @@ class ExportResult(NamedTuple):
         exports: All files that were exported so far, those of earlier exports included.
         confusion: The answers of the trained network in PyTorch to the test images.
         classes: The names of the classes.
-        score_name: What the search maximised.
+        score_name: By which score networks are judged.
     """
 
     folder: Path
@@ -236,7 +236,7 @@ def export_network(
     _update_card(folder / MODEL_CARD, list(exports.values()), task.interface.preprocessing)
     confusion = task.answers(predictions).confusion
     score, names = task.score(predictions), task.training.classes
-    return ExportResult(folder, score, list(exports.values()), confusion, names, definition.data.score)
+    return ExportResult(folder, score, list(exports.values()), confusion, names, definition.data.test_score)
 
 
 def _plan(request: Request, manifest: ModelManifest, measured: Measurement | Failure | None, task: FullTask) -> Plan:

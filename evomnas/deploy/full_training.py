@@ -380,7 +380,7 @@ class FullTask:
         Raises:
             TrainingDiverged: The network's logits are not finite.
         """
-        return classify(classifier, torch.from_numpy(self.test.images), self.device)
+        return classify(classifier, torch.from_numpy(self.test.images), self.test.labels, self.device)
 
     def answers(self, predictions: Predictions) -> Answers:
         """Return the answers to the test images as the archive keeps them.
@@ -388,7 +388,8 @@ class FullTask:
         Args:
             predictions: The classes that a network gives to the test images.
         """
-        return Answers.of(self.test.labels, *predictions, len(self.test.classes))
+        found, classes = predictions, len(self.test.classes)
+        return Answers.of(self.test.labels, found.classes, found.confidences, classes, losses=found.losses)
 
     def score(self, predictions: Predictions) -> Score:
         """Return how many of the test images are classified correctly.

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from operator import attrgetter
 from typing import Any, Self
 
@@ -26,9 +28,10 @@ from evomnas.problem.architecture import Architecture
 from evomnas.problem.counting import count_architecture, smallest_architecture
 from evomnas.problem.definition import ProblemDefinition
 from evomnas.problem.pretrained.files import DonorFile
+from evomnas.problem.sections import TrainingSection
 from evomnas.results.archive import Archive
 from evomnas.results.candidate_limits import CandidateLimits
-from evomnas.results.evaluation import Cost, Cut, Evaluation, Failure, Measurement
+from evomnas.results.evaluation import Cost, Cut, Evaluation, Failure, Measurement, Training
 from evomnas.results.readers import NetworkReader
 from evomnas.training.early_stop import ThresholdFor, no_threshold
 
@@ -82,15 +85,15 @@ class NetworkEvaluator(Evaluator):
         self.meter = Meter(
             problem_setting(definition, len(dataset.classes), dataset.channels), self._reference, archive
         )
-        training_context = archive.add_context(
-            {
-                "data": dataset.fingerprint,
-                "augment": list(definition.data.augment),
-                "training": definition.training.context,
-                "device": executor.device,
-                **({} if donor is None else {"donor": donor.context}),
-            }
-        )
+        self._recipe: TrainingSection | None = None
+        self._conditions: dict[str, Any] = {
+            "data": dataset.fingerprint,
+            "augment": list(definition.data.augment),
+            "training": definition.training.context,
+            "device": executor.device,
+            **({} if donor is None else {"donor": donor.context}),
+        }
+        training_context = archive.add_context(self._conditions)
         archive.add_class_names(dataset.fingerprint, dataset.classes)
         reader = NetworkReader(archive, definition, training_context, self.meter.key, self.describe_data(), candidates)
         super().__init__(reader)
@@ -102,6 +105,26 @@ class NetworkEvaluator(Evaluator):
         view = super().for_run(run, on_phase)
         view._layers = view._layer_table()
         return view
+
+    def with_recipe(self, recipe: TrainingSection) -> Self:
+        """Return this evaluator with another recipe of the trainings: same processes, device and stopwatch.
+
+        Args:
+            recipe: The recipe. Its trainings have a context of their own.
+        """
+        view = copy.copy(self)
+        view._recipe = recipe
+        context = self.archive.add_context(self._conditions | {"training": recipe.context})
+        view.reader = replace(self.reader, training_context=context, all_contexts=())
+        return view
+
+    def training_of(self, architecture: Architecture) -> Training | Cut | Failure | None:
+        """Return the training of a network, or why it failed; None where there is none yet.
+
+        Args:
+            architecture: The network.
+        """
+        return self.reader.known(architecture).training
 
     def _layer_table(self) -> LayerTable:
         return LayerTable(self.meter, self._definition.space, self._prepare, self._prepare_parts)
@@ -205,7 +228,7 @@ class NetworkEvaluator(Evaluator):
                 yield None
             else:
                 self.stopwatch.under_way += 1
-                yield TrainingJob(architecture, threshold_for(self.known(architecture)))
+                yield TrainingJob(architecture, threshold_for(self.known(architecture)), self._recipe)
 
     def price(self, evaluations: Sequence[Evaluation]) -> float:
         """Return the seconds of a measurement relative to a whole evaluation's; see `Evaluator.price`.

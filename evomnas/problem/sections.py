@@ -25,12 +25,14 @@ Augmentation = Literal[  # the first three are ours, the others torchvision's
     "mixup",
     "cutmix",
 ]
-ScoreName = Literal["accuracy", "balanced-accuracy", "macro-f1"]
+ScoreName = Literal["accuracy", "balanced-accuracy", "macro-f1"]  # that follow from the answers alone
+SearchScoreName = Literal["accuracy", "balanced-accuracy", "macro-f1", "likelihood"]
 ClassWeights = Literal["none", "balanced"]
-SCORE_WORDS: dict[ScoreName, str] = {  # what people call them
+SCORE_WORDS: dict[SearchScoreName, str] = {  # what people call them
     "accuracy": "accuracy",
     "balanced-accuracy": "balanced accuracy",
     "macro-f1": "macro-F1",
+    "likelihood": "likelihood",
 }
 NEWEST_RULES: Literal[2] = 2  # by which a folder of images is read
 MAX_COST = 1e100  # beyond it arithmetic overflows
@@ -65,8 +67,9 @@ class DataSection(Section):
         augment: Random changes of the training images, in this order; mixtures of images come last.
         duplicates: `drop` leaves images of `image-folder` out that are there more than once, `keep` uses them.
         rules: How a folder of images is read and split: 1 as evomnas 0.1 did, 2 by content. Runs keep theirs.
-        score: What the search maximises: `accuracy`; `balanced-accuracy`, the mean recall of the classes; or
-            `macro-f1`, the mean F1 of the classes.
+        score: What the search maximises: `accuracy`; `balanced-accuracy`, the mean recall of the classes; `macro-f1`,
+            the mean F1 of the classes; or `likelihood`, the geometric mean of the probabilities that the network gives
+            to the right classes, which is exp(-cross-entropy). It tells more than accuracy where images are few.
     """
 
     dataset: Annotated[str, _registered("datasets")]
@@ -78,7 +81,12 @@ class DataSection(Section):
     augment: tuple[Augmentation, ...] = ()
     duplicates: Literal["keep", "drop"] = "keep"
     rules: Literal[1, 2] = NEWEST_RULES
-    score: ScoreName = "accuracy"
+    score: SearchScoreName = "accuracy"
+
+    @property
+    def test_score(self) -> ScoreName:
+        """The score by which fully trained networks are judged: that of the search, but for the likelihood accuracy."""
+        return "accuracy" if self.score == "likelihood" else self.score
 
     @property
     def trainings(self) -> int:

@@ -91,8 +91,13 @@ def _columns(run: Run, complete: Sequence[Result]) -> dict[str, list[Any]]:
 
 
 def _test_values(run: Run, result: Result) -> tuple[float | None, ...]:
-    """Return the test score and the ends of its interval in percent; None where there is none."""
-    quality = None if result.training is None else result.training.quality(run.trained_problem().data.score)
+    """Return the test score and the ends of its interval in percent; None where there is none on the plot's axis."""
+    if result.training is None:
+        return None, None, None
+    data = run.trained_problem().data
+    if data.test_score != data.score:
+        return None, None, None
+    quality = result.training.quality(data.test_score)
     return (None, None, None) if quality is None else tuple(round(100 * value, 4) for value in quality)
 
 

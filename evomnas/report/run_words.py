@@ -8,6 +8,7 @@ from statistics import median
 from typing import Any
 
 from evomnas.problem.definition import Definition
+from evomnas.problem.sections import SCORE_WORDS
 from evomnas.report.history import History
 from evomnas.report.words import TextTable, format_duration, format_quality, format_training
 from evomnas.results.evaluation import FullTraining, Measurement
@@ -358,8 +359,8 @@ def full_training_table(run: Run) -> TextTable | None:
     """
     if not run.definition.trains:
         return None
-    name = run.trained_problem().data.score
-    others = () if name == "accuracy" else (f"test {run.definition.score_words}",)
+    name = run.trained_problem().data.test_score
+    others = () if name == "accuracy" else (f"test {SCORE_WORDS[name]}",)
     header = ("network", "test accuracy", "95 % interval", *others, "latency ms", "parameters", "MACs")
     rows = []
     for network in fully_trained(run):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from evomnas.core.system.machine import memory_gib
 from evomnas.problem.definition import Definition
+from evomnas.problem.sections import SCORE_WORDS
 from evomnas.report.classes.class_words import constant_answer_line
 from evomnas.results.manifest import GoalAnswer, ImageData
 from evomnas.results.run import Result, Run
@@ -234,8 +235,8 @@ def _trained_scores(run: Run, front: Sequence[Result]) -> str:
     trained = [result for result in front if result.training is not None]
     if not trained:
         return ""
-    name, words = run.trained_problem().data.score, run.definition.score_words
-    unit = "" if name == "accuracy" else f" {words}"
+    name = run.trained_problem().data.test_score
+    unit = "" if name == "accuracy" else f" {SCORE_WORDS[name]}"
     qualities = [(result, result.training and result.training.quality(name)) for result in trained]
     scores = [f"{one.evaluation.architecture.id} has {known[0]:.1%}{unit}" for one, known in qualities if known]
     if not scores:

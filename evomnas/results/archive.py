@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
@@ -19,7 +20,7 @@ from typing import Any
 
 from evomnas.core.errors import InputError
 from evomnas.problem.architecture import Architecture
-from evomnas.problem.sections import ScoreName
+from evomnas.problem.sections import SearchScoreName
 from evomnas.problem.tabular_space import TabularArchitecture
 from evomnas.results.answers.mistakes import Answers
 from evomnas.results.candidate_limits import CandidateLimits
@@ -218,7 +219,7 @@ class Archive(Database):
     ) -> None:
         """Store the training of an architecture on a proxy task, unless there is one.
 
-        Of a training that has no answers yet, those of `result` are stored: older versions kept none.
+        Of a training that has no answers or no loss yet, those of `result` are stored: older versions kept none.
 
         Args:
             training_context: The context of the training.
@@ -249,7 +250,7 @@ class Archive(Database):
         architecture: Architecture,
         candidates: CandidateLimits = NO_LIMITS,
         run: str | None = None,
-        score: ScoreName = "accuracy",
+        score: SearchScoreName = "accuracy",
     ) -> NetworkEvaluation:
         """Return what is known of a network. A half that is not there yet is None.
 
@@ -274,15 +275,24 @@ class Archive(Database):
             return NetworkEvaluation(architecture, measurement, cut_from_row(row))
         row = self._half("trainings", training_context, notation, candidates)
         training = None if row is None else training_from_row(row)
-        if isinstance(training, Training) and score != "accuracy":
+        if isinstance(training, Training):
             training = self._scored(training, training_context, notation, score)
         return NetworkEvaluation(architecture, measurement, training)
 
-    def _scored(self, training: Training, context: str, notation: str, score: ScoreName) -> Training | None:
-        answers = self.answers(context, notation)
-        if answers is None:
-            return None
-        confusion = answers.confusion
+    def _scored(self, training: Training, context: str, notation: str, score: SearchScoreName) -> Training | None:
+        """Return a training with its loss and its score; None where what was kept does not tell the score."""
+        row = self._row("answers", context=context, network=notation)
+        if row is None:
+            return training if score == "accuracy" else None
+        loss = row["loss"]
+        training = replace(training, loss=loss)
+        if score == "accuracy":
+            return training
+        if score == "likelihood":
+            likelihood = None if loss is None else math.exp(-loss)
+            error = None if likelihood is None else likelihood * row["loss_error"]
+            return None if loss is None else replace(training, score=likelihood, score_error=error)
+        confusion = Answers.from_row(row).confusion
         return replace(training, score=confusion.score(score), score_error=confusion.score_error(score))
 
     def _half(self, table: str, context: str, notation: str, candidates: CandidateLimits) -> sqlite3.Row | None:
@@ -353,9 +363,17 @@ class Archive(Database):
     # --- answers to images ---
 
     def _write_answers(self, context: str, network: object, result: Training | FullTraining | Failure) -> None:
-        """Store the answers of a result within a transaction, unless there are some."""
-        if not isinstance(result, Failure) and result.answers is not None:
-            self._write("answers", {"context": context, "network": str(network), **result.answers.to_row()})
+        """Store the answers of a result within a transaction, unless there are some; of those without loss its loss."""
+        if isinstance(result, Failure) or result.answers is None:
+            return
+        answers, key = result.answers, (context, str(network))
+        self._write("answers", {"context": context, "network": str(network), **answers.to_row()})
+        if answers.loss is None:
+            return
+        self._connection.execute(
+            "UPDATE answers SET loss = ?, loss_error = ? WHERE context = ? AND network = ? AND loss IS NULL",
+            (answers.loss, answers.loss_error, *key),
+        )
 
     def answers(self, context: str, network: object) -> Answers | None:
         """Return the answers of a trained network to the images that score it.

@@ -50,6 +50,7 @@ class Training:
         seconds: How long it took.
         score: What the search maximises, from 0 to 1; None where that is the accuracy.
         score_error: The standard error of the score; None where it is not known.
+        loss: The mean cross-entropy of the validation images in nats; None where it is not known.
         answers: The answers to the validation images; None where they are not at hand. They are kept beside the
             training, since older versions kept none.
     """
@@ -59,6 +60,7 @@ class Training:
     seconds: float
     score: float | None = None
     score_error: float | None = None
+    loss: float | None = None
     answers: Answers | None = field(default=None, repr=False, compare=False)
 
     @property

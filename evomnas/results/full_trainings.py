@@ -52,7 +52,7 @@ def fully_trained(run: Run) -> list[FullyTrained]:
         )
         for notation, result in run.reader.full_trainings().items()
     ]
-    return sorted(networks, key=lambda network: network.result.quality(problem.data.score) or (0.0,), reverse=True)
+    return sorted(networks, key=lambda network: network.result.quality(problem.data.test_score) or (0.0,), reverse=True)
 
 
 def _name(notation: str, names: dict[str, str]) -> str:

@@ -106,6 +106,7 @@ class Result:
             "test_interval": None if self.score is None else list(self.score.interval),
             "score": evaluation.score,
             "score_error": evaluation.score_error,
+            "validation_loss": None if evaluation.trained is None else evaluation.trained.loss,
         }
 
     def point(self, definition: Definition) -> dict[str, Any]:
@@ -515,7 +516,7 @@ def to_csv(rows: Sequence[Mapping[str, Any]]) -> str:
         rows: Values by `COLUMNS`, and those of `Result.to_dict` that are new.
     """
     buffer = io.StringIO()
-    keys = [*COLUMNS, "test_accuracy", "test_interval", "score", "score_error"]
+    keys = [*COLUMNS, "test_accuracy", "test_interval", "score", "score_error", "validation_loss"]
     columns = [column for key in keys for column in PARTS.get(key, (key,))]
     writer = csv.DictWriter(buffer, columns, lineterminator="\n", extrasaction="ignore")
     writer.writeheader()

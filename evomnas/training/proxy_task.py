@@ -5,7 +5,9 @@ Its result is a function of the problem, its donor and the architecture alone, s
 
 from __future__ import annotations
 
+import copy
 import time
+from collections.abc import Sequence
 from functools import partial
 
 import numpy as np
@@ -24,9 +26,10 @@ from evomnas.problem.sections import DataSection, TrainingSection
 from evomnas.results.answers.mistakes import Answers
 from evomnas.results.evaluation import Cut, Training
 from evomnas.training.early_stop import LossThreshold
+from evomnas.training.lessons import Lessons
 from evomnas.training.parts import Part, Parts
 from evomnas.training.schedules import CosineSchedule
-from evomnas.training.scoring import classify
+from evomnas.training.scoring import Predictions, classify
 from evomnas.training.trainer import Trainer, TrainingBatches, renew_statistics, training_mode
 
 
@@ -47,6 +50,7 @@ class ProxyTask:
         recipe: TrainingSection,
         device: str = "auto",
         donor: DonorWeights | None = None,
+        lessons: Sequence[Lessons] = (),
     ) -> None:
         """Copy the images to a device.
 
@@ -56,6 +60,7 @@ class ProxyTask:
             recipe: The recipe of the short training.
             device: `cpu`, `cuda`, or `auto` for a GPU if there is one.
             donor: The pretrained weights that candidates inherit; None for random ones.
+            lessons: A teacher's answers to the training images of each training; empty without a teacher.
 
         Raises:
             InputError: The device is unknown, or it is `cuda` and there is no GPU.
@@ -63,7 +68,7 @@ class ProxyTask:
         self.dataset = dataset
         self.recipe = recipe
         self.device = torch.device(choose_device(device))
-        self._donor = donor
+        self._donor, self._lessons = donor, lessons
         normalisation = None if donor is None else donor.normalisation(dataset.channels)
         self._parts = Parts(dataset, data.augment, self.device, normalisation)
 
@@ -71,6 +76,25 @@ class ProxyTask:
     def batches(self) -> TrainingBatches:
         """See the attributes of the class."""
         return self._parts.first.batches
+
+    def with_recipe(self, recipe: TrainingSection) -> ProxyTask:
+        """Return this task with another recipe. The images are the same ones.
+
+        Args:
+            recipe: The recipe.
+        """
+        task = copy.copy(self)
+        task.recipe = recipe
+        return task
+
+    def part(self, number: int, resolution: int | None) -> Part:
+        """Return the images of one of the trainings.
+
+        Args:
+            number: Which of the trainings; there are several with folds.
+            resolution: The height and width of the images in pixels; None for the data set's own.
+        """
+        return self._parts.get(number, resolution)
 
     def train(self, architecture: Architecture, threshold: LossThreshold | None = None) -> Training | Cut:
         """Train a new network of an architecture and score it on the validation images.
@@ -96,20 +120,31 @@ class ProxyTask:
         losses: tuple[float, ...] = ()
         answers = []
         for number in range(self.dataset.trainings):
-            part = self._parts.get(number, architecture.resolution)
-            trainer = self._train(architecture, number, part, None if number else threshold)
+            trainer = self.fit(architecture, number, None if number else threshold)
             waited += trainer.waited_seconds
             losses = losses or tuple(trainer.losses)
             if threshold is not None and len(trainer.losses) < self.recipe.epochs:
                 return Cut(losses, threshold.predict_error(losses), time.perf_counter() - started - waited)
-            answers.append(self._answer(trainer.network, part))
+            answers.append(self._answer(trainer.network, number, architecture.resolution))
         joined = Answers.joined(answers)
-        accuracy = joined.confusion.score("accuracy")
-        return Training(accuracy, losses, time.perf_counter() - started - waited, answers=joined)
+        accuracy, seconds = joined.confusion.score("accuracy"), time.perf_counter() - started - waited
+        return Training(accuracy, losses, seconds, loss=joined.loss, answers=joined)
 
-    def _train(self, architecture: Architecture, number: int, part: Part, threshold: LossThreshold | None) -> Trainer:
-        """Train a new network, to the end or until it is stopped early."""
-        recipe = self.recipe
+    def fit(self, architecture: Architecture, number: int = 0, threshold: LossThreshold | None = None) -> Trainer:
+        """Train a new network, to the end or until it is stopped early.
+
+        Args:
+            architecture: The architecture.
+            number: Which of the trainings; there are several with folds.
+            threshold: The losses at which the training stops early; None trains to the end.
+
+        Returns:
+            The training, with the network.
+
+        Raises:
+            TrainingDiverged: A loss became infinite or not a number.
+        """
+        recipe, part = self.recipe, self.part(number, architecture.resolution)
         seed = (
             np.random.SeedSequence(recipe.seed, spawn_key=(number,)) if number else np.random.SeedSequence(recipe.seed)
         )
@@ -131,17 +166,41 @@ class ProxyTask:
             if recipe.statistics == "frozen":
                 renew_statistics(network, part.batches, recipe.batch)
             trainer = Trainer(
-                network, part.batches, recipe, partial(CosineSchedule, recipe.warmup), torch_generator(order_seed)
-            )
+                network, part.batches, recipe, partial(CosineSchedule, recipe.warmup), torch_generator(order_seed),
+                lessons=self._lessons[number] if self._lessons else None,
+            )  # fmt: skip
             for _ in range(recipe.epochs):
                 trainer.train_epoch()
                 if threshold is not None and threshold.should_stop(trainer.losses):
                     break
         return trainer
 
-    def _answer(self, network: nn.Module, part: Part) -> Answers:
-        """Return the answers of a trained network to the validation images of its training."""
+    def predict(self, network: nn.Module, number: int = 0, resolution: int | None = None) -> Predictions:
+        """Return the answers of a network to the validation images of one of the trainings.
+
+        Args:
+            network: The network, on the task's device. It is put into evaluation mode.
+            number: Which of the trainings; there are several with folds.
+            resolution: The height and width of the images in pixels; None for the data set's own.
+
+        Raises:
+            TrainingDiverged: The network's logits are not finite.
+        """
         network.eval()
-        found = classify(lambda images: network(part.batches.normalise(images)), part.validation_images, self.device)
-        classes = len(self.dataset.classes)
-        return Answers.of(part.validation_labels, *found, classes, part.places)
+        part = self.part(number, resolution)
+        return classify(
+            lambda images: network(part.batches.normalise(images)),
+            part.validation_images, part.validation_labels, self.device,
+        )  # fmt: skip
+
+    def _answer(self, network: nn.Module, number: int, resolution: int | None) -> Answers:
+        """Return the answers to the validation images of a training as the archive keeps them."""
+        found, part = self.predict(network, number, resolution), self.part(number, resolution)
+        return Answers.of(
+            part.validation_labels,
+            found.classes,
+            found.confidences,
+            len(self.dataset.classes),
+            part.places,
+            found.losses,
+        )

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn import functional as F
 
 from evomnas.results.evaluation import TrainingDiverged
 from evomnas.training.trainer import training_mode
@@ -22,19 +23,24 @@ class Predictions(NamedTuple):
     Attributes:
         classes: The class of each image by number, shape (n,).
         confidences: The probability that the network gives to it, shape (n,).
+        losses: The cross-entropy of each image with its own class in nats, without label smoothing, shape (n,).
     """
 
     classes: NDArray[np.int64]
     confidences: NDArray[np.float32]
+    losses: NDArray[np.float32]
 
 
 @torch.inference_mode()
-def classify(logits_of: Callable[[Tensor], Tensor], images: Tensor, device: torch.device) -> Predictions:
+def classify(
+    logits_of: Callable[[Tensor], Tensor], images: Tensor, labels: NDArray[np.int64], device: torch.device
+) -> Predictions:
     """Return the classes that a network gives to images.
 
     Args:
         logits_of: Returns logits, shape (n, classes), of images on the device, shape (n, channels, h, w).
         images: Pixel values from 0 to 255, wherever they are, at least one, shape (n, channels, h, w).
+        labels: Their classes, from 0, shape (n,).
         device: The device of the network.
 
     Raises:
@@ -48,5 +54,7 @@ def classify(logits_of: Callable[[Tensor], Tensor], images: Tensor, device: torc
                 raise TrainingDiverged("the trained network's logits are not finite")
             classes = logits.argmax(1)
             confidences = logits.softmax(1).gather(1, classes[:, None])[:, 0]
-            parts.append((classes.cpu().numpy(), confidences.cpu().numpy()))
+            own = torch.from_numpy(labels[start : start + SCORING_BATCH]).to(device)
+            losses = F.cross_entropy(logits, own, reduction="none")
+            parts.append((classes.cpu().numpy(), confidences.cpu().numpy(), losses.cpu().numpy()))
     return Predictions(*map(np.concatenate, zip(*parts, strict=True)))

@@ -26,6 +26,7 @@ from evomnas.data.images import Images, Labels
 from evomnas.problem.sections import Augmentation, Recipe
 from evomnas.results.evaluation import TrainingDiverged
 from evomnas.training.augmentation import AUGMENTATIONS
+from evomnas.training.lessons import Lessons
 from evomnas.training.transforms import COLOUR_TRANSFORMS, MIXTURES, TRANSFORMS, Mixing
 
 STATISTICS_IMAGES = 2000  # the mean and standard deviation of the images are taken from about this many
@@ -175,6 +176,7 @@ class Trainer:
         generator: torch.Generator,
         loss: LossFunction | None = None,
         average: torch.optim.swa_utils.AveragedModel | None = None,
+        lessons: Lessons | None = None,
     ) -> None:
         """Prepare a training.
 
@@ -187,6 +189,7 @@ class Trainer:
             generator: A generator on the CPU for the images' order and the augmentations.
             loss: The loss function; None for cross-entropy with the recipe's label smoothing and class weights.
             average: An average of the network's weights that is updated after every step; None for none.
+            lessons: A teacher's answers to the training images that are part of the loss; None for none.
         """
         self.network, self.batches, self.generator = network.train(), batches, generator
         if recipe.statistics == "frozen":
@@ -199,7 +202,7 @@ class Trainer:
         self.losses: list[float] = []
         self.waited_seconds = 0.0
         self._loss = loss or cross_entropy(recipe, batches.labels)
-        self._average = average
+        self._average, self._lessons = average, lessons
 
     def train_epoch(self) -> float:
         """Train for one epoch, a pass over the images in random order. Its mean loss is added to `losses`.
@@ -229,7 +232,10 @@ class Trainer:
         # bfloat16 has the range of float32, so that losses need no scaling
         is_cuda = self.batches.device.type == "cuda"
         with torch.autocast("cuda", torch.bfloat16, enabled=is_cuda):
-            loss = self._loss(images, self.network(images), labels)
+            logits = self.network(images)
+            loss = self._loss(images, logits, labels)
+            if self._lessons is not None:
+                loss = self._lessons.mix(loss, logits, indices)
         self.optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         self.optimizer.step()

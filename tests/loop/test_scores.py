@@ -12,6 +12,8 @@ from evomnas.data.splits import load_dataset
 from evomnas.evaluation.executors.factory import make_executor
 from evomnas.evaluation.executors.jobs import TrainingJob
 from evomnas.loop.launch import resume, search
+from evomnas.report.run_report import write_report
+from evomnas.report.words import headline
 from evomnas.results.evaluation import Cut, NetworkEvaluation
 from evomnas.results.run import Result, Run
 from evomnas.training.proxy_task import ProxyTask
@@ -74,6 +76,25 @@ def test_a_run_without_answers_is_searched_again_for_another_score(rare, tmp_pat
     assert [result.evaluation.status for result in other.results()] == ["ok"] * 3
     assert [result.evaluation.trained.accuracy for result in other.results()] == accuracies
     assert [result.evaluation.trained.accuracy for result in Run.open(run.folder).results()] == accuracies
+
+
+def test_a_search_by_likelihood_trains_nothing_anew_and_its_report_tells_both(accurate_run, rare, monkeypatch):
+    monkeypatch.setattr(ProxyTask, "train", lambda *_: pytest.fail("was trained again"))
+    folder = accurate_run.folder.parent / "likelihood"
+    run = search(scored_by(rare, "likelihood"), "random", budget=10, seed=1, out=folder)
+    rows = [result.to_dict() for result in run.results()]
+    for row in rows:
+        assert row["score"] == np.exp(-row["validation_loss"])
+        assert row["losses"][0] == 1 - row["score"]
+        assert 0 < row["score_error"] < row["score"] < 1
+    known = {result.evaluation.architecture.id: result.to_dict() for result in accurate_run.results()}
+    assert all(known[row["id"]]["validation_loss"] == row["validation_loss"] for row in rows)
+    assert known[rows[0]["id"]]["score"] == rows[0]["accuracy"]
+    best = max(rows, key=lambda row: row["score"])
+    assert run.front()[-1].to_dict()["id"] == best["id"]
+    page = write_report(run).read_text()
+    assert "validation likelihood" in page
+    assert headline(run, run.results())
 
 
 def test_a_run_that_was_begun_for_one_score_goes_on_for_it(rare, tmp_path, stopped_at):

@@ -196,7 +196,7 @@ def test_an_archive_of_another_version_is_refused(tmp_path):
     Archive(path).close()
     with sqlite3.connect(path) as connection:
         connection.execute("PRAGMA user_version = 99")
-    with pytest.raises(InputError, match="has version 99, this evomnas reads up to 6: update evomnas"):
+    with pytest.raises(InputError, match="has version 99, this evomnas reads up to 7: update evomnas"):
         Archive(path)
 
 
@@ -286,6 +286,28 @@ def test_another_score_follows_from_the_answers_and_is_unknown_without_them(arch
     assert (evaluation.quantities["accuracy"], evaluation.score) == (0.75, answers.confusion.score(score))
     assert evaluation.score_error == answers.confusion.score_error(score)
     assert archive.evaluation("p", "d", ARCHITECTURE).training == TRAINING  # the first training still counts
+
+
+def test_the_likelihood_follows_from_the_loss_and_is_unknown_without_it(archive):
+    archive.add_measurement("d", ARCHITECTURE, MEASUREMENT)
+    labels, confidences, losses = np.array([0, 1]), np.array([0.5, 0.8]), -np.log([0.5, 0.2])
+    without = Answers.of(labels, np.array([0, 0]), confidences, 2)
+    archive.add_training("p", ARCHITECTURE, replace(TRAINING, answers=without))  # as an older version stored it
+    assert archive.evaluation("p", "d", ARCHITECTURE, score="likelihood").status == "stopped"
+    assert archive.evaluation("p", "d", ARCHITECTURE).trained.loss is None
+    changes = archive.changes
+    archive.add_training("p", ARCHITECTURE, replace(TRAINING, answers=without))
+    assert archive.changes == changes
+    answers = Answers.of(labels, np.array([0, 0]), confidences, 2, losses=losses)
+    archive.add_training("p", ARCHITECTURE, replace(TRAINING, answers=answers))
+    evaluation = archive.evaluation("p", "d", ARCHITECTURE, score="likelihood")
+    assert evaluation.score == pytest.approx(np.sqrt(0.5 * 0.2))
+    assert evaluation.losses == (1 - evaluation.score, 0.5)
+    assert evaluation.trained.loss == pytest.approx(losses.mean())
+    assert evaluation.score_error == pytest.approx(evaluation.score * losses.std(ddof=1) / np.sqrt(2))
+    assert evaluation.quantities["accuracy"] == 0.75
+    archive.add_training("p", ARCHITECTURE, replace(TRAINING, answers=replace(answers, loss=9.0)))
+    assert archive.evaluation("p", "d", ARCHITECTURE, score="likelihood") == evaluation  # the first one counts
 
 
 def test_class_names_and_pictures_belong_to_images(archive):

@@ -9,6 +9,8 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.special import log_softmax, softmax
+from sklearn.metrics import log_loss
 from sklearn.utils.class_weight import compute_class_weight
 
 from evomnas.core.seeding import torch_generator
@@ -19,6 +21,7 @@ from evomnas.problem.sections import TrainingSection
 from evomnas.results.evaluation import Cut, Failure, TrainingDiverged
 from evomnas.training.augmentation import crop, flip, shift
 from evomnas.training.early_stop import LossThreshold, PowerLaw
+from evomnas.training.lessons import Lessons
 from evomnas.training.proxy_task import ProxyTask
 from evomnas.training.schedules import CosineSchedule
 from evomnas.training.trainer import balanced_weights, cross_entropy
@@ -63,6 +66,40 @@ def test_the_answers_of_a_training_are_those_of_its_network(tiny, tiny_dataset):
         assert 0.1 < mistake.confidence <= 1
     confidences = [mistake.confidence for mistake in found.answers.mistakes]
     assert confidences == sorted(confidences, reverse=True)
+
+
+def test_the_loss_of_a_training_is_scikit_learn_s(tiny, tiny_dataset):
+    task = ProxyTask(tiny_dataset, tiny.data, tiny.training.model_copy(update={"epochs": 5, "label_smoothing": 0.2}))
+    found = task.train(tiny.space.mobilenet_v2())
+    network = task.fit(tiny.space.mobilenet_v2()).network.eval()
+    part = task.part(0, None)
+    with torch.no_grad():
+        probabilities = network(part.batches.normalise(part.validation_images)).softmax(1).numpy()
+    expected = log_loss(tiny_dataset.validation_labels, probabilities, labels=range(10))
+    assert found.loss == found.answers.loss == pytest.approx(expected, rel=1e-5)
+    assert task.predict(network).losses.mean() == pytest.approx(expected, rel=1e-5)
+
+
+def test_a_teacher_s_answers_are_part_of_the_loss(rng):
+    """Hinton et al. 2015, written down for each image."""
+    theirs, ours = rng.normal(size=(6, 3)), rng.normal(size=(2, 3))
+    lessons = Lessons(torch.from_numpy(theirs), temperature=2.0, share=0.25)
+    found = lessons.mix(torch.tensor(0.8), torch.from_numpy(ours), torch.tensor([4, 1]))
+    probabilities, logs = softmax(theirs[[4, 1]] / 2, axis=1), log_softmax(ours / 2, axis=1)
+    divergence = (probabilities * (np.log(probabilities) - logs)).sum(1).mean()
+    assert float(found) == pytest.approx(0.25 * 4 * divergence + 0.75 * 0.8)
+
+
+def test_a_network_that_only_listens_to_its_teacher_learns_what_it_says(tiny, tiny_dataset):
+    """A teacher that calls every image by the next class."""
+    wrong = (tiny_dataset.train_labels + 1) % 10
+    lessons = Lessons(20 * torch.eye(10)[torch.from_numpy(wrong)], temperature=1.0, share=1.0)
+    recipe = tiny.training.model_copy(update={"epochs": 20, "learning_rate": 0.2})
+    task = ProxyTask(tiny_dataset, tiny.data, recipe, lessons=(lessons,))
+    found = task.train(tiny.space.mobilenet_v2())
+    answers = task.predict(task.fit(tiny.space.mobilenet_v2()).network).classes
+    assert found.accuracy < 0.1
+    assert (answers == (tiny_dataset.validation_labels + 1) % 10).mean() > 0.5
 
 
 def folded(tiny, **changes):

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from evomnas.data.photographs import Preprocessing
 from evomnas.deploy.cards.markdown import escape_markdown
 from evomnas.deploy.cards.snippets import usage_section
-from evomnas.problem.sections import SCORE_WORDS, ScoreName
+from evomnas.problem.sections import SCORE_WORDS, SearchScoreName
 from evomnas.results.answers.majority import Majority
 from evomnas.results.evaluation import Cost, FullTraining, Measurement
 
@@ -40,7 +40,7 @@ class Origin(_Part):
     data: str
     search: str | None = None
     accuracy: float | None = None
-    score_name: ScoreName = "accuracy"
+    score_name: SearchScoreName = "accuracy"
     score: float | None = None
     changes: str | None = None
 

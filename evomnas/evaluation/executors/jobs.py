@@ -12,6 +12,7 @@ from typing import ClassVar, Protocol, TypeVar
 from evomnas.latency.layers.stages import Parts
 from evomnas.latency.runtimes.base import PreparedNetwork
 from evomnas.problem.architecture import Architecture
+from evomnas.problem.sections import TrainingSection
 from evomnas.results.evaluation import Cost, Cut, Training
 from evomnas.training.early_stop import LossThreshold
 
@@ -46,12 +47,15 @@ class Bench(Protocol):
         """
         ...
 
-    def train(self, architecture: Architecture, threshold: LossThreshold | None) -> Training | Cut:
+    def train(
+        self, architecture: Architecture, threshold: LossThreshold | None, recipe: TrainingSection | None
+    ) -> Training | Cut:
         """Train an architecture on the proxy task.
 
         Args:
             architecture: What is trained.
             threshold: The training losses that it must stay below, epoch by epoch; None trains it to the end.
+            recipe: The recipe; None for the problem's.
 
         Returns:
             The training, or what is left of one that was cut off.
@@ -136,13 +140,15 @@ class TrainingJob:
 
     Attributes:
         threshold: The training losses that it must stay below, epoch by epoch; None trains it to the end.
+        recipe: The recipe; None for the problem's.
     """
 
     kind: ClassVar[str] = "train"
     trains: ClassVar[bool] = True
     subject: Architecture
     threshold: LossThreshold | None = None
+    recipe: TrainingSection | None = None
 
     def run(self, bench: Bench) -> Training | Cut:
         """Return the training, or what is left of one that was cut off; see `Job.run`."""
-        return bench.train(self.subject, self.threshold)
+        return bench.train(self.subject, self.threshold, self.recipe)

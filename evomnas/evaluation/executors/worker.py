@@ -15,6 +15,7 @@ from evomnas.networks.pretrained.weights import load_donor
 from evomnas.problem.architecture import Architecture
 from evomnas.problem.definition import ProblemDefinition
 from evomnas.problem.pretrained.files import DonorFile
+from evomnas.problem.sections import TrainingSection
 from evomnas.results.evaluation import Cost, Cut, Failure, Training
 from evomnas.training.early_stop import LossThreshold
 from evomnas.training.proxy_task import ProxyTask
@@ -56,9 +57,15 @@ class Workbench:
         """See `Bench.count`."""
         return count_cost(architecture, self._classes, self._channels, self._resolution)
 
-    def train(self, architecture: Architecture, threshold: LossThreshold | None = None) -> Training | Cut:
+    def train(
+        self,
+        architecture: Architecture,
+        threshold: LossThreshold | None = None,
+        recipe: TrainingSection | None = None,
+    ) -> Training | Cut:
         """See `Bench.train`."""
-        return self.task.train(architecture) if threshold is None else self.task.train(architecture, threshold)
+        task = self.task if recipe is None else self.task.with_recipe(recipe)
+        return task.train(architecture) if threshold is None else task.train(architecture, threshold)
 
     def attempt(self, job: Job[object, Result_co]) -> Result_co | Failure:
         """Do a job.

@@ -70,7 +70,7 @@ def _describe(run: Run, images: _Images, networks: Mapping[str, Answers]) -> dic
         return None
     shown = dict(list(networks.items())[: max(2, MAX_RECALLS // len(names))])
     confusion = next(iter(shown.values())).confusion
-    majority = Majority.of(confusion, names).describe(run.trained_problem().data.score, quote="“{}”".format)
+    majority = Majority.of(confusion, names).describe(run.trained_problem().data.test_score, quote="“{}”".format)
     return {
         "images": images.name,
         "total": confusion.total,

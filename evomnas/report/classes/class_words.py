@@ -16,7 +16,7 @@ def constant_answer_line(run: Run) -> str:
         run: The run.
     """
     constant = None if run.image_data is None else run.image_data.constant_answer
-    return "" if constant is None else constant.describe(run.trained_problem().data.score)
+    return "" if constant is None else constant.describe(run.trained_problem().data.test_score)
 
 
 def score_proposal(definition: Definition, data: ImageData) -> str:

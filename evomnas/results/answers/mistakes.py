@@ -44,10 +44,14 @@ class Answers:
     Attributes:
         confusion: How often each class was taken for which.
         mistakes: The mistakes that it was surest of, the worst first.
+        loss: The mean cross-entropy of the images with their own classes in nats; None where older versions kept none.
+        loss_error: Its standard error; None likewise.
     """
 
     confusion: Confusion
     mistakes: tuple[Mistake, ...]
+    loss: float | None = None
+    loss_error: float | None = None
 
     @classmethod
     def of(
@@ -57,6 +61,7 @@ class Answers:
         confidences: NDArray[np.floating],
         classes: int,
         images: NDArray[np.integer] | None = None,
+        losses: NDArray[np.floating] | None = None,
     ) -> Answers:
         """Return the answers to images.
 
@@ -66,6 +71,7 @@ class Answers:
             confidences: The probability that the network gave to it, shape (n,).
             classes: The number of classes.
             images: The place of each image, shape (n,); None where they are numbered from 0.
+            losses: The cross-entropy of each image with its own class in nats, shape (n,); None where it is not known.
         """
         wrong = np.flatnonzero(labels != answers)
         worst = wrong[np.argsort(-confidences[wrong], kind="stable")][:MAX_MISTAKES]
@@ -74,7 +80,7 @@ class Answers:
             Mistake(int(place), int(labels[one]), int(answers[one]), round(float(confidences[one]), 4))
             for place, one in zip(places, worst, strict=True)
         )
-        return cls(Confusion.of(labels, answers, classes), mistakes)
+        return cls(Confusion.of(labels, answers, classes), mistakes, *_mean_loss(losses))
 
     @classmethod
     def joined(cls, parts: Sequence[Answers]) -> Answers:
@@ -84,7 +90,13 @@ class Answers:
             parts: The answers to each part, at least one.
         """
         mistakes = sorted((one for part in parts for one in part.mistakes), key=lambda one: -one.confidence)
-        return cls(reduce(add, (part.confusion for part in parts)), tuple(mistakes[:MAX_MISTAKES]))
+        confusion = reduce(add, (part.confusion for part in parts))
+        loss = loss_error = None
+        if all(part.loss is not None for part in parts):
+            shares = np.array([part.confusion.total for part in parts]) / confusion.total
+            loss = float(shares @ [part.loss for part in parts])
+            loss_error = float(np.hypot.reduce(shares * [part.loss_error for part in parts]))
+        return cls(confusion, tuple(mistakes[:MAX_MISTAKES]), loss, loss_error)
 
     def to_row(self) -> dict[str, Any]:
         """Return the answers as columns of the archive's table `answers`; `from_row` is the inverse."""
@@ -92,6 +104,8 @@ class Answers:
             "classes": self.confusion.classes,
             "confusion": self.confusion.to_bytes(),
             "mistakes": json.dumps(self.mistakes),
+            "loss": self.loss,
+            "loss_error": self.loss_error,
         }
 
     @classmethod
@@ -112,4 +126,15 @@ class Answers:
                 raise ValueError("a mistake names a class that there is not")
             if not 0 <= confidence <= 1:
                 raise ValueError("a mistake has a probability that there is not")
-        return cls(Confusion.from_bytes(classes, row["confusion"]), mistakes)
+        loss, loss_error = row["loss"], row["loss_error"]
+        if not all(value is None or value >= 0 for value in (loss, loss_error)):
+            raise ValueError("a loss is negative")
+        return cls(Confusion.from_bytes(classes, row["confusion"]), mistakes, loss, loss_error)
+
+
+def _mean_loss(losses: NDArray[np.floating] | None) -> tuple[float | None, float | None]:
+    """Return the mean of the losses of images and its standard error; None of both without any."""
+    if losses is None:
+        return None, None
+    values = losses.astype(np.float64)
+    return float(values.mean()), float(values.std(ddof=min(1, len(values) - 1)) / np.sqrt(len(values)))

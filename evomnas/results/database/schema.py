@@ -1,7 +1,7 @@
 """The tables of an archive file, and the statements that bring the tables of older versions up to date."""
 
 APPLICATION_ID = 0x45564F4D  # "EVOM"
-SCHEMA_VERSION = 6
+SCHEMA_VERSION = 7
 _SINCE_4 = """
 CREATE TABLE generations (
     run TEXT NOT NULL, generation INTEGER NOT NULL, seconds REAL NOT NULL, metrics TEXT NOT NULL,
@@ -26,6 +26,10 @@ CREATE TABLE answers (
 CREATE TABLE class_names (images TEXT PRIMARY KEY, names TEXT NOT NULL);
 CREATE TABLE pictures (
     images TEXT NOT NULL, image INTEGER NOT NULL, content BLOB NOT NULL, PRIMARY KEY (images, image));
+"""
+_SINCE_7 = """
+ALTER TABLE answers ADD COLUMN loss REAL;
+ALTER TABLE answers ADD COLUMN loss_error REAL;
 """
 SCHEMA = (
     """
@@ -55,6 +59,7 @@ CREATE TABLE asks (
     + _SINCE_4.lstrip()
     + _SINCE_5.lstrip()
     + _SINCE_6.lstrip()
+    + _SINCE_7.lstrip()
 )
 MIGRATIONS = {  # the statements that lead from the version before to this one
     2: """
@@ -76,4 +81,5 @@ ALTER TABLE runs ADD COLUMN manner TEXT NOT NULL DEFAULT '{}';
 """
     + _SINCE_5.lstrip(),
     6: _SINCE_6,
+    7: _SINCE_7,
 }

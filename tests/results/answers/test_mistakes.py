@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
+from scipy import stats
 from sklearn.metrics import confusion_matrix
 
 from evomnas.results.answers.mistakes import MAX_MISTAKES, Answers, Mistake
@@ -31,8 +33,33 @@ def test_parts_are_joined_to_the_answers_to_all_images():
     assert joined == whole
 
 
-def test_answers_come_back_from_their_row():
-    answers = Answers.of(LABELS, GIVEN, CONFIDENCES, 3)
+def test_the_loss_is_the_mean_over_images_also_of_joined_parts():
+    losses = np.array([0.1, 0.9, 0.2, 1.5, 2.0, 0.0])
+    whole = Answers.of(LABELS, GIVEN, CONFIDENCES, 3, losses=losses)
+    assert whole.loss == losses.mean()
+    assert whole.loss_error == pytest.approx(stats.sem(losses))
+    parts = [np.array([0, 3]), np.array([1, 2, 4, 5])]
+    joined = Answers.joined(
+        [Answers.of(LABELS[part], GIVEN[part], CONFIDENCES[part], 3, part, losses[part]) for part in parts]
+    )
+    assert joined.loss == pytest.approx(whole.loss)
+    errors = np.array([stats.sem(losses[part]) for part in parts])
+    assert joined.loss_error == pytest.approx(np.sqrt((errors**2 * [4, 16]).sum()) / 6)
+    without = Answers.of(LABELS, GIVEN, CONFIDENCES, 3)
+    assert (without.loss, without.loss_error) == (None, None)
+    assert Answers.joined([whole, without]).loss is None
+    assert Answers.of(LABELS[:1], GIVEN[:1], CONFIDENCES[:1], 3, losses=losses[:1]).loss_error == 0
+
+
+def test_a_negative_loss_is_no_loss():
+    row = Answers.of(LABELS, GIVEN, CONFIDENCES, 3, losses=np.ones(6)).to_row()
+    with pytest.raises(ValueError, match="a loss is negative"):
+        Answers.from_row(row | {"loss": -0.1})
+
+
+@pytest.mark.parametrize("losses", [None, np.linspace(0, 1, 6)])
+def test_answers_come_back_from_their_row(losses):
+    answers = Answers.of(LABELS, GIVEN, CONFIDENCES, 3, losses=losses)
     assert Answers.from_row(answers.to_row()) == answers
     right = Answers.of(LABELS, LABELS, CONFIDENCES, 3)
     assert Answers.from_row(right.to_row()) == right
