@@ -14,6 +14,7 @@ import re
 import shutil
 import stat
 import zipfile
+import zlib
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import count
@@ -185,7 +186,7 @@ def _extract(path: Path, archive: zipfile.ZipFile, entries: dict[PurePosixPath, 
         try:
             with archive.open(info) as source, target.open("xb") as file:
                 shutil.copyfileobj(source, file)
-        except (zipfile.BadZipFile, NotImplementedError, EOFError, RuntimeError, ValueError) as error:
+        except (zipfile.BadZipFile, zlib.error, NotImplementedError, EOFError, RuntimeError, ValueError) as error:
             raise InputError(f"cannot unpack {info.filename} of {path}: {error}; have it sent again") from None
 
 
