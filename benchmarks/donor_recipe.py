@@ -56,9 +56,9 @@ FEW = (
 # by images: resolution, augmentation of the preset's recipe, networks, seeds, variants, first and last to be done
 PLAN: dict[str, tuple[int, tuple[str, ...], int, int, tuple[str, ...], float, float]] = {
     "cifar-200": (96, ("flip",), 1 + NETWORKS, SEEDS, tuple(VARIANTS), 0.0, 0.5),
-    "cifar-1000": (96, ("flip",), NETWORKS, 2, tuple(VARIANTS), 0.1, 0.9),
-    "fashion": (48, ("flip",), NETWORKS, 2, FEW, 0.3, 0.95),
-    "bccd": (48, ("flip",), NETWORKS, 2, FEW, 0.35, 0.9),
+    "cifar-1000": (96, ("flip",), NETWORKS, 2, tuple(VARIANTS), 0.35, 0.8),
+    "fashion": (48, ("flip",), NETWORKS, 2, FEW, 0.4, 0.9),
+    "bccd": (48, ("flip",), NETWORKS, 2, FEW, 0.4, 0.9),
     "cifar-4000": (96, ("flip",), 2, 1, FEW[:8], 0.6, 0.6),
 }
 

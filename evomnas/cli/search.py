@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -50,7 +51,7 @@ from evomnas.cli.options import (
     load_problem,
     seconds,
 )
-from evomnas.cli.output import PlainFormat, print_results
+from evomnas.cli.output import PlainFormat, print_columns, print_results
 from evomnas.cli.progress import PHASES, ProgressDisplay, working
 from evomnas.core import defaults
 from evomnas.core.errors import InputError, WorkersLost
@@ -58,8 +59,10 @@ from evomnas.core.system.shell import quote
 
 if TYPE_CHECKING:  # imported where they are used, so that --help does not wait for torch
     from evomnas.evaluation.executors.base import Workers
+    from evomnas.loop.fidelity.pilot import Pilot
     from evomnas.loop.launch import Progress
     from evomnas.problem.definition import Definition
+    from evomnas.results.candidate_limits import CandidateLimits
     from evomnas.results.manifest import ImageData
     from evomnas.results.run import Result, Run
 
@@ -107,6 +110,10 @@ def run(
     candidate_gpus: CandidateGpusOption = 0.0,
     asynchronous: AsyncOption = False,
     early_stop: EarlyStopOption = True,
+    auto_fidelity: Annotated[
+        bool,
+        typer.Option("--auto-fidelity", help="Train as few epochs as a pilot shows to rank networks as well as all."),
+    ] = False,
 ) -> None:
     """Search a problem for its Pareto set of accuracy and measured latency."""
     options = algorithm_options(target, reward, alpha, beta, population, tournament, batch, assignments)
@@ -117,15 +124,42 @@ def run(
 
         where = _workers(executor, workers, device, ray_address, candidate_cpus, candidate_gpus)
         folder = out or default_folder(definition, algo, seed)
+        candidates = candidate_limits(candidate_time, candidate_memory)
+        if auto_fidelity:
+            definition, limit = _choose_fidelity(definition, folder, archive, where, device, candidates, limit, display)
         with _resumable(folder, where, display):
             finished = search(
                 definition, algo, options=options, budget=budget, seed=seed, out=folder, archive=archive,
                 time_limit_s=limit, workers=where, device=device,
-                candidates=candidate_limits(candidate_time, candidate_memory), asynchronous=asynchronous,
+                candidates=candidates, asynchronous=asynchronous,
                 early_stop=early_stop, on_progress=_SearchDisplay(display, definition), on_generation=_live_report(),
                 on_begin=lambda begun: _say_found(begun.definition, begun.image_data, display),
             )  # fmt: skip
             _finish(finished, where, display)
+
+
+def _choose_fidelity(
+    definition: Definition, folder: Path, archive: Path | None, where: Workers, device: str,
+    candidates: CandidateLimits, limit: float | None, display: ProgressDisplay,
+) -> tuple[Definition, float | None]:  # fmt: skip
+    """Return the problem with the epochs that a pilot proposes, and the time that it leaves."""
+    from evomnas.loop.fidelity.pilot import NETWORKS, check_pilot, run_pilot, with_epochs
+    from evomnas.loop.launch import archive_path
+    from evomnas.report.words import fidelity_lines
+    from evomnas.results.run import check_free
+
+    started = time.perf_counter()
+    problem = check_pilot(definition)
+    check_free(folder)
+    with _pilot_kept():
+        pilot = run_pilot(
+            problem, archive_path(archive, folder), NETWORKS, workers=where, device=device, candidates=candidates,
+            on_pilot=_PilotDisplay(display),
+        )  # fmt: skip
+    for line in fidelity_lines(pilot):
+        display.note(line)
+    left = None if limit is None else max(1.0, limit - (time.perf_counter() - started))
+    return with_epochs(problem, pilot.proposed), left
 
 
 @app.command()
@@ -206,13 +240,34 @@ def estimate(
     workers: WorkersOption = None,
     settings: SettingsOption = None,
     device: DeviceOption = "auto",
+    fidelity: Annotated[
+        bool, typer.Option("--fidelity", help="Find out by a pilot how few epochs rank networks as well as all.")
+    ] = False,
+    networks: Annotated[
+        int | None,
+        typer.Option("--networks", help="Networks of the pilot, 16 by default; more tell more.", show_default=False),
+    ] = None,
+    archive: Annotated[
+        Path | None,
+        typer.Option(
+            "--archive",
+            help="Archive file that keeps the pilot's trainings [default: runs/evomnas.sqlite]",
+            show_default=False,
+        ),
+    ] = None,
     output: FormatOption = PlainFormat.TABLE,
 ) -> None:
     """Estimate the cost of a search on this machine.
 
-    For that, a short search is run, which leaves nothing behind.
+    For that, a short search is run, which leaves nothing behind. With --fidelity, some networks are trained for
+    different numbers of epochs instead, and these trainings are kept.
     """
     definition = load_problem(problem, more, data, settings, donor)
+    if fidelity:
+        _estimate_fidelity(definition, networks, archive, workers, device, output)
+        return
+    if networks is not None or archive is not None:
+        raise InputError("--networks and --archive are a pilot's: add --fidelity")
     with working() as show_words:
         from evomnas.evaluation.executors.factory import default_workers
         from evomnas.loop.estimate import estimate as estimate_cost
@@ -229,6 +284,72 @@ def estimate(
         return
     for line in estimate_lines(cost, workers):
         typer.echo(line)
+
+
+def _estimate_fidelity(
+    definition: Definition, networks: int | None, archive: Path | None, workers: int | None, device: str,
+    output: PlainFormat,
+) -> None:  # fmt: skip
+    """Run a pilot, and print what it has shown."""
+    with ProgressDisplay("starting", has_count=False) as display:
+        from evomnas.evaluation.executors.factory import default_workers
+        from evomnas.loop.fidelity.pilot import NETWORKS, run_pilot
+        from evomnas.loop.launch import archive_path, default_folder
+
+        path = archive_path(archive, default_folder(definition, defaults.ALGORITHM, 1))
+        count = NETWORKS if networks is None else networks
+        with _pilot_kept():
+            pilot = run_pilot(
+                definition, path, count, workers=default_workers(device) if workers is None else workers, device=device,
+                on_pilot=_PilotDisplay(display),
+            )  # fmt: skip
+    if output is PlainFormat.JSON:
+        typer.echo(json.dumps(_pilot_row(pilot), indent=2))
+        return
+    from evomnas.report.words import fidelity_lines, fidelity_table
+
+    print_columns(*fidelity_table(pilot), left=0)
+    for line in fidelity_lines(pilot):
+        typer.echo(line)
+
+
+def _pilot_row(pilot: Pilot) -> dict[str, Any]:
+    """Return a pilot as JSON has it."""
+    return {
+        "networks": pilot.networks,
+        "failed": pilot.failed,
+        "proposed_epochs": pilot.proposed,
+        "worthwhile_budget": pilot.worthwhile_budget,
+        "fidelities": [
+            {"epochs": one.epochs, "seconds": one.seconds, **asdict(one.ranking)} for one in pilot.fidelities
+        ],
+    }
+
+
+@contextmanager
+def _pilot_kept() -> Iterator[None]:
+    """Tell how to go on, if the pilot in the block is interrupted."""
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        if debugging():
+            raise
+        typer.echo("Interrupted; every finished training is kept. The same command goes on.", err=True)
+        raise typer.Exit(interrupted(error)) from None
+
+
+class _PilotDisplay:
+    """Shows where a pilot stands; in a log, a line now and then."""
+
+    def __init__(self, display: ProgressDisplay) -> None:
+        self._display = display
+
+    def __call__(self, phase: str, done: int, count: int) -> None:
+        step = PHASES.get(phase, phase)
+        if phase == "training":
+            step = f"pilot, training {min(done + 1, count)} of {count}"
+        self._display.show(step, done, count, "")
+        self._display.log(step, is_due=False)
 
 
 def _say_found(definition: Definition, data: ImageData | None, display: ProgressDisplay) -> None:

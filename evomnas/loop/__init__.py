@@ -6,6 +6,7 @@
 - `journal`: what is kept of a search; `run_clock`: where its time goes.
 - `progress`: where a search stands, for those who watch it.
 - `launch`: searches begun, resumed and carried on.
+- `fidelity`: how short the trainings of a search may be, by a pilot.
 - `estimate`: what a search will cost.
 - `pymoo_problem`: the search as a pymoo problem.
 """

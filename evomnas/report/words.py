@@ -8,6 +8,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from evomnas.core.system.machine import memory_gib
+from evomnas.loop.fidelity.ranking import MARGIN
 from evomnas.problem.definition import Definition
 from evomnas.problem.sections import SCORE_WORDS
 from evomnas.report.classes.class_words import constant_answer_line
@@ -16,6 +17,7 @@ from evomnas.results.run import Result, Run
 
 if TYPE_CHECKING:  # it loads evaluators and devices, and a report needs neither
     from evomnas.loop.estimate import Estimate
+    from evomnas.loop.fidelity.pilot import Pilot
 
 
 STATUS_WORDS = {  # of networks that are not on the front
@@ -358,6 +360,68 @@ def estimate_lines(estimate: Estimate, workers: int) -> list[str]:
     if estimate.memory_gib:
         memory = f"up to {estimate.memory_gib:.1f} of {memory_gib():.1f} GiB"
     lines.append(f"Memory    {memory}; disk {estimate.disk_bytes / 2**20:.0f} MiB")
+    return lines
+
+
+def fidelity_table(pilot: Pilot) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    """Return the trainings of a pilot as a table.
+
+    Args:
+        pilot: The pilot.
+
+    Returns:
+        A header, and a row of cells for each number of epochs.
+    """
+    header = ("epochs", "s a network", "tau", "5 to 95 %", "more than all", "5 to 95 %", "as well")
+    rows = []
+    for fidelity in pilot.fidelities:
+        ranking, is_whole = fidelity.ranking, fidelity is pilot.fidelities[-1]
+        cells = [f"{fidelity.epochs}{' (all)' * is_whole}", f"{fidelity.seconds:.3g}"]
+        cells += [f"{ranking.tau:.2f}", _format_range(ranking.interval)]
+        compared = [f"{ranking.difference:+.2f}", _format_range(ranking.difference_interval), f"{ranking.chance:.0%}"]
+        rows.append((*cells, *(["-"] * 3 if is_whole else compared)))
+    return header, rows
+
+
+def _format_range(interval: tuple[float, float]) -> str:
+    return f"{interval[0]:.2f} to {interval[1]:.2f}"
+
+
+def fidelity_lines(pilot: Pilot) -> list[str]:
+    """Return what a pilot has shown, and what it proposes, as lines of text.
+
+    Args:
+        pilot: The pilot.
+
+    Returns:
+        A sentence on the ranking by whole trainings, and one on what is proposed.
+    """
+    whole = pilot.fidelities[-1]
+    low, high = whole.ranking.interval
+    failed = f" ({pilot.failed} more could not be trained)" if pilot.failed else ""
+    lines = [
+        f"{pilot.networks} random networks{failed}. Trained again with another seed, all {whole.epochs} epochs rank "
+        f"them with tau {whole.ranking.tau:.2f} ({low:.2f} to {high:.2f}); shorter trainings can hardly do better."
+    ]
+    if not low > 0:
+        lines.append(
+            "That may be chance: nothing shorter can be compared, and a search would rank by chance as well. More "
+            "validation images, --set data.folds=5 or --set data.score=likelihood tell more."
+        )
+        return lines
+    if pilot.proposed == whole.epochs:
+        lines.append(
+            f"That fewer epochs rank as well is not shown: all {whole.epochs} stay. More --networks tell more."
+        )
+        return lines
+    fidelity = next(one for one in pilot.fidelities if one.epochs == pilot.proposed)
+    lines.append(
+        f"Proposed: --set training.epochs={fidelity.epochs}, {fidelity.seconds:.3g} s a network instead of "
+        f"{whole.seconds:.3g}. It ranks as well (tau less than {MARGIN:g} lower) with a chance of "
+        f"{fidelity.ranking.chance:.0%}, as far as {pilot.networks} networks tell."
+    )
+    if pilot.worthwhile_budget is not None:
+        lines.append(f"A pilot before the search pays from {pilot.worthwhile_budget} networks on.")
     return lines
 
 

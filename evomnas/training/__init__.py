@@ -5,6 +5,7 @@
 - `schedules`: learning rates over the steps of a training.
 - `trainer`: batches on a device, the optimizer and the epochs, for every kind of training.
 - `parts`: the images of each training on a device, at the resolution of each network.
+- `lessons`: a teacher's answers as part of the loss.
 - `scoring`: the classes that a trained network gives to images.
 - `early_stop`: which candidates may end their training before its last epoch.
 - `proxy_task`: the short training by which a search scores a candidate.

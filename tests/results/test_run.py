@@ -156,7 +156,7 @@ def test_front_csv_holds_the_front_with_the_numbers_of_its_rows(run, tmp_path):
 
 def test_a_row_says_what_is_known_and_nothing_else(run):
     ok, *_, failed, stopped = (result.to_dict() for result in run.results())
-    assert list(ok) == [*COLUMNS, "test_accuracy", "test_interval", "score", "score_error"]
+    assert list(ok) == [*COLUMNS, "test_accuracy", "test_interval", "score", "score_error", "validation_loss"]
     assert (ok["test_accuracy"], ok["test_interval"]) == (None, None)
     assert ok["losses"] == pytest.approx([0.1, 3.0])
     assert (ok["accuracy"], ok["latency_ms"], ok["on_front"]) == (0.9, 3.0, True)
@@ -314,7 +314,7 @@ def test_a_cell_has_one_number():
     header, *_ = text.splitlines()
     assert header == (
         "id,architecture,status,loss_1,loss_2,accuracy,latency_ms,latency_low_ms,latency_high_ms,params,macs,on_front,order,"
-        "test_accuracy,test_low,test_high,score,score_error"
+        "test_accuracy,test_low,test_high,score,score_error,validation_loss"
     )
     known, unknown = csv.DictReader(text.splitlines())
     given = {
