@@ -2,17 +2,17 @@
 
 Steps, each a whole command as a user types it, or the product's own functions:
 
-- search: 32 networks of the digits, and of Fashion-MNIST if its npz file is given; one training at a time and several;
-  the digits on the CPU as well;
-- throughput: training images per second, beside the loop that one would write (`training_throughput.py`);
-- bfloat16: accuracies of trainings in bfloat16 and in float32, with the same seed, beside another seed's;
 - latency: published networks in four sessions on PyTorch's CUDA, and on ONNX Runtime's if it has it: do they agree?
+- bfloat16: accuracies of trainings in bfloat16 and in float32, with the same seed, beside another seed's;
+- throughput: training images per second, beside the loop that one would write (`training_throughput.py`);
+- search: 32 networks of the digits, and of Fashion-MNIST if its npz file is given, several trainings at a time and one;
 - target: a search whose latency is that of the GPU;
 - ship: full training on the GPU, export to ONNX with int8, and the ONNX file's answers beside PyTorch's.
 
-A step that fails is reported, and the others go on. Results are printed as JSON, and after each step written to --out.
+A step that fails is reported with what it had found, and the others go on. Results are printed as JSON, and after each
+step written to --out. Fashion-MNIST's trainings here see 4,000 images.
 
-    python benchmarks/gpu_check.py --fashion fashion_mnist.npz [--minutes 6] [--out gpu.json] [--only STEP]
+    python benchmarks/gpu_check.py --fashion fashion_mnist.npz [--minutes 6] [--networks 32] [--out gpu.json]
 
 `--device cpu --quick` goes through all steps on a machine without a GPU.
 """
@@ -53,7 +53,8 @@ class Check:
 
     def __init__(self, options: argparse.Namespace, folder: Path) -> None:
         self.device, self.fashion, self.folder = options.device, options.fashion, folder
-        self.quick = options.quick
+        self.networks = 4 if options.quick else options.networks
+        self.sessions = 2 if options.quick else 4
         self.end = time.monotonic() + 60 * options.minutes
 
     def command(self, *words: str) -> float:
@@ -96,124 +97,101 @@ class Check:
         }
 
     def fashion_words(self) -> list[str]:
-        return ["fashion-mnist", "--set", "data.dataset=npz", "--set", f"data.path={Path(self.fashion).resolve()}"]
+        settings = ["data.dataset=npz", f"data.path={Path(self.fashion).resolve()}", "data.train_images=4000"]
+        return ["fashion-mnist", *itertools.chain.from_iterable(("--set", setting) for setting in settings)]
 
 
-def search(check: Check) -> Found:
-    """Searches on the GPU with one training at a time and with several, and on the CPU with as many as cores."""
-    budget = 4 if check.quick else 32
-    found = {"digits": [check.search("digits", check.device, workers, budget, "digits") for workers in (1, 4)]}
-    if not check.quick:
-        found["digits on the CPU"] = [check.search("digits", "cpu", usable_cores(), budget, "digits")]
-    if check.fashion:
-        found["fashion-mnist"] = [
-            check.search("fashion", check.device, workers, budget, *check.fashion_words())
-            for workers in ((4,) if check.quick else (1, 4, 8))
-        ]
-    return found
+def latency(check: Check, found: Found) -> None:
+    """The protocol's latencies of published networks on each runtime that can use the device."""
+    for name in ("torch", "onnxruntime"):
+        if check.device not in installed_providers(open_runtime(name)):
+            continue
+        words = ["measure", *NETWORKS, "--runtime", name, "--provider", check.device, "--repeat", str(check.sessions)]
+        seconds = check.command(*words, "--format", "json")
+        rows = json.loads(check.said)
+        table = np.array([row["sessions"] for row in rows]).T
+        taus = [kendalltau(one, other).statistic for one, other in itertools.combinations(table, 2)]
+        variation = table.std(axis=0, ddof=1) / table.mean(axis=0)
+        found[f"{name} on {check.device}"] = {
+            "ms": {network: round(row["latency_ms"], 4) for network, row in zip(NETWORKS, rows, strict=True)},
+            "variation": round(float(variation.mean()), 4),
+            "worst": round(float(variation.max()), 4),
+            "tau": round(float(np.mean(taus)), 3),
+            "precise": sum(row["precise"] for row in rows),
+            "seconds per network and session": round(seconds / table.size, 2),
+        }
 
 
-def throughput(check: Check) -> Found:
-    """`training_throughput.py` on this device."""
-    script = Path(__file__).with_name("training_throughput.py")
-    found = {}
-    problems = {"digits": ["digits"]}
-    if check.fashion:
-        problems["fashion-mnist"] = check.fashion_words()
-    for name, words in problems.items():
-        command = [sys.executable, str(script), *words, "--device", check.device, "--json"]
-        command += ["--networks", "2" if check.quick else "10" if name == "digits" else "5"]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=max(5, check.end - time.monotonic()))
-        if done.returncode:
-            raise RuntimeError(done.stderr[-600:])
-        found[name] = json.loads(done.stdout)
-    return found
-
-
-def bfloat16(check: Check) -> Found:
+def bfloat16(check: Check, found: Found) -> None:
     """Accuracies of the same trainings in bfloat16 and in float32, and in bfloat16 with another seed."""
     words = check.fashion_words() if check.fashion else ["digits"]
-    settings = words[2::2] + (["data.train_images=1000"] if check.quick else [])
-    count = 2 if check.quick else 10
-    definition = load_definition(words[0], settings)
+    count = min(check.networks, 10)
     rng = np.random.default_rng(0)
-    architectures = [definition.space.decode(definition.space.draw(rng)) for _ in range(count)]
+    space = load_definition(words[0], words[2::2]).space
+    architectures = [space.decode(space.draw(rng)) for _ in range(count)]
 
-    def accuracies(seed: int, in_bfloat16: bool) -> tuple[np.ndarray, float]:
-        changed = load_definition(words[0], [*settings, f"training.seed={seed}"])
-        assert isinstance(changed, ProblemDefinition)
-        task = ProxyTask(load_dataset(changed.data), changed.data, changed.training, check.device)
+    def accuracies(seed: int, in_bfloat16: bool) -> np.ndarray:
+        definition = load_definition(words[0], [*words[2::2], f"training.seed={seed}"])
+        assert isinstance(definition, ProblemDefinition)
+        task = ProxyTask(load_dataset(definition.data), definition.data, definition.training, check.device)
         plain = mock.patch("torch.autocast", return_value=contextlib.nullcontext())
         precision = contextlib.nullcontext() if in_bfloat16 else plain
         started = time.perf_counter()
         with precision:
             values = np.array([task.train(one).accuracy for one in architectures])
-        return values, time.perf_counter() - started
+        name = f"{'bfloat16' if in_bfloat16 else 'float32'}, seed {seed}"
+        found[name] = {"accuracy": round(float(values.mean()), 4), "seconds": round(time.perf_counter() - started, 1)}
+        return values
 
-    (half, half_s), (full, full_s), (again, _) = accuracies(0, True), accuracies(0, False), accuracies(1, True)
-    return {
-        "networks": count,
-        "accuracy": {"bfloat16": round(float(half.mean()), 4), "float32": round(float(full.mean()), 4)},
-        "mean difference": round(float((half - full).mean()), 4),
-        "mean absolute difference": round(float(np.abs(half - full).mean()), 4),
-        "of another seed": round(float(np.abs(half - again).mean()), 4),
-        "tau": round(float(kendalltau(half, full).statistic), 3),
-        "tau of another seed": round(float(kendalltau(half, again).statistic), 3),
-        "seconds": {"bfloat16": round(half_s, 1), "float32": round(full_s, 1)},
-    }
-
-
-def latency(check: Check) -> Found:
-    """The protocol's latencies of published networks on each runtime that can use the device, in four sessions."""
-    found = {}
-    for name in ("onnxruntime", "torch"):
-        for provider in dict.fromkeys(("cpu", check.device)):
-            if provider not in installed_providers(open_runtime(name)) or (name, provider) == ("torch", "cpu"):
-                continue
-            words = [
-                "measure",
-                *NETWORKS,
-                "--runtime",
-                name,
-                "--provider",
-                provider,
-                "--repeat",
-                "2" if check.quick else "4",
-            ]
-            seconds = check.command(*words, "--format", "json")
-            rows = json.loads(check.said)
-            table = np.array([row["sessions"] for row in rows]).T
-            taus = [kendalltau(one, other).statistic for one, other in itertools.combinations(table, 2)]
-            variation = table.std(axis=0, ddof=1) / table.mean(axis=0)
-            found[f"{name} on {provider}"] = {
-                "ms": {row_name: round(row["latency_ms"], 4) for row_name, row in zip(NETWORKS, rows, strict=True)},
-                "variation": round(float(variation.mean()), 4),
-                "worst": round(float(variation.max()), 4),
-                "tau": round(float(np.mean(taus)), 3),
-                "precise": sum(row["precise"] for row in rows),
-                "seconds per network and session": round(seconds / table.size, 2),
-            }
-    return found
+    half, full, again = accuracies(0, True), accuracies(0, False), accuracies(1, True)
+    found["networks"] = count
+    for name, other in (("float32", full), ("another seed", again)):
+        found[f"bfloat16 and {name}"] = {
+            "mean difference": round(float((half - other).mean()), 4),
+            "mean absolute difference": round(float(np.abs(half - other).mean()), 4),
+            "tau": round(float(kendalltau(half, other).statistic), 3),
+        }
 
 
-def target(check: Check) -> Found:
+def throughput(check: Check, found: Found) -> None:
+    """`training_throughput.py` on this device."""
+    script = Path(__file__).with_name("training_throughput.py")
+    problems = [check.fashion_words(), ["digits"]] if check.fashion else [["digits"]]
+    for words in problems:
+        command = [sys.executable, str(script), *words, "--device", check.device, "--json"]
+        command += ["--networks", str(min(check.networks, 8))]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=max(5, check.end - time.monotonic()))
+        if done.returncode:
+            raise RuntimeError(done.stderr[-600:])
+        found[words[0]] = json.loads(done.stdout)
+
+
+def search(check: Check, found: Found) -> None:
+    """Searches on the GPU with several trainings at a time, and with one."""
+    for workers in (4, 1):
+        found[f"digits, {workers}"] = check.search("digits", check.device, workers, check.networks, "digits")
+        if check.fashion:
+            words = check.fashion_words()
+            found[f"fashion-mnist, {workers}"] = check.search("fashion", check.device, workers, check.networks, *words)
+
+
+def target(check: Check, found: Found) -> None:
     """A search whose latency is that of the device."""
-    provider = "cuda" if check.device == "cuda" else "cpu"
-    settings = ["--set", "latency.runtime=torch", "--set", f"latency.provider={provider}"]
-    return check.search("target", check.device, 2, 4 if check.quick else 16, "digits", *settings)
+    settings = ["--set", "latency.runtime=torch", "--set", f"latency.provider={check.device}"]
+    found["digits"] = check.search("target", check.device, 2, min(check.networks, 16), "digits", *settings)
 
 
-def ship(check: Check) -> Found:
+def ship(check: Check, found: Found) -> None:
     """Full training, export, and the files' answers to the test images beside PyTorch's."""
     out = check.folder / f"digits-{check.device}-4"
-    length = ["--epochs", "2" if check.quick else "10"]
+    length = ["--epochs", "5"]
     train_s = check.command("train", str(out), "--knee", *length, "--device", check.device)
     [folder] = (out / "networks").iterdir()
     name = folder.name.partition("-epochs")[0]
     export_s = check.command(
         "export", str(out), name, "--to", "onnx", "--quantize", "int8", *length, "--device", check.device
     )
-    return {
+    found |= {
         "train_s": round(train_s, 1),
         "export_s": round(export_s, 1),
         "test accuracy": json.loads((folder / "model.json").read_text())["test"]["accuracy"],
@@ -224,7 +202,7 @@ def ship(check: Check) -> Found:
     }
 
 
-STEPS: tuple[Callable[[Check], Found], ...] = (search, throughput, bfloat16, latency, target, ship)
+STEPS: tuple[Callable[[Check, Found], None], ...] = (latency, bfloat16, throughput, search, target, ship)
 
 
 def main() -> None:
@@ -234,6 +212,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=6.0)
     parser.add_argument("--out", type=Path)
     parser.add_argument("--only", action="append", choices=[step.__name__ for step in STEPS])
+    parser.add_argument("--networks", type=int, default=32, help="networks of each search")
     parser.add_argument("--quick", action="store_true", help="few networks, to see whether everything works")
     options = parser.parse_args()
     found: Found = {
@@ -251,14 +230,14 @@ def main() -> None:
             if time.monotonic() > check.end:
                 found[step.__name__] = "no time was left"
                 continue
-            started = time.perf_counter()
+            started, result = time.perf_counter(), found.setdefault(step.__name__, {})
             try:
-                found[step.__name__] = step(check)
+                step(check, result)
             except Exception as error:
                 traceback.print_exc()
-                found[step.__name__] = {"failed": f"{type(error).__name__}: {error}"}
-            found[step.__name__]["step_s"] = round(time.perf_counter() - started, 1)
-            print(f"{step.__name__}: {found[step.__name__]}", file=sys.stderr, flush=True)
+                result["failed"] = f"{type(error).__name__}: {error}"
+            result["step_s"] = round(time.perf_counter() - started, 1)
+            print(f"{step.__name__}: {json.dumps(result)}", file=sys.stderr, flush=True)
             if options.out:
                 options.out.write_text(json.dumps(found, indent=2))
     print(json.dumps(found, indent=2))
