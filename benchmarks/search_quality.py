@@ -36,7 +36,7 @@ from numpy.typing import NDArray
 from peers import PEERS, Evaluate, Search
 from synthetic_tables import synthetic_table
 
-from evomnas.algorithms.base import Algorithm, Weighing
+from evomnas.algorithms.base import Algorithm, Measure, Measured, Weighing
 from evomnas.algorithms.nsga2 import NSGA2
 from evomnas.algorithms.random_search import RandomSearch
 from evomnas.algorithms.surrogate.nsga2_surrogate import NSGA2Surrogate
@@ -80,6 +80,13 @@ class Known:
         best, worst = self.true.min(axis=0), self.true[self.on_front].max(axis=0)
         scaled: NDArray[np.float64] = (self.true - best) / (worst - best)
         return scaled
+
+    @property
+    def measure(self) -> Measure:
+        """What the problem says of its losses: the hypervolume's reference point, on their own scale."""
+        best, worst = self.true.min(axis=0), self.true[self.on_front].max(axis=0)
+        error, cost = best + np.array(REFERENCE) * (worst - best)
+        return Measure((float(error), float(cost)))
 
     def curve(self, rows: Sequence[int] | NDArray[np.bool_]) -> NDArray[np.float64]:
         """Hypervolume of the first 1, 2, ... of some rows."""
@@ -136,6 +143,8 @@ def own(table: Known, make: Callable[[TabularSpace, int], Algorithm], costs_know
 
     def search(sizes: NDArray[np.int64], seed: int, evaluate: Evaluate) -> None:
         algorithm = make(table.space, seed)
+        if isinstance(algorithm, Measured):
+            algorithm.learn_measure(table.measure)
         while True:
             if isinstance(algorithm, Weighing) and costs_known:
                 candidates = algorithm.consider(0.0)

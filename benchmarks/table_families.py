@@ -135,6 +135,8 @@ class MadeUpTable:
 
     Attributes:
         space: Its space.
+        images: Validation images behind an error that a search sees; 0 for the true error.
+        is_listed: Whether all networks are listed, and so all of the true front.
         front: (error, cost) of the networks on its true front, shape (k, 2). In a space that is not listed, the best
             network of each of `FRONT_BINS` intervals of cost.
     """
@@ -142,11 +144,12 @@ class MadeUpTable:
     def __init__(self, family: Family, seed: int) -> None:
         self._family, self._seed = family, seed
         self.space = Choices(family.genes)
+        self.images = family.images
         rng = np.random.default_rng(seed)
-        self._is_listed = self.space.networks <= MOST_LISTED
+        self.is_listed = self.space.networks <= MOST_LISTED
         self._structure = _Cell(family.nodes, family.genes, rng) if family.nodes else _Chain(family.genes, rng)
         self._cliff = rng.uniform(0.3, 0.6)
-        if self._is_listed:
+        if self.is_listed:
             genomes = np.array(list(np.ndindex(*family.genes)), dtype=np.int64)
             self._listed = self._list(genomes, rng)
             self.front = self._listed[non_dominated(self._listed)]
@@ -157,7 +160,7 @@ class MadeUpTable:
 
     def true(self, genomes: Genomes) -> Floats:
         """Return the true (error, cost) of genomes of shape (n, n_var), shape (n, 2)."""
-        if self._is_listed:
+        if self.is_listed:
             rows = np.ravel_multi_index(tuple(genomes.T), self._family.genes)
             listed: Floats = self._listed[rows]
             return listed

@@ -16,6 +16,7 @@ from __future__ import annotations
 import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -120,6 +121,34 @@ class Weighing(Protocol):
         Args:
             genomes: The candidates, shape (n, n_var).
             costs: The second loss of each, shape (n,); infinite where a candidate fails or is beyond a limit.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """The measure of a problem's losses: how far networks count, and how noisy errors are.
+
+    Attributes:
+        reference_point: The reference point (error, latency in ms) of the problem's hypervolume. A network beyond it
+            brings nothing.
+        images: Number of validation images that an error is counted on; 0 where that is unknown, or where errors are
+            exact.
+    """
+
+    reference_point: tuple[float, float]
+    images: int = 0
+
+
+@runtime_checkable
+class Measured(Protocol):
+    """An algorithm that wants to know by which measure it is judged."""
+
+    def learn_measure(self, measure: Measure) -> None:
+        """Learn what the problem says about its losses. This is called once, before the first `ask`.
+
+        Args:
+            measure: The measure.
         """
         ...
 
@@ -253,6 +282,21 @@ def _check_results(genomes: Genomes, losses: Losses, violations: Losses) -> None
         )
     if np.isnan(losses).any() or np.isnan(violations).any():
         raise ValueError("losses and violations must not be NaN: a failure is infinite and violated")
+
+
+def rules_version(algorithm: str) -> int:
+    """Return the version of the rules by which an algorithm asks, its class attribute `rules`, or 1.
+
+    A run can only be resumed by the rules that it began with, since it is played again from its archive. An algorithm
+    counts its version up where it asks for other networks than before with the same seed.
+
+    Args:
+        algorithm: Name of a registered algorithm.
+
+    Raises:
+        InputError: There is no algorithm of that name.
+    """
+    return int(getattr(registry.load("algorithms", algorithm), "rules", 1))
 
 
 def option_defaults(algorithm: str) -> dict[str, Any]:

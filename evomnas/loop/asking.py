@@ -13,6 +13,8 @@ from evomnas.algorithms.base import (
     GoalSeeking,
     Introspective,
     Losses,
+    Measure,
+    Measured,
     SteadyState,
     Weighing,
     make_algorithm,
@@ -23,7 +25,7 @@ from evomnas.core.errors import InputError
 from evomnas.evaluation.interface import Evaluator
 from evomnas.loop.tally import Tally
 from evomnas.problem.search_space import Genomes
-from evomnas.results.records import RunRecord
+from evomnas.results.run import Run
 
 
 def check_steady(algorithm: str) -> None:
@@ -53,21 +55,27 @@ def is_steady(algorithm: str) -> bool:
 class TimedAlgorithm:
     """The algorithm of a run; what it takes is counted for the purpose `algorithm`."""
 
-    def __init__(self, record: RunRecord, evaluator: Evaluator, tally: Tally) -> None:
+    def __init__(self, run: Run, evaluator: Evaluator, tally: Tally) -> None:
         """Make the algorithm.
 
         Args:
-            record: Names it, with its seed and options.
+            run: Names it, with its seed and options.
             evaluator: The run's evaluator.
             tally: What it has evaluated.
 
         Raises:
             InputError: There is no such algorithm, or an option is wrong.
         """
+        record = run.record
         self._evaluator, self._tally, self._watch = evaluator, tally, evaluator.stopwatch
         self._space = evaluator.definition.space
         with self._watch.on("algorithm"):
             self._algorithm: Algorithm = make_algorithm(record.algorithm, self._space, record.seed, record.options)
+        if isinstance(self._algorithm, Measured):
+            error, relative_cost = run.definition.hypervolume.reference_point
+            data = run.image_data
+            images = 0 if data is None else data.validation
+            self._algorithm.learn_measure(Measure((error, relative_cost * evaluator.reference_cost()), images))
 
     @property
     def explanations(self) -> dict[str, str]:

@@ -11,12 +11,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from evomnas.algorithms.base import make_algorithm, option_defaults
+from evomnas.algorithms.base import make_algorithm, option_defaults, rules_version
 from evomnas.core import defaults
 from evomnas.core.arguments import checked
 from evomnas.core.errors import EverythingFailed, InputError
 from evomnas.core.files import check_place, write_atomically
 from evomnas.core.system.memory import check_memory_limit
+from evomnas.core.system.shell import quote
 from evomnas.data.check import check_images
 from evomnas.data.gallery.listing import LISTING, to_csv
 from evomnas.evaluation.executors.base import Workers
@@ -161,6 +162,7 @@ def begin(
         options=settled_options(evaluator, algorithm, options),
         candidates=evaluator.candidates,
         mode=mode,
+        rules=rules_version(algorithm),
     )
     run = Run.create(folder, evaluator.archive, record, budget, evaluator.describe_data(), evaluator.true_front())
     if evaluator.listing is not None:
@@ -223,7 +225,8 @@ def resume(
         The run; as it is where it has reached the budget.
 
     Raises:
-        InputError: The folder holds no run, the budget is smaller than before, or the images have changed.
+        InputError: The folder holds no run, the budget is smaller than before, the algorithm asks for other networks
+            than it did, or the images have changed.
     """
     started = time.perf_counter()
     run = Run.open(Path(folder))
@@ -236,6 +239,7 @@ def resume(
         raise InputError(f"the run's budget is {old} already: --budget can only raise it")
     if is_complete(run, budget):
         return run
+    check_rules(run)
     run.manifest.budget = budget
 
     on_progress(Progress("starting", run.manifest.evaluations, budget))
@@ -295,6 +299,23 @@ def check_same(run: Run, evaluator: Evaluator, accept_changes: bool = False) -> 
             raise InputError(
                 f"cannot resume {run.folder}: its {name} changed ({differences}); start another run with --out DIR"
             )
+
+
+def check_rules(run: Run) -> None:
+    """Check that a run began by the rules that its algorithm has in this version.
+
+    Args:
+        run: The run.
+
+    Raises:
+        InputError: It did not, so it would ask for other networks than it did.
+    """
+    name = run.record.algorithm
+    if run.record.rules != rules_version(name):
+        raise InputError(
+            f"cannot resume {run.folder}: {name} of this version asks for other networks than the one that began it; "
+            f"search again with --out DIR --archive {quote(str(run.archive.path))}, which has all of its evaluations"
+        )
 
 
 def _differ_in_images(run: Run, context: str) -> bool:

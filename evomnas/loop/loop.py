@@ -59,7 +59,7 @@ class SearchLoop(ABC):
         self.stopping = Stopping(run.manifest.budget, deadline, self.tally)
         self.journal = Journal(run, clock, self.tally, on_generation)
         self.progress = ProgressReporter(run, self.evaluator, self.tally, on_progress, deadline)
-        self.algorithm = TimedAlgorithm(run.record, self.evaluator, self.tally)
+        self.algorithm = TimedAlgorithm(run, self.evaluator, self.tally)
         self._space = run.definition.space
         run.manifest.explanations = self.algorithm.explanations  # a report imports no algorithm
 

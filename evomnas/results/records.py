@@ -40,6 +40,7 @@ class RunRecord:
         options: The algorithm's options that are not its defaults.
         candidates: What one candidate may take.
         mode: How it searches.
+        rules: The version of the algorithm's rules by which it began; see `evomnas.algorithms.base.rules_version`.
     """
 
     id: str
@@ -52,6 +53,7 @@ class RunRecord:
     options: Mapping[str, Any] = field(default_factory=dict)
     candidates: CandidateLimits = field(default_factory=CandidateLimits)
     mode: SearchMode = field(default_factory=SearchMode)
+    rules: int = 1
 
     def to_row(self) -> dict[str, Any]:
         """Return the row of the archive's table `runs`; `from_row` is the inverse."""
@@ -65,7 +67,7 @@ class RunRecord:
             "created": self.created,
             "options": json.dumps(dict(self.options)),
             "candidates": self.candidates.to_json(),
-            "manner": json.dumps(asdict(self.mode)),
+            "manner": json.dumps(asdict(self.mode) | ({} if self.rules == 1 else {"rules": self.rules})),
         }
 
     @classmethod
@@ -78,6 +80,8 @@ class RunRecord:
         Raises:
             InputError: The problem is none that this version can read.
         """
+        mode = json.loads(row["manner"])
+        rules = mode.pop("rules", 1)
         return cls(
             id=row["id"],
             algorithm=row["algorithm"],
@@ -88,7 +92,8 @@ class RunRecord:
             created=row["created"],
             options=json.loads(row["options"]),
             candidates=CandidateLimits.from_json(row["candidates"]),
-            mode=SearchMode(**json.loads(row["manner"])),
+            mode=SearchMode(**mode),
+            rules=rules,
         )
 
 

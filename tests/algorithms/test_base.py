@@ -11,7 +11,14 @@ import pytest
 from playing import SPACE, losses_of, make
 from scipy.stats import chisquare
 
-from evomnas.algorithms.base import AskAndTell, check_whole_number, make_algorithm, option_defaults, option_names
+from evomnas.algorithms.base import (
+    AskAndTell,
+    check_whole_number,
+    make_algorithm,
+    option_defaults,
+    option_names,
+    rules_version,
+)
 from evomnas.algorithms.nsga2 import NSGA2
 from evomnas.algorithms.random_search import RandomSearch, draw_new_genome
 from evomnas.core.errors import InputError
@@ -35,6 +42,13 @@ def test_options_are_the_keyword_only_arguments_with_their_defaults():
         "target_ms": None, "population": 20, "tournament": 5,
     }  # fmt: skip
     assert option_defaults("rl-weighted") | {"target_ms": None} == {"target_ms": None, "alpha": -0.07, "beta": -0.07}
+
+
+def test_the_rules_of_an_algorithm_have_a_version():
+    assert rules_version("nsga2") == 1
+    assert rules_version("nsga2-surrogate") == 2
+    with pytest.raises(InputError, match="nsga9"):
+        rules_version("nsga9")
 
 
 @pytest.mark.parametrize(

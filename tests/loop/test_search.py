@@ -145,6 +145,18 @@ def test_an_interrupted_run_resumes_to_the_run_that_nobody_disturbed(job, tiny, 
     assert run.manifest.status == "finished"
 
 
+def test_an_algorithm_is_told_the_images_behind_an_error_and_the_reference_latency(tiny, tmp_path, monkeypatch):
+    from evomnas.algorithms.surrogate.nsga2_surrogate import NSGA2Surrogate
+
+    measures = []
+    monkeypatch.setattr(NSGA2Surrogate, "learn_measure", lambda self, measure: measures.append(measure))
+    run = search(tiny, "nsga2-surrogate", budget=1, out=tmp_path / "run", workers=0)
+    [measure] = measures
+    error, relative_latency = run.definition.hypervolume.reference_point
+    assert measure.reference_point == (error, relative_latency * run.reference_cost())
+    assert measure.images == run.image_data.validation > 0
+
+
 def test_candidates_are_measured_before_training_and_a_stopped_run_measures_none_again(tiny, tmp_path, monkeypatch):
     from evomnas.algorithms.surrogate import nsga2_surrogate as surrogate
 

@@ -7,7 +7,9 @@ import json
 import numpy as np
 import pytest
 
+from evomnas.algorithms.base import Measure
 from evomnas.algorithms.goals import weighted_product
+from evomnas.algorithms.surrogate.nsga2_surrogate import NSGA2Surrogate
 from evomnas.core import registry
 from evomnas.core.errors import InputError
 from evomnas.evaluation.table_evaluator import TableEvaluator
@@ -177,6 +179,24 @@ def test_networks_whose_cost_is_beyond_a_limit_are_not_asked_for(tabular_file, t
     assert max(cost for _, cost in losses) <= 4  # none of them is missing, as those beyond the limit would be
     table = limited.lookup_table.columns[:, 1]
     assert (table > 4).mean() > 0.3
+
+
+def test_an_algorithm_is_told_the_reference_point_in_the_table_s_own_units(tabular_file, tmp_path, monkeypatch):
+    measures = []
+    monkeypatch.setattr(NSGA2Surrogate, "learn_measure", lambda self, measure: measures.append(measure))
+    problem = load_definition(tabular_file, ["hypervolume.reference_point=[0.5, 3.0]"])
+    run = search(problem, "nsga2-surrogate", budget=4, out=tmp_path / "run")
+    assert measures == [Measure((0.5, 3.0 * run.reference_cost()), images=0)]
+
+
+def test_a_run_that_began_by_other_rules_is_not_resumed_and_stays_as_it_is(tabular_file, tmp_path, monkeypatch):
+    run = search(tabular_file, "nsga2-surrogate", budget=10, out=tmp_path / "run")
+    kept = (run.folder / "run.json").read_bytes()
+    monkeypatch.setattr(NSGA2Surrogate, "rules", NSGA2Surrogate.rules + 1)
+    with pytest.raises(InputError, match=r"other networks than the one that began it; search again with --out DIR"):
+        resume(run.folder, budget=20)
+    assert (run.folder / "run.json").read_bytes() == kept
+    assert resume(run.folder).manifest.evaluations == 10  # there is nothing to do
 
 
 def test_costs_that_nobody_can_know_beforehand_are_not_told(tabular_file, tmp_path):

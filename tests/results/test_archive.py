@@ -107,6 +107,10 @@ def test_runs_and_asks_come_back_in_order(archive):
     archive.add_asks("r", asks[:1])
     archive.add_asks("r", asks[1:])
     assert archive.run("r") == record
+    assert archive.run("r").rules == 1
+    later = replace(record, id="later", mode=SearchMode(early_stop=True), rules=2)
+    archive.add_run(later)
+    assert archive.run("later") == later
     assert archive.asks("r") == sorted(asks, key=lambda ask: ask.position)
     with pytest.raises(InputError, match="has no run x"):
         archive.run("x")

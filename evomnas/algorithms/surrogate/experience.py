@@ -10,13 +10,20 @@ from numpy.typing import NDArray
 from sklearn.ensemble import ExtraTreesClassifier
 from sklearn.linear_model import LogisticRegression
 
-from evomnas.algorithms.surrogate.acquisition import Predictions, Staircase, staircase
+from evomnas.algorithms.base import Measure
+from evomnas.algorithms.surrogate.acquisition import (
+    Front,
+    Lognormal,
+    Predictions,
+    staircase,
+)
 from evomnas.algorithms.surrogate.features import EncodedNetworks, NetworkEncoder, concatenate
 from evomnas.algorithms.surrogate.predictors import Blend, Inputs, Predictor
 
 Floats = NDArray[np.float64]
 
 ERROR_FLOOR = 1e-3  # added to errors before their logarithm: a validation split cannot tell smaller errors apart
+FLOOR_IMAGES = 0.5  # the same as a number of images, where a split is so small that this is more
 MAX_LESSONS = 1000  # networks that predictors learn from, so that a long search stays quick
 # Trees on one-hot genes differ little. With a hundred of them searches asked for as many failures, in twice the time.
 FAILURE_TREES = 20
@@ -33,10 +40,14 @@ class Experience:
             predictors: The kinds of predictors, which are blended; errors and costs each get their own.
         """
         self._gene = encode.gene
+        self._measure: Measure | None = None
+        self._error_shift = ERROR_FLOOR  # added to errors before their logarithm
         self._error, self._cost = (Blend(*(kind() for kind in predictors)) for _ in range(2))
         no_networks = encode(np.zeros((0, len(encode.space.gene_sizes)), dtype=np.int64))
         self._evaluated = self._with_cost = no_networks
         self._log_errors = np.zeros(0)  # of the evaluated networks; infinite where there is no result
+        self._noise = np.zeros(0)  # variances of these logarithms by the choice of validation images
+        self._true_log_errors = np.zeros(0)  # what is expected of them without this noise
         self._log_costs = np.zeros(0)  # of the networks with a cost
         self._log_cost_by_key: dict[Hashable, float] = {}  # infinite where a network is ruled out
         self._classifiers: list[Any] = []  # tell networks with a result from others, as soon as there are both
@@ -53,6 +64,16 @@ class Experience:
         taus = {"tau (error)": self._error.tau, "tau (cost)": self._cost.tau}
         return {name: tau for name, tau in taus.items() if tau is not None}
 
+    def learn_measure(self, measure: Measure) -> None:
+        """Learn what the problem says about its losses, before there are any results.
+
+        Args:
+            measure: The measure.
+        """
+        self._measure = measure
+        if measure.images:
+            self._error_shift = max(ERROR_FLOOR, FLOOR_IMAGES / measure.images)
+
     def add_results(self, networks: EncodedNetworks, losses: Floats, violations: Floats) -> None:
         """Add results and, of the feasible networks, costs.
 
@@ -62,11 +83,26 @@ class Experience:
             violations: Their violations as of `Algorithm.tell`, shape (n,).
         """
         good = np.isfinite(losses).all(axis=1) & (violations <= 0)
-        log_errors = np.where(good, np.log(np.where(good, losses[:, 0], 1.0) + ERROR_FLOOR), np.inf)
+        errors = np.where(good, losses[:, 0], 1.0)
+        log_errors = np.where(good, np.log(errors + self._error_shift), np.inf)
         self._evaluated = concatenate(self._evaluated, networks)
         self._log_errors = np.append(self._log_errors, log_errors)
+        self._noise = np.append(self._noise, self._noise_of(errors))
         self.add_costs(networks[np.flatnonzero(good)], losses[good, 1])
         self._error_is_fresh = False
+
+    def _noise_of(self, errors: Floats) -> Floats:
+        """Return the variances of the errors' logarithms by the choice of the validation images, shape (n,).
+
+        An error of k among n images has the variance p (1 - p) / n with p = (k + 1) / (n + 2), so that no error is
+        taken as certain. That of the logarithm follows to first order.
+        """
+        images = 0 if self._measure is None else self._measure.images
+        if not images:
+            return np.zeros(len(errors))
+        shares = (errors * images + 1) / (images + 2)
+        variances: Floats = shares * (1 - shares) / images / (errors + self._error_shift) ** 2
+        return variances
 
     def add_costs(self, networks: EncodedNetworks, costs: Floats) -> None:
         """Add costs.
@@ -95,17 +131,34 @@ class Experience:
         """
         return np.array([self._log_cost_by_key.get(key, np.nan) for key in networks.keys], dtype=np.float64)
 
-    def front(self) -> Staircase:
-        """Return the front of the results, as logarithms of costs and errors."""
-        good = np.isfinite(self._log_errors)
-        return staircase(self.known_costs(self._evaluated)[good], self._log_errors[good])
+    def front(self) -> Front:
+        """Return the front of the results: of the errors that are expected without the known noise.
+
+        There must be at least two results. Where noise is not known, the errors are those of the results. Else a
+        network that was lucky in its validation images would hide others that are better than it. As long as no result
+        lies within the problem's reference point, none is used.
+        """
+        log_costs, log_errors = self._known_points()
+        costs, errors = np.exp(log_costs), np.exp(log_errors) - self._error_shift
+        reference_point = None if self._measure is None else self._measure.reference_point
+        if reference_point is not None and not ((errors < reference_point[0]) & (costs < reference_point[1])).any():
+            reference_point = None
+        return Front(staircase(costs, errors), reference_point)
 
     def front_networks(self) -> EncodedNetworks:
-        """Return the networks on the front of the results."""
-        stairs, heights = self.front()
-        costs = self.known_costs(self._evaluated)
-        on_front = np.isin(costs, stairs) & np.isin(self._log_errors, heights)
-        return self._evaluated[np.flatnonzero(on_front)]
+        """Return the networks on the front of the results, as of `front`."""
+        costs, log_errors = self._known_points()
+        stairs, heights = staircase(costs, log_errors)
+        on_front = np.isin(costs, stairs) & np.isin(log_errors, heights)
+        return self._evaluated[np.flatnonzero(np.isfinite(self._log_errors))[on_front]]
+
+    def _known_points(self) -> tuple[Floats, Floats]:
+        """Return the logarithms of the costs and of the expected true errors of the results, both of shape (k,)."""
+        good = np.isfinite(self._log_errors)
+        if not self._noise.any():
+            return self.known_costs(self._evaluated)[good], self._log_errors[good]
+        self._learn_errors()
+        return self.known_costs(self._evaluated)[good], self._true_log_errors[good]
 
     def predict(self, networks: EncodedNetworks) -> Predictions:
         """Predict the results of n candidates. There must be at least two results to learn from.
@@ -117,41 +170,48 @@ class Experience:
             The predictions, of shape (n,).
         """
         costs = self.estimated_costs(networks)
-        if not self._error_is_fresh:
-            self._learn_errors()
-        means, deviations = self._error.predict(self._inputs(networks, self._error_scale, costs))
-        return Predictions(costs, means, deviations, self._success_chances(networks))
+        self._learn_errors()
+        means, deviations = self._error.predict(self._inputs(networks, self._error_scale, costs.means))
+        errors = Lognormal(means, deviations, self._error_shift)
+        return Predictions(errors, costs, self._success_chances(networks))
 
-    def estimated_costs(self, networks: EncodedNetworks) -> Floats:
-        """Return the logarithms of the costs of n networks: the known ones, and predictions of the others.
+    def estimated_costs(self, networks: EncodedNetworks) -> Lognormal:
+        """Return the costs of n networks: the known ones, which are certain, and predictions of the others.
 
         Args:
             networks: The networks.
-
-        Returns:
-            Shape (n,), all finite.
         """
         costs = self.known_costs(networks)
+        deviations = np.zeros(len(costs))
         unknown = np.flatnonzero(~np.isfinite(costs))
         if len(unknown):
-            if not self._cost_is_fresh:
-                self._learn_costs()
-            costs[unknown], _ = self._cost.predict(self._inputs(networks[unknown], self._cost_scale))
-        return costs
+            self._learn_costs()
+            inputs = self._inputs(networks[unknown], self._cost_scale)
+            costs[unknown], deviations[unknown] = self._cost.predict(inputs)
+        return Lognormal(costs, deviations)
 
     def _inputs(self, networks: EncodedNetworks, scale: _Standardizer, *more: Floats) -> Inputs:
         return Inputs(networks.one_hot, self._gene, scale.standardize(np.column_stack([networks.sizes, *more])))
 
     def _learn_costs(self) -> None:
+        """Let the predictors of costs learn from everything, unless they have."""
+        if self._cost_is_fresh:
+            return
         self._cost_scale = _Standardizer(self._with_cost.sizes)
-        self._cost.fit(self._inputs(self._with_cost, self._cost_scale), self._log_costs)
+        inputs = self._inputs(self._with_cost, self._cost_scale)
+        self._cost.fit(inputs, self._log_costs)
         self._cost_is_fresh = True
 
     def _learn_errors(self) -> None:
+        """Let the predictors of errors and failures learn from everything, unless they have."""
+        if self._error_is_fresh:
+            return
         rows = self._lesson_rows(np.flatnonzero(np.isfinite(self._log_errors)))
         networks, costs = self._evaluated[rows], self.known_costs(self._evaluated)[rows]
         self._error_scale = _Standardizer(np.column_stack([networks.sizes, costs]))
-        self._error.fit(self._inputs(networks, self._error_scale, costs), self._log_errors[rows])
+        self._error.fit(self._inputs(networks, self._error_scale, costs), self._log_errors[rows], self._noise[rows])
+        self._true_log_errors = self._log_errors.copy()
+        self._true_log_errors[rows] = self._error.true_means
         self._learn_failures()
         self._error_is_fresh = True
 
@@ -162,8 +222,8 @@ class Experience:
         """
         if len(good) <= MAX_LESSONS:
             return good
-        stairs, heights = self.front()
         costs = self.known_costs(self._evaluated)[good]
+        stairs, heights = staircase(costs, self._log_errors[good])
         front_errors = heights[np.maximum(np.searchsorted(stairs, costs, side="right") - 1, 0)]
         order = np.argsort(self._log_errors[good] - front_errors, kind="stable")
         spread = np.linspace(MAX_LESSONS // 2, len(good) - 1, MAX_LESSONS - MAX_LESSONS // 2).astype(np.int64)

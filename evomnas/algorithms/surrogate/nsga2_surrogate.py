@@ -16,9 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import ThreadpoolController
 
-from evomnas.algorithms.base import AskAndTell, Losses, check_whole_number
+from evomnas.algorithms.base import AskAndTell, Losses, Measure, check_whole_number
 from evomnas.algorithms.random_search import draw_new_genome
-from evomnas.algorithms.surrogate.acquisition import Staircase, best_batch, candidate_worth, staircase
+from evomnas.algorithms.surrogate.acquisition import Front, best_batch, candidate_worth
 from evomnas.algorithms.surrogate.experience import Experience
 from evomnas.algorithms.surrogate.features import EncodedNetworks, NetworkEncoder, concatenate, drop_duplicates
 from evomnas.algorithms.surrogate.first_batch import first_batch, first_candidates
@@ -44,6 +44,7 @@ class NSGA2Surrogate(AskAndTell):
     It never asks for a network twice. Where nobody tells it the costs of candidates (see `Weighing`), it predicts them.
 
     Attributes:
+        rules: See `evomnas.algorithms.base.rules_version`: 1 maximised a hypervolume in logarithms of error and cost.
         explanations: Texts for the report, by the names of `metrics`.
         first_batch_size: Networks of the first batch, if other batches are not larger. benchmarks/search_quality.py
             tries other values of this attribute and of the next three.
@@ -54,6 +55,7 @@ class NSGA2Surrogate(AskAndTell):
     """
 
     steady = True
+    rules = 2
     explanations: ClassVar[Mapping[str, str]] = {
         "tau": "how well the predictors ranked the networks before a batch was chosen, each without being shown it "
         "(Kendall's tau: 1 where all pairs are right, 0 by chance; a little too high, as they are weighed by it).",
@@ -88,6 +90,10 @@ class NSGA2Surrogate(AskAndTell):
             all_genomes = np.array(list(np.ndindex(*map(int, space.gene_sizes))), dtype=np.int64)
             self._all = drop_duplicates(self._encode(all_genomes))
         self._sources = {"first": 0, "predicted": 0, "drawn": 0}  # of the last batch's networks
+
+    def learn_measure(self, measure: Measure) -> None:
+        """See `Measured.learn_measure`."""
+        self._experience.learn_measure(measure)
 
     def metrics(self) -> dict[str, float]:
         """See `Introspective.metrics`: where the last batch came from, and how well the predictors ranked."""
@@ -150,7 +156,8 @@ class NSGA2Surrogate(AskAndTell):
         def predict(genomes: Genomes) -> NDArray[np.float64]:
             visited.append(self._encode(genomes))
             predictions = self._experience.predict(visited[-1])
-            return np.column_stack([predictions.means - predictions.deviations, predictions.costs])
+            losses = (predictions.errors, predictions.costs)
+            return np.column_stack([loss.means - loss.deviations for loss in losses])
 
         search_predictions(self.space, start, predict, int(self._rng.integers(2**31)))
         return drop_duplicates(concatenate(*visited), self._seen)
@@ -188,13 +195,14 @@ class NSGA2Surrogate(AskAndTell):
         reference_key = None if reference is None else self._encode.key(reference)
         return first_batch(candidates, costs, max(self.first_batch_size, self._batch), self._rng, reference_key)
 
-    def _expected_front(self) -> Staircase:
+    def _expected_front(self) -> Front:
         """Return the front of the results and of what is predicted for networks that are still being evaluated."""
-        stairs, heights = self._experience.front()
-        if not self._pending:
-            return stairs, heights
-        predictions = self._experience.predict(self._encode(np.stack(self._pending)))
-        return staircase(np.append(stairs, predictions.costs), np.append(heights, predictions.means))
+        front = self._experience.front()
+        if self._pending:
+            predictions = self._experience.predict(self._encode(np.stack(self._pending)))
+            for cost, error in zip(predictions.costs.medians(), predictions.errors.medians(), strict=True):
+                front = front.joined_by(float(cost), float(error))
+        return front
 
     def _draw_new(self, count: int) -> list[NDArray[np.int64]]:
         """Draw up to `count` networks that were not asked for and are not ruled out, each with the same chance."""

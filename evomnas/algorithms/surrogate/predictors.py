@@ -19,6 +19,7 @@ second for what has to take a tenth of one.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -35,7 +36,7 @@ MAX_TUNING_NETWORKS = 128  # that hyperparameters are fitted to; with more, a fi
 TUNING_STEPS = 8  # of the optimizer, which goes on from the last fit's result; 25 steps gave the same searches
 NOISE_PRIOR_MEDIAN, NOISE_PRIOR_SD = 1e-2, 1.5  # of the noise's share of the variance; the prior is lognormal
 WEIGHT_PRIOR_SD = 1.0  # of the weights' logarithms around that of 1 / (genes and sizes)
-RIDGE_NOISES = (1e-4, 1e-3, 3e-3, 1e-2, 3e-2, 0.1, 0.3)  # values of the noise that the ridge tries
+RIDGE_NOISES = (1e-4, 1e-3, 3e-3, 1e-2, 3e-2, 0.1, 0.3, 1.0, 10.0)  # values of the noise that the ridge tries
 RIDGE_PAIR_SHARES = (0.1, 0.3, 0.6, 0.85)  # shares of the variance, explained by pairs of choices, that the ridge tries
 BLEND_SOFTNESS = 0.02  # a predictor whose tau is lower by this gets a weight that is e times smaller
 JITTER = 1e-8  # added to the diagonal, so that a kernel matrix of equal networks has a Cholesky factor
@@ -73,21 +74,25 @@ class Predictor(Protocol):
     Attributes:
         left_out_means: For each network that the last fit learnt from, the mean that would be predicted without this
             network, shape (n,).
+        true_means: For each of these networks, the mean of its value without the known noise, shape (n,).
     """
 
     left_out_means: Floats
+    true_means: Floats
 
-    def fit(self, inputs: Inputs, values: Floats) -> None:
+    def fit(self, inputs: Inputs, values: Floats, noise: Floats | float = 0.0) -> None:
         """Learn from networks whose objective is known. An earlier fit is forgotten.
 
         Args:
             inputs: The n networks, n >= 2.
             values: Their values, shape (n,), all finite.
+            noise: The known variances of the values around the true ones, shape (n,) or the same for all; 0 where none
+                is known.
         """
         ...
 
     def predict(self, inputs: Inputs) -> tuple[Floats, Floats]:
-        """Predict the values of n networks.
+        """Predict the true values of n networks.
 
         Args:
             inputs: The networks.
@@ -98,37 +103,47 @@ class Predictor(Protocol):
         ...
 
 
-class _Process:
+class _Process(ABC):
     """The common part of both predictors: values in standard units, and predictions from a kernel matrix."""
 
     left_out_means: Floats
+    true_means: Floats
+    _variance: float  # of a network before anything was learnt, in standard units
 
-    def _standardise(self, inputs: Inputs, values: Floats) -> Floats:
-        """Remember what is learnt from, and return the values with mean 0 and deviation 1."""
+    def _standardise(self, inputs: Inputs, values: Floats, noise: Floats | float) -> tuple[Floats, Floats]:
+        """Remember what is learnt from, and return the values with mean 0 and deviation 1, and their known noise."""
         self._inputs = inputs
         self._mean, self._scale = float(values.mean()), float(values.std()) or 1.0
-        standard: Floats = (values - self._mean) / self._scale
-        return standard
+        return (values - self._mean) / self._scale, np.broadcast_to(noise / self._scale**2, values.shape)
 
-    def _condition(self, kernel: Floats, noise: float, standard: Floats) -> None:
-        """Learn from standardised values, shape (n,), by their networks' kernel matrix, shape (n, n)."""
+    def _condition(self, kernel: Floats, noise: float, known_noise: Floats, standard: Floats) -> None:
+        """Learn from standardised values.
+
+        Args:
+            kernel: The kernel matrix of their networks, shape (n, n).
+            noise: The variance by which networks deviate from what is learnt.
+            known_noise: The known variances of the values around the true ones, shape (n,).
+            standard: The values, shape (n,).
+        """
         count = len(standard)
-        self._factor = np.linalg.cholesky(kernel + (noise + JITTER) * np.eye(count))
+        self._noise = noise
+        self._factor = np.linalg.cholesky(kernel + np.diag(known_noise + noise + JITTER))
         inverse = cho_solve((self._factor, True), np.eye(count))
         self._dual = inverse @ standard
         left_out = standard - self._dual / np.diag(inverse)  # [1], equation 5.12
         self.left_out_means = self._mean + self._scale * left_out
+        self.true_means = self._mean + self._scale * (standard - known_noise * self._dual)  # [1], equation 2.25
 
-    def _posterior(self, across: Floats, prior: float) -> tuple[Floats, Floats]:
-        """Return means and deviations of m networks, both of shape (m,).
-
-        Args:
-            across: The kernel between these networks and the n that were learnt from, shape (m, n).
-            prior: The variance of a network before anything was learnt.
-        """
+    def predict(self, inputs: Inputs) -> tuple[Floats, Floats]:
+        """See `Predictor.predict`. A network deviates from what is learnt by the noise that is not known, too."""
+        across = self._kernel(inputs)
         solved = solve_triangular(self._factor, across.T, lower=True)
-        variance = np.maximum(prior - (solved**2).sum(axis=0), JITTER)
+        variance = np.maximum(self._variance - (solved**2).sum(axis=0), JITTER) + self._noise
         return self._mean + self._scale * (across @ self._dual), self._scale * np.sqrt(variance)
+
+    @abstractmethod
+    def _kernel(self, inputs: Inputs) -> Floats:
+        """Return the kernel between n networks and the m that were learnt from, shape (n, m)."""
 
 
 class GaussianProcess(_Process):
@@ -137,20 +152,16 @@ class GaussianProcess(_Process):
     def __init__(self) -> None:
         self._tuned: Floats | None = None  # logarithms of weights, noise and variance, from which the next fit goes on
 
-    def fit(self, inputs: Inputs, values: Floats) -> None:
+    def fit(self, inputs: Inputs, values: Floats, noise: Floats | float = 0.0) -> None:
         """See `Predictor.fit`."""
-        standard = self._standardise(inputs, values)
+        standard, known = self._standardise(inputs, values, noise)
         rows = _tuning_rows(len(values))
-        self._tuned = self._tune(_distances(inputs[rows]), standard[rows])
-        *_, noise, self._variance = np.exp(self._tuned)
-        self._condition(self._kernel(inputs), noise, standard)
-
-    def predict(self, inputs: Inputs) -> tuple[Floats, Floats]:
-        """See `Predictor.predict`."""
-        return self._posterior(self._kernel(inputs), self._variance)
+        self._tuned = self._tune(_distances(inputs[rows]), standard[rows], known[rows])
+        *_, own_noise, self._variance = np.exp(self._tuned)
+        self._condition(self._kernel(inputs), own_noise, known, standard)
 
     def _kernel(self, inputs: Inputs) -> Floats:
-        """Return the kernel between networks and those that were learnt from, shape (n, learnt).
+        """See `_Process._kernel`.
 
         It takes one matrix product, because the weighted distances are squared Euclidean ones of scaled features.
         """
@@ -167,12 +178,13 @@ class GaussianProcess(_Process):
         genes = inputs.one_hot * (roots[inputs.gene] / np.sqrt(2))  # two different choices have a squared distance of 2
         return np.hstack([genes, inputs.sizes * roots[inputs.genes :]])
 
-    def _tune(self, distances: Floats, standard: Floats) -> Floats:
+    def _tune(self, distances: Floats, standard: Floats, known_noise: Floats) -> Floats:
         """Return the logarithms of weights, noise and variance that are likeliest under their prior.
 
         Args:
             distances: Shape (genes + sizes, n, n).
             standard: The standardised values, shape (n,).
+            known_noise: Their known noise, shape (n,).
 
         Returns:
             Shape (genes + sizes + 2,).
@@ -183,8 +195,8 @@ class GaussianProcess(_Process):
         start = middle if self._tuned is None else self._tuned
         flat = distances.reshape(count, -1)
         result = minimize(
-            _loss, start, (flat, standard, middle, spread), "L-BFGS-B", jac=True, options={"maxiter": TUNING_STEPS},
-            bounds=list(zip(middle - 6 * spread, middle + 6 * spread, strict=True)),
+            _loss, start, (flat, standard, known_noise, middle, spread), "L-BFGS-B", jac=True,
+            bounds=list(zip(middle - 6 * spread, middle + 6 * spread, strict=True)), options={"maxiter": TUNING_STEPS},
         )  # fmt: skip
         tuned: Floats = result.x
         return tuned
@@ -205,7 +217,9 @@ def _distances(inputs: Inputs) -> Floats:
     return np.concatenate([genes.astype(np.float64), sizes])
 
 
-def _loss(logs: Floats, distances: Floats, standard: Floats, middle: Floats, spread: Floats) -> tuple[float, Floats]:
+def _loss(
+    logs: Floats, distances: Floats, standard: Floats, known_noise: Floats, middle: Floats, spread: Floats
+) -> tuple[float, Floats]:
     """Return minus the log posterior density of hyperparameters, less a constant, and its gradient.
 
     See [1], equations 5.8 and 5.9.
@@ -214,6 +228,7 @@ def _loss(logs: Floats, distances: Floats, standard: Floats, middle: Floats, spr
         logs: Logarithms of weights, noise and variance, shape (genes + sizes + 2,).
         distances: Shape (genes + sizes, n * n).
         standard: The standardised values, shape (n,).
+        known_noise: Their known noise, shape (n,), which is added to the noise of `logs`.
         middle: Means of the normal prior of `logs`.
         spread: Standard deviations of the normal prior of `logs`.
     """
@@ -221,7 +236,7 @@ def _loss(logs: Floats, distances: Floats, standard: Floats, middle: Floats, spr
     *weights, noise, variance = np.exp(logs)
     kernel = variance * np.exp(-(np.array(weights) @ distances)).reshape(count, count)
     try:
-        factor = np.linalg.cholesky(kernel + (noise + JITTER) * np.eye(count))
+        factor = np.linalg.cholesky(kernel + np.diag(known_noise + noise + JITTER))
     except np.linalg.LinAlgError:
         return 1e10, np.zeros_like(logs)
     inverse = cho_solve((factor, True), np.eye(count))
@@ -245,19 +260,16 @@ class QuadraticRidge(_Process):
     The strengths of the pairs and of the noise are those that make the values likeliest.
     """
 
-    def fit(self, inputs: Inputs, values: Floats) -> None:
-        """See `Predictor.fit`."""
-        standard = self._standardise(inputs, values)
+    def fit(self, inputs: Inputs, values: Floats, noise: Floats | float = 0.0) -> None:
+        """See `Predictor.fit`. The noise that is found is more than the known one, which is taken off its mean."""
+        standard, known = self._standardise(inputs, values, noise)
         rows = _tuning_rows(len(values))
-        self._pair_share, noise, self._variance = self._tune(inputs[rows], standard[rows])
-        self._condition(self._kernel(inputs), noise * self._variance, standard)
-
-    def predict(self, inputs: Inputs) -> tuple[Floats, Floats]:
-        """See `Predictor.predict`."""
-        return self._posterior(self._kernel(inputs), self._variance)
+        self._pair_share, whole_noise, self._variance = self._tune(inputs[rows], standard[rows])
+        own_noise = max(whole_noise * self._variance - float(known.mean()), RIDGE_NOISES[0] * self._variance)
+        self._condition(self._kernel(inputs), own_noise, known, standard)
 
     def _kernel(self, inputs: Inputs) -> Floats:
-        """Return the kernel between networks and those that were learnt from, shape (n, learnt)."""
+        """See `_Process._kernel`."""
         single, pairs = _shared(inputs, self._inputs)
         kernel: Floats = self._variance * ((1 - self._pair_share) * single + self._pair_share * pairs)
         return kernel
@@ -292,10 +304,12 @@ class Blend:
     """A weighted mean of predictors. Each one weighs the more, the better it ranks networks that it was not shown.
 
     Attributes:
+        true_means: As of `Predictor.true_means`.
         tau: Kendall's rank correlation between the values and the blend of `left_out_means`, after the last fit. None
             where there is none, as for equal values.
     """
 
+    true_means: Floats
     tau: float | None = None
 
     def __init__(self, *predictors: Predictor) -> None:
@@ -306,19 +320,22 @@ class Blend:
         """
         self._predictors = predictors
 
-    def fit(self, inputs: Inputs, values: Floats) -> None:
+    def fit(self, inputs: Inputs, values: Floats, noise: Floats | float = 0.0) -> None:
         """Fit all predictors, and weigh them.
 
         Args:
             inputs: As of `Predictor.fit`.
             values: As of `Predictor.fit`.
+            noise: As of `Predictor.fit`.
         """
         for predictor in self._predictors:
-            predictor.fit(inputs, values)
+            predictor.fit(inputs, values, noise)
         taus = np.array([_tau(predictor.left_out_means, values) or 0.0 for predictor in self._predictors])
         self._weights = np.exp((taus - taus.max()) / BLEND_SOFTNESS)
         self._weights /= self._weights.sum()
-        self.tau = _tau(self._weighted_mean([predictor.left_out_means for predictor in self._predictors]), values)
+        left_out_means = self._weighted_mean([predictor.left_out_means for predictor in self._predictors])
+        self.tau = _tau(left_out_means, values)
+        self.true_means = self._weighted_mean([predictor.true_means for predictor in self._predictors])
 
     def predict(self, inputs: Inputs) -> tuple[Floats, Floats]:
         """Predict the values of n networks. Where the predictors disagree, that counts as uncertainty, too.

@@ -30,6 +30,7 @@ from evomnas.loop.launch import (
     carry_on,
     check_candidates,
     check_options,
+    check_rules,
     check_runtime,
     check_settings,
     folder_name,
@@ -263,6 +264,8 @@ def _check_settings(run: Run, planned: _PlannedRun, candidates: CandidateLimits)
             f"{run.folder} has a budget of {run.manifest.budget} already: --budget can only raise it, or choose "
             "another folder with --out DIR"
         )
+    if not _is_complete(run, planned.budget):
+        check_rules(run)
 
 
 def _run_all(
@@ -291,6 +294,11 @@ def _report_progress(
     on_progress(BenchmarkProgress(*run_of_runs, planned.algorithm, planned.seed, evaluated, progress))
 
 
+def _is_complete(run: Run, budget: int) -> bool:
+    """Return whether there is nothing to do for a run to reach a budget."""
+    return run.manifest.status == "finished" and run.manifest.budget == budget
+
+
 def _complete_run(planned: _PlannedRun, evaluator: Evaluator, on_progress: Callable[[Progress], None]) -> Run:
     """Begin a planned run, or carry it on from where it stopped, up to its budget."""
     started = time.perf_counter()
@@ -303,7 +311,7 @@ def _complete_run(planned: _PlannedRun, evaluator: Evaluator, on_progress: Calla
     run.archive.close()
     run.archive = evaluator.archive  # one connection for all runs
     on_progress(Progress("starting", run.manifest.evaluations, budget))
-    if run.manifest.status == "finished" and run.manifest.budget == budget:
+    if _is_complete(run, budget):
         return run
     run.manifest.budget = budget
     return carry_on(run, evaluator, started, on_progress=on_progress)

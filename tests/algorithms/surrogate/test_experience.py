@@ -10,6 +10,7 @@ import pytest
 from sklearn.ensemble import ExtraTreesClassifier
 from sklearn.linear_model import LogisticRegression
 
+from evomnas.algorithms.base import Measure
 from evomnas.algorithms.surrogate import experience as module
 from evomnas.algorithms.surrogate.experience import Experience
 from evomnas.algorithms.surrogate.features import NetworkEncoder
@@ -28,12 +29,16 @@ def rows(*numbers: int) -> np.ndarray:
 
 
 class Mean:
-    """Predicts the mean of what it learnt, and keeps how many networks each of its lessons had."""
+    """Predicts the mean of what it learnt, and keeps how many networks each of its lessons had.
+
+    Without the known noise, it holds each value to be as much higher.
+    """
 
     lessons: list[int] = []
 
-    def fit(self, inputs: Inputs, values: np.ndarray) -> None:
+    def fit(self, inputs: Inputs, values: np.ndarray, noise: np.ndarray | float = 0.0) -> None:
         self.inputs, self.values, self.left_out_means = inputs, values, np.zeros(len(values))
+        self.noise, self.true_means = noise, values + noise
         type(self).lessons.append(len(values))
 
     def predict(self, inputs: Inputs) -> tuple[np.ndarray, np.ndarray]:
@@ -75,9 +80,10 @@ def test_results_are_finite_losses_without_a_violation():
     assert known.result_count == 2
     assert known.known_costs(NETWORKS[rows(0, 4)]) == pytest.approx(np.log([2.0, 4.0]))
     assert np.isnan(known.known_costs(NETWORKS[rows(1, 2, 3)])).all()
-    costs, errors = known.front()
-    assert costs == pytest.approx(np.log([2.0, 4.0]))
-    assert errors == pytest.approx(np.log([0.251, 0.126]))  # a thousandth is added to each error
+    front = known.front()
+    assert front.stairs[0] == pytest.approx([2.0, 4.0])
+    assert front.stairs[1] == pytest.approx([0.25, 0.125])
+    assert front.reference_point is None
 
 
 def test_the_front_s_networks_are_those_that_no_other_dominates():
@@ -96,13 +102,15 @@ def test_the_front_s_networks_are_those_that_no_other_dominates():
 def test_known_costs_are_taken_and_only_others_predicted(lessons):
     known = experience()
     known.add_costs(NETWORKS[rows(0, 1)], np.array([1.0, math.e**2]))
-    assert known.estimated_costs(NETWORKS[rows(0, 1)]) == pytest.approx([0.0, 2.0])
+    assert known.estimated_costs(NETWORKS[rows(0, 1)]).means == pytest.approx([0.0, 2.0])
     assert lessons == []
-    assert known.estimated_costs(NETWORKS[rows(0, 5, 1)]) == pytest.approx([0.0, 1.0, 2.0])
+    some = known.estimated_costs(NETWORKS[rows(0, 5, 1)])
+    assert some.means == pytest.approx([0.0, 1.0, 2.0])
+    assert some.deviations.tolist() == [0.0, 1.0, 0.0]
     known.estimated_costs(NETWORKS[rows(6)])
     assert lessons == [2]  # nothing new, nothing to learn
     known.add_costs(NETWORKS[rows(2)], np.array([math.e**4]))
-    assert known.estimated_costs(NETWORKS[rows(5)]) == pytest.approx([2.0])
+    assert known.estimated_costs(NETWORKS[rows(5)]).means == pytest.approx([2.0])
     assert lessons == [2, 3]
 
 
@@ -111,7 +119,7 @@ def test_a_network_is_a_lesson_once_and_none_where_it_is_ruled_out(lessons):
     known.add_costs(NETWORKS[rows(0, 1, 2)], np.array([1.0, math.e, np.inf]))
     known.add_costs(NETWORKS[rows(0)], np.array([math.e**3]))  # the latest word counts, the first one is the lesson
     assert known.known_costs(NETWORKS[rows(0)]) == pytest.approx([3.0])
-    assert known.estimated_costs(NETWORKS[rows(9)]) == pytest.approx([0.5])
+    assert known.estimated_costs(NETWORKS[rows(9)]).means == pytest.approx([0.5])
     assert lessons == [2]
 
 
@@ -133,9 +141,10 @@ def test_errors_are_learnt_again_after_every_new_result_and_not_without_one(less
     known.predict(NETWORKS[rows(0)])
     first = known.predict(NETWORKS[rows(0)])
     assert lessons == [2]
-    assert first.means == pytest.approx([np.log([0.201, 0.401]).mean()])
+    assert first.errors.means == pytest.approx([np.log([0.201, 0.401]).mean()])
+    assert first.errors.medians() == pytest.approx([np.sqrt(0.201 * 0.401) - 0.001])
     known.add_results(NETWORKS[rows(2)], np.array([[0.8, 3.0]]), np.zeros(1))
-    assert known.predict(NETWORKS[rows(0)]).means == pytest.approx([np.log([0.201, 0.401, 0.801]).mean()])
+    assert known.predict(NETWORKS[rows(0)]).errors.means == pytest.approx([np.log([0.201, 0.401, 0.801]).mean()])
     assert lessons == [2, 3]
 
 
@@ -148,9 +157,9 @@ def test_predictors_see_sizes_and_costs_in_units_of_what_they_learnt_from():
     class Spy(Mean):
         lessons: list[int] = []
 
-        def fit(self, inputs: Inputs, values: np.ndarray) -> None:
+        def fit(self, inputs: Inputs, values: np.ndarray, noise: np.ndarray | float = 0.0) -> None:
             seen.append(inputs)
-            super().fit(inputs, values)
+            super().fit(inputs, values, noise)
 
         def predict(self, inputs: Inputs) -> tuple[np.ndarray, np.ndarray]:
             seen.append(inputs)
@@ -223,7 +232,7 @@ def test_where_all_or_none_gave_a_result_nothing_tells_them_apart():
     assert known.predict(NETWORKS[rows(2, 3)]).success_chances.tolist() == [1.0, 1.0]
     known.add_results(NETWORKS[rows(4)], np.full((1, 2), np.inf), np.full(1, np.inf))
     assert known.predict(NETWORKS[rows(4)]).success_chances[0] < 1.0
-    assert len(known.predict(NETWORKS[rows()]).means) == 0
+    assert len(known.predict(NETWORKS[rows()]).errors.means) == 0
 
 
 def test_only_the_latest_thousand_say_what_fails(monkeypatch):
@@ -244,3 +253,65 @@ def test_predictors_say_how_well_they_rank_as_soon_as_they_learnt():
     known.predict(NETWORKS)
     assert set(known.taus) == {"tau (error)", "tau (cost)"}
     assert known.taus["tau (error)"] > 0.8
+
+
+# --- what the problem says about its losses ----------------------------------------------------------------
+
+
+def test_the_reference_point_is_the_problem_s_as_soon_as_a_result_lies_within_it():
+    known = experience()
+    known.learn_measure(Measure((0.5, 4.0)))
+    known.add_results(NETWORKS[rows(0, 1)], np.array([[0.5, 1.0], [0.2, 4.0]]), np.zeros(2))
+    assert known.front().reference_point is None
+    known.add_results(NETWORKS[rows(2)], np.array([[0.45, 3.5]]), np.zeros(1))
+    assert known.front().reference_point == (0.5, 4.0)
+    assert known.front().stairs[1] == pytest.approx([0.5, 0.45, 0.2])
+
+
+def test_the_noise_of_an_error_is_that_of_so_many_images(lessons):
+    """By drawing sets of images anew: the logarithm's variance to first order, seen from one such set."""
+    known = experience()
+    known.learn_measure(Measure((1.0, 9.0), 400))
+    known.add_results(NETWORKS[rows(0, 1)], np.array([[0.25, 1.0], [0.0, 2.0]]), np.zeros(2))
+    known.predict(NETWORKS[rows(5)])
+    noise = known._error._predictors[0].noise
+    drawn = np.random.default_rng(0).binomial(400, 0.25, 100_000) / 400
+    assert noise[0] == pytest.approx(np.log(drawn + 0.00125).var(), rel=0.02)
+    share = 1 / 402  # no error among 400 images is taken as half of one more
+    assert noise[1] == pytest.approx(share * (1 - share) / 400 / 0.00125**2)
+    assert known.predict(NETWORKS[rows(5)]).errors.means == pytest.approx([np.log([0.25125, 0.00125]).mean()])
+
+
+def test_of_many_images_the_floor_is_a_thousandth_and_without_any_there_is_no_noise():
+    for images, floor in ((0, 0.001), (100, 0.005), (10_000, 0.001)):
+        known = experience()
+        known.learn_measure(Measure((1.0, 9.0), images))
+        known.add_results(NETWORKS[rows(0, 1)], np.array([[0.25, 1.0], [0.25, 2.0]]), np.zeros(2))
+        assert known.predict(NETWORKS[rows(5)]).errors.means == pytest.approx([np.log(0.25 + floor)])
+        assert bool(np.any(known._error._predictors[0].noise)) == (images > 0)
+
+
+def test_the_front_is_that_of_the_expected_errors_without_the_noise():
+    """`Mean` holds a network to be worse by the variance of its logarithm: the lucky one is none of the front's."""
+    known = experience()
+    known.learn_measure(Measure((1.0, 9.0), 50))
+    losses = np.array([[0.3, 1.0], [0.02, 2.0], [0.2, 3.0]])
+    known.add_results(NETWORKS[rows(0, 1, 2)], losses, np.zeros(3))
+    shares = (losses[:, 0] * 50 + 1) / 52
+    expected = (losses[:, 0] + 0.01) * np.exp(shares * (1 - shares) / 50 / (losses[:, 0] + 0.01) ** 2) - 0.01
+    on_front = [row for row in range(3) if expected[row] <= expected[: row + 1].min()]
+    front = known.front()
+    assert front.stairs[1] == pytest.approx(expected[on_front])
+    assert front.stairs[0] == pytest.approx(losses[on_front, 1])
+    assert known.front_networks().keys == NETWORKS[rows(*on_front)].keys
+    assert expected[1] > 2 * losses[1, 0]
+
+
+def test_after_noisy_results_the_front_learns_what_is_new_before_it_is_told(lessons):
+    known = experience()
+    known.learn_measure(Measure((1.0, 9.0), 50))
+    known.add_results(NETWORKS[rows(0, 1)], np.array([[0.3, 1.0], [0.1, 2.0]]), np.zeros(2))
+    known.front()
+    known.front_networks()
+    known.predict(NETWORKS[rows(0)])
+    assert lessons == [2]

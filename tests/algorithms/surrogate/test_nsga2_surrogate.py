@@ -114,8 +114,9 @@ def test_candidates_that_are_ruled_out_are_never_asked_for():
 class Backwards:
     """A predictor that is sure of the opposite."""
 
-    def fit(self, networks: Inputs, values: np.ndarray) -> None:
-        self._known, self._values, self.left_out_means = networks, values, values.copy()  # it even claims to rank well
+    def fit(self, networks: Inputs, values: np.ndarray, noise: np.ndarray | float = 0.0) -> None:
+        self._known, self._values, self.true_means = networks, values, values
+        self.left_out_means = values.copy()  # it even claims to rank well
 
     def predict(self, networks: Inputs) -> tuple[np.ndarray, np.ndarray]:
         alike = (networks.one_hot @ self._known.one_hot.T).argmax(axis=1)

@@ -1,14 +1,11 @@
-"""Predictors against brute force, scikit-learn and finite differences; the gain against sampled hypervolumes."""
+"""Predictors against brute force, scikit-learn and finite differences."""
 
 from __future__ import annotations
 
 import itertools
 
-import moocore
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from scipy.optimize import approx_fprime, minimize
 from scipy.stats import kendalltau, multivariate_normal, norm
 from sklearn.gaussian_process import GaussianProcessRegressor
@@ -16,16 +13,7 @@ from sklearn.gaussian_process.kernels import RBF, ConstantKernel, DotProduct
 from sklearn.kernel_ridge import KernelRidge
 
 from evomnas.algorithms.surrogate import predictors
-from evomnas.algorithms.surrogate.acquisition import (
-    REFERENCE_MARGIN,
-    Predictions,
-    best_batch,
-    candidate_worth,
-    expected_gain,
-    staircase,
-)
 from evomnas.algorithms.surrogate.predictors import Blend, GaussianProcess, Inputs, QuadraticRidge
-from evomnas.problem.pareto import non_dominated
 
 SIZES = (3, 2, 4, 2)
 KINDS = [GaussianProcess, QuadraticRidge]
@@ -103,7 +91,8 @@ def test_the_gradient_of_the_weights_is_that_of_finite_differences():
     distances = predictors._distances(known).reshape(6, -1)
     rng = np.random.default_rng(3)
     logs, middle, spread = rng.normal(-1, 0.5, 8), np.full(8, -1.0), np.full(8, 1.5)
-    arguments = (distances, (values - values.mean()) / values.std(), middle, spread)
+    known_noise = rng.uniform(0, 0.3, 15)
+    arguments = (distances, (values - values.mean()) / values.std(), known_noise, middle, spread)
     _, gradient = predictors._loss(logs, *arguments)
     numeric = approx_fprime(logs, lambda x: predictors._loss(x, *arguments)[0], 1e-6)
     assert gradient == pytest.approx(numeric, rel=1e-3, abs=1e-4)
@@ -135,8 +124,8 @@ def test_a_blend_leans_towards_the_predictor_that_ranks_what_it_was_not_shown():
 class Backwards:
     """Ranks everything the wrong way round."""
 
-    def fit(self, networks: Inputs, values: np.ndarray) -> None:
-        self.left_out_means, self._genes = -values, networks.genes
+    def fit(self, networks: Inputs, values: np.ndarray, noise: np.ndarray | float = 0.0) -> None:
+        self.left_out_means, self.true_means, self._genes = -values, values, networks.genes
 
     def predict(self, networks: Inputs) -> tuple[np.ndarray, np.ndarray]:
         return np.zeros(len(networks)), np.ones(len(networks))
@@ -165,7 +154,9 @@ def prior_of(features: int) -> tuple[np.ndarray, np.ndarray]:
     return middle, np.array([1.0] * features + [1.5, 1.0])
 
 
-def minus_log_posterior(logs: np.ndarray, known: Inputs, choices: np.ndarray, standard: np.ndarray) -> float:
+def minus_log_posterior(
+    logs: np.ndarray, known: Inputs, choices: np.ndarray, standard: np.ndarray, known_noise: np.ndarray | float = 0.0
+) -> float:
     """By scipy's densities, network by network."""
     *weights, noise, variance = np.exp(logs)
     count = len(standard)
@@ -174,7 +165,8 @@ def minus_log_posterior(logs: np.ndarray, known: Inputs, choices: np.ndarray, st
         distances = [*(choices[first] != choices[second]), *(known.sizes[first] - known.sizes[second]) ** 2]
         kernel[first, second] = variance * np.exp(-np.dot(weights, distances))
     middle, spread = prior_of(len(weights))
-    likelihood = multivariate_normal.logpdf(standard, np.zeros(count), kernel + noise * np.eye(count))
+    noises = np.diag(np.broadcast_to(noise + known_noise, count))
+    likelihood = multivariate_normal.logpdf(standard, np.zeros(count), kernel + noises)
     return -likelihood - norm.logpdf(logs, middle, spread).sum()
 
 
@@ -185,8 +177,9 @@ def test_the_loss_of_hyperparameters_is_minus_their_log_posterior_density():
     distances = predictors._distances(known).reshape(6, -1)
     rng = np.random.default_rng(3)
     one, other = rng.normal(-1, 0.7, (2, 8))
-    ours = [predictors._loss(logs, distances, standard, *prior_of(6))[0] for logs in (one, other)]
-    expected = [minus_log_posterior(logs, known, choices, standard) for logs in (one, other)]
+    noise = rng.uniform(0, 0.5, 12)
+    ours = [predictors._loss(logs, distances, standard, noise, *prior_of(6))[0] for logs in (one, other)]
+    expected = [minus_log_posterior(logs, known, choices, standard, noise) for logs in (one, other)]
     assert ours[1] - ours[0] == pytest.approx(expected[1] - expected[0], abs=1e-5)  # they differ by a constant
     assert expected[0] - ours[0] == pytest.approx(6 * np.log(2 * np.pi) + norm.logpdf(0, 0, prior_of(6)[1]).sum() * -1)
 
@@ -195,7 +188,7 @@ def test_hyperparameters_beyond_what_a_computer_can_factorize_are_the_worst():
     known = Inputs(np.ones((3, 1)), np.zeros(1, dtype=np.int64), np.zeros((3, 0)))
     distances = predictors._distances(known).reshape(1, -1)
     logs = np.array([0.0, -60.0, 60.0])  # equal networks, no noise, and a variance that swallows the jitter
-    loss, gradient = predictors._loss(logs, distances, np.array([1.0, 0.0, -1.0]), *prior_of(1))
+    loss, gradient = predictors._loss(logs, distances, np.array([1.0, 0.0, -1.0]), np.zeros(3), *prior_of(1))
     assert (loss, gradient.tolist()) == (1e10, [0.0, 0.0, 0.0])
 
 
@@ -235,7 +228,7 @@ def test_a_fit_takes_eight_steps_and_no_hyperparameter_goes_beyond_six_deviation
     assert np.array(calls[0][1]) == pytest.approx(np.column_stack([middle - 6 * spread, middle + 6 * spread]))
 
 
-SHARES, NOISES = (0.1, 0.3, 0.6, 0.85), (1e-4, 1e-3, 3e-3, 1e-2, 3e-2, 0.1, 0.3)
+SHARES, NOISES = (0.1, 0.3, 0.6, 0.85), (1e-4, 1e-3, 3e-3, 1e-2, 3e-2, 0.1, 0.3, 1.0, 10.0)
 
 
 def likeliest_of_grid(known: Inputs, values: np.ndarray) -> tuple[float, float, float]:
@@ -292,7 +285,8 @@ def test_deviations_are_those_of_the_normal_distribution_given_what_was_learnt(k
     model = kind()
     model.fit(known, values)
     covariance, across = model._factor @ model._factor.T, model._kernel(others)
-    variance = model._variance - np.diag(across @ np.linalg.solve(covariance, across.T))
+    own_noise = (covariance - model._kernel(known))[0, 0]  # by which a network deviates from what is learnt
+    variance = model._variance - np.diag(across @ np.linalg.solve(covariance, across.T)) + own_noise
     assert model.predict(others)[1] == pytest.approx(values.std() * np.sqrt(np.maximum(variance, 1e-8)), rel=1e-4)
 
 
@@ -309,9 +303,10 @@ class Says:
 
     def __init__(self, left_out: list[float], mean: float, deviation: float) -> None:
         self.left_out_means, self.mean, self.deviation = np.array(left_out), mean, deviation
+        self.true_means = self.left_out_means + 100.0
 
-    def fit(self, networks: Inputs, values: np.ndarray) -> None:
-        pass
+    def fit(self, networks: Inputs, values: np.ndarray, noise: np.ndarray | float = 0.0) -> None:
+        self.noise = noise
 
     def predict(self, networks: Inputs) -> tuple[np.ndarray, np.ndarray]:
         return np.full(len(networks), self.mean), np.full(len(networks), self.deviation)
@@ -335,6 +330,9 @@ def test_a_blend_weighs_by_rank_correlations_and_adds_disagreement_to_the_deviat
     variance = shares @ (np.array([0.5, 0.25, 1.0]) ** 2 + (np.array([1.0, 2.0, 9.0]) - expected) ** 2)
     assert deviation == pytest.approx(np.full(4, np.sqrt(variance)))
     assert blend.tau == pytest.approx(kendalltau(shares @ [part.left_out_means for part in parts], values).statistic)
+    assert blend.true_means == pytest.approx(shares @ [part.left_out_means + 100 for part in parts])
+    blend.fit(inputs(10)[0], values, noise := np.arange(10.0) / 10)
+    assert all(part.noise is noise for part in parts)
 
 
 def test_a_blend_of_the_wrong_way_round_says_so():
@@ -382,9 +380,8 @@ def as_features(model: GaussianProcess | QuadraticRidge, known: Inputs, choices:
     )
 
 
-def by_scikit_learn(model: GaussianProcess | QuadraticRidge) -> GaussianProcessRegressor:
-    """Its Gaussian process with the model's hyperparameters, which it does not fit itself."""
-    noise = (model._factor @ model._factor.T)[0, 0] - model._variance
+def by_scikit_learn(model: GaussianProcess | QuadraticRidge, noise: np.ndarray) -> GaussianProcessRegressor:
+    """Its Gaussian process with the model's hyperparameters, which it does not fit itself, and known noise."""
     if isinstance(model, GaussianProcess):
         kernel = ConstantKernel(model._variance) * RBF(length_scale=np.sqrt(0.5))
     else:
@@ -392,88 +389,63 @@ def by_scikit_learn(model: GaussianProcess | QuadraticRidge) -> GaussianProcessR
     return GaussianProcessRegressor(kernel, alpha=noise, optimizer=None)
 
 
+@pytest.mark.parametrize("known_noise", [0.0, 1.0])
 @pytest.mark.parametrize("numbers", [0, 2])
 @pytest.mark.parametrize("kind", KINDS)
-def test_posterior_and_left_out_means_are_scikit_learn_s(kind, numbers):
-    """It fits anew without each network in turn, where ours has a closed form."""
+def test_posterior_and_left_out_means_are_scikit_learn_s(kind, numbers, known_noise):
+    """It fits anew without each network in turn, where ours has a closed form. Each network has its own known noise."""
     known, choices = inputs(25, numbers=numbers)
     others, other_choices = inputs(12, seed=2, numbers=numbers)
     values = 5 + 3 * smooth(choices) + np.random.default_rng(1).normal(0, 0.5, 25)
     model = kind()
-    model.fit(known, values)
+    given_noise = known_noise * np.random.default_rng(4).uniform(0, 1, 25)
+    model.fit(known, values, given_noise)
     centre, scale = values.mean(), values.std()
+    noise = np.diag(model._factor @ model._factor.T) - model._variance
+    assert noise - given_noise / scale**2 == pytest.approx(np.full(25, noise[0] - given_noise[0] / scale**2))
     learnt, asked = (as_features(model, *some) for some in ((known, choices), (others, other_choices)))
-    oracle = by_scikit_learn(model).fit(learnt, (values - centre) / scale)
+    oracle = by_scikit_learn(model, noise).fit(learnt, (values - centre) / scale)
     expected, deviation = oracle.predict(asked, return_std=True)
     found = model.predict(others)
     assert found[0] == pytest.approx(centre + scale * expected, rel=1e-6)
-    assert found[1] == pytest.approx(scale * deviation, rel=1e-3, abs=1e-4 * scale)
+    own_noise = noise[0] - given_noise[0] / scale**2  # its deviations are those of the function without noise
+    assert found[1] == pytest.approx(scale * np.sqrt(deviation**2 + own_noise), rel=1e-3, abs=1e-4 * scale)
     for row in range(25):
         rest = np.arange(25) != row
-        oracle = by_scikit_learn(model).fit(learnt[rest], (values[rest] - centre) / scale)
+        oracle = by_scikit_learn(model, noise[rest]).fit(learnt[rest], (values[rest] - centre) / scale)
         assert model.left_out_means[row] == pytest.approx(
             centre + scale * oracle.predict(learnt[row : row + 1])[0], rel=1e-6
         )
 
 
-# --- which candidates ------------------------------------------------------------------------------------
+@pytest.mark.parametrize("kind", KINDS)
+def test_without_the_known_noise_a_network_lies_where_the_joint_normal_distribution_says(kind):
+    """Of all true values, given all that were seen: by conditioning the covariance of both, which is twice as large."""
+    known, choices = inputs(20)
+    noise = np.random.default_rng(5).uniform(0.0, 2.0, 20)
+    values = 5 + 3 * smooth(choices) + np.random.default_rng(1).normal(0, np.sqrt(noise))
+    model = kind()
+    model.fit(known, values, noise)
+    centre, scale = values.mean(), values.std()
+    covariance = model._factor @ model._factor.T  # of what was seen, in standard units
+    true_covariance = covariance - np.diag(noise) / scale**2
+    joint = np.block([[true_covariance, true_covariance], [true_covariance, covariance]])
+    precision = np.linalg.inv(joint)[:20, :20]  # of the true values, given those that were seen
+    mean = -np.linalg.solve(precision, np.linalg.inv(joint)[:20, 20:] @ (values - centre) / scale)
+    assert model.true_means == pytest.approx(centre + scale * mean, rel=1e-4)
+    assert (np.abs(model.true_means - values)[noise > 0.1] > 0).all()
+    model.fit(known, values)
+    assert model.true_means == pytest.approx(values)
 
 
-points = st.lists(st.tuples(st.integers(0, 8), st.integers(0, 8)), min_size=1, max_size=12)
-
-
-@given(points)
-def test_the_staircase_is_what_no_point_dominates(found):
-    costs, errors = np.array(found, dtype=float).T
-    stairs, heights = staircase(costs, errors)
-    unique = np.unique(np.array(found, dtype=float), axis=0)
-    expected = unique[non_dominated(unique)]
-    assert np.column_stack([stairs, heights]).tolist() == expected.tolist()
-
-
-@given(points, st.floats(0, 8), st.floats(0, 8), st.floats(0.05, 2))
-def test_the_expected_gain_is_the_mean_of_sampled_hypervolumes(found, cost, mean, deviation):
-    front = staircase(*np.array(found, dtype=float).T)
-    corner = np.array(
-        [
-            max(
-                front[0][-1] + REFERENCE_MARGIN * (np.ptp(front[0]) or 1),
-                cost + REFERENCE_MARGIN * (np.ptp(front[0]) or 1),
-            ),
-            max(front[1][0], mean) + REFERENCE_MARGIN * (np.ptp(front[1]) or 1),
-        ]
-    )
-    errors = np.random.default_rng(0).normal(mean, deviation, 400)
-    before = moocore.hypervolume(np.column_stack(front), ref=corner)
-    with_it = [moocore.hypervolume(np.vstack([np.column_stack(front), [cost, e]]), ref=corner) for e in errors]
-    gains = np.array(with_it) - before
-    candidate = Predictions(*(np.array([value]) for value in (cost, mean, deviation, 1.0)))
-    # The lowest sample lies 3.77 deviations below the mean. Beyond it are 2e-5 deviations of gain per unit of cost.
-    unsampled = 2e-5 * deviation * (corner[0] - cost)
-    assert expected_gain(front, candidate)[0] == pytest.approx(
-        gains.mean(), abs=5 * gains.std() / 20 + unsampled + 1e-6
-    )
-
-
-@given(points, st.floats(-1, 10), st.floats(0, 8), st.floats(0.05, 2))
-def test_worth_is_the_gain_times_the_share_of_samples_that_nothing_dominates(found, cost, mean, deviation):
-    front = staircase(*np.array(found, dtype=float).T)
-    errors = np.random.default_rng(0).normal(mean, deviation, 400)
-    joining = [not any(c <= cost and e <= error for c, e in zip(*front, strict=True)) for error in errors]
-    candidate = Predictions(*(np.array([value]) for value in (cost, mean, deviation, 1.0)))
-    gain = expected_gain(front, candidate)[0]
-    assert candidate_worth(front, candidate)[0] == pytest.approx(gain * np.mean(joining), abs=0.1 * gain)
-
-
-def test_a_batch_starts_with_the_largest_worth_and_spreads_over_the_front():
-    front = np.array([0.0, 1.0, 2.0]), np.array([2.0, 1.0, 0.0])
-    # Two candidates side by side that would each gain most, and one elsewhere that gains less.
-    costs, means = np.array([0.5, 0.51, 1.5, 2.0]), np.array([1.0, 1.0, 0.6, 3.0])
-    candidates = Predictions(costs, means, np.full(4, 1e-3), np.ones(4))
-    found = candidate_worth(front, candidates)
-    assert found.argmax() == 0
-    assert found[1] > found[2]
-    assert best_batch(2, front, candidates).tolist() == [0, 2]
-    assert sorted(best_batch(9, front, candidates)) == [0, 1, 2, 3]
-    unlikely = Predictions(costs, means, np.full(4, 1e-3), np.array([0.0, 1, 1, 1]))
-    assert best_batch(1, front, unlikely).tolist() == [1]
+def test_the_ridge_takes_known_noise_off_what_it_finds_down_to_the_least_of_its_grid():
+    known, choices = inputs(60)
+    values = smooth(choices) + np.random.default_rng(1).normal(0, 0.5, 60)
+    alone, told, all_of_it = QuadraticRidge(), QuadraticRidge(), QuadraticRidge()
+    alone.fit(known, values)
+    found = (alone._factor @ alone._factor.T - alone._kernel(known))[0, 0] * values.std() ** 2
+    for model, noise, left in ((told, 0.4 * found, 0.6 * found), (all_of_it, 2 * found, 0.0)):
+        model.fit(known, values, noise)
+        least = 1e-4 * model._variance * values.std() ** 2
+        rest = (model._factor @ model._factor.T - model._kernel(known))[0, 0] * values.std() ** 2 - noise
+        assert rest == pytest.approx(max(left, least), rel=1e-3)

@@ -9,6 +9,7 @@ import sqlite3
 import pytest
 from accessibility import hidden_columns, serious, sticking_out
 
+from evomnas.algorithms.surrogate.nsga2_surrogate import NSGA2Surrogate
 from evomnas.core.defaults import SEEDS
 from evomnas.core.errors import EverythingFailed, InputError
 from evomnas.report.comparison.benchmark import ALGORITHMS, benchmark
@@ -115,6 +116,17 @@ def test_an_option_at_its_default_makes_no_other_search(tabular_file, tmp_path):
     for options in ({}, {"population": 20}):
         benchmark(tabular_file, TWO, seeds=1, budget=10, options=options, out=tmp_path / "bench")
     assert runs(tmp_path / "bench")["nsga2-s1"].options == {}
+
+
+def test_runs_that_began_by_other_rules_are_compared_and_not_carried_on(tabular_file, tmp_path, monkeypatch):
+    algorithms = ["nsga2-surrogate", "random"]
+    before = benchmark(tabular_file, algorithms, seeds=1, budget=10, out=tmp_path / "bench")
+    monkeypatch.setattr(NSGA2Surrogate, "rules", NSGA2Surrogate.rules + 1)
+    again = benchmark(tabular_file, algorithms, seeds=1, budget=10, out=tmp_path / "bench")
+    assert figures(again) == figures(before)
+    with pytest.raises(InputError, match="nsga2-surrogate of this version asks for other networks"):
+        benchmark(tabular_file, algorithms, seeds=1, budget=20, out=tmp_path / "bench")
+    assert {run.manifest.budget for run in runs(tmp_path / "bench").values()} == {10}
 
 
 def test_the_default_benchmark_can_tell_its_algorithms_apart():
