@@ -1,12 +1,11 @@
-"""PyTorch itself. On the CPU it runs module by module, and most of the time is the overhead of the calls.
-
-On a GPU the whole inference is one CUDA graph, so that these calls do not count.
-"""
+"""PyTorch itself, module by module. Most of its time is the overhead of the calls, so it says little about a device."""
 
 from __future__ import annotations
 
 import io
 from collections.abc import Callable
+from contextlib import nullcontext
+from functools import partial
 from typing import TYPE_CHECKING
 
 from evomnas.core.quiet import silence
@@ -86,44 +85,15 @@ class TorchRuntime:
         network.load_state_dict(content["state"])
         with silence():  # it warns of arrays that cannot be written to, which it does not do
             inputs = torch.from_numpy(images)
-        if self.provider == "cuda":
-            return _replay(network, inputs)
+        network.to(self.provider)
+        in_float32 = partial(torch.backends.cudnn.flags, enabled=True, allow_tf32=False)  # of a GPU, as asked
+        precision = in_float32 if self.provider == "cuda" else nullcontext
 
         def run() -> Float32Array:
             if torch.get_num_threads() != threads:
                 torch.set_num_threads(threads)
-            with torch.inference_mode():
-                output: Float32Array = network(inputs).numpy()
+            with torch.inference_mode(), precision():
+                output: Float32Array = network(inputs.to(self.provider)).cpu().numpy()
             return output
 
         return run
-
-
-def _replay(network: nn.Module, images: torch.Tensor) -> Callable[[], Float32Array]:
-    """Capture an inference on the GPU as a CUDA graph, and return a function that replays it.
-
-    The images are copied to the GPU and the logits from it at each inference, as a program that has a picture at hand
-    must do. Convolutions compute in float32, not in TensorFloat-32.
-    """
-    import torch
-
-    network.cuda()
-    inputs = torch.empty_like(images, device="cuda")
-    with torch.inference_mode(), torch.backends.cudnn.flags(enabled=True, benchmark=True, allow_tf32=False):
-        stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
-        with torch.cuda.stream(stream):  # cuDNN chooses its algorithms before the graph is captured
-            for _ in range(3):
-                network(inputs)
-        torch.cuda.current_stream().wait_stream(stream)
-        graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph):
-            logits = network(inputs)
-
-    def run() -> Float32Array:
-        with torch.inference_mode():
-            inputs.copy_(images)
-            graph.replay()
-            output: Float32Array = logits.cpu().numpy()
-        return output
-
-    return run
