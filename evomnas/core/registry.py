@@ -6,6 +6,9 @@ They are entry points of the groups `evomnas.datasets`, `evomnas.testsplits`, `e
 
 from __future__ import annotations
 
+import os
+import sys
+from functools import lru_cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
@@ -21,6 +24,21 @@ def available(group: str) -> dict[str, EntryPoint]:
     Returns:
         The entry points by name, in alphabetic order.
     """
+    return dict(_registered(group, tuple(map(_state, sys.path))))
+
+
+def _state(folder: str) -> tuple[str, int, int]:
+    """Return what differs for a folder of packages after one was installed or removed."""
+    try:
+        status = os.stat(folder or os.curdir)
+    except OSError:
+        return folder, 0, 0
+    return folder, status.st_ino, status.st_mtime_ns
+
+
+@lru_cache(maxsize=32)
+def _registered(group: str, folders: tuple[tuple[str, int, int], ...]) -> dict[str, EntryPoint]:
+    """Return the entry points of a group. To find them, the metadata of every installed package are read."""
     points = entry_points(group=f"evomnas.{group}")
     return {point.name: point for point in sorted(points, key=lambda point: point.name)}
 
