@@ -252,6 +252,13 @@ def shown_run(tiny, tmp_path_factory):
 
 
 @pytest.fixture
+def no_drawings(monkeypatch):
+    """Pages without still drawings, which take longer than small searches, where nobody looks at them."""
+    for page in ("run_report", "comparison.page"):
+        monkeypatch.setattr(f"evomnas.report.{page}.figure_markup", lambda figure: "")
+
+
+@pytest.fixture
 def tiny_file(tmp_path) -> Path:
     """The tiny problem as a TOML file."""
     path = tmp_path / "tiny.toml"

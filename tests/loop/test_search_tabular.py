@@ -21,6 +21,7 @@ from evomnas.report.words import goal_lines, headline
 from evomnas.results.archive import Archive
 from evomnas.results.run import Run
 
+pytestmark = pytest.mark.usefixtures("no_drawings")
 ALGORITHMS = sorted(registry.available("algorithms"))
 
 
@@ -31,27 +32,37 @@ def facts(run: Run) -> tuple:
     return run.asks, [r.to_dict() for r in run.results()], manifest.hypervolume, manifest.goals, said
 
 
+PLACES = [("add_asks", 2), ("add_lookups", 2)]
+OTHER_PLACES = [(place, stop) for place in ("add_asks", "add_lookups") for stop in (1, 3)]
+
+
 @pytest.mark.parametrize("name", ALGORITHMS)
-@pytest.mark.parametrize("place", ["add_asks", "add_lookups"])
-def test_a_stopped_run_resumes_to_the_run_that_nobody_disturbed(name, place, tabular_file, tmp_path, stopped_at):
-    undisturbed = search(tabular_file, name, budget=60, seed=5, out=tmp_path / "a" / "run")
-    for stop in (1, 2, 3):
+@pytest.mark.parametrize("places", [PLACES, pytest.param(OTHER_PLACES, marks=pytest.mark.thorough)])
+def test_a_stopped_run_resumes_to_the_run_that_nobody_disturbed(name, places, tabular_file, tmp_path, stopped_at):
+    undisturbed = search(tabular_file, name, budget=50, seed=5, out=tmp_path / "a" / "run")
+    for place, stop in places:
         folder = tmp_path / f"{place}{stop}" / "run"
         with stopped_at(place, stop):
-            search(tabular_file, name, budget=60, seed=5, out=folder)
+            search(tabular_file, name, budget=50, seed=5, out=folder)
         assert facts(resume(folder)) == facts(undisturbed)
 
 
 @pytest.mark.parametrize("name", ALGORITHMS)
-@pytest.mark.parametrize("budget", [1, 7])
+@pytest.mark.parametrize("budget", [pytest.param(1, marks=pytest.mark.thorough), 7])
 def test_a_budget_smaller_than_a_population_is_kept_and_can_be_raised(name, budget, tabular_file, tmp_path):
     small = search(tabular_file, name, budget=budget, seed=2, out=tmp_path / "a" / "run")
     assert len(small.results()) == budget
-    raised = resume(small.folder, budget=50)
-    assert facts(raised) == facts(search(tabular_file, name, budget=50, seed=2, out=tmp_path / "b" / "run"))
+    raised = resume(small.folder, budget=30)
+    assert facts(raised) == facts(search(tabular_file, name, budget=30, seed=2, out=tmp_path / "b" / "run"))
 
 
-@pytest.mark.parametrize("name", ALGORITHMS)
+QUICK_TO_END = ("nsga2", "random")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [name if name in QUICK_TO_END else pytest.param(name, marks=pytest.mark.thorough) for name in ALGORITHMS],
+)
 def test_a_budget_beyond_the_table_ends_when_nothing_new_comes(name, tabular_file, tmp_path):
     run = search(tabular_file, name, budget=400, seed=1, out=tmp_path / "run")
     assert run.manifest.status == "finished"
@@ -206,8 +217,8 @@ def test_costs_that_nobody_can_know_beforehand_are_not_told(tabular_file, tmp_pa
 
 
 def test_a_run_that_asked_for_networks_again_has_a_report(tabular_file, tmp_path):
-    run = search(tabular_file, "rl-weighted", budget=150, out=tmp_path / "run")
-    assert len(run.asks) > 150
+    run = search(tabular_file, "rl-weighted", budget=60, out=tmp_path / "run")
+    assert len(run.asks) > 60
     assert "How the search went" in write_report(run).read_text()
 
 

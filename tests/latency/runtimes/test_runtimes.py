@@ -33,6 +33,18 @@ def runtime(request):
     return open_runtime(request.param)
 
 
+@pytest.fixture(
+    scope="module",
+    params=[
+        pytest.param(name, marks=pytest.mark.thorough if name == "executorch" else ())
+        for name in sorted(registry.available("runtimes"))
+    ],
+)
+def quick_runtime(request):
+    """ExecuTorch lowers every network for seconds."""
+    return open_runtime(request.param)
+
+
 def check(runtime, genome, resolution, batch, channels, traits=PLAIN) -> None:
     architecture = replace(SPACE.decode(np.array(genome)), traits=traits)
     prepared = prepare(runtime, architecture, 5, channels, resolution, batch)
@@ -44,35 +56,38 @@ def check(runtime, genome, resolution, batch, channels, traits=PLAIN) -> None:
 
 
 @given(genome=genomes, resolution=st.integers(4, 19), batch=st.integers(1, 3), channels=st.sampled_from([1, 3]))
-@settings(max_examples=30)
+@settings(max_examples=15)
 @pytest.mark.parametrize("name", ["onnxruntime", "torch", "litert"])
 def test_a_runtime_computes_the_network_s_logits(name, genome, resolution, batch, channels):
     """Every op, kernel, SE and skip of the space, at odd and even resolutions."""
     check(open_runtime(name), genome, resolution, batch, channels)
 
 
-def test_every_runtime_computes_every_op_se_and_skip(runtime):
-    """Few networks, since one runtime lowers slowly: the genes' choices are spread over the three blocks."""
-    for genome in (
+@pytest.mark.parametrize(
+    "genome",
+    [
         [0, 0, 1, 2, 0, 0, 2, 1, 0, 2, 1, 1, 1, 0, 1, 1, 2, 0],
-        [3, 1, 1, 1, 2, 1, 0, 0, 0, 0, 0, 2, 2, 0, 0, 2, 1, 1],
-    ):
-        check(runtime, genome, 9, 2, 3)
+        pytest.param([3, 1, 1, 1, 2, 1, 0, 0, 0, 0, 0, 2, 2, 0, 0, 2, 1, 1], marks=pytest.mark.thorough),
+    ],
+)
+def test_every_runtime_computes_every_op_se_and_skip(quick_runtime, genome):
+    """Few networks, since one runtime lowers slowly: the genes' choices are spread over the three blocks."""
+    check(quick_runtime, genome, 9, 2, 3)
 
 
 TRAITS = Traits("relu6", "same", 1e-5)
 
 
 @given(genome=genomes, resolution=st.integers(4, 19))
-@settings(max_examples=10)
+@settings(max_examples=6)
 @pytest.mark.parametrize("name", ["onnxruntime", "litert"])
 def test_files_have_the_traits_of_their_network(name, genome, resolution):
     check(open_runtime(name), genome, resolution, 1, 3, TRAITS)
 
 
 @pytest.mark.parametrize("resolution", [9, 10])
-def test_every_runtime_computes_clipped_activations_and_tensorflow_s_padding(runtime, resolution):
-    check(runtime, [2, 1, 0, 1, 1, 0, 2, 1, 0, 1, 1, 1, 1, 0, 1, 1, 2, 0], resolution, 2, 3, TRAITS)
+def test_every_runtime_computes_clipped_activations_and_tensorflow_s_padding(quick_runtime, resolution):
+    check(quick_runtime, [2, 1, 0, 1, 1, 0, 2, 1, 0, 1, 1, 1, 1, 0, 1, 1, 2, 0], resolution, 2, 3, TRAITS)
 
 
 def test_tensorflow_s_padding_is_a_part_of_the_convolution_in_an_onnx_file():
@@ -106,7 +121,7 @@ def test_images_that_cannot_be_written_to_give_the_same(runtime, recwarn):
 
 def test_a_loaded_model_needs_the_contents_of_its_file_no_more(runtime):
     """Whoever loads a model may forget the bytes at once."""
-    prepared = prepare(runtime, SPACE.mobilenet_v2(), 4, 1, 8)
+    prepared = prepare(runtime, SPACE.mobilenet_v2(), 4, 3, 9)  # as the tests before: a program is kept
     run = runtime.load(bytes(bytearray(prepared.model)), prepared.images, 1)
     gc.collect()
     others = [bytes([number]) * len(prepared.model) for number in range(20)]  # in the memory of the bytes

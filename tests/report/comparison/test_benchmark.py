@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import sqlite3
 
 import pytest
@@ -15,11 +16,15 @@ from evomnas.core.errors import EverythingFailed, InputError
 from evomnas.report.comparison.benchmark import ALGORITHMS, benchmark
 from evomnas.report.comparison.page import write_comparison
 from evomnas.report.comparison.significance import seeds_needed
+from evomnas.report.pages import figure_markup
 from evomnas.results.archive import Archive
 from evomnas.results.run import Run
 from evomnas.training.proxy_task import ProxyTask
 
 TWO = ["nsga2", "random"]
+
+
+pytestmark = pytest.mark.usefixtures("no_drawings")  # but for those of `benchmarked`
 
 
 def runs(folder):
@@ -46,9 +51,18 @@ def test_every_algorithm_runs_with_every_seed_on_one_archive(benchmarked):
     assert (benchmarked / "comparison.html").is_file()
 
 
-@pytest.mark.parametrize("stop", [1, 4, 6])
-def test_interrupted_and_carried_on_it_ends_as_if_nothing_had_happened(stop, tabular_file, tmp_path, monkeypatch):
-    undisturbed = benchmark(tabular_file, TWO, seeds=2, budget=30, out=tmp_path / "undisturbed")
+@pytest.fixture(scope="module")
+def undisturbed(benchmarked, tmp_path_factory):
+    """The folder of a benchmark of 2 seeds and 30 evaluations that nobody stopped, and its comparison."""
+    folder = tmp_path_factory.mktemp("undisturbed") / "bench"
+    return folder, benchmark(benchmarked.parent / "tabular.toml", TWO, seeds=2, budget=30, out=folder)
+
+
+@pytest.mark.parametrize("stop", [pytest.param(1, marks=pytest.mark.thorough), 4, 6])
+def test_interrupted_and_carried_on_it_ends_as_if_nothing_had_happened(
+    stop, undisturbed, tabular_file, tmp_path, monkeypatch
+):
+    folder, expected = undisturbed
     original, calls = Archive.add_lookups, []
 
     def stopped(self, *arguments):
@@ -62,9 +76,9 @@ def test_interrupted_and_carried_on_it_ends_as_if_nothing_had_happened(stop, tab
         benchmark(tabular_file, TWO, seeds=2, budget=30, out=tmp_path / "bench")
     assert not (tmp_path / "bench" / "comparison.html").exists()
     carried_on = benchmark(tabular_file, TWO, seeds=2, budget=30, out=tmp_path / "bench")
-    assert figures(carried_on) == figures(undisturbed)
+    assert figures(carried_on) == figures(expected)
     for name, run in runs(tmp_path / "bench").items():
-        assert run.asks == Run.open(tmp_path / "undisturbed" / name).asks
+        assert run.asks == Run.open(folder / name).asks
 
 
 def test_again_it_asks_for_nothing(tabular_file, tmp_path, monkeypatch):
@@ -81,10 +95,10 @@ def test_again_it_asks_for_nothing(tabular_file, tmp_path, monkeypatch):
 
 
 def test_more_seeds_and_a_larger_budget_extend_what_is_there(tabular_file, tmp_path):
-    benchmark(tabular_file, TWO, seeds=1, budget=12, out=tmp_path / "bench")
+    benchmark(tabular_file, TWO, seeds=1, budget=6, out=tmp_path / "bench")
     identity = {name: run.record.id for name, run in runs(tmp_path / "bench").items()}
-    extended = benchmark(tabular_file, TWO, seeds=3, budget=25, out=tmp_path / "bench")
-    at_once = benchmark(tabular_file, TWO, seeds=3, budget=25, out=tmp_path / "at-once")
+    extended = benchmark(tabular_file, TWO, seeds=2, budget=25, out=tmp_path / "bench")
+    at_once = benchmark(tabular_file, TWO, seeds=2, budget=25, out=tmp_path / "at-once")
     assert figures(extended) == figures(at_once)
     assert identity.items() <= {name: run.record.id for name, run in runs(tmp_path / "bench").items()}.items()
 
@@ -98,7 +112,7 @@ def test_no_network_is_trained_twice(tiny, tmp_path, monkeypatch):
         return original(self, network, *arguments, **options)
 
     monkeypatch.setattr(ProxyTask, "train", counting)
-    benchmark(tiny, TWO, seeds=2, budget=3, out=tmp_path / "bench")
+    benchmark(tiny, ["nsga2"], seeds=2, budget=2, out=tmp_path / "bench")
     asked = [ask.architecture for run in runs(tmp_path / "bench").values() for ask in run.asks]
     assert len(trained) == len(set(asked)) < len(asked)  # MobileNetV2's point is in every first population of nsga2
 
@@ -176,11 +190,12 @@ def test_wrong_arguments_are_refused_before_anything_is_written(arguments, messa
     assert not (tmp_path / "bench").exists()
 
 
-@pytest.fixture
-def small(tabular_file, tmp_path):
-    """A small benchmark's problem and folder."""
-    benchmark(tabular_file, TWO, seeds=1, budget=6, out=tmp_path / "bench")
-    return tabular_file, tmp_path / "bench"
+@pytest.fixture(scope="module")
+def small(benchmarked, tmp_path_factory):
+    """A small benchmark's problem and folder, which nobody changes."""
+    problem, folder = benchmarked.parent / "tabular.toml", tmp_path_factory.mktemp("small") / "bench"
+    benchmark(problem, TWO, seeds=1, budget=6, out=folder)
+    return problem, folder
 
 
 def test_another_problem_in_the_same_folder_is_refused_with_the_difference(small):
@@ -199,8 +214,8 @@ def test_a_smaller_budget_is_refused(small):
         benchmark(problem, TWO, seeds=1, budget=5, out=folder)
 
 
-def test_a_lost_archive_is_named_and_no_new_one_is_begun(small):
-    problem, folder = small
+def test_a_lost_archive_is_named_and_no_new_one_is_begun(small, tmp_path):
+    problem, folder = small[0], shutil.copytree(small[1], tmp_path / "bench")
     (folder / "evomnas.sqlite").unlink()
     with pytest.raises(InputError, match=r"came without its archive, .* \(evomnas.sqlite\) into the folder"):
         benchmark(problem, TWO, seeds=2, budget=6, out=folder)
@@ -239,7 +254,7 @@ def test_the_page_is_one_small_file_that_asks_for_nothing(benchmarked):
             assert f"{name}-s{seed}" in text
 
 
-def test_names_from_a_problem_file_stay_text(tabular_file, tmp_path):
+def test_names_from_a_problem_file_stay_text(tabular_file, tmp_path, monkeypatch):
     hostile = r"<script>alert(1)</script> $\frac{a}$ & _"
     for file in (tabular_file, tmp_path / "table.csv"):
         text = file.read_text().replace('column = "ms"', f"column = '{hostile}'")
@@ -247,6 +262,7 @@ def test_names_from_a_problem_file_stay_text(tabular_file, tmp_path):
     tabular_file.write_text(tabular_file.read_text().replace(', quantity = "latency_ms"', ""))
     comparison = benchmark(tabular_file, TWO, seeds=1, budget=8, out=tmp_path / "bench")
     assert comparison.definition.axes[1] == hostile
+    monkeypatch.setattr("evomnas.report.comparison.page.figure_markup", figure_markup)
     page = write_comparison(comparison, tmp_path / "page.html").read_text()
     assert "<script" not in page
     assert page.count("&lt;script&gt;alert(1)&lt;/script&gt;") > 3

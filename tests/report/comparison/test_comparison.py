@@ -177,11 +177,9 @@ def test_a_run_with_nothing_more_to_ask_stays_where_it_is(tabular_file, tmp_path
 
 
 @pytest.fixture
-def pair(tabular_file, tmp_path):
+def pair(folders):
     """Two runs that compare."""
-    for name in ("nsga2", "random"):
-        search(tabular_file, name, budget=8, out=tmp_path / "runs" / name)
-    return [tmp_path / "runs" / "nsga2", tmp_path / "runs" / "random"]
+    return [folder for folder in folders if folder.name in ("nsga2-s1", "random-s1")]
 
 
 def test_one_run_alone_is_refused(pair):
@@ -190,7 +188,7 @@ def test_one_run_alone_is_refused(pair):
 
 
 def test_the_same_run_twice_is_refused(pair):
-    with pytest.raises(InputError, match="random are the same run: name it once"):
+    with pytest.raises(InputError, match="random-s1 are the same run: name it once"):
         compare([*pair, pair[1]])
 
 
@@ -221,7 +219,7 @@ def test_a_run_without_evaluations_is_refused(pair, tabular_file, tmp_path, monk
 )
 def test_runs_of_different_problems_are_refused_with_the_difference(override, message, pair, tabular_file, tmp_path):
     search(load_definition(tabular_file, [override]), "nsga2", seed=2, budget=4, out=tmp_path / "other" / "run")
-    with pytest.raises(InputError, match=f"nsga2 and .*run are not runs of the same problem: .*{message}"):
+    with pytest.raises(InputError, match=f"nsga2-s1 and .*run are not runs of the same problem: .*{message}"):
         compare([*pair, tmp_path / "other" / "run"])
     search(load_definition(tabular_file, [override]), "random", budget=4, out=tmp_path / "another" / "run")
     with pytest.raises(InputError, match="are not runs of the same problem"):  # although algorithm and seed are a run's
