@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -62,10 +63,9 @@ def room(module: str) -> str | None:
     return parts[1] if len(parts) > 1 and parts[1] in ROOMS else None
 
 
-def loaded(code: str, *names: str) -> list[str]:
-    """Which of some modules a fresh process has loaded after some code."""
-    probe = f"import sys\n{code}\nprint([name for name in {list(names)!r} if name in sys.modules])"
-    done = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=True)
+def printed(code: str) -> Any:
+    """The last line that a fresh process prints when it runs some code, as a value."""
+    done = subprocess.run([sys.executable, "-c", f"import sys\n{code}"], capture_output=True, text=True, check=True)
     return ast.literal_eval(done.stdout.strip().splitlines()[-1])
 
 
@@ -131,28 +131,46 @@ def test_rooms_without_torch_import_it_nowhere_but_where_it_is_said():
     assert importing <= MAY_IMPORT_TORCH
 
 
-@pytest.mark.parametrize(
-    "code",
-    [
-        "import evomnas",
-        "import evomnas; evomnas.load_definition('digits')",
-        "import evomnas.algorithms.nsga2, evomnas.algorithms.surrogate.nsga2_surrogate, evomnas.algorithms.evolution",
-        "import evomnas.data, evomnas.data.sources",
-        "import evomnas.results.run, evomnas.results.full_trainings",
-        "import evomnas.loop.launch",
-        "import evomnas.report.run_report, evomnas.report.comparison.page",
-        "import evomnas.cli.show, evomnas.cli.search",
-    ],
+LIGHT = (
+    "import evomnas",
+    "import evomnas; evomnas.load_definition('digits')",
+    "import evomnas.algorithms.nsga2, evomnas.algorithms.surrogate.nsga2_surrogate, evomnas.algorithms.evolution",
+    "import evomnas.data, evomnas.data.sources",
+    "import evomnas.results.run, evomnas.results.full_trainings",
+    "import evomnas.loop.launch, evomnas.evaluation.factory",
+    "import evomnas.latency.meter, evomnas.latency.doctor",
+    "import evomnas.report.run_report, evomnas.report.comparison.page",
+    "import evomnas.cli.show, evomnas.cli.search",
 )
-def test_what_is_light_loads_no_torch_ray_or_ssh_client(code):
-    assert loaded(code, "torch", "torchvision", "ray", "executorch", "evomnas.latency.devices.ssh") == []
+
+
+def test_what_is_light_loads_no_torch_ray_or_ssh_client():
+    """In one process, one after the other. Nor does it load what reads test images."""
+    heavy = (
+        "torch", "torchvision", "ray", "executorch", "evomnas.latency.devices.ssh", "evomnas.deploy.testsplit",
+    )  # fmt: skip
+    code = f"""
+found = {{}}
+for code in {LIGHT!r}:
+    exec(code)
+    found[code] = [name for name in {heavy!r} if name in sys.modules]
+print(found)
+"""
+    assert printed(code) == {code: [] for code in LIGHT}
 
 
 def test_help_loads_nothing_heavy():
-    code = (
-        "sys.argv = ['evomnas', '--help']\nfrom evomnas.cli import main\ntry:\n    main()\nexcept SystemExit:\n    pass"
-    )
-    assert loaded(code, "torch", "numpy", "ray", "pydantic", "pymoo", "evomnas.latency.devices.ssh") == []
+    heavy = ("torch", "numpy", "ray", "rich", "pydantic", "pymoo", "evomnas.latency.devices.ssh")
+    code = f"""
+sys.argv = ["evomnas", "--help"]
+from evomnas.cli import main
+try:
+    main()
+except SystemExit:
+    pass
+print([name for name in {heavy!r} if name in sys.modules])
+"""
+    assert printed(code) == []
 
 
 def test_only_what_ships_can_read_test_images():

@@ -75,12 +75,6 @@ def test_every_requirement_has_a_lower_bound(declared):
         assert [bound.operator for bound in requirement.specifier] == [">="], requirement
 
 
-def test_importing_the_package_does_not_import_torch():
-    code = "import sys, evomnas; evomnas.load_definition('digits'); print('torch' in sys.modules)"
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert result.stdout == "False\n"
-
-
 def test_nothing_prints_but_the_command():
     for path in ROOT.rglob("*.py"):
         calls = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)]
@@ -88,8 +82,15 @@ def test_nothing_prints_but_the_command():
         assert not printing, f"{path} prints"
 
 
+def test_no_module_has_the_name_of_a_function():
+    """It would take its place in the package once it is imported."""
+    modules = {path.stem for path in ROOT.iterdir() if path.suffix == ".py" or path.is_dir()}
+    assert {"core", "loop"} <= modules
+    assert not modules & set(evomnas.__all__)
+
+
+@pytest.mark.thorough
 def test_the_library_s_functions_stay_functions_whatever_was_called_before(tabular_file, tmp_path):
-    """A module of a function's name would take its place in the package once it is imported."""
     code = """
 import sys, evomnas
 problem, out = sys.argv[1:]

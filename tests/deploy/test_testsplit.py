@@ -1,9 +1,6 @@
-"""Test splits: they share no image with what may be trained on, and no search reads them."""
+"""Test splits: they share no image with what may be trained on. That no search reads them is in test_layers.py."""
 
 from __future__ import annotations
-
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -54,13 +51,6 @@ def test_a_search_s_images_are_what_full_trainings_train_on():
     of_search = {one.tobytes() for one in (*dataset.train_images, *dataset.validation_images)}
     assert of_search == {one.tobytes() for one in training.images}
     assert len(load_training_images(section(train_images=100)).labels) == len(training.labels)
-
-
-def test_a_search_does_not_import_what_reads_test_images():
-    modules = "evomnas.loop.launch, evomnas.evaluation.executors.worker, evomnas.report.run_report"
-    code = f"import sys, {modules}; print('evomnas.deploy.testsplit' in sys.modules)"
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert result.stdout == "False\n"
 
 
 def test_npz_files_have_their_test_images_in_x_test(tmp_path, rng):

@@ -7,7 +7,7 @@ import pytest
 
 from evomnas.core.errors import InputError
 from evomnas.evaluation.network_evaluator import NetworkEvaluator
-from evomnas.loop.estimate import SAMPLED_NETWORKS, Sample, _training_seconds, _with_fewer_epochs, estimate
+from evomnas.loop.estimate import Sample, _training_seconds, _with_fewer_epochs, estimate
 from evomnas.problem.loading import load_definition
 from evomnas.report.words import estimate_lines
 from evomnas.results.evaluation import Cut, Failure, NetworkEvaluation, Training
@@ -75,9 +75,10 @@ def test_an_estimate_searches_for_real_and_leaves_nothing_behind(tiny, tmp_path,
         "training": tiny.training.model_copy(update={"epochs": 4}),
         "constraints": tiny.constraints.model_copy(update={"max_params": 2500}),
     }
+    monkeypatch.setattr("evomnas.loop.estimate.SAMPLED_NETWORKS", 12)  # a first batch, and two of the next
     found = estimate(tiny.model_copy(update=changed), budget=100, on_progress=told.append)
-    assert found.networks == SAMPLED_NETWORKS < counts[-1]  # those beyond the limit do not count
-    assert (told[-1].evaluated, told[-1].budget) == (SAMPLED_NETWORKS, SAMPLED_NETWORKS)
+    assert found.networks == 12 < counts[-1]  # those beyond the limit do not count
+    assert (told[-1].evaluated, told[-1].budget) == (12, 12)
     assert set(factors) == {2.0}
     assert 0 < found.training[0] <= found.training[1] <= found.training[2]
     assert found.latency > 0
@@ -86,7 +87,7 @@ def test_an_estimate_searches_for_real_and_leaves_nothing_behind(tiny, tmp_path,
     assert found.seconds[1][1] >= 100 * found.latency
     assert not [path for path in tmp_path.iterdir() if path.name.startswith("evomnas-") and path.suffix]
     lines = estimate_lines(found, 1)
-    assert "from a short search of 26 networks with 1 worker" in lines[0]
+    assert "from a short search of 12 networks with 1 worker" in lines[0]
     assert "for 100 networks with 1 worker (" in lines[1]
 
 
