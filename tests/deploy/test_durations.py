@@ -7,12 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from evomnas.deploy import durations
 from evomnas.deploy.durations import FORWARD_SHARE, Plan, StepTimes, TrainingForecast
 from evomnas.evaluation.factory import open_evaluator
 from evomnas.loop.launch import begin
 from evomnas.problem.counting import count_architecture
 from evomnas.results.archive import Archive
-from evomnas.results.evaluation import Cost, Cut, Measurement, Training
+from evomnas.results.evaluation import Cost, Cut, FullTraining, Measurement, Score, Training
+from evomnas.results.full_trainings import FullyTrained
 from evomnas.results.records import Ask
 
 LAYER_S, MAC_S = 0.002, 3e-8  # of the made-up machine
@@ -163,9 +165,20 @@ def test_nothing_is_foreseen_on_another_device(run):
     assert TrainingForecast(run, 1438, "cuda").epoch_seconds(network, run.definition.full) is None
 
 
-def test_full_trainings_before_correct_the_forecast(finished_run, trained):
-    """One that there is was foreseen about as it turned out; other tests may have trained more in the same archive."""
-    forecast = TrainingForecast(finished_run, 1438, "cpu")
-    recipe = finished_run.definition.full
-    expected = forecast.epoch_seconds(trained.network, recipe)
-    assert expected * recipe.epochs == pytest.approx(trained.result.seconds, rel=0.5)
+def test_full_trainings_before_correct_the_forecast(run, monkeypatch):
+    """They took 2, 3 and 7 times as long as on the made-up machine: so will the others take 3 times as long."""
+    recipe, networks = run.definition.full, [result.evaluation.architecture for result in run.results()]
+    trained = [
+        FullyTrained(
+            one.id,
+            str(one),
+            FullTraining(Score(90, 100), (1.0,) * 4, 4 * 11 * factor * step_seconds(one, 128)),
+            None,
+            "",
+        )
+        for one, factor in zip(networks, (2, 3, 7), strict=False)
+    ]
+    monkeypatch.setattr(durations, "fully_trained", lambda run: trained)
+    forecast = TrainingForecast(run, 1438, "cpu")
+    for network in networks:
+        assert forecast.epoch_seconds(network, recipe) == pytest.approx(3 * 11 * step_seconds(network, 128))

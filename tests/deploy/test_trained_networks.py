@@ -85,7 +85,7 @@ def test_a_run_with_the_settings_as_its_own_takes_such_a_network_over(copied, tr
 def test_the_time_is_said_before_a_training_begins(copied, trained, monkeypatch):
     """Of what is left to do: nothing of a network that is trained, and the rest of one that was interrupted."""
     others = [one.evaluation.architecture for one in copied.results() if one.evaluation.architecture != trained.network]
-    told: list[tuple[str, object]] = []
+    told: list = []
     chosen = [trained.network, *others[:2]]
 
     def trainings(**changes):
@@ -101,12 +101,22 @@ def test_the_time_is_said_before_a_training_begins(copied, trained, monkeypatch)
     assert plan.expected[trained.network.id] == 0
     assert plan.seconds == sum(plan.expected.values()) > 0
     assert rest == [("epoch", one.id) for one in others[:2] for _ in range(4)]
-    monkeypatch.setattr(FullTrainings, "_find", lambda *_: None)  # as if it was interrupted after its third epoch
-    monkeypatch.setattr(FullTask, "remaining_epochs", lambda *_: 1)
-    told.clear()
-    next(trainings())
-    quarter = told[0][1].expected
-    assert quarter[trained.network.id] == pytest.approx(trained.result.seconds / 4, rel=1)
+    monkeypatch.setattr(FullTrainings, "_find", lambda *_: None)  # as if nothing was trained to the end
+
+    def expected(epochs_left: int) -> float:
+        monkeypatch.setattr(FullTask, "remaining_epochs", lambda *_: epochs_left)
+        told.clear()
+        with pytest.raises(RuntimeError, match="the plan is known"):
+            next(train_networks(copied, [trained.network], device="cpu", on_plan=stop))
+        return told[0][trained.network.id]
+
+    def stop(plan) -> None:
+        told.append(plan.expected)
+        raise RuntimeError("the plan is known")
+
+    whole = expected(4)
+    assert whole > 0
+    assert expected(1) == pytest.approx(whole / 4)  # interrupted after its third epoch
 
 
 def test_another_run_of_the_archive_takes_the_network_over(finished_run, trained, tmp_path, monkeypatch):

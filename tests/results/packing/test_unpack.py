@@ -8,6 +8,7 @@ import re
 import shutil
 import sqlite3
 import stat
+import struct
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -159,15 +160,25 @@ def test_files_that_hold_no_packed_run_are_refused(box):
         refused(box / "x.zip", "x.zip is no run: give the folder of a run, or a file that evomnas pack wrote$")
 
 
-def test_a_damaged_or_encrypted_file_is_refused(box):
+@pytest.mark.parametrize(
+    ("part", "error"),
+    [("first block", "Error -3 while decompressing data: invalid block type"), ("checksum", "Bad CRC-32")],
+)
+def test_a_damaged_file_is_refused(part, error, box):
     path = zip_of(box)
     with zipfile.ZipFile(path) as archive:
         info = archive.getinfo("run/evomnas.sqlite")
-        place = info.header_offset + 200
     content = bytearray(path.read_bytes())
-    content[place : place + 50] = bytes(50)
+    if part == "first block":
+        name_bytes, extra_bytes = struct.unpack_from("<HH", content, info.header_offset + 26)
+        content[info.header_offset + 30 + name_bytes + extra_bytes] |= 0b110  # a kind of block that there is not
+    else:
+        content[content.rindex(struct.pack("<L", info.CRC))] ^= 1  # of the directory at the end
     path.write_bytes(content)
-    refused(path, "cannot unpack run/evomnas.sqlite of .*; have it sent again$")
+    refused(path, f"cannot unpack run/evomnas.sqlite of .*{error}.*; have it sent again$")
+
+
+def test_an_encrypted_file_is_refused(box):
     path = zip_of(box)
     content = path.read_bytes()
     at = content.index(b"PK\x01\x02") + 8
