@@ -188,6 +188,7 @@ def test_show_and_describe_read_a_run(finished_run):
         "test_interval",
         "score",
         "score_error",
+        "validation_loss",
     ]
     assert list(rows[0]) == keys
     front = answer("show", finished_run.folder, "--format", "csv")
