@@ -157,6 +157,13 @@ const paretoPlot = () => {
         name: "true front", x: data.trueFront.map((p) => p[0]), y: data.trueFront.map((p) => p[1]), type: "scatter", mode: "lines",
         line: { shape: "hv", width: 1, color: c.ink }, hoverinfo: "skip",
       }] : []),
+      ...[true, false].map((onFront) => [onFront, data.baselines.filter((one) => one.front === onFront)]).filter(([, list]) => list.length).map(([onFront, list]) => ({
+        name: "pretrained baselines", showlegend: onFront, type: "scatter", mode: onFront ? "lines+markers" : "markers", x: list.map((one) => one.x), y: list.map((one) => one.y),
+        error_x: { type: "data", symmetric: false, thickness: 1, width: 0, color: c.ink, array: list.map((one) => one.interval[1] - one.x), arrayminus: list.map((one) => one.x - one.interval[0]) },
+        line: { shape: "hv", width: 1.5, dash: "dash", color: c.ink }, marker: { color: c.ink, symbol: "square-open", size: 8, opacity: onFront ? 1 : 0.5 },
+        text: list.map((one) => `<b>${plain(one.name)}</b> · pretrained<br>${plain(quality(one.y, 2))}<br>${one.test === null ? "" : `<b>${one.test.toFixed(2)}% test ${plain(data.score)}</b>, trained in full<br>`}${plain(cost(one.x))}`),
+        hovertemplate: "%{text}<extra></extra>",
+      })),
       ...known.map((one, number) => ({
         name: plain(one.name), x: [one.x], y: [one.y], type: "scatter", mode: "markers",
         marker: { color: c.ink, symbol: ["square-open", "triangle-up-open", "cross-open", "x-open", "star-open"][number % 5], size: 13, line: { width: 2 } },

@@ -124,6 +124,12 @@ def baselines(
     ] = None,
     data: ImagesOption = None,
     donor: DonorOption = None,
+    pretrained: Annotated[
+        bool,
+        typer.Option(
+            "--pretrained", help="Fine-tune networks with pretrained weights instead, at every resolution of the space."
+        ),
+    ] = False,
     settings: SettingsOption = None,
     archive: Annotated[
         Path | None,
@@ -142,26 +148,30 @@ def baselines(
     from evomnas.problem.typed.paths import is_problem
 
     networks = list(names or [])
-    if problem is not None and not is_problem(problem) and (data is not None or _is_network(problem)):
+    if problem is not None and not is_problem(problem) and (data is not None or _is_network(problem, pretrained)):
         networks.insert(0, problem)  # as in: baselines resnet18, baselines --data photos resnet18
         problem = None
     loaded = load_problem(problem, [name for name in networks if Path(name).exists()], data, settings, donor)
     with repeatable(KEPT), ProgressDisplay("starting") as display:
         from evomnas.deploy.baselines import default_baselines, train_baselines
+        from evomnas.deploy.pretrained_baselines import fine_tune_baselines
         from evomnas.loop.launch import ARCHIVE
 
         definition = loaded.trained(f"{loaded.name} is a table: there are no images to train baselines on")
         path = archive or Path(defaults.RUNS) / ARCHIVE
         place = out or path.parent / "baselines" / definition.name
         shown = _PlanDisplay(display, "Training", "network")
-        trained = train_baselines(
-            definition, networks or default_baselines(), path.resolve(), place, device=device,
-            on_plan=shown.begin, on_progress=shown.show_epoch, say=shown.show_step,
-        )  # fmt: skip
+        callbacks: Any = {"on_plan": shown.begin, "on_progress": shown.show_epoch, "say": shown.show_step}
+        trained: Sequence[Baseline]
+        if pretrained:
+            trained = fine_tune_baselines(definition, networks, path.resolve(), place, device=device, **callbacks)
+        else:
+            chosen = networks or default_baselines()
+            trained = train_baselines(definition, chosen, path.resolve(), place, device=device, **callbacks)
     if output is PlainFormat.JSON:
         typer.echo(json.dumps([network.to_dict() for network in trained], indent=2))
     else:
-        _print_baselines(trained, definition.data.test_score, place)
+        _print_baselines(trained, definition.data.test_score, place, pretrained)
 
 
 @app.command()
@@ -358,14 +368,17 @@ def _print_trainings(opened: Run, trainings: Sequence[TrainedNetwork], options: 
         )
 
 
-def _is_network(name: str) -> bool:
+def _is_network(name: str, pretrained: bool) -> bool:
     """Return whether what somebody typed names an off-the-shelf network."""
     from evomnas.deploy.baselines import default_baselines
+    from evomnas.problem.pretrained.donors import PUBLISHED_WEIGHTS
 
+    if pretrained and name in PUBLISHED_WEIGHTS:
+        return True
     return name.partition("@")[0] in default_baselines()
 
 
-def _print_baselines(baselines: Sequence[Baseline], score: ScoreName, folder: Path) -> None:
+def _print_baselines(baselines: Sequence[Baseline], score: ScoreName, folder: Path, is_pretrained: bool) -> None:
     rows = []
     for baseline in baselines:
         row = baseline.to_dict()
@@ -374,14 +387,25 @@ def _print_baselines(baselines: Sequence[Baseline], score: ScoreName, folder: Pa
         counts = ["-" if row[name] is None else f"{row[name]:,}" for name in ("params", "macs")]
         accuracy = _score_cells(_score(baseline.result)) if baseline.result is not None else ("-", "-")
         scores = *accuracy, *_other_score_cells(baseline.result, score)
-        rows.append((baseline.name, *scores, latency, interval or "-", *counts))
-    measured = ("latency ms", "95 % interval", "parameters", "MACs")
-    print_columns(("network", "test accuracy", "95 % interval", *_other_score(score), *measured), rows, left=1)
+        measured = (latency, interval or "-", *counts)
+        if not is_pretrained:
+            rows.append((baseline.name, *scores, *measured))
+        elif baseline.measurement is not None:  # not one whose weights are missing
+            validation = "-" if row["validation_score"] is None else f"{row['validation_score']:.2%}"
+            rows.append((baseline.name, str(row["resolution"]), *scores, validation, *measured))
+    size, short = (("pixels",), ("as a candidate",)) if is_pretrained else ((), ())
+    scored = ("test accuracy", "95 % interval", *_other_score(score), *short)
+    print_columns(("network", *size, *scored, "latency ms", "95 % interval", "parameters", "MACs"), rows, left=1)
     _print_majority([baseline.result for baseline in baselines], baselines[0].classes, score)
-    for baseline in baselines:
-        reason = baseline.to_dict()["reason"]
+    reasons = ((baseline.name, baseline.to_dict()["reason"]) for baseline in baselines)
+    for name, reason in dict.fromkeys(reasons):
         if reason:
-            typer.echo(f"{baseline.name}: {reason}")
+            typer.echo(f"{name}: {reason}")
+    if is_pretrained:
+        typer.echo(
+            "as a candidate: the score on the validation images after a search's short training; reports of the "
+            "problem's runs have these networks as a front of their own."
+        )
     typer.echo(f"\nNetworks: {folder}")
 
 

@@ -41,13 +41,19 @@ def show(
     output: Annotated[Format, typer.Option("--format", help="Output format.")] = Format.TABLE,
     everything: Annotated[bool, typer.Option("--all", help="Print all evaluations.")] = False,
     failed: Annotated[bool, typer.Option("--failed", help="Print the candidates that failed, and why.")] = False,
+    baselines: Annotated[bool, typer.Option("--baselines", help="Print the pretrained baselines.")] = False,
 ) -> None:
-    """Print a run's Pareto set, all its evaluations, or its failures."""
+    """Print a run's Pareto set, all its evaluations, its failures, or the pretrained baselines of its problem."""
     from evomnas.results.run import to_csv
 
     if failed and everything:
         raise InputError("--failed and --all exclude each other: --all has the failed ones, too")
+    if baselines and (failed or everything):
+        raise InputError("--baselines are no candidates of the run: drop --all and --failed")
     opened = open_run(folder)
+    if baselines:
+        _show_baselines(opened, output)
+        return
     if failed:
         _show_failures(opened, output)
         return
@@ -64,6 +70,33 @@ def show(
         print_results(opened, results)
         for note in filter(None, (*figure_notes(opened, results), constant_answer_line(opened))) if results else ():
             typer.echo(note)
+        if opened.definition.trains and not everything:
+            _print_baseline_table(opened)
+
+
+def _show_baselines(opened: Run, output: Format) -> None:
+    from evomnas.results.full_trainings import baseline_results
+    from evomnas.results.run import to_csv
+
+    opened.trained_problem()  # raises where there is nothing to fine-tune
+    rows = [one.to_dict() for one in baseline_results(opened)]
+    if output is Format.JSON:
+        typer.echo(json.dumps(rows, indent=2))
+    elif output is Format.CSV:
+        typer.echo(to_csv(rows, ("name", "resolution")), nl=False)
+    elif rows:
+        _print_baseline_table(opened)
+    else:
+        typer.echo("There are no pretrained baselines yet: evomnas baselines PROBLEM --pretrained fine-tunes them.")
+
+
+def _print_baseline_table(opened: Run) -> None:
+    from evomnas.report.run_words import baseline_table
+
+    table = baseline_table(opened)
+    if table is not None:
+        typer.echo("\nPretrained baselines, fine-tuned as the candidates were (* on their own front):")
+        print_columns(table[0], table[1], left=1)
 
 
 def _show_failures(opened: Run, output: Format) -> None:

@@ -148,7 +148,7 @@ def train_baselines(
     archive = Archive(path, late=True)
     with open_meter(problem_setting(definition, classes, channels), archive) as meter:
         archive.establish()
-        _measure(meter, archive, usable, say)
+        measure_baselines(meter, archive, usable, say)
         trainings = FullTrainings(task, archive, MeasurementContext(meter.key, meter.context))
         on_plan(_plan(trainings, usable, folder, say))
         trained = {
@@ -204,8 +204,15 @@ def _with_name(on_progress: OnProgress, name: str) -> OnProgress:
     return lambda _, epoch, epochs, loss: on_progress(name, epoch, epochs, loss)
 
 
-def _measure(meter: Meter, archive: Archive, networks: dict[str, AnyNetwork], say: OnStep) -> None:
-    """Measure the networks that the archive has no measurement of, all in the same rounds."""
+def measure_baselines(meter: Meter, archive: Archive, networks: Mapping[str, AnyNetwork], say: OnStep) -> None:
+    """Measure the networks that an archive has no measurement of, all in the same rounds.
+
+    Args:
+        meter: Measures on the problem's device.
+        archive: Keeps the measurements.
+        networks: The networks by their names.
+        say: Called with a few words before each part of the work.
+    """
     prepared: dict[AnyNetwork, tuple[Cost, PreparedNetwork]] = {}
     for name, network in networks.items():
         if archive.measurement(meter.key, network) is None:

@@ -225,7 +225,7 @@ class TrainingForecast:
         self._factor = 1.0
         factors = []
         for network in fully_trained(run):
-            if network.notation.startswith(TORCHVISION) or not network.result.losses:
+            if TORCHVISION in network.notation or not network.result.losses:
                 continue
             expected = self.epoch_seconds(Architecture.parse(network.notation), recipe)
             if expected:

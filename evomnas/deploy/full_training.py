@@ -37,11 +37,8 @@ from evomnas.deploy.saving import ClassifierInterface
 from evomnas.deploy.testsplit import check_test_split, load_test_images
 from evomnas.networks.classifier import Classifier
 from evomnas.networks.fast_layers import use_fast_layers
-from evomnas.networks.network import Network
-from evomnas.networks.pretrained.transplant import plant
-from evomnas.networks.pretrained.weights import load_donor
+from evomnas.networks.pretrained.planting import load_weights, plant_weights
 from evomnas.networks.torchvision_models import AnyNetwork, build_any_network
-from evomnas.problem.architecture import Architecture
 from evomnas.problem.definition import ProblemDefinition
 from evomnas.problem.pretrained.files import donor_file
 from evomnas.problem.sections import FullSection
@@ -122,13 +119,35 @@ class FullTask:
         Raises:
             InputError: The images cannot be read, or there is no test split.
         """
-        self.definition, self.recipe = definition, definition.full_recipe
         check_test_split(definition.data)
-        file = donor_file(definition.weights)
-        self.donor, self._donor_context = None if file is None else load_donor(file), file and file.context
-        self._base = self  # the task of the problem's own resolution
-        self._others: dict[int, FullTask] = {}  # those of other resolutions
+        self._start_from(definition)
+        self._images: dict[int, LabelledImages] = {}  # by resolution
+        self._test_images: dict[int, LabelledImages] = {}
         self._read(device)
+
+    def _start_from(self, definition: ProblemDefinition) -> None:
+        """Read the weights that trainings start from; this is then the task of the problem's own resolution."""
+        self.definition, self.recipe = definition, definition.full_recipe
+        file = donor_file(definition.weights)
+        self.donor, self._donor_context = None if file is None else load_weights(file), file and file.context
+        self._base = self
+        self._others: dict[int, FullTask] = {}  # those of other resolutions
+
+    def fine_tuning(self, name: str) -> FullTask:
+        """Return this task with trainings that start from the weights of a published network.
+
+        The images are not read again.
+
+        Args:
+            name: The name of a network with pretrained weights.
+
+        Raises:
+            InputError: There are no such weights on this machine, or they are not what they should be.
+        """
+        task = copy.copy(self._base)
+        task._start_from(self._base.definition.fine_tuning(name))
+        task._read(str(self.device))
+        return task
 
     def for_network(self, network: AnyNetwork) -> FullTask:
         """Return the task of a network: this one, or the same at the resolution that the network has of its own.
@@ -139,21 +158,22 @@ class FullTask:
         Raises:
             InputError: The images cannot be read.
         """
-        own = network.resolution if isinstance(network, Architecture) else None
-        base, resolution = self._base, own or self._base.definition.data.resolution
+        base = self._base
+        resolution = network.resolution or base.definition.data.resolution
         if resolution == base.definition.data.resolution:
             return base
         if resolution not in base._others:
             task = base._others[resolution] = copy.copy(base)
-            task.__dict__.pop("test", None)
             task.definition = base.definition.at(resolution)
             task._read(str(base.device))
         return base._others[resolution]
 
     def _read(self, device: str) -> None:
-        """Read the images that may be trained on."""
+        """Read the images that may be trained on, unless they were read before at this resolution."""
         definition = self.definition
-        self.training = load_training_images(definition.data)
+        if definition.data.resolution not in self._images:
+            self._images[definition.data.resolution] = load_training_images(definition.data)
+        self.training = self._images[definition.data.resolution]
         self._steps = self.recipe.epochs * self.recipe.batches(len(self.training.labels))[1]
         self._min_bn_momentum = min(1.0, 1 / (STATISTICS_SHARE * self._steps))
         self.bn_momentum = max(self.recipe.bn_momentum, self._min_bn_momentum)
@@ -165,14 +185,17 @@ class FullTask:
         )
         self._augment = list(augment)
 
-    @cached_property
+    @property
     def test(self) -> LabelledImages:
         """The test images. They are read at the first access, which must come after a training has ended.
 
         Raises:
             InputError: They cannot be read, or the training images lack one of their classes.
         """
-        return load_test_images(self.definition.data, self.training)
+        resolution = self.definition.data.resolution
+        if resolution not in self._test_images:
+            self._test_images[resolution] = load_test_images(self.definition.data, self.training)
+        return self._test_images[resolution]
 
     @property
     def known_test(self) -> LabelledImages:
@@ -308,8 +331,8 @@ class FullTask:
 
     def _inherit(self, module: nn.Module) -> None:
         """Give a new module its donor's weights, and the statistics that its recipe asks for."""
-        if self.donor is not None and isinstance(module, Network):
-            plant(module, self.donor)
+        if self.donor is not None:
+            plant_weights(module, self.donor)
         if self.recipe.statistics == "frozen":
             renew_statistics(module, self.batches, self.recipe.batch)
 

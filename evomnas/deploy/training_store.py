@@ -26,11 +26,11 @@ from evomnas.deploy.saving import (
 )
 from evomnas.networks.classifier import Classifier
 from evomnas.networks.layer_costs import count_any_cost
-from evomnas.networks.pretrained.weights import DonorWeights
+from evomnas.networks.pretrained.weights import PretrainedWeights
 from evomnas.networks.torchvision_models import AnyNetwork
 from evomnas.problem.architecture import Architecture
 from evomnas.problem.definition import ProblemDefinition
-from evomnas.problem.pretrained.donors import find_donor
+from evomnas.problem.pretrained.donors import find_published_weights
 from evomnas.results.archive import Archive, context_key
 from evomnas.results.evaluation import Failure, FullTraining, Measurement, TrainingDiverged
 from evomnas.results.readers import full_training_alias, trained_images_alias
@@ -284,7 +284,7 @@ class FullTrainings:
         definition, recipe, resolution = task.definition, task.recipe, task.definition.data.resolution
         context = task.context(notation)
         latency = None if measurement is None else LatencyDetails.of(measurement, self._measurement_context.content)
-        if latency is not None and isinstance(network, Architecture) and network.resolution is not None:
+        if latency is not None and network.resolution is not None:
             latency = latency.model_copy(update={"resolution": network.resolution})
         weights = ", balanced class weights" if recipe.class_weights == "balanced" else ""
         return ModelDetails(
@@ -312,8 +312,8 @@ class FullTrainings:
         )
 
 
-def _describe_donor(donor: DonorWeights) -> str:
-    terms = find_donor(donor.name).terms
+def _describe_donor(donor: PretrainedWeights) -> str:
+    terms = find_published_weights(donor.name).terms
     return f"the weights of {donor.name} (SHA-256 {donor.sha256[:16]}...): {terms}"
 
 

@@ -41,6 +41,26 @@ MAX_NEIGHBOURS = 18  # networks that are measured before a latency limit counts 
 Outcomes = Iterator[tuple[Architecture, Measurement | Failure]]
 
 
+def training_settings(
+    definition: ProblemDefinition, images: str, device: str, donor: DonorFile | None
+) -> dict[str, Any]:
+    """Return everything that the training of a candidate depends on beside the network, as the archive stores it.
+
+    Args:
+        definition: The problem.
+        images: The fingerprint of the images that a search uses.
+        device: The kind of device of the trainings, `cpu` or `cuda`.
+        donor: The file of the pretrained weights that trainings start from; None for random ones.
+    """
+    return {
+        "data": images,
+        "augment": list(definition.data.augment),
+        "training": definition.training.context,
+        "device": device,
+        **({} if donor is None else {"donor": donor.context}),
+    }
+
+
 class NetworkEvaluator(Evaluator):
     """Measures and trains the networks of a problem; see `Evaluator`.
 
@@ -86,13 +106,7 @@ class NetworkEvaluator(Evaluator):
             problem_setting(definition, len(dataset.classes), dataset.channels), self._reference, archive
         )
         self._recipe: TrainingSection | None = None
-        self._conditions: dict[str, Any] = {
-            "data": dataset.fingerprint,
-            "augment": list(definition.data.augment),
-            "training": definition.training.context,
-            "device": executor.device,
-            **({} if donor is None else {"donor": donor.context}),
-        }
+        self._conditions = training_settings(definition, dataset.fingerprint, executor.device, donor)
         training_context = archive.add_context(self._conditions)
         archive.add_class_names(dataset.fingerprint, dataset.classes)
         reader = NetworkReader(archive, definition, training_context, self.meter.key, self.describe_data(), candidates)

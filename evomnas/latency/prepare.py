@@ -62,7 +62,7 @@ def prepare(
         The network in the runtime's format, with random images (batch, channels, resolution, resolution) and the logits
         (batch, classes) that PyTorch computes for them.
     """
-    resolution = (network.resolution if isinstance(network, Architecture) else None) or resolution
+    resolution = network.resolution or resolution
     module = build_any_network(network, classes, channels, dropout=0.0, bn_momentum=1.0, seed=PROBE_SEED)
     with probe_images(module, channels, resolution, batch) as images:
         return convert_with_output(runtime, module, images)

@@ -81,8 +81,9 @@ def count_any_cost(network: AnyNetwork, classes: int, channels: int, resolution:
     """
     if isinstance(network, Architecture):
         return count_cost(network, classes, channels, resolution)
+    side = network.resolution or resolution
     with torch.device("meta"):
-        return _count(build_torchvision(network.name, classes, channels).eval(), (channels, resolution, resolution))
+        return _count(build_torchvision(network.name, classes, channels).eval(), (channels, side, side))
 
 
 def layer_costs(

@@ -1,12 +1,14 @@
 """Off-the-shelf networks of torchvision, the baselines that a searched network has to beat.
 
-They start from random weights, as a searched network does. The first convolution gets as many channels as the images
+They start from random weights, as a searched network does, or from torchvision's own
+(`evomnas.networks.pretrained.planting`). The first convolution gets as many channels as the images
 have, and the last layer as many logits as there are classes. Everything else is torchvision's.
 """
 
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -24,12 +26,14 @@ TORCHVISION_MODELS: dict[str, dict[str, Any]] = {
     "squeezenet1_1": {},
     "shufflenet_v2_x1_0": {},
     "mobilenet_v3_small": {},
+    "mobilenet_v3_large": {},
     "resnet18": {},
     "resnext50_32x4d": {},
     "wide_resnet50_2": {},
     "densenet121": {},
     "googlenet": {"aux_logits": False, "init_weights": True},
 }
+_NOTATION = re.compile(r"(?:([1-9]\d{0,3})px-)?torchvision:(.*)", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +42,11 @@ class TorchvisionNetwork:
 
     Attributes:
         name: Torchvision's name of it, one of `TORCHVISION_MODELS`.
+        resolution: Height and width in pixels of its images; None for those of the problem.
     """
 
     name: str
+    resolution: int | None = None
 
     @property
     def id(self) -> str:
@@ -48,8 +54,8 @@ class TorchvisionNetwork:
         return hashlib.blake2b(str(self).encode(), digest_size=4).hexdigest()
 
     def __str__(self) -> str:
-        """The network's notation in archives and files, as `torchvision:resnet18`."""
-        return f"torchvision:{self.name}"
+        """The network's notation in archives and files, as `torchvision:resnet18` or `64px-torchvision:resnet18`."""
+        return f"torchvision:{self.name}" if self.resolution is None else f"{self.resolution}px-torchvision:{self.name}"
 
 
 AnyNetwork = Architecture | TorchvisionNetwork
@@ -67,12 +73,13 @@ def parse_network(notation: str) -> AnyNetwork:
     Raises:
         InputError: The notation is neither that of an architecture nor that of a known network of torchvision's.
     """
-    library, _, name = notation.partition(":")
-    if library != "torchvision":
+    match = _NOTATION.fullmatch(notation)
+    if match is None:
         return Architecture.parse(notation)
+    resolution, name = match.groups()
     if name not in TORCHVISION_MODELS:
         raise unknown("network of torchvision", name, TORCHVISION_MODELS)
-    return TorchvisionNetwork(name)
+    return TorchvisionNetwork(name, None if resolution is None else int(resolution))
 
 
 def explain_incompatibility(network: AnyNetwork, channels: int, resolution: int) -> str | None:

@@ -23,7 +23,7 @@ from evomnas.problem.architecture import Architecture
 from evomnas.problem.candidate import Candidate
 from evomnas.problem.pretrained.donors import Donor, find_donor
 from evomnas.problem.pretrained.heritage import check_space
-from evomnas.problem.pretrained.preset import with_defaults
+from evomnas.problem.pretrained.preset import FULL, PROXY, with_defaults
 from evomnas.problem.search_space import SearchSpace, Space
 from evomnas.problem.sections import (
     MAX_COST,
@@ -240,6 +240,25 @@ class ProblemDefinition(Definition):
     def donor(self) -> Donor | None:
         """The donor of all weights; None where trainings start from random ones."""
         return None if self.weights is None else find_donor(self.weights.donor)
+
+    def fine_tuning(self, name: str) -> ProblemDefinition:
+        """Return this problem with trainings that start from the weights of a published network.
+
+        The recipes are this problem's if it has a donor. Recipes for random weights would spoil pretrained ones: then
+        they are those that problems with a donor have by default. The space is this problem's in any case, and says
+        nothing of the published network.
+
+        Args:
+            name: The name of a network with pretrained weights (`evomnas.problem.pretrained.donors`).
+        """
+        if self.weights is not None:
+            weights = self.weights if self.weights.donor == name else WeightsSection(donor=name)
+            return self.model_copy(update={"weights": weights})
+        kept = {"seed": self.training.seed, "class_weights": self.training.class_weights}
+        own = {"seed": self.full.seed, "class_weights": self.full.class_weights}
+        training, full = TrainingSection(**{**PROXY, **kept}), FullSection(**{**FULL, **own})
+        recipes = {"training": training, "full": full}
+        return self.model_copy(update={"weights": WeightsSection(donor=name), **recipes})
 
     def at(self, resolution: int) -> ProblemDefinition:
         """Return this problem with images of another resolution.

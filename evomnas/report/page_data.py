@@ -18,7 +18,7 @@ from evomnas.report.references import find_references
 from evomnas.report.reproduce import network_commands
 from evomnas.report.run_words import knee_line
 from evomnas.report.words import format_training
-from evomnas.results.full_trainings import fully_trained
+from evomnas.results.full_trainings import baseline_results, fully_trained
 from evomnas.results.run import Result, Run
 
 PartKey = tuple[str, int, int]  # all that a part depends on: notation, channels and pixels of its input
@@ -54,6 +54,7 @@ def page_data(run: Run, results: Sequence[Result]) -> dict[str, Any]:
         "knees": [complete.index(knee) for knee in run.knees(complete)],
         "noKnee": knee_line(run, complete),
         "references": _references(run, list(results)),
+        "baselines": _baselines(run),
         "reference": run.reference_id,
         "referenceName": run.definition.words.reference,
         "limits": run.definition.constraints.model_dump(exclude_none=True),
@@ -180,6 +181,26 @@ def _references(run: Run, results: list[Result]) -> list[dict[str, Any]]:
                 "y": None if loss is None else _round(y),
                 "interval": None if reference.interval is None else [_round(end) for end in reference.interval],
                 **{name: reference.quantities.get(name) for name in ("params", "macs")},
+            }
+        )
+    return rows
+
+
+def _baselines(run: Run) -> list[dict[str, Any]]:
+    """Return the pretrained baselines, the fastest first; those on their own front are marked."""
+    rows = []
+    for one in baseline_results(run) if run.definition.trains else ():
+        point, score = one.result.point(run.definition), run.trained_problem().data.score
+        test = None if one.result.training is None else one.result.training.quality(score)
+        rows.append(
+            {
+                "name": one.baseline.label,
+                "x": _round(point["x"]),
+                "y": _round(point["y"]),
+                "error": _percent(one.result.evaluation.score_error),
+                "interval": [_round(end) for end in point["interval"]],
+                "test": None if test is None else _percent(test[0]),
+                "front": one.result.on_front,
             }
         )
     return rows

@@ -20,6 +20,7 @@ from evomnas.report.figures import ACCENT, GRID, INK, MUTED, STYLE, architecture
 from evomnas.report.gene_preferences import Preferences, count_preferences
 from evomnas.report.history import History, read_history
 from evomnas.report.run_words import chance_levels
+from evomnas.results.full_trainings import baseline_results
 from evomnas.results.run import Result, Run
 
 MAX_VECTOR_POINTS = 2000  # more points are drawn as pixels, which keeps a file small
@@ -52,6 +53,7 @@ def pareto_figure(run: Run, results: Sequence[Result]) -> Figure:
             low, high = ([abs(point["x"] - point["interval"][end]) for point in front] for end in (0, 1))
             axes.errorbar(xs, ys, xerr=[low, high], fmt="o", color=ACCENT, ms=5, elinewidth=1.2, label="Pareto front")
             axes.step(xs, ys, where="post", color=ACCENT, lw=1.2)
+        _draw_baselines(axes, run)
         reference = run.reference_cost()
         if reference is not None:
             axes.axvline(reference, color=INK, lw=0.8, ls="--", label=f"as {run.definition.words.reference}")
@@ -59,6 +61,21 @@ def pareto_figure(run: Run, results: Sequence[Result]) -> Figure:
         axes.set(xlabel=cost, ylabel=quality)
         axes.legend(frameon=False, loc="lower right")
         return figure
+
+
+def _draw_baselines(axes: Axes, run: Run) -> None:
+    """Draw the pretrained baselines as a front of their own, if there are any."""
+    results = [one.result for one in baseline_results(run)] if run.definition.trains else []
+    for is_front, style in ((False, {"alpha": 0.5}), (True, {"label": "pretrained baselines"})):
+        points = [one.point(run.definition) for one in results if one.on_front is is_front]
+        if not points:
+            continue
+        xs, ys = [point["x"] for point in points], [point["y"] for point in points]
+        low, high = ([abs(point["x"] - point["interval"][end]) for point in points] for end in (0, 1))
+        shape: dict[str, Any] = {"fmt": "s", "color": INK, "mfc": "none", "ms": 4.5, "elinewidth": 1.0}
+        axes.errorbar(xs, ys, xerr=[low, high], **shape, **style)
+        if is_front:
+            axes.step(xs, ys, where="post", color=INK, lw=1.0, ls="--")
 
 
 def counting_figure(results: Sequence[Result]) -> Figure | None:

@@ -99,6 +99,7 @@ def _content(run: Run, results: list[Result], running: bool) -> dict[str, Any]:
         "pareto": None if running else figure_markup(pareto_figure(run, results)),  # for browsers without scripts
         "counting": run_words.describe_counting(results),
         "finished": run_words.full_training_table(run),
+        "baselines": run_words.baseline_table(run),
         "data": page_data(run, results),
         "plotly": Markup(resources.files("plotly").joinpath("package_data/plotly.min.js").read_text("utf-8")),
         **_preference_content(run, results),

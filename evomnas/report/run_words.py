@@ -12,7 +12,7 @@ from evomnas.problem.sections import SCORE_WORDS
 from evomnas.report.history import History
 from evomnas.report.words import TextTable, format_duration, format_quality, format_training
 from evomnas.results.evaluation import FullTraining, Measurement
-from evomnas.results.full_trainings import fully_trained
+from evomnas.results.full_trainings import baseline_results, fully_trained
 from evomnas.results.run import Result, Run
 
 MIN_RANKED_NETWORKS = 10  # the ranking of fewer networks says nothing, whatever ranks them
@@ -373,6 +373,36 @@ def full_training_table(run: Run) -> TextTable | None:
             cells += [f"{network.measurement.latency_ms:.4f}", f"{cost.params:,}", f"{cost.macs:,}"]
         rows.append((*cells, *["-"] * (len(header) - len(cells))))
     return (header, rows) if rows else None
+
+
+def baseline_table(run: Run) -> TextTable | None:
+    """Return a table of the pretrained baselines that were fine-tuned as a run's candidates were, the fastest first.
+
+    Args:
+        run: The run.
+
+    Returns:
+        A header, and a row of cells per network, with a star behind those on the front of the baselines, and `-` for
+        what is not known. None where there are none.
+    """
+    results = baseline_results(run) if run.definition.trains else []
+    if not results:
+        return None
+    score = run.trained_problem().data.score
+    words = run.definition.score_words
+    header = ("network", "pixels", f"validation {words}", f"test {words}", "latency ms", "parameters", "MACs")
+    rows: list[tuple[str, ...]] = []
+    for one in results:
+        quantities, found = one.result.evaluation.quantities, one.result.evaluation.score
+        test = None if one.result.training is None else one.result.training.quality(score)
+        rows.append(
+            (
+                f"{one.baseline.name}{' *' * one.result.on_front}", str(one.baseline.resolution),
+                "-" if found is None else f"{found:.2%}", "-" if test is None else f"{test[0]:.2%}",
+                f"{quantities['latency_ms']:.4f}", f"{quantities['params']:,}", f"{quantities['macs']:,}",
+            )
+        )  # fmt: skip
+    return header, rows
 
 
 def search_settings(run: Run) -> list[tuple[str, str]]:

@@ -20,6 +20,7 @@ from typing import Any
 
 from evomnas.core.errors import InputError
 from evomnas.problem.architecture import Architecture
+from evomnas.problem.candidate import Candidate
 from evomnas.problem.sections import SearchScoreName
 from evomnas.problem.tabular_space import TabularArchitecture
 from evomnas.results.answers.mistakes import Answers
@@ -213,7 +214,7 @@ class Archive(Database):
     def add_training(
         self,
         training_context: str,
-        architecture: Architecture,
+        architecture: Candidate,
         result: Training | Failure,
         candidates: CandidateLimits = NO_LIMITS,
     ) -> None:
@@ -223,7 +224,7 @@ class Archive(Database):
 
         Args:
             training_context: The context of the training.
-            architecture: The architecture.
+            architecture: The architecture, or any other network.
             result: The training, or why it failed.
             candidates: The limits of time and memory under which it failed, if it did.
         """
@@ -247,7 +248,7 @@ class Archive(Database):
         self,
         training_context: str,
         measurement_context: str,
-        architecture: Architecture,
+        architecture: Candidate,
         candidates: CandidateLimits = NO_LIMITS,
         run: str | None = None,
         score: SearchScoreName = "accuracy",
@@ -257,7 +258,7 @@ class Archive(Database):
         Args:
             training_context: The context of its training.
             measurement_context: The context of its measurement.
-            architecture: The architecture.
+            architecture: The architecture, or any other network.
             candidates: The limits of time and memory of a candidate. A failure under these limits takes precedence over
                 any other result.
             run: The run whose own cuts count. A training that it cut off stays so for it, even if another run has

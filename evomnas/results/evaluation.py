@@ -17,7 +17,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evomnas.core import remedies
-from evomnas.problem.architecture import Architecture
 from evomnas.problem.sections import ScoreName
 from evomnas.problem.tabular_space import TabularArchitecture
 from evomnas.results.answers.mistakes import Answers
@@ -319,13 +318,13 @@ class NetworkEvaluation(Evaluation):
     """All that is known of a network that is measured and trained.
 
     Attributes:
-        architecture: The network.
+        architecture: The network: an architecture, or an off-the-shelf network.
         measurement: Its first half, or why that failed; None where it is not there yet.
         training: Its second half, likewise.
         violation: See `Evaluation`.
     """
 
-    architecture: Architecture
+    architecture: Any
     measurement: Measurement | Failure | None = None
     training: Training | Cut | Failure | None = None
     violation: float = 0.0

@@ -1,15 +1,18 @@
-"""Networks that were trained in full, with their test scores: a run's own, and the baselines."""
+"""Networks that a run is compared with: those that were trained in full, and the pretrained baselines."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from evomnas.problem.architecture import Architecture
+from evomnas.problem.pareto import non_dominated
+from evomnas.problem.pretrained.baselines import PretrainedBaseline
 from evomnas.problem.published import PUBLISHED_NETWORKS, fit_to_resolution, published
 from evomnas.results.evaluation import Failure, FullTraining, Measurement
-from evomnas.results.run import Run
+from evomnas.results.run import Result, Run
 
-TORCHVISION = "torchvision:"  # begins the notation of a network of torchvision
+TORCHVISION = "torchvision:"  # in the notation of a network of torchvision, behind its resolution if it has one
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +48,18 @@ def fully_trained(run: Run) -> list[FullyTrained]:
     """
     problem = run.trained_problem()
     names = {str(fit_to_resolution(published(name), problem.data.resolution)): name for name in PUBLISHED_NETWORKS}
+    records, donor = run.reader.baselines(), problem.weights and problem.weights.donor
+    names |= {one.baseline.notation: one.baseline.label for one in records if one.baseline.name == donor}
     device = run.record.measurement_context
     networks = [
+        FullyTrained(
+            f"pretrained {one.baseline.label}", one.baseline.notation, one.training, one.evaluation.measurement,
+            run.reader.test_images,
+        )
+        for one in records
+        if one.training is not None and one.baseline.name != donor
+    ]  # fmt: skip
+    networks += [
         FullyTrained(
             _name(notation, names), notation, result, run.archive.measurement(device, notation), run.reader.test_images
         )
@@ -56,6 +69,42 @@ def fully_trained(run: Run) -> list[FullyTrained]:
 
 
 def _name(notation: str, names: dict[str, str]) -> str:
-    if notation.startswith(TORCHVISION):
-        return notation.removeprefix(TORCHVISION)
+    if TORCHVISION in notation:
+        return notation.replace(TORCHVISION, "")
     return names.get(notation) or Architecture.parse(notation).id
+
+
+@dataclass(frozen=True, slots=True)
+class BaselineResult:
+    """A pretrained baseline that was evaluated as a candidate is.
+
+    Attributes:
+        baseline: The network, its weights and its resolution.
+        result: What came of it; its front is that of all pretrained baselines, and its order the place among them.
+    """
+
+    baseline: PretrainedBaseline
+    result: Result
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the row that `evomnas show --baselines --format json` prints."""
+        name = {"name": self.baseline.name, "resolution": self.baseline.resolution}
+        return name | self.result.to_dict()
+
+
+def baseline_results(run: Run) -> list[BaselineResult]:
+    """Return the pretrained baselines of a run's problem that were fine-tuned by its recipe and on its images.
+
+    Args:
+        run: The run.
+
+    Returns:
+        The baselines with both an accuracy and a latency, the fastest first; none where nobody has evaluated any.
+    """
+    records = [one for one in run.reader.baselines() if one.evaluation.losses is not None]
+    records.sort(key=lambda one: (one.evaluation.losses or ())[::-1])
+    on_front = non_dominated([one.evaluation.losses or () for one in records])
+    return [
+        BaselineResult(one.baseline, Result(place, 0, one.evaluation, bool(is_member), one.training))
+        for place, (one, is_member) in enumerate(zip(records, on_front, strict=True))
+    ]

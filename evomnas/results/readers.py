@@ -9,12 +9,15 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import groupby
+from operator import attrgetter
 from typing import Any, ClassVar, Self
 
 from pydantic import BaseModel
 
 from evomnas.problem.architecture import Architecture
 from evomnas.problem.definition import Definition, ProblemDefinition
+from evomnas.problem.pretrained.baselines import PretrainedBaseline, pretrained_baselines
 from evomnas.problem.tabular_space import TabularArchitecture
 from evomnas.results.answers.confusion import share_error
 from evomnas.results.answers.mistakes import Answers
@@ -40,6 +43,23 @@ def full_training_alias(definition: ProblemDefinition, search_images_fingerprint
     return context_key(content | ({} if definition.weights is None else {"donor": definition.weights.donor}))
 
 
+def baseline_alias(definition: ProblemDefinition, search_images_fingerprint: str) -> str:
+    """Return the key under which the archive lists the contexts of a baseline's trainings as a candidate's.
+
+    Args:
+        definition: The problem whose trainings start from the baseline's weights (`ProblemDefinition.fine_tuning`).
+        search_images_fingerprint: The fingerprint of the images that its searches saw.
+    """
+    return context_key(
+        {
+            "baseline": definition.weights and definition.weights.donor,
+            "searched": search_images_fingerprint,
+            "training": definition.training.context,
+            "augment": list(definition.data.augment),
+        }
+    )
+
+
 def trained_images_alias(search_images_fingerprint: str) -> str:
     """Return the key under which the archive lists the contexts of all full trainings on images, by any recipe.
 
@@ -47,6 +67,21 @@ def trained_images_alias(search_images_fingerprint: str) -> str:
         search_images_fingerprint: The fingerprint of the images that searches saw.
     """
     return context_key({"trained in full after a search of": search_images_fingerprint})
+
+
+@dataclass(frozen=True, slots=True)
+class BaselineRecord:
+    """What the archive has of a pretrained baseline.
+
+    Attributes:
+        baseline: The network, its weights and its resolution.
+        evaluation: Its latency, and its training as a candidate's.
+        training: Its full training with its test score; None where it was not trained in full.
+    """
+
+    baseline: PretrainedBaseline
+    evaluation: NetworkEvaluation
+    training: FullTraining | None
 
 
 @dataclass(frozen=True)
@@ -129,6 +164,13 @@ class EvaluationReader(ABC):
         """
         return {}
 
+    def baselines(self) -> list[BaselineRecord]:
+        """Return the pretrained baselines that were fine-tuned as candidates are, with the problem's recipes.
+
+        There is none of a table.
+        """
+        return []
+
     @property
     def test_images(self) -> str:
         """The fingerprint of the latest test images of these trainings; empty where there are none."""
@@ -162,11 +204,36 @@ class NetworkReader(EvaluationReader):
         )
         first = next(evaluations)
         known = first if first.training is not None else next((one for one in evaluations if one.training), first)
+        return self._with_error(known)
+
+    def _with_error(self, known: NetworkEvaluation) -> NetworkEvaluation:
+        """Return an evaluation with the standard error of its score."""
         if known.trained is None or known.trained.score_error is not None:
             return known
         images = self.data.get("validation")
         error = share_error(round(known.trained.accuracy * images), images) if images else None
         return replace(known, training=replace(known.trained, score_error=error))
+
+    def baselines(self) -> list[BaselineRecord]:
+        """See `EvaluationReader.baselines`."""
+        records = []
+        for name, at_all_resolutions in groupby(pretrained_baselines(self._problem), attrgetter("name")):
+            problem = self._problem.fine_tuning(name)
+            contexts = self.archive.alias_contexts(baseline_alias(problem, self._images))[::-1]
+            full_contexts = self.archive.alias_contexts(full_training_alias(problem, self._images))
+            trainings = self._first_trainings(full_contexts, self._test_split(full_contexts))
+            for baseline in at_all_resolutions if contexts else ():
+                evaluation = self._baseline(baseline, contexts)
+                if evaluation.training is not None:
+                    records.append(BaselineRecord(baseline, evaluation, trainings.get(baseline.notation)))
+        return records
+
+    def _baseline(self, baseline: PretrainedBaseline, contexts: Sequence[str]) -> NetworkEvaluation:
+        """Return what is known of a baseline in the first context that has its training."""
+        device, score = self.measurement_context, self._problem.data.score
+        first, *others = (self.archive.evaluation(one, device, baseline, score=score) for one in contexts)
+        known = next((one for one in (first, *others) if one.training is not None), first)
+        return self._with_error(known)
 
     def answers(self, architecture: Architecture) -> Answers | None:
         """See `EvaluationReader.answers`."""

@@ -509,14 +509,15 @@ def check_free(folder: Path) -> None:
         raise InputError(f"{folder} exists and is not an empty folder: choose another with --out DIR")
 
 
-def to_csv(rows: Sequence[Mapping[str, Any]]) -> str:
+def to_csv(rows: Sequence[Mapping[str, Any]], first: Sequence[str] = ()) -> str:
     """Return rows as CSV with a header. Of a list, each number has a column of its own (`PARTS`).
 
     Args:
         rows: Values by `COLUMNS`, and those of `Result.to_dict` that are new.
+        first: Columns before these.
     """
     buffer = io.StringIO()
-    keys = [*COLUMNS, "test_accuracy", "test_interval", "score", "score_error", "validation_loss"]
+    keys = [*first, *COLUMNS, "test_accuracy", "test_interval", "score", "score_error", "validation_loss"]
     columns = [column for key in keys for column in PARTS.get(key, (key,))]
     writer = csv.DictWriter(buffer, columns, lineterminator="\n", extrasaction="ignore")
     writer.writeheader()

@@ -18,10 +18,9 @@ from evomnas.core.seeding import torch_generator
 from evomnas.core.system.device import choose_device
 from evomnas.data.images import Dataset
 from evomnas.networks.fast_layers import use_fast_layers
-from evomnas.networks.network import build_network
-from evomnas.networks.pretrained.transplant import plant
-from evomnas.networks.pretrained.weights import DonorWeights
-from evomnas.problem.architecture import Architecture
+from evomnas.networks.pretrained.planting import plant_weights
+from evomnas.networks.pretrained.weights import PretrainedWeights
+from evomnas.networks.torchvision_models import AnyNetwork, build_any_network
 from evomnas.problem.sections import DataSection, TrainingSection
 from evomnas.results.answers.mistakes import Answers
 from evomnas.results.evaluation import Cut, Training
@@ -49,7 +48,7 @@ class ProxyTask:
         data: DataSection,
         recipe: TrainingSection,
         device: str = "auto",
-        donor: DonorWeights | None = None,
+        donor: PretrainedWeights | None = None,
         lessons: Sequence[Lessons] = (),
     ) -> None:
         """Copy the images to a device.
@@ -96,14 +95,14 @@ class ProxyTask:
         """
         return self._parts.get(number, resolution)
 
-    def train(self, architecture: Architecture, threshold: LossThreshold | None = None) -> Training | Cut:
+    def train(self, architecture: AnyNetwork, threshold: LossThreshold | None = None) -> Training | Cut:
         """Train a new network of an architecture and score it on the validation images.
 
         With folds, a new network is trained for each of them, and each image is answered by the one that was not
         trained on it.
 
         Args:
-            architecture: The architecture.
+            architecture: The architecture, or a network of torchvision's.
             threshold: The losses at which the training stops early; None trains to the end. With folds, the first of
                 the trainings may stop, and then there are no others.
 
@@ -130,7 +129,7 @@ class ProxyTask:
         accuracy, seconds = joined.confusion.score("accuracy"), time.perf_counter() - started - waited
         return Training(accuracy, losses, seconds, loss=joined.loss, answers=joined)
 
-    def fit(self, architecture: Architecture, number: int = 0, threshold: LossThreshold | None = None) -> Trainer:
+    def fit(self, architecture: AnyNetwork, number: int = 0, threshold: LossThreshold | None = None) -> Trainer:
         """Train a new network, to the end or until it is stopped early.
 
         Args:
@@ -150,7 +149,7 @@ class ProxyTask:
         )
         weights_seed, order_seed, dropout_seed = seed.spawn(3)
         with training_mode(self.device, dropout_seed if recipe.dropout > 0 else None):
-            network = build_network(
+            network = build_any_network(
                 architecture,
                 len(self.dataset.classes),
                 self.dataset.channels,
@@ -159,7 +158,7 @@ class ProxyTask:
                 seed=weights_seed,
             )
             if self._donor is not None:
-                plant(network, self._donor)
+                plant_weights(network, self._donor)
             network = network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
             if self.device.type == "cpu":
                 use_fast_layers(network)

@@ -362,9 +362,10 @@ def _parameter_groups(network: nn.Module, recipe: Recipe) -> list[Any]:
     """Return the weights of a network, those of its classifier apart if they have a learning rate of their own."""
     if recipe.head_rate is None:
         return list(network.parameters())
+    *_, classifier = (name for name, module in network.named_modules() if isinstance(module, nn.Linear))
     named = list(network.named_parameters())
-    head = [parameter for name, parameter in named if name.startswith("classifier.")]
-    body = [parameter for name, parameter in named if not name.startswith("classifier.")]
+    head = [parameter for name, parameter in named if name.startswith(f"{classifier}.")]
+    body = [parameter for name, parameter in named if not name.startswith(f"{classifier}.")]
     return [{"params": body}, {"params": head, "lr": recipe.head_rate * recipe.learning_rate}]
 
 

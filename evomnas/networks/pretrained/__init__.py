@@ -4,4 +4,5 @@
 - `parts`: the names of a network's weights by what they do.
 - `sorting`: a network's channels in the order of their importance, without a change of what it computes.
 - `transplant`: weights for another architecture.
+- `planting`: the weights that a training begins with, those of torchvision's networks included.
 """

@@ -27,21 +27,18 @@ _TORCH_BEGINNINGS = (b"PK", b"\x80")  # of a zip archive, and of the files of to
 
 
 @dataclass(frozen=True, eq=False)
-class DonorWeights:
-    """A donor with its weights.
+class PretrainedWeights:
+    """The pretrained weights of a published network.
 
     Attributes:
-        name: The donor's name.
-        architecture: Its architecture.
+        name: The network's name.
         mean: What is subtracted from each channel of an image, in pixel values from 0 to 255.
         std: What each channel is divided by then.
         sha256: The hash of the file that the weights come from.
-        state: Its weights and running statistics by their names in a `Network`. The channels are sorted, see
-            `evomnas.networks.pretrained.sorting`.
+        state: Its weights and running statistics by their names in its module.
     """
 
     name: str
-    architecture: Architecture
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
     sha256: str
@@ -58,6 +55,19 @@ class DonorWeights:
         """
         mean, std = (np.array(values, dtype=np.float32) for values in (self.mean, self.std))
         return (mean, std) if channels == len(mean) else (mean.mean(keepdims=True), std.mean(keepdims=True))
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class DonorWeights(PretrainedWeights):
+    """A donor with its weights.
+
+    The weights have their names in a `Network`. The channels are sorted, see `evomnas.networks.pretrained.sorting`.
+
+    Attributes:
+        architecture: The donor's architecture.
+    """
+
+    architecture: Architecture
 
 
 def load_donor(file: DonorFile) -> DonorWeights:
@@ -87,7 +97,7 @@ def load_donor(file: DonorFile) -> DonorWeights:
         if not torch.isfinite(value).all():
             raise InputError(f"{refusal}: {name} is not finite everywhere")
     sorted_state = sort_channels(donor.architecture, state)
-    return DonorWeights(donor.name, donor.architecture, donor.mean, donor.std, file.sha256, sorted_state)
+    return DonorWeights(donor.name, donor.mean, donor.std, file.sha256, sorted_state, architecture=donor.architecture)
 
 
 def read_state_dict(content: bytes) -> dict[str, Tensor]:

@@ -6,4 +6,5 @@
 - `heritage`: which networks can inherit all of their weights from a donor.
 - `space`: the preset search space around a donor.
 - `preset`: what a problem with a donor has by default.
+- `baselines`: the networks that one would fine-tune instead of searching.
 """

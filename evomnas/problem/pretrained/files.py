@@ -10,16 +10,16 @@ from pathlib import Path
 from typing import Any
 
 from evomnas.core.errors import InputError
-from evomnas.problem.pretrained.donors import Donor, find_donor
+from evomnas.problem.pretrained.donors import PublishedWeights, find_published_weights
 from evomnas.problem.pretrained.heritage import RULES
 from evomnas.problem.sections import WeightsSection
 
 
-def find_weights(donor: Donor, file: Path | None = None) -> Path | None:
-    """Return the file of a donor's weights.
+def find_weights(donor: PublishedWeights, file: Path | None = None) -> Path | None:
+    """Return the file of pretrained weights.
 
     Args:
-        donor: The donor.
+        donor: The weights, a donor's for example.
         file: The file that the user named; None to look for it in the donor's package and in torch's cache.
 
     Returns:
@@ -31,7 +31,7 @@ def find_weights(donor: Donor, file: Path | None = None) -> Path | None:
     return next((place for place in places if place.is_file()), None)
 
 
-def _in_package(donor: Donor) -> list[Path]:
+def _in_package(donor: PublishedWeights) -> list[Path]:
     """Return where an installed package keeps the weights. Nothing of it is imported."""
     if not donor.package:
         return []
@@ -69,14 +69,14 @@ class DonorFile:
         return {"name": self.name, "weights": self.sha256, "rules": RULES}
 
 
-def read_weights(donor: Donor, file: Path | None = None) -> DonorFile:
-    """Read the file of a donor's weights, and check its hash.
+def read_weights(donor: PublishedWeights, file: Path | None = None) -> DonorFile:
+    """Read the file of pretrained weights, and check its hash.
 
     A file of a package or of torch's cache must have a hash that is known. A file that the user named may be any: its
     hash is part of what a training depends on.
 
     Args:
-        donor: The donor.
+        donor: The weights, a donor's for example.
         file: The file that the user named; None to look for it.
 
     Returns:
@@ -115,4 +115,4 @@ def donor_file(section: WeightsSection | None) -> DonorFile | None:
     Raises:
         InputError: The file is not on this machine, cannot be read, or is not the file that it should be.
     """
-    return None if section is None else read_weights(find_donor(section.donor), section.file)
+    return None if section is None else read_weights(find_published_weights(section.donor), section.file)

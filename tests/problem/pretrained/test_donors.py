@@ -12,7 +12,7 @@ import timm
 import torchvision
 
 from evomnas.core.errors import InputError
-from evomnas.problem.pretrained.donors import DONORS, find_donor
+from evomnas.problem.pretrained.donors import DONORS, find_donor, find_published_weights
 from evomnas.problem.pretrained.files import find_weights, read_weights
 from evomnas.problem.published import published
 
@@ -81,10 +81,13 @@ def test_a_lite_is_the_published_network(name):
         ("mnasnet-b1@0.5", torchvision.models.MNASNet0_5_Weights),
         ("mnasnet-b1@0.75", torchvision.models.MNASNet0_75_Weights),
         ("mnasnet-b1@1.3", torchvision.models.MNASNet1_3_Weights),
+        ("mobilenet_v3_small", torchvision.models.MobileNet_V3_Small_Weights),
+        ("mobilenet_v3_large", torchvision.models.MobileNet_V3_Large_Weights),
+        ("resnet18", torchvision.models.ResNet18_Weights),
     ],
 )
 def test_torchvision_s_files_and_normalisation_are_those_that_torchvision_names(name, weights):
-    donor = find_donor(name)
+    donor = find_published_weights(name)
     assert {one.url.rpartition("/")[2] for one in weights} == set(donor.files)
     transform = weights.DEFAULT.transforms()
     assert donor.mean == pytest.approx([255 * value for value in transform.mean])
