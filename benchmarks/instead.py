@@ -35,7 +35,7 @@ import argparse
 import json
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -159,7 +159,7 @@ def front_points(run: Run, given: argparse.Namespace, time_limit_s: float = math
     """
     seconds, points = 0.0, []
     found = {result.evaluation.architecture: result for result in run.front()}
-    for network in reversed(front_networks(run)):
+    for network in reversed(front_networks(run) if found else []):
         if seconds >= time_limit_s:
             break
         [trained] = train_networks(run, [network], device=given.device)
@@ -173,8 +173,8 @@ def front_points(run: Run, given: argparse.Namespace, time_limit_s: float = math
     return points, seconds
 
 
-def compare(name: str, seed: int, given: argparse.Namespace) -> dict[str, Any]:
-    """Do all of it for one data set and seed, as far as it was not done before."""
+def compare(name: str, seed: int, given: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    """Do all of it for one data set and seed, as far as it was not done before; yield what is known, twice."""
     place, path = given.out / name / f"s{seed}", prepare_data(name, given)
 
     def say(text: str) -> None:
@@ -202,6 +202,7 @@ def compare(name: str, seed: int, given: argparse.Namespace) -> dict[str, Any]:
     total = {"search_s": run.manifest.seconds.total, "full_s": full_s, "evaluations": run.manifest.evaluations}
     found = {"data": name, "seed": seed, "resolution": given.resolution, "around": total}
     found |= {"ours": [asdict(one) for one in ours], "baselines": [asdict(one) for one in baselines]}
+    yield found
     if given.scratch:
         plain = problem(name, path, seed, given, None)
         limits = {"budget": 100_000, "seed": seed, "time_limit_s": run.manifest.seconds.total}
@@ -212,7 +213,7 @@ def compare(name: str, seed: int, given: argparse.Namespace) -> dict[str, Any]:
         total = {"search_s": scratch.manifest.seconds.total, "full_s": seconds}
         found["scratch_search"] = total | {"evaluations": scratch.manifest.evaluations}
         found["scratch"] = [asdict(one) for one in points]
-    return found
+        yield found
 
 
 # --- comparisons ---
@@ -321,14 +322,15 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=0)
     parser.add_argument("--device", default="auto")
     given = parser.parse_args()
-    found = []
+    found: dict[tuple[str, int], dict[str, Any]] = {}
     for seed in given.seeds:
         for name in given.data:
-            found.append(compare(name, seed, given))
-            rows = [one | {"comparisons": comparisons(one)} for one in found]
-            (given.out / "instead.json").write_text(json.dumps(rows, indent=2) + "\n")
-            (given.out / "instead.md").write_text(table(found))
-    print(table(found))
+            for known in compare(name, seed, given):
+                found[name, seed] = known
+                rows = [one | {"comparisons": comparisons(one)} for one in found.values()]
+                (given.out / "instead.json").write_text(json.dumps(rows, indent=2) + "\n")
+                (given.out / "instead.md").write_text(table(list(found.values())))
+    print(table(list(found.values())))
 
 
 if __name__ == "__main__":

@@ -190,7 +190,7 @@ def _baselines(run: Run) -> list[dict[str, Any]]:
     """Return the pretrained baselines, the fastest first; those on their own front are marked."""
     rows = []
     for one in baseline_results(run) if run.definition.trains else ():
-        point, score = one.result.point(run.definition), run.trained_problem().data.score
+        point, score = one.result.point(run.definition), run.trained_problem().data.test_score
         test = None if one.result.training is None else one.result.training.quality(score)
         rows.append(
             {

@@ -388,8 +388,7 @@ def baseline_table(run: Run) -> TextTable | None:
     results = baseline_results(run) if run.definition.trains else []
     if not results:
         return None
-    score = run.trained_problem().data.score
-    words = run.definition.score_words
+    score, words = run.trained_problem().data.test_score, run.definition.score_words
     header = ("network", "pixels", f"validation {words}", f"test {words}", "latency ms", "parameters", "MACs")
     rows: list[tuple[str, ...]] = []
     for one in results:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from scipy.stats import kendalltau
 
+from evomnas.problem.loading import load_definition
 from evomnas.problem.tabular_space import TabularArchitecture
 from evomnas.report.history import Generation, History
 from evomnas.report.references import find_references
@@ -29,7 +30,9 @@ from evomnas.report.run_words import (
     hypervolume_note,
     knee_line,
 )
+from evomnas.report.words import donor_proposal
 from evomnas.results.evaluation import TabularEvaluation
+from evomnas.results.manifest import ImageData
 from evomnas.results.run import Run
 
 
@@ -191,3 +194,22 @@ def test_why_there_is_no_knee_is_said_and_nothing_where_there_is_one(shown_run):
         shown_run, straight
     )
     assert knee_line(shown_run, []) == ""
+
+
+@pytest.mark.parametrize(
+    ("problem", "settings", "train", "is_proposed"),
+    [
+        ("images", [], 1234, True),
+        ("images", ["weights.donor=efficientnet-lite0", "space.preset=around donor"], 1234, False),
+        ("images", ["data.resolution=32"], 1234, False),
+        ("images", [], 50_000, False),
+        ("digits", ["data.resolution=96"], 1234, False),
+    ],
+)
+def test_pretrained_weights_are_proposed_for_few_photographs_of_one_s_own(problem, settings, train, is_proposed):
+    definition = load_definition(problem, [*settings, "data.path=photos"] if problem == "images" else settings)
+    proposal = donor_proposal(definition, ImageData(train=train, validation=20, classes=2, channels=3))
+    assert bool(proposal) == is_proposed
+    if is_proposed:
+        assert "From 1,234 training images" in proposal
+        assert "add --donor efficientnet-lite0" in proposal

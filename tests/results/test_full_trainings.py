@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import csv
+from dataclasses import replace
 
 import pytest
 
 from evomnas.problem.architecture import Architecture
 from evomnas.problem.loading import validate_definition
+from evomnas.problem.pretrained.baselines import pretrained_baselines
 from evomnas.problem.published import fit_to_resolution, published
 from evomnas.results.archive import Archive
 from evomnas.results.evaluation import Cost, Failure, FullTraining, Measurement, Score, Training
-from evomnas.results.full_trainings import fully_trained
-from evomnas.results.readers import full_training_alias, trained_images_alias
+from evomnas.results.full_trainings import baseline_results, fully_trained
+from evomnas.results.readers import baseline_alias, full_training_alias, trained_images_alias
 from evomnas.results.records import Ask, RunRecord
 from evomnas.results.run import Run
 
@@ -30,6 +32,44 @@ def run(tiny, tmp_path):
 
 def trained(correct: int) -> FullTraining:
     return FullTraining(Score(correct, 10), (1.0,), 2.0)
+
+
+def test_pretrained_baselines_are_found_by_their_weights_and_rank_among_themselves(tiny, tmp_path):
+    values = tiny.model_dump(mode="json", exclude={"space", "training", "full"})
+    values |= {"space": "around donor", "weights": {"donor": "efficientnet-lite0"}}
+    values["data"]["resolution"] = 64
+    problem = validate_definition(values)
+    archive = Archive(tmp_path / "evomnas.sqlite")
+    record = RunRecord("r", "random", 1, problem, archive.add_context({"data": "images"}), "d", "now")
+    run = Run.create(tmp_path / "run", archive, record, 5, {"classes": 10, "channels": 1, "validation": 100})
+    assert baseline_results(run) == []
+    scored = {}
+    accuracies = {"efficientnet-lite0": (0.8, 0.5), "resnet18": (0.7, 0.6)}
+    for name, (large, small) in accuracies.items():
+        context = archive.add_context({"weights of": name})
+        archive.add_alias(baseline_alias(problem.fine_tuning(name), "images"), context)
+        scored[name] = archive.add_context({"test": "split", "weights of": name})
+        archive.add_alias(full_training_alias(problem.fine_tuning(name), "images"), scored[name])
+        for baseline in pretrained_baselines(problem, [name]):
+            accuracy = {64: large, 32: small}.get(baseline.resolution)
+            if accuracy is not None:
+                archive.add_training(context, baseline, Training(accuracy, (1.0,), 1.0))
+                latency = replace(MEASURED, latency_ms=accuracy)
+                archive.add_measurement("d", baseline, latency)
+    full = pretrained_baselines(problem, ["resnet18", "efficientnet-lite0"])[:6:5]
+    for baseline in full:
+        archive.add_full_training(scored[baseline.name], baseline, trained(9 if baseline.name == "resnet18" else 8))
+    results = baseline_results(run)
+    assert [(one.baseline.label, one.result.on_front) for one in results] == [
+        ("efficientnet-lite0 at 32 px", True), ("resnet18 at 32 px", True), ("resnet18 at 64 px", True),
+        ("efficientnet-lite0 at 64 px", True),
+    ]  # fmt: skip
+    assert [one.result.score and one.result.score.correct for one in results] == [None, None, 9, 8]
+    assert results[0].to_dict()["accuracy"] == 0.5
+    assert results[0].result.evaluation.score_error == pytest.approx(0.05, rel=0.02)
+    names = [(network.name, network.result.score.correct) for network in fully_trained(run)]
+    assert names == [("pretrained resnet18 at 64 px", 9), ("efficientnet-lite0 at 64 px", 8)]
+    archive.close()
 
 
 def test_the_most_accurate_come_first_with_names_that_people_know(run, tiny):

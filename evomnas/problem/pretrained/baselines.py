@@ -6,7 +6,7 @@ A person can lower the resolution, too. So a search has to beat these networks a
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from evomnas.problem.definition import ProblemDefinition
@@ -59,8 +59,8 @@ def pretrained_baselines(
     Raises:
         InputError: No pretrained weights of a name are known.
     """
-    own: list[int | None] = sorted(definition.space.resolutions, reverse=True)
-    return [_baseline(definition, name, resolution) for name in dict.fromkeys(names) for resolution in own or [None]]
+    own: Sequence[int | None] = sorted(definition.space.resolutions, reverse=True) or [None]
+    return [_baseline(definition, name, resolution) for name in dict.fromkeys(names) for resolution in own]
 
 
 def _baseline(definition: ProblemDefinition, name: str, resolution: int | None) -> PretrainedBaseline:
