@@ -170,6 +170,7 @@ def test_show_prints_them_beside_the_front_and_alone(tuned, run):
     assert len(json.loads(shown("--format", "json"))) == len(run.front())  # which scripts read
 
 
+@pytest.mark.thorough
 def test_a_problem_without_a_donor_has_them_in_its_reports_as_well(cache, settings, tmp_path, monkeypatch):
     short = {"epochs": 1, "batch": 32}
     monkeypatch.setattr("evomnas.problem.definition.PROXY", short)
