@@ -99,9 +99,8 @@ class _AgingEvolution(AskAndTell):
         return np.array(genomes, dtype=np.int64)
 
     def _first_population(self) -> list[Any]:
-        """Return the reference network's genome, where the space has one, and genomes drawn at random."""
-        reference = self.space.reference()
-        genomes = [] if reference is None else [reference]
+        """Return the space's landmarks, half of the population at most, and genomes drawn at random."""
+        genomes = list(self.space.landmarks()[: self._size // 2])
         self._seen.update(self.space.decode(genome) for genome in genomes)
         draws = (draw_new_genome(self.space, self._seen, self._rng) for _ in range(self._size - len(genomes)))
         return [*genomes, *(genome for genome in draws if genome is not None)]

@@ -23,9 +23,10 @@ MAX_REPLACEMENTS = 100  # of duplicates in a first population: a small space may
 
 
 class SpaceSampling(Sampling):  # type: ignore[misc]
-    """A first population: the space's reference network, and genomes that use every gene's choices equally often.
+    """A first population: the space's landmarks, and genomes that use every gene's choices equally often.
 
-    The reference network is MobileNetV2 or, in a table's space, the table's. A space may lack one.
+    The landmark is the reference network: MobileNetV2 or, in a table's space, the table's. A space may lack one. Around
+    a donor there are several (`Space.landmarks`); they take half of the population at most.
 
     Attributes:
         space: The search space.
@@ -45,9 +46,8 @@ class SpaceSampling(Sampling):  # type: ignore[misc]
 
     def _do(self, problem: Problem, n_samples: int, *args: Any, random_state: Any = None, **kwargs: Any) -> Genomes:
         genomes = self.space.sample(n_samples, random_state)
-        reference = self.space.reference()
-        if reference is not None:
-            genomes[:1] = reference
+        landmarks = self.space.landmarks()[: max(1, n_samples // 2)]
+        genomes[: len(landmarks)] = landmarks
         if self.distinct:
             self._replace_duplicates(genomes, random_state)
         return genomes

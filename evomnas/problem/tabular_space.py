@@ -100,3 +100,7 @@ class TabularSpace:
         """Return the genome of the reference network, shape (n_var,)."""
         row: NDArray[np.int64] = self.rows[self.reference_row]
         return row
+
+    def landmarks(self) -> Genomes:
+        """Return the reference network alone; see `Space.landmarks`."""
+        return self.reference()[None]

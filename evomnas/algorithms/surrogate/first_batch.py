@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,13 +26,12 @@ def first_candidates(encode: NetworkEncoder, rng: np.random.Generator) -> Encode
         rng: Source of the random numbers.
 
     Returns:
-        Distinct networks, among them the reference network where the space has one.
+        Distinct networks, among them the space's landmarks.
     """
     space = encode.space
     genomes = np.array([space.draw(rng) for _ in range(RANDOM_CANDIDATES)], dtype=np.int64)
-    reference = space.reference()
-    if reference is not None:
-        genomes[0] = reference
+    landmarks = space.landmarks()
+    genomes[: len(landmarks)] = landmarks
     candidates = encode(genomes)
     if candidates.sizes.shape[1]:
         log_macs = candidates.sizes[:, 0]
@@ -62,9 +61,9 @@ def first_batch(
     costs: NDArray[np.float64] | None,
     count: int,
     rng: np.random.Generator,
-    reference: Hashable = None,
+    landmarks: Sequence[Hashable] = (),
 ) -> NDArray[np.int64]:
-    """Choose the first batch: the cheapest candidate, the dearest one, and one of each band of costs between them.
+    """Choose the first batch: landmarks, the cheapest candidate, the dearest one, and one of each band of costs.
 
     Of a random few of its band, each is the candidate that differs most from those chosen before. Without costs, the
     bands are random.
@@ -74,16 +73,18 @@ def first_batch(
         costs: Their costs, shape (n,); None where nothing is known of them.
         count: Number of candidates to choose.
         rng: Source of the random numbers.
-        reference: Key of the reference network. It comes first if it is a candidate, since people compare with it.
+        landmarks: Keys of networks that are wanted if they are candidates. The first of them, the reference network,
+            comes first, since people compare with it.
 
     Returns:
         Rows, shape (count,), or (n,) where there are fewer. Behind the reference network they are in random order, so
         that the range of costs is covered, too, where a budget cuts the batch short.
     """
     order = rng.permutation(len(candidates)) if costs is None else np.argsort(costs, kind="stable")
-    reference_rows = [row for row, key in enumerate(candidates.keys) if key == reference]
+    rows = {key: row for row, key in enumerate(candidates.keys)}
+    wanted = [rows[key] for key in landmarks if key in rows]
     cost_ends = [] if costs is None else (int(order[0]), int(order[-1]))
-    batch = list(dict.fromkeys([*reference_rows, *cost_ends]))
+    batch = list(dict.fromkeys([*wanted, *cost_ends]))
     bands = len(order) if len(order) <= count else max(count - len(batch), 1)
     for band in np.array_split(order, bands):
         compared = rng.permutation(np.setdiff1d(band, batch))[:MAX_COMPARED_PER_BAND]
@@ -93,5 +94,5 @@ def first_batch(
             similarity = shared_choices.max(axis=1)  # with the member of the batch that is most alike
         if len(compared):
             batch.append(int(compared[int(np.argmin(similarity))]))
-    others = rng.permutation(batch[len(reference_rows) : count])
-    return np.array([*reference_rows, *others], dtype=np.int64)
+    others = rng.permutation(batch[min(len(wanted), 1) : count])
+    return np.array([*wanted[:1], *others], dtype=np.int64)

@@ -191,9 +191,8 @@ class NSGA2Surrogate(AskAndTell):
         costs: NDArray[np.float64] | None = known_costs
         if np.isnan(known_costs).any():  # MACs, where the space has them, order networks much as costs do
             costs = candidates.sizes[:, 0] if candidates.sizes.shape[1] else None
-        reference = self.space.reference()
-        reference_key = None if reference is None else self._encode.key(reference)
-        return first_batch(candidates, costs, max(self.first_batch_size, self._batch), self._rng, reference_key)
+        landmarks = [self._encode.key(genome) for genome in self.space.landmarks()]
+        return first_batch(candidates, costs, max(self.first_batch_size, self._batch), self._rng, landmarks)
 
     def _expected_front(self) -> Front:
         """Return the front of the results and of what is predicted for networks that are still being evaluated."""

@@ -125,7 +125,7 @@ def test_each_band_of_costs_gives_the_network_that_differs_most_from_those_befor
     networks = NetworkEncoder(TABLE)(GRID[::3])  # 81: bands of at most 64 are compared as a whole
     costs = np.random.default_rng(5).permutation(81).astype(float)
     key = networks.keys[40] if reference else None
-    rows = first_batch(networks, costs, count, np.random.default_rng(6), key).tolist()
+    rows = first_batch(networks, costs, count, np.random.default_rng(6), [key]).tolist()
     assert len(rows) == len(set(rows)) == count
     if reference:
         assert rows[0] == 40
@@ -162,14 +162,27 @@ def test_a_batch_of_two_has_both_ends_and_one_of_one_the_reference_network():
     networks = NetworkEncoder(TABLE)(GRID[:9])
     costs = np.arange(9.0)
     assert sorted(first_batch(networks, costs, 2, np.random.default_rng(0))) == [0, 8]
-    assert first_batch(networks, costs, 1, np.random.default_rng(0), networks.keys[4]).tolist() == [4]
+    assert first_batch(networks, costs, 1, np.random.default_rng(0), [networks.keys[4]]).tolist() == [4]
 
 
 def test_behind_the_reference_network_the_order_is_random():
     networks = NetworkEncoder(TABLE)(GRID)
     costs = np.arange(243.0)
-    batches = [first_batch(networks, costs, 10, np.random.default_rng(seed), networks.keys[100]) for seed in range(40)]
+    batches = [
+        first_batch(networks, costs, 10, np.random.default_rng(seed), [networks.keys[100]]) for seed in range(40)
+    ]
     assert all(batch[0] == 100 for batch in batches)
     places = [batch.tolist().index(0) for batch in batches]  # of the cheapest one
     assert min(places) == 1
     assert max(places) == 9
+
+
+def test_landmarks_are_in_the_batch_the_first_of_them_at_its_beginning():
+    networks = NetworkEncoder(TABLE)(GRID)
+    costs = np.arange(243.0)
+    wanted = [networks.keys[row] for row in (100, 7, 200)]
+    for seed in range(10):
+        batch = first_batch(networks, costs, 6, np.random.default_rng(seed), [*wanted, "elsewhere"]).tolist()
+        assert batch[0] == 100
+        assert {7, 200, 0, 242} < set(batch)
+    assert first_batch(networks, costs, 2, np.random.default_rng(0), wanted).tolist() == [100, 7]

@@ -212,7 +212,7 @@ def test_a_first_batch_begins_with_the_reference_network_and_its_start_covers_th
         rng = np.random.default_rng(seed)
         candidates = first_candidates(encode, rng)
         costs = candidates.sizes[:, 0]
-        rows = first_batch(candidates, costs, 10, rng, encode.key(SPACE.reference()))
+        rows = first_batch(candidates, costs, 10, rng, [encode.key(SPACE.reference())])
         assert SPACE.decode(candidates.genomes[rows[0]]) == SPACE.mobilenet_v2()
         assert len(set(rows.tolist())) == 10
         middles.append(np.mean(costs[rows[1:4]]) - np.mean(costs[rows[7:]]))

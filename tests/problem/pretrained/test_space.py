@@ -8,6 +8,7 @@ from operator import attrgetter
 import numpy as np
 import pytest
 
+from evomnas.algorithms.base import make_algorithm
 from evomnas.algorithms.operators import BlockCrossover
 from evomnas.algorithms.surrogate.features import NetworkEncoder
 from evomnas.core.errors import InputError
@@ -41,6 +42,38 @@ def test_the_donor_at_the_problem_s_resolution_is_a_point_of_its_space_and_the_r
     for chosen in space.resolutions:
         reference.check_resolution(chosen)
     assert all((side % 8 == 0 or side == resolution) and side <= resolution for side in space.resolutions)
+
+
+def test_a_search_first_tries_the_donor_and_a_shallower_one_at_every_resolution():
+    landmarks = [SPACE.decode(genome) for genome in SPACE.landmarks()]
+    donor = find_donor("efficientnet-lite0").architecture
+    sides = sorted(SPACE.resolutions, reverse=True)
+    assert landmarks[:5] == [replace(donor, resolution=side) for side in sides]
+    assert [network.resolution for network in landmarks[5:]] == sides
+    for network in landmarks[5:]:
+        assert [block.layers for block in network.blocks] == [1, 1, 1, 2, 2, 3, 1]
+        bare, whole = (  # a single layer has nothing to skip
+            [replace(block, layers=1, skip="none") for block in one.blocks] for one in (network, donor)
+        )
+        assert bare == whole
+
+
+def test_landmarks_that_a_space_has_no_choice_for_are_left_out():
+    space = replace(SPACE, resolutions=(), layer_offsets=(0,))
+    assert space.landmarks().tolist() == [space.reference().tolist()]
+    lacking = replace(SPACE, block_ops=(("dconv",), *[("mbconv3",)] * 6))
+    assert lacking.landmarks().shape == (0, len(lacking.gene_sizes))
+
+
+@pytest.mark.parametrize("name", ["nsga2-surrogate", "nsga2", "evo-weighted"])
+def test_algorithms_begin_with_the_landmarks_and_the_reference_network_is_the_first(name):
+    options = {"target_ms": 1.0} if name == "evo-weighted" else {}
+    first = [SPACE.decode(genome) for genome in make_algorithm(name, SPACE, 3, options).ask()]
+    landmarks = [SPACE.decode(genome) for genome in SPACE.landmarks()]
+    assert first[0] == landmarks[0]
+    count = min(len(landmarks), len(first) // 2 if name != "nsga2-surrogate" else len(first))
+    assert count >= 8
+    assert set(landmarks[:count]) <= set(first)
 
 
 def test_the_space_has_fewer_layers_pixels_expansions_and_filters():
