@@ -63,7 +63,7 @@ Part = tuple[list[NDArray[np.uint8]], list[int]]  # images, and their classes by
 
 @dataclass(frozen=True)
 class Point:
-    """A network: validation accuracy of its training as a candidate, test accuracy of the full one, latency in ms."""
+    """A network: validation score of its training as a candidate, test accuracy of the full one, latency in ms."""
 
     name: str
     resolution: int
@@ -167,9 +167,8 @@ def front_points(run: Run, given: argparse.Namespace, time_limit_s: float = math
         if isinstance(trained.result, FullTraining):
             seconds += trained.result.seconds
             side = network.resolution or given.resolution
-            quantities = evaluation.quantities
-            accuracy = trained.result.score.accuracy
-            points.append(Point(network.id, side, quantities["accuracy"], accuracy, quantities["latency_ms"]))
+            accuracy, latency_ms = trained.result.score.accuracy, evaluation.quantities["latency_ms"]
+            points.append(Point(network.id, side, evaluation.score or 0.0, accuracy, latency_ms))
     return points, seconds
 
 
@@ -192,7 +191,7 @@ def compare(name: str, seed: int, given: argparse.Namespace) -> Iterator[dict[st
     )  # fmt: skip
     baselines = [
         Point(
-            one.baseline.name, one.baseline.resolution, one.result.evaluation.quantities["accuracy"],
+            one.baseline.name, one.baseline.resolution, one.result.evaluation.score or 0.0,
             one.result.training.score.accuracy, one.result.evaluation.quantities["latency_ms"],
         )
         for one in baseline_results(run)

@@ -190,8 +190,7 @@ def _baselines(run: Run) -> list[dict[str, Any]]:
     """Return the pretrained baselines, the fastest first; those on their own front are marked."""
     rows = []
     for one in baseline_results(run) if run.definition.trains else ():
-        point, score = one.result.point(run.definition), run.trained_problem().data.test_score
-        test = None if one.result.training is None else one.result.training.quality(score)
+        point = one.result.point(run.definition)
         rows.append(
             {
                 "name": one.baseline.label,
@@ -199,7 +198,7 @@ def _baselines(run: Run) -> list[dict[str, Any]]:
                 "y": _round(point["y"]),
                 "error": _percent(one.result.evaluation.score_error),
                 "interval": [_round(end) for end in point["interval"]],
-                "test": None if test is None else _percent(test[0]),
+                "test": _test_values(run, one.result)[0],
                 "front": one.result.on_front,
             }
         )

@@ -389,7 +389,15 @@ def baseline_table(run: Run) -> TextTable | None:
     if not results:
         return None
     score, words = run.trained_problem().data.test_score, run.definition.score_words
-    header = ("network", "pixels", f"validation {words}", f"test {words}", "latency ms", "parameters", "MACs")
+    header = (
+        "network",
+        "pixels",
+        f"validation {words}",
+        f"test {SCORE_WORDS[score]}",
+        "latency ms",
+        "parameters",
+        "MACs",
+    )
     rows: list[tuple[str, ...]] = []
     for one in results:
         quantities, found = one.result.evaluation.quantities, one.result.evaluation.score
