@@ -71,7 +71,7 @@ def trained_images_alias(search_images_fingerprint: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class BaselineRecord:
-    """What the archive has of a pretrained baseline.
+    """A pretrained baseline, as the archive has it.
 
     Attributes:
         baseline: The network, its weights and its resolution.
