@@ -23,6 +23,7 @@ import torch
 from headline import interval
 
 from evomnas.core.seeding import torch_generator
+from evomnas.data.rows import ImageRows
 from evomnas.deploy.baselines import baseline_network
 from evomnas.deploy.full_training import FullTask
 from evomnas.problem.definition import ProblemDefinition
@@ -58,7 +59,7 @@ def print_costs() -> None:
 
 def microseconds(name: str, size: int) -> float:
     """The processor time that an augmentation adds to an image of a batch: a median."""
-    pixels = np.random.default_rng(0).integers(0, 256, (BATCH, 3, size, size), dtype=np.uint8)
+    pixels = ImageRows.all(np.random.default_rng(0).integers(0, 256, (BATCH, 3, size, size), dtype=np.uint8))
     labels, chosen, generator = np.arange(BATCH, dtype=np.int64) % 10, torch.arange(BATCH), torch_generator(0)
     with_it, without = (TrainingBatches(pixels, labels, 10, names, torch.device("cpu")) for names in ([name], []))
     differences = []

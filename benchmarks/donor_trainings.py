@@ -37,6 +37,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from evomnas.data.images import Dataset
+from evomnas.data.rows import ImageRows
 from evomnas.networks.pretrained.weights import DonorWeights, load_donor
 from evomnas.problem.architecture import Architecture
 from evomnas.problem.pretrained.donors import find_donor
@@ -245,7 +246,8 @@ class Worker:
             one = self.sets[name]
             judged = np.concatenate([one.validation, one.held_out])
             dataset = Dataset(
-                one.images[one.train], one.labels[one.train], one.images[judged], one.labels[judged],
+                ImageRows(one.images, one.train), one.labels[one.train],
+                ImageRows(one.images, judged), one.labels[judged],
                 tuple(map(str, np.unique(one.labels))),
             )  # fmt: skip
             data = DataSection(dataset="digits", resolution=one.images.shape[2], augment=augment)
@@ -267,7 +269,7 @@ class Worker:
     @torch.inference_mode()
     def _logits(self, task: ProxyTask, network: torch.nn.Module) -> NDArray[np.float32]:
         batches = task.part(0, TEACHER_RESOLUTION).batches
-        images = batches.images.split(256)
+        images = (batches.pixels.take(places) for places in torch.arange(len(batches.pixels)).split(256))
         return np.concatenate([network(batches.normalise(one)).float().cpu().numpy() for one in images])
 
 

@@ -64,7 +64,7 @@ def held_out(definition: ProblemDefinition, folder: Path) -> ProblemDefinition:
     """The problem whose test images are those that validate, and are not trained on."""
     path = folder / "held-out.npz"
     splits = load_dataset(definition.data.model_copy(update={"train_images": None}))
-    images = {"x_train": splits.train_images, "x_test": splits.validation_images}
+    images = {"x_train": splits.train_images[:], "x_test": splits.validation_images[:]}
     images = {name: value.transpose(0, 2, 3, 1).squeeze() for name, value in images.items()}
     np.savez(path, y_train=splits.train_labels, y_test=splits.validation_labels, **images)
     data = definition.data.model_copy(update={"dataset": "npz", "path": path, "train_images": None})

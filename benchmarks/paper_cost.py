@@ -54,6 +54,7 @@ def seconds_per_image(search: Search, seed: int) -> float:
     import torch
 
     from evomnas.core.seeding import torch_generator
+    from evomnas.data.rows import ImageRows
     from evomnas.networks.fast_layers import use_fast_layers
     from evomnas.networks.network import build_network
     from evomnas.training.schedules import CosineSchedule
@@ -70,7 +71,7 @@ def seconds_per_image(search: Search, seed: int) -> float:
         network = build_network(architecture, search.classes, search.channels).to(memory_format=torch.channels_last)
         use_fast_layers(network)
         labels = rng.integers(0, search.classes, count)
-        batches = TrainingBatches(images, labels, definition.data.augment, device)
+        batches = TrainingBatches(ImageRows.all(images), labels, search.classes, definition.data.augment, device)
         trainer = Trainer(network, batches, recipe, lambda steps: CosineSchedule(0.1, steps), torch_generator(seed))
         trainer.train_epoch()  # warms up
         started = time.process_time()

@@ -25,6 +25,7 @@ import torch
 
 from evomnas.core.seeding import torch_generator
 from evomnas.core.system.memory import M_MMAP_THRESHOLD, M_TRIM_THRESHOLD, keep_freed_memory
+from evomnas.data.rows import ImageRows
 from evomnas.networks.fast_layers import use_fast_layers
 from evomnas.networks.network import build_network
 from evomnas.problem.definition import ProblemDefinition
@@ -63,7 +64,7 @@ def train(definition: ProblemDefinition, seed: int, way: str) -> tuple[float, fl
         WAYS[way]()
         network = build_network(architecture, 10, 1).to(memory_format=torch.channels_last)
         use_fast_layers(network)
-        batches = TrainingBatches(images[:count], rng.integers(0, 10, count), (), device)
+        batches = TrainingBatches(ImageRows.all(images[:count]), rng.integers(0, 10, count), 10, (), device)
         trainer = Trainer(
             network, batches, definition.training, lambda steps: CosineSchedule(0.1, steps), torch_generator(seed)
         )

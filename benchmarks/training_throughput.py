@@ -44,7 +44,7 @@ class Images(Dataset):
     """Training images as most loops read them: one at a time."""
 
     def __init__(self, splits: Splits) -> None:
-        self.images, self.labels = splits.train_images.transpose(0, 2, 3, 1), splits.train_labels
+        self.images, self.labels = splits.train_images[:].transpose(0, 2, 3, 1), splits.train_labels
         mean, std = self.images.mean((0, 1, 2)) / 255, self.images.std((0, 1, 2)) / 255
         self.transform = transforms.Compose([transforms.ToTensor(), transforms.Normalize(mean, std)])
 

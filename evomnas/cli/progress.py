@@ -9,10 +9,16 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from pathlib import Path
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 import typer
+
+if TYPE_CHECKING:  # numpy takes a moment, and --help needs none of it
+    from evomnas.data.prepared.notices import Notice
 
 PHASES = {  # of a search, in words; those of `evomnas.evaluation.interface.OnPhase`
     "reading": "reading the images",
@@ -74,16 +80,24 @@ class ProgressDisplay:
         self._task = self._bar.add_task(description, total=None, detail="")
         self._last_log_s = -float("inf")
         self._later: threading.Timer | None = None
+        self._block = ExitStack()
 
     def __enter__(self) -> ProgressDisplay:
         if self.is_live:
             self._bar.start()
+        self._block.enter_context(showing_preparations(self.note, self._show_preparation))
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._block.close()
         self.stop()
+
+    def _show_preparation(self, notice: Notice) -> None:
+        words = notice.describe_progress()
+        self.show("preparing images", notice.done, notice.images, words)
+        self.log(words)
 
     def stop(self) -> None:
         """Take the live line away, if it is there, and write no line that was due later."""
@@ -184,7 +198,43 @@ def working() -> Iterator[Callable[[str], None]]:
 
     console = Console(stderr=True)
     if not console.is_terminal:
-        yield lambda text: None
+        with showing_preparations(partial(typer.echo, err=True), lambda notice: None):
+            yield lambda text: None
         return
-    with console.status("starting", spinner="line", refresh_per_second=0.01) as status:
+    with (
+        console.status("starting", spinner="line", refresh_per_second=0.01) as status,
+        showing_preparations(
+            partial(console.print, markup=False, highlight=False, soft_wrap=True),
+            lambda notice: status.update(notice.describe_progress()),
+        ),
+    ):
         yield status.update
+
+
+@contextmanager
+def showing_preparations(note: Callable[[str], object], show: Callable[[Notice], object]) -> Iterator[None]:
+    """Say what is prepared of images in a block.
+
+    Args:
+        note: Prints a line that stays: when a preparation begins, or something happened.
+        show: Shows where one stands.
+
+    Yields:
+        Nothing.
+    """
+    from evomnas.data.prepared.notices import listening
+
+    begun: set[tuple[Path, int]] = set()
+
+    def on_notice(notice: Notice) -> None:
+        preparation = notice.folder, notice.images
+        if notice.event:
+            note(f"{notice.event[0].upper()}{notice.event[1:]}.")
+        elif preparation not in begun and notice.done < notice.images:
+            begun.add(preparation)
+            note(f"{notice.describe()}.")
+        else:
+            show(notice)
+
+    with listening(on_notice):
+        yield

@@ -3,7 +3,9 @@
 - `gallery/`: folders of images: which files are images of which split and class, and what they show.
 - `folders`: folders of images by the rules of version 0.1.
 - `check`: images on disk are there and of the right kind, without reading them.
-- `images`: images with labels as arrays in memory, and the fingerprint of their content.
+- `rows`: images of one array by their rows; the array may be mapped from a file.
+- `images`: images with labels, and the fingerprint of their content.
+- `prepared/`: pictures that are decoded once and mapped from a file ever after; every source goes through it.
 - `colours`: the pixels of an opened image file as a viewer shows them.
 - `photographs`: from an image file to a network's input, the one place for it.
 - `splits`: from a problem's data section to the images that a search trains and validates on.

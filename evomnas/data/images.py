@@ -1,4 +1,4 @@
-"""Images with labels as arrays in memory, and the fingerprint of their content."""
+"""Images with labels, and the fingerprint of their content."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 
 from evomnas.data.check import check_pixels, check_room
 from evomnas.data.gallery.found import Found
+from evomnas.data.prepared.notes import keep_fingerprint, known_fingerprint
+from evomnas.data.rows import ImageRows, Images, resize_array
 
-RESIZE_BATCH = 1024  # images that are resized at once, which limits the memory that it takes
 UNUSED, TRAINED, VALIDATED = 0, 1, 2  # what a training of a cross-validation does with an image
 
-Images = NDArray[np.uint8]
 Labels = NDArray[np.int64]
 Fit = Literal["crop", "stretch"]  # the middle square of a picture, or all of it whatever its sides
 
@@ -45,7 +45,8 @@ class TrainingImages:
     """The images that a data set allows for training, before any split and at their own size.
 
     Attributes:
-        images: Pixel values from 0 to 255, uint8, shape (n, h, w), (n, h, w, 1) or (n, h, w, 3).
+        images: Pixel values from 0 to 255, uint8, shape (n, h, w), (n, h, w, 1) or (n, h, w, 3). Or what
+            `evomnas.data.prepared.pictures` made of a source, shape (n, channels, h, w).
         labels: The class of each image, int64 from 0, shape (n,).
         classes: The names of the classes, in the order of the labels.
         fit: How pictures that are not square become square: `crop` where these images were cut out of such pictures,
@@ -53,7 +54,7 @@ class TrainingImages:
         origin: Their files; None where they have none of their own.
     """
 
-    images: Images
+    images: Images | ImageRows
     labels: Labels
     classes: tuple[str, ...]
     fit: Fit = "stretch"
@@ -71,9 +72,9 @@ class Split(NamedTuple):
         places: The places of the validation images in `Dataset.validated`, shape (n_validation,).
     """
 
-    train_images: Images
+    train_images: ImageRows
     train_labels: Labels
-    validation_images: Images
+    validation_images: ImageRows
     validation_labels: Labels
     places: NDArray[np.int64]
 
@@ -94,9 +95,9 @@ class Dataset:
             of shape (trainings, n_train). Without any row, there is one training, and the part for validation.
     """
 
-    train_images: Images
+    train_images: ImageRows
     train_labels: Labels
-    validation_images: Images
+    validation_images: ImageRows
     validation_labels: Labels
     classes: tuple[str, ...]
     folds: NDArray[np.uint8] = field(default_factory=lambda: np.zeros((0, 0), np.uint8))
@@ -122,12 +123,12 @@ class Dataset:
             return Split(self.train_images, self.train_labels, self.validation_images, self.validation_labels, places)
         trained, validated = (np.flatnonzero(self.folds[number] == use) for use in (TRAINED, VALIDATED))
         return Split(
-            self.train_images[trained], self.train_labels[trained],
-            self.train_images[validated], self.train_labels[validated], validated,
+            self.train_images.select(trained), self.train_labels[trained],
+            self.train_images.select(validated), self.train_labels[validated], validated,
         )  # fmt: skip
 
     @property
-    def validated(self) -> tuple[Images, Labels]:
+    def validated(self) -> tuple[ImageRows, Labels]:
         """All images on which networks are validated, and their classes; those of all folds, if there are any."""
         if len(self.folds):
             return self.train_images, self.train_labels
@@ -160,7 +161,7 @@ class LabelledImages:
         origin: Their files; None where they have none of their own.
     """
 
-    images: Images
+    images: ImageRows
     labels: Labels
     classes: tuple[str, ...]
     fit: Fit = "stretch"
@@ -190,8 +191,10 @@ class LabelledImages:
         Raises:
             InputError: The images are not uint8, or their shape is not one of those of `TrainingImages`.
         """
-        images = resize(_to_channels_first(source.images), resolution)
-        return cls(images, source.labels, source.classes, source.fit, source.origin)
+        images = source.images
+        if not isinstance(images, ImageRows):
+            images = ImageRows.all(resize_array(_to_channels_first(images), resolution))
+        return cls(images.resize(resolution), source.labels, source.classes, source.fit, source.origin)
 
 
 def stack_images(images: Iterable[Images], count: int) -> Images:
@@ -216,11 +219,30 @@ def stack_images(images: Iterable[Images], count: int) -> Images:
     return stacked
 
 
-def _fingerprint(classes: tuple[str, ...], *arrays: NDArray[Any]) -> str:
+def _fingerprint(classes: tuple[str, ...], *arrays: NDArray[Any] | ImageRows) -> str:
+    """Return a hash of names and arrays. That of prepared images is computed once."""
+    files = {array.path for array in arrays if isinstance(array, ImageRows)}
+    file = next(iter(files)) if len(files) == 1 else None
+    if file is None:
+        return _hash(classes, *arrays)
+    question = _hash((*classes, *_resolutions(arrays)), *(getattr(array, "rows", array) for array in arrays))
+    fingerprint = known_fingerprint(file, question)
+    if fingerprint is None:
+        fingerprint = _hash(classes, *arrays)
+        keep_fingerprint(file, question, fingerprint)
+    return fingerprint
+
+
+def _resolutions(arrays: tuple[NDArray[Any] | ImageRows, ...]) -> list[str]:
+    return [str(array.resolution) for array in arrays if isinstance(array, ImageRows)]
+
+
+def _hash(classes: tuple[str, ...], *arrays: NDArray[Any] | ImageRows) -> str:
     digest = hashlib.blake2b(repr(classes).encode(), digest_size=8)
     for array in arrays:
         digest.update(repr(array.shape).encode())
-        digest.update(np.ascontiguousarray(array).data)
+        for part in array.chunks() if isinstance(array, ImageRows) else [array]:
+            digest.update(np.ascontiguousarray(part).data)
     return digest.hexdigest()
 
 
@@ -228,26 +250,3 @@ def _to_channels_first(images: Images) -> Images:
     """Return images of shape (n, h, w) or (n, h, w, channels) in the shape (n, channels, h, w)."""
     check_pixels(images.shape, images.dtype)
     return images[:, None] if images.ndim == 3 else images.transpose(0, 3, 1, 2)
-
-
-def resize(images: Images, resolution: int) -> Images:
-    """Return images at a resolution, bilinear with antialiasing.
-
-    Args:
-        images: Pixel values from 0 to 255, uint8, shape (n, channels, h, w).
-        resolution: The height and width in pixels.
-
-    Returns:
-        The images, shape (n, channels, resolution, resolution).
-    """
-    if images.shape[2:] == (resolution, resolution):
-        return np.ascontiguousarray(images)
-    import torch
-
-    resized = [
-        torch.nn.functional.interpolate(
-            torch.from_numpy(np.ascontiguousarray(chunk)), (resolution, resolution), mode="bilinear", antialias=True
-        ).numpy()
-        for chunk in np.array_split(images, -(-len(images) // RESIZE_BATCH))
-    ]
-    return np.concatenate(resized)

@@ -7,6 +7,7 @@ predict` as well, and a model card shows the source of `evomnas.data.colours` in
 from __future__ import annotations
 
 import hashlib
+import io
 from pathlib import Path
 from typing import Annotated, NamedTuple
 
@@ -16,7 +17,11 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from evomnas.core.errors import InputError
 from evomnas.data.colours import read_colours, read_square, to_square
-from evomnas.data.images import Fit, Images
+from evomnas.data.images import Fit
+from evomnas.data.prepared.source import Content
+from evomnas.data.rows import Images
+
+FAULT, REMEDY = "cannot read the image ", "; remove or replace it"  # how the message begins and ends
 
 
 class Preprocessing(BaseModel):
@@ -35,6 +40,11 @@ class Preprocessing(BaseModel):
     channels: Annotated[int, Field(ge=1, le=4096)]
     resolution: Annotated[int, Field(ge=1, le=4096)]
     fit: Fit
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """The shape of an image: (channels, height, width)."""
+        return self.channels, self.resolution, self.resolution
 
     def read(self, path: Path | str) -> Images:
         """Read an image file as a network takes it.
@@ -74,22 +84,23 @@ class Photograph(NamedTuple):
     """An image file that was read.
 
     Attributes:
-        pixels: As `read_photograph` returns them; None where they are not wanted.
+        pixels: As `read_photograph` returns them.
         key: A number of 64 bits, equal for equal pictures, whatever their format, name or resolution of the network.
         size: Width and height of the upright picture in pixels.
     """
 
-    pixels: Images | None
+    pixels: Images
     key: int
     size: tuple[int, int]
 
 
-def open_photograph(path: Path | str, preprocessing: Preprocessing) -> Photograph:
+def open_photograph(content: Content | str, preprocessing: Preprocessing, name: str = "") -> Photograph:
     """Read an image file, and tell what it shows from what others show.
 
     Args:
-        path: The file, in any format that Pillow reads.
+        content: The file, or what is in it, in any format that Pillow reads; or a picture that was opened.
         preprocessing: What is done with it.
+        name: What messages call it; its path if empty.
 
     Returns:
         The pixels, uint8, with what is known of the picture.
@@ -99,12 +110,12 @@ def open_photograph(path: Path | str, preprocessing: Preprocessing) -> Photograp
     """
     channels, resolution, fit = preprocessing.channels, preprocessing.resolution, preprocessing.fit
     try:
-        with Image.open(path) as opened:
+        with _opened(content) as opened:
             transform, colours = read_colours(opened, channels)
             profile = b"" if transform is None else opened.info["icc_profile"]
             square = to_square(colours, transform, channels, resolution, fit)
     except Exception as error:  # every format raises errors of its own
-        raise InputError(f"cannot read the image {path}: {_reason(error)}; remove or replace it") from None
+        raise unreadable(name or str(content), _reason(error)) from None
     digest = hashlib.blake2b(repr((colours.mode, colours.size)).encode() + profile, digest_size=8)
     digest.update(colours.tobytes())
     return Photograph(np.asarray(square, dtype=np.uint8), int.from_bytes(digest.digest(), "big"), colours.size)
@@ -127,11 +138,29 @@ def read_photograph(path: Path | str, preprocessing: Preprocessing) -> Images:
         with Image.open(path) as opened:
             image = read_square(opened, preprocessing.channels, preprocessing.resolution, preprocessing.fit)
     except Exception as error:  # every format raises errors of its own
-        raise InputError(f"cannot read the image {path}: {_reason(error)}; remove or replace it") from None
+        raise unreadable(str(path), _reason(error)) from None
     return np.asarray(image, dtype=np.uint8)
+
+
+def unreadable(name: str, reason: str) -> InputError:
+    """Return the error for a picture that cannot be read.
+
+    Args:
+        name: What it is called.
+        reason: Why.
+    """
+    return InputError(f"{FAULT}{name}: {reason}{REMEDY}")
+
+
+def _opened(content: Content | str) -> Image.Image:
+    if isinstance(content, Image.Image):
+        return content
+    return Image.open(io.BytesIO(content) if isinstance(content, bytes) else content)
 
 
 def _reason(error: Exception) -> str:
     if isinstance(error, UnidentifiedImageError):
         return "it is damaged, or a kind of file that is no picture"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
     return str(error) or type(error).__name__

@@ -7,7 +7,7 @@ import io
 import numpy as np
 from PIL import Image
 
-from evomnas.data.images import Images
+from evomnas.data.rows import Images
 
 MIN_SIDE, MAX_SIDE = 48, 64  # pixels
 PNG = b"\x89PNG"  # begins such a file

@@ -21,8 +21,11 @@ from evomnas.core.errors import InputError
 from evomnas.data.check import check_labels, open_npz, required_path, unreadable
 from evomnas.data.folders import check_image_folder, class_folders, find_images
 from evomnas.data.gallery.reading import read_gallery
-from evomnas.data.images import Images, TrainingImages, stack_images
-from evomnas.data.photographs import Preprocessing, read_photograph
+from evomnas.data.images import TrainingImages, stack_images
+from evomnas.data.photographs import Preprocessing
+from evomnas.data.prepared.pictures import read_pictures
+from evomnas.data.prepared.source import FileSource
+from evomnas.data.rows import Images
 from evomnas.data.splits import stratified_split
 from evomnas.problem.sections import DataSection
 
@@ -151,7 +154,8 @@ def read_folder(section: DataSection, part: Part) -> TrainingImages:
         indices = train if part == "train" else test
         files, labels = [files[index] for index in indices], labels[indices]
     preprocessing = Preprocessing(channels=3, resolution=section.resolution, fit="crop")
-    images = stack_images((read_photograph(path, preprocessing) for path, _ in files), len(files))
+    source, everything = FileSource.of(root, [path for path, _ in files]), np.ones(len(files), np.bool_)
+    images = read_pictures(source, everything, preprocessing, str(root)).images
     return TrainingImages(images, labels, tuple(folder.name for folder in folders), "crop")
 
 

@@ -75,9 +75,9 @@ def split_for_search(images: LabelledImages, section: DataSection) -> Dataset:
     train, validation = _divide(images, section)
     train = _limit(train, images, section)
     return Dataset(
-        images.images[train],
+        images.images.select(train),
         images.labels[train],
-        images.images[validation],
+        images.images.select(validation),
         images.labels[validation],
         images.classes,
     )
@@ -129,7 +129,7 @@ def _fold(images: LabelledImages, section: DataSection, folds: int) -> Dataset:
         uses[number, numbers == number] = VALIDATED
         uses[number, _limit(np.flatnonzero(numbers != number), images, section)] = TRAINED
     nothing = slice(0, 0)
-    return Dataset(images.images, labels, images.images[nothing], labels[nothing], images.classes, uses)
+    return Dataset(images.images, labels, images.images.select(nothing), labels[nothing], images.classes, uses)
 
 
 def _fold_numbers(images: LabelledImages, folds: int) -> Indices:

@@ -22,6 +22,7 @@ from evomnas.core.files import write_atomically
 from evomnas.core.quiet import silence
 from evomnas.core.system.shell import quote
 from evomnas.data.photographs import Preprocessing
+from evomnas.data.rows import ImageRows
 from evomnas.deploy.cards.card import replace_usage
 from evomnas.deploy.cards.snippets import usage_section
 from evomnas.deploy.compression import check_ranks, factorize_network, fine_tuning_epochs, huffman_bytes, prune_network
@@ -382,7 +383,7 @@ def _evaluate(
     )
 
 
-def _classify(runtime: Runtime, model: bytes, images: NDArray[np.uint8]) -> NDArray[np.int64]:
+def _classify(runtime: Runtime, model: bytes, images: ImageRows) -> NDArray[np.int64]:
     """Return the classes that a model gives to images (n, c, h, w), which it gets one at a time, as on the device."""
     buffer = np.zeros((1, *images.shape[1:]), dtype=np.float32)
     run = runtime.load(model, buffer, 1)

@@ -45,6 +45,7 @@ from evomnas.problem.sections import FullSection
 from evomnas.results.answers.mistakes import Answers
 from evomnas.results.archive import context_key
 from evomnas.results.evaluation import Score
+from evomnas.training.pixels import Pixels
 from evomnas.training.schedules import CosineSchedule, ExponentialSchedule
 from evomnas.training.scoring import Predictions, classify
 from evomnas.training.trainer import (
@@ -403,7 +404,7 @@ class FullTask:
         Raises:
             TrainingDiverged: The network's logits are not finite.
         """
-        return classify(classifier, torch.from_numpy(self.test.images), self.test.labels, self.device)
+        return classify(classifier, Pixels(self.test.images, self.device), self.test.labels, self.device)
 
     def answers(self, predictions: Predictions) -> Answers:
         """Return the answers to the test images as the archive keeps them.

@@ -18,8 +18,8 @@ from pydantic import ValidationError
 
 from evomnas.core.errors import InputError
 from evomnas.data.gallery.layout import picture_files
-from evomnas.data.images import Images
 from evomnas.data.photographs import Preprocessing
+from evomnas.data.rows import Images
 from evomnas.deploy.formats import FORMATS, ExportFormat
 from evomnas.latency.runtimes.base import Float32Array, open_runtime
 

@@ -25,6 +25,7 @@ from evomnas.core.system.machine import (
     memory_gib,
     user_folder,
 )
+from evomnas.data.prepared.cache import VARIABLE, KeptSet, cache_folder, list_sets
 from evomnas.latency.devices.protocol import PRECISION, BackgroundLoad
 from evomnas.latency.machine_archive import (
     machine_archive_fault,
@@ -40,6 +41,7 @@ MAX_QUIET_LOAD = 0.1  # cores; so few that are busy with other programs do no ha
 MIN_FREE_DISK_GIB, MIN_FREE_MEMORY_GIB = 2.0, 2.0
 LOAD_WATCH_S = 1.0
 LATENCY_SESSIONS = 5
+MAX_LISTED_SETS = 20  # of prepared images
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +85,7 @@ def examine(fix: bool = False) -> list[Finding]:
         _disk("this folder", Path.cwd()),
         _disk("temporary", Path(tempfile.gettempdir())),
         _user_folder(),
+        *_prepared_images(),
     ]
     return [finding for finding in findings if finding.state]
 
@@ -192,6 +195,23 @@ def _disk(name: str, path: Path) -> Finding:
     free = shutil.disk_usage(path).free / 2**30
     advice = "" if free >= MIN_FREE_DISK_GIB else f"less than {MIN_FREE_DISK_GIB:g} GiB free on the disk of {path}"
     return Finding(f"disk, {name}", f"{free:.1f} GiB free", advice)
+
+
+def _prepared_images() -> list[Finding]:
+    """The images that were prepared, and where, so that their owner may delete some."""
+    sets = list_sets()
+    if not sets:
+        return []
+    total, count = sum(one.bytes for one in sets) / 2**30, len(sets)
+    advice = f"delete what you do not need any more: it is prepared again where it is; {VARIABLE} names another folder"
+    state = f"{count} set{'s' * (count > 1)}, {total:.1f} GiB in {cache_folder()}"
+    is_full = shutil.disk_usage(cache_folder()).free / 2**30 < MIN_FREE_DISK_GIB
+    return [Finding("images", state, advice if is_full else ""), *map(_prepared_set, sets[:MAX_LISTED_SETS])]
+
+
+def _prepared_set(one: KeptSet) -> Finding:
+    what = f"{one.images:,} images of {one.source}" if one.images else "not complete"
+    return Finding("", f"{one.bytes / 2**30:.1f} GiB in {one.folder.name}: {what}")
 
 
 def _user_folder() -> Finding:

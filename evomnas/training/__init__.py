@@ -3,6 +3,7 @@
 - `augmentation`: random changes of the training images, of whole batches at once.
 - `transforms`: those of torchvision, and mixtures of images.
 - `schedules`: learning rates over the steps of a training.
+- `pixels`: what batches are taken from: the device, memory or a mapped file.
 - `trainer`: batches on a device, the optimizer and the epochs, for every kind of training.
 - `parts`: the images of each training on a device, at the resolution of each network.
 - `lessons`: a teacher's answers as part of the loss.

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
 
-from evomnas.data.images import Dataset, Labels, resize
+from evomnas.data.images import Dataset, Labels
+from evomnas.training.pixels import Pixels
 from evomnas.training.trainer import Normalisation, TrainingBatches
 
 MAX_KEPT_BYTES = 512 * 2**20  # of images beside those of the first training, which are kept in any case
@@ -21,20 +21,20 @@ class Part:
 
     Attributes:
         batches: The training images.
-        validation_images: The images that score the network, uint8, on the device, shape (n, channels, h, w).
+        validation_images: The images that score the network.
         validation_labels: Their classes, shape (n,).
         places: The places of the validation images in `Dataset.validated`, shape (n,).
     """
 
     batches: TrainingBatches
-    validation_images: Tensor
+    validation_images: Pixels
     validation_labels: Labels
     places: Labels
 
     @property
     def size(self) -> int:
         """The memory that its images take, in bytes."""
-        return self.batches.images.nbytes + self.validation_images.nbytes
+        return self.batches.pixels.nbytes + self.validation_images.nbytes
 
 
 class Parts:
@@ -85,8 +85,8 @@ class Parts:
         """Put the images of a training on the device."""
         split = self._dataset.split(number)
         batches = TrainingBatches(
-            resize(split.train_images, resolution), split.train_labels, len(self._dataset.classes), self._augment,
+            split.train_images.resize(resolution), split.train_labels, len(self._dataset.classes), self._augment,
             self._device, self._normalisation,
         )  # fmt: skip
-        validation = batches.to_device(resize(split.validation_images, resolution))
+        validation = Pixels(split.validation_images.resize(resolution), self._device)
         return Part(batches, validation, split.validation_labels, split.places)

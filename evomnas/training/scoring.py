@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from evomnas.results.evaluation import TrainingDiverged
+from evomnas.training.pixels import Pixels
 from evomnas.training.trainer import training_mode
 
 SCORING_BATCH = 512  # images that are classified at once
@@ -33,13 +34,13 @@ class Predictions(NamedTuple):
 
 @torch.inference_mode()
 def classify(
-    logits_of: Callable[[Tensor], Tensor], images: Tensor, labels: NDArray[np.int64], device: torch.device
+    logits_of: Callable[[Tensor], Tensor], images: Pixels, labels: NDArray[np.int64], device: torch.device
 ) -> Predictions:
     """Return the classes that a network gives to images.
 
     Args:
         logits_of: Returns logits, shape (n, classes), of images on the device, shape (n, channels, h, w).
-        images: Pixel values from 0 to 255, wherever they are, at least one, shape (n, channels, h, w).
+        images: At least one image.
         labels: Their classes, from 0, shape (n,).
         device: The device of the network.
 
@@ -49,7 +50,8 @@ def classify(
     parts = []
     with training_mode(device, None):
         for start in range(0, len(images), SCORING_BATCH):
-            logits = logits_of(images[start : start + SCORING_BATCH].to(device)).float()
+            places = torch.arange(start, min(len(images), start + SCORING_BATCH))
+            logits = logits_of(images.take(places)).float()
             if not torch.isfinite(logits).all():
                 raise TrainingDiverged("the trained network's logits are not finite")
             classes = logits.argmax(1)

@@ -22,14 +22,17 @@ from evomnas.core.errors import InputError
 from evomnas.core.seeding import torch_generator
 from evomnas.core.system import lock
 from evomnas.core.system.memory import keep_freed_memory
-from evomnas.data.images import Images, Labels
+from evomnas.data.images import Labels
+from evomnas.data.rows import ImageRows
 from evomnas.problem.sections import Augmentation, Recipe
 from evomnas.results.evaluation import TrainingDiverged
 from evomnas.training.augmentation import AUGMENTATIONS
 from evomnas.training.lessons import Lessons
+from evomnas.training.pixels import Pixels
 from evomnas.training.transforms import COLOUR_TRANSFORMS, MIXTURES, TRANSFORMS, Mixing
 
 STATISTICS_IMAGES = 2000  # the mean and standard deviation of the images are taken from about this many
+STATISTICS_PIXELS = 2**26  # of grey images, which are added up at once; those of more become parts
 Normalisation = tuple[NDArray[np.float32], NDArray[np.float32]]  # mean and standard deviation of every channel
 LossFunction = Callable[[Tensor, Tensor, Tensor], Tensor]  # from normalised images, logits and labels to a scalar
 
@@ -39,8 +42,7 @@ class TrainingBatches:
 
     Attributes:
         device: The device on which networks are trained.
-        images: The images, uint8, shape (n, channels, h, w). They are in the computer's memory if the device has no
-            room for them beside a training.
+        pixels: The images.
         labels: Their classes, on the device, shape (n,).
         mean: The mean of every channel, in pixel values from 0 to 255, shape (channels,).
         std: The standard deviation of every channel, in the same unit, at least 0.001, shape (channels,).
@@ -48,7 +50,7 @@ class TrainingBatches:
 
     def __init__(
         self,
-        images: Images,
+        images: ImageRows,
         labels: Labels,
         classes: int,
         augment: Sequence[str],
@@ -76,7 +78,7 @@ class TrainingBatches:
         self._mixing = Mixing(mixtures, classes) if mixtures else None
         self.mean, self.std = _statistics(images) if normalisation is None else normalisation
         self._mean, self._std = (self.to_device(values).view(1, -1, 1, 1) for values in (self.mean, self.std))
-        self.images = self.to_device(images) if _fits(images, device) else torch.from_numpy(images)
+        self.pixels = Pixels(images, device)
         self.labels = self.to_device(labels)
 
     def to_device(self, array: NDArray[np.generic]) -> Tensor:
@@ -101,18 +103,21 @@ class TrainingBatches:
         """
         return ((images.float() - self._mean) / self._std).contiguous(memory_format=torch.channels_last)
 
-    def make_batch(self, indices: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    def make_batch(
+        self, indices: Tensor, generator: torch.Generator, pixels: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Make a batch.
 
         Args:
             indices: The indices of its images, on the device, shape (batch,).
             generator: A generator on the CPU, from which the augmentations are drawn.
+            pixels: The images, if they were taken before; None to take them now.
 
         Returns:
             Augmented, normalised images, float32, shape (batch, channels, h, w), and their labels, shape (batch,); of
             mixed images the share of every class, shape (batch, classes).
         """
-        images = self.images[indices.to(self.images.device)].to(self.device).float()
+        images = (self.pixels.take(indices) if pixels is None else pixels).float()
         for augment in self._augmentations:
             images = augment(images, generator)
         labels = self.labels[indices]
@@ -139,17 +144,23 @@ def check_augmentations(augment: Sequence[str], channels: int) -> None:
         )
 
 
-def _statistics(images: Images) -> Normalisation:
-    """Return the mean and the standard deviation of every channel of images."""
-    pixels = images[:: max(1, len(images) // STATISTICS_IMAGES)]
-    axes = (0, 2, 3)
-    mean = pixels.mean(axes, dtype=np.float64).astype(np.float32)
-    return mean, np.maximum(pixels.std(axes, dtype=np.float64), 1e-3).astype(np.float32)
+def _statistics(images: ImageRows) -> Normalisation:
+    """Return the mean and the standard deviation of every channel of images.
 
-
-def _fits(images: Images, device: torch.device) -> bool:
-    """Return whether a device has room for images beside a training. If not, they are copied batch by batch."""
-    return device.type == "cpu" or images.nbytes < torch.cuda.mem_get_info(device)[0] / 2
+    A part of them is looked at at a time. Numpy adds up in the same order, so that it would return the same.
+    """
+    chosen = images.select(slice(None, None, max(1, len(images) // STATISTICS_IMAGES)))
+    channels, height, width = images.shape[1:]
+    count = len(chosen) * height * width
+    mean = sum(part.sum((0, 2, 3), dtype=np.float64) for part in chosen.chunks()) / count
+    if channels == 1 and count <= STATISTICS_PIXELS:
+        std = chosen[:].std((0, 2, 3), dtype=np.float64)
+    else:
+        squares = np.zeros(channels)
+        for image in chosen:
+            squares += np.square(image - mean[:, None, None]).reshape(channels, -1).sum(1)
+        std = np.sqrt(squares / count)
+    return mean.astype(np.float32), np.maximum(std, 1e-3).astype(np.float32)
 
 
 class Trainer:
@@ -217,18 +228,20 @@ class Trainer:
         """
         device = self.batches.device
         total = torch.zeros((), device=device)
-        order = torch.randperm(len(self.batches.labels), generator=self.generator).to(device)
-        for step in range(self.steps_per_epoch):
+        order = torch.randperm(len(self.batches.labels), generator=self.generator)
+        order = order[: self.steps_per_epoch * self.batch_size]
+        steps, on_device = (torch.split(numbers, self.batch_size) for numbers in (order, order.to(device)))
+        for indices, pixels in zip(on_device, self.batches.pixels.in_turn(steps), strict=True):
             self.waited_seconds += lock.give_way()
-            total += self._step(order[step * self.batch_size : (step + 1) * self.batch_size])
+            total += self._step(indices, pixels)
         self.losses.append(float(total) / self.steps_per_epoch)
         if not math.isfinite(self.losses[-1]):
             raise TrainingDiverged(f"the training loss became {self.losses[-1]} in epoch {len(self.losses)}")
         return self.losses[-1]
 
-    def _step(self, indices: Tensor) -> Tensor:
+    def _step(self, indices: Tensor, pixels: Tensor | None = None) -> Tensor:
         """Train with a batch, whose images are given by their indices on the device, and return its loss."""
-        images, labels = self.batches.make_batch(indices, self.generator)
+        images, labels = self.batches.make_batch(indices, self.generator, pixels)
         # bfloat16 has the range of float32, so that losses need no scaling
         is_cuda = self.batches.device.type == "cuda"
         with torch.autocast("cuda", torch.bfloat16, enabled=is_cuda):
@@ -281,8 +294,7 @@ def renew_statistics(network: nn.Module, batches: TrainingBatches, batch_size: i
     with torch.no_grad():
         network.train()
         for indices in chosen.tensor_split(max(1, len(chosen) // batch_size)):
-            images = batches.images[indices.to(batches.images.device)].to(batches.device)
-            network(batches.normalise(images))
+            network(batches.normalise(batches.pixels.take(indices)))
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
 

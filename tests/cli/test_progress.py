@@ -11,6 +11,8 @@ import pytest
 
 from evomnas.cli import compare, deploy, progress, search
 from evomnas.cli.progress import LOG_EVERY_S, ProgressDisplay, working
+from evomnas.core.system.machine import usable_cores
+from evomnas.data.prepared.notices import Notice, tell
 from evomnas.deploy.durations import Plan
 from evomnas.loop.progress import Progress
 from evomnas.problem.loading import load_definition
@@ -281,3 +283,26 @@ def test_a_second_network_is_counted_anew_on_a_terminal(terminal, capsys):
         capsys.readouterr()
         shown.show_epoch("bb", 1, 3, 0.25)
     assert re.search(r"bb +.* 1/3 .*loss 0.250", drawn(capsys.readouterr().err)[-1])
+
+
+@pytest.mark.parametrize(
+    ("block", "lines"),
+    [(lambda: ProgressDisplay("starting"), ["10% of the images prepared, about 9 min left"]), (working, [])],
+)
+def test_a_log_says_once_what_is_prepared_and_now_and_then_where_that_is(block, lines, clock, capsys, tmp_path):
+    def notice(done: int, event: str = "") -> Notice:
+        return Notice(1000, done, 3 * 2**30, tmp_path, 600.0 * (1000 - done) / 1000, event)
+
+    with block():
+        for done in (0, 100, 200):
+            tell(notice(done))
+            clock.seconds += 15.0
+        tell(notice(0, "another process prepares the images: waiting for it"))
+    tell(notice(300))  # nobody listens any more
+    cores = usable_cores()
+    begin, *middle, event = capsys.readouterr().err.splitlines()
+    assert begin == (
+        f"Preparing 1,000 images once, about 10 min on {cores} core{'s' * (cores > 1)}: 3.0 GiB in {tmp_path}."
+    )
+    assert middle == lines
+    assert event == "Another process prepares the images: waiting for it."

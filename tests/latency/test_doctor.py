@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
+from PIL import Image
 
+from evomnas.data.photographs import Preprocessing
+from evomnas.data.prepared import pictures
+from evomnas.data.prepared.cache import VARIABLE
+from evomnas.data.prepared.pictures import read_pictures
+from evomnas.data.prepared.source import FileSource
 from evomnas.latency import doctor
 from evomnas.latency.doctor import Finding, examine
 from evomnas.latency.machine_archive import machine_archive_path, open_machine_archive
@@ -68,3 +75,20 @@ def test_a_damaged_archive_of_the_machine_is_set_aside(machine):
         assert aside.read_bytes().startswith(b"this was")
         assert calibrations() is None
         open_machine_archive().close()
+
+
+def test_prepared_images_are_listed_with_their_place(machine, tmp_path, monkeypatch):
+    monkeypatch.setattr(pictures, "SMALL_BYTES", 0)
+    monkeypatch.setenv(VARIABLE, str(tmp_path / "cache"))
+    assert not [one for one in examine() if one.name == "images"]
+    for number in range(2):
+        Image.new("RGB", (9, 9), (number, 0, 0)).save(tmp_path / f"{number}.png")
+    source = FileSource.of(tmp_path, sorted(tmp_path.glob("*.png")))
+    read_pictures(source, np.ones(2, bool), Preprocessing(channels=3, resolution=6, fit="crop"), "my photos")
+    found = examine()
+    place = next(place for place, one in enumerate(found) if one.name == "images")
+    assert found[place].state == f"1 set, 0.0 GiB in {tmp_path / 'cache'}"
+    [folder] = (tmp_path / "cache").iterdir()
+    assert found[place + 1].state == f"0.0 GiB in {folder.name}: 2 images of my photos"
+    (folder / "facts.json").unlink()
+    assert examine()[place + 1].state == f"0.0 GiB in {folder.name}: not complete"

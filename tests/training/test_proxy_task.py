@@ -14,7 +14,8 @@ from sklearn.metrics import log_loss
 from sklearn.utils.class_weight import compute_class_weight
 
 from evomnas.core.seeding import torch_generator
-from evomnas.data.images import Dataset, resize
+from evomnas.data.images import Dataset
+from evomnas.data.rows import ImageRows
 from evomnas.data.splits import load_dataset
 from evomnas.problem.architecture import Architecture
 from evomnas.problem.sections import TrainingSection
@@ -22,6 +23,7 @@ from evomnas.results.evaluation import Cut, Failure, TrainingDiverged
 from evomnas.training.augmentation import crop, flip, shift
 from evomnas.training.early_stop import LossThreshold, PowerLaw
 from evomnas.training.lessons import Lessons
+from evomnas.training.pixels import Pixels
 from evomnas.training.proxy_task import ProxyTask
 from evomnas.training.schedules import CosineSchedule
 from evomnas.training.trainer import balanced_weights, cross_entropy
@@ -45,8 +47,8 @@ def test_a_network_with_a_resolution_is_trained_and_scored_on_images_of_that_siz
     for resolution in (6, 8):
         small = replace(
             tiny_dataset,
-            train_images=resize(tiny_dataset.train_images, resolution),
-            validation_images=resize(tiny_dataset.validation_images, resolution),
+            train_images=tiny_dataset.train_images.resize(resolution),
+            validation_images=tiny_dataset.validation_images.resize(resolution),
         )
         found[resolution] = task.train(replace(network, resolution=resolution))
         expected = ProxyTask(small, tiny.data, recipe).train(network)
@@ -74,7 +76,9 @@ def test_the_loss_of_a_training_is_scikit_learn_s(tiny, tiny_dataset):
     network = task.fit(tiny.space.mobilenet_v2()).network.eval()
     part = task.part(0, None)
     with torch.no_grad():
-        probabilities = network(part.batches.normalise(part.validation_images)).softmax(1).numpy()
+        probabilities = (
+            network(part.batches.normalise(torch.from_numpy(tiny_dataset.validation_images[:]))).softmax(1).numpy()
+        )
     expected = log_loss(tiny_dataset.validation_labels, probabilities, labels=range(10))
     assert found.loss == found.answers.loss == pytest.approx(expected, rel=1e-5)
     assert task.predict(network).losses.mean() == pytest.approx(expected, rel=1e-5)
@@ -237,23 +241,23 @@ def test_flip_mirrors_about_half_of_the_images():
 
 def test_the_proxy_task_normalises_by_the_training_images(tiny):
     dataset = load_dataset(tiny.data)
-    images = ProxyTask(dataset, tiny.data, tiny.training).batches.normalise(torch.from_numpy(dataset.train_images))
+    images = ProxyTask(dataset, tiny.data, tiny.training).batches.normalise(torch.from_numpy(dataset.train_images[:]))
     assert abs(float(images.mean())) < 1e-4
     assert float(images.std()) == pytest.approx(1, abs=1e-3)
 
 
 def test_images_that_do_not_fit_on_the_device_come_batch_by_batch(tiny, tiny_dataset, monkeypatch):
     expected = ProxyTask(tiny_dataset, tiny.data, tiny.training).train(tiny.space.mobilenet_v2())
-    monkeypatch.setattr("evomnas.training.trainer._fits", lambda images, device: False)
+    monkeypatch.setattr(Pixels, "is_on_device", False)
     found = ProxyTask(tiny_dataset, tiny.data, tiny.training).train(tiny.space.mobilenet_v2())
     assert found.losses == expected.losses
 
 
 def test_a_few_large_images_are_normalised_too(tiny, rng):
     """More than ten million pixels in fewer than a thousand images."""
-    from evomnas.data.images import Dataset
-
     images = rng.integers(0, 256, (400, 3, 96, 96), dtype=np.uint8)
     labels = np.arange(400, dtype=np.int64) % 2
-    task = ProxyTask(Dataset(images, labels, images[:4], labels[:4], ("a", "b")), tiny.data, tiny.training)
+    rows = ImageRows.all(images)
+    dataset = Dataset(rows, labels, rows.select(slice(4)), labels[:4], ("a", "b"))
+    task = ProxyTask(dataset, tiny.data, tiny.training)
     assert abs(float(task.batches.normalise(torch.from_numpy(images[:50])).mean())) < 0.05

@@ -12,6 +12,7 @@ from torchvision.transforms import InterpolationMode, v2
 
 from evomnas.core.errors import InputError
 from evomnas.core.seeding import torch_generator
+from evomnas.data.rows import ImageRows
 from evomnas.problem.sections import Augmentation
 from evomnas.training.augmentation import AUGMENTATIONS
 from evomnas.training.proxy_task import ProxyTask
@@ -107,7 +108,7 @@ def test_of_several_mixtures_one_is_drawn_for_each_batch():
 
 
 def test_batches_are_mixed_last_and_labels_stay_classes_without_mixtures():
-    pixels, labels = images(8, 40).to(torch.uint8).numpy(), np.arange(40) % 4
+    pixels, labels = ImageRows.all(images(8, 40).to(torch.uint8).numpy()), np.arange(40) % 4
     indices = torch.arange(16)
     for augment, shape in ((["mixup", "flip"], (16, 5)), (["flip"], (16,))):
         batches = TrainingBatches(pixels, labels, 5, augment, torch.device("cpu"))
@@ -137,7 +138,7 @@ def test_a_mixed_image_has_the_mean_weight_of_its_classes(tiny):
 
 
 def test_colours_are_not_changed_where_an_image_has_none():
-    pixels, labels = images(9, 8, 2).to(torch.uint8).numpy(), np.zeros(8, dtype=np.int64)
+    pixels, labels = ImageRows.all(images(9, 8, 2).to(torch.uint8).numpy()), np.zeros(8, dtype=np.int64)
     for name in ("trivial-augment-wide", "rand-augment", "color-jitter"):
         with pytest.raises(InputError, match=rf"augment: {name} is for grey and RGB images, and these have 2 channels"):
             TrainingBatches(pixels, labels, 1, ["flip", name], torch.device("cpu"))

@@ -27,6 +27,7 @@ setitimer: Any = getattr(signal, "setitimer", None)  # a signal after some time;
 pthread_sigmask: Any = getattr(signal, "pthread_sigmask", None)  # blocked signals; not on Windows
 sched_getaffinity: Any = getattr(os, "sched_getaffinity", None)  # the cores of a process; on Linux only
 getuid: Any = getattr(os, "getuid", None)  # the number of a user; not on Windows
+posix_fallocate: Any = getattr(os, "posix_fallocate", None)  # room on the disk for a file; not on macOS and Windows
 sysconf: Any = getattr(os, "sysconf", None)  # sizes and speeds of the system; not on Windows
 
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import compress
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from evomnas.core.errors import InputError
 from evomnas.data.folders import IMAGE_SUFFIXES
@@ -32,6 +34,15 @@ class GalleryFiles:
     paths: tuple[Path, ...]
     splits: tuple[str, ...]
     labels: Labels
+
+    def select(self, chosen: NDArray[np.bool_]) -> GalleryFiles:
+        """Return some of the files.
+
+        Args:
+            chosen: Whether each is one of them, shape (n,).
+        """
+        paths, splits = tuple(compress(self.paths, chosen)), tuple(compress(self.splits, chosen))
+        return GalleryFiles(self.layout, paths, splits, self.labels[chosen])
 
     def name(self, path: Path) -> str:
         """Return a file as seen from the folder that was given.

@@ -9,12 +9,13 @@ from numpy.typing import NDArray
 
 from evomnas.core.errors import InputError
 from evomnas.data.check import required_path
-from evomnas.data.gallery.contents import Contents, read_contents
 from evomnas.data.gallery.files import GalleryFiles, list_files, list_unread
 from evomnas.data.gallery.found import Found, Group
 from evomnas.data.gallery.layout import check_layout, find_layout
 from evomnas.data.images import FileOrigin, Labels, TrainingImages
 from evomnas.data.photographs import Preprocessing
+from evomnas.data.prepared.pictures import Pictures, read_pictures
+from evomnas.data.prepared.source import FileSource
 from evomnas.data.splits import split_by_content
 from evomnas.problem.sections import DataSection
 
@@ -50,30 +51,39 @@ def read_gallery(section: DataSection, part: Literal["train", "test"]) -> Traini
     preprocessing = Preprocessing(channels=3, resolution=section.resolution, fit="crop")
     if part == "test":
         return _read_test(files, preprocessing)
-    wanted = np.array([split != "test" for split in files.splits])
-    contents = read_contents(files.paths, wanted.tolist(), preprocessing)
-    uses = _uses(files, contents.keys)
-    copies = _Copies.of(files, contents.keys, uses)
+    wanted = np.array(files.splits) != "test"
+    pictures = _read(files, wanted, preprocessing)
+    uses = _uses(files, pictures.keys)
+    copies = _Copies.of(files, pictures.keys, uses)
     used = uses.training | uses.validation
     if section.duplicates == "drop":
         used &= ~copies.needless
         uses = uses._replace(training=uses.training & used, validation=uses.validation & used)
-    _check_distinct(files, contents.keys, uses)
-    found = _describe(files, contents, uses, copies, int((copies.needless & ~used).sum()))
+    _check_distinct(files, pictures.keys, uses)
+    found = _describe(files, pictures, uses, copies, int((copies.needless & ~used).sum()))
     names = tuple(files.name(path) for path, is_used in zip(files.paths, used, strict=True) if is_used)
     own_validation = uses.validation[used] if uses.validation.any() else None
-    origin = FileOrigin(contents.keys[used], names, own_validation, found)
-    return TrainingImages(contents.images[used[wanted]], files.labels[used], layout.classes, "crop", origin)
+    origin = FileOrigin(pictures.keys[used], names, own_validation, found)
+    return TrainingImages(pictures.images.select(used[wanted]), files.labels[used], layout.classes, "crop", origin)
+
+
+def _read(files: GalleryFiles, wanted: Mask, preprocessing: Preprocessing) -> Pictures:
+    """Read all files, and keep the pixels of some."""
+    source = FileSource.of(files.layout.root, files.paths)
+    return read_pictures(source, wanted, preprocessing, str(files.layout.root))
 
 
 def _read_test(files: GalleryFiles, preprocessing: Preprocessing) -> TrainingImages:
     """Read the test images. Where nobody made a test split, the content of all files says which are in it."""
-    chosen = np.array([split == "test" for split in files.splits])
-    if not chosen.any():
-        keys = read_contents(files.paths, [False] * len(files.paths), preprocessing).keys
-        chosen = _uses(files, keys).test
-    paths = [path for path, is_chosen in zip(files.paths, chosen, strict=True) if is_chosen]
-    images = read_contents(paths, [True] * len(paths), preprocessing).images
+    splits = np.array(files.splits)
+    if files.layout.splits == ("all",):
+        pictures = _read(files, splits != "test", preprocessing)
+        chosen = _uses(files, pictures.keys).test
+        images = pictures.images.select(chosen)
+    else:
+        chosen = splits == "test"
+        tested = files.select(chosen)
+        images = _read(tested, np.ones(len(tested.paths), np.bool_), preprocessing).images
     return TrainingImages(images, files.labels[chosen], files.layout.classes, "crop")
 
 
@@ -143,20 +153,20 @@ def _check_distinct(files: GalleryFiles, keys: NDArray[np.uint64], uses: _Uses) 
             )
 
 
-def _describe(files: GalleryFiles, contents: Contents, uses: _Uses, copies: _Copies, dropped: int) -> Found:
+def _describe(files: GalleryFiles, pictures: Pictures, uses: _Uses, copies: _Copies, dropped: int) -> Found:
     classes = files.layout.classes
     counts = {name: _counts(files.labels[mask], len(classes)) for name, mask in uses._asdict().items() if mask.any()}
     by_class = {
         name: {split: int(numbers[label]) for split, numbers in counts.items()} for label, name in enumerate(classes)
     }
-    areas = contents.sizes.prod(axis=1)
+    areas = pictures.sizes.prod(axis=1)
     order = np.argsort(areas, kind="stable")
     picked = (order[0], order[len(order) // 2], order[-1])
     return Found(
         folder=str(files.layout.root),
         classes=by_class,
         kept_aside=files.layout.splits == ("all",),
-        sizes=[(int(contents.sizes[place, 0]), int(contents.sizes[place, 1])) for place in picked],
+        sizes=[(int(pictures.sizes[place, 0]), int(pictures.sizes[place, 1])) for place in picked],
         copies=copies.groups,
         dropped=dropped,
         unread=list_unread(files),

@@ -11,13 +11,9 @@ import shutil
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, NamedTuple
-
-import numpy as np
-from numpy.typing import NDArray
 
 from evomnas.core.errors import WorkersLost
 from evomnas.core.system.device import choose_device
@@ -30,6 +26,7 @@ from evomnas.data.images import Dataset
 from evomnas.evaluation.executors.base import WORKER_GIB, JobQueue, Patience, R, S, machine_for
 from evomnas.evaluation.executors.crew import Crew, WorkerDied
 from evomnas.evaluation.executors.deaths import Inquest
+from evomnas.evaluation.executors.image_files import open_images, save_images
 from evomnas.evaluation.executors.jobs import Job
 from evomnas.problem.definition import ProblemDefinition
 from evomnas.problem.pretrained.files import DonorFile
@@ -98,8 +95,7 @@ class PoolExecutor:
             WorkersLost: No worker can be started.
         """
         try:
-            for name, value in asdict(dataset).items():
-                _save(self._folder / f"{name}.npy", np.asarray(value))
+            save_images(dataset, self._folder)
             if donor is not None:
                 (self._folder / DONOR_FILE).write_bytes(donor.content)
         except OSError as error:  # neither numpy nor the system says where it was
@@ -184,12 +180,6 @@ class PoolExecutor:
         self._scratch.remove()
 
 
-def _save(path: Path, array: NDArray[Any]) -> None:
-    """Write an array to a file. Numpy's own writing loses the number of an error."""
-    with path.open("wb") as file:
-        np.save(SimpleNamespace(write=file.write), array)
-
-
 # --- in the worker ---------------------------------------------------------------------------------------
 
 _files: Path
@@ -207,14 +197,12 @@ def _start_worker(definition: dict[str, Any], folder: str, device: str, memory: 
     importlib.import_module("ptflops")  # takes seconds: now, not with the first candidate, where no server has done it
     from evomnas.evaluation.executors.worker import Workbench
 
-    arrays = {path.stem: np.load(path, mmap_mode="c") for path in _files.glob("*.npy")}
-    arrays["classes"] = tuple(map(str, arrays["classes"]))
     problem = ProblemDefinition.model_validate(definition)
     donor = None
     if problem.weights is not None:
         content = (_files / DONOR_FILE).read_bytes()
         donor = DonorFile(problem.weights.donor, content, hashlib.sha256(content).hexdigest())
-    _bench = Workbench(problem, Dataset(**arrays), device, donor)
+    _bench = Workbench(problem, open_images(_files), device, donor)
 
 
 def _end_with_parent() -> None:

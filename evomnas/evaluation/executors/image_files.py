@@ -1,0 +1,82 @@
+"""The images of a search in files, for the processes that work for it. Prepared images stay in their own file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+from numpy.lib import format as npy
+from numpy.typing import NDArray
+
+from evomnas.data.images import Dataset
+from evomnas.data.rows import ImageRows, MappedImages
+
+PARTS = ("train", "validation")
+PLACE = "images.txt"  # says where prepared images are
+
+
+def save_images(dataset: Dataset, folder: Path) -> None:
+    """Write images to files, or where they are prepared, their place.
+
+    Args:
+        dataset: The images.
+        folder: A folder.
+
+    Raises:
+        OSError: It has no room for them.
+    """
+    for part, images in _parts(dataset).items():
+        if images.path is None:
+            _save(folder / f"{part}-images.npy", images)
+        else:
+            (folder / f"{part}-{PLACE}").write_bytes(str(images.path).encode(errors="surrogateescape"))
+            _save(folder / f"{part}-rows.npy", images.rows)
+    _save(folder / "train-labels.npy", dataset.train_labels)
+    _save(folder / "validation-labels.npy", dataset.validation_labels)
+    _save(folder / "folds.npy", dataset.folds)
+    _save(folder / "classes.npy", np.asarray(dataset.classes))
+
+
+def open_images(folder: Path) -> Dataset:
+    """Map the images from their files, so that all processes share one copy; the inverse of `save_images`.
+
+    Args:
+        folder: The folder.
+
+    Returns:
+        The images, mapped.
+    """
+    train, validation = (_open(folder, part) for part in PARTS)
+    return Dataset(
+        train,
+        np.load(folder / "train-labels.npy"),
+        validation,
+        np.load(folder / "validation-labels.npy"),
+        tuple(map(str, np.load(folder / "classes.npy"))),
+        np.load(folder / "folds.npy"),
+    )
+
+
+def _parts(dataset: Dataset) -> dict[str, ImageRows]:
+    return dict(zip(PARTS, (dataset.train_images, dataset.validation_images), strict=True))
+
+
+def _open(folder: Path, part: str) -> ImageRows:
+    place = folder / f"{part}-{PLACE}"
+    if not place.exists():
+        return ImageRows.all(MappedImages(folder / f"{part}-images.npy"))
+    path = Path(place.read_bytes().decode(errors="surrogateescape"))
+    return ImageRows(MappedImages(path), np.load(folder / f"{part}-rows.npy"))
+
+
+def _save(path: Path, array: NDArray[Any] | ImageRows) -> None:
+    """Write an array to a file. Numpy's own writing loses the number of an error."""
+    with path.open("wb") as file:
+        if isinstance(array, ImageRows):
+            npy.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": array.shape})
+            for chunk in array.chunks():
+                file.write(np.ascontiguousarray(chunk).data)
+        else:
+            np.save(SimpleNamespace(write=file.write), array)
