@@ -24,8 +24,14 @@ def weights(classifier: Classifier) -> dict[str, torch.Tensor]:
     return classifier.network.state_dict()
 
 
-def test_a_full_training_learns_and_takes_pixels(task, tiny, tmp_path):
-    classifier, losses, seconds = task.train(tiny.space.mobilenet_v2(), tmp_path / "checkpoint.pt")
+@pytest.fixture(scope="module")
+def whole(task, tiny, tmp_path_factory):
+    """The full training of MobileNetV2's point from beginning to end: what it shipped, its losses and its seconds."""
+    return task.train(tiny.space.mobilenet_v2(), tmp_path_factory.mktemp("whole") / "checkpoint.pt")
+
+
+def test_a_full_training_learns_and_takes_pixels(task, tiny, whole):
+    classifier, losses, seconds = whole
     assert len(losses) == tiny.full.epochs
     assert losses[-1] < losses[0]
     assert seconds > 0
@@ -40,10 +46,9 @@ class Stopped(Exception):
     pass
 
 
-def test_an_interrupted_training_ends_as_it_would_have_without(task, tiny, tmp_path, monkeypatch):
+def test_an_interrupted_training_ends_as_it_would_have_without(task, tiny, whole, tmp_path, monkeypatch):
     monkeypatch.setattr(full, "CHECKPOINT_INTERVAL_S", 0.0)
     network = tiny.space.mobilenet_v2()
-    whole, losses, _ = task.train(network, tmp_path / "whole.pt")
 
     def stop(epoch, epochs, loss):
         if epoch == 2:
@@ -56,8 +61,8 @@ def test_an_interrupted_training_ends_as_it_would_have_without(task, tiny, tmp_p
         network, tmp_path / "parts.pt", on_epoch=lambda epoch, *_: done.append(epoch)
     )
     assert done == [3, 4]
-    assert losses_of_parts == losses
-    assert all(torch.equal(one, weights(parts)[name]) for name, one in weights(whole).items())
+    assert losses_of_parts == whole.losses
+    assert all(torch.equal(one, weights(parts)[name]) for name, one in weights(whole.classifier).items())
 
 
 def test_what_is_left_of_a_training_is_known_before_it_goes_on(task, tiny, tmp_path, monkeypatch):
@@ -75,11 +80,10 @@ def test_what_is_left_of_a_training_is_known_before_it_goes_on(task, tiny, tmp_p
     assert task.remaining_epochs(network, path, "another teacher") == 4
 
 
-def test_timing_a_step_leaves_a_training_as_it_is(task, tiny, tmp_path):
+def test_timing_a_step_leaves_a_training_as_it_is(task, tiny, whole, tmp_path):
     network = tiny.space.mobilenet_v2()
-    before = task.train(network, tmp_path / "before.pt")
-    assert 0 < task.time_step(network) < before.seconds
-    assert task.train(network, tmp_path / "after.pt").losses == before.losses
+    assert task.time_step(network) > 0
+    assert task.train(network, tmp_path / "after.pt").losses == whole.losses
 
 
 def test_a_checkpoint_of_another_training_or_a_torn_one_is_not_used(task, tiny, tmp_path):
@@ -94,14 +98,13 @@ def test_a_checkpoint_of_another_training_or_a_torn_one_is_not_used(task, tiny, 
     assert len(task.train(network, path)[1]) == 4
 
 
-def test_the_weights_that_ship_are_the_average(task, tiny, tmp_path):
+def test_the_weights_that_ship_are_the_average(tiny, whole, tmp_path):
     """Without looking back the average is the last step's weights, and the network is another one."""
     network = tiny.space.mobilenet_v2()
-    averaged, losses, _ = task.train(network, tmp_path / "a.pt")
     recipe = tiny.full.model_copy(update={"averaging": 1e-9})
     last, same_losses, _ = FullTask(tiny.model_copy(update={"full": recipe}), "cpu").train(network, tmp_path / "b.pt")
-    assert losses == same_losses
-    assert not torch.equal(weights(averaged)["stem.0.weight"], weights(last)["stem.0.weight"])
+    assert whole.losses == same_losses
+    assert not torch.equal(weights(whole.classifier)["stem.0.weight"], weights(last)["stem.0.weight"])
 
 
 def test_a_loss_that_is_not_finite_ends_a_full_training(tiny, tmp_path):
@@ -131,14 +134,13 @@ def test_a_teacher_s_part_of_the_loss_is_hinton_s(tiny, rng):
     assert float(found) == pytest.approx(float(0.25 * 9 * divergence + 0.75 * own))
 
 
-def test_what_a_teacher_says_changes_the_student_and_the_context(task, tiny, tmp_path, trained):
+def test_what_a_teacher_says_changes_the_student_and_the_context(task, tiny, whole, tmp_path, trained):
     from evomnas.deploy.saving import load_network
 
     student = tiny.space.mobilenet_v2()
-    alone, *_ = task.train(student, tmp_path / "a.pt")
     teacher = Teacher(trained.network, load_network(trained.folder))
     taught, *_ = task.train(student, tmp_path / "b.pt", teacher)
-    assert not torch.equal(weights(alone)["stem.0.weight"], weights(taught)["stem.0.weight"])
+    assert not torch.equal(weights(whole.classifier)["stem.0.weight"], weights(taught)["stem.0.weight"])
     assert task.context() != task.context(teacher.notation)
 
 
@@ -173,13 +175,19 @@ def test_batch_norm_s_statistics_follow_a_short_training_and_leave_a_long_one_al
     assert task.bn_momentum == pytest.approx(10 / 44)
     shipped = task.train(tiny.space.mobilenet_v2(), tmp_path / "a.pt")[0]
     assert task.score(task.predictions(shipped)).accuracy > 0.5  # it would be 0.39
-    network = TorchvisionNetwork("mobilenet_v3_small")  # its own momentum is 0.01, too
-    baseline = task.train(network, tmp_path / "b.pt").classifier
-    assert task.score(task.predictions(baseline)).accuracy > 0.3  # it would be 0.1
     longer = recipe.model_copy(update={"epochs": 100})
     assert FullTask(tiny.model_copy(update={"full": longer}), "cpu").bn_momentum == 0.01
     wider = recipe.model_copy(update={"bn_momentum": 0.5})
     assert FullTask(tiny.model_copy(update={"full": wider}), "cpu").bn_momentum == 0.5
+
+
+@pytest.mark.thorough
+def test_an_off_the_shelf_network_s_statistics_follow_a_short_training_as_well(tiny, tmp_path):
+    recipe = tiny.full.model_copy(update={"bn_momentum": 0.01})
+    task = FullTask(tiny.model_copy(update={"full": recipe}), "cpu")
+    network = TorchvisionNetwork("mobilenet_v3_small")  # its own momentum is 0.01, too
+    baseline = task.train(network, tmp_path / "b.pt").classifier
+    assert task.score(task.predictions(baseline)).accuracy > 0.3  # it would be 0.1
 
 
 @given(images=st.integers(1, 10_000), data=st.data())

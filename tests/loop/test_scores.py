@@ -68,12 +68,12 @@ def test_the_worst_mistakes_of_the_front_and_the_reference_have_pictures(accurat
 
 def test_a_run_without_answers_is_searched_again_for_another_score(rare, tmp_path):
     """As an archive of an older version, which kept none."""
-    run = search(rare, "random", budget=3, seed=1, out=tmp_path / "run")
+    run = search(rare, "random", budget=2, seed=1, out=tmp_path / "run")
     accuracies = [result.evaluation.trained.accuracy for result in run.results()]
     run.archive._connection.execute("DELETE FROM answers")
     assert [result.evaluation.trained.accuracy for result in Run.open(run.folder).results()] == accuracies
-    other = search(scored_by(rare, "macro-f1"), "random", budget=3, seed=1, out=tmp_path / "other")
-    assert [result.evaluation.status for result in other.results()] == ["ok"] * 3
+    other = search(scored_by(rare, "macro-f1"), "random", budget=2, seed=1, out=tmp_path / "other")
+    assert [result.evaluation.status for result in other.results()] == ["ok"] * 2
     assert [result.evaluation.trained.accuracy for result in other.results()] == accuracies
     assert [result.evaluation.trained.accuracy for result in Run.open(run.folder).results()] == accuracies
 
@@ -99,11 +99,11 @@ def test_a_search_by_likelihood_trains_nothing_anew_and_its_report_tells_both(ac
 
 def test_a_run_that_was_begun_for_one_score_goes_on_for_it(rare, tmp_path, stopped_at):
     definition = scored_by(rare, "macro-f1")
-    with stopped_at("add_training", 3):
-        search(definition, "random", budget=4, seed=2, out=tmp_path / "run")
+    with stopped_at("add_training", 2):
+        search(definition, "random", budget=2, seed=2, out=tmp_path / "run")
     run = resume(tmp_path / "run")
     assert run.definition.data.score == "macro-f1"
-    undisturbed = search(definition, "random", budget=4, seed=2, out=tmp_path / "whole" / "run")
+    undisturbed = search(definition, "random", budget=2, seed=2, out=tmp_path / "whole" / "run")
     scores = [[result.evaluation.score for result in one.results()] for one in (run, undisturbed)]
     assert scores[0] == scores[1]
 
@@ -117,9 +117,9 @@ def folded(tiny):
 def test_a_cross_validated_search_is_resumed_and_shared_and_the_same_on_any_number_of_workers(
     folded, tmp_path, stopped_at
 ):
-    whole = search(folded, "random", budget=4, seed=2, out=tmp_path / "whole" / "run")
-    with stopped_at("add_training", 3):
-        search(folded, "random", budget=4, seed=2, out=tmp_path / "run")
+    whole = search(folded, "random", budget=3, seed=2, out=tmp_path / "whole" / "run")
+    with stopped_at("add_training", 2):
+        search(folded, "random", budget=3, seed=2, out=tmp_path / "run")
     resumed = resume(tmp_path / "run")
     expected = [(result.evaluation.trained.accuracy, result.evaluation.trained.losses) for result in whole.results()]
     assert [(one.evaluation.trained.accuracy, one.evaluation.trained.losses) for one in resumed.results()] == expected

@@ -29,11 +29,16 @@ def facts(run: Run) -> tuple:
     return run.asks, run.archive.tells(run.record.id), results, manifest.hypervolume, manifest.goals, generations
 
 
+PLACES = [("add_asks", 24), ("add_tell", 43)]
+OTHER_PLACES = [("add_lookups", 1), ("add_tell", 1)]
+
+
 @pytest.mark.parametrize("name", ABLE)
-def test_a_stopped_run_resumes_to_the_run_that_nobody_disturbed(name, tabular_file, tmp_path, stopped_at):
+@pytest.mark.parametrize("places", [PLACES, pytest.param(OTHER_PLACES, marks=pytest.mark.thorough)])
+def test_a_stopped_run_resumes_to_the_run_that_nobody_disturbed(name, places, tabular_file, tmp_path, stopped_at):
     undisturbed = search(tabular_file, name, budget=50, seed=5, out=tmp_path / "a" / "run", asynchronous=True)
     assert len(undisturbed.results()) == 50 == len(undisturbed.archive.tells(undisturbed.record.id))
-    for place, stop in (("add_asks", 24), ("add_lookups", 1), ("add_tell", 1), ("add_tell", 43)):
+    for place, stop in places:
         folder = tmp_path / f"{place}{stop}" / "run"
         with stopped_at(place, stop):
             search(tabular_file, name, budget=50, seed=5, out=folder, asynchronous=True)

@@ -51,7 +51,7 @@ def test_published_networks_have_the_published_costs(name):
     assert round(cost.macs / 1e6, 1) == mega_macs
 
 
-@pytest.mark.parametrize("number", range(5))
+@pytest.mark.parametrize("number", [0, *(pytest.param(one, marks=pytest.mark.thorough) for one in (1, 2, 3)), 4])
 def test_an_efficientnet_lite_has_the_costs_of_timm_s_at_its_own_resolution(number):
     """Counted here, by hooks on timm's network: a convolution's weights times the pixels of its output."""
     model = timm.create_model(f"tf_efficientnet_lite{number}").eval().to("meta")
@@ -136,7 +136,7 @@ def closed_form(architecture: Architecture, classes: int, channels: int, resolut
 
 
 @given(points(max_filters=16), st.integers(1, 48))
-@settings(max_examples=25)
+@settings(max_examples=12)
 def test_costs_agree_with_the_closed_form(point, resolution):
     space, genome = point
     architecture = space.decode(genome)
@@ -155,8 +155,8 @@ def test_costs_of_every_op_agree_with_the_closed_form(op, se, kernel):
         assert (cost.params, cost.macs, cost.se_macs) == closed_form(architecture, 5, 3, 15)
 
 
-@given(points(max_filters=16), st.sampled_from([8, 9, 15, 16, 31, 32, 64, 97, 128, 224]))
-@settings(max_examples=25)
+@given(points(max_filters=16), st.sampled_from([8, 9, 15, 16, 31, 32, 64, 97]))
+@settings(max_examples=12)
 def test_every_genome_of_any_space_trains_a_step_with_finite_gradients(point, resolution):
     space, genome = point
     network = build_network(space.decode(genome), 5, 3, seed=1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import warnings
 
 import pytest
@@ -37,8 +38,10 @@ TIMM = {
     "mnasnet-b1@1.4": "mnasnet_140",
     **{f"efficientnet-lite{number}": f"tf_efficientnet_lite{number}" for number in range(5)},
 }
+QUICK = ("mnasnet0_5", "mobilenet_v2", "semnasnet_050", "mnasnet_small", "mobilenetv2_050", "tf_efficientnet_lite0")
 
 
+@functools.cache
 def reference(name: str) -> nn.Module:
     """A network of torchvision or timm with random weights and a random batch's statistics; nothing is downloaded."""
     torch.manual_seed(1)
@@ -57,7 +60,13 @@ def reference(name: str) -> nn.Module:
     return model.eval()
 
 
-@pytest.mark.parametrize(("name", "theirs"), [*TORCHVISION.items(), *TIMM.items()])
+@pytest.mark.parametrize(
+    ("name", "theirs"),
+    [
+        pytest.param(name, theirs, marks=() if theirs in QUICK else pytest.mark.thorough)
+        for name, theirs in [*TORCHVISION.items(), *TIMM.items()]
+    ],
+)
 def test_imported_weights_compute_the_same_logits(name, theirs):
     model = reference(theirs)
     network = build_network(published(name), seed=3).eval()
@@ -69,7 +78,7 @@ def test_imported_weights_compute_the_same_logits(name, theirs):
     assert (logits - expected).abs().max() < 1e-5
 
 
-@pytest.mark.parametrize("side", [32, 33, 95, 130])
+@pytest.mark.parametrize("side", [32, 33, *(pytest.param(one, marks=pytest.mark.thorough) for one in (95, 130))])
 def test_tensorflow_s_padding_is_exact_at_even_and_odd_sizes(side):
     model = reference("tf_efficientnet_lite0")
     network = build_network(published("efficientnet-lite0")).eval()
@@ -81,7 +90,9 @@ def test_tensorflow_s_padding_is_exact_at_even_and_odd_sizes(side):
     assert (logits - expected).abs().max() < 1e-5
 
 
-@pytest.mark.parametrize("name", ["tf_efficientnet_lite0", "tf_efficientnet_lite1"])
+@pytest.mark.parametrize(
+    "name", ["tf_efficientnet_lite0", pytest.param("tf_efficientnet_lite1", marks=pytest.mark.thorough)]
+)
 def test_the_names_of_pypi_s_packages_are_read_in_the_order_of_the_modules(name):
     """Their tensors are in the order of timm's; the names are those of the package itself, see test_donors."""
     model = reference(name)

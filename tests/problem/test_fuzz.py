@@ -98,13 +98,13 @@ def read(load, *arguments) -> None:
     assert message
 
 
-@settings(max_examples=120, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
+@settings(max_examples=80, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
 @given(problem_files())
 def test_any_structure_is_a_problem_or_one_clear_line(content):
     read(validate_definition, content)
 
 
-@settings(max_examples=60)
+@settings(max_examples=20)
 @given(st.text(max_size=30), st.text(max_size=12), st.text(max_size=12))
 def test_any_override_is_taken_or_refused_with_one_clear_line(text, key, value):
     for override in (text, f"{key}={value}", f"training.{key}={value}", f"space.filters={value}", f"name={value}"):
@@ -126,7 +126,7 @@ def test_thousands_of_overrides_are_taken_or_refused_with_one_clear_line(key, va
         read(load_definition, "digits", [override])
 
 
-@settings(max_examples=150)
+@settings(max_examples=60)
 @given(st.text(max_size=60) | st.binary(max_size=60))
 def test_any_file_is_a_problem_or_one_clear_line(tmp_path_factory, content):
     path = tmp_path_factory.mktemp("fuzz") / "problem.toml"
