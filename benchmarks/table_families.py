@@ -129,6 +129,10 @@ class Choices:
     def reference(self) -> None:
         """Return nothing: no network is the reference."""
 
+    def landmarks(self) -> Genomes:
+        """Return nothing either, shape (0, n_var)."""
+        return np.zeros((0, len(self.gene_sizes)), dtype=np.int64)
+
 
 class MadeUpTable:
     """A table of a family.
