@@ -69,27 +69,21 @@ class Lognormal:
         medians: Floats = np.exp(self.means) - self.shift
         return medians
 
-    def chances_below(self, limits: Floats) -> Floats:
-        """Return the chances that the numbers lie below limits, shape (n, k).
+    def below(self, limits: Floats) -> tuple[Floats, Floats]:
+        """Return how likely and how far the numbers lie below limits.
 
         Args:
-            limits: The same for all numbers, shape (k,), or of each number, shape (n, k).
-        """
-        chances: Floats = ndtr(self._distances(limits))
-        return chances
+            limits: The same for all numbers, shape (1, k), or of each number, shape (n, k).
 
-    def mean_distances_below(self, limits: Floats) -> Floats:
-        """Return by how much the numbers lie below limits on average, where 0 counts for a number above, shape (n, k).
-
-        Args:
-            limits: As of `chances_below`.
+        Returns:
+            The chances, and the mean distances, where 0 counts for a number above a limit; both of shape (n, k).
         """
         distances = self._distances(limits)
         deviations = self.deviations[:, None]
         means = np.exp(self.means + 0.5 * self.deviations**2)[:, None]  # of the exponentials
-        below = np.maximum(limits + self.shift, 0.0) * ndtr(distances)
-        mean_distances: Floats = np.maximum(below - means * ndtr(distances - deviations), 0.0)
-        return mean_distances
+        chances: Floats = ndtr(distances)
+        within = np.maximum(limits + self.shift, 0.0) * chances
+        return chances, np.maximum(within - means * ndtr(distances - deviations), 0.0)
 
     def _distances(self, limits: Floats) -> Floats:
         """Return how many deviations the limits lie above the means, shape (n, k)."""
@@ -164,37 +158,23 @@ class Front:
         return ends, heights
 
 
-def expected_gain(front: Front, candidates: Predictions) -> Floats:
-    """Return the expected gain of hypervolume of each candidate by itself.
+def gains_and_chances(front: Front, candidates: Predictions) -> tuple[Floats, Floats]:
+    """Return what each candidate would bring by itself.
 
     Args:
         front: The present front.
         candidates: n candidates.
 
     Returns:
-        Shape (n,).
+        The expected gains of hypervolume, and the chances to join the front within the reference point, both of shape
+        (n,).
     """
     ends, heights = front.steps(candidates)
-    widths = np.diff(candidates.costs.mean_distances_below(ends), axis=1, prepend=0.0)
-    improvements = candidates.errors.mean_distances_below(heights)
-    gain: Floats = candidates.success_chances * (widths * improvements).sum(axis=1)
-    return gain
-
-
-def joining_chance(front: Front, candidates: Predictions) -> Floats:
-    """Return the chance of each candidate to join the front, and to lie within the reference point.
-
-    Args:
-        front: The present front.
-        candidates: n candidates.
-
-    Returns:
-        Shape (n,).
-    """
-    ends, heights = front.steps(candidates)
-    chances = np.diff(candidates.costs.chances_below(ends), axis=1, prepend=0.0)
-    joining: Floats = (chances * candidates.errors.chances_below(heights)).sum(axis=1)
-    return joining
+    cheaper, widths = (np.diff(part, axis=1, prepend=0.0) for part in candidates.costs.below(ends))
+    better, improvements = candidates.errors.below(heights)
+    gains: Floats = candidates.success_chances * (widths * improvements).sum(axis=1)
+    chances: Floats = (cheaper * better).sum(axis=1)
+    return gains, chances
 
 
 def candidate_worth(front: Front, candidates: Predictions) -> Floats:
@@ -210,7 +190,8 @@ def candidate_worth(front: Front, candidates: Predictions) -> Floats:
     Returns:
         Shape (n,).
     """
-    return expected_gain(front, candidates) * joining_chance(front, candidates)
+    gains, chances = gains_and_chances(front, candidates)
+    return gains * chances
 
 
 def best_batch(count: int, front: Front, candidates: Predictions) -> NDArray[np.int64]:

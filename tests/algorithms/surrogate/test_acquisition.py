@@ -19,13 +19,22 @@ from evomnas.algorithms.surrogate.acquisition import (
     Predictions,
     best_batch,
     candidate_worth,
-    expected_gain,
-    joining_chance,
+    gains_and_chances,
     staircase,
 )
 from evomnas.problem.pareto import non_dominated
 
 SHIFT = 0.125
+
+
+def expected_gain(front: Front, candidates: Predictions) -> np.ndarray:
+    return gains_and_chances(front, candidates)[0]
+
+
+def joining_chance(front: Front, candidates: Predictions) -> np.ndarray:
+    return gains_and_chances(front, candidates)[1]
+
+
 grid = st.integers(1, 9).map(float)
 points = st.lists(st.tuples(grid, grid), min_size=1, max_size=8)  # (cost, error)
 references = st.none() | st.tuples(st.floats(2, 12), st.floats(2, 12))  # (error, cost)
