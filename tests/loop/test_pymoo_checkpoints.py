@@ -175,6 +175,7 @@ def test_another_program_restores_a_search(tabular_file, tmp_path):
     assert done.stdout.strip() == str(finish(algorithm).F.tolist())
 
 
+@pytest.mark.thorough
 def test_other_processes_evaluate_the_same_problem_over_connections_of_their_own(tabular_file, tmp_path):
     problems = [load_problem(tabular_file, archive=archive) for archive in (":memory:", tmp_path / "kept.sqlite")]
     genome = problems[0].xu

@@ -72,6 +72,7 @@ def test_it_opens_from_disk_shows_every_network_and_can_be_used_by_all(visit, pa
     assert serious(page) == []
 
 
+@pytest.mark.thorough
 def test_names_without_a_space_fit_a_phone_and_numbers_come_before_them(visit, tmp_path):
     """A table's own names: of its problem, genes, choices and costs."""
     genes = [f"a_very_long_name_of_a_gene_{number}" for number in range(6)]
@@ -99,6 +100,7 @@ objectives = [
     assert titles == ["id", "accuracy (%)".replace("accuracy", "top1"), cost, "generation", "network"]
 
 
+@pytest.mark.thorough
 def test_what_is_printed_is_as_wide_as_the_paper(visit, path):
     page = ready(visit(path, width=718))  # A4 less margins, at 96 dots per inch
     page.evaluate("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
@@ -107,6 +109,7 @@ def test_what_is_printed_is_as_wide_as_the_paper(visit, path):
     assert all(width <= room for width, room in boxes)
 
 
+@pytest.mark.thorough
 def test_a_finger_moves_the_page_and_picks_by_a_tap(browser, path, shown_run, results):
     context = browser.new_context(viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
     page = context.new_page()
@@ -124,6 +127,7 @@ def test_a_finger_moves_the_page_and_picks_by_a_tap(browser, path, shown_run, re
     context.close()
 
 
+@pytest.mark.thorough
 def test_the_knee_of_the_command_is_that_of_the_report(visit, finished_run):
     """One function decides, and where there is none both say why."""
     page = ready(visit(write_report(finished_run)))
@@ -140,6 +144,7 @@ def test_the_knee_of_the_command_is_that_of_the_report(visit, finished_run):
         assert "knee" not in shortcuts
 
 
+@pytest.mark.thorough
 def test_a_front_without_a_knee_says_so(visit, shown_run, results, tmp_path):
     run = Run(tmp_path, shown_run.archive, shown_run.record, shown_run.manifest.model_copy())
     page = ready(visit(write_report(run, rank_again(results[:2]))))
@@ -282,6 +287,7 @@ def test_the_table_sorts_by_any_column_and_holds_all_networks(visit, path, front
     assert picked(page)[0] == page.locator("#networks tbody .pick").nth(2).inner_text()
 
 
+@pytest.mark.thorough
 def test_an_open_page_of_a_running_search_shows_the_newer_state_and_keeps_what_was_picked(
     visit, shown_run, results, tmp_path
 ):

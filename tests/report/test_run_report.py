@@ -113,6 +113,7 @@ def test_references_limits_and_failures_are_told(text, data):
 HOSTILE = "</script><img src=x onerror=alert(1)>&amp;'\""
 
 
+@pytest.mark.usefixtures("no_drawings")
 def test_what_comes_from_outside_stays_text(shown_run, tmp_path):
     """A data set's name, a failure's message, a problem's summary: none of them becomes a part of the page."""
     run = copy.copy(shown_run)
@@ -125,6 +126,7 @@ def test_what_comes_from_outside_stays_text(shown_run, tmp_path):
     assert "&lt;/script&gt;&lt;img src=x onerror=alert(1)&gt;&amp;amp;" in page
 
 
+@pytest.mark.usefixtures("no_drawings")
 def test_a_table_s_hostile_names_stay_text_in_a_browser(visit, tmp_path):
     from evomnas.loop.launch import search
 
@@ -146,19 +148,21 @@ def test_a_table_s_hostile_names_stay_text_in_a_browser(visit, tmp_path):
     assert names[0] in page.locator("#networks").inner_text()
 
 
+@pytest.mark.usefixtures("no_drawings")
 def test_a_user_s_own_template_takes_the_place_of_ours(shown_run, tmp_path):
-    (tmp_path / "style.css").write_text("body { color: rebeccapurple; } /* {{ not a template }} */")
-    page = write_report(shown_run, templates=tmp_path)
-    try:
-        assert "rebeccapurple; } /* {{ not a template }} */" in page.read_text()
-        (tmp_path / "report.html").write_text("{% if %}")
-        with pytest.raises(InputError, match=r"report.html, line 1"):
-            write_report(shown_run, templates=tmp_path)
-        assert "rebeccapurple" in page.read_text()  # nothing was written
-    finally:
-        write_report(shown_run)
+    run, templates = copy.copy(shown_run), tmp_path / "templates"
+    run.folder = tmp_path
+    templates.mkdir()
+    (templates / "style.css").write_text("body { color: rebeccapurple; } /* {{ not a template }} */")
+    page = write_report(run, templates=templates)
+    assert "rebeccapurple; } /* {{ not a template }} */" in page.read_text()
+    (templates / "report.html").write_text("{% if %}")
+    with pytest.raises(InputError, match=r"report.html, line 1"):
+        write_report(run, templates=templates)
+    assert "rebeccapurple" in page.read_text()  # nothing was written
 
 
+@pytest.mark.usefixtures("no_drawings")
 def test_the_report_is_written_on_the_way_within_its_share_of_the_time(shown_run, tmp_path):
     run = copy.copy(shown_run)
     run.folder, live = tmp_path, LiveReport()
@@ -204,6 +208,7 @@ def test_a_search_tells_after_its_generations(tabular_file, tmp_path, monkeypatc
     assert again[3].seconds >= again[2].seconds >= again[1].seconds
 
 
+@pytest.mark.usefixtures("no_drawings")
 def test_a_search_keeps_its_report_up_to_date(tabular_file, tmp_path, monkeypatch):
     from evomnas.loop import journal
     from evomnas.loop import launch as loop
@@ -222,6 +227,7 @@ def test_a_search_keeps_its_report_up_to_date(tabular_file, tmp_path, monkeypatc
     assert ["The search goes on: 19 of 40" in pages[0], "The search goes on: 39 of 40" in pages[1]] == [True, True]
 
 
+@pytest.mark.usefixtures("no_drawings")
 def test_an_interrupted_search_leaves_no_page_that_waits(shown_run, tmp_path, capsys):
     from evomnas.cli.progress import ProgressDisplay
     from evomnas.cli.search import _resumable
@@ -242,6 +248,7 @@ def test_an_interrupted_search_leaves_no_page_that_waits(shown_run, tmp_path, ca
     assert f"every finished evaluation is kept. Go on with: evomnas resume {run.folder}{there}\n" in output
 
 
+@pytest.mark.usefixtures("no_drawings")
 def test_the_controller_s_reward_and_entropy_are_kept(tabular_file, tmp_path):
     from evomnas.loop.launch import search
 
@@ -255,6 +262,7 @@ def test_the_controller_s_reward_and_entropy_are_kept(tabular_file, tmp_path):
     assert "entropy by generation" in write_report(run).read_text()
 
 
+@pytest.mark.usefixtures("no_drawings")
 def test_predictors_are_explained_and_the_generation_that_the_budget_ends_has_its_time(tabular_file, tmp_path):
     run = search(tabular_file, budget=30, out=tmp_path / "run")
     assert "Tau: how well the predictors ranked the networks" in write_report(run).read_text()
@@ -333,7 +341,7 @@ def test_the_limits_of_candidates_are_typed_again(limits, shown_run):
     assert candidate_limits(values["candidate_time"], values["candidate_memory"]) == limits
 
 
-@pytest.mark.parametrize("extension", ["pdf", "svg"])
+@pytest.mark.parametrize("extension", ["pdf", pytest.param("svg", marks=pytest.mark.thorough)])
 def test_figures_for_papers_embed_their_fonts(shown_run, tmp_path, extension):
     result = CliRunner().invoke(
         app, ["report", str(shown_run.folder), "--figures", str(tmp_path / "f"), "--format", extension]
@@ -370,12 +378,14 @@ def test_wrong_options_are_one_line(shown_run, tmp_path, arguments, message):
     assert message in result.output
 
 
+@pytest.mark.usefixtures("no_drawings")
 def test_a_folder_of_templates_without_any_is_refused(shown_run, tmp_path):
     (tmp_path / "reprot.html").write_text("mine")
     with pytest.raises(InputError, match="holds none of the templates .*report.html"):
         write_report(shown_run, templates=tmp_path)
 
 
+@pytest.mark.usefixtures("no_drawings")
 def test_a_run_with_limits_says_what_they_are_and_what_was_beyond_them(tabular_file, tmp_path):
     limited = load_definition(tabular_file, ["constraints.max_latency_ms=3"])
     run = search(limited, "random", budget=30, out=tmp_path / "my run")
@@ -422,6 +432,7 @@ def test_one_network_is_said_once(tabular_file, tmp_path):
     assert re.match(r"1 network on the Pareto front, with [^;]*; .*; 1 network in \d+ s", headline(run, run.results()))
 
 
+@pytest.mark.usefixtures("no_drawings")
 def test_folders_are_printed_as_they_are_typed(tabular_file, tmp_path):
     run = search(tabular_file, budget=5, out=tmp_path / "my run", time_limit_s=1e-9)
     assert f"evomnas resume '{tmp_path}/my run'" in html.unescape(write_report(run).read_text())
@@ -434,6 +445,7 @@ def test_durations_are_said_as_people_do(seconds, text):
     assert format_duration(seconds) == text
 
 
+@pytest.mark.usefixtures("no_drawings")
 def test_a_run_of_an_older_version_has_a_report_without_times(shown_run, tmp_path):
     run = copy.copy(shown_run)
     run.archive = copy.copy(shown_run.archive)

@@ -109,6 +109,7 @@ def test_a_candidate_s_training_is_a_function_of_problem_donor_and_network(probl
     assert other.losses != first.losses
 
 
+@pytest.mark.thorough
 def test_pretrained_weights_learn_in_steps_in_which_random_ones_do_not(problem, dataset, donor):
     network, recipe = problem.space.reference_network(), problem.training.model_copy(update={"epochs": 6})
     inherited = ProxyTask(dataset, problem.data, recipe, "cpu", donor).train(network)

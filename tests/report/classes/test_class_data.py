@@ -180,6 +180,7 @@ def test_many_classes_are_shown_as_the_worst_and_the_most_confused(visit, many, 
     assert path.stat().st_size < 6_000_000
 
 
+@pytest.mark.thorough
 def test_a_network_that_is_not_described_says_so(visit, finished_run):
     results = finished_run.results()
     page = visit(write_report(finished_run))
@@ -192,9 +193,10 @@ def test_a_network_that_is_not_described_says_so(visit, finished_run):
     assert page.locator("#classes figure").count() == 1
 
 
+@pytest.mark.thorough
 def test_another_score_is_named_all_over_the_page(visit, rare, tmp_path):
     data = rare.data.model_copy(update={"score": "balanced-accuracy"})
-    run = search(rare.model_copy(update={"data": data}), "random", budget=4, seed=1, out=tmp_path / "run")
+    run = search(rare.model_copy(update={"data": data}), "random", budget=2, seed=1, out=tmp_path / "run")
     page = visit(write_report(run))
     page.wait_for_selector("#classes table")
     best = run.front()[-1].evaluation

@@ -148,7 +148,7 @@ def test_a_pack_that_fails_leaves_nothing_behind(shown_run, tmp_path, monkeypatc
     assert [path.name for path in tmp_path.iterdir()] == ["here"]
 
 
-def test_every_command_that_takes_a_run_takes_a_packed_one(trained_run, trained, tmp_path, monkeypatch):
+def test_commands_that_take_a_run_take_a_packed_one(trained_run, tmp_path, monkeypatch):
     (tmp_path / "there").mkdir()
     monkeypatch.chdir(tmp_path / "there")
     said = answer("pack", trained_run.folder, "my run.zip")
@@ -161,6 +161,18 @@ def test_every_command_that_takes_a_run_takes_a_packed_one(trained_run, trained,
     again = CliRunner().invoke(app, ["show", "my run.zip", "--format", "json"])
     assert (again.stderr, again.stdout) == ("", first.stdout)
     assert answer("report", "my run.zip") == f"{Path('my run') / 'report.html'}\n"
+    assert "Nothing to do: my run has evaluated all 24" in answer("resume", "my run.zip")
+    assert "my run" in answer("list", ".")
+    refused = CliRunner().invoke(app, ["compare", "my run.zip", "my run"])
+    assert "name it once" in refused.stderr
+    assert answer("pack", "my run.zip", "again.zip").startswith("again.zip: ")
+
+
+@pytest.mark.thorough
+def test_commands_that_take_a_network_of_a_run_take_one_of_a_packed_run(trained_run, trained, tmp_path, monkeypatch):
+    (tmp_path / "there").mkdir()
+    monkeypatch.chdir(tmp_path / "there")
+    answer("pack", trained_run.folder, "my run.zip")
     assert trained.network.id in answer("describe", trained.network.id, "--run", "my run.zip")
     measured = json.loads(answer("measure", trained.network.id, "--run", "my run.zip", "--format", "json"))
     assert measured[0]["resolution"] == 8
@@ -169,11 +181,6 @@ def test_every_command_that_takes_a_run_takes_a_packed_one(trained_run, trained,
     assert row[0]["test_accuracy"] == trained.result.score.accuracy
     exported = json.loads(answer("export", "my run.zip", trained.network.id, "--format", "json"))
     assert {one["variant"] for one in exported} >= {"float", "int8"}  # with those that were packed
-    assert "Nothing to do: my run has evaluated all 24" in answer("resume", "my run.zip")
-    assert "my run" in answer("list", ".")
-    refused = CliRunner().invoke(app, ["compare", "my run.zip", "my run"])
-    assert "name it once" in refused.stderr
-    assert answer("pack", "my run.zip", "again.zip").startswith("again.zip: ")
 
 
 def test_by_default_the_file_is_beside_the_run(shown_run, tmp_path, monkeypatch):
