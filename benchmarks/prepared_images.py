@@ -23,11 +23,13 @@ from __future__ import annotations
 
 import argparse
 import json
+import multiprocessing
 import os
 import shutil
 import tempfile
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -40,7 +42,6 @@ import torch
 from PIL import Image
 
 from evomnas.core.system.machine import memory_gib, processor, usable_cores
-from evomnas.core.system.processes import start_context
 from evomnas.data.gallery.files import list_files
 from evomnas.data.gallery.layout import find_layout
 from evomnas.data.photographs import Preprocessing, open_photograph
@@ -118,7 +119,8 @@ def measure_batches(folder: Path, gib: float) -> dict[str, Any]:
         path = folder / f"warm-{size}.npy"
         np.save(path, np.random.default_rng(0).integers(0, 256, (count, 3, size, size), dtype=np.uint8))
         array = MappedImages(path).array
-        tensor, _ = torch.from_numpy(array), array.sum()
+        with warnings.catch_warnings(action="ignore"):
+            tensor, _ = torch.from_numpy(array), array.sum()
         rates: dict[str, list[dict[str, float]]] = {name: [] for name in ways}
         for _ in range(5):
             for name, way in ways.items():
@@ -257,7 +259,11 @@ def measure_memory(folder: Path, gigabytes: float) -> dict[str, Any]:
         "largest anonymous memory of all processes, GiB": round(max(anonymous), 2), "wall, s": round(seconds["wall"])
     }  # fmt: skip
     images = load_training_images(definition.data).images
-    with watched() as anonymous, timed() as seconds, ProcessPoolExecutor(2, start_context([])) as workers:
+    with (
+        watched() as anonymous,
+        timed() as seconds,
+        ProcessPoolExecutor(2, multiprocessing.get_context("spawn")) as workers,
+    ):
         seen = sum(workers.map(take_all, [images] * 2, range(2)))
     figures["two processes take all images"] = {
         "largest anonymous memory of all processes, GiB": round(max(anonymous), 2),

@@ -10,7 +10,7 @@ import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from evomnas.core.errors import InputError
 from evomnas.core.system.processes import wait_for_parent
@@ -81,3 +81,14 @@ class WaitingJob:
         while not (self.folder / "end").exists():
             time.sleep(0.01)
         return "done"
+
+
+def take_on_a_blind_node(dataset: Any, sender: Any, cache: Path) -> tuple[Any, Any, Path]:
+    """The images of a data set on a node that does not see their file, and where it has its copy."""
+    from evomnas.data.prepared.cache import VARIABLE
+    from evomnas.evaluation.executors import ray_images
+
+    os.environ[VARIABLE] = str(cache)
+    ray_images.is_visible = lambda path: False
+    here = ray_images.images_here(dataset, sender)
+    return here.train_images[:], here.validation_images[:], here.train_images.path

@@ -22,7 +22,8 @@ from PIL import Image
 
 from evomnas.core.errors import InputError
 from evomnas.data.photographs import Preprocessing
-from evomnas.data.prepared import cache, chunks, pictures
+from evomnas.data.prepared import cache, chunks, copies, pictures
+from evomnas.data.prepared import places as places_of_sets
 from evomnas.data.prepared.chunks import RECORD, Chunk, Destination, write_chunk
 from evomnas.data.prepared.notices import listening
 from evomnas.data.prepared.pictures import read_pictures
@@ -268,7 +269,7 @@ def test_others_wait_for_the_one_that_prepares(photos, small_chunks):
             return read(photos)
 
     with ThreadPoolExecutor(1) as thread:
-        with pictures._locked(folder, 0, COUNT):
+        with places_of_sets.locked(folder, 0, COUNT):
             future = thread.submit(other)
             assert waits.wait(60)
             assert events == [f"another process prepares the images in {folder}: waiting for it"]
@@ -307,7 +308,7 @@ def test_a_file_that_changes_meanwhile_ends_the_preparation(photos, small_chunks
 
 
 def test_without_room_on_the_disk_nothing_is_written(photos, small_chunks, monkeypatch):
-    monkeypatch.setattr(pictures, "free_bytes", lambda path: 1000)
+    monkeypatch.setattr(places_of_sets, "free_bytes", lambda path: 1000)
     monkeypatch.setattr(pictures, "free_memory_gib", lambda: 0.0)
     message = (
         rf"{COUNT} prepared images need 0\.0 GiB in {small_chunks}, and 0\.0 GiB are free: use smaller ones "
@@ -366,6 +367,44 @@ def test_a_full_disk_is_an_error_with_its_place(photos, small_chunks):
     chunk = Chunk(files(photos).part(0, 5), np.ones(5, bool), 0, 0)
     with pytest.raises(OSError, match=f"No space left on device: '{destination.images}'"):
         write_chunk(destination, chunk)
+
+
+@pytest.mark.parametrize("is_begun", [False, True])
+def test_a_copy_of_a_set_comes_in_parts_and_is_checked(photos, small_chunks, monkeypatch, is_begun):
+    monkeypatch.setattr(copies, "COPIED_IMAGES", 7)
+    keep = np.arange(COUNT) % 4 > 0
+    expected = read(photos, keep)
+    folder = expected.images.path.parent
+    facts, records = cache.read_facts(folder)
+    monkeypatch.setenv(cache.VARIABLE, str(small_chunks / "copy"))
+    asked = []
+
+    def fetch(start: int, stop: int) -> np.ndarray:
+        asked.append((start, stop))
+        if is_begun and len(asked) == 3:
+            raise InterruptedError
+        return np.array(expected.images.array[start:stop])
+
+    if is_begun:
+        with pytest.raises(InterruptedError):
+            copies.receive_set(folder.name, facts, records, fetch)
+    copied = copies.receive_set(folder.name, facts, records, fetch)
+    parts = [(start, min(start + 7, 33)) for start in range(0, 33, 7)]
+    assert asked == (parts[:3] + parts[2:] if is_begun else parts)  # what came before it was interrupted came once
+    assert copied.path == small_chunks / "copy" / folder.name / "images.npy"
+    np.testing.assert_array_equal(copied.array, expected.images)
+    assert copies.receive_set(folder.name, facts, records, fetch) == copied == copies.find_copy(folder.name)
+    check_equal(read(photos, keep), expected)  # and it is a set as any other
+    assert len(asked) == 5 + is_begun
+
+
+def test_a_copy_that_comes_damaged_is_refused(photos, small_chunks, monkeypatch):
+    expected = read(photos)
+    folder = expected.images.path.parent
+    monkeypatch.setenv(cache.VARIABLE, str(small_chunks / "copy"))
+    with pytest.raises(OSError, match="the prepared images of photos are damaged where they come from"):
+        copies.receive_set(folder.name, *cache.read_facts(folder), lambda start, stop: ~expected.images[start:stop])
+    assert copies.find_copy(folder.name) is None
 
 
 places = st.one_of(

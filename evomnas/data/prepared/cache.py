@@ -30,6 +30,7 @@ VARIABLE = "EVOMNAS_IMAGE_CACHE"  # of the environment: another folder
 PIXEL_RULES = 1  # by which a picture becomes pixels and a key; a change of `evomnas.data.colours` raises it
 SAMPLED_IMAGES = 16  # that are compared with their checksums when a set is opened
 IMAGES, RECORDS, FACTS, LOCK = "images.npy", "pictures.npy", "facts.json", "lock"
+PARTIAL_IMAGES, PARTIAL_RECORDS = "images.partial", "pictures.partial"  # of a set that is being written
 
 
 class Facts(BaseModel):
@@ -137,6 +138,18 @@ def _check_sample(images: MappedImages, records: Records) -> None:
         record = records[kept[row]]
         if checksum(record, np.ascontiguousarray(images.array[row])) != record["check"]:
             raise Damaged
+
+
+def read_facts(folder: Path) -> tuple[Facts, Records]:
+    """Return what another machine must know to have a copy of a set.
+
+    Args:
+        folder: The folder of the set, which is complete.
+
+    Returns:
+        The facts, and what is known of all pictures.
+    """
+    return Facts.model_validate_json((folder / FACTS).read_bytes()), np.load(folder / RECORDS)
 
 
 class KeptSet(NamedTuple):

@@ -137,9 +137,9 @@ def write_chunk(destination: Destination, chunk: Chunk) -> Outcome:
         destination.records.open("r+b", buffering=0) as file,
     ):
         records = np.zeros(total, dtype=RECORD)
-        _read_at(file, chunk.first * RECORD.itemsize, records)
+        read_at(file, chunk.first * RECORD.itemsize, records)
         if (records["state"] == WRITTEN).any():
-            _read_at(images, offset, pixels)
+            read_at(images, offset, pixels)
         missing = _missing(records, chunk.keep, pixels)
         if not missing.any():
             return Outcome(0, [])
@@ -149,14 +149,25 @@ def write_chunk(destination: Destination, chunk: Chunk) -> Outcome:
                 f"{changed[0]} was changed or removed while images were read: start again when nobody writes to them"
             )
         try:
-            _write_at(images, offset, pixels)
-            _write_at(file, chunk.first * RECORD.itemsize, records)
+            write_at(images, offset, pixels)
+            write_at(file, chunk.first * RECORD.itemsize, records)
         except OSError as error:  # which does not say where
             raise OSError(error.errno, error.strerror, str(destination.images)) from None
-        _read_at(images, offset, pixels)
+        read_at(images, offset, pixels)
         if (_missing(records, chunk.keep, pixels) & (records["state"] == WRITTEN)).any():
             raise OSError(errno.EIO, os.strerror(errno.EIO), str(destination.images))
     return Outcome(int(missing.sum()), faults)
+
+
+def check_images(records: Records, pixels: Images) -> NDArray[np.bool_]:
+    """Return which images are what their records say.
+
+    Args:
+        records: The records of images that are kept, shape (n,).
+        pixels: The images, shape (n, channels, h, w).
+    """
+    pairs = zip(records, pixels, strict=True)
+    return np.array([checksum(record, image) == record["check"] for record, image in pairs], dtype=np.bool_)
 
 
 def _missing(records: Records, keep: NDArray[np.bool_], pixels: Images) -> NDArray[np.bool_]:
@@ -192,16 +203,28 @@ def _fill(
     return faults
 
 
-def _read_at(file: Any, offset: int, array: NDArray[Any]) -> None:
-    """Read an array from a place in a file; what lies beyond its end stays as it is."""
+def read_at(file: Any, offset: int, array: NDArray[Any]) -> None:
+    """Read an array from a place in a file.
+
+    Args:
+        file: The file, opened to be read, unbuffered.
+        offset: The place, in bytes.
+        array: What is read into; what lies beyond the file's end stays as it is.
+    """
     file.seek(offset)
     view, done = _bytes_of(array), 0
     while done < len(view) and (count := file.readinto(view[done:])):
         done += count
 
 
-def _write_at(file: Any, offset: int, array: NDArray[Any]) -> None:
-    """Write an array to a place in a file."""
+def write_at(file: Any, offset: int, array: NDArray[Any]) -> None:
+    """Write an array to a place in a file.
+
+    Args:
+        file: The file, opened to be written to, unbuffered.
+        offset: The place, in bytes.
+        array: What is written.
+    """
     file.seek(offset)
     view, done = _bytes_of(array), 0
     while done < len(view):

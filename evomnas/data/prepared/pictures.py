@@ -20,7 +20,6 @@ from numpy.typing import NDArray
 
 from evomnas.core.errors import InputError, WorkersLost
 from evomnas.core.quiet import silence
-from evomnas.core.system.file_lock import FileLock, open_lock
 from evomnas.core.system.machine import free_memory_gib, usable_cores
 from evomnas.core.system.processes import interrupts_blocked, start_context
 from evomnas.data.check import check_room
@@ -28,9 +27,9 @@ from evomnas.data.photographs import FAULT, REMEDY, Photograph, Preprocessing, o
 from evomnas.data.prepared.cache import (
     FACTS,
     IMAGES,
-    LOCK,
+    PARTIAL_IMAGES,
+    PARTIAL_RECORDS,
     RECORDS,
-    VARIABLE,
     Damaged,
     PreparedSet,
     cache_folder,
@@ -48,8 +47,9 @@ from evomnas.data.prepared.chunks import (
     write_chunk,
     write_header,
 )
-from evomnas.data.prepared.disk import free_bytes, reserve, taken_bytes
+from evomnas.data.prepared.disk import reserve
 from evomnas.data.prepared.notices import Notice, tell
+from evomnas.data.prepared.places import NoPlace, check_disk, locked
 from evomnas.data.prepared.source import PictureSource
 from evomnas.data.rows import ImageRows, Indices
 
@@ -57,14 +57,9 @@ SMALL_BYTES = 2**26  # of pixels: with fewer, reading them again takes seconds
 CHUNK_PICTURES = 256  # that are written at once; an interruption loses at most so many for each core
 PART_PICTURES = 16  # that a thread decodes one after the other, where they stay in memory
 PROBED_PICTURES = 16  # that are decoded to say how long all will take
-PARTIAL_IMAGES, PARTIAL_RECORDS = "images.partial", "pictures.partial"
 _WORKER = "evomnas.data.prepared.chunks"
 
 Mask = NDArray[np.bool_]
-
-
-class _NoPlace(InputError):
-    """Prepared images cannot be kept where they would be."""
 
 
 class Pictures(NamedTuple):
@@ -104,7 +99,7 @@ def read_pictures(source: PictureSource, keep: Mask, preprocessing: Preprocessin
     folder = cache_folder() / set_key(source, keep, preprocessing)
     try:
         prepared = _open(folder, size, len(keep)) or _prepare(folder, source, keep, preprocessing, where)
-    except _NoPlace as error:
+    except NoPlace as error:
         if not _fits_memory(size):
             raise
         tell(Notice(len(keep), 0, size, folder.parent, 0.0, f"{error}; until then they are kept in memory"))
@@ -176,7 +171,7 @@ def _open(folder: Path, size: int, pictures: int) -> PreparedSet | None:
 def _prepare(folder: Path, source: PictureSource, keep: Mask, preprocessing: Preprocessing, where: str) -> PreparedSet:
     """Write a set, or wait until another process has written it."""
     size = int(keep.sum()) * int(np.prod(preprocessing.shape))
-    with _locked(folder, size, len(keep)):
+    with locked(folder, size, len(keep)):
         found = _open(folder, size, len(keep))
         if found is not None:
             return found
@@ -201,33 +196,6 @@ def _prepare(folder: Path, source: PictureSource, keep: Mask, preprocessing: Pre
     return prepared
 
 
-@contextmanager
-def _locked(folder: Path, size: int, pictures: int) -> Iterator[None]:
-    """Keep other processes from a set. Those that do it all the same, as file systems have no locks, write the same."""
-    lock: FileLock | None = None
-    while lock is None:
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            lock = open_lock(folder / LOCK)
-        except OSError as error:
-            raise _NoPlace(
-                f"prepared images cannot be kept in {folder.parent} ({error.strerror}): set {VARIABLE} to a folder "
-                f"that can be written to, with {size / 2**30:.1f} GiB of room"
-            ) from None
-        with suppress(OSError):
-            if not lock.acquire(wait=False):
-                event = f"another process prepares the images in {folder}: waiting for it"
-                tell(Notice(pictures, 0, size, folder.parent, 0.0, event))
-                lock.acquire()
-        if not lock.is_current():  # somebody has deleted the folder meanwhile
-            lock.close()
-            lock = None
-    try:
-        yield
-    finally:
-        lock.close()
-
-
 def _begin(folder: Path, destination: Destination, shape: Sequence[int], pictures: int) -> None:
     """Make room for the files of a set; what is there of them stays.
 
@@ -240,13 +208,7 @@ def _begin(folder: Path, destination: Destination, shape: Sequence[int], picture
         with suppress(OSError, ValueError, EOFError):
             np.load(folder / RECORDS).astype(RECORD).tofile(destination.records)
     wanted = int(np.prod(shape, dtype=np.int64)) + pictures * RECORD.itemsize
-    free = free_bytes(folder)
-    if wanted - sum(map(taken_bytes, (destination.images, destination.records))) > free:
-        raise _NoPlace(
-            f"{shape[0]:,} prepared images need {wanted / 2**30:.1f} GiB in {folder.parent}, and "
-            f"{free / 2**30:.1f} GiB are free: use smaller ones (data.resolution), make room (evomnas doctor says what "
-            f"is there), or set {VARIABLE} to a folder on a larger disk"
-        )
+    check_disk(folder, shape[0], wanted, (destination.images, destination.records))
     size = write_header(destination.images, shape)
     destination.records.touch()
     reserve(destination.images, size)

@@ -1,8 +1,9 @@
 """Where candidates are trained on many machines: a Ray cluster.
 
-The images travel once to every node, which keeps them in memory that its workers share. Latencies are taken where the
-search runs, or on the problem's `latency.target`; a training on that machine waits meanwhile, those on other nodes go
-on. The search alone writes the archive, and a candidate whose worker or node is lost is tried elsewhere.
+Images in memory travel once to every node, whose workers share them. Prepared images stay in their file where a node
+sees it, else the node copies it to its own disk. Latencies are taken where the search runs, or on the problem's
+`latency.target`; a training on that machine waits meanwhile, those on other nodes go on. The search alone writes the
+archive, and a candidate whose worker or node is lost is tried elsewhere.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ from evomnas.evaluation.executors.base import (
     share_of_memory,
 )
 from evomnas.evaluation.executors.jobs import Job
+from evomnas.evaluation.executors.ray_images import Sender, images_here
 from evomnas.problem.definition import ProblemDefinition
 from evomnas.problem.pretrained.files import DonorFile
 from evomnas.results.candidate_limits import CandidateLimits
@@ -76,7 +78,8 @@ class RayExecutor:
         self._look()
         if missing := self._missing():
             raise InputError(f"{missing}: change --candidate-cpus or --candidate-gpus")
-        self._dataset, self._donor = self._ray.put(dataset), self._ray.put(donor)
+        self._dataset = self._ray.put((dataset, Sender.of(dataset, self._ray.get_runtime_context().get_node_id())))
+        self._donor = self._ray.put(donor)
         try:
             self._ray.get(self._work.remote(self._settings, self._dataset, self._donor, None, None))
         except self._ray.exceptions.RayTaskError as error:
@@ -193,7 +196,7 @@ _bench: tuple[str, Workbench] | None = None
 
 def _work(
     settings: tuple[str, dict[str, Any], str, float, CandidateLimits],
-    dataset: Dataset,
+    images: tuple[Dataset, Sender | None],
     donor: DonorFile | None,
     job: Job[S, R] | None,
     patience: float | None,
@@ -208,6 +211,7 @@ def _work(
         if limits.memory_gib is not None or device == "cpu":
             limit_memory(limits.memory_gib or share_of_memory(max(1.0, usable_cores() / cpus)))
         warnings.filterwarnings("ignore", "The given NumPy array is not writable")  # all workers of a node share it
+        dataset = images_here(*images)
         _bench = identity, Workbench(ProblemDefinition.model_validate(definition), dataset, device, donor)
     if job is None:
         return 0.0, None

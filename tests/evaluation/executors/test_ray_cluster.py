@@ -14,16 +14,23 @@ import numpy as np
 import pytest
 import ray
 import ray_nodes
+import worker_calls
+from PIL import Image
 from ray_nodes import add_node, kill_node, start_cluster
 
 from evomnas.core.errors import InputError
 from evomnas.core.ray_connection import join_cluster
+from evomnas.data.prepared import pictures
+from evomnas.data.prepared.cache import VARIABLE
+from evomnas.data.splits import load_dataset
 from evomnas.evaluation.executors.base import Cluster
 from evomnas.evaluation.executors.factory import make_executor
 from evomnas.evaluation.executors.in_process import InProcessExecutor
 from evomnas.evaluation.executors.jobs import CountingJob, TrainingJob
+from evomnas.evaluation.executors.ray_images import Sender, images_here
 from evomnas.loop.launch import search
 from evomnas.problem.architecture import Architecture
+from evomnas.problem.sections import DataSection
 from evomnas.results.candidate_limits import CandidateLimits
 from evomnas.results.run import Run
 
@@ -171,8 +178,12 @@ from ray_nodes import start_cluster
 import evomnas.evaluation.executors.ray_cluster
 from evomnas.problem.loading import load_definition
 from evomnas.core.errors import InputError
+from evomnas.data.prepared import pictures
+from evomnas.data.prepared.cache import VARIABLE
+from evomnas.data.splits import load_dataset
 from evomnas.evaluation.executors.base import Cluster
 from evomnas.latency.devices import protocol
+from evomnas.evaluation.executors.ray_images import Sender, images_here
 from evomnas.loop.launch import search
 
 def on_progress(progress):
@@ -203,3 +214,23 @@ def test_a_search_outlives_the_head_of_its_cluster(tiny_file, tmp_path):
     run = Run.open(tmp_path / "run")
     assert run.manifest.status == "interrupted"
     assert 0 < run.manifest.evaluations < 60
+
+
+@pytest.mark.thorough
+def test_a_node_that_does_not_see_prepared_images_copies_them_once(joined, tmp_path, monkeypatch):
+    monkeypatch.setattr(pictures, "SMALL_BYTES", 0)
+    monkeypatch.setenv(VARIABLE, str(tmp_path / "cache"))
+    for number in range(20):
+        path = tmp_path / "photos" / f"class{number % 2}" / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (9, 9), (number, 2 * number, 0)).save(path)
+    dataset = load_dataset(DataSection(dataset="image-folder", path=tmp_path / "photos", resolution=6))
+    sender = Sender.of(dataset, ray.get_runtime_context().get_node_id())
+    task = ray.remote(num_cpus=0)(worker_calls.take_on_a_blind_node)
+    for _ in range(2):
+        train, validation, path = ray.get(task.remote(dataset, sender, tmp_path / "node"))
+        np.testing.assert_array_equal(train, dataset.train_images)
+        np.testing.assert_array_equal(validation, dataset.validation_images)
+        assert path == tmp_path / "node" / sender.path.parent.name / "images.npy"
+    seen = images_here(dataset, sender)
+    assert seen is dataset
