@@ -52,7 +52,7 @@ const drawing = (index, mostMs, mostMacs) => {
   const header = ["", "hands on", data.breakdown ? "latency, est." : "MACs"];
   if (data.breakdown) header.push("MACs");
   const head = element("thead", {}, element("tr", {}, ...header.map((name, place) => element(place ? "th" : "td", place ? { scope: "col" } : {}, name))));
-  const shape = (side, filters) => `${side}×${side}×${filters}`;
+  const shape = (size, filters) => [...(Array.isArray(size) ? size : [size, size]), filters].join("×");
   const empty = () => Array.from(header.slice(2), () => element("td", {}));
   const body = element("tbody", {}, element("tr", {}, element("th", { scope: "row", class: "end" }, "image"), element("td", {}, shape(resolution, channels)), ...empty()));
   const totalMacs = found.reduce((sum, part) => sum + part[MACS], 0);

@@ -25,6 +25,7 @@ traits = st.just(PLAIN) | st.builds(
     padding=st.sampled_from(["half", "same"]),
     epsilon=st.sampled_from([1e-3, 1e-5, 0.0123]) | st.floats(1e-12, 0.1),
 )
+resolutions = st.integers(1, 512) | st.tuples(st.integers(1, 512), st.integers(1, 512))  # squares, and any others
 architectures = st.builds(
     Architecture,
     stem=st.sampled_from([8, 16, 24]),
@@ -32,7 +33,7 @@ architectures = st.builds(
     blocks=st.lists(blocks, min_size=1, max_size=7).map(tuple),
     head=st.integers(1, 1280),
     traits=traits,
-    resolution=st.none() | st.integers(1, 512),
+    resolution=st.none() | resolutions,
 )
 
 

@@ -153,7 +153,10 @@ def test_every_function_refuses_what_it_cannot_take_in_one_line(name):
         (lambda: evomnas.load_problem(workers=-1), "workers must be a whole number of at least 0, not -1"),
         (lambda: evomnas.build_network(NETWORK, 0), "classes must be a whole number of at least 1, not 0"),
         (lambda: evomnas.build_network(NETWORK, dropout=2.0), "dropout must be a number from 0 to 1, not 2.0"),
-        (lambda: evomnas.count_cost(NETWORK, resolution=0), "resolution must be a whole number of at least 1, not 0"),
+        (
+            lambda: evomnas.count_cost(NETWORK, resolution=0),
+            "resolution must be a whole number or a list of whole numbers (height, width) of at least 1 pixel, not 0",
+        ),
         (lambda: evomnas.weighted_product("x", 1.0, 1.0), "accuracy must be a number or an array of numbers, not 'x'"),
         (lambda: evomnas.weighted_product([0.5] * 3, [1.0] * 2, 1.0), "must have the same shape"),
         (lambda: evomnas.Run.open(3), "Run.open: folder must be a path or text, not 3"),

@@ -13,11 +13,12 @@ import typer
 
 from evomnas.cli import completion
 from evomnas.cli.app import app, open_run, reported
-from evomnas.cli.options import FormatOption
+from evomnas.cli.options import FormatOption, ResolutionOption, read_resolution
 from evomnas.cli.output import PlainFormat, print_columns
 from evomnas.cli.progress import working
 from evomnas.cli.show import find_architecture
 from evomnas.core.errors import InputError
+from evomnas.core.resolution import MAX_PIXELS, Resolution, sides
 
 if TYPE_CHECKING:
     from evomnas.latency.onnx_file import OnnxFile
@@ -76,12 +77,7 @@ def measure(
     provider: ProviderOption = None,
     target: TargetOption = None,
     threads: ThreadsOption = None,
-    resolution: Annotated[
-        int | None,
-        typer.Option(
-            "--resolution", help="Image size, in pixels per side [default: 224, or the run's]", show_default=False
-        ),
-    ] = None,
+    resolution: ResolutionOption = None,
     repeat: Annotated[int, typer.Option("--repeat", help="Number of sessions. Several show how well they agree.")] = 1,
     check_layers: Annotated[
         int | None,
@@ -98,15 +94,14 @@ def measure(
         raise InputError(f"--repeat must lie between 1 and 1000, got {repeat}")
     opened = None if run_folder is None else open_run(run_folder)
     found = [_find_network(text, opened) for text in archs or []]
-    setting = _setting(
-        opened, runtime=runtime, provider=provider, target=target, threads=threads, resolution=resolution
-    )
+    size = read_resolution(resolution)
+    setting = _setting(opened, runtime=runtime, provider=provider, target=target, threads=threads, resolution=size)
     if check_layers is not None:
         if not 2 <= check_layers <= 10_000:
             raise InputError(f"--check-layers must lie between 2 and 10000, got {check_layers}")
         _check_layers(setting, opened, check_layers, output)
         return
-    networks = _prepare_files(found, setting, resolution)
+    networks = _prepare_files(found, setting, size)
     sessions = list(_sessions(setting, list(dict.fromkeys(networks)), repeat))
     rows = [_row(network, [session[network] for session in sessions], setting) for network in networks]
     if output is PlainFormat.JSON:
@@ -129,7 +124,7 @@ def _find_network(text: str, opened: Run | None) -> Architecture | Path:
 
 
 def _prepare_files(
-    found: Sequence[Architecture | Path], setting: Setting, resolution: int | None
+    found: Sequence[Architecture | Path], setting: Setting, resolution: Resolution | None
 ) -> list[Architecture | OnnxFile]:
     """Return the networks in their order, each ONNX file read once."""
     from evomnas.latency.onnx_file import read_onnx
@@ -192,16 +187,19 @@ def _setting(opened: Run | None, **typed: Any) -> Setting:
 
     if opened is not None:
         latency, shape = opened.trained_problem().latency, opened.network_shape
-        values = latency.model_dump(include={"runtime", "provider", "target", "threads", "batch"}) | shape
+        values = latency.model_dump(include={"runtime", "provider", "target", "threads", "batch"}) | {**shape}
         reference = opened.trained_problem().space.reference_network()
     else:
         values = {"runtime": "onnxruntime", "target": "local", "threads": 1, "batch": 1}
         values |= {"channels": 3, "resolution": 224, "classes": 1000}
         reference = None
     values |= {name: value for name, value in typed.items() if value is not None}
-    for name, maximum in (("threads", 1024), ("resolution", 4096)):
-        if not 1 <= values[name] <= maximum:
-            raise InputError(f"--{name} must lie between 1 and {maximum}, got {values[name]}")
+    for name, maximum, numbers in (
+        ("threads", 1024, [values["threads"]]), ("resolution", MAX_PIXELS, sides(values["resolution"]))
+    ):  # fmt: skip
+        for number in numbers:
+            if not 1 <= number <= maximum:
+                raise InputError(f"--{name} must lie between 1 and {maximum}, got {number}")
     if reference is not None:
         reference.check_resolution(values["resolution"])
     setting = Setting(**values, reference=reference or default_reference(values["resolution"]))
@@ -261,7 +259,7 @@ def _row(network: Architecture | OnnxFile, results: Sequence[_Latency | Failure]
     highs = [scale_ms * ratio.high for scale_ms, ratio in measured]
     failure = next((result for result in results if not isinstance(result, _Latency)), None)
     file = network if isinstance(network, OnnxFile) else None
-    images = (setting.batch, setting.channels, setting.resolution, setting.resolution)
+    images = (setting.batch, setting.channels, *sides(setting.resolution))
     shape = file.input_shape if file else images
     return {
         "architecture": None if file else str(network),
@@ -276,7 +274,7 @@ def _row(network: Architecture | OnnxFile, results: Sequence[_Latency | Failure]
         "provider": setting.provider,
         "target": setting.target,
         "threads": setting.threads,
-        "resolution": shape[2] if len(shape) == 4 else None,
+        "resolution": setting.resolution if file is None else file.resolution,
         "failure": None if failure is None else failure.message,
         "file": str(file.path) if file else None,
         "input": list(shape),

@@ -16,6 +16,7 @@ from evomnas.cli import completion
 from evomnas.cli.output import PlainFormat
 from evomnas.core import defaults
 from evomnas.core.errors import InputError, unknown
+from evomnas.core.resolution import Resolution, parse_resolution
 from evomnas.core.system.shell import quote
 
 if TYPE_CHECKING:  # imported where they are used, so that --help does not wait for torch
@@ -47,6 +48,15 @@ ImagesOption = Annotated[
         help="Folder of images or npz file to search; of a problem that has a table, its file.",
     ),
 ]  # fmt: skip
+ResolutionOption = Annotated[
+    str | None,
+    typer.Option(
+        "--resolution",
+        metavar="N|HxW",
+        help="Image size in pixels, as 224, or 96x128 for height x width [default: 224, or the run's]",
+        show_default=False,
+    ),
+]
 FormatOption = Annotated[PlainFormat, typer.Option("--format", help="Output format.")]
 BudgetOption = Annotated[int, typer.Option("--budget", help="Number of different networks to evaluate.")]
 TimeOption = Annotated[
@@ -186,6 +196,18 @@ EarlyStopOption = Annotated[
         help="Cut off candidates whose first epochs show beyond doubt that they are dominated.",
     ),
 ]
+
+
+def read_resolution(text: str | None) -> Resolution | None:
+    """Return the size of images that somebody typed; None where nothing was.
+
+    Args:
+        text: What was typed.
+
+    Raises:
+        InputError: It is no size.
+    """
+    return None if text is None else parse_resolution(text)
 
 
 def load_problem(

@@ -353,11 +353,15 @@ class _PilotDisplay:
 
 
 def _say_found(definition: Definition, data: ImageData | None, display: ProgressDisplay) -> None:
-    """Say what was found in a folder of images, which score suits its classes, and whether pretrained weights do."""
-    from evomnas.report.words import donor_proposal
+    """Say what was found in a folder of images, how pictures are fitted, which score suits the classes, and whether
+    pretrained weights do."""
+    from evomnas.report.words import donor_proposal, fit_line
 
     for line in [] if data is None or data.found is None else data.found.describe():
         display.note(line)
+    fitted = "" if data is None else fit_line(definition, data)
+    if fitted:
+        display.note(fitted)
     _propose_score(definition, data, display)
     proposal = "" if data is None else donor_proposal(definition, data)
     if proposal:

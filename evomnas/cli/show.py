@@ -15,14 +15,16 @@ import typer
 
 from evomnas.cli import completion
 from evomnas.cli.app import RunArgument, app, open_run, reported
-from evomnas.cli.options import FormatOption
+from evomnas.cli.options import FormatOption, ResolutionOption, read_resolution
 from evomnas.cli.output import Format, PlainFormat, open_page, print_columns, print_results
 from evomnas.core import defaults
 from evomnas.core.errors import InputError, unknown
+from evomnas.core.resolution import format_resolution, sides
 from evomnas.core.system.shell import join
 
 if TYPE_CHECKING:  # imported where they are used, so that --help does not wait for torch
     from evomnas.problem.architecture import Architecture
+    from evomnas.problem.counting import NetworkShape
     from evomnas.results.run import Run
 
 
@@ -224,12 +226,7 @@ def describe(
             autocompletion=completion.runs,
         ),
     ] = None,
-    resolution: Annotated[
-        int | None,
-        typer.Option(
-            "--resolution", help="Image size, in pixels per side [default: 224, or the run's]", show_default=False
-        ),
-    ] = None,
+    resolution: ResolutionOption = None,
     classes: Annotated[
         int | None,
         typer.Option("--classes", help="Number of classes [default: 1000, or the run's]", show_default=False),
@@ -263,12 +260,20 @@ def describe(
 
     opened = None if run_folder is None else open_run(run_folder)
     architecture = find_architecture(arch, opened)
-    shape = opened.network_shape if opened is not None else {"classes": 1000, "channels": 3, "resolution": 224}
-    typed = {"classes": classes, "channels": channels, "resolution": resolution}
-    shape |= {name: value for name, value in typed.items() if value is not None}
-    for name, value in shape.items():
-        if not 1 <= value <= 100_000:
-            raise InputError(f"--{name} must lie between 1 and 100000, got {value}")
+    size = read_resolution(resolution)
+    usual: NetworkShape = {"classes": 1000, "channels": 3, "resolution": 224}
+    if opened is not None:
+        usual = opened.network_shape
+    shape: NetworkShape = {
+        "classes": usual["classes"] if classes is None else classes,
+        "channels": usual["channels"] if channels is None else channels,
+        "resolution": usual["resolution"] if size is None else size,
+    }
+    typed = {"classes": [shape["classes"]], "channels": [shape["channels"]], "resolution": sides(shape["resolution"])}
+    for name, numbers in typed.items():
+        for number in numbers:
+            if not 1 <= number <= 100_000:
+                raise InputError(f"--{name} must lie between 1 and 100000, got {number}")
     architecture.check_resolution(shape["resolution"])
     layers = layer_costs(architecture, **shape)
     total = total_cost(layers)
@@ -294,7 +299,8 @@ def describe(
         for layer in layers
     ]  # fmt: skip
     rows_text.append(("total", "", "", f"{total.params:,}", f"{total.macs:,}", f"{total.se_macs:,}"))
-    typer.echo(f"{architecture}\nid {architecture.id}, {shape['resolution']} px, {shape['classes']} classes")
+    pixels = format_resolution(shape["resolution"])
+    typer.echo(f"{architecture}\nid {architecture.id}, {pixels} px, {shape['classes']} classes")
     print_columns(("layer", "operation", "output", "parameters", "MACs", "SE MACs"), rows_text, left=2)
     if figure is not None:
         typer.echo(f"Drawing: {figure}")
@@ -331,7 +337,7 @@ def _describe_space(problem: str, output: PlainFormat) -> None:
     )
     print_columns(("block", "stride", *GENES, "genomes"), rows, left=8)
     if space.resolutions:
-        typer.echo(f"resolution: {', '.join(map(str, space.resolutions))} pixels")
+        typer.echo(f"resolution: {', '.join(map(format_resolution, space.resolutions))} pixels")
     genomes, networks = space.genomes, space.networks
     typer.echo(
         f"{genomes:,} genomes ({Decimal(genomes):.1e}), {networks:,} distinct networks ({Decimal(networks):.1e})"
@@ -354,7 +360,7 @@ def find_architecture(text: str, opened: Run | None) -> Architecture:
     from evomnas.problem.architecture import Architecture
     from evomnas.problem.published import PUBLISHED_NETWORKS, published
 
-    if re.match(r"(\d+px-)?stem", text):
+    if re.match(r"(\d+(x\d+)?px-)?stem", text):
         return Architecture.parse(text)
     if text.partition("@")[0] in PUBLISHED_NETWORKS:
         return published(text)

@@ -14,39 +14,42 @@ import numpy as np
 from PIL import Image, ImageCms
 
 
-def read_square(image: Image.Image, channels: int, resolution: int, fit: str) -> Image.Image:
-    """Return an opened file as a square of a given size, in 8 bits, grey or RGB, as a viewer shows it on white.
+def read_picture(image: Image.Image, channels: int, size: tuple[int, int], fit: str) -> Image.Image:
+    """Return an opened file as a picture of a given size, in 8 bits, grey or RGB, as a viewer shows it on white.
 
     Args:
         image: The opened file, of which nothing was read; of several pictures the first counts.
         channels: 1 for grey, 3 for RGB.
-        resolution: The height and width of the result in pixels.
-        fit: `crop` for the middle square of the picture, `stretch` for all of it.
+        size: The height and width of the result in pixels.
+        fit: `crop` for the middle of the picture, `pad` for all of it on black, `stretch` for all of it in the
+            proportions of the result.
 
     Returns:
-        The square in mode `L` or `RGB`, upright, in sRGB.
+        The picture in mode `L` or `RGB`, upright, in sRGB.
 
     Raises:
         ValueError: The pixels have no known range.
     """
     transform, colours = read_colours(image, channels)
-    return to_square(colours, transform, channels, resolution, fit)
+    return to_picture(colours, transform, channels, size, fit)
 
 
-def to_square(
-    colours: Image.Image, transform: ImageCms.ImageCmsTransform | None, channels: int, resolution: int, fit: str
+def to_picture(
+    colours: Image.Image, transform: ImageCms.ImageCmsTransform | None, channels: int, size: tuple[int, int], fit: str
 ) -> Image.Image:
-    """Return colours as a square in sRGB, grey or RGB. A profile is applied to the square, which is small.
+    """Return colours as a picture of a size in sRGB, grey or RGB. A profile is applied to what is small already.
 
     Args:
         colours: See `read_colours`.
         transform: See `read_colours`.
         channels: 1 for grey, 3 for RGB.
-        resolution: See `fit_square`.
-        fit: See `fit_square`.
+        size: See `read_picture`.
+        fit: See `read_picture`.
     """
-    square = fit_square(colours, resolution, fit)
-    return square if transform is None else transform.apply(square).convert("L" if channels == 1 else "RGB")
+    scaled = scale_picture(colours, size, fit)
+    if transform is not None:
+        scaled = transform.apply(scaled).convert("L" if channels == 1 else "RGB")
+    return pad_picture(scaled, size)
 
 
 def read_colours(image: Image.Image, channels: int) -> tuple[ImageCms.ImageCmsTransform | None, Image.Image]:
@@ -65,6 +68,7 @@ def read_colours(image: Image.Image, channels: int) -> tuple[ImageCms.ImageCmsTr
     """
     tile = getattr(image, "tile", ())  # how the file has its pixels, until they are read
     depth = str(tile[0][3]) if tile else ""
+    image.info.pop("xmp", None)  # Pillow would turn a TIFF file by it
     image.load()
     colours, opacity = read_layers(image, depth)
     profile = image.info.get("icc_profile", b"")
@@ -83,7 +87,7 @@ def read_colours(image: Image.Image, channels: int) -> tuple[ImageCms.ImageCmsTr
 
 
 def turn_upright(colours: Image.Image, image: Image.Image) -> Image.Image:
-    """Turn or mirror a picture by the EXIF orientation of its file, from 1 to 8.
+    """Turn or mirror a picture by the EXIF orientation of its file, from 1 to 8. Browsers regard none of XMP data.
 
     Args:
         colours: The picture.
@@ -93,7 +97,11 @@ def turn_upright(colours: Image.Image, image: Image.Image) -> Image.Image:
         The picture as it is where the EXIF data are damaged.
     """
     try:
-        orientation = image.getexif().get(274, 1)
+        image.info.pop("XML:com.adobe.xmp", None)
+        exif = Image.Exif() if "exif" in image.info else image.getexif()
+        if "exif" in image.info:
+            exif.load(image.info["exif"])
+        orientation = exif.get(274, 1)
     except Exception:  # of many kinds
         return colours
     turns = ("FLIP_LEFT_RIGHT", "ROTATE_180", "FLIP_TOP_BOTTOM", "TRANSPOSE", "ROTATE_270", "TRANSVERSE", "ROTATE_90")
@@ -196,20 +204,58 @@ def srgb_transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | No
     return None if np.abs(changes).max() <= 2 else transform
 
 
-def fit_square(image: Image.Image, resolution: int, fit: str) -> Image.Image:
-    """Return an image as a square of a given size, bilinear with antialiasing.
+def scale_picture(image: Image.Image, size: tuple[int, int], fit: str) -> Image.Image:
+    """Return an image at a size, bilinear with antialiasing; where it is to be padded, at the largest that fits in.
 
     Args:
         image: The image, of any shape.
-        resolution: The height and width of the result in pixels.
-        fit: `crop` for its middle square, `stretch` for all of it.
+        size: The height and width in pixels.
+        fit: See `read_picture`.
+    """
+    box = crop_box(image.width, image.height, size) if fit == "crop" else (0, 0, image.width, image.height)
+    height, width = inner_size(image.width, image.height, size) if fit == "pad" else size
+    return image.resize((width, height), Image.Resampling.BILINEAR, box, reducing_gap=2.0)
+
+
+def crop_box(width: int, height: int, size: tuple[int, int]) -> tuple[int, int, int, int]:
+    """Return the middle part of a picture that has the proportions of a size.
+
+    Args:
+        width: The width of the picture in pixels.
+        height: The height of the picture in pixels.
+        size: The height and width whose proportions are wanted.
 
     Returns:
-        The square.
+        Its left, upper, right and lower border in pixels.
     """
-    box = (0, 0, image.width, image.height)
-    if fit == "crop":
-        side = min(image.size)
-        left, top = (image.width - side) // 2, (image.height - side) // 2
-        box = (left, top, left + side, top + side)
-    return image.resize((resolution, resolution), Image.Resampling.BILINEAR, box, reducing_gap=2.0)
+    part_width = min(width, max(1, round(height * size[1] / size[0])))
+    part_height = min(height, max(1, round(width * size[0] / size[1])))
+    left, top = (width - part_width) // 2, (height - part_height) // 2
+    return left, top, left + part_width, top + part_height
+
+
+def inner_size(width: int, height: int, size: tuple[int, int]) -> tuple[int, int]:
+    """Return the largest height and width, in the proportions of a picture, that fit into a size.
+
+    Args:
+        width: The width of the picture in pixels.
+        height: The height of the picture in pixels.
+        size: The height and width into which it must fit.
+    """
+    inner_height = min(size[0], max(1, round(size[1] * height / width)))
+    inner_width = min(size[1], max(1, round(size[0] * width / height)))
+    return inner_height, inner_width
+
+
+def pad_picture(image: Image.Image, size: tuple[int, int]) -> Image.Image:
+    """Return an image in the middle of black of a size.
+
+    Args:
+        image: The image, no larger than that.
+        size: The height and width in pixels.
+    """
+    if (image.height, image.width) == size:
+        return image
+    padded = Image.new(image.mode, (size[1], size[0]))
+    padded.paste(image, ((size[1] - image.width) // 2, (size[0] - image.height) // 2))
+    return padded

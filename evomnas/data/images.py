@@ -7,20 +7,23 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import chain
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from evomnas.core.errors import InputError
+from evomnas.core.resolution import Resolution, sides, to_resolution
 from evomnas.data.check import check_pixels, check_room
+from evomnas.data.colours import crop_box, inner_size
 from evomnas.data.gallery.found import Found
 from evomnas.data.prepared.notes import keep_fingerprint, known_fingerprint
 from evomnas.data.rows import ImageRows, Images, resize_array
+from evomnas.problem.sections import Fit
 
 UNUSED, TRAINED, VALIDATED = 0, 1, 2  # what a training of a cross-validation does with an image
 
 Labels = NDArray[np.int64]
-Fit = Literal["crop", "stretch"]  # the middle square of a picture, or all of it whatever its sides
 
 
 @dataclass(frozen=True)
@@ -49,9 +52,10 @@ class TrainingImages:
             `evomnas.data.prepared.pictures` made of a source, shape (n, channels, h, w).
         labels: The class of each image, int64 from 0, shape (n,).
         classes: The names of the classes, in the order of the labels.
-        fit: How pictures that are not square become square: `crop` where these images were cut out of such pictures,
-            `stretch` where they are resized as they are.
+        fit: How pictures of other proportions get those of the network's input. It is done with these images where
+            they have others; with `crop` they may have been cut out of larger pictures already.
         origin: Their files; None where they have none of their own.
+        reshaped: Whether some of them had other proportions than the network's input, and have not any more.
     """
 
     images: Images | ImageRows
@@ -59,15 +63,16 @@ class TrainingImages:
     classes: tuple[str, ...]
     fit: Fit = "stretch"
     origin: FileOrigin | None = None
+    reshaped: bool = False
 
 
 class Split(NamedTuple):
     """The images of one training, and those that score it.
 
     Attributes:
-        train_images: Pixel values from 0 to 255, uint8, shape (n_train, channels, resolution, resolution).
+        train_images: Pixel values from 0 to 255, uint8, shape (n_train, channels, h, w).
         train_labels: Their classes, int64 from 0, shape (n_train,).
-        validation_images: As `train_images`, shape (n_validation, channels, resolution, resolution).
+        validation_images: As `train_images`, shape (n_validation, channels, h, w).
         validation_labels: Their classes, int64 from 0, shape (n_validation,).
         places: The places of the validation images in `Dataset.validated`, shape (n_validation,).
     """
@@ -86,9 +91,9 @@ class Dataset:
     With folds every image is validated once, and all of them are in the part for training.
 
     Attributes:
-        train_images: Pixel values from 0 to 255, uint8, shape (n_train, channels, resolution, resolution).
+        train_images: Pixel values from 0 to 255, uint8, shape (n_train, channels, h, w).
         train_labels: Their classes, int64 from 0, shape (n_train,).
-        validation_images: As `train_images`, shape (n_validation, channels, resolution, resolution).
+        validation_images: As `train_images`, shape (n_validation, channels, h, w).
         validation_labels: Their classes, int64 from 0, shape (n_validation,).
         classes: The names of the classes, in the order of the labels.
         folds: What each training of a cross-validation does with each image (`UNUSED`, `TRAINED` or `VALIDATED`), uint8
@@ -106,6 +111,12 @@ class Dataset:
     def channels(self) -> int:
         """The number of channels: 1 for grey images, 3 for colour."""
         return int(self.train_images.shape[1])
+
+    @property
+    def resolution(self) -> Resolution:
+        """The size of the images in pixels."""
+        height, width = self.train_images.shape[2:]
+        return to_resolution(height, width)
 
     @property
     def trainings(self) -> int:
@@ -154,11 +165,12 @@ class LabelledImages:
     """The images of one split, at one resolution.
 
     Attributes:
-        images: Pixel values from 0 to 255, uint8, shape (n, channels, resolution, resolution).
+        images: Pixel values from 0 to 255, uint8, shape (n, channels, h, w).
         labels: Their classes, int64 from 0, shape (n,).
         classes: The names of the classes, in the order of the labels.
-        fit: How pictures that are not square become square, as in `TrainingImages`.
+        fit: How pictures of other proportions got them, as in `TrainingImages`.
         origin: Their files; None where they have none of their own.
+        reshaped: Whether some of them had other proportions.
     """
 
     images: ImageRows
@@ -166,11 +178,17 @@ class LabelledImages:
     classes: tuple[str, ...]
     fit: Fit = "stretch"
     origin: FileOrigin | None = None
+    reshaped: bool = False
 
     @property
     def channels(self) -> int:
         """The number of channels: 1 for grey images, 3 for colour."""
         return int(self.images.shape[1])
+
+    @property
+    def used_fit(self) -> Fit | None:
+        """How pictures of other proportions got those of the network; None where all had them."""
+        return self.fit if self.reshaped else None
 
     @cached_property
     def fingerprint(self) -> str:
@@ -178,23 +196,30 @@ class LabelledImages:
         return _fingerprint(self.classes, self.images, self.labels)
 
     @classmethod
-    def of(cls, source: TrainingImages, resolution: int) -> LabelledImages:
+    def of(cls, source: TrainingImages, resolution: Resolution, fit: Fit | None = None) -> LabelledImages:
         """Resize all images of a data set.
 
         Args:
             source: The images at their own size.
-            resolution: The height and width to which they are resized, in pixels.
+            resolution: The size to which they are resized, in pixels.
+            fit: How they get other proportions, as the user says; None for the source's own way.
 
         Returns:
             The resized images with the same labels and classes.
 
         Raises:
-            InputError: The images are not uint8, or their shape is not one of those of `TrainingImages`.
+            InputError: The images are not uint8, or their shape is not one of those of `TrainingImages`. Or they were
+                cropped by the source, and something else is wanted.
         """
-        images = source.images
+        fit = fit or source.fit
+        if fit != source.fit and source.fit != "stretch":
+            raise InputError(f"this data set reads its images as data.fit = {source.fit!r} alone: drop data.fit")
+        images, reshaped = source.images, source.reshaped
         if not isinstance(images, ImageRows):
-            images = ImageRows.all(resize_array(_to_channels_first(images), resolution))
-        return cls(images.resize(resolution), source.labels, source.classes, source.fit, source.origin)
+            arrays = _to_channels_first(images)
+            reshaped = reshaped or has_other_proportions(arrays.shape[3], arrays.shape[2], resolution)
+            images = ImageRows.all(fit_images(arrays, resolution, fit))
+        return cls(images.resize(resolution), source.labels, source.classes, fit, source.origin, reshaped)
 
 
 def stack_images(images: Iterable[Images], count: int) -> Images:
@@ -250,3 +275,41 @@ def _to_channels_first(images: Images) -> Images:
     """Return images of shape (n, h, w) or (n, h, w, channels) in the shape (n, channels, h, w)."""
     check_pixels(images.shape, images.dtype)
     return images[:, None] if images.ndim == 3 else images.transpose(0, 3, 1, 2)
+
+
+def has_other_proportions(width: int, height: int, resolution: Resolution) -> bool:
+    """Return whether a picture has other proportions than a size.
+
+    Args:
+        width: The picture's width in pixels.
+        height: The picture's height in pixels.
+        resolution: The size.
+    """
+    wanted_height, wanted_width = sides(resolution)
+    return width * wanted_height != height * wanted_width
+
+
+def fit_images(images: Images, resolution: Resolution, fit: Fit) -> Images:
+    """Return images at a resolution, in whose proportions they are brought as a file's picture would be.
+
+    Args:
+        images: Pixel values from 0 to 255, uint8, shape (n, channels, h, w).
+        resolution: The size in pixels.
+        fit: How.
+
+    Returns:
+        The images, shape (n, channels, *sides(resolution)).
+    """
+    height, width = images.shape[2:]
+    size = sides(resolution)
+    if fit == "crop":
+        left, top, right, bottom = crop_box(width, height, size)
+        images = images[:, :, top:bottom, left:right]
+    inner = inner_size(width, height, size) if fit == "pad" else size
+    scaled = resize_array(images, to_resolution(*inner))
+    if inner == size:
+        return scaled
+    padded = np.zeros((*images.shape[:2], *size), dtype=np.uint8)
+    top, left = ((side - part) // 2 for side, part in zip(size, inner, strict=True))
+    padded[:, :, top : top + inner[0], left : left + inner[1]] = scaled
+    return padded

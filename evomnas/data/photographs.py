@@ -16,10 +16,11 @@ from PIL import Image, UnidentifiedImageError
 from pydantic import BaseModel, ConfigDict, Field
 
 from evomnas.core.errors import InputError
-from evomnas.data.colours import read_colours, read_square, to_square
-from evomnas.data.images import Fit
+from evomnas.core.resolution import Resolution, describe_resolution, sides
+from evomnas.data.colours import read_colours, read_picture, to_picture
 from evomnas.data.prepared.source import Content
 from evomnas.data.rows import Images
+from evomnas.problem.sections import Fit, ResolutionField
 
 FAULT, REMEDY = "cannot read the image ", "; remove or replace it"  # how the message begins and ends
 
@@ -31,20 +32,26 @@ class Preprocessing(BaseModel):
 
     Attributes:
         channels: 1 for grey, 3 for RGB.
-        resolution: The height and width of the network's input in pixels.
-        fit: `crop` for the middle square of the image, `stretch` for all of it, whatever its sides.
+        resolution: The size of the network's input in pixels: one number for a square, or height and width.
+        fit: `crop` for the middle of the image, `pad` for all of it on black, `stretch` for all of it, whatever its
+            sides.
     """
 
     model_config = ConfigDict(strict=True, frozen=True)
 
     channels: Annotated[int, Field(ge=1, le=4096)]
-    resolution: Annotated[int, Field(ge=1, le=4096)]
+    resolution: ResolutionField
     fit: Fit
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of the network's input in pixels."""
+        return sides(self.resolution)
 
     @property
     def shape(self) -> tuple[int, int, int]:
         """The shape of an image: (channels, height, width)."""
-        return self.channels, self.resolution, self.resolution
+        return self.channels, *self.size
 
     def read(self, path: Path | str) -> Images:
         """Read an image file as a network takes it.
@@ -53,7 +60,7 @@ class Preprocessing(BaseModel):
             path: The file, in any format that Pillow reads.
 
         Returns:
-            Pixel values from 0 to 255, uint8, shape (channels, resolution, resolution).
+            Pixel values from 0 to 255, uint8, shape (channels, h, w).
 
         Raises:
             InputError: The file cannot be read, or its pixels have no known range.
@@ -63,21 +70,34 @@ class Preprocessing(BaseModel):
 
     def describe(self) -> str:
         """Return the network's input in words, such as `RGB images of 96x96 pixels, ...`."""
-        part = "the middle square of a picture" if self.fit == "crop" else "a whole picture, whatever its sides"
+        part = describe_fit(self.fit, self.resolution)
         return f"{describe_images(self.channels, self.resolution)}: {part}, resized (bilinear, antialiased)"
 
 
-def describe_images(channels: int, resolution: int) -> str:
+def describe_fit(fit: Fit, resolution: Resolution) -> str:
+    """Return in words which part of a picture a network gets.
+
+    Args:
+        fit: How a picture of other proportions gets them.
+        resolution: The size of the network's input in pixels.
+    """
+    if fit == "crop":
+        is_square = isinstance(resolution, int)
+        return "the middle square of a picture" if is_square else "the middle of a picture in these proportions"
+    return "a whole picture, on black" if fit == "pad" else "a whole picture, whatever its sides"
+
+
+def describe_images(channels: int, resolution: Resolution) -> str:
     """Return in words which images a network takes.
 
     Args:
         channels: Their channels.
-        resolution: Their height and width in pixels.
+        resolution: Their size in pixels.
 
     Returns:
         Words such as "RGB images of 32x32 pixels".
     """
-    return f"{'grey' if channels == 1 else 'RGB'} images of {resolution}x{resolution} pixels"
+    return f"{'grey' if channels == 1 else 'RGB'} images of {describe_resolution(resolution)}"
 
 
 class Photograph(NamedTuple):
@@ -108,17 +128,17 @@ def open_photograph(content: Content | str, preprocessing: Preprocessing, name: 
     Raises:
         InputError: The file cannot be read, or its pixels have no known range.
     """
-    channels, resolution, fit = preprocessing.channels, preprocessing.resolution, preprocessing.fit
+    channels = preprocessing.channels
     try:
         with _opened(content) as opened:
             transform, colours = read_colours(opened, channels)
             profile = b"" if transform is None else opened.info["icc_profile"]
-            square = to_square(colours, transform, channels, resolution, fit)
+            picture = to_picture(colours, transform, channels, preprocessing.size, preprocessing.fit)
     except Exception as error:  # every format raises errors of its own
         raise unreadable(name or str(content), _reason(error)) from None
     digest = hashlib.blake2b(repr((colours.mode, colours.size)).encode() + profile, digest_size=8)
     digest.update(colours.tobytes())
-    return Photograph(np.asarray(square, dtype=np.uint8), int.from_bytes(digest.digest(), "big"), colours.size)
+    return Photograph(np.asarray(picture, dtype=np.uint8), int.from_bytes(digest.digest(), "big"), colours.size)
 
 
 def read_photograph(path: Path | str, preprocessing: Preprocessing) -> Images:
@@ -129,14 +149,14 @@ def read_photograph(path: Path | str, preprocessing: Preprocessing) -> Images:
         preprocessing: What is done with it.
 
     Returns:
-        The pixels, uint8, shape (resolution, resolution), or (resolution, resolution, 3) for RGB.
+        The pixels, uint8, shape (h, w), or (h, w, 3) for RGB.
 
     Raises:
         InputError: The file cannot be read, or its pixels have no known range.
     """
     try:
         with Image.open(path) as opened:
-            image = read_square(opened, preprocessing.channels, preprocessing.resolution, preprocessing.fit)
+            image = read_picture(opened, preprocessing.channels, preprocessing.size, preprocessing.fit)
     except Exception as error:  # every format raises errors of its own
         raise unreadable(str(path), _reason(error)) from None
     return np.asarray(image, dtype=np.uint8)

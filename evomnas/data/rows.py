@@ -15,6 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from evomnas.core.resolution import Resolution, sides
+
 Images = NDArray[np.uint8]
 Indices = NDArray[np.int64]
 CHUNK_BYTES = 2**26  # of images that are looked at together by those who go through all of them
@@ -55,12 +57,12 @@ class ImageRows:
     Attributes:
         source: The array, uint8 of shape (m, channels, h, w), or the file that is mapped.
         rows: The rows of the images, int64, shape (n,).
-        resolution: The height and width to which they are resized when they are taken; None for their own.
+        resolution: The size to which they are resized when they are taken; None for their own.
     """
 
     source: Images | MappedImages
     rows: Indices
-    resolution: int | None = None
+    resolution: Resolution | None = None
 
     @classmethod
     def all(cls, source: Images | MappedImages) -> ImageRows:
@@ -86,7 +88,7 @@ class ImageRows:
     def shape(self) -> tuple[int, ...]:
         """(n, channels, h, w)."""
         channels, *own = self.array.shape[1:]
-        return (len(self.rows), channels, *(own if self.resolution is None else (self.resolution, self.resolution)))
+        return (len(self.rows), channels, *(own if self.resolution is None else sides(self.resolution)))
 
     @property
     def dtype(self) -> np.dtype[np.uint8]:
@@ -133,16 +135,16 @@ class ImageRows:
         """
         return replace(self, rows=self.rows[places])
 
-    def resize(self, resolution: int) -> ImageRows:
+    def resize(self, resolution: Resolution) -> ImageRows:
         """Return the images at a resolution, bilinear with antialiasing.
 
         They are resized now. Where they are of a file, and more than `RESIZED_BYTES`, they are resized each time when
         they are taken.
 
         Args:
-            resolution: The height and width in pixels.
+            resolution: The size in pixels.
         """
-        if self.shape[2:] == (resolution, resolution):
+        if self.shape[2:] == sides(resolution):
             return self
         resized = replace(self, resolution=resolution)
         if self.path is not None and resized.nbytes > RESIZED_BYTES:
@@ -156,24 +158,25 @@ class ImageRows:
             yield self[start : start + step]
 
 
-def resize_array(images: Images, resolution: int) -> Images:
+def resize_array(images: Images, resolution: Resolution) -> Images:
     """Return images at a resolution, bilinear with antialiasing.
 
     Args:
         images: Pixel values from 0 to 255, uint8, shape (n, channels, h, w).
-        resolution: The height and width in pixels.
+        resolution: The size in pixels.
 
     Returns:
-        The images, shape (n, channels, resolution, resolution).
+        The images, shape (n, channels, *sides(resolution)).
     """
-    if images.shape[2:] == (resolution, resolution):
+    size = sides(resolution)
+    if images.shape[2:] == size:
         return np.ascontiguousarray(images)
     import torch
 
-    resized = np.empty((*images.shape[:2], resolution, resolution), dtype=np.uint8)
+    resized = np.empty((*images.shape[:2], *size), dtype=np.uint8)
     for start in range(0, len(images), RESIZE_BATCH):
         chunk = torch.from_numpy(np.ascontiguousarray(images[start : start + RESIZE_BATCH]))
         resized[start : start + RESIZE_BATCH] = torch.nn.functional.interpolate(
-            chunk, (resolution, resolution), mode="bilinear", antialias=True
+            chunk, size, mode="bilinear", antialias=True
         ).numpy()
     return resized

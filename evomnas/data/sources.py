@@ -18,16 +18,18 @@ import numpy as np
 from PIL import Image
 
 from evomnas.core.errors import InputError
+from evomnas.core.resolution import sides
 from evomnas.data.check import check_labels, open_npz, required_path, unreadable
+from evomnas.data.colours import crop_box, to_picture
 from evomnas.data.folders import check_image_folder, class_folders, find_images
 from evomnas.data.gallery.reading import read_gallery
-from evomnas.data.images import TrainingImages, stack_images
+from evomnas.data.images import TrainingImages, has_other_proportions, stack_images
 from evomnas.data.photographs import Preprocessing
 from evomnas.data.prepared.pictures import read_pictures
 from evomnas.data.prepared.source import FileSource
 from evomnas.data.rows import Images
 from evomnas.data.splits import stratified_split
-from evomnas.problem.sections import DataSection
+from evomnas.problem.sections import DataSection, Fit
 
 TEST_SHARE = 0.2  # of every class, kept aside if a data set has no test split of its own
 
@@ -40,19 +42,20 @@ def digits(section: DataSection) -> TrainingImages:
     The data set has 1,797 grey images of 8x8 pixels with values from 0 to 16, which are scaled to 0 to 255.
 
     Args:
-        section: Not used; the data set comes with scikit-learn.
+        section: The data section, for its `fit`; the data set comes with scikit-learn.
 
     Returns:
         Four fifths of every class.
     """
-    return read_digits("train")
+    return read_digits("train", section.fit)
 
 
-def read_digits(part: Part) -> TrainingImages:
+def read_digits(part: Part, fit: Fit | None) -> TrainingImages:
     """Return one part of scikit-learn's digits: a fifth of every class is the test part.
 
     Args:
         part: `train` or `test`.
+        fit: How the squares get other proportions; None for `crop`.
 
     Returns:
         The images of that part.
@@ -63,7 +66,7 @@ def read_digits(part: Part) -> TrainingImages:
     train, test = stratified_split(bunch.target.astype(np.int64), TEST_SHARE)
     indices = train if part == "train" else test
     images = np.round(bunch.images * (255 / 16)).astype(np.uint8)
-    return TrainingImages(images[indices], bunch.target[indices].astype(np.int64), tuple("0123456789"), "crop")
+    return TrainingImages(images[indices], bunch.target[indices].astype(np.int64), tuple("0123456789"), fit or "crop")
 
 
 def npz(section: DataSection) -> TrainingImages:
@@ -102,13 +105,13 @@ def read_npz(section: DataSection, part: Part) -> TrainingImages:
             raise unreadable(path, error) from None
     labels = check_labels(path, part, labels, images.shape)
     count = int(labels.max()) + 1 if labels.size else 0
-    return TrainingImages(images, labels, tuple(str(number) for number in range(count)))
+    return TrainingImages(images, labels, tuple(str(number) for number in range(count)), section.fit or "stretch")
 
 
 def image_folder(section: DataSection) -> TrainingImages:
     """Read the training images of a folder with one sub-folder per class, or with splits of that kind.
 
-    Images become RGB. The middle square of each is cut out and resized to the section's resolution.
+    Images become RGB at the section's resolution. By default the middle of each is cut out.
 
     Args:
         section: The data section; `path` is the folder.
@@ -153,10 +156,12 @@ def read_folder(section: DataSection, part: Part) -> TrainingImages:
         train, test = stratified_split(labels, TEST_SHARE)
         indices = train if part == "train" else test
         files, labels = [files[index] for index in indices], labels[indices]
-    preprocessing = Preprocessing(channels=3, resolution=section.resolution, fit="crop")
+    preprocessing = Preprocessing(channels=3, resolution=section.resolution, fit=section.fit or "crop")
     source, everything = FileSource.of(root, [path for path, _ in files]), np.ones(len(files), np.bool_)
-    images = read_pictures(source, everything, preprocessing, str(root)).images
-    return TrainingImages(images, labels, tuple(folder.name for folder in folders), "crop")
+    pictures = read_pictures(source, everything, preprocessing, str(root))
+    reshaped = any(has_other_proportions(width, height, section.resolution) for width, height in pictures.sizes)
+    classes = tuple(folder.name for folder in folders)
+    return TrainingImages(pictures.images, labels, classes, preprocessing.fit, None, reshaped)
 
 
 def find_test_folder(root: Path) -> Path:
@@ -233,25 +238,30 @@ def read_torchvision(section: DataSection, part: Part) -> TrainingImages:
             "check the network, or set data.path to the folder that holds it"
         ) from None
     labels: list[int] = []
+    fit = section.fit or "crop"
+    reshaped = False
 
     def read() -> Iterator[Images]:
         for index in range(len(source)):
-            image, label = _shrink_sample(source[index], section.resolution)
+            nonlocal reshaped
+            picture, label = source[index]
+            reshaped = reshaped or has_other_proportions(picture.width, picture.height, section.resolution)
             labels.append(label)
-            yield image
+            yield _shrink(picture, sides(section.resolution), fit)
 
     images = stack_images(read(), len(source))
     classes = getattr(source, "classes", None) or [str(label) for label in range(max(labels) + 1)]
-    return TrainingImages(images, np.array(labels, dtype=np.int64), tuple(map(str, classes)), "crop")
+    return TrainingImages(images, np.array(labels, dtype=np.int64), tuple(map(str, classes)), fit, None, reshaped)
 
 
-def _shrink_sample(sample: tuple[Image.Image, int], resolution: int) -> tuple[Images, int]:
-    """Return an image as an array, with its label: the middle square of a rectangle, and at most the resolution."""
-    image, label = sample
-    if image.width != image.height:
-        side = min(image.size)
-        left, top = (image.width - side) // 2, (image.height - side) // 2
-        image = image.resize((resolution, resolution), Image.Resampling.BILINEAR, (left, top, left + side, top + side))
-    elif image.width > resolution:
-        image = image.resize((resolution, resolution), Image.Resampling.BILINEAR, reducing_gap=2.0)
-    return np.asarray(image, dtype=np.uint8), label
+def _shrink(image: Image.Image, size: tuple[int, int], fit: Fit) -> Images:
+    """Return a picture as an array: at a size, or smaller if it has its proportions."""
+    has_proportions = not has_other_proportions(image.width, image.height, size)
+    if has_proportions and image.width <= size[1]:
+        return np.asarray(image, dtype=np.uint8)
+    if has_proportions or fit != "crop":
+        image = to_picture(image, None, len(image.getbands()), size, fit)
+    else:
+        box = crop_box(image.width, image.height, size)
+        image = image.resize((size[1], size[0]), Image.Resampling.BILINEAR, box)
+    return np.asarray(image, dtype=np.uint8)

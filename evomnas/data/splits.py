@@ -50,7 +50,7 @@ def load_training_images(section: DataSection) -> LabelledImages:
     """
     source: TrainingImages = registry.load("datasets", section.dataset)(section)
     check_classes(section.dataset, source.classes, source.labels)
-    return LabelledImages.of(source, section.resolution)
+    return LabelledImages.of(source, section.resolution, section.fit)
 
 
 def split_for_search(images: LabelledImages, section: DataSection) -> Dataset:

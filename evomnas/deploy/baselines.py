@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from evomnas.core.errors import InputError, unknown
+from evomnas.core.resolution import Resolution, sides
 from evomnas.deploy.cards.class_card import class_scores
 from evomnas.deploy.durations import Plan
 from evomnas.deploy.full_training import FullTask
@@ -82,12 +83,12 @@ def default_baselines() -> list[str]:
     return [*PUBLISHED_NETWORKS, *TORCHVISION_MODELS]
 
 
-def baseline_network(name: str, resolution: int) -> AnyNetwork:
+def baseline_network(name: str, resolution: Resolution) -> AnyNetwork:
     """Return the off-the-shelf network that has a name, as users type it.
 
     Args:
         name: A published architecture such as `mnasnet-a1@0.5`, or one of `TORCHVISION_MODELS`.
-        resolution: The height and width of the images in pixels. Published architectures get fewer strides if they
+        resolution: The size of the images in pixels. Published architectures get fewer strides if they
             reduce images of that size to less than a pixel.
 
     Returns:
@@ -139,7 +140,7 @@ def train_baselines(
     say("reading the images")
     task = FullTask(definition, device)
     channels, classes = task.training.channels, len(task.training.classes)
-    smallest = min(resolution, definition.latency_resolution)
+    smallest = min(resolution, definition.latency_resolution, key=lambda size: min(sides(size)))
     reasons = {
         name: explain_incompatibility(network, channels, smallest) or _explain_heritage(definition, network)
         for name, network in networks.items()

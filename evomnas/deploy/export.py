@@ -427,6 +427,6 @@ def _prepare(file: _File, runtime: Runtime) -> PreparedNetwork:
     The device's output is compared with that and not with PyTorch's, from which an int8 file may differ: the table of
     exports says how much.
     """
-    channels, resolution = file.classifier.channels, file.classifier.resolution
-    image = np.full((1, channels, resolution, resolution), 127.0, dtype=np.float32)
+    size = file.classifier.preprocessing.size
+    image = np.full((1, file.classifier.channels, *size), 127.0, dtype=np.float32)
     return PreparedNetwork(file.model, image, runtime.load(file.model, image, 1)())

@@ -27,6 +27,7 @@ from torch.nn import functional as F
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from evomnas.core.files import write_atomically
+from evomnas.core.resolution import Resolution
 from evomnas.core.seeding import torch_generator
 from evomnas.core.system import lock
 from evomnas.core.system.device import choose_device
@@ -122,8 +123,8 @@ class FullTask:
         """
         check_test_split(definition.data)
         self._start_from(definition)
-        self._images: dict[int, LabelledImages] = {}  # by resolution
-        self._test_images: dict[int, LabelledImages] = {}
+        self._images: dict[Resolution, LabelledImages] = {}  # by resolution
+        self._test_images: dict[Resolution, LabelledImages] = {}
         self._read(device)
 
     def _start_from(self, definition: ProblemDefinition) -> None:
@@ -132,7 +133,7 @@ class FullTask:
         file = donor_file(definition.weights)
         self.donor, self._donor_context = None if file is None else load_weights(file), file and file.context
         self._base = self
-        self._others: dict[int, FullTask] = {}  # those of other resolutions
+        self._others: dict[Resolution, FullTask] = {}  # those of other resolutions
 
     def fine_tuning(self, name: str) -> FullTask:
         """Return this task with trainings that start from the weights of a published network.

@@ -33,8 +33,8 @@ class OpenedNetwork:
     Attributes:
         classes: The names of its classes, in the order of the logits.
         preprocessing: What is done with a picture.
-        logits: The function from pixel values from 0 to 255, uint8, shape (channels, resolution, resolution), to the
-            logits, shape (classes,).
+        logits: The function from pixel values from 0 to 255, uint8, shape (channels, h, w), to the logits, shape
+            (classes,).
     """
 
     classes: tuple[str, ...]
@@ -184,8 +184,7 @@ def _open_file(path: Path, kind: ExportFormat) -> OpenedNetwork:
     except Exception as error:  # every runtime raises errors of its own for a damaged or foreign file
         raise InputError(f"cannot read {path}: {str(error) or type(error).__name__}") from None
     classes, preprocessing = _read_classes(path, metadata), _read_preprocessing(path, metadata)
-    channels, resolution = preprocessing.channels, preprocessing.resolution
-    buffer = np.zeros((1, channels, resolution, resolution), dtype=np.float32)
+    buffer = np.zeros((1, preprocessing.channels, *preprocessing.size), dtype=np.float32)
     try:
         run = runtime.load(model, buffer, 1)
         outputs = run().shape

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from evomnas.core.errors import InputError
+from evomnas.core.resolution import Resolution, format_resolution
 from evomnas.core.system import lock
 from evomnas.core.system.memory import within_container
 from evomnas.data.images import Dataset
@@ -45,11 +46,11 @@ class FineTunedBaseline(Baseline):
     """A pretrained baseline on a problem.
 
     Attributes:
-        resolution: Height and width of its images in pixels.
+        resolution: The size of its images in pixels.
         validation: Its training as a candidate's, or why there is none; None if it was not trained.
     """
 
-    resolution: int | None = None
+    resolution: Resolution | None = None
     validation: Training | Failure | None = None
 
     def to_dict(self) -> dict[str, Any]:
@@ -186,7 +187,7 @@ def fine_tune_baselines(
         tunings = _read_weights(whole, usable, archive, MeasurementContext(meter.key, meter.context), reasons)
         usable = {one: network for one, network in usable.items() if one.name in tunings}
         measure_baselines(meter, archive, {one.label: network for one, network in usable.items()}, say)
-        folders = {one: folder / FOLDER / f"{one.name}-{one.resolution}px" for one in usable}
+        folders = {one: folder / FOLDER / f"{one.name}-{format_resolution(one.resolution)}px" for one in usable}
         on_plan(_plan(tunings, usable, folders, say))
         for one, network in usable.items():
             if tunings[one.name].train_as_candidate(one, network):

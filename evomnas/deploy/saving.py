@@ -21,10 +21,11 @@ from safetensors import SafetensorError, safe_open
 from evomnas.core.arguments import checked
 from evomnas.core.errors import InputError
 from evomnas.core.files import write_atomically
-from evomnas.data.images import Fit
+from evomnas.core.resolution import Resolution
 from evomnas.data.photographs import Preprocessing
 from evomnas.networks.classifier import Classifier
 from evomnas.networks.torchvision_models import AnyNetwork, build_any_network, parse_network
+from evomnas.problem.sections import Fit, ResolutionField
 
 if TYPE_CHECKING:
     from evomnas.deploy.cards.card import ModelDetails
@@ -43,15 +44,15 @@ class ClassifierInterface:
 
     Attributes:
         classes: The names of the classes, in the order of the logits.
-        resolution: Height and width of the images in pixels.
+        resolution: The size of the images in pixels: one number for squares, or height and width.
         mean: The mean by which each channel is normalised, in pixel values from 0 to 255.
         std: The standard deviation by which each channel is normalised, in the same unit.
-        fit: How pictures that are not square become square. It follows from the data set, and two interfaces that
-            differ in it alone are equal: the files of earlier versions do not say it.
+        fit: How pictures of other proportions get those of the images. It follows from the data section, and two
+            interfaces that differ in it alone are equal: the files of earlier versions do not say it.
     """
 
     classes: tuple[str, ...]
-    resolution: int
+    resolution: Resolution
     mean: tuple[float, ...]
     std: tuple[float, ...]
     fit: Fit = field(default="crop", compare=False)
@@ -79,10 +80,11 @@ class ModelManifest(BaseModel):
         weights: The SHA-256 of the file of weights.
         classes: The names of the classes, in the order of the logits.
         channels: Channels of the images.
-        resolution: Height and width of the images in pixels.
+        resolution: The size of the images in pixels: one number for squares, or height and width.
         mean: The mean by which each channel is normalised, in pixel values from 0 to 255.
         std: The standard deviation by which each channel is normalised, in the same unit.
-        fit: How pictures that are not square become square; `crop` in files of earlier versions, which do not say it.
+        fit: How pictures of other proportions get those of the images; `crop` in files of earlier versions, which do
+            not say it.
         key: The archive's key of everything that the training depended on; None if unknown, as all that follow.
         scored: The archive's key of everything that the test score depended on.
         teacher: The notation of the network that taught this one; None also if there was none.
@@ -99,7 +101,7 @@ class ModelManifest(BaseModel):
     weights: Hash
     classes: Annotated[tuple[str, ...], Field(min_length=1, max_length=MAX_CLASSES)]
     channels: Annotated[int, Field(ge=1, le=4096)]
-    resolution: Annotated[int, Field(ge=1, le=4096)]
+    resolution: ResolutionField
     mean: tuple[PixelValue, ...]
     std: tuple[Deviation, ...]
     fit: Fit = "crop"
@@ -203,7 +205,7 @@ def read_manifest(folder: Path) -> ModelManifest:
 def load_network(path: Path | str) -> Classifier:
     """Return the trained network of a folder that `evomnas train` wrote, as a torch module in evaluation mode.
 
-    The module takes images with pixel values from 0 to 255, shape (n, channels, resolution, resolution), of any dtype.
+    The module takes images with pixel values from 0 to 255, shape (n, channels, h, w), of any dtype.
     It returns logits, shape (n, classes). It has the attributes `classes`, `channels` and `resolution`.
 
     Args:

@@ -56,7 +56,7 @@ def load_test_images(section: DataSection, training: LabelledImages) -> Labelled
             f"{', '.join(unknown_classes[:5])}"
         )
     numbers = np.array([training.classes.index(name) for name in source.classes], dtype=np.int64)
-    test = LabelledImages.of(source, section.resolution)
+    test = LabelledImages.of(source, section.resolution, section.fit)
     if test.channels != training.channels:
         raise InputError(
             f"the test images of {section.dataset} have {test.channels} channels, those to train on {training.channels}"
@@ -68,12 +68,12 @@ def digits(section: DataSection) -> TrainingImages:
     """Return the test images of `digits`: a fifth of every class.
 
     Args:
-        section: The data section; nothing of it is used.
+        section: The data section, for its `fit`.
 
     Returns:
         The test images.
     """
-    return read_digits("test")
+    return read_digits("test", section.fit)
 
 
 def npz(section: DataSection) -> TrainingImages:

@@ -199,10 +199,13 @@ def check_images(run: Run, task: FullTask, accept_changes: bool = False) -> str:
         InputError: The images have changed.
     """
     shape = run.network_shape
-    current = {"classes": len(task.training.classes), "channels": task.training.channels}
-    for name, value in current.items():
-        if value != shape[name]:
-            raise InputError(f"{run.folder} searched images with {shape[name]} {name}, its data now have {value}")
+    compared = {
+        "classes": (shape["classes"], len(task.training.classes)),
+        "channels": (shape["channels"], task.training.channels),
+    }
+    for name, (searched, now) in compared.items():
+        if now != searched:
+            raise InputError(f"{run.folder} searched images with {searched} {name}, its data now have {now}")
     images = task.search_images_fingerprint
     if images == run.search_images_fingerprint:
         return ""

@@ -76,6 +76,7 @@ def _open_networks(
     resources.on_phase("reading")
     donor, images = donor_file(definition.weights), load_training_images(definition.data)
     dataset, listing = split_for_search(images, definition.data), list_images(images, definition.data)
+    fit = images.used_fit
     del images
     resources.on_phase("loading")
     executor.load(dataset, donor)
@@ -84,7 +85,7 @@ def _open_networks(
         preparer = make_executor(definition, 1, "cpu", candidates)
         stack.callback(preparer.close)
         preparer.load(dataset, donor)
-    return NetworkEvaluator(definition, dataset, archive, executor, preparer, candidates, listing, donor)
+    return NetworkEvaluator(definition, dataset, archive, executor, preparer, candidates, listing, donor, fit)
 
 
 def _open_table(

@@ -28,7 +28,7 @@ from evomnas.problem.architecture import Architecture
 from evomnas.problem.counting import count_architecture, smallest_architecture
 from evomnas.problem.definition import ProblemDefinition
 from evomnas.problem.pretrained.files import DonorFile
-from evomnas.problem.sections import TrainingSection
+from evomnas.problem.sections import Fit, TrainingSection
 from evomnas.results.archive import Archive
 from evomnas.results.candidate_limits import CandidateLimits
 from evomnas.results.evaluation import Cost, Cut, Evaluation, Failure, Measurement, Training
@@ -83,6 +83,7 @@ class NetworkEvaluator(Evaluator):
         candidates: CandidateLimits = CandidateLimits(),
         listing: Listing | None = None,
         donor: DonorFile | None = None,
+        fit: Fit | None = None,
     ) -> None:
         """Reach the device.
 
@@ -95,11 +96,12 @@ class NetworkEvaluator(Evaluator):
             candidates: What a candidate may take.
             listing: The files of the images; None where they have none of their own.
             donor: The file of the pretrained weights that candidates inherit; None for random ones.
+            fit: How pictures of other proportions got those of the images; None where all had them.
 
         Raises:
             InputError: The device cannot be reached, or lacks the runtime.
         """
-        self.dataset, self.listing = dataset, listing
+        self.dataset, self.listing, self._fit = dataset, listing, fit
         self._definition, self._executor, self._preparer = definition, executor, preparer
         self.training_factor = 1.0
         self.meter = Meter(
@@ -174,6 +176,7 @@ class NetworkEvaluator(Evaluator):
             "classes": len(dataset.classes),
             "channels": dataset.channels,
             "resolution": self._definition.data.resolution,
+            **({} if self._fit is None else {"fit": self._fit}),
             "fingerprint": dataset.fingerprint,
             "largest": self._class_size(counts, int(counts.argmax())),
             "smallest": self._class_size(counts, int(counts.argmin())),

@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 
 from evomnas.core.arguments import Count, checked
 from evomnas.core.errors import InputError
+from evomnas.core.resolution import Pixels, normalised
 from evomnas.latency.devices import protocol
 from evomnas.latency.devices.factory import open_device
 from evomnas.latency.machine_archive import open_machine_archive
@@ -243,7 +244,7 @@ def measure_latency(
     threads: Count = 1,
     batch: Count = 1,
     channels: Count = 3,
-    resolution: Count = 224,
+    resolution: Pixels = 224,
     classes: Count = 1000,
     reference: Architecture | None = None,
     provider: str = CPU,
@@ -257,7 +258,7 @@ def measure_latency(
         threads: Threads that one inference may use.
         batch: Images per inference.
         channels: Channels of the images.
-        resolution: Height and width of the images in pixels.
+        resolution: The size of the images in pixels: one number for squares, or (height, width).
         classes: Number of logits.
         reference: The network that it is compared with; MobileNetV2 if None.
         provider: What the runtime runs it on: `cpu`, or another provider that it has, such as `cuda`.
@@ -271,8 +272,9 @@ def measure_latency(
     """
     from evomnas.latency.prepare import prepare_here  # it imports torch
 
-    reference = default_reference(resolution) if reference is None else reference
-    setting = Setting(runtime, target, threads, batch, channels, resolution, classes, reference, provider=provider)
+    size = normalised(resolution)
+    reference = default_reference(size) if reference is None else reference
+    setting = Setting(runtime, target, threads, batch, channels, size, classes, reference, provider=provider)
     with open_meter(setting) as meter:
         [(_, result)] = meter.measure({architecture: prepare_here(setting, architecture)})
     if isinstance(result, Failure):

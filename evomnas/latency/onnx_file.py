@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evomnas.core.errors import InputError
+from evomnas.core.resolution import Resolution, sides, to_resolution
 from evomnas.latency.runtimes.base import Float32Array, PreparedNetwork, Runtime, open_runtime
 from evomnas.problem.target import LOCAL
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:  # it takes a moment to import
 
 SUFFIX = ".onnx"
 MAX_BYTES = 2**31 - 1  # of a model in one piece
+CHANNELS = (1, 3, 4)  # of images
 INPUT_SEED = 0  # of the random input
 
 
@@ -52,15 +54,25 @@ class OnnxFile:
         """The shape of the input that is measured."""
         return self.prepared.images.shape
 
+    @property
+    def resolution(self) -> Resolution | None:
+        """The size of the images that are measured, in pixels; None where the input is no batch of images."""
+        if len(self.input_shape) != 4:
+            return None
+        _, first, *middle, last = self.input_shape
+        if last in CHANNELS and first not in CHANNELS:
+            return to_resolution(first, middle[0])
+        return to_resolution(middle[0], last)
 
-def read_onnx(path: Path, runtime_name: str, target: str = LOCAL, resolution: int | None = None) -> OnnxFile:
+
+def read_onnx(path: Path, runtime_name: str, target: str = LOCAL, resolution: Resolution | None = None) -> OnnxFile:
     """Read an ONNX file, and compute what its model answers to a random input.
 
     Args:
         path: The file.
         runtime_name: A registered runtime, which must read such files.
         target: The device that is to run it.
-        resolution: Height and width in pixels for a model that takes images of any size; None if none was given.
+        resolution: The size of the images in pixels for a model that takes any; None if none was given.
 
     Returns:
         The file with its model, the input and the output.
@@ -105,7 +117,7 @@ def _read(path: Path) -> onnx.ModelProto:
     return model
 
 
-def _random_input(path: Path, model: onnx.ModelProto, resolution: int | None) -> NDArray[Any]:
+def _random_input(path: Path, model: onnx.ModelProto, resolution: Resolution | None) -> NDArray[Any]:
     """Return an input from 0 to 1, or of zeros for whole numbers, which may be indices."""
     import onnx
 
@@ -125,20 +137,28 @@ def _random_input(path: Path, model: onnx.ModelProto, resolution: int | None) ->
     return rng.random(full).astype(dtype) if np.issubdtype(dtype, np.floating) else np.zeros(full, dtype)
 
 
-def _fill(path: Path, name: str, shape: list[int], resolution: int | None) -> list[int]:
+def _fill(path: Path, name: str, shape: list[int], resolution: Resolution | None) -> list[int]:
     """Return a shape whose open sizes (0) are filled: a batch of 1, and the resolution for height and width."""
     written = "x".join(str(size or "?") for size in shape)
     full = [1 if place == 0 and not size else size for place, size in enumerate(shape)]
     places = tuple(place for place, size in enumerate(full) if not size)
     if not places:
-        if resolution is not None and resolution not in full[1:]:
+        if resolution is not None and not _has_size(full, sides(resolution)):
             raise InputError(f"{path} takes {name} of {written} alone: drop --resolution")
         return full
     if len(full) != 4 or places not in ((2, 3), (1, 2)):  # height and width, behind the channels or before them
         raise InputError(f"{path} takes {name} of {written}: export it with fixed sizes, the batch and the image aside")
     if resolution is None:
-        raise InputError(f"{path} takes {name} of {written}: add --resolution N for images of NxN pixels")
-    return [resolution if place in places else size for place, size in enumerate(full)]
+        raise InputError(f"{path} takes {name} of {written}: add --resolution N for images of NxN pixels, or HxW")
+    for place, side in zip(places, sides(resolution), strict=True):
+        full[place] = side
+    return full
+
+
+def _has_size(shape: list[int], size: tuple[int, int]) -> bool:
+    """Return whether images of a size fit into an input, with the channels first or last."""
+    height, width = size
+    return (height in shape[1:] and height == width) or size in ((*shape[2:4],), (*shape[1:3],))
 
 
 def _output(path: Path, runtime: Runtime, model: bytes, images: NDArray[Any]) -> Float32Array:

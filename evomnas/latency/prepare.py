@@ -11,6 +11,7 @@ from contextlib import contextmanager
 import torch
 from torch import nn
 
+from evomnas.core.resolution import Resolution, sides
 from evomnas.core.seeding import torch_generator
 from evomnas.latency.runtimes.base import PreparedNetwork, Runtime, open_runtime
 from evomnas.latency.setting import Setting
@@ -43,7 +44,7 @@ def prepare_here(setting: Setting, network: AnyNetwork) -> tuple[Cost, PreparedN
 
 
 def prepare(
-    runtime: Runtime, network: AnyNetwork, classes: int, channels: int, resolution: int, batch: int = 1
+    runtime: Runtime, network: AnyNetwork, classes: int, channels: int, resolution: Resolution, batch: int = 1
 ) -> PreparedNetwork:
     """Build a network with random weights and convert it for a runtime.
 
@@ -55,11 +56,11 @@ def prepare(
         network: An architecture or a network of torchvision's.
         classes: Number of logits.
         channels: Channels of the images.
-        resolution: Height and width of the images in pixels, for a network without a resolution of its own.
+        resolution: The size of the images in pixels, for a network without a resolution of its own.
         batch: Images per inference.
 
     Returns:
-        The network in the runtime's format, with random images (batch, channels, resolution, resolution) and the logits
+        The network in the runtime's format, with random images (batch, channels, h, w) and the logits
         (batch, classes) that PyTorch computes for them.
     """
     resolution = network.resolution or resolution
@@ -83,17 +84,17 @@ def convert_with_output(runtime: Runtime, module: nn.Module, images: torch.Tenso
 
 
 @contextmanager
-def probe_images(network: nn.Module, channels: int, resolution: int, batch: int) -> Iterator[torch.Tensor]:
+def probe_images(network: nn.Module, channels: int, resolution: Resolution, batch: int) -> Iterator[torch.Tensor]:
     """Give an untrained network the statistics of random images, and open a block in which it computes in one thread.
 
     Args:
         network: The network. Its batch norm layers are changed, and it is left in evaluation mode.
         channels: Channels of the images.
-        resolution: Height and width of the images in pixels.
+        resolution: The size of the images in pixels.
         batch: Number of images to yield.
 
     Yields:
-        Random images for the network, shape (batch, channels, resolution, resolution).
+        Random images for the network, shape (batch, channels, h, w).
     """
     generator = torch_generator(PROBE_SEED)
     for norm in network.modules():
@@ -103,9 +104,10 @@ def probe_images(network: nn.Module, channels: int, resolution: int, batch: int)
     torch.set_num_threads(1)
     try:
         with torch.no_grad():
-            count = max(8, 256 // resolution)
-            network.train()(torch.randn(count, channels, resolution, resolution, generator=generator))
+            size = sides(resolution)
+            count = max(8, 256 // max(size))
+            network.train()(torch.randn(count, channels, *size, generator=generator))
             network.eval()
-            yield torch.randn(batch, channels, resolution, resolution, generator=generator)
+            yield torch.randn(batch, channels, *size, generator=generator)
     finally:
         torch.set_num_threads(threads)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from evomnas.core.errors import InputError
+from evomnas.core.resolution import Resolution
 from evomnas.latency.runtimes.base import CPU
 from evomnas.problem.architecture import Architecture
 from evomnas.problem.definition import ProblemDefinition
@@ -22,7 +23,7 @@ class Setting:
         threads: Threads that one inference may use.
         batch: Images per inference.
         channels: Channels of the images.
-        resolution: Height and width of the images in pixels.
+        resolution: The size of the images in pixels.
         classes: Logits per image.
         reference: The network that all networks are compared with.
         method: `network` to measure whole networks, `layers` to add up the entries of a table of layers.
@@ -34,7 +35,7 @@ class Setting:
     threads: int
     batch: int
     channels: int
-    resolution: int
+    resolution: Resolution
     classes: int
     reference: Architecture
     method: str = "network"
@@ -78,11 +79,11 @@ def problem_setting(definition: ProblemDefinition, classes: int, channels: int) 
     )
 
 
-def default_reference(resolution: int) -> Architecture:
+def default_reference(resolution: Resolution) -> Architecture:
     """Return the reference network where none is named: MobileNetV2, with strides that suit the images.
 
     Args:
-        resolution: Height and width of the images in pixels.
+        resolution: The size of the images in pixels.
 
     Returns:
         MobileNetV2, with fewer strides if it would reduce such images to less than a pixel.

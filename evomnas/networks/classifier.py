@@ -7,8 +7,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from evomnas.data.images import Fit
+from evomnas.core.resolution import Resolution
 from evomnas.data.photographs import Preprocessing
+from evomnas.problem.sections import Fit
 
 
 class Normalise(nn.Module):
@@ -46,7 +47,8 @@ class Classifier(nn.Module):
         normalise: Makes the network's input from pixel values.
         network: The network, which takes normalised images.
         classes: The names of the classes, in the order of the logits.
-        resolution: The height and width of the images that it was trained on, in pixels.
+        resolution: The size of the images that it was trained on, in pixels: one number for squares, else (height,
+            width).
         channels: The number of channels of the images: 1 for grey, 3 for colour.
         preprocessing: What is done with an image file before it is classified; `preprocessing.read` does it.
     """
@@ -57,7 +59,7 @@ class Classifier(nn.Module):
         mean: Sequence[float],
         std: Sequence[float],
         classes: Sequence[str],
-        resolution: int,
+        resolution: Resolution,
         fit: Fit = "crop",
     ) -> None:
         """Put a classifier together.
@@ -67,8 +69,8 @@ class Classifier(nn.Module):
             mean: The mean of each channel of the training images, in pixel values from 0 to 255.
             std: The standard deviation of each channel, in the same unit.
             classes: The names of the classes, in the order of the logits.
-            resolution: The height and width of the images in pixels.
-            fit: How pictures that are not square become square.
+            resolution: The size of the images in pixels.
+            fit: How pictures of other proportions get those of the images.
         """
         super().__init__()
         self.normalise = Normalise(mean, std)
@@ -80,7 +82,7 @@ class Classifier(nn.Module):
         """Classify images.
 
         Args:
-            images: Pixel values from 0 to 255, of any type, shape (n, channels, resolution, resolution).
+            images: Pixel values from 0 to 255, of any type, shape (n, channels, h, w).
 
         Returns:
             The logits, float32, shape (n, number of classes).

@@ -16,6 +16,7 @@ import torch
 from torch import nn
 
 from evomnas.core.arguments import Count, checked
+from evomnas.core.resolution import Pixels, Resolution, sides
 from evomnas.networks.network import Layer, Network, SqueezeExcite
 from evomnas.networks.torchvision_models import AnyNetwork, build_torchvision
 from evomnas.problem.architecture import Architecture
@@ -46,23 +47,26 @@ class LayerCost:
 
 
 @checked
-def count_cost(architecture: Architecture, classes: Count = 1000, channels: Count = 3, resolution: Count = 224) -> Cost:
+def count_cost(
+    architecture: Architecture, classes: Count = 1000, channels: Count = 3, resolution: Pixels = 224
+) -> Cost:
     """Count the parameters and MACs of an architecture's network for one image. No weights are created.
 
     Args:
         architecture: The architecture, such as `published("mnasnet-a1")`.
         classes: The number of logits.
         channels: The number of channels of the image.
-        resolution: The height and width of the image in pixels, for a network without a resolution of its own.
+        resolution: The image's size in pixels, one number for a square or (height, width), for a network without a
+            resolution of its own.
 
     Returns:
         The parameters, the MACs, and separately the MACs of squeeze-and-excite.
     """
-    network, side = _blank_network(architecture, classes, channels), architecture.resolution or resolution
-    return _count(network, (channels, side, side))
+    network = _blank_network(architecture, classes, channels)
+    return _count(network, (channels, *sides(architecture.resolution or resolution)))
 
 
-def count_any_cost(network: AnyNetwork, classes: int, channels: int, resolution: int) -> Cost:
+def count_any_cost(network: AnyNetwork, classes: int, channels: int, resolution: Resolution) -> Cost:
     """Count the parameters and MACs of any network for one image. No weights are created.
 
     The MACs of squeeze-and-excite are counted separately for architectures only.
@@ -71,7 +75,7 @@ def count_any_cost(network: AnyNetwork, classes: int, channels: int, resolution:
         network: An architecture or a network of torchvision's.
         classes: The number of logits.
         channels: The channels of the image.
-        resolution: The height and width of the image in pixels.
+        resolution: The image's size in pixels.
 
     Returns:
         The parameters, the MACs, and separately the MACs of squeeze-and-excite.
@@ -81,13 +85,13 @@ def count_any_cost(network: AnyNetwork, classes: int, channels: int, resolution:
     """
     if isinstance(network, Architecture):
         return count_cost(network, classes, channels, resolution)
-    side = network.resolution or resolution
+    size = network.resolution or resolution
     with torch.device("meta"):
-        return _count(build_torchvision(network.name, classes, channels).eval(), (channels, side, side))
+        return _count(build_torchvision(network.name, classes, channels).eval(), (channels, *sides(size)))
 
 
 def layer_costs(
-    architecture: Architecture, classes: int = 1000, channels: int = 3, resolution: int = 224
+    architecture: Architecture, classes: int = 1000, channels: int = 3, resolution: Resolution = 224
 ) -> list[LayerCost]:
     """Count what `count_cost` counts, layer by layer.
 
@@ -95,7 +99,8 @@ def layer_costs(
         architecture: The architecture.
         classes: The number of logits.
         channels: The number of channels of the image.
-        resolution: The height and width of the image in pixels, for a network without a resolution of its own.
+        resolution: The image's size in pixels, one number for a square or (height, width), for a network without a
+            resolution of its own.
 
     Returns:
         The costs from the stem to the classifier.
@@ -108,8 +113,7 @@ def layer_costs(
         skip = "" if cast(Layer, layer).skip is None else " +pool" if block.skip == "pool" else " +id"
         stages.append((f"block {block_number}.{layer_number}", f"{block.op} k{block.kernel}{se}{skip}", layer))
     stages += [("head", "conv k1", head), ("classifier", "pool, linear", classifier)]
-    side = architecture.resolution or resolution
-    x = torch.empty(1, channels, side, side, device="meta")
+    x = torch.empty(1, channels, *sides(architecture.resolution or resolution), device="meta")
     rows = []
     for name, operation, module in stages:
         cost = _count(module, tuple(x.shape[1:]))

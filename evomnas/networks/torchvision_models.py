@@ -17,6 +17,7 @@ import torch
 from torch import nn
 
 from evomnas.core.errors import InputError, unknown
+from evomnas.core.resolution import Resolution, format_resolution, parse_resolution, sides
 from evomnas.core.seeding import torch_generator
 from evomnas.networks.network import build_network
 from evomnas.problem.architecture import Architecture
@@ -33,7 +34,7 @@ TORCHVISION_MODELS: dict[str, dict[str, Any]] = {
     "densenet121": {},
     "googlenet": {"aux_logits": False, "init_weights": True},
 }
-_NOTATION = re.compile(r"(?:([1-9]\d{0,3})px-)?torchvision:(.*)", re.ASCII)
+_NOTATION = re.compile(r"(?:([1-9]\d{0,3}(?:x[1-9]\d{0,3})?)px-)?torchvision:(.*)", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +43,11 @@ class TorchvisionNetwork:
 
     Attributes:
         name: Torchvision's name of it, one of `TORCHVISION_MODELS`.
-        resolution: Height and width in pixels of its images; None for those of the problem.
+        resolution: The size of its images in pixels; None for that of the problem.
     """
 
     name: str
-    resolution: int | None = None
+    resolution: Resolution | None = None
 
     @property
     def id(self) -> str:
@@ -55,7 +56,8 @@ class TorchvisionNetwork:
 
     def __str__(self) -> str:
         """The network's notation in archives and files, as `torchvision:resnet18` or `64px-torchvision:resnet18`."""
-        return f"torchvision:{self.name}" if self.resolution is None else f"{self.resolution}px-torchvision:{self.name}"
+        size = "" if self.resolution is None else f"{format_resolution(self.resolution)}px-"
+        return f"{size}torchvision:{self.name}"
 
 
 AnyNetwork = Architecture | TorchvisionNetwork
@@ -79,16 +81,16 @@ def parse_network(notation: str) -> AnyNetwork:
     resolution, name = match.groups()
     if name not in TORCHVISION_MODELS:
         raise unknown("network of torchvision", name, TORCHVISION_MODELS)
-    return TorchvisionNetwork(name, None if resolution is None else int(resolution))
+    return TorchvisionNetwork(name, None if resolution is None else parse_resolution(resolution))
 
 
-def explain_incompatibility(network: AnyNetwork, channels: int, resolution: int) -> str | None:
+def explain_incompatibility(network: AnyNetwork, channels: int, resolution: Resolution) -> str | None:
     """Return why a network cannot take images of a resolution. Nothing is computed, only shapes are tried.
 
     Args:
         network: The network.
         channels: The channels of the images.
-        resolution: Their height and width in pixels.
+        resolution: Their size in pixels.
 
     Returns:
         The reason in one line, or None if the network can take them.
@@ -98,9 +100,9 @@ def explain_incompatibility(network: AnyNetwork, channels: int, resolution: int)
             network.check_resolution(resolution)
         else:
             with torch.device("meta"):
-                build_torchvision(network.name, 2, channels)(torch.empty(2, channels, resolution, resolution))
+                build_torchvision(network.name, 2, channels)(torch.empty(2, channels, *sides(resolution)))
     except (InputError, RuntimeError, ValueError) as error:
-        return f"it cannot take images of {resolution} pixels: {str(error).splitlines()[0]}"
+        return f"it cannot take images of {format_resolution(resolution)} pixels: {str(error).splitlines()[0]}"
     return None
 
 

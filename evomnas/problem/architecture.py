@@ -16,7 +16,8 @@ The one-line notation lists the stem, the blocks and the head, separated by hyph
 The letters of a block mean: `k` kernel size, `s` stride of its first layer, `f` filters, `n` layers, `se`
 squeeze-and-excite ratio, `id` identity skip, `pool` pooling skip. A block without a skip has neither `id` nor `pool`.
 Behind the head stand the traits that are not the default, as in `-head1280-relu6_same`; see
-`evomnas.problem.pretrained.traits`. A network that has a resolution of its own begins with it, as in `72px-stem32_s2-`.
+`evomnas.problem.pretrained.traits`. A network that has a resolution of its own begins with it, as in `72px-stem32_s2-`,
+or `72x96px-stem32_s2-` for a height of 72 and a width of 96 pixels.
 
 References:
     Tan et al., "MnasNet: Platform-Aware Neural Architecture Search for Mobile", CVPR 2019, section 4.1.
@@ -33,15 +34,15 @@ from typing import Any
 
 from evomnas.core.arguments import checked, checked_fields
 from evomnas.core.errors import InputError
+from evomnas.core.resolution import MAX_PIXELS, Resolution, format_resolution, normalised, sides, to_resolution
 from evomnas.problem.pretrained.traits import PLAIN, Traits
 
 SKIPS = ("none", "identity", "pool")
-MAX_RESOLUTION = 4096  # in pixels
 MAX_BLOCKS, MAX_LAYERS, MAX_FILTERS, MAX_KERNEL = 100, 100, 16_384, 99  # larger than in any published network
 _SKIP_TOKENS = {"none": "", "identity": "_id", "pool": "_pool"}
 _OP = re.compile(r"conv|dconv|mbconv([1-9]\d?)")
 _STEM = re.compile(r"stem(\d{1,9})_s(\d{1,9})", re.ASCII)
-_PIXELS = re.compile(r"(\d{1,5})px", re.ASCII)
+_PIXELS = re.compile(r"(\d{1,5})(?:x(\d{1,5}))?px", re.ASCII)
 _HEAD = re.compile(r"head(\d{1,9})", re.ASCII)
 _BLOCK = re.compile(
     r"(?P<op>conv|dconv|mbconv[1-9]\d?)_k(?P<kernel>\d{1,9})_s(?P<stride>\d{1,9})_f(?P<filters>\d{1,9})"
@@ -156,7 +157,8 @@ class Architecture:
         head: Filters of the 1x1 convolution before the global pooling.
         traits: Activation, padding and epsilon of the whole network.
         resolution: Height and width in pixels of the images that it takes, where a search chooses them with the
-            network; None where the problem says them. It takes precedence wherever another one is given.
+            network: one number for squares, or both. None where the problem says them. It takes precedence wherever
+            another one is given.
 
     Raises:
         InputError: A number of filters, the stem's stride or the number of blocks is out of range.
@@ -167,11 +169,13 @@ class Architecture:
     blocks: tuple[Block, ...]
     head: int
     traits: Traits = PLAIN
-    resolution: int | None = None
+    resolution: Resolution | None = None
 
     def __post_init__(self) -> None:
-        if self.resolution is not None and not 1 <= self.resolution <= MAX_RESOLUTION:
-            raise InputError(f"resolution must lie between 1 and {MAX_RESOLUTION}, got {self.resolution}")
+        if self.resolution is not None:
+            object.__setattr__(self, "resolution", normalised(self.resolution))
+            if not all(1 <= side <= MAX_PIXELS for side in sides(self.resolution)):
+                raise InputError(f"resolution must lie between 1 and {MAX_PIXELS}, got {self.resolution}")
         for name in ("stem", "stem_stride", "head"):
             if not 1 <= getattr(self, name) <= MAX_FILTERS:
                 raise InputError(f"{name} must lie between 1 and {MAX_FILTERS}, got {getattr(self, name)}")
@@ -196,28 +200,28 @@ class Architecture:
             stride *= block.stride
         return stride
 
-    def check_resolution(self, resolution: int) -> None:
+    def check_resolution(self, resolution: Resolution) -> None:
         """Check that the strides do not shrink an image to less than one pixel.
 
         Args:
-            resolution: Height and width of the image in pixels, for a network without a resolution of its own.
+            resolution: The image's size in pixels, for a network without a resolution of its own.
 
         Raises:
             InputError: The resolution is below 1, or the total stride is larger than it. The message names the part of
                 the network where that happens.
         """
-        resolution = self.resolution or resolution
-        if resolution < 1:
-            raise InputError(f"resolution must be at least 1 pixel, got {resolution}")
+        shorter = min(sides(self.resolution or resolution))
+        if shorter < 1:
+            raise InputError(f"resolution must be at least 1 pixel, got {shorter}")
         stride, remaining_blocks = self.stem_stride, iter(enumerate(self.blocks, start=1))
         place = "the stem"
-        while stride <= resolution:
+        while stride <= shorter:
             number, block = next(remaining_blocks, (0, None))
             if block is None:
                 return
             stride, place = stride * block.stride, f"block {number}"
         raise InputError(
-            f"{place} brings the total stride to {stride}, more than the image's {resolution} pixels: "
+            f"{place} brings the total stride to {stride}, more than the image's {shorter} pixels: "
             f"use at least {self.total_stride} pixels or smaller strides"
         )
 
@@ -237,7 +241,7 @@ class Architecture:
     @property
     def part_notations(self) -> tuple[str, ...]:
         """The notations of the stem, with a resolution before it, of every block, and of the head with the traits."""
-        pixels = "" if self.resolution is None else f"{self.resolution}px-"
+        pixels = "" if self.resolution is None else f"{format_resolution(self.resolution)}px-"
         traits = f"-{self.traits}" if self.traits != PLAIN else ""
         stem, head = f"{pixels}stem{self.stem}_s{self.stem_stride}", f"head{self.head}{traits}"
         return (stem, *map(str, self.blocks), head)
@@ -272,7 +276,8 @@ class Architecture:
         stem = _match(_STEM, parts[0], "the stem", "stem32_s2")
         head = _match(_HEAD, parts[-1], "the head", "head1280")
         blocks = [_parse_block(part, f"block {number}") for number, part in enumerate(parts[1:-1], start=1)]
-        return cls(int(stem[1]), int(stem[2]), tuple(blocks), int(head[1]), traits, int(pixels[1]) if pixels else None)
+        size = to_resolution(int(pixels[1]), int(pixels[2] or pixels[1])) if pixels else None
+        return cls(int(stem[1]), int(stem[2]), tuple(blocks), int(head[1]), traits, size)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as a mapping that can be written as JSON; `from_dict` is the inverse.

@@ -10,11 +10,27 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import TypedDict
 
 import numpy as np
 
+from evomnas.core.resolution import Resolution, area, divided
 from evomnas.problem.architecture import Architecture, Block
 from evomnas.problem.search_space import SearchSpace
+
+
+class NetworkShape(TypedDict):
+    """The numbers on which the sizes of a network's parts depend beside its architecture.
+
+    Attributes:
+        classes: Outputs of the classifier.
+        channels: Channels of the image.
+        resolution: The size of the image in pixels.
+    """
+
+    classes: int
+    channels: int
+    resolution: Resolution
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,102 +51,102 @@ class Counts:
         return Counts(self.params + other.params, self.macs + other.macs, self.depthwise_macs + other.depthwise_macs)
 
 
-def _count_convolution(in_filters: int, filters: int, kernel: int, out_side: int, groups: int = 1) -> Counts:
-    """Count a convolution without bias and its batch norm; its output is `out_side` pixels high and wide."""
+def _count_convolution(in_filters: int, filters: int, kernel: int, out_size: Resolution, groups: int = 1) -> Counts:
+    """Count a convolution without bias and its batch norm; its output has `out_size` pixels."""
     weights = in_filters // groups * filters * kernel * kernel
-    macs = weights * out_side * out_side
+    macs = weights * area(out_size)
     return Counts(weights + 2 * filters, macs, macs if groups > 1 else 0)
 
 
-def _count_layer(block: Block, in_filters: int, side: int, out_side: int) -> Counts:
-    """Count one layer of a block that brings images from `side` to `out_side` pixels in height and width."""
+def _count_layer(block: Block, in_filters: int, size: Resolution, out_size: Resolution) -> Counts:
+    """Count one layer of a block that brings images from `size` to `out_size` pixels."""
     wide_filters = block.filters if block.op == "conv" else in_filters * block.expansion
     squeezed = block.squeeze(in_filters)
     gate = Counts(2 * wide_filters * squeezed + squeezed + wide_filters if block.se else 0, 0)
     if block.op == "conv":
-        return gate + _count_convolution(in_filters, block.filters, block.kernel, out_side)
-    expand = _count_convolution(in_filters, wide_filters, 1, side) if block.expansion > 1 else Counts(0, 0)
-    depthwise = _count_convolution(wide_filters, wide_filters, block.kernel, out_side, groups=wide_filters)
-    return gate + expand + depthwise + _count_convolution(wide_filters, block.filters, 1, out_side)
+        return gate + _count_convolution(in_filters, block.filters, block.kernel, out_size)
+    expand = _count_convolution(in_filters, wide_filters, 1, size) if block.expansion > 1 else Counts(0, 0)
+    depthwise = _count_convolution(wide_filters, wide_filters, block.kernel, out_size, groups=wide_filters)
+    return gate + expand + depthwise + _count_convolution(wide_filters, block.filters, 1, out_size)
 
 
-def count_stem(filters: int, channels: int, out_side: int) -> Counts:
+def count_stem(filters: int, channels: int, out_size: Resolution) -> Counts:
     """Count the stem, a 3x3 convolution with batch norm.
 
     Args:
         filters: Filters of the stem.
         channels: Channels of the image.
-        out_side: Height and width of the stem's output in pixels.
+        out_size: The size of the stem's output in pixels.
 
     Returns:
         The stem's counts.
     """
-    return _count_convolution(channels, filters, 3, out_side)
+    return _count_convolution(channels, filters, 3, out_size)
 
 
 @lru_cache(maxsize=100_000)  # a search counts thousands of networks that consist of the same blocks
-def count_block(block: Block, in_filters: int, side: int) -> Counts:
+def count_block(block: Block, in_filters: int, size: Resolution) -> Counts:
     """Count all layers of a block.
 
     Args:
         block: The block.
         in_filters: Input channels of its first layer.
-        side: Height and width of its input in pixels.
+        size: The size of its input in pixels.
 
     Returns:
         The block's counts.
     """
-    out_side = -(-side // block.stride)
-    total = _count_layer(block, in_filters, side, out_side)
+    out_size = divided(size, block.stride)
+    total = _count_layer(block, in_filters, size, out_size)
     for _ in range(block.layers - 1):
-        total += _count_layer(block, block.filters, out_side, out_side)
+        total += _count_layer(block, block.filters, out_size, out_size)
     return total
 
 
-def count_tail(in_filters: int, head: int, classes: int, side: int) -> Counts:
+def count_tail(in_filters: int, head: int, classes: int, size: Resolution) -> Counts:
     """Count the head and the classifier together.
 
     Args:
         in_filters: Filters of the last block.
         head: Filters of the head's 1x1 convolution.
         classes: Outputs of the classifier.
-        side: Height and width of the last block's output in pixels.
+        size: The size of the last block's output in pixels.
 
     Returns:
         Their counts.
     """
-    return _count_convolution(in_filters, head, 1, side) + Counts(head * classes + classes, head * classes)
+    return _count_convolution(in_filters, head, 1, size) + Counts(head * classes + classes, head * classes)
 
 
-def count_parts(architecture: Architecture, classes: int, channels: int, resolution: int) -> list[Counts]:
+def count_parts(architecture: Architecture, classes: int, channels: int, resolution: Resolution) -> list[Counts]:
     """Count each part of a network.
 
     Args:
         architecture: The network.
         classes: Outputs of the classifier.
         channels: Channels of the image.
-        resolution: Height and width of the image in pixels, for a network without a resolution of its own.
+        resolution: The size of the image in pixels, for a network without a resolution of its own.
 
     Returns:
         The counts of the stem, of each block, and of head and classifier together: `len(architecture.blocks) + 2`
         values, from input to output.
     """
-    side = -(-(architecture.resolution or resolution) // architecture.stem_stride)
-    in_filters, parts = architecture.stem, [count_stem(architecture.stem, channels, side)]
+    size = divided(architecture.resolution or resolution, architecture.stem_stride)
+    in_filters, parts = architecture.stem, [count_stem(architecture.stem, channels, size)]
     for block in architecture.blocks:
-        parts.append(count_block(block, in_filters, side))
-        in_filters, side = block.filters, -(-side // block.stride)
-    return [*parts, count_tail(in_filters, architecture.head, classes, side)]
+        parts.append(count_block(block, in_filters, size))
+        in_filters, size = block.filters, divided(size, block.stride)
+    return [*parts, count_tail(in_filters, architecture.head, classes, size)]
 
 
-def count_architecture(architecture: Architecture, classes: int, channels: int, resolution: int) -> Counts:
+def count_architecture(architecture: Architecture, classes: int, channels: int, resolution: Resolution) -> Counts:
     """Count the parameters and MACs of a whole network.
 
     Args:
         architecture: The network.
         classes: Outputs of the classifier.
         channels: Channels of the image.
-        resolution: Height and width of the image in pixels, for a network without a resolution of its own.
+        resolution: The size of the image in pixels, for a network without a resolution of its own.
 
     Returns:
         The network's counts, for one image.
@@ -139,7 +155,7 @@ def count_architecture(architecture: Architecture, classes: int, channels: int, 
 
 
 def smallest_architecture(
-    space: SearchSpace, quantity: Callable[[Counts], int], classes: int, channels: int, resolution: int
+    space: SearchSpace, quantity: Callable[[Counts], int], classes: int, channels: int, resolution: Resolution
 ) -> Architecture:
     """Return the architecture of a space that has the least of some quantity. The result is exact.
 
@@ -151,25 +167,25 @@ def smallest_architecture(
         quantity: Returns the number to minimise from `Counts`, such as the parameters.
         classes: Outputs of the classifier.
         channels: Channels of the image.
-        resolution: Height and width of the image in pixels, for a space that has none of its own.
+        resolution: The size of the image in pixels, for a space that has none of its own.
 
     Returns:
         An architecture of the space; no other has less of the quantity.
     """
-    stem, resolution = space.stem_filters, min(space.resolutions, default=resolution)
-    side = stem_side = -(-resolution // space.stem_stride)
+    stem, resolution = space.stem_filters, min(space.resolutions, key=area, default=resolution)
+    size = stem_size = divided(resolution, space.stem_stride)
     best: dict[int, tuple[int, list[int]]] = {stem: (0, [])}  # by filters: the least total so far, and its genes
     for number, stride in enumerate(space.strides):
         best_after: dict[int, tuple[int, list[int]]] = {}
         for in_filters, (least, genes) in best.items():
             for block, block_genes in space.distinct_blocks(number, in_filters):
-                total = least + quantity(count_block(block, in_filters, side))
+                total = least + quantity(count_block(block, in_filters, size))
                 if block.filters not in best_after or total < best_after[block.filters][0]:
                     best_after[block.filters] = total, [*genes, *block_genes]
-        best, side = best_after, -(-side // stride)
+        best, size = best_after, divided(size, stride)
 
     def network_total(last_filters: int) -> int:
-        ends = count_stem(stem, channels, stem_side) + count_tail(last_filters, space.head, classes, side)
+        ends = count_stem(stem, channels, stem_size) + count_tail(last_filters, space.head, classes, size)
         return best[last_filters][0] + quantity(ends)
 
     last_genes = [space.resolutions.index(resolution)] if space.resolutions else []

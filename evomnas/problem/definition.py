@@ -19,6 +19,7 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from evomnas.core.errors import InputError
+from evomnas.core.resolution import Resolution, area, format_resolution, sides
 from evomnas.problem.architecture import Architecture
 from evomnas.problem.candidate import Candidate
 from evomnas.problem.pretrained.donors import Donor, find_donor
@@ -214,18 +215,30 @@ class ProblemDefinition(Definition):
     def _check(self) -> ProblemDefinition:
         if self.donor is not None:
             check_space(self.donor.architecture, self.space)
-        reference, largest = self.space.reference_network(), max(self.space.resolutions, default=0)
-        if largest > self.data.resolution:
-            raise InputError(
-                f"space.resolutions go up to {largest} pixels, and data.resolution is {self.data.resolution}"
-            )
+        reference, largest = self.space.reference_network(), self.space.largest_resolution
+        for resolution in self.space.resolutions:
+            self._check_choice(resolution)
         if largest and self.latency.resolution is not None:
             raise InputError("with space.resolutions every network is measured at its own: drop latency.resolution")
         for resolution in {self.data.resolution, self.latency_resolution}:
             reference.check_resolution(resolution)
         if largest:
-            replace(reference, resolution=min(self.space.resolutions)).check_resolution(largest)
+            smallest = min(self.space.resolutions, key=area)
+            replace(reference, resolution=smallest).check_resolution(largest)
         return self
+
+    def _check_choice(self, resolution: Resolution) -> None:
+        """Raise InputError for a resolution of the space to which the images cannot be reduced as they are."""
+        height, width = sides(resolution)
+        full_height, full_width = sides(self.data.resolution)
+        shown = f"data.resolution is {format_resolution(self.data.resolution)}"
+        if height > full_height or width > full_width:
+            raise InputError(f"space.resolutions go up to {format_resolution(resolution)} pixels, and {shown}")
+        if abs(height * full_width - width * full_height) > max(full_height, full_width):
+            raise InputError(
+                f"space.resolutions has {format_resolution(resolution)}, and {shown}: allowed are sizes of the same "
+                "proportions, to the pixel"
+            )
 
     @property
     def words(self) -> Words:
@@ -260,17 +273,17 @@ class ProblemDefinition(Definition):
         recipes = {"training": training, "full": full}
         return self.model_copy(update={"weights": WeightsSection(donor=name), **recipes})
 
-    def at(self, resolution: int) -> ProblemDefinition:
+    def at(self, resolution: Resolution) -> ProblemDefinition:
         """Return this problem with images of another resolution.
 
         Args:
-            resolution: Height and width in pixels.
+            resolution: Their size in pixels.
         """
         return self.model_copy(update={"data": self.data.model_copy(update={"resolution": resolution})})
 
     @property
-    def latency_resolution(self) -> int:
-        """Height and width in pixels of the timed images."""
+    def latency_resolution(self) -> Resolution:
+        """The size of the timed images in pixels."""
         return self.latency.resolution or self.data.resolution
 
     @property

@@ -18,6 +18,7 @@ from dataclasses import replace
 
 from evomnas.core.arguments import checked
 from evomnas.core.errors import InputError, unknown
+from evomnas.core.resolution import Resolution, sides
 from evomnas.problem.architecture import Architecture
 from evomnas.problem.search_space import round_filters
 
@@ -91,20 +92,21 @@ def published(name: str) -> Architecture:
     return replace(architecture, stem=round_filters(architecture.stem * width, 8), blocks=blocks, head=head)
 
 
-def fit_to_resolution(architecture: Architecture, resolution: int) -> Architecture:
+def fit_to_resolution(architecture: Architecture, resolution: Resolution) -> Architecture:
     """Return an architecture with strides that suit small images.
 
     Args:
         architecture: The architecture to fit.
-        resolution: Height and width of the images in pixels.
+        resolution: The size of the images in pixels.
 
     Returns:
         The same architecture, in which strides became 1, from the input on, until the total stride is at most the
-        resolution.
+        shorter side.
     """
     strides = [architecture.stem_stride, *(block.stride for block in architecture.blocks)]
+    shorter = min(sides(resolution))
     for place, stride in enumerate(strides):
-        if math.prod(strides) > resolution and stride > 1:
+        if math.prod(strides) > shorter and stride > 1:
             strides[place] = 1
     blocks = (replace(block, stride=stride) for block, stride in zip(architecture.blocks, strides[1:], strict=True))
     return replace(architecture, stem_stride=strides[0], blocks=tuple(blocks))

@@ -28,11 +28,11 @@ from numpy.typing import NDArray
 
 from evomnas.core.arguments import checked, checked_fields
 from evomnas.core.errors import InputError
+from evomnas.core.resolution import MAX_PIXELS, Resolution, area, format_resolution, normalised, sides
 from evomnas.problem.architecture import (
     MAX_BLOCKS,
     MAX_FILTERS,
     MAX_LAYERS,
-    MAX_RESOLUTION,
     SKIPS,
     Architecture,
     Block,
@@ -186,8 +186,8 @@ class SearchSpace:
         filter_multipliers: Choices of filters, as factors of the base.
         layer_offsets: Choices of layers, as differences from the base.
         block_ops: ConvOp choices of every block, in place of `ops`; none where all blocks have those.
-        resolutions: Choices of the resolution in pixels, which is one gene more, the last one. Without any, networks
-            have no resolution of their own.
+        resolutions: Choices of the resolution in pixels, which is one gene more, the last one: numbers for squares, or
+            pairs of height and width. Without any, networks have no resolution of their own.
         traits: Those of all networks.
         base: Notation of the network that all are compared with; empty for MobileNetV2 on this base.
 
@@ -210,13 +210,14 @@ class SearchSpace:
     filter_multipliers: tuple[float, ...] = (0.75, 1.0, 1.25)
     layer_offsets: tuple[int, ...] = (-1, 0, 1)
     block_ops: tuple[tuple[str, ...], ...] = ()
-    resolutions: tuple[int, ...] = ()
+    resolutions: tuple[Resolution, ...] = ()
     traits: Traits = PLAIN
     base: str = ""
 
     __pydantic_config__ = {"extra": "forbid"}  # a problem file's [space] section is checked against these fields
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "resolutions", tuple(map(normalised, self.resolutions)))
         faults = list(self._field_faults()) or list(self._block_faults())
         if faults:
             raise InputError("; ".join(dict.fromkeys(faults)))
@@ -266,8 +267,8 @@ class SearchSpace:
             yield "block_ops must list at least one choice for every block and none twice"
         if len(set(self.resolutions)) != len(self.resolutions):
             yield f"resolutions must list none twice, got {list(self.resolutions)}"
-        if not all(1 <= resolution <= MAX_RESOLUTION for resolution in self.resolutions):
-            yield f"resolutions must lie between 1 and {MAX_RESOLUTION} pixels"
+        if not all(1 <= side <= MAX_PIXELS for resolution in self.resolutions for side in sides(resolution)):
+            yield f"resolutions must lie between 1 and {MAX_PIXELS} pixels"
 
     def _block_faults(self) -> Iterator[str]:
         for number, stride in enumerate(self.strides):
@@ -553,8 +554,9 @@ class SearchSpace:
             ours = str(self.traits) or "the default ones"
             raise InputError(f"traits {architecture.traits} differ from the search space's, {ours}")
         if architecture.resolution not in (self.resolutions or (None,)):
-            allowed = ", ".join(map(str, self.resolutions)) or "none"
-            raise InputError(f"resolution {architecture.resolution} is not in this search space, which has {allowed}")
+            allowed = ", ".join(map(format_resolution, self.resolutions)) or "none"
+            own = "None" if architecture.resolution is None else format_resolution(architecture.resolution)
+            raise InputError(f"resolution {own} is not in this search space, which has {allowed}")
         genome, filters = [], architecture.stem
         for number, block in enumerate(architecture.blocks):
             values = [range(len(choices)) for choices in self.choices(number)]
@@ -605,14 +607,20 @@ class SearchSpace:
                 zip(self.filters, self.layers, self.strides, strict=True)
             )
         )
-        resolution = max(self.resolutions, default=None)
-        return Architecture(self.stem_filters, self.stem_stride, blocks, self.head, self.traits, resolution)
+        return Architecture(
+            self.stem_filters, self.stem_stride, blocks, self.head, self.traits, self.largest_resolution
+        )
+
+    @property
+    def largest_resolution(self) -> Resolution | None:
+        """The choice of the resolution with the most pixels; None without any."""
+        return max(self.resolutions, key=area, default=None)
 
     def reference_network(self) -> Architecture:
         """Return the network that all others are compared with: `base`, or MobileNetV2, at the largest resolution."""
         if not self.base:
             return self.mobilenet_v2()
-        return replace(Architecture.parse(self.base), resolution=max(self.resolutions, default=None))
+        return replace(Architecture.parse(self.base), resolution=self.largest_resolution)
 
     def neighbours(self, architecture: Architecture) -> list[Architecture]:
         """Return the architectures that differ from another one by a single gene.
@@ -652,10 +660,11 @@ class SearchSpace:
         if self.base and genomes:
             whole = self.reference_network()
             blocks = (replace(block, layers=max(1, block.layers - 1)) for block in whole.blocks)
-            sides: Sequence[int | None] = sorted(self.resolutions, reverse=True) or [None]
-            for network, side in itertools.product((whole, replace(whole, blocks=tuple(blocks))), sides):
+            ordered = sorted(self.resolutions, key=area, reverse=True)
+            sizes: Sequence[Resolution | None] = ordered or [None]
+            for network, size in itertools.product((whole, replace(whole, blocks=tuple(blocks))), sizes):
                 with contextlib.suppress(InputError):  # the space has no such choice
-                    genomes.append(self.encode(replace(network, resolution=side)))
+                    genomes.append(self.encode(replace(network, resolution=size)))
             genomes = list({tuple(genome): genome for genome in genomes}.values())
         return np.array(genomes, dtype=np.int64).reshape(-1, len(self.gene_sizes))
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, get_args
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainSerializer, WrapValidator
 
 from evomnas.core import registry
+from evomnas.core.resolution import MAX_PIXELS, Resolution, to_resolution
 from evomnas.problem.target import LOCAL, parse_target
 
 Share = Annotated[float, Field(gt=0.0, lt=1.0)]
@@ -27,6 +29,8 @@ Augmentation = Literal[  # the first three are ours, the others torchvision's
 ]
 ScoreName = Literal["accuracy", "balanced-accuracy", "macro-f1"]  # that follow from the answers alone
 SearchScoreName = Literal["accuracy", "balanced-accuracy", "macro-f1", "likelihood"]
+Fit = Literal["crop", "pad", "stretch"]
+FITS: tuple[Fit, ...] = get_args(Fit)
 ClassWeights = Literal["none", "balanced"]
 SCORE_WORDS: dict[SearchScoreName, str] = {  # what people call them
     "accuracy": "accuracy",
@@ -47,6 +51,25 @@ def _checked_target(target: str) -> str:
     return target
 
 
+def _validate_resolution(value: Any, check_side: Callable[[Any], int]) -> Resolution:
+    if not isinstance(value, list | tuple):
+        return check_side(value)
+    if len(value) != 2:
+        raise ValueError("must be one number of pixels, or [height, width]")
+    return to_resolution(*map(check_side, value))
+
+
+if TYPE_CHECKING:
+    ResolutionField = int | tuple[int, int]
+else:  # the size of images in a file: one whole number, or two
+    ResolutionField = Annotated[
+        int,
+        Field(ge=1, le=MAX_PIXELS),
+        WrapValidator(_validate_resolution),
+        PlainSerializer(lambda value: value, return_type=int | tuple[int, int]),
+    ]
+
+
 class Section(BaseModel):
     """Values that are checked when they come in, and cannot be changed; an unknown key is an error."""
 
@@ -59,7 +82,9 @@ class DataSection(Section):
     Attributes:
         dataset: A registered data set (`digits`, `cifar10`, `image-folder`, `npz`, ...).
         path: Its folder or file; needed by `image-folder` and `npz`, the download folder for the rest.
-        resolution: Height and width in pixels that images are brought to.
+        resolution: Height and width in pixels that images are brought to: one number for squares, or both.
+        fit: How a picture of other proportions gets them: `crop` takes its middle, `pad` puts it on black, `stretch`
+            changes its proportions. Absent, images that are files are cropped, and arrays are stretched.
         validation: Share of the training images that scores networks during the search.
         folds: Score networks by cross-validation with so many folds instead: as many trainings of each. None for one
             training, and the share `validation`.
@@ -74,7 +99,8 @@ class DataSection(Section):
 
     dataset: Annotated[str, _registered("datasets")]
     path: Path | None = None
-    resolution: Annotated[int, Field(ge=1, le=4096)]
+    resolution: ResolutionField
+    fit: Fit | None = None
     validation: Share = 0.2
     folds: Annotated[int, Field(ge=2, le=100)] | None = None
     train_images: Count | None = None
@@ -218,7 +244,7 @@ class LatencySection(Section):
         method: `network` measures every network whole; `layers` adds up a table of measured layers.
         threads: Threads that one inference may use.
         batch: Images per inference.
-        resolution: Height and width in pixels; those of the data if absent.
+        resolution: Height and width in pixels, as in the data section; those of the data if absent.
     """
 
     runtime: Annotated[str, _registered("runtimes")] = "onnxruntime"
@@ -227,7 +253,7 @@ class LatencySection(Section):
     method: Literal["network", "layers"] = "network"
     threads: Count = 1
     batch: Count = 1
-    resolution: Annotated[int, Field(ge=1, le=4096)] | None = None
+    resolution: ResolutionField | None = None
 
 
 class ConstraintsSection(Section):

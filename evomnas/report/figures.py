@@ -18,6 +18,7 @@ from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 from matplotlib.patches import Arc, Rectangle
 
+from evomnas.core.resolution import Resolution, divided, sides
 from evomnas.problem.architecture import Architecture
 
 INK, MUTED, ACCENT, GRID = "#1a1a1a", "#8a8a8a", "#0b6e99", "#dddddd"
@@ -48,7 +49,7 @@ SE_COLOUR = "#a23bd8"
 
 
 def architecture_figure(
-    architecture: Architecture, resolution: int = 224, channels: int = 3, classes: int = 1000
+    architecture: Architecture, resolution: Resolution = 224, channels: int = 3, classes: int = 1000
 ) -> Figure:
     """Draw an architecture from its image to its logits, as in figure 7 of the MnasNet paper.
 
@@ -60,7 +61,7 @@ def architecture_figure(
 
     Args:
         architecture: The network to draw.
-        resolution: Height and width of its images in pixels.
+        resolution: The size of its images in pixels.
         channels: Channels of its images.
         classes: Number of its logits.
 
@@ -80,16 +81,16 @@ def architecture_figure(
         figure = Figure(figsize=(width, depth))
         axes = figure.add_axes((0, 0, 1, 1), xlim=(WIDTH_IN - width, WIDTH_IN), ylim=(depth, 0))
         axes.set_axis_off()
-        side, y = resolution, 0.14
+        size, y = resolution, 0.14
         axes.text(MIDDLE_IN, y, "image", ha="center", va="center", size=7.5)
-        axes.text(LABEL_IN, y, _format_shape(side, channels), ha="right", va="center", size=7, color=MUTED)
+        axes.text(LABEL_IN, y, _format_shape(size, channels), ha="right", va="center", size=7, color=MUTED)
         y += 0.08
         for box, height in zip(network_boxes, heights, strict=True):
-            side = -(-side // box.stride)
+            size = divided(size, box.stride)
             y = _draw_gap(axes, y)
             _draw_box(axes, box, y, height)
             axes.text(
-                LABEL_IN, y + height / 2, _format_shape(side, box.filters), ha="right", va="center", size=7, color=MUTED
+                LABEL_IN, y + height / 2, _format_shape(size, box.filters), ha="right", va="center", size=7, color=MUTED
             )
             y += height
         y = _draw_gap(axes, y)
@@ -168,8 +169,9 @@ def _draw_gap(axes: Axes, y: float) -> float:
     return y + GAP_IN
 
 
-def _format_shape(side: int, channels: int) -> str:
-    return f"{side}×{side}×{channels}"
+def _format_shape(size: Resolution, channels: int) -> str:
+    height, width = sides(size)
+    return f"{height}×{width}×{channels}"
 
 
 def save_figure(figure: Figure, path: Path, outlines: bool = False) -> None:

@@ -9,7 +9,7 @@ report shows that error beside the estimates.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from scipy.optimize import nnls
 
 from evomnas.problem.architecture import Architecture
-from evomnas.problem.counting import Counts, count_parts
+from evomnas.problem.counting import Counts, NetworkShape, count_parts
 
 FEATURES = ("dense", "depthwise", "weights", "layers", "gates")
 MIN_NETWORKS = 20  # fewer measurements do not determine so many coefficients
@@ -76,7 +76,7 @@ def part_features(architecture: Architecture, parts: Sequence[Counts]) -> NDArra
 
 
 def fit_breakdown(
-    architectures: Sequence[Architecture], latencies: Sequence[float], shape: Mapping[str, int]
+    architectures: Sequence[Architecture], latencies: Sequence[float], shape: NetworkShape
 ) -> Breakdown | None:
     """Fit measured latencies as sums over the parts of the networks.
 

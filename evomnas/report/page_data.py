@@ -6,11 +6,12 @@ of it, and a network is a list of its parts. A part is a stem, a block or a head
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
+from evomnas.core.resolution import Resolution, divided
 from evomnas.problem.architecture import Architecture
-from evomnas.problem.counting import count_parts
+from evomnas.problem.counting import NetworkShape, count_parts
 from evomnas.report.classes.class_data import class_data
 from evomnas.report.figures import OP_COLOURS, SE_COLOUR, Box, boxes
 from evomnas.report.latency_breakdown import Breakdown, fit_breakdown
@@ -21,7 +22,7 @@ from evomnas.report.words import format_training
 from evomnas.results.full_trainings import baseline_results, fully_trained
 from evomnas.results.run import Result, Run
 
-PartKey = tuple[str, int, int]  # all that a part depends on: notation, channels and pixels of its input
+PartKey = tuple[str, int, Resolution]  # all that a part depends on: notation, channels and pixels of its input
 SKIP_LETTERS = {"none": "-", "identity": "i", "pool": "p"}
 
 
@@ -119,15 +120,15 @@ def _round(value: float) -> float:
     return float(f"{value:.6g}") if abs(value) < 100_000 else round(value)
 
 
-def _part_keys(architecture: Architecture, shape: Mapping[str, int]) -> list[PartKey]:
+def _part_keys(architecture: Architecture, shape: NetworkShape) -> list[PartKey]:
     """Return the keys of a network's stem, blocks and head."""
-    side, channels = architecture.resolution or shape["resolution"], shape["channels"]
+    size, channels = architecture.resolution or shape["resolution"], shape["channels"]
     strides = [architecture.stem_stride, *(block.stride for block in architecture.blocks), 1]
     filters = [architecture.stem, *(block.filters for block in architecture.blocks), architecture.head]
     keys = []
     for notation, stride, width in zip(architecture.part_notations, strides, filters, strict=True):
-        keys.append((notation, channels, side))
-        side, channels = -(-side // stride), width
+        keys.append((notation, channels, size))
+        size, channels = divided(size, stride), width
     return keys
 
 
@@ -150,10 +151,10 @@ def _parts(run: Run, complete: Sequence[Result], breakdown: Breakdown | None) ->
     return list(parts.values())
 
 
-def _drawing_values(box: Box, side: int) -> tuple[str, str, int, int, str, int]:
-    """Return text, operation, filters, SE (0 or 1), the skips of the layers, and the output's height in pixels."""
+def _drawing_values(box: Box, size: Resolution) -> tuple[str, str, int, int, str, Resolution]:
+    """Return text, operation, filters, SE (0 or 1), the skips of the layers, and the output's size in pixels."""
     skips = "".join(SKIP_LETTERS[skip] for skip in box.skips)
-    return box.text, box.op, box.filters, int(box.se), skips, -(-side // box.stride)
+    return box.text, box.op, box.filters, int(box.se), skips, divided(size, box.stride)
 
 
 def _fit_breakdown(run: Run, complete: Sequence[Result]) -> Breakdown | None:

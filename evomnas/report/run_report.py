@@ -11,6 +11,8 @@ from typing import Any
 from markupsafe import Markup
 
 from evomnas.core.arguments import checked
+from evomnas.core.resolution import describe_resolution, format_resolution, normalised
+from evomnas.data.photographs import describe_fit
 from evomnas.report import run_words
 from evomnas.report.gene_preferences import Preferences, count_preferences
 from evomnas.report.history import read_history, read_trend
@@ -154,8 +156,16 @@ def _source(run: Run) -> dict[str, Any]:
     data = run.image_data
     sizes = {} if data is None else {"largest": data.largest, "smallest": data.smallest, "majority": data.majority}
     words = {name: f"{size.name} ({size.images:,} images)" for name, size in sizes.items() if size is not None}
+    if "resolution" in known:
+        words["resolution"] = describe_resolution(normalised(known["resolution"]))
+    if data is not None and data.fit is not None:
+        words["fit"] = describe_fit(data.fit, run.trained_problem().data.resolution)
     names = {"largest": "largest class", "smallest": "smallest class", "majority": "most often validated class"}
     return {names.get(name, name): words.get(name, run_words.format_setting(value)) for name, value in known.items()}
+
+
+def _format_device(name: str, value: Any) -> str:
+    return format_resolution(normalised(value)) if name == "resolution" else run_words.format_setting(value)
 
 
 def _settings_content(run: Run, results: Sequence[Result]) -> dict[str, Any]:
@@ -165,7 +175,7 @@ def _settings_content(run: Run, results: Sequence[Result]) -> dict[str, Any]:
         "settings": run_words.search_settings(run),
         "source": _source(run),
         "found": None if run.image_data is None else run.image_data.found,
-        "device": [(name, run_words.format_setting(value)) for name, value in device.items() if name not in hidden],
+        "device": [(name, _format_device(name, value)) for name, value in device.items() if name not in hidden],
         "noise": run_words.describe_noise(run, results),
         "again": run_command(run),
         "problem_file": problem_file(run),

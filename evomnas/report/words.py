@@ -7,10 +7,12 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from evomnas.core.resolution import describe_resolution, sides
 from evomnas.core.system.machine import memory_gib
+from evomnas.data.photographs import describe_fit
 from evomnas.loop.fidelity.ranking import MARGIN
 from evomnas.problem.definition import Definition
-from evomnas.problem.sections import SCORE_WORDS
+from evomnas.problem.sections import FITS, SCORE_WORDS
 from evomnas.report.classes.class_words import constant_answer_line
 from evomnas.results.manifest import GoalAnswer, ImageData
 from evomnas.results.run import Result, Run
@@ -471,6 +473,23 @@ def _goal_lines(run: Run, goal: GoalAnswer) -> list[str]:
     return lines
 
 
+def fit_line(definition: Definition, data: ImageData) -> str:
+    """Return the sentence that says which part of its pictures a search uses; empty where that is all of them.
+
+    Args:
+        definition: The problem.
+        data: Its images.
+    """
+    if not definition.trains or data.fit is None:
+        return ""
+    resolution = definition.trained("networks of a table see no pictures").data.resolution
+    others = " and ".join(repr(fit) for fit in FITS if fit != data.fit)
+    return (
+        f"Networks get {describe_fit(data.fit, resolution)}, as {describe_resolution(resolution)} "
+        f"(data.fit = {data.fit!r}; there are {others} as well)."
+    )
+
+
 def donor_proposal(definition: Definition, data: ImageData) -> str:
     """Return the sentence that proposes pretrained weights for photographs of one's own; empty where they do not suit.
 
@@ -480,7 +499,12 @@ def donor_proposal(definition: Definition, data: ImageData) -> str:
     """
     problem = definition.trained("only networks that are trained have weights") if definition.trains else None
     is_own = problem is not None and problem.data.dataset in OWN_DATASETS and problem.donor is None
-    if problem is None or not is_own or problem.data.resolution < MIN_DONOR_SIDE or data.train > MAX_DONOR_IMAGES:
+    if (
+        problem is None
+        or not is_own
+        or min(sides(problem.data.resolution)) < MIN_DONOR_SIDE
+        or data.train > MAX_DONOR_IMAGES
+    ):
         return ""
     return (
         f"From {data.train:,} training images, networks usually learn more if they start from pretrained weights: add "

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from operator import attrgetter
 from typing import TypeVar
 
 from evomnas.core.errors import InputError
-from evomnas.problem.counting import count_architecture, smallest_architecture
+from evomnas.problem.counting import NetworkShape, count_architecture, smallest_architecture
 from evomnas.problem.search_space import SearchSpace
 from evomnas.problem.sections import ConstraintsSection
 from evomnas.results.evaluation import Evaluation
@@ -24,7 +23,7 @@ class Limits:
         maxima: The largest values allowed, by quantity; empty without any constraint.
     """
 
-    def __init__(self, constraints: ConstraintsSection, shape: Mapping[str, int] | None = None) -> None:
+    def __init__(self, constraints: ConstraintsSection, shape: NetworkShape | None = None) -> None:
         """Take the constraints of a problem file.
 
         Args:

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from evomnas.core.errors import InputError
 from evomnas.core.remedies import shown
 from evomnas.data.gallery.found import Found
+from evomnas.problem.sections import Fit
 from evomnas.results.answers.majority import Majority
 
 MANIFEST = "run.json"
@@ -67,6 +68,7 @@ class ImageData(_Part):
         largest, smallest: The classes with the most and the fewest images of both splits; None in older runs.
         majority: The class with the most validation images; None in older runs.
         found: What was found in the folder of images; None of other images, and in older runs.
+        fit: How pictures of other proportions got those of the images; None where all had them, and in older runs.
     """
 
     train: Size
@@ -78,6 +80,7 @@ class ImageData(_Part):
     smallest: ClassSize | None = None
     majority: ClassSize | None = None
     found: Found | None = None
+    fit: Fit | None = None
 
     @property
     def constant_answer(self) -> Majority | None:

@@ -16,6 +16,7 @@ from typing import Any, ClassVar, Self
 from pydantic import BaseModel
 
 from evomnas.problem.architecture import Architecture
+from evomnas.problem.counting import NetworkShape
 from evomnas.problem.definition import Definition, ProblemDefinition
 from evomnas.problem.pretrained.baselines import PretrainedBaseline, pretrained_baselines
 from evomnas.problem.tabular_space import TabularArchitecture
@@ -145,7 +146,7 @@ class EvaluationReader(ABC):
 
     @property
     @abstractmethod
-    def shape(self) -> dict[str, int] | None:
+    def shape(self) -> NetworkShape | None:
         """Classes, channels and resolution in pixels of the measured networks; None where none is built."""
 
     @property
@@ -244,7 +245,7 @@ class NetworkReader(EvaluationReader):
         return self.definition.trained("the networks of this problem are not built")
 
     @cached_property
-    def shape(self) -> dict[str, int]:
+    def shape(self) -> NetworkShape:
         """See `EvaluationReader.shape`."""
         resolution = self._problem.latency_resolution
         return {"classes": self.data["classes"], "channels": self.data["channels"], "resolution": resolution}

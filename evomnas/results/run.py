@@ -23,6 +23,7 @@ from evomnas.core.system.shell import quote
 from evomnas.data.check import check_images
 from evomnas.data.gallery.listing import ListedImage, describe_changes, read_listing
 from evomnas.problem.architecture import Architecture
+from evomnas.problem.counting import NetworkShape
 from evomnas.problem.definition import Definition, ProblemDefinition
 from evomnas.problem.pareto import hypervolume, knees, non_dominated
 from evomnas.results.archive import Archive
@@ -284,12 +285,12 @@ class Run:
         return self.record.mode
 
     @property
-    def shape(self) -> dict[str, int] | None:
+    def shape(self) -> NetworkShape | None:
         """Classes, channels and resolution in pixels of the measured networks; None where none is built."""
         return self.reader.shape
 
     @property
-    def network_shape(self) -> dict[str, int]:
+    def network_shape(self) -> NetworkShape:
         """`shape`, of a run whose networks are built.
 
         Raises:

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 
 def shift(images: Tensor, generator: torch.Generator) -> Tensor:
-    """Move every image in both directions by up to an eighth of its height, or 1 pixel if that is more.
+    """Move every image in both directions by up to an eighth of its shorter side, or 1 pixel if that is more.
 
     The pixels of the border are repeated.
 
@@ -25,7 +25,7 @@ def shift(images: Tensor, generator: torch.Generator) -> Tensor:
         The moved images, of the same shape.
     """
     count, _, height, width = images.shape
-    max_offset = max(1, height // 8)
+    max_offset = max(1, min(height, width) // 8)
     padded = F.pad(images, (max_offset, max_offset, max_offset, max_offset), mode="replicate")
     offsets = torch.randint(0, 2 * max_offset + 1, (2, count, 1), generator=generator).to(images.device)
     rows = offsets[0] + torch.arange(height, device=images.device)

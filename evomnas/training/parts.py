@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import torch
 
+from evomnas.core.resolution import Resolution
 from evomnas.data.images import Dataset, Labels
 from evomnas.training.pixels import Pixels
 from evomnas.training.trainer import Normalisation, TrainingBatches
@@ -61,16 +62,16 @@ class Parts:
             InputError: An augmentation does not suit the images.
         """
         self._dataset, self._augment, self._device, self._normalisation = dataset, augment, device, normalisation
-        self._kept: OrderedDict[tuple[int, int], Part] = OrderedDict()
-        self._own_resolution = int(dataset.train_images.shape[2])
+        self._kept: OrderedDict[tuple[int, Resolution], Part] = OrderedDict()
+        self._own_resolution = dataset.resolution
         self.first = self._place(0, self._own_resolution)
 
-    def get(self, number: int, resolution: int | None) -> Part:
+    def get(self, number: int, resolution: Resolution | None) -> Part:
         """Return the images of a training.
 
         Args:
             number: The training, from 0; there are several with folds.
-            resolution: The height and width in pixels; None for the data set's own.
+            resolution: The size in pixels; None for the data set's own.
         """
         key = number, resolution or self._own_resolution
         if key == (0, self._own_resolution):
@@ -81,7 +82,7 @@ class Parts:
             self._kept.popitem(last=False)
         return part
 
-    def _place(self, number: int, resolution: int) -> Part:
+    def _place(self, number: int, resolution: Resolution) -> Part:
         """Put the images of a training on the device."""
         split = self._dataset.split(number)
         batches = TrainingBatches(

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from evomnas.core.resolution import Resolution
 from evomnas.core.seeding import torch_generator
 from evomnas.core.system.device import choose_device
 from evomnas.data.images import Dataset
@@ -86,12 +87,12 @@ class ProxyTask:
         task.recipe = recipe
         return task
 
-    def part(self, number: int, resolution: int | None) -> Part:
+    def part(self, number: int, resolution: Resolution | None) -> Part:
         """Return the images of one of the trainings.
 
         Args:
             number: Which of the trainings; there are several with folds.
-            resolution: The height and width of the images in pixels; None for the data set's own.
+            resolution: The size of the images in pixels; None for the data set's own.
         """
         return self._parts.get(number, resolution)
 
@@ -174,13 +175,13 @@ class ProxyTask:
                     break
         return trainer
 
-    def predict(self, network: nn.Module, number: int = 0, resolution: int | None = None) -> Predictions:
+    def predict(self, network: nn.Module, number: int = 0, resolution: Resolution | None = None) -> Predictions:
         """Return the answers of a network to the validation images of one of the trainings.
 
         Args:
             network: The network, on the task's device. It is put into evaluation mode.
             number: Which of the trainings; there are several with folds.
-            resolution: The height and width of the images in pixels; None for the data set's own.
+            resolution: The size of the images in pixels; None for the data set's own.
 
         Raises:
             TrainingDiverged: The network's logits are not finite.
@@ -192,7 +193,7 @@ class ProxyTask:
             part.validation_images, part.validation_labels, self.device,
         )  # fmt: skip
 
-    def _answer(self, network: nn.Module, number: int, resolution: int | None) -> Answers:
+    def _answer(self, network: nn.Module, number: int, resolution: Resolution | None) -> Answers:
         """Return the answers to the validation images of a training as the archive keeps them."""
         found, part = self.predict(network, number, resolution), self.part(number, resolution)
         return Answers.of(

@@ -21,7 +21,8 @@ from picture_files import (
     rgb_profile,
 )
 from picture_files import tiff as tiff_file
-from PIL import Image, ImageCms, features
+from PIL import Image, ImageCms, ImageOps, features
+from PIL.PngImagePlugin import PngInfo
 
 from evomnas.core.errors import InputError
 from evomnas.data.colours import read_colours
@@ -111,6 +112,45 @@ def test_a_picture_is_upright_whichever_way_the_camera_was_held(kind, orientatio
 def test_chromium_turns_pictures_alike(kind, orientation, shown):
     content = encode(Image.fromarray(enlarge(UPRIGHT, 8)), kind, exif=exif(orientation))
     assert np.abs(read(content) - shown(content, kind)).max() <= 3
+
+
+def xmp(orientation: int) -> bytes:
+    return (
+        '<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
+        '<rdf:Description rdf:about="" xmlns:tiff="http://ns.adobe.com/tiff/1.0/" '
+        f'tiff:Orientation="{orientation}"/></rdf:RDF></x:xmpmeta>'
+    ).encode()
+
+
+def with_xmp(pixels: np.ndarray, kind: str, orientation: int, **options: object) -> bytes:
+    """A file whose XMP data have an orientation."""
+    if kind == "PNG":
+        options["pnginfo"] = PngInfo()
+        options["pnginfo"].add_itxt("XML:com.adobe.xmp", xmp(orientation).decode())
+    else:
+        options["xmp"] = xmp(orientation)
+    return encode(Image.fromarray(pixels), kind, **options)
+
+
+@pytest.mark.parametrize("options", [{}, {"exif": exif(1)}, {"exif": Image.Exif().tobytes()}])
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
+def test_chromium_and_evomnas_regard_no_orientation_of_xmp_data(kind, options, shown):
+    content = with_xmp(enlarge(UPRIGHT, 8), kind, 8, **options)
+    assert read(content).shape == shown(content, kind).shape
+    assert np.abs(read(content) - shown(content, kind)).max() <= 12
+
+
+def test_a_webp_file_is_turned_by_its_exif_data_although_chromium_leaves_it(shown):
+    content = encode(Image.fromarray(enlarge(UPRIGHT)), "WEBP", exif=exif(6), lossless=True)
+    assert shown(content, "WEBP").shape == (48, 32, 3)
+    assert (read(content) == np.asarray(ImageOps.exif_transpose(Image.open(io.BytesIO(content))))).all()
+
+
+def test_a_tiff_file_is_turned_by_its_own_orientation_alone():
+    pixels = enlarge(UPRIGHT)
+    assert (read(with_xmp(pixels, "TIFF", 6)) == pixels).all()
+    stored = Image.fromarray(enlarge(STORED[6](UPRIGHT)))
+    assert (read(encode(stored, "TIFF", tiffinfo={274: 6, 700: xmp(3)})) == pixels).all()
 
 
 @pytest.mark.parametrize(

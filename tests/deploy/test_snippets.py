@@ -91,7 +91,7 @@ def test_every_format_has_code_that_could_be_its_own():
     for kind in FORMATS.values():
         code = file_snippet(kind, f"model{kind.suffix}", Preprocessing(channels=3, resolution=96, fit="stretch"))
         compile(code, "card", "exec")
-        assert 'read_square(opened, 3, 96, "stretch")' in code
+        assert 'read_picture(opened, 3, (96, 96), "stretch")' in code
         assert "Args:" not in code
 
 
@@ -142,7 +142,17 @@ def pictures() -> dict[str, Image.Image]:
     "preprocessing",
     [
         Preprocessing(channels=channels, resolution=resolution, fit=fit)
-        for channels, resolution, fit in ((1, 8, "crop"), (3, 32, "crop"), (3, 96, "stretch"), (1, 37, "stretch"))
+        for channels, resolution, fit in (
+            (1, 8, "crop"),
+            (3, 32, "crop"),
+            (3, 96, "stretch"),
+            (1, 37, "stretch"),
+            (3, 32, "pad"),
+            (1, 37, "pad"),
+            (3, (24, 40), "crop"),
+            (3, (40, 24), "pad"),
+            (1, (40, 24), "stretch"),
+        )
     ],
     ids=str,
 )

@@ -63,6 +63,7 @@ def test_open_sizes_are_filled(shape, resolution, expected, tmp_path):
         (["n", "c", "h", "w"], 8, "takes images of ?x?x?x?: export it with fixed sizes"),
         (["n", "time"], 8, "takes images of ?x?: export it with fixed sizes"),
         ([1, 3, 8, 8], 16, "takes images of 1x3x8x8 alone: drop --resolution"),
+        ([1, 3, 8, 12], (12, 8), "takes images of 1x3x8x12 alone: drop --resolution"),
     ],
 )
 def test_sizes_that_nobody_can_know_are_asked_for(shape, resolution, message, tmp_path):

@@ -96,7 +96,7 @@ def test_layer_costs_add_up_to_the_network_s():
     assert rows[-1].shape == (10,)
 
 
-def closed_form(architecture: Architecture, classes: int, channels: int, resolution: int) -> tuple[int, int, int]:
+def closed_form(architecture: Architecture, classes: int, channels: int, height: int, width: int) -> tuple[int, ...]:
     """Parameters, MACs and SE MACs by arithmetic: no torch, no module of evomnas.networks.network."""
     params = macs = se_macs = 0
 
@@ -104,19 +104,22 @@ def closed_form(architecture: Architecture, classes: int, channels: int, resolut
         nonlocal params, macs
         weights = inputs // groups * outputs * kernel * kernel
         params += weights + 2 * outputs  # and batch norm's scale and shift
-        macs += weights * size * size
+        macs += weights * size[0] * size[1]
+
+    def smaller_by(size, stride):
+        return tuple(math.ceil(side / stride) for side in size)
 
     def gate(width, squeeze):
         nonlocal params, se_macs
         params += 2 * width * squeeze + width + squeeze
         se_macs += 2 * width * squeeze
 
-    size = -(-resolution // architecture.stem_stride)
+    size = smaller_by((height, width), architecture.stem_stride)
     conv(channels, architecture.stem, 3, size)
     inputs = architecture.stem
     for block in architecture.blocks:
         for layer in range(block.layers):
-            smaller = -(-size // (block.stride if layer == 0 else 1))
+            smaller = smaller_by(size, block.stride if layer == 0 else 1)
             squeeze = max(1, int(inputs * block.se))
             if block.op == "conv":
                 conv(inputs, block.filters, block.kernel, smaller)
@@ -135,13 +138,16 @@ def closed_form(architecture: Architecture, classes: int, channels: int, resolut
     return params + (architecture.head + 1) * classes, macs + architecture.head * classes, se_macs
 
 
-@given(points(max_filters=16), st.integers(1, 48))
+@given(points(max_filters=16), st.integers(1, 48), st.none() | st.integers(1, 48))
 @settings(max_examples=12)
-def test_costs_agree_with_the_closed_form(point, resolution):
+def test_costs_agree_with_the_closed_form(point, height, width):
+    """Of squares, and of images that are not square."""
     space, genome = point
     architecture = space.decode(genome)
+    resolution = height if width is None else (height, width)
     cost = count_cost(architecture, 7, 3, resolution)
-    assert (cost.params, cost.macs, cost.se_macs) == closed_form(architecture, 7, 3, resolution)
+    assert (cost.params, cost.macs, cost.se_macs) == closed_form(architecture, 7, 3, height, width or height)
+    assert total_cost(layer_costs(architecture, 7, 3, resolution)) == cost
 
 
 @pytest.mark.parametrize("op", SearchSpace().ops)
@@ -152,7 +158,7 @@ def test_costs_of_every_op_agree_with_the_closed_form(op, se, kernel):
         block = Block(op, kernel, stride, filters, 2, se, skip)
         architecture = Architecture(8, 2, (block,), 20)
         cost = count_cost(architecture, 5, 3, 15)
-        assert (cost.params, cost.macs, cost.se_macs) == closed_form(architecture, 5, 3, 15)
+        assert (cost.params, cost.macs, cost.se_macs) == closed_form(architecture, 5, 3, 15, 15)
 
 
 @given(points(max_filters=16), st.sampled_from([8, 9, 15, 16, 31, 32, 64, 97]))

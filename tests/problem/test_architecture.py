@@ -60,6 +60,8 @@ def test_an_inverted_bottleneck_without_expansion_is_a_depthwise_separable_convo
         ("stem8_s1-conv_k3_s1_f8_n1_se1.5-head16", "block 1 .*SE ratio"),
         ("stem8_s1-conv_k3_s1_f8_n1_idd-head16", "block 1"),
         ("stem0_s1-conv_k3_s1_f8_n1-head16", "stem must lie between 1 and 16384, got 0"),
+        ("8x5000px-stem8_s1-conv_k3_s1_f8_n1-head16", "resolution must lie between 1 and 4096, got"),
+        ("8xpx-stem8_s1-conv_k3_s1_f8_n1-head16", "cannot read the stem"),
         ("stem8_s1-conv_k3_s1_f8_n1-head99999", "head must lie between 1 and 16384"),
         ("stem8_s1-conv_k3_s1_f8_n1000-head16", "block 1 .*layers must lie between 1 and 100"),
         ("stem8_s1-conv_k101_s1_f8_n1-head16", "block 1 .*kernel size 101"),
@@ -83,6 +85,17 @@ def test_strides_that_shrink_the_image_below_a_pixel_name_the_block():
         architecture.check_resolution(1)
     with pytest.raises(InputError, match="at least 1 pixel"):
         architecture.check_resolution(0)
+    architecture.check_resolution((8, 9))
+    with pytest.raises(InputError, match="more than the image's 7 pixels"):
+        architecture.check_resolution((64, 7))
+
+
+def test_a_resolution_that_is_a_square_is_one_number():
+    square = Architecture.parse("8px-stem8_s1-conv_k3_s1_f8_n1-head16")
+    assert replace(square, resolution=(8, 8)) == square == Architecture.parse(str(square).replace("8px", "8x8px"))
+    assert replace(square, resolution=[6, 8]) == Architecture.parse("6x8px-stem8_s1-conv_k3_s1_f8_n1-head16")
+    with pytest.raises(InputError, match="one number of pixels, or .height, width."):
+        replace(square, resolution=(8, 8, 8))
 
 
 @pytest.mark.parametrize(

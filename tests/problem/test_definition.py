@@ -453,6 +453,22 @@ def test_long_nonsense_is_quoted_in_part(tmp_path):
             "measured at its own: drop latency.resolution",
         ),
         ({"space": {"resolutions": [3, 8]}}, "total stride to 4, more than the image's 3 pixels"),
+        (
+            {"space": {"resolutions": [4, 8]}, "data": {"resolution": [8, 12]}},
+            "space.resolutions has 4, and data.resolution is 8x12: allowed are sizes of the same proportions",
+        ),
+        (
+            {"space": {"resolutions": [[12, 8]]}, "data": {"resolution": [8, 12]}},
+            "go up to 12x8 pixels, and data.resolution is 8x12",
+        ),
+        ({"data": {"resolution": [8, 3]}}, "total stride to 4, more than the image's 3 pixels"),
+        ({"data": {"resolution": [8]}}, "data.resolution: must be one number of pixels, or .height, width., got"),
+        (
+            {"data": {"resolution": [8, 5000]}},
+            "data.resolution: input should be less than or equal to 4096, got '5000'",
+        ),
+        ({"data": {"resolution": [8, "wide"]}}, "data.resolution: input should be a valid integer"),
+        ({"data": {"fit": "shrink"}}, "unknown data.fit 'shrink': there are crop, pad, stretch"),
         ({"space": {"traits": {"activation": "swish"}}}, "unknown activation 'swish'"),
     ],
 )
@@ -460,6 +476,32 @@ def test_a_space_with_resolutions_fits_the_images(changes, message):
     values = {**TINY, **{name: {**TINY.get(name, {}), **section} for name, section in changes.items()}}
     with pytest.raises(InputError, match=message):
         validate_definition(values)
+
+
+def test_a_square_is_one_number_however_it_is_written():
+    square = validate_definition(TINY)
+    for written in ([8, 8], (8, 8), 8):
+        definition = validate_definition({**TINY, "data": {**TINY["data"], "resolution": written}})
+        assert definition == square
+        assert definition.model_dump_json() == square.model_dump_json()
+    assert square.data.resolution == 8
+
+
+def test_sides_that_differ_are_height_and_width_and_go_through_json():
+    values = {**TINY, "data": {**TINY["data"], "resolution": [8, 12]}, "latency": {"resolution": [16, 8]}}
+    definition = validate_definition(values)
+    assert (definition.data.resolution, definition.latency_resolution) == ((8, 12), (16, 8))
+    written = definition.model_dump(mode="json")
+    assert written["data"]["resolution"] == [8, 12]
+    assert validate_definition(written) == definition
+    assert load_definition("digits", ["data.resolution=[8, 12]"]).latency_resolution == (8, 12)
+
+
+def test_resolutions_of_a_space_may_be_all_sizes_of_the_images_proportions():
+    space = {**TINY["space"], "resolutions": [[4, 6], [6, 9], [8, 12]]}
+    definition = validate_definition({**TINY, "space": space, "data": {**TINY["data"], "resolution": [8, 12]}})
+    assert definition.space.resolutions == ((4, 6), (6, 9), (8, 12))
+    assert definition.space.reference_network().resolution == (8, 12)
 
 
 def test_a_reference_network_of_its_own_is_called_so():

@@ -10,6 +10,7 @@ from math import prod
 import numpy as np
 from numpy.typing import NDArray
 
+from evomnas.core.resolution import area
 from evomnas.problem.counting import count_block, count_stem, count_tail
 from evomnas.problem.search_space import GENES, Genomes, SearchSpace, Space
 
@@ -101,8 +102,8 @@ class NetworkEncoder:
             block_sizes = np.array([block.sizes for block in blocks], dtype=np.float64)
             sizes = block_sizes.reshape(count, depth, SIZE_COUNT).sum(axis=1)
             if self.space.resolutions:
-                sides = np.array(self.space.resolutions, dtype=np.float64)[last[:, 0]]
-                sizes[:, 0] *= (sides / max(self.space.resolutions)) ** 2
+                roots = np.sqrt(np.array([*map(area, self.space.resolutions)], dtype=np.float64))
+                sizes[:, 0] *= (roots[last[:, 0]] / roots.max()) ** 2
             return EncodedNetworks(genomes, keys, self._one_hot(codes), np.log(sizes))
         keys = tuple(map(self.space.decode, genomes))
         return EncodedNetworks(genomes, keys, self._one_hot(genomes), np.zeros((len(genomes), 0)))

@@ -12,7 +12,7 @@ from evomnas.data.check import required_path
 from evomnas.data.gallery.files import GalleryFiles, list_files, list_unread
 from evomnas.data.gallery.found import Found, Group
 from evomnas.data.gallery.layout import check_layout, find_layout
-from evomnas.data.images import FileOrigin, Labels, TrainingImages
+from evomnas.data.images import FileOrigin, Labels, TrainingImages, has_other_proportions
 from evomnas.data.photographs import Preprocessing
 from evomnas.data.prepared.pictures import Pictures, read_pictures
 from evomnas.data.prepared.source import FileSource
@@ -48,7 +48,7 @@ def read_gallery(section: DataSection, part: Literal["train", "test"]) -> Traini
     layout = find_layout(required_path(section))
     check_layout(layout)
     files = list_files(layout)
-    preprocessing = Preprocessing(channels=3, resolution=section.resolution, fit="crop")
+    preprocessing = Preprocessing(channels=3, resolution=section.resolution, fit=section.fit or "crop")
     if part == "test":
         return _read_test(files, preprocessing)
     wanted = np.array(files.splits) != "test"
@@ -63,8 +63,10 @@ def read_gallery(section: DataSection, part: Literal["train", "test"]) -> Traini
     found = _describe(files, pictures, uses, copies, int((copies.needless & ~used).sum()))
     names = tuple(files.name(path) for path, is_used in zip(files.paths, used, strict=True) if is_used)
     own_validation = uses.validation[used] if uses.validation.any() else None
+    reshaped = any(has_other_proportions(width, height, section.resolution) for width, height in pictures.sizes[used])
     origin = FileOrigin(pictures.keys[used], names, own_validation, found)
-    return TrainingImages(pictures.images.select(used[wanted]), files.labels[used], layout.classes, "crop", origin)
+    images, fit = pictures.images.select(used[wanted]), preprocessing.fit
+    return TrainingImages(images, files.labels[used], layout.classes, fit, origin, reshaped)
 
 
 def _read(files: GalleryFiles, wanted: Mask, preprocessing: Preprocessing) -> Pictures:
@@ -84,7 +86,7 @@ def _read_test(files: GalleryFiles, preprocessing: Preprocessing) -> TrainingIma
         chosen = splits == "test"
         tested = files.select(chosen)
         images = _read(tested, np.ones(len(tested.paths), np.bool_), preprocessing).images
-    return TrainingImages(images, files.labels[chosen], files.layout.classes, "crop")
+    return TrainingImages(images, files.labels[chosen], files.layout.classes, preprocessing.fit)
 
 
 def _uses(files: GalleryFiles, keys: NDArray[np.uint64]) -> _Uses:

@@ -11,10 +11,11 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from evomnas.core.resolution import format_resolution
 from evomnas.data.photographs import Preprocessing
 from evomnas.deploy.cards.markdown import escape_markdown
 from evomnas.deploy.cards.snippets import usage_section
-from evomnas.problem.sections import SCORE_WORDS, SearchScoreName
+from evomnas.problem.sections import SCORE_WORDS, ResolutionField, SearchScoreName
 from evomnas.results.answers.majority import Majority
 from evomnas.results.evaluation import Cost, FullTraining, Measurement
 
@@ -130,7 +131,7 @@ class LatencyDetails(_Part):
         target: The device's address, such as `local`.
         threads: Threads of an inference.
         batch: Images per inference.
-        resolution: Height and width of the images in pixels.
+        resolution: The size of the images in pixels: one number for squares, or height and width.
         processor: The processor of the device.
     """
 
@@ -141,7 +142,7 @@ class LatencyDetails(_Part):
     target: str | None
     threads: int | None
     batch: int | None
-    resolution: int | None
+    resolution: ResolutionField | None
     processor: str | None
 
     @classmethod
@@ -160,8 +161,9 @@ class LatencyDetails(_Part):
     def describe(self) -> str:
         """Return the latency in words, with its interval and what it depends on."""
         low, high = self.interval
+        size = None if self.resolution is None else format_resolution(self.resolution)
         return (
-            f"{self.ms:.4f} ms (95 % interval {low:.4f} to {high:.4f}) at batch {self.batch} and {self.resolution} "
+            f"{self.ms:.4f} ms (95 % interval {low:.4f} to {high:.4f}) at batch {self.batch} and {size} "
             f"pixels in {self.runtime} {self.version}, {self.threads} thread{'s' * (self.threads != 1)}, "
             f"{self.processor}"
         )

@@ -20,8 +20,9 @@ from evomnas.deploy.formats.exported_files import Export
 PICTURE = "photo.jpg"  # the user's, on every card
 SHOWN_CLASSES = 3  # the most probable ones
 FUNCTIONS: tuple[Callable[..., object], ...] = (  # by which a picture becomes pixels
-    colours.read_square, colours.read_colours, colours.read_layers, colours.read_deep, colours.srgb_transform,
-    colours.apply_gamma, colours.turn_upright, colours.to_square, colours.fit_square,
+    colours.read_picture, colours.read_colours, colours.read_layers, colours.read_deep, colours.srgb_transform,
+    colours.apply_gamma, colours.turn_upright, colours.to_picture, colours.scale_picture, colours.crop_box,
+    colours.inner_size, colours.pad_picture,
 )  # fmt: skip
 
 _PYTORCH = """\
@@ -50,8 +51,8 @@ model, picture = {file}, {picture}
 
 
 with Image.open(picture) as opened:
-    image = read_square(opened, {channels}, {resolution}, {fit})
-pixels = np.asarray(image, dtype=np.float32).reshape(1, {resolution}, {resolution}, {channels})
+    image = read_picture(opened, {channels}, ({height}, {width}), {fit})
+pixels = np.asarray(image, dtype=np.float32).reshape(1, {height}, {width}, {channels})
 pixels = np.ascontiguousarray(pixels.transpose(0, 3, 1, 2))  # channels first, values from 0 to 255
 
 {code}
@@ -82,7 +83,8 @@ def file_snippet(kind: ExportFormat, file: str, preprocessing: Preprocessing) ->
         picture=json.dumps(PICTURE),
         functions="\n\n\n".join(_source(function) for function in FUNCTIONS),
         channels=preprocessing.channels,
-        resolution=preprocessing.resolution,
+        height=preprocessing.size[0],
+        width=preprocessing.size[1],
         fit=json.dumps(preprocessing.fit),
         code=kind.code,
         shown=SHOWN_CLASSES,

@@ -79,4 +79,4 @@ logits = program.load_method("forward").execute([torch.from_numpy(pixels)])[0][0
 def _example_image(classifier: Classifier) -> torch.Tensor:
     import torch
 
-    return torch.zeros(1, classifier.channels, classifier.resolution, classifier.resolution)
+    return torch.zeros(1, classifier.channels, *classifier.preprocessing.size)

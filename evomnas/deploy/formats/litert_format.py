@@ -49,7 +49,7 @@ logits = run(image=pixels.transpose(0, 2, 3, 1))["logits"][0]
 
         from evomnas.latency.runtimes.litert_graph import to_litert
 
-        image = torch.zeros(1, classifier.channels, classifier.resolution, classifier.resolution)
+        image = torch.zeros(1, classifier.channels, *classifier.preprocessing.size)
         return to_litert(classifier, image, metadata)
 
     def quantize(

@@ -86,7 +86,7 @@ def _to_model(classifier: Classifier) -> onnx.ModelProto:
 
     from evomnas.latency.runtimes.onnx_graph import to_onnx
 
-    image = torch.zeros(1, classifier.channels, classifier.resolution, classifier.resolution)
+    image = torch.zeros(1, classifier.channels, *classifier.preprocessing.size)
     return onnx.load_from_string(to_onnx(classifier, image))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from torch import nn
 
+from evomnas.core.resolution import Resolution
 from evomnas.latency.layers.stages import Parts
 from evomnas.latency.layers.surroundings import surround
 from evomnas.latency.prepare import PROBE_SEED, convert_with_output, probe_images
@@ -12,7 +13,7 @@ from evomnas.networks.network import build_network
 
 
 def prepare_parts(
-    runtime: Runtime, parts: Parts, classes: int, channels: int, resolution: int, batch: int = 1
+    runtime: Runtime, parts: Parts, classes: int, channels: int, resolution: Resolution, batch: int = 1
 ) -> list[PreparedNetwork]:
     """Convert stages of a network in their surroundings, or the surroundings alone, for a runtime.
 
@@ -21,7 +22,7 @@ def prepare_parts(
         parts: The architecture and its stages to convert.
         classes: The number of logits.
         channels: The channels of the images.
-        resolution: The height and width of the images in pixels, for a network without a resolution of its own.
+        resolution: The size of the images in pixels, for a network without a resolution of its own.
         batch: The number of images per inference.
 
     Returns:

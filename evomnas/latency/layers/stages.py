@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from evomnas.core.resolution import Resolution, divided, format_resolution
 from evomnas.problem.architecture import Architecture, Block
 from evomnas.problem.pretrained.traits import PLAIN, Traits
 
@@ -31,30 +32,31 @@ class Stage:
     identities: int = 0
 
 
-def describe_stages(architecture: Architecture, channels: int, resolution: int, classes: int) -> list[Stage]:
+def describe_stages(architecture: Architecture, channels: int, resolution: Resolution, classes: int) -> list[Stage]:
     """Describe the stages of an architecture's network.
 
     Args:
         architecture: The architecture.
         channels: The channels of the images.
-        resolution: The height and width of the images in pixels, for a network without a resolution of its own.
+        resolution: The size of the images in pixels, for a network without a resolution of its own.
         classes: The number of logits.
 
     Returns:
         The stages from the stem to the classifier, as `Network.stages` has them.
     """
-    resolution = architecture.resolution or resolution
+    size = architecture.resolution or resolution
     stem, head, last = architecture.stem, architecture.head, architecture.blocks[-1].filters
     traits = _describe_traits(architecture.traits)
-    key = f"stem_i{channels}_f{stem}_s{architecture.stem_stride}_r{resolution}{traits}"
+    key = f"stem_i{channels}_f{stem}_s{architecture.stem_stride}_r{format_resolution(size)}{traits}"
     stages = [Stage(_key(key), None, 9 * channels * stem)]
-    side = -(-resolution // architecture.stem_stride)  # height and width of the next stage's input
+    size = divided(size, architecture.stem_stride)  # of the next stage's input
     for _, _, block, in_filters, stride in architecture.layers():
-        stages.append(_describe_layer(block, in_filters, stride, side, traits))
-        side = -(-side // stride)
-    stages.append(Stage(_key(f"head_i{last}_f{head}_r{side}{traits}"), _surroundings_key(last, side), last * head))
-    key = f"classifier_i{head}_o{classes}_r{side}"
-    stages.append(Stage(_key(key), _surroundings_key(head, side), head * classes))
+        stages.append(_describe_layer(block, in_filters, stride, size, traits))
+        size = divided(size, stride)
+    shown = format_resolution(size)
+    stages.append(Stage(_key(f"head_i{last}_f{head}_r{shown}{traits}"), _surroundings_key(last, size), last * head))
+    key = f"classifier_i{head}_o{classes}_r{shown}"
+    stages.append(Stage(_key(key), _surroundings_key(head, size), head * classes))
     return stages
 
 
@@ -64,20 +66,21 @@ def _describe_traits(traits: Traits) -> str:
     return words and f"_{words}"
 
 
-def _describe_layer(block: Block, in_filters: int, stride: int, side: int, traits: str) -> Stage:
+def _describe_layer(block: Block, in_filters: int, stride: int, size: Resolution, traits: str) -> Stage:
     skip, squeeze = block.shortcut(in_filters, stride), block.squeeze(in_filters) if block.se else 0
-    key = f"{block.op}_k{block.kernel}_i{in_filters}_f{block.filters}_s{stride}_q{squeeze}_{skip}_r{side}{traits}"
+    shown = f"{format_resolution(size)}{traits}"
+    key = f"{block.op}_k{block.kernel}_i{in_filters}_f{block.filters}_s{stride}_q{squeeze}_{skip}_r{shown}"
     if block.op == "conv":
         gated, weights = block.filters, in_filters * block.filters * block.kernel**2
     else:
         gated = in_filters * block.expansion
         weights = gated * (in_filters * (block.expansion > 1) + block.kernel**2 + block.filters)
     weights += 2 * squeeze * gated
-    return Stage(_key(key), _surroundings_key(in_filters, side), weights, int(squeeze > 0), int(skip == "identity"))
+    return Stage(_key(key), _surroundings_key(in_filters, size), weights, int(squeeze > 0), int(skip == "identity"))
 
 
-def _surroundings_key(in_filters: int, side: int) -> str:
-    return _key(f"around_i{in_filters}_r{side}")
+def _surroundings_key(in_filters: int, size: Resolution) -> str:
+    return _key(f"around_i{in_filters}_r{format_resolution(size)}")
 
 
 def _key(name: str) -> str:

@@ -9,6 +9,7 @@ import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
+from evomnas.core.resolution import Resolution, area, format_resolution
 from evomnas.problem.definition import ProblemDefinition
 from evomnas.problem.pretrained.donors import PUBLISHED_WEIGHTS, Donor, find_published_weights
 from evomnas.problem.published import fit_to_resolution
@@ -20,12 +21,12 @@ class PretrainedBaseline:
 
     Attributes:
         name: The name of the network and its weights, one of `PUBLISHED_WEIGHTS`.
-        resolution: Height and width of its images in pixels.
+        resolution: The size of its images in pixels.
         notation: The network's notation.
     """
 
     name: str
-    resolution: int
+    resolution: Resolution
     notation: str
 
     @property
@@ -36,7 +37,7 @@ class PretrainedBaseline:
     @property
     def label(self) -> str:
         """What people call it."""
-        return f"{self.name} at {self.resolution} px"
+        return f"{self.name} at {format_resolution(self.resolution)} px"
 
     def __str__(self) -> str:
         """The network's notation, by which archives know it."""
@@ -59,14 +60,17 @@ def pretrained_baselines(
     Raises:
         InputError: No pretrained weights of a name are known.
     """
-    own: Sequence[int | None] = sorted(definition.space.resolutions, reverse=True) or [None]
+    ordered = sorted(definition.space.resolutions, key=area, reverse=True)
+    own: Sequence[Resolution | None] = ordered or [None]
     return [_baseline(definition, name, resolution) for name in dict.fromkeys(names) for resolution in own]
 
 
-def _baseline(definition: ProblemDefinition, name: str, resolution: int | None) -> PretrainedBaseline:
+def _baseline(definition: ProblemDefinition, name: str, resolution: Resolution | None) -> PretrainedBaseline:
     weights, side = find_published_weights(name), resolution or definition.data.resolution
     if isinstance(weights, Donor):
         notation = str(replace(fit_to_resolution(weights.architecture, side), resolution=resolution))
     else:
-        notation = f"torchvision:{name}" if resolution is None else f"{resolution}px-torchvision:{name}"
+        notation = (
+            f"torchvision:{name}" if resolution is None else f"{format_resolution(resolution)}px-torchvision:{name}"
+        )
     return PretrainedBaseline(name, side, notation)

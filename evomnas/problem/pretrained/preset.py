@@ -12,6 +12,7 @@ from dataclasses import asdict
 from typing import Any
 
 from evomnas.core.errors import InputError
+from evomnas.core.resolution import MAX_PIXELS, to_resolution
 from evomnas.problem.pretrained.donors import Donor, find_donor
 from evomnas.problem.pretrained.space import AROUND_DONOR, space_around
 
@@ -75,6 +76,8 @@ def with_defaults(values: Values) -> Values:
 def _space(donor: Donor, space: Values, data: Any) -> dict[str, Any]:
     """Return the values of a donor's space, with what the file changes."""
     resolution = data.get("resolution") if isinstance(data, Mapping) else None
-    usable = resolution if isinstance(resolution, int) and 1 <= resolution <= 4096 else 224  # refused elsewhere
+    typed = [*resolution] if isinstance(resolution, list | tuple) else [resolution, resolution]
+    numbers = [one for one in typed if isinstance(one, int) and 1 <= one <= MAX_PIXELS]
+    usable = to_resolution(*numbers) if len(typed) == len(numbers) == 2 else 224  # what is not is refused elsewhere
     changes = {name: value for name, value in space.items() if name != "preset"}
     return {**asdict(space_around(donor, usable)), **changes}

@@ -6,24 +6,26 @@ least accuracy for the time that it saves: first the resolution, then the layers
 
 from __future__ import annotations
 
+from evomnas.core.resolution import Resolution, area, sides, to_resolution
 from evomnas.problem.architecture import Architecture
 from evomnas.problem.pretrained.donors import Donor
 from evomnas.problem.search_space import SearchSpace
 
 AROUND_DONOR = "around donor"  # what a problem file says in place of a section [space]
 RESOLUTION_SHARES = (0.5, 0.625, 0.75, 0.875, 1.0)  # of the problem's resolution
-RESOLUTION_STEP = 8  # pixels; resolutions are multiples of it, but for the problem's own
+RESOLUTION_STEP = 8  # pixels; shorter sides are multiples of it, but for the problem's own
 LAYER_OFFSETS = (-2, -1, 0, 1)
 FILTER_MULTIPLIERS = (0.75, 1.0)
 EXPANSIONS = ("mbconv3", "mbconv6")
 
 
-def space_around(donor: Donor, resolution: int) -> SearchSpace:
+def space_around(donor: Donor, resolution: Resolution) -> SearchSpace:
     """Return the search space around a donor.
 
     Args:
         donor: The donor.
-        resolution: Height and width in pixels of the problem's images, the largest resolution of the space.
+        resolution: The size in pixels of the problem's images, the largest resolution of the space. All others have
+            its proportions.
 
     Returns:
         The space; the donor at that resolution is its reference network.
@@ -54,8 +56,11 @@ def _operations(op: str) -> tuple[str, ...]:
     return (op,) if op == "dconv" else tuple(dict.fromkeys((*EXPANSIONS, op)))
 
 
-def _resolutions(architecture: Architecture, resolution: int) -> tuple[int, ...]:
+def _resolutions(architecture: Architecture, resolution: Resolution) -> tuple[Resolution, ...]:
     """Return the resolutions of the space, ascending, none of which is below one pixel behind the last stride."""
-    steps = (round(share * resolution / RESOLUTION_STEP) * RESOLUTION_STEP for share in RESOLUTION_SHARES)
-    usable = (step for step in steps if architecture.total_stride <= step < resolution)
-    return tuple(sorted({*usable, resolution}))
+    height, width = sides(resolution)
+    shorter = min(height, width)
+    steps = (round(share * shorter / RESOLUTION_STEP) * RESOLUTION_STEP for share in RESOLUTION_SHARES)
+    usable = (step for step in steps if architecture.total_stride <= step < shorter)
+    sizes = {to_resolution(round(step * height / shorter), round(step * width / shorter)) for step in usable}
+    return tuple(sorted({*sizes, resolution}, key=area))

@@ -11,8 +11,10 @@ import numpy as np
 import pytest
 import torch
 from hypothesis import given
+from hypothesis import strategies as st
 from strategies import points, traits
 
+from evomnas.core.resolution import sides
 from evomnas.latency.layers import table as layer_table
 from evomnas.latency.layers.prepare_layers import prepare_parts
 from evomnas.latency.layers.stages import STAGE_COPIES, Parts, describe_stages
@@ -33,15 +35,15 @@ from evomnas.results.timing import Ratio
 SPACE = SearchSpace(filters=(8, 8), layers=(1, 2), strides=(1, 2), stem=8, stem_stride=1, head=16, divisor=4)
 
 
-@given(points(), traits)
-def test_a_stage_says_what_its_module_is_and_equal_keys_are_equal_modules(point, some):
+@given(points(), traits, st.sampled_from([16, (16, 22)]))
+def test_a_stage_says_what_its_module_is_and_equal_keys_are_equal_modules(point, some, resolution):
     space, genome = point
     architecture = replace(space.decode(genome), traits=replace(some, epsilon=0.001))
     modules = build_network(architecture, 5, 3).eval().stages()
-    found = describe_stages(architecture, 3, 16, 5)
+    found = describe_stages(architecture, 3, resolution, 5)
     assert len(found) == len(modules)
     seen: dict[str, tuple] = {}
-    value = torch.zeros(1, 3, 16, 16)
+    value = torch.zeros(1, 3, *sides(resolution))
     for stage, module in zip(found, modules, strict=True):
         with torch.no_grad():
             after = module(value)

@@ -55,11 +55,15 @@ def check(runtime, genome, resolution, batch, channels, traits=PLAIN) -> None:
     check_output(runtime.name, logits, prepared.logits)
 
 
-@given(genome=genomes, resolution=st.integers(4, 19), batch=st.integers(1, 3), channels=st.sampled_from([1, 3]))
+squares = st.integers(4, 19)
+sizes = squares | st.tuples(squares, squares)
+
+
+@given(genome=genomes, resolution=sizes, batch=st.integers(1, 3), channels=st.sampled_from([1, 3]))
 @settings(max_examples=15)
 @pytest.mark.parametrize("name", ["onnxruntime", "torch", "litert"])
 def test_a_runtime_computes_the_network_s_logits(name, genome, resolution, batch, channels):
-    """Every op, kernel, SE and skip of the space, at odd and even resolutions."""
+    """Every op, kernel, SE and skip of the space, at odd and even resolutions, square and not."""
     check(open_runtime(name), genome, resolution, batch, channels)
 
 
@@ -75,10 +79,15 @@ def test_every_runtime_computes_every_op_se_and_skip(quick_runtime, genome):
     check(quick_runtime, genome, 9, 2, 3)
 
 
+@pytest.mark.thorough
+def test_every_runtime_takes_images_that_are_not_square(runtime):
+    check(runtime, [0, 0, 1, 2, 0, 0, 2, 1, 0, 2, 1, 1, 1, 0, 1, 1, 2, 0], (9, 14), 1, 3)
+
+
 TRAITS = Traits("relu6", "same", 1e-5)
 
 
-@given(genome=genomes, resolution=st.integers(4, 19))
+@given(genome=genomes, resolution=sizes)
 @settings(max_examples=6)
 @pytest.mark.parametrize("name", ["onnxruntime", "litert"])
 def test_files_have_the_traits_of_their_network(name, genome, resolution):

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from operator import attrgetter
 
 import numpy as np
 import pytest
+from tiny_problem import TINY as TINY_PROBLEM
 
 from evomnas.algorithms.base import make_algorithm
 from evomnas.algorithms.operators import BlockCrossover
@@ -14,6 +15,7 @@ from evomnas.algorithms.surrogate.features import NetworkEncoder
 from evomnas.core.errors import InputError
 from evomnas.problem.architecture import Architecture
 from evomnas.problem.counting import count_architecture, smallest_architecture
+from evomnas.problem.loading import validate_definition
 from evomnas.problem.pretrained.donors import DONORS, find_donor
 from evomnas.problem.pretrained.space import space_around
 from evomnas.problem.search_space import GENES, SearchSpace
@@ -74,6 +76,22 @@ def test_algorithms_begin_with_the_landmarks_and_the_reference_network_is_the_fi
     count = min(len(landmarks), len(first) // 2 if name != "nsga2-surrogate" else len(first))
     assert count >= 8
     assert set(landmarks[:count]) <= set(first)
+
+
+@pytest.mark.parametrize(
+    ("resolution", "sizes"),
+    [
+        ((96, 128), [(48, 64), (64, 85), (72, 96), (80, 107), (96, 128)]),
+        ((128, 96), [(64, 48), (85, 64), (96, 72), (107, 80), (128, 96)]),
+        ((64, 200), [(32, 100), (40, 125), (48, 150), (56, 175), (64, 200)]),
+    ],
+)
+def test_sizes_of_the_space_have_the_proportions_of_the_problem_s(resolution, sizes):
+    space = space_around(find_donor("efficientnet-lite0"), resolution)
+    assert list(space.resolutions) == sizes
+    values = {**TINY_PROBLEM, "data": {**TINY_PROBLEM["data"], "resolution": resolution}, "space": asdict(space)}
+    assert validate_definition(values).space == space  # all of them are allowed
+    assert space.reference_network().resolution == resolution
 
 
 def test_the_space_has_fewer_layers_pixels_expansions_and_filters():
