@@ -35,7 +35,7 @@ class Trace:
         run: The run's id in the archive.
         algorithm: The name of the algorithm.
         options: The algorithm's options that are not its defaults; also `steady state` and `early stop`, where the run
-            has them.
+            has them, and `rules`, where it began by later ones than the first.
         seed: The algorithm's seed.
         status: `finished`, or the reason why the run is not.
         budget: Number of evaluations that the run may make.
@@ -132,9 +132,10 @@ def _pairs(losses: Sequence[tuple[float, float]]) -> NDArray[np.float64]:
 
 
 def _mode_options(run: Run) -> dict[str, str]:
-    """Return what sets the mode of a run apart, as options."""
+    """Return what sets the mode of a run and its algorithm's rules apart, as options."""
     modes = {"steady state": run.mode.asynchronous, "early stop": run.mode.early_stop}
-    return {name: "yes" for name, value in modes.items() if value}
+    rules = {"rules": str(run.record.rules)} if run.record.rules > 1 else {}
+    return {name: "yes" for name, value in modes.items() if value} | rules
 
 
 @contextmanager

@@ -13,9 +13,11 @@ from accessibility import hidden_columns, serious, sticking_out
 from evomnas.algorithms.surrogate.nsga2_surrogate import NSGA2Surrogate
 from evomnas.core.defaults import SEEDS
 from evomnas.core.errors import EverythingFailed, InputError
+from evomnas.loop.launch import search
 from evomnas.report.comparison.benchmark import ALGORITHMS, benchmark
 from evomnas.report.comparison.page import write_comparison
 from evomnas.report.comparison.significance import seeds_needed
+from evomnas.report.comparison.traces import group_names, read_trace
 from evomnas.report.pages import figure_markup
 from evomnas.results.archive import Archive
 from evomnas.results.run import Run
@@ -141,6 +143,15 @@ def test_runs_that_began_by_other_rules_are_compared_and_not_carried_on(tabular_
     with pytest.raises(InputError, match="nsga2-surrogate of this version asks for other networks"):
         benchmark(tabular_file, algorithms, seeds=1, budget=20, out=tmp_path / "bench")
     assert {run.manifest.budget for run in runs(tmp_path / "bench").values()} == {10}
+
+
+def test_a_comparison_tells_the_rules_of_one_algorithm_apart(tabular_file, tmp_path, monkeypatch):
+    search(tabular_file, "nsga2-surrogate", budget=10, out=tmp_path / "now")
+    monkeypatch.setattr(NSGA2Surrogate, "rules", 1)
+    search(tabular_file, "nsga2-surrogate", budget=10, out=tmp_path / "then")
+    traces = [read_trace(tmp_path / name) for name in ("now", "then")]
+    assert group_names(traces) == ["nsga2-surrogate (rules 2)", "nsga2-surrogate"]
+    assert group_names(traces[:1]) == ["nsga2-surrogate"]
 
 
 def test_the_default_benchmark_can_tell_its_algorithms_apart():
