@@ -1,4 +1,4 @@
-"""A plug-in with algorithms, registered by entry points as any installed package is."""
+"""A plug-in with algorithms, registered by entry points as any installed package is; and pages without drawings."""
 
 from __future__ import annotations
 
@@ -25,6 +25,11 @@ class Picky(RandomSearch):
     def __init__(self, space, seed, *, size, alpha="mild", target_ms=1.0):
         super().__init__(space, seed)
 '''
+
+
+@pytest.fixture(autouse=True)
+def quick_pages(no_drawings):
+    """What the command does is seen without them."""
 
 
 @pytest.fixture

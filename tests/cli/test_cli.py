@@ -311,9 +311,12 @@ def test_bad_input_is_one_line_and_exit_code_2(arguments, message, tmp_path, mon
     ("arguments", "message"),
     [
         (["digit"], "did you mean digits?"),
-        (["--executor", "ray", "--ray-address", "127.0.0.1:1"], "no Ray cluster answers at 127.0.0.1:1"),
+        pytest.param(
+            ["--executor", "ray", "--ray-address", "127.0.0.1:1"], "no Ray cluster answers at 127.0.0.1:1",
+            marks=pytest.mark.thorough,
+        ),
     ],
-)
+)  # fmt: skip
 def test_a_process_says_no_more_than_that_line(arguments, message, tmp_path):
     result = evomnas("run", *arguments, cwd=tmp_path)
     assert (result.returncode, result.stdout) == (2, "")

@@ -88,9 +88,8 @@ def test_a_run_on_a_read_only_disk_can_be_shown_and_nothing_else(disk, tabular_f
     subprocess.run(["mount", "-o", "remount,ro", disk], check=True)
     shown = evomnas("show", run)
     assert shown.stdout == before, shown.stderr
-    refused = evomnas("resume", run, "--budget", 30)
     for code, errors in (
-        (refused.returncode, refused.stderr),
+        here("resume", run, "--budget", 30)[::2],
         here("report", run)[::2],
         here("run", tabular_file, "--out", disk / "other")[::2],
     ):

@@ -53,6 +53,7 @@ def test_a_limit_of_open_files_that_may_be_raised_is_raised(evomnas, tmp_path):
     assert int(done.stdout) > 800
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("files", [5, 7])
 def test_hardly_any_open_files_are_told_wherever_they_run_out(evomnas, tabular_file, files):
     code, line = evomnas("run", tabular_file, "--algo", "random", "--budget", 5, ulimit=f"-n {files}")

@@ -53,26 +53,22 @@ def evomnas(bare):
     return run
 
 
-def test_the_way_of_a_network_from_the_search_to_its_export(evomnas, tiny_file, tabular_file, tmp_path):
+def test_a_search_is_made_and_goes_on_and_has_a_report(evomnas, tiny_file, tabular_file, tmp_path):
     run = tmp_path / "runs" / "tiny-random-s1"
     code, output, errors = evomnas(
         "--help",
         f"run {tabular_file} --budget 20 --algo random",
-        f"run {tiny_file} --budget 2 --workers 2 --algo random",
+        f"run {tiny_file} --budget 2 --workers 1 --algo random",
         f"resume {run} --budget 3 --workers 0",
-        "measure mobilenet-v2 --resolution 32 --format json",
-        f"train {run} FASTEST",
-        f"export {run} FASTEST --to onnx",
         f"report {run}",
         f"show {run} --all --format csv",
     )
     assert code == 0, errors
     assert "Traceback" not in errors
-    for expected in ("Usage: evomnas", "20 networks", "2 networks", "3 networks", '"latency_ms"', "as PyTorch"):
+    for expected in ("Usage: evomnas", "20 networks", "2 networks", "3 networks"):
         assert expected in output
     assert output.count(",ok,") == 3
     assert (run / "report.html").is_file()
-    assert len(list(run.glob("networks/*/*.onnx"))) == 1
 
 
 def test_a_limit_that_such_a_system_does_not_keep_is_refused(evomnas, tiny_file):
@@ -111,6 +107,8 @@ def test_the_other_commands_work_as_well(evomnas, tiny_file, tmp_path):
     assert code == 0, errors
     assert "Traceback" not in errors
     assert "Memory    not known on this system" in output
+    assert "as PyTorch" in output
+    assert list(run.glob("networks/*/*.onnx"))
     assert "the system does not tell" in output
 
 
@@ -121,4 +119,4 @@ def test_such_a_machine_can_be_a_target(bare):
     done = bare("-c", code, stdin=b"%d\n" % len(script) + script)
     assert done.returncode == 0, done.stderr.decode()
     machine, _ = agent.receive(io.BytesIO(done.stdout.partition(agent.GREETING)[2]))
-    assert set(machine) == {"host", "processor", "version"}
+    assert set(machine) == {"host", "processor", "version", "accelerator", "providers"}

@@ -107,7 +107,11 @@ def test_several_names_are_one_line(here):
         (["--set", "latency.target=ssh://pi", "--set", "latency.runtime=torch"], "only the runtime onnxruntime"),
         (["--set", "latency.runtime=torch", "--set", "latency.method=layers"], "runs whole networks alone"),
         (["--set", "constraints.max_params=1"], "no network of the space meets constraints.max_params"),
-        (["--set", "constraints.max_latency_ms=1e-6"], "no network of the space meets constraints.max_latency_ms"),
+        pytest.param(
+            ["--set", "constraints.max_latency_ms=1e-6"],
+            "no network of the space meets constraints.max_latency_ms",
+            marks=pytest.mark.thorough,
+        ),
         (["images", "--set", "data.path=nowhere"], "does not exist"),
         (["images"], "needs a path: --set data.path=FOLDER, or --data FOLDER"),
         (["my photos", "--set", "data.train_images=1"], "at least the number of classes"),
@@ -124,7 +128,13 @@ def test_a_search_that_is_refused_leaves_nothing_behind(arguments, message, here
     assert names(here) == before
 
 
-@pytest.mark.parametrize("command", [["benchmark", "--seeds", 2, "--algo", "random", "--workers", 0], ["baselines"]])
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["benchmark", "--seeds", 2, "--algo", "random", "--workers", 0],
+        pytest.param(["baselines"], marks=pytest.mark.thorough),
+    ],
+)
 def test_neither_do_benchmarks_and_baselines(command, here):
     before = names(here)
     assert "cannot reach" in last_line(*command, "--set", "latency.target=ssh://127.0.0.1:1")

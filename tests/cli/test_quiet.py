@@ -29,23 +29,28 @@ def foreign_lines(done: subprocess.CompletedProcess[str]) -> list[str]:
     return [line for line in done.stderr.splitlines() if OF_LIBRARIES.search(line)]
 
 
+@pytest.mark.thorough
 def test_a_search_without_a_home_prints_its_own_lines_alone(tiny_file, tmp_path):
     done = evomnas("run", tiny_file, "--budget", 2, "--workers", 1, "--algo", "random", "--out", tmp_path / "run")
     assert foreign_lines(done) == []
     assert "2 of 2 evaluated" in done.stderr
 
 
-@pytest.mark.thorough
+OTHER_COMMANDS = [
+    ("report", "RUN"),
+    ("describe", "ID", "--run", "RUN"),
+    ("measure", "mnasnet-small", "--runtime", "executorch"),
+    ("train", "RUN", "ID"),
+    ("export", "RUN", "ID", "--to", "onnx", "--to", "executorch", "--quantize", "int8"),
+    ("doctor",),
+]
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
-        ("report", "RUN"),
-        ("describe", "ID", "--run", "RUN"),
-        ("measure", "ID", "--run", "RUN"),
-        ("measure", "mnasnet-small", "--runtime", "executorch"),
-        ("train", "RUN", "ID"),
-        ("export", "RUN", "ID", "--to", "onnx", "--to", "executorch", "--quantize", "int8"),
-        ("doctor",),
+        ("measure", "ID", "--run", "RUN"),  # imports PyTorch and ONNX Runtime, as a search does
+        *(pytest.param(one, marks=pytest.mark.thorough) for one in OTHER_COMMANDS),
     ],
 )
 def test_every_command_without_a_home_prints_its_own_lines_alone(finished_run, trained, tmp_path, arguments):
