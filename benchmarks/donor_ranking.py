@@ -18,12 +18,13 @@ from collections import defaultdict
 from typing import Any
 
 import numpy as np
-from donor_recipe import shortened, teacher
+from donor_recipe import SMALL_RESOLUTION, shortened, teacher
 from donor_trainings import Job, random_networks
 from numpy.typing import NDArray
 
 NETWORKS, SEEDS, SAMPLES = 60, 3, 1000
 IMAGES, AUGMENT = "cifar-800+200", ("flip",)
+SMALL_NETWORKS, SMALL_IMAGES = 16, "cifar-200+200"
 PROXY_EPOCHS = (1, 2, 3, 4, 6)
 TAUGHT_EPOCHS = (1, 2, 4)
 PROXY_SEED = 100
@@ -32,10 +33,11 @@ LAST = 0.6  # of the order of jobs; a part of the recipe's come later
 Floats = NDArray[np.float64]
 
 
-def jobs(tiny: bool) -> list[Job]:
+def jobs(tiny: bool, small: bool) -> list[Job]:
     """Return all trainings."""
-    found = [teacher(IMAGES, AUGMENT)]
-    networks = random_networks(8 if tiny else NETWORKS, 96, 2026)
+    images, resolution = (SMALL_IMAGES, SMALL_RESOLUTION) if small else (IMAGES, 96)
+    found = [teacher(images, AUGMENT, resolution)]
+    networks = random_networks(8 if tiny else SMALL_NETWORKS if small else NETWORKS, resolution, 2026)
     for place, network in enumerate(networks):
         trainings = [("full", seed, {}) for seed in range(SEEDS)]
         trainings += [(f"{epochs} epochs", PROXY_SEED, {"epochs": epochs}) for epochs in PROXY_EPOCHS]
@@ -44,7 +46,7 @@ def jobs(tiny: bool) -> list[Job]:
         ]
         for name, seed, changes in trainings:
             changes = {"augment": AUGMENT, **changes}
-            found.append(Job(("ranking", name), IMAGES, str(network), seed, changes, LAST * place / len(networks)))
+            found.append(Job(("ranking", name), images, str(network), seed, changes, LAST * place / len(networks)))
     return [shortened(job) for job in found] if tiny else found
 
 

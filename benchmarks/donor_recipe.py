@@ -1,13 +1,13 @@
 """Which recipe suits pretrained weights and few images?
 
-EfficientNet-Lite0 and three random networks around it inherit its ImageNet weights and are fine-tuned: by the preset's
-recipe of the full training, and by others that differ from it in one thing. Images are CIFAR-10's enlarged to 96 pixels
+EfficientNet-Lite0 and three random networks around it inherit its ImageNet weights and are fine-tuned: by the first
+recipe that the preset had, and by others that differ from it in one thing. Images are CIFAR-10's enlarged to 96 pixels
 (200, 1,000 and 4,000 that train; 3,000 or 1,000 that judge), Fashion-MNIST at 48 pixels (1,000; 2,000) and the cells of
 BCCD at 48 pixels (300; 300, three classes alike). A taught network has, in its loss, the answers of the fine-tuned
 donor to the training images, computed once.
 
 The table has the accuracy on the images that judge, and how much each change adds to it: the mean over networks of the
-difference to the same network's mean by the preset's recipe, with the 95 % interval over networks and seeds (Student's
+difference to the same network's mean by the first recipe, with the 95 % interval over networks and seeds (Student's
 t). `donor_trainings.py` trains and writes the table.
 """
 
@@ -18,15 +18,16 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from donor_trainings import TEACHER_RESOLUTION, Job, donor_network, random_networks
+from donor_trainings import Job, donor_network, random_networks
 from scipy import stats
 
 from evomnas.problem.architecture import Architecture
 
 SEEDS = 3
 NETWORKS = 3  # beside the donor
+FIRST = {"head_rate": 10.0}  # the first recipe had this, and all else of the preset's
 VARIANTS: dict[str, dict[str, Any]] = {
-    "the preset": {},
+    "the first recipe": {},
     "learning rate 1e-4": {"learning_rate": 1e-4},
     "learning rate 1e-3": {"learning_rate": 1e-3},
     "SGD, 0.01": {"optimizer": "sgd", "learning_rate": 0.01, "weight_decay": 1e-4},
@@ -50,9 +51,19 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "taught, temperature 2, share 0.9": {"temperature": 2.0, "share": 0.9},
 }
 FEW = (
-    "the preset", "learning rate 1e-4", "learning rate 1e-3", "SGD, 0.01", "statistics of the batches", "8 epochs",
-    "no augmentation", "crop and flip", "taught, temperature 2, share 0.5",
+    "the first recipe", "learning rate 1e-4", "learning rate 1e-3", "SGD, 0.01", "statistics of the batches",
+    "8 epochs", "no augmentation", "crop and flip", "taught, temperature 2, share 0.5",
 )  # fmt: skip
+SMALL_RESOLUTION = 48
+SMALL = {
+    "the first recipe": {},
+    "learning rate 1e-3": {"learning_rate": 1e-3},
+    "classifier x1": {"head_rate": None},
+    "learning rate 1e-3, classifier x1": {"learning_rate": 1e-3, "head_rate": None},
+    "learning rate 1e-3, classifier x3": {"learning_rate": 1e-3, "head_rate": 3.0},
+    "shift and flip": {"augment": ("shift", "flip")},
+    "taught, temperature 2, share 0.5": {"temperature": 2.0, "share": 0.5},
+}
 # by images: resolution, augmentation of the preset's recipe, networks, seeds, variants, first and last to be done
 PLAN: dict[str, tuple[int, tuple[str, ...], int, int, tuple[str, ...], float, float]] = {
     "cifar-200": (96, ("flip",), 1 + NETWORKS, SEEDS, tuple(VARIANTS), 0.0, 0.5),
@@ -63,21 +74,33 @@ PLAN: dict[str, tuple[int, tuple[str, ...], int, int, tuple[str, ...], float, fl
 }
 
 
-def teacher(images: str, augment: tuple[str, ...]) -> Job:
+def teacher(images: str, augment: tuple[str, ...], resolution: int = 96) -> Job:
     """Return the fine-tuning of the donor whose answers teach."""
-    network = str(donor_network(TEACHER_RESOLUTION))
+    network = str(donor_network(resolution))
     return Job(("teacher",), images, network, 1000, {"augment": augment}, -1.0)
 
 
-def jobs(tiny: bool) -> list[Job]:
+def jobs(tiny: bool, small: bool) -> list[Job]:
     """Return all trainings."""
     found = []
+    if small:
+        found.append(teacher("cifar-400", ("flip",), SMALL_RESOLUTION))
+        networks = random_networks(NETWORKS, SMALL_RESOLUTION, 23)
+        for place, network in enumerate(networks):
+            for variant, changes in SMALL.items():
+                name = ("recipe", variant, str(place))
+                found.append(
+                    Job(
+                        name, "cifar-400", str(network), 0, {"augment": ("flip",), **FIRST, **changes}, place / 3 + 0.05
+                    )
+                )
+        return found
     for images, (resolution, augment, networks, seeds, variants, begin, end) in PLAN.items():
         if any("taught" in variant for variant in variants):
             found.append(teacher(images, augment))
         drawn = [donor_network(resolution), *random_networks(NETWORKS, resolution, 23)][: 2 if tiny else networks]
         for variant in variants:
-            changes = {"augment": augment} | VARIANTS[variant]
+            changes = {"augment": augment} | FIRST | VARIANTS[variant]
             size = changes.pop("resolution", None)
             for place, network in enumerate(drawn):
                 for seed in range(1 if tiny else seeds):
@@ -112,8 +135,8 @@ def tables(results: list[dict[str, Any]]) -> tuple[dict[str, Any], str]:
             "| recipe | accuracy of the donor | of the others | gain in points | change of the loss | trainings |",
         ]
         lines.append("| --- | --- | --- | --- | --- | --- |")
-        base = {place: _mean(rows, "accuracy") for place, rows in by_variant["the preset"].items()}
-        base_loss = {place: _mean(rows, "loss") for place, rows in by_variant["the preset"].items()}
+        base = {place: _mean(rows, "accuracy") for place, rows in by_variant["the first recipe"].items()}
+        base_loss = {place: _mean(rows, "loss") for place, rows in by_variant["the first recipe"].items()}
         for variant, by_network in by_variant.items():
             gains = [
                 100 * (row["accuracy"] - base[place])

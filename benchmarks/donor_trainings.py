@@ -11,7 +11,8 @@ Lite0, and `ProxyTask` trains and scores, by any recipe. Several processes train
 `pack` puts the images of three sets into one file of 10 MB: CIFAR-10 as a folder of JPEG files, Fashion-MNIST as an npz
 file, and the cells of BCCD, one crop for each box. Then `recipe`, `ranking` or `both` train, the most important first.
 Each result is a line of `trainings.jsonl`. What is there is not trained again, and after the minutes the tables are
-made of what is done: with none, only the tables. `--tiny` trains a few networks on a few images for an epoch or two.
+made of what is done: with none, only the tables. `--small` is a plan for two cores: fewer images, networks and
+recipes, at 48 pixels. `--tiny` trains a few networks on a few images for an epoch.
 
 All of it is about 200,000 steps of 32 images at 96 pixels: minutes on a large GPU, days on two cores.
 """
@@ -54,7 +55,6 @@ CELL_PIXELS, CELLS = 48, 100  # of BCCD: height and width, and how many of each 
 FASHION = 1000, 2000  # images that train, and are held out
 MIN_CELL_PIXELS = 4  # two boxes are degenerate
 IMAGES_FILE, RESULTS_FILE = "donor-images.npz", "trainings.jsonl"
-TEACHER_RESOLUTION = 96
 
 
 class ImageSet(NamedTuple):
@@ -171,6 +171,8 @@ def load_images(path: Path, tiny: bool) -> dict[str, ImageSet]:
         "cifar-1000": ImageSet(photos, labels, train[:1000], nothing, held_out),
         "cifar-4000": ImageSet(photos, labels, train, nothing, test if not tiny else held_out),
         "cifar-800+200": ImageSet(photos, labels, train[200:1000], train[:200], held_out),
+        "cifar-400": ImageSet(photos, labels, train[:400], nothing, test),
+        "cifar-200+200": ImageSet(photos, labels, train[200:400], train[:200], test),
     }
     for name, count in (("fashion", FASHION[0]), ("bccd", 3 * CELLS)):
         images, labels = packed[f"{name}_images"], packed[f"{name}_labels"].astype(np.int64)
@@ -216,7 +218,8 @@ class Worker:
         settings = dict(job.changes)
         augment = tuple(settings.pop("augment", ()))
         lesson = settings.pop("temperature", None), settings.pop("share", None)
-        task = self._task(job.images, augment, lesson)
+        task = self._task(job.images, augment)
+        task.lessons = self._lessons(job.images, *lesson) if lesson[0] else ()
         known = {name: value for name, value in FULL.items() if name in TrainingSection.model_fields}
         task.recipe = TrainingSection(**{**known, **settings, "seed": job.seed})
         architecture = Architecture.parse(job.network)
@@ -227,7 +230,7 @@ class Worker:
         count = len(one.validation)
         if job.table[0] == "teacher":
             part = self.folder / f"part-{job.images}.npy"
-            np.save(part, self._logits(task, trainer.network))
+            np.save(part, self._logits(task, trainer.network, architecture.resolution))
             part.rename(teacher_file(self.folder, job.images))
         return {
             "steps": trainer.steps_per_epoch * len(trainer.losses),
@@ -240,8 +243,8 @@ class Worker:
             "processor_seconds": time.process_time() - processor,
         }
 
-    def _task(self, name: str, augment: tuple[str, ...], lesson: tuple[float | None, float | None]) -> ProxyTask:
-        key = name, augment, lesson
+    def _task(self, name: str, augment: tuple[str, ...]) -> ProxyTask:
+        key = name, augment
         if key not in self._tasks:
             one = self.sets[name]
             judged = np.concatenate([one.validation, one.held_out])
@@ -252,23 +255,21 @@ class Worker:
             )  # fmt: skip
             data = DataSection(dataset="digits", resolution=one.images.shape[2], augment=augment)
             recipe = TrainingSection(epochs=1)
-            self._tasks[key] = ProxyTask(
-                dataset, data, recipe, self.device, self.donor, self._lessons(name, *lesson) if lesson[0] else ()
-            )
+            self._tasks[key] = ProxyTask(dataset, data, recipe, self.device, self.donor)
         self._tasks.move_to_end(key)
         while len(self._tasks) > KEPT_TASKS:
             self._tasks.popitem(last=False)
         return self._tasks[key]
 
-    def _lessons(self, name: str, temperature: float, share: float) -> list[Lessons]:
+    def _lessons(self, name: str, temperature: float, share: float) -> tuple[Lessons]:
         path = teacher_file(self.folder, name)
         while not path.exists():  # another process is about to write it
             time.sleep(0.2)
-        return [Lessons(torch.from_numpy(np.load(path)).to(self.device), temperature, share)]
+        return (Lessons(torch.from_numpy(np.load(path)).to(self.device), temperature, share),)
 
     @torch.inference_mode()
-    def _logits(self, task: ProxyTask, network: torch.nn.Module) -> NDArray[np.float32]:
-        batches = task.part(0, TEACHER_RESOLUTION).batches
+    def _logits(self, task: ProxyTask, network: torch.nn.Module, resolution: int) -> NDArray[np.float32]:
+        batches = task.part(0, resolution).batches
         images = (batches.pixels.take(places) for places in torch.arange(len(batches.pixels)).split(256))
         return np.concatenate([network(batches.normalise(one)).float().cpu().numpy() for one in images])
 
@@ -345,13 +346,14 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=8)
     parser.add_argument("--minutes", type=float, default=30.0)
     parser.add_argument("--tiny", action="store_true")
+    parser.add_argument("--small", action="store_true")
     given = parser.parse_args()
     if given.what == "pack":
         pack(given.cifar, given.fashion, given.bccd, given.out)
         return
     given.out.mkdir(parents=True, exist_ok=True)
     modules = [one for one in (donor_recipe, donor_ranking) if given.what in ("both", one.__name__[6:])]
-    train_all([job for module in modules for job in module.jobs(given.tiny)], given)
+    train_all([job for module in modules for job in module.jobs(given.tiny, given.small)], given)
     results = [row for row in read_results(given.out).values() if "error" not in row]
     for module in modules:
         content, text = module.tables(results)

@@ -41,6 +41,7 @@ class ProxyTask:
         recipe: The recipe of the short training.
         device: The device on which candidates are trained.
         batches: The training images of the first training on that device.
+        lessons: A teacher's answers to the training images of each training; empty without a teacher.
     """
 
     def __init__(
@@ -68,7 +69,7 @@ class ProxyTask:
         self.dataset = dataset
         self.recipe = recipe
         self.device = torch.device(choose_device(device))
-        self._donor, self._lessons = donor, lessons
+        self._donor, self.lessons = donor, lessons
         normalisation = None if donor is None else donor.normalisation(dataset.channels)
         self._parts = Parts(dataset, data.augment, self.device, normalisation)
 
@@ -167,7 +168,7 @@ class ProxyTask:
                 renew_statistics(network, part.batches, recipe.batch)
             trainer = Trainer(
                 network, part.batches, recipe, partial(CosineSchedule, recipe.warmup), torch_generator(order_seed),
-                lessons=self._lessons[number] if self._lessons else None,
+                lessons=self.lessons[number] if self.lessons else None,
             )  # fmt: skip
             for _ in range(recipe.epochs):
                 trainer.train_epoch()

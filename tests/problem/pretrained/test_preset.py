@@ -18,7 +18,7 @@ def test_a_donor_takes_the_place_of_a_problem_s_own_space_and_recipes():
     definition = load_definition("images", donor="efficientnet-lite0")
     assert definition.space == space_around(LITE0, 96)
     assert (definition.training.optimizer, definition.training.learning_rate) == ("adamw", 3e-4)
-    assert (definition.training.head_rate, definition.training.statistics) == (10.0, "frozen")
+    assert (definition.training.head_rate, definition.training.statistics) == (3.0, "frozen")
     assert (definition.full.schedule, definition.full.statistics, definition.full.optimizer) == (
         "cosine",
         "frozen",
@@ -73,7 +73,7 @@ def test_the_recipe_of_a_problem_without_a_donor_has_the_context_of_older_versio
     context = getattr(validate_definition(dict(TINY)), "full_recipe" if name == "full" else name).context
     assert set(context).isdisjoint({"head_rate", "statistics", "schedule", "class_weights"})
     ours = getattr(load_definition("images", donor="efficientnet-lite0"), name).context
-    assert (ours["head_rate"], ours["statistics"]) == (10.0, "frozen")
+    assert (ours["head_rate"], ours["statistics"]) == (3.0, "frozen")
 
 
 @pytest.mark.parametrize(
