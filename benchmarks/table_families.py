@@ -15,9 +15,9 @@ A family is a recipe; every seed gives another table of it. Families differ in w
 - **Noise**: a search sees the error on so many validation images; what it found is judged by the true errors.
 - **Costs that nothing predicts**: the costs of all networks, shuffled.
 
-Half of the families, `LOOKED_AT`, were looked at while `nsga2-surrogate` was built. The others, `KEPT_ASIDE`, are there
-to be looked at once, at the end: whoever tunes anything by them makes new ones for that. `family_quality.py` plays
-them.
+Half of the families, `LOOKED_AT`, were looked at while `nsga2-surrogate` was built. The others, `KEPT_ASIDE`, were
+looked at once, when its rules 2 were done: whoever tunes anything further makes new ones for that. `family_quality.py`
+plays them.
 
 [1] Dong and Yang, "NAS-Bench-201: Extending the Scope of Reproducible Neural Architecture Search", ICLR 2020.
 """
