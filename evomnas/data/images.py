@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 
 from evomnas.core.errors import InputError
 from evomnas.core.resolution import Resolution, sides, to_resolution
-from evomnas.data.check import check_pixels, check_room
+from evomnas.data.check import check_room
 from evomnas.data.colours import crop_box, inner_size
 from evomnas.data.gallery.found import Found
+from evomnas.data.npz_files import check_pixels
 from evomnas.data.prepared.notes import keep_fingerprint, known_fingerprint
 from evomnas.data.rows import ImageRows, Images, resize_array
 from evomnas.problem.sections import Fit

@@ -1,4 +1,4 @@
-"""The built-in data sets: digits, npz files, image folders and torchvision's.
+"""The built-in data sets: digits, npz files, image folders, lists of images and torchvision's.
 
 A data set is a function that takes a `DataSection` and returns `TrainingImages`: all images that may be trained
 on, before the validation split. None of these functions reads test images, so that nothing in a search can: data
@@ -19,11 +19,13 @@ from PIL import Image
 
 from evomnas.core.errors import InputError
 from evomnas.core.resolution import sides
-from evomnas.data.check import check_labels, open_npz, required_path, unreadable
+from evomnas.data.catalogues.finding import list_pictures
+from evomnas.data.check import required_path
 from evomnas.data.colours import crop_box, to_picture
 from evomnas.data.folders import check_image_folder, class_folders, find_images
-from evomnas.data.gallery.reading import read_gallery
+from evomnas.data.gallery.reading import read_gallery, read_part
 from evomnas.data.images import TrainingImages, has_other_proportions, stack_images
+from evomnas.data.npz_files import Pair, check_labels, check_pixels, is_medmnist, open_npz, read_array
 from evomnas.data.photographs import Preprocessing
 from evomnas.data.prepared.pictures import read_pictures
 from evomnas.data.prepared.source import FileSource
@@ -72,6 +74,8 @@ def read_digits(part: Part, fit: Fit | None) -> TrainingImages:
 def npz(section: DataSection) -> TrainingImages:
     """Read x_train and y_train of an npz file. x_test and y_test must be there, but are not read.
 
+    With MedMNIST's names, train_images and train_labels, and those of val, which validate the search.
+
     Args:
         section: The data section; `path` is the file.
 
@@ -85,7 +89,7 @@ def npz(section: DataSection) -> TrainingImages:
 
 
 def read_npz(section: DataSection, part: Part) -> TrainingImages:
-    """Read one part of an npz file with the arrays x_train, y_train, x_test and y_test.
+    """Read one part of an npz file with the arrays x_train, y_train, x_test and y_test, or with MedMNIST's names.
 
     Args:
         section: The data section; `path` is the file.
@@ -98,14 +102,47 @@ def read_npz(section: DataSection, part: Part) -> TrainingImages:
         InputError: The path is missing, or the file cannot be read or has other contents.
     """
     path = required_path(section)
+    pair = Pair(f"x_{part}", f"y_{part}")
     with open_npz(path) as archive:
-        try:
-            images, labels = archive[f"x_{part}"], archive[f"y_{part}"]
-        except Exception as error:
-            raise unreadable(path, error) from None
-    labels = check_labels(path, part, labels, images.shape)
+        if is_medmnist(archive.files):
+            return read_list(section, part)
+        images, labels = (read_array(path, archive, name) for name in pair)
+    labels = check_labels(path, pair, labels, images.shape, from_zero=part == "train")
+    if images.ndim:
+        check_pixels(images.shape, images.dtype, pair.images, images)
     count = int(labels.max()) + 1 if labels.size else 0
     return TrainingImages(images, labels, tuple(str(number) for number in range(count)), section.fit or "stretch")
+
+
+def listed_pictures(section: DataSection) -> TrainingImages:
+    """Read the training images of a CSV file, of parquet files, or of tar shards.
+
+    Args:
+        section: The data section; `path` is the file, or the folder of the files.
+
+    Returns:
+        The training images, RGB at the section's resolution.
+
+    Raises:
+        InputError: Images or labels are missing, or an image cannot be read.
+    """
+    return read_list(section, "train")
+
+
+def read_list(section: DataSection, part: Part) -> TrainingImages:
+    """Read one part of the pictures that a list, a table or an archive names.
+
+    Args:
+        section: The data section.
+        part: `train` or `test`.
+
+    Returns:
+        The images of that part at the section's resolution.
+
+    Raises:
+        InputError: Images or labels are missing, or an image cannot be read.
+    """
+    return read_part(list_pictures(section), section, part)
 
 
 def image_folder(section: DataSection) -> TrainingImages:

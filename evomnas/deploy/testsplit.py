@@ -11,7 +11,7 @@ import numpy as np
 from evomnas.core import registry
 from evomnas.core.errors import InputError
 from evomnas.data.images import LabelledImages, TrainingImages
-from evomnas.data.sources import find_test_folder, read_digits, read_folder, read_npz, read_torchvision
+from evomnas.data.sources import find_test_folder, read_digits, read_folder, read_list, read_npz, read_torchvision
 from evomnas.problem.sections import DataSection
 
 
@@ -89,6 +89,21 @@ def npz(section: DataSection) -> TrainingImages:
         InputError: The path is missing, or the file cannot be read or has other contents.
     """
     return read_npz(section, "test")
+
+
+def listed_pictures(section: DataSection) -> TrainingImages:
+    """Read the test images of a CSV file, of parquet files, or of tar shards: their owner's, or a fifth of every class.
+
+    Args:
+        section: The data section; `path` is the file, or the folder of the files.
+
+    Returns:
+        The test images.
+
+    Raises:
+        InputError: Images or labels are missing, or an image cannot be read.
+    """
+    return read_list(section, "test")
 
 
 def image_folder(section: DataSection) -> TrainingImages:

@@ -18,7 +18,7 @@ from evomnas.core.errors import EverythingFailed, InputError
 from evomnas.core.files import check_place, write_atomically
 from evomnas.core.system.memory import check_memory_limit
 from evomnas.core.system.shell import quote
-from evomnas.data.check import check_images
+from evomnas.data.first_look import check_images
 from evomnas.data.gallery.listing import LISTING, to_csv
 from evomnas.evaluation.executors.base import Workers
 from evomnas.evaluation.factory import open_evaluator
@@ -34,7 +34,7 @@ from evomnas.loop.stopping import TimeUp
 from evomnas.problem.definition import Definition, ProblemDefinition
 from evomnas.problem.loading import load_definition
 from evomnas.problem.target import LOCAL
-from evomnas.problem.typed.paths import OWN_IMAGES
+from evomnas.problem.typed.paths import LISTS, OWN_IMAGES
 from evomnas.results.archive import Archive
 from evomnas.results.candidate_limits import CandidateLimits
 from evomnas.results.database.connection import JOURNAL_SUFFIX
@@ -353,7 +353,8 @@ def folder_name(definition: Definition) -> str:
     images = definition.data.path if isinstance(definition, ProblemDefinition) else None
     if definition.name != OWN_IMAGES or images is None:
         return definition.name
-    name = images.resolve().name.removesuffix(".npz")
+    resolved = images.resolve()
+    name = resolved.stem if resolved.suffix.lower() in (".npz", *LISTS) else resolved.name
     return re.sub(r"[^\w.-]+", "-", name).strip("-.")[:MAX_NAME] or definition.name
 
 

@@ -27,7 +27,7 @@ from evomnas.core.system.shell import quote
 from evomnas.problem.definition import DEFINITIONS, Definition, ProblemDefinition
 from evomnas.problem.pretrained.preset import start_from
 from evomnas.problem.sections import FullSection, Objective
-from evomnas.problem.typed.paths import OWN_IMAGES, is_own_images, own_images, read_problem
+from evomnas.problem.typed.paths import OWN_DATASETS, OWN_IMAGES, is_own_images, list_kind, own_images, read_problem
 from evomnas.problem.typed.settings import BACKSLASHES, apply_setting, parse_value
 
 
@@ -51,8 +51,8 @@ def load_definition(
     """Read and check a problem.
 
     Args:
-        problem: A built-in name, the path of a TOML file, or images of one's own: a folder or an npz file. None for the
-            images of `data`.
+        problem: A built-in name, the path of a TOML file, or images of one's own: a folder, a list, an npz file. None
+            for the images of `data`.
         overrides: `section.key=value` strings; the value is TOML, or else text.
         data: The path of the images, or of the table, in place of the problem's own; None to leave that as it is.
         donor: A network whose pretrained weights all trainings start from. The space around it and the recipes that
@@ -80,6 +80,8 @@ def load_definition(
         if not isinstance(values.setdefault(section, {}), dict):
             raise InputError(f"{section} must be a section of keys and values")
         values[section]["path"] = str(data)
+        if values[section].get("dataset") in OWN_DATASETS:
+            values[section]["dataset"] = list_kind(Path(data).expanduser()) or "image-folder"
         own_paths.add(f"{section}.path")
     for override in overrides:
         apply_setting(values, override)

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, get_args
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainSerializer, WrapValidator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainSerializer, WrapValidator, model_validator
 
 from evomnas.core import registry
 from evomnas.core.resolution import MAX_PIXELS, Resolution, to_resolution
@@ -38,6 +38,8 @@ SCORE_WORDS: dict[SearchScoreName, str] = {  # what people call them
     "macro-f1": "macro-F1",
     "likelihood": "likelihood",
 }
+TABLES = ("csv", "parquet")  # data sets with columns
+COLUMNLESS = {"digits", "image-folder", "npz", "webdataset", *TABLES}  # those that are known to have no others
 NEWEST_RULES: Literal[2] = 2  # by which a folder of images is read
 MAX_COST = 1e100  # beyond it arithmetic overflows
 
@@ -82,6 +84,9 @@ class DataSection(Section):
     Attributes:
         dataset: A registered data set (`digits`, `cifar10`, `image-folder`, `npz`, ...).
         path: Its folder or file; needed by `image-folder` and `npz`, the download folder for the rest.
+        image_column: The column of the pictures, of `csv` and `parquet`; absent, it is found by its name or its type.
+        label_column: The column of the labels; absent, as above.
+        split_column: The column of the splits, of `csv`; absent, it is found by its name, if there is one.
         resolution: Height and width in pixels that images are brought to: one number for squares, or both.
         fit: How a picture of other proportions gets them: `crop` takes its middle, `pad` puts it on black, `stretch`
             changes its proportions. Absent, images that are files are cropped, and arrays are stretched.
@@ -99,6 +104,9 @@ class DataSection(Section):
 
     dataset: Annotated[str, _registered("datasets")]
     path: Path | None = None
+    image_column: str | None = None
+    label_column: str | None = None
+    split_column: str | None = None
     resolution: ResolutionField
     fit: Fit | None = None
     validation: Share = 0.2
@@ -113,6 +121,16 @@ class DataSection(Section):
     def test_score(self) -> ScoreName:
         """The score by which fully trained networks are judged: that of the search, but for the likelihood accuracy."""
         return "accuracy" if self.score == "likelihood" else self.score
+
+    @model_validator(mode="after")
+    def _check_columns(self) -> DataSection:
+        readers = {"image_column": TABLES, "label_column": TABLES, "split_column": ("csv",)}
+        for key, datasets in readers.items():
+            if getattr(self, key) is not None and self.dataset in COLUMNLESS - set(datasets):
+                raise ValueError(
+                    f"{key} names a column of {' and '.join(datasets)}, and the data set is {self.dataset}"
+                )
+        return self
 
     @property
     def trainings(self) -> int:

@@ -13,6 +13,7 @@ from evomnas.data.photographs import describe_fit
 from evomnas.loop.fidelity.ranking import MARGIN
 from evomnas.problem.definition import Definition
 from evomnas.problem.sections import FITS, SCORE_WORDS
+from evomnas.problem.typed.paths import OWN_DATASETS
 from evomnas.report.classes.class_words import constant_answer_line
 from evomnas.results.manifest import GoalAnswer, ImageData
 from evomnas.results.run import Result, Run
@@ -31,7 +32,6 @@ STATUS_WORDS = {  # of networks that are not on the front
 }
 MAX_NAMED_SCORES = 3  # in a headline
 DONOR = "efficientnet-lite0"  # which is proposed: its package needs no account and no download at run time
-OWN_DATASETS = ("image-folder",)  # whose images may be photographs
 MIN_DONOR_SIDE, MAX_DONOR_IMAGES = 64, 20_000  # pixels and training images between which it is proposed
 
 TextTable = tuple[tuple[str, ...], list[tuple[str, ...]]]  # a header, and rows of as many cells

@@ -20,7 +20,7 @@ from evomnas.core.errors import InputError
 from evomnas.core.files import check_place, is_partial, write_atomically
 from evomnas.core.system.machine import describe_environment
 from evomnas.core.system.shell import quote
-from evomnas.data.check import check_images
+from evomnas.data.first_look import check_images
 from evomnas.data.gallery.listing import ListedImage, describe_changes, read_listing
 from evomnas.problem.architecture import Architecture
 from evomnas.problem.counting import NetworkShape

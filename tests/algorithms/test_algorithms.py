@@ -81,15 +81,6 @@ def test_failures_are_survived_and_not_bred_from(name, algorithm):
     assert broken(genomes[-100:]).mean() < broken(genomes[:20]).mean() / 2 or name in INDIFFERENT
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        pytest.param(
-            name, marks=pytest.mark.thorough if name == "nsga2-surrogate" else ()
-        )  # it survives failures above
-        for name in sorted(registry.available("algorithms"))
-    ],
-)
 def test_networks_beyond_a_limit_are_bred_from_less_and_less(name, algorithm):
     def excess(genomes: np.ndarray) -> np.ndarray:
         """At most a third of the genes may stand on their last choice."""

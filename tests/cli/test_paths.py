@@ -51,6 +51,8 @@ def names(folder: Path) -> set[str]:
 def test_a_folder_is_searched(typed, here):
     result = CliRunner().invoke(app, ["run", *typed, "--budget", "1", "--workers", "0", *SMALL])
     assert result.exit_code == 0, result.output
+    fit = "the middle square of a picture, as 32x32 pixels (data.fit = 'crop'; there are 'pad' and 'stretch' as well)"
+    assert f"Networks get {fit}." in result.stderr
     run = Run.open(here / "runs" / "my-photos-nsga2-surrogate-s1")
     assert run.manifest.evaluations == 1
     assert run.definition.data.path == here / "my photos"

@@ -12,7 +12,7 @@ from PIL import Image
 
 from evomnas.core import registry
 from evomnas.core.errors import InputError
-from evomnas.data import check
+from evomnas.data import check, first_look
 from evomnas.data.images import TRAINED
 from evomnas.data.pictures import encode_picture
 from evomnas.data.splits import load_dataset, stratified_folds
@@ -271,7 +271,7 @@ def test_images_that_have_no_room_in_memory_are_refused_before_they_are_read(pho
     with pytest.raises(InputError, match=r"20 images of 768 bytes need .* GiB of memory, and 0\.0 GiB are free"):
         load_dataset(folder)
     with pytest.raises(InputError, match=r"40 images of 36 bytes need .* GiB of memory"):
-        check.check_npz(npz_file())
+        first_look.check_npz(npz_file())
 
 
 def test_torchvision_data_that_cannot_be_had_is_one_line(tmp_path):

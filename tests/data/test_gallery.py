@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from evomnas.core.errors import InputError
-from evomnas.data.check import check_images
+from evomnas.data.first_look import check_images
 from evomnas.data.gallery.kinds import is_picture_file
 from evomnas.data.gallery.layout import find_layout, split_name
 from evomnas.data.gallery.listing import ListedImage, describe_changes, list_images, read_listing, to_csv

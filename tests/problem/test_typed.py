@@ -19,7 +19,15 @@ def here(tmp_path, monkeypatch) -> Path:
     """A folder to type in, with photographs and a file or two."""
     for folder in ("photos/cats", "my photos ü/cats", "runs/one", "project"):
         (tmp_path / folder).mkdir(parents=True)
-    for file in ("photos.zip", "labels.csv", "notes.txt", "one.jpg", "runs/one/run.json", "project/mine.toml"):
+    for file in (
+        "photos.zip",
+        "labels.csv",
+        "labels.json",
+        "notes.txt",
+        "one.jpg",
+        "runs/one/run.json",
+        "project/mine.toml",
+    ):
         (tmp_path / file).touch()
     monkeypatch.chdir(tmp_path)
     return tmp_path
@@ -97,7 +105,7 @@ def test_digits_are_at_no_path(problem, options, here):
         ("photos/*", "there is no file or folder photos/*$"),
         ("photos.zip", "photos.zip is packed: unpack it (unzip photos.zip -d photos), then evomnas run photos$"),
         ("one.jpg", "one.jpg is one image: give the folder that has a folder of images for each class"),
-        ("labels.csv", "labels.csv is no problem by itself: a problem file with a section [table] says"),
+        ("labels.json", "labels.json is no problem by itself: a problem file with a section [table] says"),
         ("notes.txt", "notes.txt is no problem: give a folder of images, an .npz file or a .toml file$"),
         ("https://example.org/photos.zip", "is on the network: download the images, and give the folder"),
         ("/dev/null", "/dev/null is no file and no folder"),

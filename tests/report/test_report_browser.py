@@ -193,7 +193,6 @@ def test_the_slider_picks_the_most_accurate_network_within_a_limit(visit, path, 
     assert picked(page)[0] == front[-1].evaluation.architecture.id
 
 
-@pytest.mark.thorough
 def test_arrow_keys_walk_along_the_front(visit, path, front):
     page = ready(visit(path))
     page.locator("#pareto").focus()
@@ -311,7 +310,6 @@ def test_an_open_page_of_a_running_search_shows_the_newer_state_and_keeps_what_w
     assert page.evaluate(top) == pytest.approx(place, abs=2)  # what was read stays in view, whatever came above it
 
 
-@pytest.mark.thorough
 def test_without_a_result_there_is_nothing_to_pick(visit, shown_run, tmp_path):
     run = Run(tmp_path, shown_run.archive, shown_run.record, shown_run.manifest.model_copy())
     page = visit(write_report(run, []))

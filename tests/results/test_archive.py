@@ -153,13 +153,8 @@ def test_a_reader_that_never_lets_go_stops_no_writer_and_other_readers_see_all(t
 
 
 def test_two_runs_in_one_archive_at_the_same_time_are_the_runs_they_are_alone(tmp_path, tabular_file):
-    alone = {
-        seed: search(tabular_file, "nsga2", budget=80, seed=seed, out=tmp_path / f"alone{seed}" / "run")
-        for seed in (1, 2)
-    }
-    code = (
-        "import sys, evomnas; evomnas.search(sys.argv[1], 'nsga2', budget=80, seed=int(sys.argv[2]), out=sys.argv[3])"
-    )
+    alone = {seed: search(tabular_file, budget=40, seed=seed, out=tmp_path / f"alone{seed}" / "run") for seed in (1, 2)}
+    code = "import sys, evomnas; evomnas.search(sys.argv[1], budget=40, seed=int(sys.argv[2]), out=sys.argv[3])"
     commands = {
         seed: [sys.executable, "-c", code, tabular_file, str(seed), tmp_path / "both" / f"s{seed}"] for seed in (1, 2)
     }

@@ -320,7 +320,6 @@ def test_a_search_that_is_killed_among_its_cuts_resumes_to_the_one_that_nobody_d
     assert len(trained) == len(set(trained)) == 1 + len(of_status(cutting_run, "cut"))
 
 
-@pytest.mark.thorough
 def test_a_search_in_steady_state_cuts_off_too_and_is_played_again(problem, cutting_run, full_run, tmp_path):
     copied(cutting_run.archive.path, tmp_path)
     with sqlite3.connect(tmp_path / "evomnas.sqlite") as archive:

@@ -19,9 +19,7 @@ from evomnas.training.proxy_task import ProxyTask
 from evomnas.training.schedules import CosineSchedule
 from evomnas.training.trainer import Trainer, TrainingBatches, renew_statistics
 
-SETTINGS = [
-    "data.resolution=32", "data.train_images=80", "data.validation=0.1", "training.epochs=1", "training.batch=40",
-]  # fmt: skip
+SETTINGS = ["data.resolution=32", "data.train_images=80", "training.epochs=1", "training.batch=40"]
 NETWORK = "stem8_s2-dconv_k3_s1_f8_n1-mbconv3_k3_s2_f16_n2_id-head24"
 
 

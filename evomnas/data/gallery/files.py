@@ -1,56 +1,69 @@
-"""The files of a folder of images: those of its splits and classes, and those that are not read."""
+"""Pictures with their splits and classes; of a folder of images, those that are read and those that are not."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from dataclasses import dataclass
-from itertools import compress
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from evomnas.core.errors import InputError
 from evomnas.data.folders import IMAGE_SUFFIXES
 from evomnas.data.gallery.found import Group
 from evomnas.data.gallery.kinds import UNREAD_SUFFIXES, is_picture_file
-from evomnas.data.gallery.layout import Layout, is_hidden, picture_files
+from evomnas.data.gallery.layout import Layout, Split, is_hidden, picture_files
 from evomnas.data.images import Labels
+from evomnas.data.prepared.source import FileSource, PictureSource
+from evomnas.problem.sections import Fit
+
+
+class NamedSource(PictureSource, Protocol):
+    """Pictures that have short names as well."""
+
+    @property
+    def files(self) -> Sequence[str]:
+        """Their names as seen from the folder or the file that was given."""
+        ...
 
 
 @dataclass(frozen=True)
 class GalleryFiles:
-    """The files of a folder of images that are read.
+    """Pictures that are read, in the order of their splits: `all`, or `train`, `validation` and `test`.
 
     Attributes:
-        layout: The folders by split and class.
-        paths: The files, by split, class and name.
+        root: The folder or the file that was given.
+        source: The pictures.
         splits: The split of each, as in `Layout`.
         labels: The class of each, int64, shape (n,).
+        classes: The names of the classes.
+        unread: Returns what is not read, by reason.
+        channels: 1 for grey, 3 for RGB.
+        fit: How pictures of other proportions get those of the network, unless somebody says otherwise.
     """
 
-    layout: Layout
-    paths: tuple[Path, ...]
-    splits: tuple[str, ...]
+    root: Path
+    source: NamedSource
+    splits: tuple[Split, ...]
     labels: Labels
+    classes: tuple[str, ...]
+    unread: Callable[[], Sequence[Group]]
+    channels: int = 3
+    fit: Fit = "crop"
 
-    def select(self, chosen: NDArray[np.bool_]) -> GalleryFiles:
-        """Return some of the files.
+    @property
+    def is_split(self) -> bool:
+        """Whether the owner made splits."""
+        return "all" not in self.splits
 
-        Args:
-            chosen: Whether each is one of them, shape (n,).
-        """
-        paths, splits = tuple(compress(self.paths, chosen)), tuple(compress(self.splits, chosen))
-        return GalleryFiles(self.layout, paths, splits, self.labels[chosen])
-
-    def name(self, path: Path) -> str:
-        """Return a file as seen from the folder that was given.
-
-        Args:
-            path: The file.
-        """
-        return path.relative_to(self.layout.root).as_posix()
+    @property
+    def test(self) -> GalleryFiles:
+        """The test images that the owner chose."""
+        start = self.splits.index("test") if "test" in self.splits else len(self.splits)
+        source = self.source.part(start, len(self.splits))
+        return replace(self, source=source, splits=self.splits[start:], labels=self.labels[start:])
 
 
 def list_files(layout: Layout) -> GalleryFiles:
@@ -69,29 +82,37 @@ def list_files(layout: Layout) -> GalleryFiles:
     if wrong:
         names = ", ".join(ascii(str(path)) for path in wrong)
         raise InputError(f"names of {len(wrong):,} files are not UTF-8: rename {names}")
+    paths = [path for path, _, _ in found]
     return GalleryFiles(
-        layout,
-        tuple(path for path, _, _ in found),
-        tuple(split for _, split, _ in found),
-        np.array([label for _, _, label in found], dtype=np.int64),
+        root=layout.root,
+        source=FileSource.of(layout.root, paths),
+        splits=tuple(split for _, split, _ in found),
+        labels=np.array([label for _, _, label in found], dtype=np.int64),
+        classes=layout.classes,
+        unread=lambda: list_unread(layout, paths),
     )
 
 
-def list_unread(files: GalleryFiles) -> list[Group]:
+def list_unread(layout: Layout, paths: Sequence[Path]) -> list[Group]:
     """Return what lies in a folder of images and is not read, by reason.
 
     Args:
-        files: What is read of it.
+        layout: The folders by split and class.
+        paths: The files that are read.
     """
-    layout, read = files.layout, set(files.paths)
+    read = set(paths)
+
+    def name(path: Path) -> str:
+        return path.relative_to(layout.root).as_posix()
+
     reasons: dict[str, list[str]] = {}
     for folder in {
         layout.root,
         *(one.path for one in layout.folders if not one.path.resolve().is_relative_to(layout.root.resolve())),
     }:
         for path, reason in _leftovers(folder, {one.path for one in layout.folders}, read):
-            reasons.setdefault(reason, []).append(os.fsencode(files.name(path)).decode(errors="replace"))
-    reasons.setdefault("empty folders", []).extend(files.name(path) for path in layout.empty)
+            reasons.setdefault(reason, []).append(os.fsencode(name(path)).decode(errors="replace"))
+    reasons.setdefault("empty folders", []).extend(name(path) for path in layout.empty)
     return [Group.of(reason, names) for reason, names in sorted(reasons.items()) if names]
 
 

@@ -17,6 +17,15 @@ SIGNATURES = (
 MEDIA = {b"avif": "avif", b"avis": "avif", b"heic": "heic", b"heix": "heic", b"mif1": "heic", b"hevc": "heic"}
 
 
+def is_picture_name(name: str) -> bool:
+    """Return whether a file's name is that of a picture.
+
+    Args:
+        name: The name.
+    """
+    return name.lower().endswith(IMAGE_SUFFIXES)
+
+
 def is_picture_file(path: Path) -> bool:
     """Return whether a file is a picture, by its name, or if that is unusual, by how it begins.
 

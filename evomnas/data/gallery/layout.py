@@ -8,7 +8,8 @@ from __future__ import annotations
 import os
 import re
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -139,6 +140,53 @@ def find_layout(root: Path) -> Layout:
     )
 
 
+def complete_splits(place: Path, splits: Sequence[Split]) -> list[Split]:
+    """Return the splits of pictures, where their owner made only some.
+
+    Training images alone are no split. Whoever made one split beside them keeps it for the test.
+
+    Args:
+        place: Where the pictures are, for messages.
+        splits: The split of each.
+
+    Returns:
+        All of them `all`, or some `test` and none `all`.
+
+    Raises:
+        InputError: There are none to train on.
+    """
+    kinds = set(splits)
+    if kinds in (set(), {"train"}, {"all"}):
+        return ["all"] * len(splits)
+    if "train" not in kinds:
+        raise InputError(f"{place} has the splits {' and '.join(sorted(kinds))}, and nothing to train on")
+    return list(splits) if "test" in kinds else ["test" if split == "validation" else split for split in splits]
+
+
+def check_counts(labels: Sequence[int], splits: Sequence[Split], classes: Sequence[str], place: Path) -> None:
+    """Check that all classes have enough images.
+
+    Args:
+        labels: The class of each image.
+        splits: The split of each.
+        classes: The names of the classes.
+        place: Where the images are, for messages.
+
+    Raises:
+        InputError: There is one class alone, or one has too few.
+    """
+    if len(classes) < 2:
+        raise InputError(f"{place} has one class, {classes[0]}: a search needs two or more")
+    kept_aside = "all" in splits
+    needed = MIN_IMAGES if kept_aside else MIN_TRAINING_IMAGES
+    kept = ", one of which is kept aside for the test" if kept_aside else ""
+    counts = Counter(label for label, split in zip(labels, splits, strict=True) if split in ("all", "train"))
+    for number, name in enumerate(classes):
+        if counts[number] < needed:
+            images = f"{counts[number]} image{'s' * (counts[number] != 1)}"
+            raise InputError(f"{place}: class {name!r} has {images}: a class needs {needed} or more{kept}")
+
+
 def check_layout(layout: Layout) -> None:
     """Check that all classes have enough images; none is read.
 
@@ -256,10 +304,8 @@ def _names(folders: Sequence[Path] | dict[Path, list[Path]]) -> str:
 
 def _checked(root: Path, place: Path, folders: list[ClassFolder]) -> Layout:
     """Return the layout of folders, if their names and what is in them are right."""
-    if {one.split for one in folders} == {"train"}:  # nothing is kept aside: the owner made no splits
-        folders = [ClassFolder("all", one.name, one.path) for one in folders]
-    if not any(one.split == "test" for one in folders):  # whoever made one split beside that to train on, keeps it
-        folders = [replace(one, split="test") if one.split == "validation" else one for one in folders]
+    splits = complete_splits(place, [one.split for one in folders])
+    folders = [replace(one, split=split) for one, split in zip(folders, splits, strict=True)]
     full = tuple(one for one in folders if _has_pictures(one.path))
     for one in folders:
         if one not in full:
@@ -269,7 +315,11 @@ def _checked(root: Path, place: Path, folders: list[ClassFolder]) -> Layout:
     layout = Layout(root, full, tuple(one.path for one in folders if one not in full))
     if len(layout.classes) == 1:
         raise InputError(f"{place} has one class, {layout.classes[0]}: a search needs two or more, a folder for each")
-    _check_class_names(layout)
+    check_class_names({one.name for one in layout.folders}, "rename its folder", "rename or join their folders")
+    unknown = sorted({one.name for one in layout.folders} - set(layout.classes))
+    if unknown:
+        wrong = next(one for one in layout.folders if one.name == unknown[0])
+        raise InputError(f"{wrong.path} has a class that no image to train on has, {unknown[0]}: move it elsewhere")
     return layout
 
 
@@ -282,26 +332,31 @@ def _check_empty(folder: Path) -> None:
         raise InputError(f"{folder} holds no images that can be read; {other}")
 
 
-def _check_class_names(layout: Layout) -> None:
-    """Raise InputError for names of classes that fail later or elsewhere, and for classes that cannot be trained on."""
-    names = sorted({one.name for one in layout.folders})
+def check_class_names(names: Iterable[str], rename: str = "rename it", join: str = "rename or join them") -> None:
+    """Check that names of classes do not fail later or elsewhere.
+
+    Args:
+        names: The names.
+        rename: What to do with a wrong one.
+        join: What to do with two that many systems take for one.
+
+    Raises:
+        InputError: Some do.
+    """
+    names = sorted(set(names))
     for name in names:
         try:
             name.encode()
         except UnicodeEncodeError:
-            raise InputError(f"the name of the class {name!a} is not UTF-8: rename its folder") from None
+            raise InputError(f"the name of the class {name!a} is not UTF-8: {rename}") from None
         if any(unicodedata.category(letter) == "Cc" for letter in name):
-            raise InputError(f"the name of the class {name!r} holds a control character: rename its folder")
+            raise InputError(f"the name of the class {name!r} holds a control character: {rename}")
     seen: dict[str, str] = {}
     for name in names:
         key = unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
         if key in seen:
             raise InputError(
                 f"the classes {seen[key]!a} and {name!a} differ in capital letters or in the form of their letters "
-                "alone, which many systems take for one: rename or join their folders"
+                f"alone, which many systems take for one: {join}"
             )
         seen[key] = name
-    unknown = sorted({one.name for one in layout.folders} - set(layout.classes))
-    if unknown:
-        place = next(one for one in layout.folders if one.name == unknown[0])
-        raise InputError(f"{place.path} has a class that no image to train on has, {unknown[0]}: move it elsewhere")

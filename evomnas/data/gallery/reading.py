@@ -1,7 +1,8 @@
-"""From a folder of images to the images of a part, split as its owner or else the content of each picture says."""
+"""From pictures with labels to the images of a part, split as their owner or else the content of each picture says."""
 
 from __future__ import annotations
 
+from itertools import compress
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -9,16 +10,16 @@ from numpy.typing import NDArray
 
 from evomnas.core.errors import InputError
 from evomnas.data.check import required_path
-from evomnas.data.gallery.files import GalleryFiles, list_files, list_unread
+from evomnas.data.gallery.files import GalleryFiles, list_files
 from evomnas.data.gallery.found import Found, Group
 from evomnas.data.gallery.layout import check_layout, find_layout
 from evomnas.data.images import FileOrigin, Labels, TrainingImages, has_other_proportions
 from evomnas.data.photographs import Preprocessing
 from evomnas.data.prepared.pictures import Pictures, read_pictures
-from evomnas.data.prepared.source import FileSource
 from evomnas.data.splits import split_by_content
 from evomnas.problem.sections import DataSection
 
+Part = Literal["train", "test"]
 TEST_SHARE = 0.2  # of every class, kept aside where the owner made no test split
 
 Mask = NDArray[np.bool_]
@@ -32,7 +33,7 @@ class _Uses(NamedTuple):
     test: Mask
 
 
-def read_gallery(section: DataSection, part: Literal["train", "test"]) -> TrainingImages:
+def read_gallery(section: DataSection, part: Part) -> TrainingImages:
     """Read one part of a folder of images.
 
     Args:
@@ -47,12 +48,29 @@ def read_gallery(section: DataSection, part: Literal["train", "test"]) -> Traini
     """
     layout = find_layout(required_path(section))
     check_layout(layout)
-    files = list_files(layout)
-    preprocessing = Preprocessing(channels=3, resolution=section.resolution, fit=section.fit or "crop")
+    return read_part(list_files(layout), section, part)
+
+
+def read_part(files: GalleryFiles, section: DataSection, part: Part) -> TrainingImages:
+    """Read one part of pictures, whatever they come from.
+
+    Args:
+        files: The pictures with their labels.
+        section: The data section.
+        part: `train`, the images to validate a search included, or `test`.
+
+    Returns:
+        The images of that part at the section's resolution.
+
+    Raises:
+        InputError: Some images cannot be read, or a class has too few that differ.
+    """
+    fit = section.fit or files.fit
+    preprocessing = Preprocessing(channels=files.channels, resolution=section.resolution, fit=fit)
     if part == "test":
         return _read_test(files, preprocessing)
-    wanted = np.array(files.splits) != "test"
-    pictures = _read(files, wanted, preprocessing)
+    wanted = np.array([split != "test" for split in files.splits])
+    pictures = read_pictures(files.source, wanted, preprocessing, str(files.root))
     uses = _uses(files, pictures.keys)
     copies = _Copies.of(files, pictures.keys, uses)
     used = uses.training | uses.validation
@@ -61,38 +79,28 @@ def read_gallery(section: DataSection, part: Literal["train", "test"]) -> Traini
         uses = uses._replace(training=uses.training & used, validation=uses.validation & used)
     _check_distinct(files, pictures.keys, uses)
     found = _describe(files, pictures, uses, copies, int((copies.needless & ~used).sum()))
-    names = tuple(files.name(path) for path, is_used in zip(files.paths, used, strict=True) if is_used)
+    names = tuple(compress(files.source.files, used))
     own_validation = uses.validation[used] if uses.validation.any() else None
     reshaped = any(has_other_proportions(width, height, section.resolution) for width, height in pictures.sizes[used])
     origin = FileOrigin(pictures.keys[used], names, own_validation, found)
-    images, fit = pictures.images.select(used[wanted]), preprocessing.fit
-    return TrainingImages(images, files.labels[used], layout.classes, fit, origin, reshaped)
-
-
-def _read(files: GalleryFiles, wanted: Mask, preprocessing: Preprocessing) -> Pictures:
-    """Read all files, and keep the pixels of some."""
-    source = FileSource.of(files.layout.root, files.paths)
-    return read_pictures(source, wanted, preprocessing, str(files.layout.root))
+    images = pictures.images.select(used[wanted])
+    return TrainingImages(images, files.labels[used], files.classes, fit, origin, reshaped)
 
 
 def _read_test(files: GalleryFiles, preprocessing: Preprocessing) -> TrainingImages:
     """Read the test images. Where nobody made a test split, the content of all files says which are in it."""
-    splits = np.array(files.splits)
-    if files.layout.splits == ("all",):
-        pictures = _read(files, splits != "test", preprocessing)
-        chosen = _uses(files, pictures.keys).test
-        images = pictures.images.select(chosen)
-    else:
-        chosen = splits == "test"
-        tested = files.select(chosen)
-        images = _read(tested, np.ones(len(tested.paths), np.bool_), preprocessing).images
-    return TrainingImages(images, files.labels[chosen], files.layout.classes, preprocessing.fit)
+    chosen = files.test if files.is_split else files
+    pictures = read_pictures(chosen.source, np.ones(len(chosen.labels), np.bool_), preprocessing, str(files.root))
+    if files.is_split:
+        return TrainingImages(pictures.images, chosen.labels, files.classes, preprocessing.fit)
+    test = _uses(files, pictures.keys).test
+    return TrainingImages(pictures.images.select(test), files.labels[test], files.classes, preprocessing.fit)
 
 
 def _uses(files: GalleryFiles, keys: NDArray[np.uint64]) -> _Uses:
     """Return what each file is used for."""
     splits = np.array(files.splits)
-    if files.layout.splits != ("all",):
+    if files.is_split:
         return _Uses(splits == "train", splits == "validation", splits == "test")
     test = np.zeros(len(keys), dtype=np.bool_)
     test[split_by_content(files.labels, keys, TEST_SHARE, "test", rest=2)[1]] = True
@@ -140,13 +148,13 @@ def _repeated(pairs: NDArray[np.uint64], mask: Mask) -> Mask:
 
 
 def _named(files: GalleryFiles, mask: Mask) -> list[str]:
-    return [files.name(files.paths[place]) for place in np.flatnonzero(mask)]
+    return list(compress(files.source.files, mask))
 
 
 def _check_distinct(files: GalleryFiles, keys: NDArray[np.uint64], uses: _Uses) -> None:
     """Raise InputError where a class has too few pictures that differ."""
     needed = 1 if uses.validation.any() else 2
-    for number, name in enumerate(files.layout.classes):
+    for number, name in enumerate(files.classes):
         count = len(np.unique(keys[uses.training & (files.labels == number)]))
         if count < needed:
             raise InputError(
@@ -156,7 +164,7 @@ def _check_distinct(files: GalleryFiles, keys: NDArray[np.uint64], uses: _Uses) 
 
 
 def _describe(files: GalleryFiles, pictures: Pictures, uses: _Uses, copies: _Copies, dropped: int) -> Found:
-    classes = files.layout.classes
+    classes = files.classes
     counts = {name: _counts(files.labels[mask], len(classes)) for name, mask in uses._asdict().items() if mask.any()}
     by_class = {
         name: {split: int(numbers[label]) for split, numbers in counts.items()} for label, name in enumerate(classes)
@@ -165,13 +173,13 @@ def _describe(files: GalleryFiles, pictures: Pictures, uses: _Uses, copies: _Cop
     order = np.argsort(areas, kind="stable")
     picked = (order[0], order[len(order) // 2], order[-1])
     return Found(
-        folder=str(files.layout.root),
+        folder=str(files.root),
         classes=by_class,
-        kept_aside=files.layout.splits == ("all",),
+        kept_aside=not files.is_split,
         sizes=[(int(pictures.sizes[place, 0]), int(pictures.sizes[place, 1])) for place in picked],
         copies=copies.groups,
         dropped=dropped,
-        unread=list_unread(files),
+        unread=list(files.unread()),
     )
 
 

@@ -94,6 +94,15 @@ class FileSource:
         digest.update(self.times.tobytes())
         return digest.digest()
 
+    def take(self, places: NDArray[np.int64]) -> FileSource:
+        """Return some of the files.
+
+        Args:
+            places: Their places, shape (k,).
+        """
+        files = tuple(self.files[place] for place in places)
+        return FileSource(self.root, files, self.sizes[places], self.times[places])
+
     def part(self, start: int, stop: int) -> FileSource:
         """See `PictureSource.part`."""
         part = slice(start, stop)
@@ -108,6 +117,20 @@ class FileSource:
         sizes, times = _states(self.root, self.files)
         differ = ((sizes != self.sizes) | (times != self.times)) & (self.sizes != MISSING)
         return [str(self.root / self.files[place]) for place in np.flatnonzero(differ)]
+
+
+def file_states(root: Path, names: Sequence[str]) -> NDArray[np.int64]:
+    """Return the sizes and times of files.
+
+    Args:
+        root: The folder from which they are named.
+        names: Their names.
+
+    Returns:
+        The size in bytes, `MISSING` of a file that is not there, and the time of the last change in nanoseconds of
+        each, shape (n, 2).
+    """
+    return np.stack(_states(root, names), axis=1)
 
 
 def _states(root: Path, names: Sequence[str]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

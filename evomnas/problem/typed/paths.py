@@ -1,6 +1,7 @@
 """What somebody names as a problem: a built-in one, a problem file, or images of their own.
 
-A folder of images and an npz file are searched with the settings of a built-in problem that suits their size.
+A folder of images, a list of them (CSV, parquet, tar shards) and an npz file are searched with the settings of a
+built-in problem that suits their size.
 """
 
 from __future__ import annotations
@@ -8,9 +9,11 @@ from __future__ import annotations
 import difflib
 import os
 import re
+import tarfile
 import tomllib
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +31,13 @@ ARCHIVE_COMMANDS = {
     **dict.fromkeys((".tar", ".tgz", ".gz", ".bz2", ".xz", ".zst"), "mkdir {folder} && tar -xf {file} -C {folder}"),
     **dict.fromkeys((".7z", ".rar"), "7z x {file} -o{folder}"),
 }
-TABLE_SUFFIXES = (".csv", ".tsv", ".json", ".jsonl", ".parquet", ".xlsx")
+TABLE_SUFFIXES = (".json", ".jsonl", ".xlsx")
+LISTS = {".csv": "csv", ".tsv": "csv", ".parquet": "parquet", ".tar": "webdataset"}  # data sets by suffix
+OWN_DATASETS = ("image-folder", *dict.fromkeys(LISTS.values()))  # of pictures of one's own, wherever they are
+SHARD_LABELS = (".cls", ".json")  # of files in a tar file that is a shard
+SHARD_MEMBERS = 50  # of a tar file that are looked at
+MAX_SHARD_LEVELS = 2  # of folders below one in which shards are looked for,
+MAX_FOLDERS, MAX_ENTRIES = 20, 200  # so many of them, and of what is in each
 MAX_SHOWN = 100  # characters of a wrong name
 
 Values = dict[str, Any]
@@ -67,6 +76,52 @@ def read_problem(problem: str | Path, builtin: Mapping[str, Path]) -> tuple[Valu
     return own_images(text, builtin), Path.cwd()
 
 
+def list_kind(path: Path) -> str | None:
+    """Return the data set that reads a list, a table or an archive of pictures, by names alone.
+
+    Args:
+        path: A file, or a folder.
+
+    Returns:
+        The name of the data set; None for anything else, such as a folder of images or a tar file of such a folder.
+    """
+    if path.is_file():
+        kind = LISTS.get(path.suffix.lower())
+        return kind if kind != "webdataset" or _is_shard(path) else None
+    files = list(_some_files(path, MAX_SHARD_LEVELS))
+    if any(file.suffix.lower() in IMAGE_SUFFIXES for file in files):
+        return None
+    for file in files:
+        suffix = file.suffix.lower()
+        if suffix == ".parquet" or (suffix == ".tar" and _is_shard(file)):
+            return LISTS[suffix]
+    return None
+
+
+def _some_files(folder: Path, levels: int) -> Iterator[Path]:
+    """Yield some files of a folder and of those below it, enough to know what it holds."""
+    try:
+        with os.scandir(folder) as entries:
+            found = [entry for entry in islice(entries, MAX_ENTRIES) if not entry.name.startswith(".")]
+            folders = sorted(entry.path for entry in found if entry.is_dir())
+            yield from (Path(entry.path) for entry in found if entry.is_file())
+    except OSError:
+        return
+    if levels:
+        for inner in folders[:MAX_FOLDERS]:
+            yield from _some_files(Path(inner), levels - 1)
+
+
+def _is_shard(path: Path) -> bool:
+    """Return whether a tar file has labels in it, as shards have."""
+    try:
+        with tarfile.open(path, "r:", errors="surrogateescape") as archive:
+            names = (member.name for member in islice(archive, SHARD_MEMBERS))
+            return any(name.lower().endswith(SHARD_LABELS) for name in names)
+    except (tarfile.TarError, OSError, EOFError, ValueError):
+        return False
+
+
 def is_own_images(problem: str | Path, builtin: Mapping[str, Path]) -> bool:
     """Return whether a problem that can be read is the path of a user's images.
 
@@ -81,7 +136,7 @@ def own_images(text: str | Path, builtin: Mapping[str, Path]) -> Values:
     """Return the problem that searches a user's images, which are not read for that.
 
     Args:
-        text: The path of a folder of images or of an npz file.
+        text: The path of a folder of images, of a list of them, or of an npz file.
         builtin: The files of the built-in problems by their names.
 
     Returns:
@@ -92,14 +147,17 @@ def own_images(text: str | Path, builtin: Mapping[str, Path]) -> Values:
     """
     path = Path(os.path.expanduser(text))
     is_array = _exists(path) and path.is_file() and path.suffix.lower() == ".npz"
-    if not str(text).strip() or not (is_array or (_exists(path) and path.is_dir())):
+    kind = list_kind(path) if str(text).strip() and _exists(path) else None
+    if not str(text).strip() or not (is_array or kind is not None or (_exists(path) and path.is_dir())):
         raise _explain(str(text), path, builtin)
-    if path.is_dir():
-        _check_no_run(path)
+    if not is_array:
+        if path.is_dir():
+            _check_no_run(path)
         values = _parse(builtin[OWN_IMAGES])
-        values["data"]["path"] = str(path)
+        values["data"] |= {"path": str(path)} | ({} if kind is None else {"dataset": kind})
         return values
-    shape = array_headers(path)["x_train"][0] if "x_train" in array_headers(path) else ()
+    headers = array_headers(path)
+    shape = next((headers[name][0] for name in ("x_train", "train_images") if name in headers), ())
     side = max(shape[1:3], default=0)
     base = "digits" if 0 < side <= TINY_SIDE else "fashion-mnist" if 0 < side <= SMALL_SIDE else OWN_IMAGES
     values = _parse(builtin[base])
@@ -175,7 +233,7 @@ def _explain(text: str, path: Path, builtin: Mapping[str, Path]) -> InputError:
     if suffix in TABLE_SUFFIXES:
         return InputError(
             f"{shown} is no problem by itself: a problem file with a section [table] says which of its columns are "
-            "what; lists of images are not read, but a folder of images for each class is"
+            "what; lists of images are read as .csv and .parquet files"
         )
     return InputError(f"{shown} is no problem: give a folder of images, an .npz file or a .toml file")
 
@@ -187,13 +245,13 @@ def _unknown(shown: str, path: Path, builtin: Mapping[str, Path]) -> InputError:
     except (OSError, ValueError):
         here = []
     found = {one.name: f"{one}/" for one in here if one.is_dir() and not one.name.startswith(".")}
-    found |= {one.name: str(one) for one in here if one.suffix in (".toml", ".npz")}
+    found |= {one.name: str(one) for one in here if one.suffix in (".toml", ".npz", *LISTS)}
     found |= {} if path.parent.parts else {name: name for name in builtin}
     nearest = difflib.get_close_matches(path.name, found, n=2, cutoff=0.75)
     hint = f"; did you mean {' or '.join(found[name] for name in nearest)}?" if nearest else ""
     if path.suffix.lower() == ".toml":
         return InputError(f"cannot read the problem file {shown}: it does not exist{hint}")
-    if path.parent.parts or path.suffix.lower() == ".npz":
+    if path.parent.parts or path.suffix.lower() in (".npz", *LISTS):
         return InputError(f"there is no file or folder {shown}{hint}")
     names = ", ".join(sorted(builtin))
     return InputError(

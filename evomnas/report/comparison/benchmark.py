@@ -20,7 +20,7 @@ from evomnas.core import defaults, registry
 from evomnas.core.arguments import checked
 from evomnas.core.errors import EverythingFailed, InputError
 from evomnas.core.files import write_atomically
-from evomnas.data.check import check_images
+from evomnas.data.first_look import check_images
 from evomnas.evaluation.factory import open_evaluator
 from evomnas.evaluation.interface import Evaluator
 from evomnas.loop.launch import (

@@ -93,7 +93,6 @@ def test_a_candidate_whose_worker_is_killed_once_is_tried_again(tiny, tiny_datas
         executor.close()
 
 
-@pytest.mark.thorough
 def test_candidates_whose_workers_are_killed_together_are_innocent_however_often(
     tiny, tiny_dataset, tmp_path, monkeypatch
 ):
@@ -146,7 +145,6 @@ def test_without_a_limit_what_is_too_long_is_learnt_from_those_before(slow, tiny
         executor.close()
 
 
-@pytest.mark.thorough
 def test_waiting_for_a_latency_is_no_part_of_a_candidate_s_time(tiny, tiny_dataset):
     executor = PoolExecutor(tiny, 1)
     architecture = tiny.space.mobilenet_v2()
@@ -200,7 +198,7 @@ def test_what_failed_by_small_limits_is_tried_again_with_others_and_stays_for_th
 def test_a_search_in_which_every_loss_diverges_ends_early_and_says_so(tiny_file, tmp_path):
     overrides = ["training.learning_rate=1e30"]
     with pytest.raises(EverythingFailed, match=r"all candidates failed \(10\), most often with: .*loss"):
-        search(tiny_file, overrides=overrides, budget=60, out=tmp_path / "run", workers=0)
+        search(tiny_file, overrides=overrides, budget=60, out=tmp_path / "run", workers=1)
     failures = [result.evaluation.failure for result in Run.open(tmp_path / "run").results()]
     assert {(failure.kind, failure.tries) for failure in failures} == {("diverged", 1)}
     assert "Traceback" in failures[0].trace

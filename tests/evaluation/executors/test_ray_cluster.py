@@ -203,7 +203,6 @@ os._exit(0)
 """
 
 
-@pytest.mark.thorough
 def test_a_search_outlives_the_head_of_its_cluster(tiny_file, tmp_path):
     """Ray would end the process in the middle of anything."""
     path = os.pathsep.join(filter(None, [str(Path(ray_nodes.__file__).parent), os.environ.get("PYTHONPATH")]))

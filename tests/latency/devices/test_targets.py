@@ -191,7 +191,6 @@ def test_a_connection_that_stays_lost_is_a_recorded_failure(device, networks, mo
         dict(device.compare(networks[1:], networks[0], lambda: None))
 
 
-@pytest.mark.thorough
 def test_a_machine_that_comes_back_is_used_again(device, networks, monkeypatch):
     """What failed while it was away has failed; what comes later is measured."""
     monkeypatch.setattr(remote, "RETRY_PAUSES_S", (0.1,))
@@ -206,7 +205,6 @@ def test_a_machine_that_comes_back_is_used_again(device, networks, monkeypatch):
     assert len(ratios(device, networks)) == 3
 
 
-@pytest.mark.thorough
 def test_a_connection_lost_while_calibrating_is_taken_up_again(device, networks, monkeypatch):
     monkeypatch.setattr(remote, "RETRY_PAUSES_S", (0.1,))
     for pid in agents():

@@ -159,8 +159,7 @@ def test_few_classes_are_shown_as_a_matrix_with_pictures_and_follow_what_is_pick
     assert serious(page) == []
 
 
-@pytest.mark.parametrize(("scheme", "width"), [("dark", 1280), ("light", 390)])
-@pytest.mark.thorough
+@pytest.mark.parametrize(("scheme", "width"), [pytest.param("dark", 1280, marks=pytest.mark.thorough), ("light", 390)])
 def test_many_classes_are_shown_as_the_worst_and_the_most_confused(visit, many, scheme, width):
     path = many.folder / "report.html"
     page = visit(path, scheme, width)
