@@ -24,10 +24,9 @@ Two kinds of comparison, each as a factor of latency and in points of test accur
 DATA has the folders cifar-10-photos (`train` and `test` with a folder of JPEGs per class), fashion-mnist (an npz file)
 and bccd (Pascal VOC; each box is cut out as a square image, and there are as many of each class). Written are
 `instead.md`, a table, and `instead.json`, all figures. What was done before is not done again: start it again after an
-interruption, or with more seeds. A seed with 500 images, 20 networks and one baseline took 50 minutes on two busy cores,
-without the search from scratch.
-`--train 40 --test 40 --budget 3 --set training.epochs=1 --set full.epochs=1 --set space.resolutions=[48]`
-runs it short.
+interruption, or with more seeds. A seed with 500 images, 20 networks and one baseline took 50 minutes on two busy
+cores, without the search from scratch. `--train 30 --test 30 --budget 8 --set training.epochs=2 --set full.epochs=1
+--set space.resolutions=[48]` runs it short.
 """
 
 from __future__ import annotations
