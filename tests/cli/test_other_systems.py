@@ -53,6 +53,17 @@ def evomnas(bare):
     return run
 
 
+def test_a_table_is_searched_and_has_a_report(evomnas, tabular_file, tmp_path):
+    run = tmp_path / "runs" / "tabular-random-s1"
+    code, output, errors = evomnas("--help", f"run {tabular_file} --budget 20 --algo random", f"report {run}")
+    assert code == 0, errors
+    assert "Traceback" not in errors
+    for expected in ("Usage: evomnas", "20 networks"):
+        assert expected in output
+    assert (run / "report.html").is_file()
+
+
+@pytest.mark.thorough
 def test_a_search_is_made_and_goes_on_and_has_a_report(evomnas, tiny_file, tabular_file, tmp_path):
     run = tmp_path / "runs" / "tiny-random-s1"
     code, output, errors = evomnas(
