@@ -97,7 +97,7 @@ def test_an_exported_file_takes_images_of_that_resolution(run, trained):
     network, result = trained
     exported = export_network(run, network, Request())
     [export] = exported.exports
-    images = FullTask(run.record.definition, "cpu").for_network(network).test.images
+    images = np.asarray(FullTask(run.record.definition, "cpu").for_network(network).test.images)
     assert images.shape == (359, 1, 32, 32)
     with torch.no_grad():
         expected = load_network(result.folder)(torch.from_numpy(images)).numpy()
