@@ -3,8 +3,8 @@
 - preparing: images per second of one core that decodes, and of all cores that prepare, at 96 and 224 pixels. The ratio
   is of one run: both kinds in turn. The photographs are made up (500x375 pixels, JPEG of about 110 kB as ImageNet's),
   or those of --photos.
-- batches: random batches of 64 from a mapped file that is in memory, by one thread: `index_select`, which trainings
-  use, numpy's indexing, and `tensor[index]`, which they used before. Processor and wall time.
+- batches: random batches of 64 from a mapped file that is in memory, by one thread: numpy's indexing, which
+  trainings on a CPU use, `index_select`, and `tensor[index]`, which they used before. Processor and wall time.
 - start: a folder of 1.28 million labels in 1,000 classes whose images were prepared. Its files are empty and its pixels
   a hole in a file, since neither is looked at: the time to list the files, and the time from there to the splits of a
   search with their fingerprint.
@@ -170,7 +170,7 @@ def measure_start(folder: Path, labels: int) -> dict[str, Any]:
             (inner / f"{image:06}.jpeg").touch()
     preprocessing = Preprocessing(channels=3, resolution=16, fit="crop")
     section = DataSection(dataset="image-folder", path=root, resolution=16)
-    source = FileSource.of(root, list_files(find_layout(root)).paths)
+    source = list_files(find_layout(root)).source
     write_set(source, np.ones(len(source.files), bool), preprocessing, None)
     split_for_search(load_training_images(section), section).fingerprint  # noqa: B018 the first time, it is computed
     figures: dict[str, Any] = {"labels": labels}
@@ -247,7 +247,7 @@ def measure_memory(folder: Path, gigabytes: float) -> dict[str, Any]:
         path = root / f"class{number % 2}" / f"{number:07}.jpeg"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
-    source = FileSource.of(root, list_files(find_layout(root)).paths)
+    source = list_files(find_layout(root)).source
     rows = np.random.default_rng(0).integers(0, 256, preprocessing.shape, dtype=np.uint8).tobytes()
     write_set(source, np.ones(count, bool), preprocessing, rows)
     overrides = ["data.train_images=64", "training.epochs=1", "training.batch=32", "data.validation=0.0005"]
@@ -332,7 +332,7 @@ def main() -> None:
         folder = Path(name)
         os.environ[cache.VARIABLE] = str(folder / "cache")
         steps: dict[str, Callable[[], dict[str, Any]]] = {
-            "preparing": lambda: measure_preparing(folder, arguments.photos, 2 if quick else 8),
+            "preparing": lambda: measure_preparing(folder, arguments.photos, 2 if quick else 24),
             "batches": lambda: measure_batches(folder, 0.2 if quick else 1.1),
             "start": lambda: measure_start(folder, 12_800 if quick else 1_280_000),
             "memory": lambda: measure_memory(folder, 0.5 if quick else arguments.gigabytes),

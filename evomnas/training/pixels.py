@@ -78,6 +78,8 @@ class Pixels:
             out: A tensor for them, of the result's shape and type; None for a new one.
         """
         rows = self._rows.index_select(0, places)
+        if self.images.resolution is None and out is None:  # numpy takes three quarters of the time of index_select
+            return torch.from_numpy(self.images.array[rows.numpy()])
         if self.images.resolution is None:
             return torch.index_select(self._source, 0, rows, out=out)
         resized = torch.from_numpy(resize_array(self._source.index_select(0, rows).numpy(), self.images.resolution))

@@ -21,6 +21,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from evomnas.core.errors import InputError
+from evomnas.data.gallery import reading
+from evomnas.data.gallery.layout import find_layout
 from evomnas.data.photographs import Preprocessing
 from evomnas.data.prepared import cache, chunks, copies, pictures
 from evomnas.data.prepared import places as places_of_sets
@@ -128,6 +130,59 @@ def test_a_prepared_set_is_opened_without_a_look_at_its_pictures(photos, small_c
     again = load_dataset(section(photos))
     assert again.fingerprint == fingerprint
     np.testing.assert_array_equal(again.train_images, first.train_images)
+
+
+def change_nothing(folder: Path) -> None:
+    """The folder stays as it is."""
+
+
+def add_a_hidden_file(folder: Path) -> None:
+    (folder / ".DS_Store").write_text("")
+
+
+def touch(folder: Path) -> None:
+    os.utime(folder / "class0/00.png", ns=(0, 0))
+
+
+def remove(folder: Path) -> None:
+    (folder / "class0/00.png").unlink()
+
+
+def link_a_folder(folder: Path) -> None:
+    (folder.parent / "elsewhere").mkdir()
+    (folder / "link").symlink_to(folder.parent / "elsewhere", target_is_directory=True)
+
+
+@pytest.mark.parametrize("change", [change_nothing, add_a_hidden_file, touch, remove, link_a_folder])
+def test_what_was_found_in_a_folder_is_recalled_while_nothing_changes(photos, small_chunks, monkeypatch, change):
+    first = load_training_images(section(photos))
+    change(photos)
+    looked = []
+    monkeypatch.setattr(reading, "find_layout", lambda root: looked.append(root) or find_layout(root))
+    again = load_training_images(section(photos))
+    assert bool(looked) == (change is not change_nothing)
+    assert len(again.labels) == len(first.labels) - (change is remove and "class0/00.png" in first.origin.files)
+    if change is not remove:
+        assert (again.fingerprint, again.classes, again.fit) == (first.fingerprint, first.classes, first.fit)
+        assert (again.origin.files, again.origin.validates) == (first.origin.files, first.origin.validates)
+        np.testing.assert_array_equal(again.origin.keys, first.origin.keys)
+        assert (again.origin.found == first.origin.found) == (change not in (add_a_hidden_file, link_a_folder))
+    dropped = load_training_images(section(photos, duplicates="drop"))
+    assert len(looked) == 1 + (change is not change_nothing)  # other settings are another question
+    assert len(dropped.labels) == len(again.labels)
+
+
+@pytest.mark.parametrize("damage", ["reading", "set", "both"])
+def test_what_cannot_be_recalled_is_found_anew(photos, small_chunks, damage):
+    first = load_training_images(section(photos))
+    [kept] = (small_chunks / "readings").iterdir()
+    if damage in ("reading", "both"):
+        kept.write_bytes(kept.read_bytes()[:500])
+    if damage in ("set", "both"):
+        shutil.rmtree(first.images.path.parent)
+    again = load_training_images(section(photos))
+    assert again.fingerprint == first.fingerprint
+    np.testing.assert_array_equal(again.images, load_training_images(section(photos)).images)
 
 
 def test_a_set_is_found_by_names_sizes_times_and_preprocessing(photos, small_chunks, tmp_path):

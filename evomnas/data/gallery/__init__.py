@@ -5,5 +5,6 @@
 - `files`: pictures with their splits and classes; of a folder, those that are read and those that are not.
 - `found`: what was found, for people.
 - `listing`: the list of a search's images, and how two lists differ.
+- `recall`: what was found before, where nothing has changed since.
 - `reading`: from such pictures to the images of a part.
 """

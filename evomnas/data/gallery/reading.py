@@ -13,6 +13,7 @@ from evomnas.data.check import required_path
 from evomnas.data.gallery.files import GalleryFiles, list_files
 from evomnas.data.gallery.found import Found, Group
 from evomnas.data.gallery.layout import check_layout, find_layout
+from evomnas.data.gallery.recall import folder_digest, recall, remember
 from evomnas.data.images import FileOrigin, Labels, TrainingImages, has_other_proportions
 from evomnas.data.photographs import Preprocessing
 from evomnas.data.prepared.pictures import Pictures, read_pictures
@@ -46,9 +47,17 @@ def read_gallery(section: DataSection, part: Part) -> TrainingImages:
     Raises:
         InputError: The folder or its images are missing, can be read in two ways, or some images cannot be read.
     """
-    layout = find_layout(required_path(section))
+    root = required_path(section)
+    digest = folder_digest(root, section) if part == "train" else None
+    images = None if digest is None else recall(digest)
+    if images is not None:
+        return images
+    layout = find_layout(root)
     check_layout(layout)
-    return read_part(list_files(layout), section, part)
+    images = read_part(list_files(layout), section, part)
+    if digest is not None:
+        remember(digest, images)
+    return images
 
 
 def read_part(files: GalleryFiles, section: DataSection, part: Part) -> TrainingImages:

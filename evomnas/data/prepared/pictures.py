@@ -54,7 +54,7 @@ from evomnas.data.prepared.source import PictureSource
 from evomnas.data.rows import ImageRows, Indices
 
 SMALL_BYTES = 2**26  # of pixels: with fewer, reading them again takes seconds
-CHUNK_PICTURES = 256  # that are written at once; an interruption loses at most so many for each core
+CHUNK_PICTURES = 64  # that are written at once; an interruption loses at most so many for each core
 PART_PICTURES = 16  # that a thread decodes one after the other, where they stay in memory
 PROBED_PICTURES = 16  # that are decoded to say how long all will take
 _WORKER = "evomnas.data.prepared.chunks"
