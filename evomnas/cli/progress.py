@@ -27,6 +27,7 @@ PHASES = {  # of a search, in words; those of `evomnas.evaluation.interface.OnPh
     "preparing": "preparing networks",
     "measuring": "measuring networks",
     "waiting": "waiting for another run's training or latency",
+    "teaching": "fine-tuning the donor, which teaches",
     "training": "training networks",
 }
 LOG_EVERY_S = 20.0

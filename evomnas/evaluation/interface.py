@@ -26,7 +26,8 @@ class OnPhase(Protocol):
 
         Args:
             phase: `reading` (images or a table), `loading` (what trains), `calibrating` (by the reference network),
-                `preparing`, `waiting` (for another run's training or latency), `measuring` or `training`.
+                `preparing`, `waiting` (for another run's training or latency), `measuring`, `teaching` (the fine-tuning
+                of the donor that teaches) or `training`.
         """
 
 

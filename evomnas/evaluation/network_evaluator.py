@@ -6,18 +6,19 @@ import copy
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from itertools import chain, islice
 from operator import attrgetter
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from evomnas.core.errors import InputError
+from evomnas.core.errors import EverythingFailed, InputError
 from evomnas.data.gallery.listing import Listing
 from evomnas.data.images import Dataset
 from evomnas.data.pictures import encode_picture
 from evomnas.evaluation.executors.base import Executor
-from evomnas.evaluation.executors.jobs import CountingJob, PartsJob, PreparationJob, TrainingJob
+from evomnas.evaluation.executors.jobs import CountingJob, PartsJob, PreparationJob, TeachingJob, TrainingJob
 from evomnas.evaluation.interface import Evaluator, OnPhase, ignore_phase
 from evomnas.latency.layers.stages import Parts
 from evomnas.latency.layers.table import LayerTable
@@ -28,7 +29,7 @@ from evomnas.problem.architecture import Architecture
 from evomnas.problem.counting import count_architecture, smallest_architecture
 from evomnas.problem.definition import ProblemDefinition
 from evomnas.problem.pretrained.files import DonorFile
-from evomnas.problem.sections import Fit, TrainingSection
+from evomnas.problem.sections import Fit, TrainingSection, WeightsSection
 from evomnas.results.archive import Archive
 from evomnas.results.candidate_limits import CandidateLimits
 from evomnas.results.evaluation import Cost, Cut, Evaluation, Failure, Measurement, Training
@@ -59,6 +60,12 @@ def training_settings(
         "device": device,
         **({} if donor is None else {"donor": donor.context}),
     }
+
+
+def _teaching_context(recipe: TrainingSection) -> dict[str, Any]:
+    """Return what trainings depend on beside the donor's weights if it is fine-tuned by a recipe, and teaches."""
+    weights = WeightsSection
+    return {"teaching": {"temperature": weights.temperature, "share": weights.share, "recipe": recipe.context}}
 
 
 class NetworkEvaluator(Evaluator):
@@ -108,7 +115,10 @@ class NetworkEvaluator(Evaluator):
             problem_setting(definition, len(dataset.classes), dataset.channels), self._reference, archive
         )
         self._recipe: TrainingSection | None = None
+        self._lessons: list[int] = []  # that the executor was given, shared by all views of this evaluator
         self._conditions = training_settings(definition, dataset.fingerprint, executor.device, donor)
+        if definition.teaching is not None:
+            self._conditions["donor"] |= _teaching_context(definition.teaching)
         training_context = archive.add_context(self._conditions)
         archive.add_class_names(dataset.fingerprint, dataset.classes)
         reader = NetworkReader(archive, definition, training_context, self.meter.key, self.describe_data(), candidates)
@@ -121,6 +131,19 @@ class NetworkEvaluator(Evaluator):
         view = super().for_run(run, on_phase)
         view._layers = view._layer_table()
         return view
+
+    def _ensure_taught(self) -> None:
+        """Fine-tune the donor before the first training, and hand its answers to all that train, if it teaches."""
+        if self._definition.teaching is None or self._lessons:
+            return
+        jobs, lessons = map(TeachingJob, range(self.dataset.trainings)), {}
+        with self.stopwatch.on("training"):
+            for number, logits in self._executor.run(jobs, lambda: self.on_phase("teaching")):
+                if isinstance(logits, Failure):
+                    raise EverythingFailed(f"the donor cannot be fine-tuned to teach: {logits.message}")
+                lessons[number] = logits
+        self._executor.teach([lessons[number] for number in sorted(lessons)])
+        self._lessons.append(len(lessons))
 
     def with_recipe(self, recipe: TrainingSection) -> Self:
         """Return this evaluator with another recipe of the trainings: same processes, device and stopwatch.
@@ -218,8 +241,12 @@ class NetworkEvaluator(Evaluator):
         self, architectures: Iterable[Architecture | None], threshold_for: ThresholdFor = no_threshold
     ) -> Iterator[Architecture]:
         """Train networks, several at a time; see `Evaluator.train`."""
+        rest = iter(architectures)
+        first = list(islice(rest, 1))
+        if first:
+            self._ensure_taught()
         trainings = self._executor.run(
-            self._training_jobs(architectures, threshold_for), lambda: self.on_phase("training")
+            self._training_jobs(chain(first, rest), threshold_for), lambda: self.on_phase("training")
         )
         while True:
             with self.stopwatch.on("training"):

@@ -215,6 +215,8 @@ class ProblemDefinition(Definition):
     def _check(self) -> ProblemDefinition:
         if self.donor is not None:
             check_space(self.donor.architecture, self.space)
+        if self.teaching is not None and (mixed := sorted({"mixup", "cutmix"} & set(self.data.augment))):
+            raise InputError(f"weights.teach: the donor answers images, not mixtures: drop {mixed[0]} of data.augment")
         reference, largest = self.space.reference_network(), self.space.largest_resolution
         for resolution in self.space.resolutions:
             self._check_choice(resolution)
@@ -323,6 +325,14 @@ class ProblemDefinition(Definition):
         """The recipe of the full training, with the class weights that it takes over from the proxy task."""
         weights = self.full.class_weights or self.training.class_weights
         return self.full.model_copy(update={"class_weights": weights})
+
+    @property
+    def teaching(self) -> TrainingSection | None:
+        """The recipe by which the donor is fine-tuned to teach candidates, that of the full training; None without."""
+        if self.weights is None or not self.weights.teach:
+            return None
+        shared = {name: value for name, value in self.full_recipe if name in TrainingSection.model_fields}
+        return TrainingSection(**shared)
 
     @property
     def origin(self) -> dict[str, str]:

@@ -245,10 +245,16 @@ class WeightsSection(Section):
     Attributes:
         donor: The published network that gives them.
         file: The file that holds them; absent, it is looked for in the donor's package and in torch's cache.
+        teach: Whether the donor, once it is fine-tuned, teaches candidates: its answers to the training images are part
+            of their loss.
     """
+
+    temperature: ClassVar[float] = 2.0  # by which the logits of teacher and candidate are divided
+    share: ClassVar[float] = 0.9  # of the teacher's answers in the loss; the labels have the rest
 
     donor: str
     file: Path | None = None
+    teach: bool = False
 
 
 class LatencySection(Section):

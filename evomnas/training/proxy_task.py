@@ -12,6 +12,7 @@ from functools import partial
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
 from evomnas.core.resolution import Resolution
@@ -20,16 +21,16 @@ from evomnas.core.system.device import choose_device
 from evomnas.data.images import Dataset
 from evomnas.networks.fast_layers import use_fast_layers
 from evomnas.networks.pretrained.planting import plant_weights
-from evomnas.networks.pretrained.weights import PretrainedWeights
+from evomnas.networks.pretrained.weights import DonorWeights, PretrainedWeights
 from evomnas.networks.torchvision_models import AnyNetwork, build_any_network
-from evomnas.problem.sections import DataSection, TrainingSection
+from evomnas.problem.sections import DataSection, TrainingSection, WeightsSection
 from evomnas.results.answers.mistakes import Answers
-from evomnas.results.evaluation import Cut, Training
+from evomnas.results.evaluation import Cut, Training, TrainingDiverged
 from evomnas.training.early_stop import LossThreshold
 from evomnas.training.lessons import Lessons
 from evomnas.training.parts import Part, Parts
 from evomnas.training.schedules import CosineSchedule
-from evomnas.training.scoring import Predictions, classify
+from evomnas.training.scoring import SCORING_BATCH, Predictions, classify
 from evomnas.training.trainer import Trainer, TrainingBatches, renew_statistics, training_mode
 
 
@@ -51,7 +52,6 @@ class ProxyTask:
         recipe: TrainingSection,
         device: str = "auto",
         donor: PretrainedWeights | None = None,
-        lessons: Sequence[Lessons] = (),
     ) -> None:
         """Copy the images to a device.
 
@@ -61,7 +61,6 @@ class ProxyTask:
             recipe: The recipe of the short training.
             device: `cpu`, `cuda`, or `auto` for a GPU if there is one.
             donor: The pretrained weights that candidates inherit; None for random ones.
-            lessons: A teacher's answers to the training images of each training; empty without a teacher.
 
         Raises:
             InputError: The device is unknown, or it is `cuda` and there is no GPU.
@@ -69,7 +68,8 @@ class ProxyTask:
         self.dataset = dataset
         self.recipe = recipe
         self.device = torch.device(choose_device(device))
-        self._donor, self.lessons = donor, lessons
+        self._donor = donor
+        self.lessons: tuple[Lessons, ...] = ()
         normalisation = None if donor is None else donor.normalisation(dataset.channels)
         self._parts = Parts(dataset, data.augment, self.device, normalisation)
 
@@ -87,6 +87,43 @@ class ProxyTask:
         task = copy.copy(self)
         task.recipe = recipe
         return task
+
+    def teach(self, recipe: TrainingSection, number: int) -> NDArray[np.float32]:
+        """Fine-tune the donor, and return its answers to the training images, which are not augmented for that.
+
+        Args:
+            recipe: The recipe.
+            number: Which of the trainings; there are several with folds.
+
+        Returns:
+            Its logits, shape (n, classes).
+
+        Raises:
+            TrainingDiverged: A loss or a logit became infinite or not a number.
+        """
+        assert isinstance(self._donor, DonorWeights)
+        task, batches = self.with_recipe(recipe), self.part(number, None).batches
+        task.lessons = ()
+        network = task.fit(self._donor.architecture, number).network.eval()
+        parts = []
+        with torch.inference_mode(), training_mode(self.device, None):
+            for places in torch.chunk(torch.arange(len(batches.pixels)), -(-len(batches.pixels) // SCORING_BATCH)):
+                images = batches.pixels.take(places)
+                parts.append(network(batches.normalise(images.to(self.device))).float().cpu().numpy())
+        logits = np.concatenate(parts)
+        if not np.isfinite(logits).all():
+            raise TrainingDiverged("the logits of the fine-tuned donor are not finite")
+        return logits
+
+    def learn(self, lessons: Sequence[NDArray[np.float32]]) -> None:
+        """Take the answers of a teacher, which are part of the loss of all later trainings.
+
+        Args:
+            lessons: The logits for the training images of each training, shape (n, classes) each; none without a
+                teacher.
+        """
+        on_device = (torch.from_numpy(np.asarray(logits)).to(self.device) for logits in lessons)
+        self.lessons = tuple(Lessons(logits, WeightsSection.temperature, WeightsSection.share) for logits in on_device)
 
     def part(self, number: int, resolution: Resolution | None) -> Part:
         """Return the images of one of the trainings.

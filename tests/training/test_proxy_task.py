@@ -99,7 +99,8 @@ def test_a_network_that_only_listens_to_its_teacher_learns_what_it_says(tiny, ti
     wrong = (tiny_dataset.train_labels + 1) % 10
     lessons = Lessons(20 * torch.eye(10)[torch.from_numpy(wrong)], temperature=1.0, share=1.0)
     recipe = tiny.training.model_copy(update={"epochs": 20, "learning_rate": 0.2})
-    task = ProxyTask(tiny_dataset, tiny.data, recipe, lessons=(lessons,))
+    task = ProxyTask(tiny_dataset, tiny.data, recipe)
+    task.lessons = (lessons,)
     found = task.train(tiny.space.mobilenet_v2())
     answers = task.predict(task.fit(tiny.space.mobilenet_v2()).network).classes
     assert found.accuracy < 0.1

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, Generic, Protocol, TypeVar
@@ -13,7 +13,7 @@ from evomnas.core.errors import InputError
 from evomnas.core.system import lock
 from evomnas.core.system.machine import memory_gib
 from evomnas.data.images import Dataset
-from evomnas.evaluation.executors.jobs import Job
+from evomnas.evaluation.executors.jobs import Job, Logits, TeachingJob
 from evomnas.problem.pretrained.files import DonorFile
 from evomnas.results.candidate_limits import MIN_MEMORY_GIB, CandidateLimits
 from evomnas.results.evaluation import Failure
@@ -74,6 +74,8 @@ class Patience:
         Args:
             kind: The job's kind.
         """
+        if kind == TeachingJob.kind:
+            return None  # it is no candidate's
         if self.limits.seconds is not None or kind not in self.longest:
             return self.limits.seconds
         return max(MIN_PATIENCE_S, MAX_FACTOR * self.longest[kind])
@@ -116,6 +118,14 @@ class Executor(Protocol):
         Args:
             dataset: The images of the problem.
             donor: The file of the pretrained weights that candidates inherit; None for random ones.
+        """
+        ...
+
+    def teach(self, lessons: Sequence[Logits]) -> None:
+        """Give it the answers of a teacher, which are part of the loss of all later trainings.
+
+        Args:
+            lessons: The logits for the training images of each training, shape (n, classes) each.
         """
         ...
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,6 +15,7 @@ from evomnas.data.images import Dataset
 from evomnas.data.rows import ImageRows, MappedImages
 
 PARTS = ("train", "validation")
+LESSON_SUFFIX = ".lesson"  # of the files that have a teacher's answers
 PLACE = "images.txt"  # says where prepared images are
 
 
@@ -37,6 +39,33 @@ def save_images(dataset: Dataset, folder: Path) -> None:
     _save(folder / "validation-labels.npy", dataset.validation_labels)
     _save(folder / "folds.npy", dataset.folds)
     _save(folder / "classes.npy", np.asarray(dataset.classes))
+
+
+def save_lessons(lessons: Sequence[NDArray[np.float32]], folder: Path) -> None:
+    """Write the answers of a teacher to files.
+
+    Args:
+        lessons: Its logits for the training images of each training, shape (n, classes) each.
+        folder: The folder of the images.
+
+    Raises:
+        OSError: It has no room for them.
+    """
+    for number, logits in enumerate(lessons):
+        _save(folder / f"{number}{LESSON_SUFFIX}", logits)
+
+
+def open_lessons(folder: Path) -> list[NDArray[np.float32]]:
+    """Read the answers of a teacher; the inverse of `save_lessons`.
+
+    Args:
+        folder: The folder of the images.
+
+    Returns:
+        The logits for the training images of each training, shape (n, classes) each; none without a teacher.
+    """
+    files = sorted(folder.glob(f"*{LESSON_SUFFIX}"), key=lambda path: int(path.stem))
+    return [np.load(path) for path in files]
 
 
 def open_images(folder: Path) -> Dataset:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from evomnas.core.system.device import choose_device
 from evomnas.core.system.memory import within_container
 from evomnas.data.images import Dataset
 from evomnas.evaluation.executors.base import R, S, machine_for
-from evomnas.evaluation.executors.jobs import Job
+from evomnas.evaluation.executors.jobs import Job, Logits
 from evomnas.problem.definition import ProblemDefinition
 from evomnas.problem.pretrained.files import DonorFile
 from evomnas.results.evaluation import Failure
@@ -31,6 +31,10 @@ class InProcessExecutor:
         from evomnas.evaluation.executors.worker import Workbench  # it imports torch
 
         self._bench = Workbench(self._definition, dataset, self.device, donor)
+
+    def teach(self, lessons: Sequence[Logits]) -> None:
+        """See `Executor.teach`."""
+        self._bench.learn(lessons)
 
     def run(self, jobs: Iterable[Job[S, R] | None], on_wait: Callable[[], None]) -> Iterator[tuple[S, R | Failure]]:
         """See `Executor.run`; jobs are done in their order."""

@@ -9,6 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, Protocol, TypeVar
 
+import numpy as np
+from numpy.typing import NDArray
+
 from evomnas.latency.layers.stages import Parts
 from evomnas.latency.runtimes.base import PreparedNetwork
 from evomnas.problem.architecture import Architecture
@@ -16,6 +19,7 @@ from evomnas.problem.sections import TrainingSection
 from evomnas.results.evaluation import Cost, Cut, Training
 from evomnas.training.early_stop import LossThreshold
 
+Logits = NDArray[np.float32]
 Subject_co = TypeVar("Subject_co", covariant=True)
 Result_co = TypeVar("Result_co", covariant=True)
 
@@ -59,6 +63,17 @@ class Bench(Protocol):
 
         Returns:
             The training, or what is left of one that was cut off.
+        """
+        ...
+
+    def teach(self, number: int) -> Logits:
+        """Fine-tune the donor, and return its answers to the training images.
+
+        Args:
+            number: Which of the trainings; there are several with folds.
+
+        Returns:
+            Its logits, shape (n, classes).
         """
         ...
 
@@ -132,6 +147,23 @@ class CountingJob:
     def run(self, bench: Bench) -> Cost:
         """Return the network's costs; see `Job.run`."""
         return bench.count(self.subject)
+
+
+@dataclass(frozen=True, slots=True)
+class TeachingJob:
+    """Fine-tune the donor, so that it can teach.
+
+    Attributes:
+        subject: The number of the training whose images it is fine-tuned on; there are several with folds.
+    """
+
+    kind: ClassVar[str] = "teach"
+    trains: ClassVar[bool] = True
+    subject: int
+
+    def run(self, bench: Bench) -> Logits:
+        """Return the donor's answers to the training images; see `Job.run`."""
+        return bench.teach(self.subject)
 
 
 @dataclass(frozen=True, slots=True)

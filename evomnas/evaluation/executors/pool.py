@@ -10,7 +10,7 @@ import os
 import shutil
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -26,8 +26,8 @@ from evomnas.data.images import Dataset
 from evomnas.evaluation.executors.base import WORKER_GIB, JobQueue, Patience, R, S, machine_for
 from evomnas.evaluation.executors.crew import Crew, WorkerDied
 from evomnas.evaluation.executors.deaths import Inquest
-from evomnas.evaluation.executors.image_files import open_images, save_images
-from evomnas.evaluation.executors.jobs import Job
+from evomnas.evaluation.executors.image_files import open_images, open_lessons, save_images, save_lessons
+from evomnas.evaluation.executors.jobs import Job, Logits, TrainingJob
 from evomnas.problem.definition import ProblemDefinition
 from evomnas.problem.pretrained.files import DonorFile
 from evomnas.results.candidate_limits import CandidateLimits
@@ -109,6 +109,14 @@ class PoolExecutor:
         if free is not None and self._limits.memory_gib is None and self.device == "cpu":
             self._growth = max(WORKER_GIB, free / self._workers)
 
+    def teach(self, lessons: Sequence[Logits]) -> None:
+        """Give the workers the answers of a teacher in files; see `Executor.teach`.
+
+        Raises:
+            OSError: There is no room for them in the temporary folder.
+        """
+        save_lessons(lessons, self._folder)
+
     def run(self, jobs: Iterable[Job[S, R] | None], on_wait: Callable[[], None]) -> Iterator[tuple[S, R | Failure]]:
         """See `Executor.run`.
 
@@ -184,6 +192,7 @@ class PoolExecutor:
 
 _files: Path
 _bench: Workbench
+_is_taught = False  # by the teacher, if there is one
 _is_limited = False  # the memory of this process, by `limit_growth`
 
 
@@ -213,7 +222,10 @@ def _end_with_parent() -> None:
 
 def _work(job: Job[S, R], patience: float | None, note: str, growth: float | None) -> tuple[float, R | Failure]:
     """Return how long a job took, and its outcome; the process ends itself where it takes more than `patience`."""
-    global _is_limited
+    global _is_limited, _is_taught
+    if isinstance(job, TrainingJob) and not _is_taught:
+        _bench.learn(open_lessons(_files))
+        _is_taught = True
     if growth is not None and not _is_limited:
         limit_growth(growth)
         _is_limited = True

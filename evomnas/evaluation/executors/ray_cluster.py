@@ -15,7 +15,7 @@ import sys
 import time
 import uuid
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 from evomnas.core.errors import InputError
@@ -33,7 +33,7 @@ from evomnas.evaluation.executors.base import (
     machine_for,
     share_of_memory,
 )
-from evomnas.evaluation.executors.jobs import Job
+from evomnas.evaluation.executors.jobs import Job, Logits
 from evomnas.evaluation.executors.ray_images import Sender, images_here
 from evomnas.problem.definition import ProblemDefinition
 from evomnas.problem.pretrained.files import DonorFile
@@ -80,11 +80,16 @@ class RayExecutor:
             raise InputError(f"{missing}: change --candidate-cpus or --candidate-gpus")
         self._dataset = self._ray.put((dataset, Sender.of(dataset, self._ray.get_runtime_context().get_node_id())))
         self._donor = self._ray.put(donor)
+        self._lessons = self._ray.put(())
         try:
-            self._ray.get(self._work.remote(self._settings, self._dataset, self._donor, None, None))
+            self._ray.get(self._work.remote(self._settings, self._dataset, self._donor, self._lessons, None, None))
         except self._ray.exceptions.RayTaskError as error:
             reason = str(error.cause).strip().splitlines()[-1:] or [repr(error.cause)]
             raise InputError(f"a node of the cluster cannot work: {reason[0]}; all need the same evomnas") from None
+
+    def teach(self, lessons: Sequence[Logits]) -> None:
+        """Give the cluster the answers of a teacher; see `Executor.teach`."""
+        self._lessons = self._ray.put(tuple(lessons))
 
     def _look(self) -> None:
         """See which nodes there are, at most once in `PULSE_S`.
@@ -134,7 +139,8 @@ class RayExecutor:
                 while len(running) <= self._room() and (drawn := queue.draw()):  # one more than work: nobody waits
                     job, _ = drawn
                     patience = self._patience.seconds(job.kind)
-                    running[self._work.remote(self._settings, self._dataset, self._donor, job, patience)] = job
+                    images = self._dataset, self._donor, self._lessons
+                    running[self._work.remote(self._settings, *images, job, patience)] = job
                 if not running:
                     return
                 done, _ = self._ray.wait(list(running), num_returns=1, timeout=0.2)
@@ -198,6 +204,7 @@ def _work(
     settings: tuple[str, dict[str, Any], str, float, CandidateLimits],
     images: tuple[Dataset, Sender | None],
     donor: DonorFile | None,
+    lessons: Sequence[Logits],
     job: Job[S, R] | None,
     patience: float | None,
 ) -> tuple[float, R | Failure | None]:
@@ -215,6 +222,7 @@ def _work(
         _bench = identity, Workbench(ProblemDefinition.model_validate(definition), dataset, device, donor)
     if job is None:
         return 0.0, None
+    _bench[1].learn(lessons)
     with machine_for(job):
         started = time.perf_counter()
         outcome = _within(patience, _bench[1].attempt, job)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from evomnas.core.errors import InputError
 from evomnas.core.system.memory import release_freed_memory
 from evomnas.data.images import Dataset
-from evomnas.evaluation.executors.jobs import Job, Result_co
+from evomnas.evaluation.executors.jobs import Job, Logits, Result_co
 from evomnas.latency.layers.prepare_layers import prepare_parts
 from evomnas.latency.layers.stages import Parts
 from evomnas.latency.prepare import prepare
@@ -40,6 +42,7 @@ class Workbench:
         """
         weights = None if donor is None else load_donor(donor)
         self.task = ProxyTask(dataset, definition.data, definition.training, device, weights)
+        self._teaching = definition.teaching
         self.runtime: Runtime = open_runtime(definition.latency.runtime)
         self._classes, self._channels = len(dataset.classes), dataset.channels
         self._resolution, self._batch = definition.latency_resolution, definition.latency.batch
@@ -66,6 +69,20 @@ class Workbench:
         """See `Bench.train`."""
         task = self.task if recipe is None else self.task.with_recipe(recipe)
         return task.train(architecture) if threshold is None else task.train(architecture, threshold)
+
+    def teach(self, number: int) -> Logits:
+        """See `Bench.teach`."""
+        assert self._teaching is not None
+        return self.task.teach(self._teaching, number)
+
+    def learn(self, lessons: Sequence[Logits]) -> None:
+        """Take the answers of a teacher, which are part of the loss of all later trainings.
+
+        Args:
+            lessons: The logits for the training images of each training, shape (n, classes) each; none without a
+                teacher.
+        """
+        self.task.learn(lessons)
 
     def attempt(self, job: Job[object, Result_co]) -> Result_co | Failure:
         """Do a job.
