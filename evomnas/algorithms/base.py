@@ -242,6 +242,22 @@ class AskAndTell(ABC):
         self._asked_genomes = None
         self._learn(genomes, losses, violations)
 
+    def adopt(self, genomes: Genomes) -> None:
+        """Take genomes as asked for, in place of an `ask`: other rules of the algorithm asked for them.
+
+        Args:
+            genomes: Shape (n, n_var), n > 0.
+        """
+        self._asked_genomes = genomes.copy()
+
+    def adopt_more(self, genomes: Genomes) -> None:
+        """Take genomes as asked for, in place of an `ask_more`; see `adopt`.
+
+        Args:
+            genomes: Shape (n, n_var), n > 0.
+        """
+        self._pending.extend(genomes)
+
     def _waits(self) -> bool:
         """Return whether the algorithm cannot breed before more of the pending genomes have results."""
         return False
@@ -287,8 +303,8 @@ def _check_results(genomes: Genomes, losses: Losses, violations: Losses) -> None
 def rules_version(algorithm: str) -> int:
     """Return the version of the rules by which an algorithm asks, its class attribute `rules`, or 1.
 
-    A run can only be resumed by the rules that it began with, since it is played again from its archive. An algorithm
-    counts its version up where it asks for other networks than before with the same seed.
+    A run is resumed by playing it again from its archive. An algorithm counts its version up where it asks for other
+    networks than before with the same seed; then what a run asked for by older rules is told without being asked for.
 
     Args:
         algorithm: Name of a registered algorithm.

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import groupby
 from typing import Any, cast
 
 import numpy as np
 
 from evomnas.algorithms.base import (
     Algorithm,
+    AskAndTell,
     Choosing,
     GoalSeeking,
     Introspective,
@@ -76,6 +79,7 @@ class TimedAlgorithm:
             data = run.image_data
             images = 0 if data is None else data.validation
             self._algorithm.learn_measure(Measure((error, relative_cost * evaluator.reference_cost()), images))
+        self._by_older_rules = deque(_asked_by_older_rules(run))
 
     @property
     def explanations(self) -> dict[str, str]:
@@ -89,6 +93,10 @@ class TimedAlgorithm:
 
     def ask(self) -> Genomes:
         """Return the next genomes, shape (n, n_var); see `Algorithm.ask`."""
+        if self._by_older_rules:
+            genomes = self._by_older_rules.popleft()
+            cast(AskAndTell, self._algorithm).adopt(genomes)
+            return genomes
         self._weigh()
         with self._watch.on("algorithm"):
             return self._algorithm.ask()
@@ -100,6 +108,10 @@ class TimedAlgorithm:
 
     def ask_more(self) -> Genomes:
         """Return more genomes while others are under way; see `SteadyState.ask_more`."""
+        if self._by_older_rules:
+            genomes = self._by_older_rules.popleft()
+            cast(AskAndTell, self._algorithm).adopt_more(genomes)
+            return genomes
         self._weigh()
         with self._watch.on("algorithm"):
             return cast(SteadyState, self._algorithm).ask_more()
@@ -132,3 +144,11 @@ class TimedAlgorithm:
         costs = self._evaluator.costs([self._space.decode(genome) for genome in genomes])
         with self._watch.on("algorithm"):
             self._algorithm.weigh(genomes, np.array(costs, dtype=np.float64))
+
+
+def _asked_by_older_rules(run: Run) -> Iterator[Genomes]:
+    """Yield what a run asked for by older rules of its algorithm than those of today, generation by generation."""
+    later, definition = run.manifest.later_rules, run.definition
+    asks = run.asks[: 0 if later is None else later.asks]
+    for _, generation in groupby(asks, key=lambda ask: ask.generation):
+        yield np.stack([definition.space.encode(definition.parse(ask.architecture)) for ask in generation])

@@ -11,8 +11,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from evomnas.algorithms.base import make_algorithm, option_defaults, rules_version
-from evomnas.core import defaults
+from evomnas.algorithms.base import AskAndTell, make_algorithm, option_defaults, rules_version
+from evomnas.core import defaults, registry
 from evomnas.core.arguments import checked
 from evomnas.core.errors import EverythingFailed, InputError
 from evomnas.core.files import check_place, write_atomically
@@ -239,7 +239,8 @@ def resume(
         raise InputError(f"the run's budget is {old} already: --budget can only raise it")
     if is_complete(run, budget):
         return run
-    check_rules(run)
+    if not issubclass(registry.load("algorithms", run.record.algorithm), AskAndTell):
+        check_rules(run)
     run.manifest.budget = budget
 
     on_progress(Progress("starting", run.manifest.evaluations, budget))
@@ -249,6 +250,8 @@ def resume(
         on_phase=lambda phase: on_progress(Progress(phase, run.manifest.evaluations, budget)),
     ) as evaluator:  # fmt: skip
         check_same(run, evaluator, accept_changes)
+        if run.rules != rules_version(run.record.algorithm):
+            run.take_rules(rules_version(run.record.algorithm))
         evaluator.reader = replace(evaluator.reader, all_contexts=run.training_contexts)
         if evaluator.training_context == run.record.training_context:
             run.manifest.data = run.manifest.data | evaluator.describe_data()  # older versions said less of them
@@ -302,16 +305,16 @@ def check_same(run: Run, evaluator: Evaluator, accept_changes: bool = False) -> 
 
 
 def check_rules(run: Run) -> None:
-    """Check that a run began by the rules that its algorithm has in this version.
+    """Check that a run asks by the rules that its algorithm has in this version.
 
     Args:
         run: The run.
 
     Raises:
-        InputError: It did not, so it would ask for other networks than it did.
+        InputError: It does not, so it would now ask for other networks than it did.
     """
     name = run.record.algorithm
-    if run.record.rules != rules_version(name):
+    if run.rules != rules_version(name):
         raise InputError(
             f"cannot resume {run.folder}: {name} of this version asks for other networks than the one that began it; "
             f"search again with --out DIR --archive {quote(str(run.archive.path))}, which has all of its evaluations"

@@ -79,6 +79,17 @@ class Space(Protocol):
         """
         ...
 
+    def encode(self, architecture: Any) -> NDArray[np.int64]:
+        """Return a genome of a network, shape (n_var,); `decode` is the inverse.
+
+        Args:
+            architecture: A network, as `decode` returns it.
+
+        Raises:
+            InputError: The network does not belong to this space.
+        """
+        ...
+
     def sample(self, count: int, rng: np.random.Generator) -> Genomes:
         """Draw genomes that use every gene's choices equally often.
 

@@ -83,6 +83,23 @@ class TabularSpace:
                 return TabularArchitecture(self._separator.join([values[int(gene)] for values, gene in pairs]))
         raise InputError(f"a genome of this table has {len(self.choices)} whole numbers below {self.gene_sizes}")
 
+    def encode(self, architecture: TabularArchitecture) -> NDArray[np.int64]:
+        """Return the genome of a network, shape (n_var,).
+
+        Args:
+            architecture: The network, which the table need not hold.
+
+        Raises:
+            InputError: It does not belong to this space.
+        """
+        name = str(architecture)
+        genes = name.split(self._separator) if self._separator else list(name)
+        if len(genes) != len(self.choices) or any(
+            gene not in values for gene, values in zip(genes, self.choices, strict=True)
+        ):
+            raise InputError(f"{architecture} is no network of this table's space")
+        return np.array([values.index(gene) for gene, values in zip(genes, self.choices, strict=True)], dtype=np.int64)
+
     def sample(self, count: int, rng: np.random.Generator) -> Genomes:
         """`count` genomes of shape (count, n_var); see `evomnas.problem.search_space.sample_evenly`."""
         return sample_evenly(self.gene_sizes, count, rng)

@@ -40,6 +40,7 @@ def figure_notes(run: Run, results: Sequence[Result]) -> list[str]:
         *([f"{describe_test(trainings)}."] if trainings else []),
         f"Latency: {_describe_device(device)}.",
         *(one.describe() for one in run.accepted),
+        *([] if run.manifest.later_rules is None else [run.manifest.later_rules.describe()]),
     ]
 
 

@@ -197,6 +197,22 @@ class AcceptedImages(_Part):
         )
 
 
+class LaterRules(_Part):
+    """Other rules of its algorithm by which a run went on; see `evomnas.algorithms.base.rules_version`.
+
+    Attributes:
+        rules: Their version.
+        asks: How many networks it had asked for by older rules.
+    """
+
+    rules: int
+    asks: Size
+
+    def describe(self) -> str:
+        """Return it as a sentence."""
+        return f"The first {self.asks} networks were asked for by an older version of the algorithm."
+
+
 class Manifest(_Part):
     """run.json, key by key; keys that a later version adds are kept.
 
@@ -220,6 +236,7 @@ class Manifest(_Part):
         cut: Trainings that were cut off; None where none may be.
         packed: What the run was unpacked from; None of a run that was searched here.
         accepted: Images that had changed, with which it went on; None where there are none.
+        later_rules: Other rules of its algorithm by which it went on; None where there are none.
     """
 
     problem: str
@@ -247,10 +264,11 @@ class Manifest(_Part):
     cut: CutTrainings | None = None
     packed: str | None = None
     accepted: list[AcceptedImages] | None = None
+    later_rules: LaterRules | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return the content of run.json; what does not apply to the run is left out."""
-        optional = ("true_front", "explanations", "reused", "goals", "cut", "packed", "accepted")
+        optional = ("true_front", "explanations", "reused", "goals", "cut", "packed", "accepted", "later_rules")
         return self.model_dump(mode="json", exclude={name for name in optional if getattr(self, name) is None})
 
 

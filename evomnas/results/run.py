@@ -33,6 +33,7 @@ from evomnas.results.manifest import (
     AcceptedImages,
     CutTrainings,
     ImageData,
+    LaterRules,
     Manifest,
     Seconds,
     TrueFront,
@@ -262,6 +263,21 @@ class Run:
             images=images, changes=changes, evaluations=evaluations, created=created, context=context
         )
         self.manifest.accepted = [*self.accepted, accepted]
+        write_atomically(self.folder / MANIFEST, json.dumps(self.manifest.to_json(), indent=2) + "\n")
+
+    @property
+    def rules(self) -> int:
+        """The version of its algorithm's rules by which it asks."""
+        later = self.manifest.later_rules
+        return self.record.rules if later is None else later.rules
+
+    def take_rules(self, rules: int) -> None:
+        """Go on by other rules of the algorithm. What was asked for so far stays as it is.
+
+        Args:
+            rules: Their version.
+        """
+        self.manifest.later_rules = LaterRules(rules=rules, asks=len(self.asks))
         write_atomically(self.folder / MANIFEST, json.dumps(self.manifest.to_json(), indent=2) + "\n")
 
     def describe_changes(self, images: Sequence[ListedImage] | None) -> str:

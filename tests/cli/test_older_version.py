@@ -7,6 +7,7 @@ method, and a table. Latencies belong to the machine that took them: the archive
 from __future__ import annotations
 
 import csv
+import html
 import io
 import json
 import shutil
@@ -20,14 +21,13 @@ from typer.testing import CliRunner
 from evomnas.cli import compare, deploy, measure, predict, search, show  # noqa: F401 they register themselves
 from evomnas.cli.app import app
 from evomnas.evaluation.factory import open_evaluator
-from evomnas.loop.launch import search as search_again
 from evomnas.problem.loading import validate_definition
 from evomnas.results.archive import Archive
 from evomnas.results.run import Run
 
 OLD = Path(__file__).parents[1] / "version_0_1"
 RUNS = sorted(folder.name for folder in (OLD / "runs").iterdir())
-OTHER_RULES = "tiny-nsga2-surrogate-s1"  # today this algorithm asks for other networks than it did
+OTHER_RULES = "tiny-nsga2-surrogate-s1"  # today this algorithm asks for other networks
 TRAINED = "2b1f90b9"
 
 
@@ -89,9 +89,9 @@ def test_old_runs_are_reported(name, runs):
     assert (runs / name / "report.html").stat().st_size > 100_000
 
 
-@pytest.mark.parametrize("name", [name for name in RUNS if name != OTHER_RULES])
+@pytest.mark.parametrize("name", RUNS)
 def test_old_runs_are_resumed(name, runs):
-    """What was asked for is asked for again; then the search goes on."""
+    """What was asked for is asked for again, or told where rules have changed; then the search goes on."""
     manifest = json.loads((runs / name / "run.json").read_text())
     before = Run.open(runs / name).asks
     evomnas("resume", runs / name, "--budget", manifest["budget"] + 2, "--workers", 1)
@@ -100,27 +100,24 @@ def test_old_runs_are_resumed(name, runs):
     manifest_now = json.loads((runs / name / "run.json").read_text())
     assert manifest_now["evaluations"] == manifest["budget"] + 2
     assert list(manifest) == [key for key in manifest_now if key in manifest]
-    assert {key for key in manifest_now if key not in manifest} <= {"reused", "goals", "cut"}
+    assert {key for key in manifest_now if key not in manifest} <= {"reused", "goals", "cut", "later_rules"}
 
 
-def test_a_run_by_other_rules_is_not_resumed_but_its_archive_serves_another_search(runs):
-    folder = runs / OTHER_RULES
-    kept = (folder / "run.json").read_bytes()
-    budget = json.loads(kept)["budget"]
-    assert "nothing to do" in evomnas("resume", folder).lower()
-    refused = CliRunner().invoke(app, ["resume", str(folder), "--budget", str(budget + 2)])
-    assert refused.exit_code == 2
-    assert "nsga2-surrogate of this version asks for other networks" in refused.output
-    assert "--archive" in refused.output
-    assert (folder / "run.json").read_bytes() == kept
+def test_a_run_by_older_rules_goes_on_by_those_of_today_and_ends_the_same_however_often_it_stops(runs, tmp_path):
+    folder, budget = runs / OTHER_RULES, json.loads((runs / OTHER_RULES / "run.json").read_text())["budget"]
+    copied = shutil.copytree(runs, tmp_path / "copy") / OTHER_RULES
+    before = [ask.architecture for ask in Run.open(folder).asks]
+    for place, more in ((folder, 1), (folder, 2), (copied, 2)):
+        evomnas("resume", place, "--budget", budget + more, "--workers", 1)
+    asks = [[ask.architecture for ask in Run.open(place).asks] for place in (folder, copied)]
+    assert asks[0] == asks[1]
+    assert asks[0][: len(before)] == before
+    assert len(set(asks[0])) == budget + 2
     run = Run.open(folder)
-    assert run.record.rules == 1
-    again = search_again(
-        run.definition, "nsga2-surrogate", seed=1, budget=4, out=runs / "again", archive=runs / "evomnas.sqlite"
+    assert (run.record.rules, run.rules, run.manifest.later_rules.asks) == (1, 2, len(before))
+    assert f"The first {len(before)} networks were asked for by an older version" in (
+        html.unescape((folder / "report.html").read_text())
     )
-    assert again.manifest.reused is not None
-    assert again.manifest.reused.networks == 4  # the first batch is the same, and was trained before
-    assert again.record.rules == Run.open(again.folder).record.rules > 1
 
 
 def test_an_old_training_counts_and_others_are_added(runs):

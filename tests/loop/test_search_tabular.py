@@ -13,6 +13,7 @@ from evomnas.algorithms.surrogate.nsga2_surrogate import NSGA2Surrogate
 from evomnas.core import registry
 from evomnas.core.errors import InputError
 from evomnas.evaluation.table_evaluator import TableEvaluator
+from evomnas.loop import launch
 from evomnas.loop.launch import resume, search
 from evomnas.problem.loading import load_definition
 from evomnas.problem.tabular_space import TabularArchitecture
@@ -200,14 +201,30 @@ def test_an_algorithm_is_told_the_reference_point_in_the_table_s_own_units(tabul
     assert measures == [Measure((0.5, 3.0 * run.reference_cost()), images=0)]
 
 
-def test_a_run_that_began_by_other_rules_is_not_resumed_and_stays_as_it_is(tabular_file, tmp_path, monkeypatch):
+@pytest.mark.parametrize("asynchronous", [False, True])
+def test_a_run_that_began_by_other_rules_goes_on_by_those_of_today(asynchronous, tabular_file, tmp_path, monkeypatch):
+    run = search(tabular_file, "nsga2-surrogate", budget=13, out=tmp_path / "run", asynchronous=asynchronous)
+    before = run.asks
+    monkeypatch.setattr(NSGA2Surrogate, "rules", NSGA2Surrogate.rules + 1)
+    monkeypatch.setattr(NSGA2Surrogate, "random_per_batch", 2)  # so that it asks for others
+    assert resume(run.folder).manifest.evaluations == 13  # there is nothing to do
+    assert resume(run.folder, budget=18).asks[: len(before)] == before
+    stepwise = resume(run.folder, budget=24).asks
+    assert len({ask.architecture for ask in stepwise}) == 24
+    monkeypatch.setattr(NSGA2Surrogate, "rules", NSGA2Surrogate.rules + 1)
+    last = resume(run.folder, budget=30)
+    assert last.asks[: len(stepwise)] == stepwise
+    assert last.manifest.later_rules.asks == len(stepwise)
+
+
+def test_a_run_of_a_plug_in_that_cannot_adopt_is_not_resumed_by_other_rules(tabular_file, tmp_path, monkeypatch):
     run = search(tabular_file, "nsga2-surrogate", budget=10, out=tmp_path / "run")
     kept = (run.folder / "run.json").read_bytes()
     monkeypatch.setattr(NSGA2Surrogate, "rules", NSGA2Surrogate.rules + 1)
+    monkeypatch.setattr(launch, "AskAndTell", launch.Run)  # the class is no subclass of it
     with pytest.raises(InputError, match=r"other networks than the one that began it; search again with --out DIR"):
         resume(run.folder, budget=20)
     assert (run.folder / "run.json").read_bytes() == kept
-    assert resume(run.folder).manifest.evaluations == 10  # there is nothing to do
 
 
 def test_costs_that_nobody_can_know_beforehand_are_not_told(tabular_file, tmp_path):

@@ -93,6 +93,15 @@ def test_no_two_genomes_share_a_name_whether_the_table_has_them_or_not(tmp_path)
     assert "a_b-c" in names
 
 
+@pytest.mark.parametrize("rows", [["a,b-c,1,1", "a-b,x,1,1", "y,c,1,1"], ["a,1,60,1", "b,2,50,8", "c,3,40,4"]])
+def test_a_network_is_encoded_as_it_was_decoded(rows, tmp_path):
+    space = Table(write_csv(tmp_path / "t.csv", rows), ["op", "width"], ["top1", "ms"]).space
+    for genome in itertools.product(range(3), range(3)):
+        assert tuple(space.encode(space.decode(np.array(genome)))) == genome
+    with pytest.raises(InputError, match="other is no network of this table's space"):
+        space.encode(TabularArchitecture("other"))
+
+
 def test_draws_are_even_over_the_rows_that_there_are(csv, rng):
     space = Table(csv, ["op", "width"], ["top1", "ms"]).space
     counts = Counter(str(space.decode(space.draw(rng))) for _ in range(3000))

@@ -214,5 +214,15 @@ class NSGA2Surrogate(AskAndTell):
                 genomes.append(genome)
         return genomes
 
+    def adopt(self, genomes: Genomes) -> None:
+        """See `AskAndTell.adopt`."""
+        super().adopt(genomes)
+        self._seen.update(self._encode(genomes).keys)
+
+    def adopt_more(self, genomes: Genomes) -> None:
+        """See `AskAndTell.adopt_more`."""
+        super().adopt_more(genomes)
+        self._seen.update(self._encode(genomes).keys)
+
     def _learn(self, genomes: Genomes, losses: Losses, violations: Losses) -> None:
         self._experience.add_results(self._encode(genomes), losses, violations)

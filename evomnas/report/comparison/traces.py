@@ -134,7 +134,8 @@ def _pairs(losses: Sequence[tuple[float, float]]) -> NDArray[np.float64]:
 def _mode_options(run: Run) -> dict[str, str]:
     """Return what sets the mode of a run and its algorithm's rules apart, as options."""
     modes = {"steady state": run.mode.asynchronous, "early stop": run.mode.early_stop}
-    rules = {"rules": str(run.record.rules)} if run.record.rules > 1 else {}
+    versions = sorted({run.record.rules, run.rules})
+    rules = {"rules": " and ".join(map(str, versions))} if versions != [1] else {}
     return {name: "yes" for name, value in modes.items() if value} | rules
 
 
