@@ -272,7 +272,7 @@ class LatencySection(Section):
     """
 
     runtime: Annotated[str, _registered("runtimes")] = "onnxruntime"
-    provider: Annotated[str, Field(pattern="^[a-z0-9]+$")] = "cpu"
+    provider: str = "cpu"
     target: Annotated[str, AfterValidator(_checked_target)] = LOCAL
     method: Literal["network", "layers"] = "network"
     threads: Count = 1
