@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+PATIENCE_S = 60.0  # for the processes of a group to end
 JOIN = """
 import os, sys
 folders, command = sys.argv[1].split(os.pathsep), sys.argv[2:]
@@ -44,7 +46,19 @@ def control_group(gib: float, cores: float) -> Iterator[list[str]]:
         yield [sys.executable, "-c", JOIN, os.pathsep.join(map(str, folders))]
     finally:
         for folder in folders:
-            folder.rmdir()
+            _remove(folder)
+
+
+def _remove(folder: Path) -> None:
+    """Remove a group; its last processes may still be ending."""
+    end = time.monotonic() + PATIENCE_S
+    while True:
+        try:
+            return folder.rmdir()
+        except OSError:
+            if time.monotonic() > end:
+                raise
+            time.sleep(0.05)
 
 
 def output(command: list[str]) -> str:
