@@ -153,7 +153,7 @@ def train_baselines(
         trainings = FullTrainings(task, archive, MeasurementContext(meter.key, meter.context))
         on_plan(_plan(trainings, usable, folder, say))
         trained = {
-            name: trainings.train(network, folder / name, on_progress=_with_name(on_progress, name))
+            name: trainings.train(network, folder / name, on_progress=with_name(on_progress, name))
             for name, network in usable.items()
         }
         return [
@@ -200,8 +200,13 @@ def _results(
     return trained.result, archive.measurement(measurement_context, trained.network)
 
 
-def _with_name(on_progress: OnProgress, name: str) -> OnProgress:
-    """Return a callback that gets a baseline's name in place of its network's id."""
+def with_name(on_progress: OnProgress, name: str) -> OnProgress:
+    """Return a callback that gets a baseline's name in place of its network's id.
+
+    Args:
+        on_progress: The callback that wants the name.
+        name: The name.
+    """
     return lambda _, epoch, epochs, loss: on_progress(name, epoch, epochs, loss)
 
 

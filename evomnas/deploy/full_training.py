@@ -23,7 +23,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from evomnas.core.files import write_atomically
@@ -46,6 +45,7 @@ from evomnas.problem.sections import FullSection
 from evomnas.results.answers.mistakes import Answers
 from evomnas.results.archive import context_key
 from evomnas.results.evaluation import Score
+from evomnas.training.lessons import distil
 from evomnas.training.pixels import Pixels
 from evomnas.training.schedules import CosineSchedule, ExponentialSchedule
 from evomnas.training.scoring import Predictions, classify
@@ -426,11 +426,7 @@ class FullTask:
 
 
 def distillation_loss(recipe: FullSection, teacher: nn.Module, labels: Tensor) -> LossFunction:
-    """Return the loss of a network with a teacher (Hinton et al. 2015, section 2).
-
-    It is a weighted sum of the cross-entropy with the labels and the Kullback-Leibler divergence from the teacher's
-    probabilities, both networks' logits being divided by a temperature. The divergence is multiplied by the square of
-    the temperature, so that the size of its gradients does not depend on it.
+    """Return the loss of a network with a teacher; see `evomnas.training.lessons.distil`.
 
     Args:
         recipe: The weight of the teacher's part (`teaching`), the temperature, and the label smoothing.
@@ -440,14 +436,12 @@ def distillation_loss(recipe: FullSection, teacher: nn.Module, labels: Tensor) -
     Returns:
         The loss as a function of normalised images (n, c, h, w), logits (n, classes) and labels (n,).
     """
-    label_loss, temperature = cross_entropy(recipe, labels), recipe.temperature
+    label_loss = cross_entropy(recipe, labels)
 
     def loss(images: Tensor, logits: Tensor, labels: Tensor) -> Tensor:
         with torch.no_grad():
-            teacher_logs = F.log_softmax(teacher(images) / temperature, 1)
-        logs = F.log_softmax(logits / temperature, 1)
-        teacher_loss = F.kl_div(logs, teacher_logs, log_target=True, reduction="batchmean") * temperature**2
-        return recipe.teaching * teacher_loss + (1 - recipe.teaching) * label_loss(images, logits, labels)
+            taught = teacher(images)
+        return distil(label_loss(images, logits, labels), logits, taught, recipe.temperature, recipe.teaching)
 
     return loss
 

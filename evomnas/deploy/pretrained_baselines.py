@@ -20,7 +20,7 @@ from evomnas.core.system import lock
 from evomnas.core.system.memory import within_container
 from evomnas.data.images import Dataset
 from evomnas.data.splits import split_for_search
-from evomnas.deploy.baselines import Baseline, OnStep, measure_baselines
+from evomnas.deploy.baselines import Baseline, OnStep, measure_baselines, with_name
 from evomnas.deploy.durations import Plan
 from evomnas.deploy.full_training import FullTask
 from evomnas.deploy.training_store import FullTrainings, MeasurementContext, OnProgress, TrainedNetwork
@@ -195,7 +195,7 @@ def fine_tune_baselines(
         known = {one: tunings[one.name].known(one) for one in usable}
         trained = {
             one: tunings[one.name].trainings.train(
-                usable[one], folders[one], on_progress=_with_name(on_progress, one.label)
+                usable[one], folders[one], on_progress=with_name(on_progress, one.label)
             )
             for one in _front_first(known)
         }
@@ -282,8 +282,3 @@ def _short(baseline: PretrainedBaseline) -> str:
 def _loss(evaluation: NetworkEvaluation) -> float:
     trained = evaluation.trained
     return float("nan") if trained is None else trained.losses[-1]
-
-
-def _with_name(on_progress: OnProgress, name: str) -> OnProgress:
-    """Return a callback that gets a baseline's name in place of its network's id."""
-    return lambda _, epoch, epochs, loss: on_progress(name, epoch, epochs, loss)

@@ -26,11 +26,7 @@ class Lessons:
     share: float
 
     def mix(self, loss: Tensor, logits: Tensor, indices: Tensor) -> Tensor:
-        """Return the loss of a network that is taught.
-
-        It is a weighted sum of the loss with the labels and the Kullback-Leibler divergence from the teacher's
-        probabilities. The divergence is multiplied by the square of the temperature, so that the size of its gradients
-        does not depend on it.
+        """Return the loss of a network that is taught; see `distil`.
 
         Args:
             loss: The loss with the labels, a scalar.
@@ -40,7 +36,27 @@ class Lessons:
         Returns:
             The loss, a scalar.
         """
-        theirs = F.log_softmax(self.logits[indices] / self.temperature, 1)
-        ours = F.log_softmax(logits.float() / self.temperature, 1)
-        divergence = F.kl_div(ours, theirs, log_target=True, reduction="batchmean") * self.temperature**2
-        return self.share * divergence + (1 - self.share) * loss
+        return distil(loss, logits.float(), self.logits[indices], self.temperature, self.share)
+
+
+def distil(loss: Tensor, logits: Tensor, taught: Tensor, temperature: float, share: float) -> Tensor:
+    """Return the loss of a network that has a teacher.
+
+    It is a weighted sum of the loss with the labels and the Kullback-Leibler divergence from the teacher's
+    probabilities, both networks' logits being divided by a temperature. The divergence is multiplied by the square of
+    the temperature, so that the size of its gradients does not depend on it.
+
+    Args:
+        loss: The loss with the labels, a scalar.
+        logits: The network's, shape (batch, classes).
+        taught: The teacher's logits for the same images, shape (batch, classes).
+        temperature: By which the logits of both are divided.
+        share: The weight of the teacher's part; the labels have the rest.
+
+    Returns:
+        The loss, a scalar.
+    """
+    theirs = F.log_softmax(taught / temperature, 1)
+    ours = F.log_softmax(logits / temperature, 1)
+    divergence = F.kl_div(ours, theirs, log_target=True, reduction="batchmean") * temperature**2
+    return share * divergence + (1 - share) * loss

@@ -6,7 +6,6 @@ where it goes if there is no test split.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +20,7 @@ from evomnas.data.check import required_path
 from evomnas.data.gallery.files import GalleryFiles
 from evomnas.data.gallery.layout import Split
 from evomnas.data.npz_files import check_labels, check_pixels, find_pair, open_npz, read_array
-from evomnas.data.prepared.source import file_states
+from evomnas.data.prepared.source import file_states, listing_digest
 from evomnas.problem.sections import DataSection
 
 PARTS: dict[str, Split] = {"train": "train", "val": "validation", "test": "test"}
@@ -51,9 +50,7 @@ class ArraySource:
     @property
     def digest(self) -> bytes:
         """See `PictureSource.digest`."""
-        digest = hashlib.blake2b("\0".join((self.file.name, *self.files)).encode(), digest_size=16)
-        digest.update(self.state.tobytes())
-        return digest.digest()
+        return listing_digest((self.file.name, *self.files), self.state)
 
     def take(self, places: NDArray[np.int64]) -> ArraySource:
         """See `ListedSource.take`."""

@@ -5,7 +5,6 @@ Needs pyarrow, `pip install 'evomnas[parquet]'`. Of what is not asked for nothin
 
 from __future__ import annotations
 
-import hashlib
 import json
 import threading
 from collections.abc import Iterator, Sequence
@@ -22,7 +21,7 @@ from evomnas.data.catalogues.entries import Label, Leftovers, arrange, data_file
 from evomnas.data.check import required_path
 from evomnas.data.gallery.files import GalleryFiles
 from evomnas.data.gallery.layout import Split
-from evomnas.data.prepared.source import file_states
+from evomnas.data.prepared.source import file_states, listing_digest
 from evomnas.problem.sections import DataSection
 
 if TYPE_CHECKING:
@@ -68,12 +67,7 @@ class TableSource:
     @property
     def digest(self) -> bytes:
         """See `PictureSource.digest`."""
-        digest = hashlib.blake2b(
-            "\0".join((self.column, *self.tables)).encode(errors="surrogateescape"), digest_size=16
-        )
-        for array in (self.states, self.places):
-            digest.update(np.ascontiguousarray(array).tobytes())
-        return digest.digest()
+        return listing_digest((self.column, *self.tables), self.states, self.places)
 
     def take(self, places: Numbers) -> TableSource:
         """See `ListedSource.take`."""
@@ -110,7 +104,7 @@ def _group(path: Path, state: tuple[int, ...], group: int, column: str) -> pyarr
 
 
 class _Table(NamedTuple):
-    """What the index of a file needs: its labels, the numbers of rows in its groups, and what its schema says."""
+    """A file for the index: its labels, the numbers of rows in its groups, and what its schema says."""
 
     labels: list[Label]
     groups: list[int]

@@ -6,7 +6,6 @@ the disk, and names within a shard are never used as paths.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import tarfile
 from collections.abc import Iterator, Sequence
@@ -21,7 +20,7 @@ from evomnas.core.errors import InputError
 from evomnas.data.catalogues.entries import Label, Leftovers, arrange, data_files, printable, splits_of_files
 from evomnas.data.check import required_path
 from evomnas.data.gallery.files import GalleryFiles
-from evomnas.data.prepared.source import file_states
+from evomnas.data.prepared.source import file_states, listing_digest
 from evomnas.problem.sections import DataSection
 
 SUFFIX = ".tar"
@@ -67,10 +66,7 @@ class ShardSource:
     @property
     def digest(self) -> bytes:
         """See `PictureSource.digest`."""
-        digest = hashlib.blake2b("\0".join((*self.shards, *self.keys)).encode(errors="surrogateescape"), digest_size=16)
-        for array in (self.states, self.places):
-            digest.update(np.ascontiguousarray(array).tobytes())
-        return digest.digest()
+        return listing_digest((*self.shards, *self.keys), self.states, self.places)
 
     def take(self, places: Numbers) -> ShardSource:
         """See `ListedSource.take`."""

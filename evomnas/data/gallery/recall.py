@@ -1,4 +1,4 @@
-"""What was found in a folder of images whose pixels are prepared, for the next time, if nothing in it has changed.
+"""The findings in a folder of images whose pixels are prepared, kept for the next time if nothing in it has changed.
 
 To see that, all names, sizes and times below the folder are looked at. It takes a tenth of the time of finding out anew
 what is of which class and split.

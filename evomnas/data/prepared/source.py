@@ -89,10 +89,7 @@ class FileSource:
     @property
     def digest(self) -> bytes:
         """See `PictureSource.digest`. The folder's own place is no part of it."""
-        digest = hashlib.blake2b("\0".join(self.files).encode(errors="surrogateescape"), digest_size=16)
-        digest.update(self.sizes.tobytes())
-        digest.update(self.times.tobytes())
-        return digest.digest()
+        return listing_digest(self.files, self.sizes, self.times)
 
     def take(self, places: NDArray[np.int64]) -> FileSource:
         """Return some of the files.
@@ -117,6 +114,19 @@ class FileSource:
         sizes, times = _states(self.root, self.files)
         differ = ((sizes != self.sizes) | (times != self.times)) & (self.sizes != MISSING)
         return [str(self.root / self.files[place]) for place in np.flatnonzero(differ)]
+
+
+def listing_digest(words: Sequence[str], *numbers: NDArray[np.int64]) -> bytes:
+    """Return a hash of what tells a source from others; see `PictureSource.digest`.
+
+    Args:
+        words: Names of files and the like.
+        numbers: Their states, and the places of pictures in them.
+    """
+    digest = hashlib.blake2b("\0".join(words).encode(errors="surrogateescape"), digest_size=16)
+    for array in numbers:
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.digest()
 
 
 def file_states(root: Path, names: Sequence[str]) -> NDArray[np.int64]:

@@ -36,7 +36,7 @@ class PretrainedBaseline:
 
     @property
     def label(self) -> str:
-        """What people call it."""
+        """Its name for people."""
         return f"{self.name} at {format_resolution(self.resolution)} px"
 
     def __str__(self) -> str:
