@@ -358,6 +358,7 @@ def test_documented_json_keys_are_those_that_commands_print(documented_keys, two
     assert list(printed("show", two_runs[0])[0]) == documented_keys["show"]
     assert list(printed("compare", *two_runs)) == documented_keys["compare"] == documented_keys["benchmark"]
     assert list(printed("describe", "mnasnet-small")) == documented_keys["describe"]
+    assert list(printed("describe", "mnasnet-small", "--detect")) == documented_keys["describe --detect"]
     assert list(printed("describe", "--space", "digits")) == documented_keys["describe --space"]
 
 

@@ -7,6 +7,7 @@ import json
 import math
 import os
 import re
+from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -23,6 +24,7 @@ from evomnas.core.resolution import format_resolution, sides
 from evomnas.core.system.shell import join
 
 if TYPE_CHECKING:  # imported where they are used, so that --help does not wait for torch
+    from evomnas.networks.layer_costs import LayerCost
     from evomnas.problem.architecture import Architecture
     from evomnas.problem.counting import NetworkShape
     from evomnas.results.run import Run
@@ -229,12 +231,20 @@ def describe(
     resolution: ResolutionOption = None,
     classes: Annotated[
         int | None,
-        typer.Option("--classes", help="Number of classes [default: 1000, or the run's]", show_default=False),
+        typer.Option(
+            "--classes",
+            help="Number of classes [default: 1000, with --detect 80, or the run's]",
+            show_default=False,
+        ),
     ] = None,
     channels: Annotated[
         int | None,
         typer.Option("--channels", help="Number of image channels [default: 3, or the run's]", show_default=False),
     ] = None,
+    detect: Annotated[
+        bool,
+        typer.Option("--detect", help="Describe the SSDLite detector on the network, at 320 px unless you say so."),
+    ] = False,
     figure: Annotated[
         Path | None, typer.Option("--figure", help="Draw the network into this .svg, .pdf or .png file.")
     ] = None,
@@ -244,9 +254,10 @@ def describe(
     if (arch is None) == (space is None):
         raise InputError("describe takes an architecture, as in evomnas describe mnasnet-a1, or --space PROBLEM")
     if arch is None:
-        if figure is not None or run_folder is not None or {resolution, classes, channels} != {None}:
+        if figure is not None or run_folder is not None or detect or {resolution, classes, channels} != {None}:
             raise InputError(
-                "--run, --resolution, --classes, --channels and --figure describe an architecture: drop --space"
+                "--run, --resolution, --classes, --channels, --detect and --figure describe an architecture: "
+                "drop --space"
             )
         _describe_space(str(space), output)
         return
@@ -256,12 +267,14 @@ def describe(
             raise InputError(f"--figure takes a name that ends in .svg, .pdf or .png, not {figure.name!r}")
         if not figure.parent.is_dir():
             raise InputError(f"there is no folder {figure.parent} for --figure")
-    from evomnas.networks.layer_costs import layer_costs, total_cost
-
+        if detect:
+            raise InputError("--figure draws a network without a detector: drop --detect or --figure")
     opened = None if run_folder is None else open_run(run_folder)
     architecture = find_architecture(arch, opened)
     size = read_resolution(resolution)
     usual: NetworkShape = {"classes": 1000, "channels": 3, "resolution": 224}
+    if detect:
+        usual |= {"classes": 80, "resolution": 320}
     if opened is not None:
         usual = opened.network_shape
     shape: NetworkShape = {
@@ -275,35 +288,83 @@ def describe(
             if not 1 <= number <= 100_000:
                 raise InputError(f"--{name} must lie between 1 and 100000, got {number}")
     architecture.check_resolution(shape["resolution"])
-    layers = layer_costs(architecture, **shape)
-    total = total_cost(layers)
+    layers = _layers(architecture, shape, detect)
     if figure is not None:
         from evomnas.report.figures import architecture_figure, save_figure
 
         save_figure(architecture_figure(architecture, **shape), figure)
     if output is PlainFormat.JSON:
-        rows = [
-            {"name": layer.name, "operation": layer.operation, "shape": list(layer.shape), "params": layer.params,
-             "macs": layer.macs, "se_macs": layer.se_macs}
-            for layer in layers
-        ]  # fmt: skip
-        values = {"architecture": str(architecture), "id": architecture.id, **shape}
-        totals = {"params": total.params, "macs": total.macs, "se_macs": total.se_macs}
-        typer.echo(json.dumps(values | totals | {"layers": rows}, indent=2))
+        _print_layers_json(architecture, shape, layers, detect)
         return
-    rows_text = [
+    pixels = format_resolution(architecture.resolution or shape["resolution"])
+    words = f", SSDLite with {shape['classes'] + 1} logits" if detect else ""
+    typer.echo(f"{architecture}\nid {architecture.id}, {pixels} px, {shape['classes']} classes{words}")
+    _print_layers(layers)
+    if detect:
+        _print_boxes(architecture, shape)
+    if figure is not None:
+        typer.echo(f"Drawing: {figure}")
+
+
+def _layers(architecture: Architecture, shape: NetworkShape, detect: bool) -> list[LayerCost]:
+    """Return the costs of a network's layers, or of those of the detector on it."""
+    if detect:
+        from evomnas.networks.detection.costs import detector_costs
+
+        return detector_costs(architecture, **shape)
+    from evomnas.networks.layer_costs import layer_costs
+
+    return layer_costs(architecture, **shape)
+
+
+def _print_layers_json(
+    architecture: Architecture, shape: NetworkShape, layers: Sequence[LayerCost], detect: bool
+) -> None:
+    from evomnas.networks.layer_costs import total_cost
+    from evomnas.problem.detection.plan import plan_detector
+
+    total = total_cost(layers)
+    rows = [
+        {"name": layer.name, "operation": layer.operation, "shape": list(layer.shape), "params": layer.params,
+         "macs": layer.macs, "se_macs": layer.se_macs}
+        for layer in layers
+    ]  # fmt: skip
+    values: dict[str, Any] = {"architecture": str(architecture), "id": architecture.id, **shape}
+    values |= {"params": total.params, "macs": total.macs, "se_macs": total.se_macs}
+    if detect:
+        plan = plan_detector(architecture, shape["resolution"])
+        maps = [{"filters": place.filters, "size": place.size, "anchors": place.anchors} for place in plan.maps]
+        values |= {"total_macs": total.macs + total.se_macs, "boxes": plan.boxes, "maps": maps}
+    typer.echo(json.dumps(values | {"layers": rows}, indent=2))
+
+
+def _print_layers(layers: Sequence[LayerCost]) -> None:
+    from evomnas.networks.layer_costs import total_cost
+
+    total = total_cost(layers)
+    rows = [
         (
             layer.name, layer.operation, "x".join(map(str, layer.shape)), f"{layer.params:,}", f"{layer.macs:,}",
             f"{layer.se_macs:,}",
         )
         for layer in layers
     ]  # fmt: skip
-    rows_text.append(("total", "", "", f"{total.params:,}", f"{total.macs:,}", f"{total.se_macs:,}"))
-    pixels = format_resolution(shape["resolution"])
-    typer.echo(f"{architecture}\nid {architecture.id}, {pixels} px, {shape['classes']} classes")
-    print_columns(("layer", "operation", "output", "parameters", "MACs", "SE MACs"), rows_text, left=2)
-    if figure is not None:
-        typer.echo(f"Drawing: {figure}")
+    rows.append(("total", "", "", f"{total.params:,}", f"{total.macs:,}", f"{total.se_macs:,}"))
+    print_columns(("layer", "operation", "output", "parameters", "MACs", "SE MACs"), rows, left=2)
+
+
+def _print_boxes(architecture: Architecture, shape: NetworkShape) -> None:
+    """Print the size of a detector as published tables count it, and its feature maps."""
+    from evomnas.problem.detection.counting import count_detector
+    from evomnas.problem.detection.plan import plan_detector
+
+    plan = plan_detector(architecture, shape["resolution"])
+    counts = count_detector(plan, shape["classes"] + 1, shape["channels"])
+    maps = ", ".join(
+        f"{'x'.join(map(str, sides(place.size)))}x{place.filters} ({place.anchors} anchors)" for place in plan.maps
+    )
+    typer.echo(f"{counts.params:,} parameters, {counts.macs:,} MACs, those of squeeze-and-excite among them")
+    typer.echo(f"{plan.boxes:,} boxes, on the maps {maps}")
 
 
 def _describe_space(problem: str, output: PlainFormat) -> None:

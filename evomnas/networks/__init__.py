@@ -4,6 +4,7 @@
 - `published_weights`: copies weights that torchvision or timm published into such a module.
 - `torchvision_models`: off-the-shelf networks of torchvision, to compare searched ones with.
 - `layer_costs`: counts parameters and MACs, layer by layer.
+- `detection/`: SSDLite detectors on networks of the space.
 - `pretrained/`: weights that are read from files, and transplanted into other architectures.
 - `classifier`: a trained network as it ships, from pixels to logits.
 - `fast_layers`: convolutions that train faster on the CPU than PyTorch's own.

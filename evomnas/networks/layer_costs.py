@@ -8,6 +8,7 @@ convolutions when a network is deployed), activations, pooling, and the multipli
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from operator import attrgetter
 from typing import cast
@@ -63,7 +64,7 @@ def count_cost(
         The parameters, the MACs, and separately the MACs of squeeze-and-excite.
     """
     network = _blank_network(architecture, classes, channels)
-    return _count(network, (channels, *sides(architecture.resolution or resolution)))
+    return count_module(network, (channels, *sides(architecture.resolution or resolution)))
 
 
 def count_any_cost(network: AnyNetwork, classes: int, channels: int, resolution: Resolution) -> Cost:
@@ -87,7 +88,7 @@ def count_any_cost(network: AnyNetwork, classes: int, channels: int, resolution:
         return count_cost(network, classes, channels, resolution)
     size = network.resolution or resolution
     with torch.device("meta"):
-        return _count(build_torchvision(network.name, classes, channels).eval(), (channels, *sides(size)))
+        return count_module(build_torchvision(network.name, classes, channels).eval(), (channels, *sides(size)))
 
 
 def layer_costs(
@@ -116,14 +117,14 @@ def layer_costs(
     x = torch.empty(1, channels, *sides(architecture.resolution or resolution), device="meta")
     rows = []
     for name, operation, module in stages:
-        cost = _count(module, tuple(x.shape[1:]))
+        cost = count_module(module, tuple(x.shape[1:]))
         with torch.inference_mode():
             x = module(x)
         rows.append(LayerCost(name, operation, tuple(x.shape[1:]), cost.params, cost.macs, cost.se_macs))
     return rows
 
 
-def total_cost(layers: list[LayerCost]) -> Cost:
+def total_cost(layers: Sequence[LayerCost]) -> Cost:
     """Add up the costs of a network's layers.
 
     Args:
@@ -142,7 +143,19 @@ def _blank_network(architecture: Architecture, classes: int, channels: int) -> N
         return Network(architecture, classes, channels, dropout=0.0, bn_momentum=0.1).eval()
 
 
-def _count(module: nn.Module, shape: tuple[int, ...]) -> Cost:
+def count_module(module: nn.Module, shape: tuple[int, ...]) -> Cost:
+    """Count the parameters and MACs of a module.
+
+    Args:
+        module: A network or a part of one, without weights that are still wanted: its biases are taken away.
+        shape: The shape of its input for one image.
+
+    Returns:
+        The parameters, the MACs, and separately the MACs of squeeze-and-excite.
+
+    Raises:
+        RuntimeError: The module cannot run on such an input.
+    """
     params = sum(parameter.numel() for parameter in module.parameters())
     for submodule in module.modules():
         if isinstance(submodule, nn.Conv2d | nn.Linear):

@@ -12,6 +12,7 @@
 - `sections`: the sections of a problem file and their keys.
 - `definition`: a checked problem file, one class per kind of problem.
 - `loading`: from TOML and overrides to a definition.
+- `detection/`: SSDLite detectors: their construction, anchors and sizes.
 - `pretrained/`: what pretrained networks bring along.
 - `typed/`: what people type for a problem and for its settings.
 """

@@ -98,6 +98,17 @@ class Block:
         """The factor by which an inverted bottleneck widens its input: N for `mbconvN`, else 1."""
         return int(self.op.removeprefix("mbconv")) if self.op.startswith("mbconv") else 1
 
+    def wide_filters(self, in_filters: int) -> int:
+        """Return the number of channels on which a layer's kernel and its squeeze-and-excite module work.
+
+        Args:
+            in_filters: Input channels of the layer.
+
+        Returns:
+            The channels of the depthwise convolution, or of the output of a plain one.
+        """
+        return self.filters if self.op == "conv" else in_filters * self.expansion
+
     def squeeze(self, in_filters: int) -> int:
         """Return the number of channels between the two convolutions of a layer's squeeze-and-excite module.
 

@@ -51,8 +51,19 @@ class Counts:
         return Counts(self.params + other.params, self.macs + other.macs, self.depthwise_macs + other.depthwise_macs)
 
 
-def _count_convolution(in_filters: int, filters: int, kernel: int, out_size: Resolution, groups: int = 1) -> Counts:
-    """Count a convolution without bias and its batch norm; its output has `out_size` pixels."""
+def count_convolution(in_filters: int, filters: int, kernel: int, out_size: Resolution, groups: int = 1) -> Counts:
+    """Count a convolution without bias and its batch norm.
+
+    Args:
+        in_filters: Channels of its input.
+        filters: Channels of its output.
+        kernel: Kernel size in pixels.
+        out_size: The size of its output in pixels.
+        groups: Groups of channels; above 1 it is a depthwise convolution.
+
+    Returns:
+        Their counts.
+    """
     weights = in_filters // groups * filters * kernel * kernel
     macs = weights * area(out_size)
     return Counts(weights + 2 * filters, macs, macs if groups > 1 else 0)
@@ -60,14 +71,13 @@ def _count_convolution(in_filters: int, filters: int, kernel: int, out_size: Res
 
 def _count_layer(block: Block, in_filters: int, size: Resolution, out_size: Resolution) -> Counts:
     """Count one layer of a block that brings images from `size` to `out_size` pixels."""
-    wide_filters = block.filters if block.op == "conv" else in_filters * block.expansion
-    squeezed = block.squeeze(in_filters)
+    wide_filters, squeezed = block.wide_filters(in_filters), block.squeeze(in_filters)
     gate = Counts(2 * wide_filters * squeezed + squeezed + wide_filters if block.se else 0, 0)
     if block.op == "conv":
-        return gate + _count_convolution(in_filters, block.filters, block.kernel, out_size)
-    expand = _count_convolution(in_filters, wide_filters, 1, size) if block.expansion > 1 else Counts(0, 0)
-    depthwise = _count_convolution(wide_filters, wide_filters, block.kernel, out_size, groups=wide_filters)
-    return gate + expand + depthwise + _count_convolution(wide_filters, block.filters, 1, out_size)
+        return gate + count_convolution(in_filters, block.filters, block.kernel, out_size)
+    expand = count_convolution(in_filters, wide_filters, 1, size) if block.expansion > 1 else Counts(0, 0)
+    depthwise = count_convolution(wide_filters, wide_filters, block.kernel, out_size, groups=wide_filters)
+    return gate + expand + depthwise + count_convolution(wide_filters, block.filters, 1, out_size)
 
 
 def count_stem(filters: int, channels: int, out_size: Resolution) -> Counts:
@@ -81,7 +91,7 @@ def count_stem(filters: int, channels: int, out_size: Resolution) -> Counts:
     Returns:
         The stem's counts.
     """
-    return _count_convolution(channels, filters, 3, out_size)
+    return count_convolution(channels, filters, 3, out_size)
 
 
 @lru_cache(maxsize=100_000)  # a search counts thousands of networks that consist of the same blocks
@@ -115,7 +125,7 @@ def count_tail(in_filters: int, head: int, classes: int, size: Resolution) -> Co
     Returns:
         Their counts.
     """
-    return _count_convolution(in_filters, head, 1, size) + Counts(head * classes + classes, head * classes)
+    return count_convolution(in_filters, head, 1, size) + Counts(head * classes + classes, head * classes)
 
 
 def count_parts(architecture: Architecture, classes: int, channels: int, resolution: Resolution) -> list[Counts]:
@@ -152,6 +162,22 @@ def count_architecture(architecture: Architecture, classes: int, channels: int, 
         The network's counts, for one image.
     """
     return sum(count_parts(architecture, classes, channels, resolution), Counts(0, 0))
+
+
+def count_gate_macs(architecture: Architecture) -> int:
+    """Count the MACs of all squeeze-and-excite modules, which `Counts` leaves out.
+
+    Args:
+        architecture: The network.
+
+    Returns:
+        Their MACs for one image; they do not depend on its size.
+    """
+    return sum(
+        2 * block.wide_filters(in_filters) * block.squeeze(in_filters)
+        for _, _, block, in_filters, _ in architecture.layers()
+        if block.se
+    )
 
 
 def smallest_architecture(

@@ -92,6 +92,16 @@ def test_describe_counts_a_problem_s_space(tiny_file):
     assert f"{load_definition('digits').space.networks:,} distinct networks" in table
 
 
+def test_describe_gives_the_published_totals_of_detectors():
+    values = json.loads(answer("describe", "mnasnet-a1", "--detect", "--classes", 90, "--format", "json"))
+    assert (values["params"], values["total_macs"], values["boxes"]) == (4_912_181, 837_819_232, 2034)
+    assert sum(layer["macs"] + layer["se_macs"] for layer in values["layers"]) == values["total_macs"]
+    assert [place["size"] for place in values["maps"]] == [20, 10, 5, 3, 2, 1]
+    table = answer("describe", "mobilenet-v2", "--detect")
+    assert "320 px, 80 classes, SSDLite with 81 logits" in table
+    assert "4,337,013 parameters, 788,830,144 MACs" in table
+
+
 def test_describe_draws_an_architecture(tmp_path):
     path = tmp_path / "a1.svg"
     assert str(path) in answer("describe", "mnasnet-a1", "--figure", str(path))
@@ -158,6 +168,8 @@ def test_doctor_looks_at_noise_disk_memory_and_versions(tmp_path, monkeypatch):
     ("arguments", "message"),
     [
         ((), "describe takes an architecture"),
+        (("mnasnet-a1", "--detect", "--resolution", 64), "a detector takes images of 96 to 512 pixels a side"),
+        (("mnasnet-a1", "--detect", "--figure", "a1.svg"), "drop --detect or --figure"),
         (("mnasnet-a1", "--space", "digits"), "describe takes an architecture"),
         (("--space", "digits", "--classes", "3"), "drop --space"),
         (("mnasnet-a1", "--figure", "a1.gif"), "ends in .svg, .pdf or .png"),

@@ -1,0 +1,7 @@
+"""SSDLite detectors as torch modules.
+
+- `features`: a network of the space as a backbone, and the extra layers behind it.
+- `heads`: the two heads on every feature map.
+- `detector`: builds the detector of an architecture, or on a network that is trained.
+- `costs`: parameters and MACs of a built detector, layer by layer.
+"""
