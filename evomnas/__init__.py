@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from evomnas.core.errors import InputError as InputError
     from evomnas.deploy.saving import load_network as load_network
     from evomnas.latency.meter import measure_latency as measure_latency
+    from evomnas.loop.callbacks.base import Callback as Callback
     from evomnas.loop.launch import resume as resume
     from evomnas.loop.launch import search as search
     from evomnas.loop.pymoo_problem import SearchProblem as SearchProblem
@@ -55,6 +56,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "Architecture": "evomnas.problem.architecture",
     "Block": "evomnas.problem.architecture",
+    "Callback": "evomnas.loop.callbacks.base",
     "Comparison": "evomnas.report.comparison.comparison",
     "InputError": "evomnas.core.errors",
     "ProblemDefinition": "evomnas.problem.definition",

@@ -10,7 +10,7 @@
 - `runs`: list and pack.
 - `completion`: what the shell proposes when somebody presses Tab.
 - `options`: options that several commands have, and the options of algorithms.
-- `progress`: a live line on a terminal, lines in a log.
+- `progress`: a live line on a terminal, lines in a log; `display`: how much of a search is shown, and how.
 - `output`: plain columns.
 """
 

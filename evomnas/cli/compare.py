@@ -11,6 +11,8 @@ import typer
 
 from evomnas.cli import completion
 from evomnas.cli.app import app, repeatable, reported, run_folder
+from evomnas.cli.display.search_output import ignore_note
+from evomnas.cli.display.verbosity import QuietOption
 from evomnas.cli.options import (
     AlgorithmOption,
     AlphaOption,
@@ -112,6 +114,7 @@ def benchmark(
     candidate_time: CandidateTimeOption = None,
     candidate_memory: CandidateMemoryOption = None,
     output: FormatOption = PlainFormat.TABLE,
+    quiet: QuietOption = False,
 ) -> None:
     """Run algorithms with several seeds under one budget, and compare them.
 
@@ -119,7 +122,8 @@ def benchmark(
     """
     options = algorithm_options(target, reward, alpha, beta, population, tournament, batch, assignments)
     definition = load_problem(problem, more, data, settings, donor)
-    with repeatable("every finished evaluation is kept"), ProgressDisplay("importing") as display:
+    display = ProgressDisplay("importing", note_to=ignore_note if quiet else None)
+    with repeatable("every finished evaluation is kept"), display:
         from evomnas.evaluation.executors.factory import default_workers
         from evomnas.report.comparison.benchmark import ALGORITHMS, default_folder
         from evomnas.report.comparison.benchmark import benchmark as run_benchmark

@@ -12,6 +12,8 @@ import typer
 
 from evomnas.cli import completion
 from evomnas.cli.app import RunArgument, app, open_run, repeatable, reported
+from evomnas.cli.display.search_output import ignore_note
+from evomnas.cli.display.verbosity import QuietOption
 from evomnas.cli.options import (
     AcceptOption,
     DataOption,
@@ -70,10 +72,11 @@ def train(
     accept_changes: AcceptOption = False,
     device: DeviceOption = "auto",
     output: FormatOption = PlainFormat.TABLE,
+    quiet: QuietOption = False,
 ) -> None:
     """Train networks of a run in full on all training images, and score them on the test images."""
     changes = _full_settings(epochs, settings)
-    with repeatable(KEPT), ProgressDisplay("starting") as display:
+    with repeatable(KEPT), ProgressDisplay("starting", note_to=ignore_note if quiet else None) as display:
         from evomnas.deploy.trained_networks import front_networks, knee_network, most_accurate_network, train_networks
         from evomnas.report.run_words import knee_line
 
@@ -86,7 +89,7 @@ def train(
             architectures = front_networks(opened) if front else [knee_network(opened)]
             no_knee = "" if front else knee_line(opened)
             if no_knee:
-                typer.echo(f"{no_knee} --knee takes the one with the best score: {architectures[0].id}.", err=True)
+                display.note(f"{no_knee} --knee takes the one with the best score: {architectures[0].id}.")
         if front and teacher:
             architectures = [network for network in architectures if network != most_accurate_network(opened)]
         display.restart("reading the images")
@@ -101,7 +104,7 @@ def train(
         typer.echo(json.dumps([_training_row(training) for training in trainings], indent=2))
     else:
         _print_trainings(opened, trainings, f"{' --teacher' * teacher}{_data_option(data)}{_set_options(changes)}")
-    with working() as show_words:
+    with working(not quiet) as show_words:
         from evomnas.report.run_report import write_report
 
         show_words("writing the report")
@@ -143,6 +146,7 @@ def baselines(
     ] = None,
     device: DeviceOption = "auto",
     output: FormatOption = PlainFormat.TABLE,
+    quiet: QuietOption = False,
 ) -> None:
     """Train and measure off-the-shelf networks by a problem's own recipe, on its data and device."""
     from evomnas.problem.typed.paths import is_problem
@@ -152,7 +156,7 @@ def baselines(
         networks.insert(0, problem)  # as in: baselines resnet18, baselines --data photos resnet18
         problem = None
     loaded = load_problem(problem, [name for name in networks if Path(name).exists()], data, settings, donor)
-    with repeatable(KEPT), ProgressDisplay("starting") as display:
+    with repeatable(KEPT), ProgressDisplay("starting", note_to=ignore_note if quiet else None) as display:
         from evomnas.deploy.baselines import default_baselines, train_baselines
         from evomnas.deploy.pretrained_baselines import fine_tune_baselines
         from evomnas.loop.launch import ARCHIVE

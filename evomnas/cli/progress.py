@@ -45,7 +45,14 @@ class ProgressDisplay:
         description: The words before the bar.
     """
 
-    def __init__(self, description: str, *, has_remaining_time: bool = False, has_count: bool = True) -> None:
+    def __init__(
+        self,
+        description: str,
+        *,
+        has_remaining_time: bool = False,
+        has_count: bool = True,
+        note_to: Callable[[str], object] | None = None,
+    ) -> None:
         """Prepare the display. Nothing is drawn yet.
 
         Args:
@@ -53,6 +60,7 @@ class ProgressDisplay:
             has_remaining_time: True to show the time that is left, as it follows from the steps since `restart`. False
                 for a spinner instead, which turns whenever something has happened.
             has_count: True to show the number of steps behind the bar; False where the words before it have it.
+            note_to: Takes the lines that stay in place of standard error; nothing else is shown then. None shows all.
         """
         from rich.console import Console
         from rich.progress import (
@@ -75,7 +83,8 @@ class ProgressDisplay:
         columns.append(TextColumn("{task.fields[detail]}", markup=False))
         if console.width < NARROW_COLUMNS and not (has_count or has_remaining_time):  # what is too long ends the line
             columns = [spinner, TextColumn("{task.description}  {task.fields[detail]}", markup=False)]
-        self.is_live, self.description = console.is_terminal, description
+        self._note_to = note_to
+        self.is_live, self.description = console.is_terminal and note_to is None, description
         # Without a refresh thread, which would draw while a latency is taken.
         self._bar = Progress(*columns, console=console, auto_refresh=False, transient=True)
         self._task = self._bar.add_task(description, total=None, detail="")
@@ -130,7 +139,7 @@ class ProgressDisplay:
         if self.is_live:
             self._bar.console.print(text, markup=False, highlight=False)
         else:
-            typer.echo(text, err=True)
+            self._write(text)
 
     def restart(self, description: str, total: int | None = None) -> None:
         """Begin other work: its steps, and the time that they take, are counted from now on. In a log nothing shows.
@@ -154,7 +163,8 @@ class ProgressDisplay:
             True if the line was written.
         """
         self._forget_later()
-        is_written = not self.is_live and (is_due or time.monotonic() - self._last_log_s >= LOG_EVERY_S)
+        is_log = not self.is_live and self._note_to is None
+        is_written = is_log and (is_due or time.monotonic() - self._last_log_s >= LOG_EVERY_S)
         if is_written:
             self._last_log_s = time.monotonic()
             typer.echo(text, err=True)
@@ -169,7 +179,14 @@ class ProgressDisplay:
         if self.is_live:
             self._bar.console.print(text, markup=False, highlight=False, soft_wrap=True)
         else:
+            self._write(text)
+
+    def _write(self, text: str) -> None:
+        """Write a line that stays where there is no live line."""
+        if self._note_to is None:
             typer.echo(text, err=True)
+        else:
+            self._note_to(text)
 
     def log_later(self, text: str) -> None:
         """Write a line into the log after a moment, unless another one or the end comes before.
@@ -178,7 +195,7 @@ class ProgressDisplay:
             text: The line.
         """
         self._forget_later()
-        if not self.is_live:
+        if not self.is_live and self._note_to is None:
             self._later = threading.Timer(LOG_AFTER_S, typer.echo, (text,), {"err": True})
             self._later.daemon = True
             self._later.start()
@@ -189,12 +206,18 @@ class ProgressDisplay:
 
 
 @contextmanager
-def working() -> Iterator[Callable[[str], None]]:
+def working(is_shown: bool = True) -> Iterator[Callable[[str], None]]:
     """Show on a terminal what is going on, where it is not counted in steps. In a log nothing shows.
+
+    Args:
+        is_shown: False to show nothing at all.
 
     Yields:
         A function that takes the words to show.
     """
+    if not is_shown:
+        yield lambda text: None
+        return
     from rich.console import Console
 
     console = Console(stderr=True)

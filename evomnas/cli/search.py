@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,6 +14,8 @@ import typer
 
 from evomnas.cli import completion
 from evomnas.cli.app import RunArgument, app, debugging, interrupted, open_run, reported, run_folder
+from evomnas.cli.display.search_output import SearchOutput
+from evomnas.cli.display.verbosity import JsonLinesOption, QuietOption, VerboseOption, choose_verbosity
 from evomnas.cli.options import (
     AcceptOption,
     AlgorithmOption,
@@ -114,12 +114,16 @@ def run(
         bool,
         typer.Option("--auto-fidelity", help="Train as few epochs as a pilot shows to rank networks as well as all."),
     ] = False,
+    quiet: QuietOption = False,
+    verbose: VerboseOption = False,
+    json_lines: JsonLinesOption = False,
 ) -> None:
     """Search a problem for its Pareto set of accuracy and measured latency."""
     options = algorithm_options(target, reward, alpha, beta, population, tournament, batch, assignments)
     limit = seconds(time_limit)
+    output = SearchOutput(choose_verbosity(quiet, verbose, json_lines))
     definition = load_problem(problem, more, data, settings, donor)
-    with ProgressDisplay("starting", has_count=False) as display:
+    with output.display as display:
         from evomnas.loop.launch import default_folder, search
 
         where = _workers(executor, workers, device, ray_address, candidate_cpus, candidate_gpus)
@@ -132,10 +136,11 @@ def run(
                 definition, algo, options=options, budget=budget, seed=seed, out=folder, archive=archive,
                 time_limit_s=limit, workers=where, device=device,
                 candidates=candidates, asynchronous=asynchronous,
-                early_stop=early_stop, on_progress=_SearchDisplay(display, definition), on_generation=_live_report(),
+                early_stop=early_stop, callbacks=output.callbacks(), on_progress=output.on_progress(definition),
+                on_generation=_live_report(),
                 on_begin=lambda begun: _say_found(begun.definition, begun.image_data, display),
             )  # fmt: skip
-            _finish(finished, where, display)
+            _finish(finished, where, output)
 
 
 def _choose_fidelity(
@@ -178,11 +183,15 @@ def resume(
     ray_address: RayAddressOption = None,
     candidate_cpus: CandidateCpusOption = 1.0,
     candidate_gpus: CandidateGpusOption = 0.0,
+    quiet: QuietOption = False,
+    verbose: VerboseOption = False,
+    json_lines: JsonLinesOption = False,
 ) -> None:
     """Go on with a run that was stopped, or raise its budget."""
     limit = seconds(time_limit)
+    output = SearchOutput(choose_verbosity(quiet, verbose, json_lines))
     folder = run_folder(folder)
-    with ProgressDisplay("starting", has_count=False) as display:
+    with output.display as display:
         from evomnas.loop.launch import is_complete
         from evomnas.loop.launch import resume as resume_search
 
@@ -190,19 +199,24 @@ def resume(
         opened = open_run(folder)
         if is_complete(opened, budget):
             display.stop()
-            _say_nothing_to_do(opened, where)
+            _say_nothing_to_do(opened, where, output)
             return
         with _resumable(folder, where, display):
             finished = resume_search(
                 folder, budget=budget, data=data, time_limit_s=limit, workers=where, device=device,
-                accept_changes=accept_changes, on_progress=_SearchDisplay(display, opened.definition),
-                on_generation=_live_report(),
+                accept_changes=accept_changes, callbacks=output.callbacks(),
+                on_progress=output.on_progress(opened.definition), on_generation=_live_report(),
             )  # fmt: skip
-            _finish(finished, where, display)
+            _finish(finished, where, output)
 
 
-def _say_nothing_to_do(run: Run, where: Workers) -> None:
+def _say_nothing_to_do(run: Run, where: Workers, output: SearchOutput) -> None:
     evaluations, budget = run.manifest.evaluations, run.manifest.budget
+    if output.lines is not None:
+        from evomnas.results.packing.content import REPORT
+
+        output.lines.print_result(run, run.folder / REPORT)
+        return
     if evaluations < budget:
         typer.echo(f"Nothing to do: {run.folder} has no more networks to ask for than the {evaluations} it evaluated.")
         return
@@ -395,7 +409,7 @@ def _live_report() -> Callable[[Run], None]:
     return on_generation
 
 
-def _finish(finished: Run, where: Workers, display: ProgressDisplay) -> None:
+def _finish(finished: Run, where: Workers, output: SearchOutput) -> None:
     """Write the report, and print the result, its place and the commands that may follow."""
     from evomnas.report.history import read_trend
     from evomnas.report.run_report import write_report
@@ -404,7 +418,10 @@ def _finish(finished: Run, where: Workers, display: ProgressDisplay) -> None:
 
     results = finished.results()
     report_path = write_report(finished, results)
-    display.stop()
+    output.display.stop()
+    if output.lines is not None:
+        output.lines.print_result(finished, report_path)
+        return
     front = finished.front(results)
     print_results(finished, front)
     typer.echo(headline(finished, results))
@@ -492,86 +509,3 @@ def _close_report(folder: Path) -> None:
     from evomnas.results.run import Run
 
     write_report(Run.open(folder))
-
-
-class _SearchDisplay:
-    """Shows where a search stands; in a log, a line per generation and now and then."""
-
-    def __init__(self, display: ProgressDisplay, definition: Definition) -> None:
-        self._display, self._definition = display, definition
-        self._seen: set[str] = set()  # phases that the log has a line of
-        self._logged = (-1, -1)  # generation and evaluated networks of the last line
-        self._importing: threading.Thread | None = None
-
-    def __call__(self, progress: Progress) -> None:
-        if progress.phase == "training" and self._importing is None:
-            # matplotlib takes a second, and this process has nothing else to do now
-            self._importing = threading.Thread(target=import_module, args=("evomnas.report.run_report",), daemon=True)
-            self._importing.start()
-        step, detail = format_step(progress, self._definition), format_progress(progress, self._definition)
-        self._display.show(step, progress.evaluated, progress.budget, detail)
-        self._log(progress, ", ".join(filter(None, (step, detail))))
-
-    def _log(self, progress: Progress, line: str) -> None:
-        """Write a line where a phase comes for the first time, a generation is trained, or a while has passed."""
-        phase, state = progress.phase, (progress.generation, progress.evaluated)
-        if phase == "starting":
-            return
-        if phase == "reading":  # which may fail at once: a line of an error is preceded by none
-            self._display.log_later(line)
-            return
-        is_new = phase not in self._seen
-        if is_new or state != self._logged:
-            is_due = is_new or progress.evaluated >= progress.budget
-            is_due |= phase == "training" and progress.generation != self._logged[0]
-            if self._display.log(line, is_due=is_due):
-                self._seen.add(phase)
-                self._logged = state if phase == "training" else self._logged
-
-
-def format_step(progress: Progress, definition: Definition) -> str:
-    """Return what a search is doing, in words.
-
-    Args:
-        progress: Where it stands.
-        definition: The problem.
-
-    Returns:
-        The words, such as `training 3 of 16` or `preparing 8 networks`.
-    """
-    if progress.phase == "training":
-        if progress.evaluated >= progress.budget:
-            return f"{progress.evaluated} of {progress.budget} evaluated"
-        work = "training" if definition.trains else "looking up"
-        return f"{work} {progress.evaluated + 1} of {progress.budget}"
-    if progress.phase == "reading" and not definition.trains:
-        return "reading the table"
-    words = PHASES.get(progress.phase, progress.phase)
-    networks = f"{progress.batch} network{'s' * (progress.batch != 1)}" if progress.batch else "networks"
-    return words.removesuffix("networks") + networks if words.endswith("networks") else words
-
-
-def format_progress(progress: Progress, definition: Definition) -> str:
-    """Return what a search has found so far and how long it will take, in words.
-
-    Args:
-        progress: Where it stands.
-        definition: The problem.
-
-    Returns:
-        The words, such as `best 93.1% at 0.0493 ms, about 2 min left, 1 failed`. Empty before the first network is
-        prepared.
-    """
-    from evomnas.report.words import format_losses, format_time_left
-
-    if progress.phase not in ("preparing", "measuring", "waiting", "training"):
-        return ""
-    is_timed = definition.trains and progress.evaluated < progress.budget
-    parts = [
-        "" if progress.best is None else f"best {format_losses(definition, progress.best)}",
-        format_time_left(progress.seconds_left) if is_timed else "",
-        f"{progress.failed} failed" if progress.failed else "",
-        f"{progress.cut} cut off" if progress.cut else "",
-        f"{progress.reused} known from other runs" if progress.reused else "",
-    ]
-    return ", ".join(filter(None, parts))

@@ -4,7 +4,7 @@
 - `asking`: the algorithm, on the stopwatch.
 - `tally`: what was evaluated; `stopping`: when a search ends.
 - `journal`: what is kept of a search; `run_clock`: where its time goes.
-- `progress`: where a search stands, for those who watch it.
+- `progress`: where a search stands, for those who watch it; `callbacks`: those who are told what it does.
 - `launch`: searches begun, resumed and carried on.
 - `fidelity`: how short the trainings of a search may be, by a pilot.
 - `estimate`: what a search will cost.

@@ -45,9 +45,10 @@ class Generations(SearchLoop):
             if not is_replaying:
                 self.progress.reused += self.journal.count_reused([self.evaluator.known(one) for one in batch])
             first = {ask.architecture: ask for ask in reversed(asks)}
+            old = {one for one in batch if is_replaying and self.evaluator.known(one).status != "stopped"}
             evaluations = self.evaluator.evaluate(batch, self.tally.threshold_for)
             for architecture, evaluation in zip(batch, evaluations, strict=True):
-                self.tally.add(first[str(architecture)], evaluation)
+                self._count(first[str(architecture)], evaluation, is_new=architecture not in old)
             self.progress.batch = []
         self.journal.position += len(asks)
         self._take_notice("training")

@@ -26,6 +26,8 @@ from evomnas.evaluation.interface import Evaluator
 from evomnas.latency.runtimes.base import CPU, open_runtime
 from evomnas.latency.setting import problem_setting
 from evomnas.loop.asking import check_steady
+from evomnas.loop.callbacks.audience import Audience
+from evomnas.loop.callbacks.base import Callback
 from evomnas.loop.generations import Generations
 from evomnas.loop.progress import OnGeneration, OnProgress, Progress
 from evomnas.loop.run_clock import RunClock
@@ -63,6 +65,7 @@ def search(
     candidates: CandidateLimits = CandidateLimits(),
     asynchronous: bool = False,
     early_stop: bool = True,
+    callbacks: Sequence[Callback] = (),
     on_begin: OnGeneration = lambda run: None,
     on_progress: OnProgress = lambda progress: None,
     on_generation: OnGeneration = lambda run: None,
@@ -87,6 +90,7 @@ def search(
         asynchronous: Breed the next network as soon as a worker is free, from what is known by then, and do not wait
             for the slowest of a generation.
         early_stop: Cut candidates off that their first epochs show to be dominated beyond doubt.
+        callbacks: Told of every evaluation and generation, in this order; one that fails is warned of and told no more.
         on_begin: Called with the run when its images were read and nothing was evaluated yet.
         on_progress: Called whenever something may have changed.
         on_generation: Called with the run, its files up to date, after new generations, at most once a second.
@@ -108,6 +112,7 @@ def search(
     check_runtime(definition)
     if asynchronous:
         check_steady(algorithm)
+    audience = Audience(callbacks)
     folder = Path(out) if out is not None else default_folder(definition, algorithm, seed)
     check_free(folder)
     path = archive_path(archive, folder)
@@ -120,7 +125,7 @@ def search(
     ) as evaluator:  # fmt: skip
         run = begin(evaluator, folder, algorithm, seed, budget, options, mode)
         on_begin(run)
-        return carry_on(run, evaluator, started, time_limit_s, on_progress, on_generation)
+        return carry_on(run, evaluator, started, time_limit_s, on_progress, on_generation, audience)
 
 
 def begin(
@@ -202,6 +207,7 @@ def resume(
     workers: Workers = 0,
     device: str = "auto",
     accept_changes: bool = False,
+    callbacks: Sequence[Callback] = (),
     on_progress: OnProgress = lambda progress: None,
     on_generation: OnGeneration = lambda run: None,
 ) -> Run:
@@ -218,6 +224,7 @@ def resume(
         device: See `search`.
         accept_changes: Go on also if images have changed: what was evaluated stays, and candidates that follow are
             trained on the images of today. The run's files say so.
+        callbacks: See `search`; they are told of what this session evaluates.
         on_progress: See `search`.
         on_generation: See `search`.
 
@@ -229,6 +236,7 @@ def resume(
             than it did, or the images have changed.
     """
     started = time.perf_counter()
+    audience = Audience(callbacks)
     run = Run.open(Path(folder))
     if data is not None:
         run.read_data_from(data)
@@ -255,7 +263,7 @@ def resume(
         evaluator.reader = replace(evaluator.reader, all_contexts=run.training_contexts)
         if evaluator.training_context == run.record.training_context:
             run.manifest.data = run.manifest.data | evaluator.describe_data()  # older versions said less of them
-        return carry_on(run, evaluator, started, time_limit_s, on_progress, on_generation)
+        return carry_on(run, evaluator, started, time_limit_s, on_progress, on_generation, audience)
 
 
 def is_complete(run: Run, budget: int | None) -> bool:
@@ -471,6 +479,7 @@ def carry_on(
     time_limit_s: float | None = None,
     on_progress: OnProgress = lambda progress: None,
     on_generation: OnGeneration = lambda run: None,
+    callback: Callback = Callback(),
 ) -> Run:
     """Take a run up to its budget.
 
@@ -481,6 +490,7 @@ def carry_on(
         time_limit_s: Stop after so many seconds; None for no limit.
         on_progress: Called whenever something may have changed.
         on_generation: Called with the run after new generations.
+        callback: Told of the session.
 
     Returns:
         The run.
@@ -488,13 +498,19 @@ def carry_on(
     Raises:
         EverythingFailed: No candidate of a generation gave a result.
     """
+
+    def on_generations(run: Run) -> None:
+        on_generation(run)
+        callback.on_generation(run)
+
     deadline = None if time_limit_s is None else started + time_limit_s
     clock = RunClock(run, evaluator.stopwatch, started)
+    callback.on_begin(run)
     with evaluator.stopwatch.on("latency"):
         evaluator.reference_cost()  # now, so that the time of the first networks is their own
     run.manifest.status = "interrupted"  # true of what is on disk, until the search has ended
     kind = SteadyStateLoop if run.mode.asynchronous else Generations
-    loop = kind(run, evaluator, clock, deadline, on_progress, on_generation)
+    loop = kind(run, evaluator, clock, deadline, on_progress, on_generations, callback.on_evaluation)
     try:
         loop.run()
         run.manifest.goals = loop.answer_goals()
@@ -509,4 +525,5 @@ def carry_on(
             run.manifest.cut = run.cut_trainings(results)
         run.write(sum(result.evaluation.ended for result in results), run.front(results))
         evaluator.keep_pictures([result.evaluation.architecture for result in run.explained(results)])
+        callback.on_end(run)
     return run

@@ -14,13 +14,14 @@ from evomnas.algorithms.goals import Goal
 from evomnas.evaluation.interface import Evaluator
 from evomnas.loop.asking import TimedAlgorithm
 from evomnas.loop.journal import Journal
-from evomnas.loop.progress import OnGeneration, OnProgress, ProgressReporter
+from evomnas.loop.progress import OnEvaluation, OnGeneration, OnProgress, ProgressReporter
 from evomnas.loop.run_clock import RunClock
 from evomnas.loop.stopping import Stopping
 from evomnas.loop.tally import Tally
 from evomnas.results.evaluation import Evaluation, losses_and_violations
 from evomnas.results.manifest import Answer, GoalAnswer
-from evomnas.results.run import Run
+from evomnas.results.records import Ask
+from evomnas.results.run import Result, Run
 
 
 class SearchLoop(ABC):
@@ -43,6 +44,7 @@ class SearchLoop(ABC):
         deadline: float | None,
         on_progress: OnProgress,
         on_generation: OnGeneration,
+        on_evaluation: OnEvaluation,
     ) -> None:
         """Begin or go on with a run.
 
@@ -53,6 +55,7 @@ class SearchLoop(ABC):
             deadline: A reading of `time.perf_counter` at which it ends; None for no time limit.
             on_progress: Called whenever something may have changed.
             on_generation: Called after new generations, at most once a second.
+            on_evaluation: Called with every network that was evaluated in this session.
         """
         self.evaluator = evaluator.for_run(run.record.id, self._take_notice)
         self.tally = Tally(run.definition.epochs, run.mode.early_stop)
@@ -61,6 +64,7 @@ class SearchLoop(ABC):
         self.progress = ProgressReporter(run, self.evaluator, self.tally, on_progress, deadline)
         self.algorithm = TimedAlgorithm(run, self.evaluator, self.tally)
         self._space = run.definition.space
+        self._run, self._on_evaluation = run, on_evaluation
         run.manifest.explanations = self.algorithm.explanations  # a report imports no algorithm
 
     @abstractmethod
@@ -101,6 +105,13 @@ class SearchLoop(ABC):
     def _listen(self) -> None:
         """Let those who watch know what the algorithm says of itself."""
         self.progress.metrics = self.algorithm.metrics()
+
+    def _count(self, ask: Ask, evaluation: Evaluation, is_new: bool) -> None:
+        """Count what came of a network; `is_new` where no earlier session of the run knew it."""
+        self.tally.add(ask, evaluation)
+        if is_new:
+            on_front = any(result.evaluation is evaluation for result in self.tally.front.items)
+            self._on_evaluation(self._run, Result(ask.position, ask.generation, evaluation, on_front))
 
     def _end_generation(self, is_new: bool) -> None:
         """Keep the generation that has ended; `is_new` where this session asked for some of it."""

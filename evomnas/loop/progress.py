@@ -11,7 +11,7 @@ from evomnas.evaluation.interface import Evaluator
 from evomnas.loop.run_clock import Pace
 from evomnas.loop.tally import Tally
 from evomnas.problem.pareto import hypervolume
-from evomnas.results.run import Run
+from evomnas.results.run import Result, Run
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +53,7 @@ class Progress:
 
 OnProgress = Callable[[Progress], None]
 OnGeneration = Callable[[Run], None]
+OnEvaluation = Callable[[Run, Result], None]
 
 
 class ProgressReporter:

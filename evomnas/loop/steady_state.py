@@ -121,10 +121,11 @@ class SteadyStateLoop(SearchLoop):
         state = self._state
         genome, architecture = state.pending.pop(position)
         evaluation = self.evaluator.known(architecture)
+        is_new = not self.journal.tells
         self.journal.record_tell(position, state.told)
         ended = self.tally.ended
         if architecture not in self.tally.evaluations:
-            self.tally.add(Ask(position, position // state.size, str(architecture)), evaluation)
+            self._count(Ask(position, position // state.size, str(architecture)), evaluation, is_new)
         self.stopping.count_tell(self.tally.ended > ended)
         self.algorithm.tell_some(genome[None], *losses_and_violations([evaluation]))
         state.told += 1

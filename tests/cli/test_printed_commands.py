@@ -22,6 +22,8 @@ from typer.testing import CliRunner
 
 from evomnas.cli import compare, deploy, measure, predict, runs, search, show  # noqa: F401 they register themselves
 from evomnas.cli.app import app, repeatable
+from evomnas.cli.display.search_output import SearchOutput
+from evomnas.cli.display.verbosity import Verbosity
 from evomnas.cli.progress import ProgressDisplay
 from evomnas.evaluation.executors.base import Cluster
 from evomnas.evaluation.factory import open_evaluator
@@ -132,7 +134,7 @@ CLUSTER = Cluster("head:6379", cpus=2.0, gpus=0.5)
 
 
 def test_commands_at_the_end_of_a_search(run, capsys):
-    search._finish(run, CLUSTER, ProgressDisplay("test"))
+    search._finish(run, CLUSTER, SearchOutput(Verbosity.NORMAL))
     printed = capsys.readouterr().out
     name, values = labelled(printed, "Next")
     assert (name, values["folder"]) == ("train", run.folder)

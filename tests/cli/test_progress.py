@@ -9,7 +9,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from evomnas.cli import compare, deploy, progress, search
+from evomnas.cli import compare, deploy, progress
+from evomnas.cli.display import search_progress
 from evomnas.cli.progress import LOG_EVERY_S, ProgressDisplay, working
 from evomnas.core.system.machine import usable_cores
 from evomnas.data.prepared.notices import Notice, tell
@@ -139,7 +140,7 @@ DIGITS, TABLE = (load_definition(name) for name in ("digits", "nas-bench-macro")
 def test_a_log_of_a_search_begins_before_the_first_network_and_has_a_line_per_generation_and_now_and_then(
     clock, capsys
 ):
-    display = search._SearchDisplay(ProgressDisplay("starting"), DIGITS)
+    display = search_progress.SearchDisplay(ProgressDisplay("starting"), DIGITS)
     best = (0.25, 0.04629)
     for seconds, state in (
         (0, Progress("starting", 2, 8)),
@@ -218,18 +219,18 @@ def test_what_is_said_stays_above_the_live_line(terminal, capsys):
 
 def test_the_words_of_a_search_hold_what_is_known():
     state = Progress("training", 10, 30, 2, failed=1, cut=2, reused=3, best=(0.0688, 0.5), seconds_left=14_400.0)
-    assert search.format_step(state, DIGITS) == "training 11 of 30"
-    assert search.format_progress(state, DIGITS) == (
+    assert search_progress.format_step(state, DIGITS) == "training 11 of 30"
+    assert search_progress.format_progress(state, DIGITS) == (
         "best 93.1% at 0.5 ms, about 4 h 0 min left, 1 failed, 2 cut off, 3 known from other runs"
     )
-    assert search.format_progress(Progress("starting", 0, 30), DIGITS) == ""
+    assert search_progress.format_progress(Progress("starting", 0, 30), DIGITS) == ""
 
 
 def test_a_table_is_looked_up_and_takes_no_time_to_speak_of():
     state = Progress("training", 10, 30, best=(0.0688, 25_000_000.0))
-    assert search.format_step(state, TABLE) == "looking up 11 of 30"
-    assert search.format_progress(state, TABLE) == "best 93.1% at 25,000,000 MACs"
-    assert search.format_step(Progress("reading", 0, 30), TABLE) == "reading the table"
+    assert search_progress.format_step(state, TABLE) == "looking up 11 of 30"
+    assert search_progress.format_progress(state, TABLE) == "best 93.1% at 25,000,000 MACs"
+    assert search_progress.format_step(Progress("reading", 0, 30), TABLE) == "reading the table"
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,8 @@
+"""How much of a search is shown, and how.
+
+- `verbosity`: the options `--quiet`, `--verbose` and `--json`.
+- `search_output`: everything that a search shows while it works.
+- `search_progress`: where a search stands, on a live line or in a log.
+- `evaluation_lines`: a line for each network.
+- `json_lines`: an object for each event, for scripts.
+"""
