@@ -1,6 +1,7 @@
 """Images that networks may be trained on, and their training and validation splits.
 
 - `gallery/`: folders of images: which files are images of which split and class, and what they show.
+- `boxes/`: boxes around the things in pictures, in three formats.
 - `catalogues/`: pictures that a list, a table or an archive names.
 - `prepared/`: pictures that are decoded once and mapped from a file ever after; every source goes through it.
 - `npz_files`: files of arrays, and what mends those that are not right.

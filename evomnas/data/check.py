@@ -14,6 +14,7 @@ from evomnas.problem.sections import DataSection
 
 EXAMPLES = {  # of a path, by the data sets that need one
     "image-folder": "FOLDER", "npz": "file.npz", "csv": "file.csv", "parquet": "FOLDER", "webdataset": "FOLDER",
+    "boxes": "FOLDER",
 }  # fmt: skip
 
 

@@ -87,14 +87,25 @@ def read_colours(image: Image.Image, channels: int) -> tuple[ImageCms.ImageCmsTr
 
 
 def turn_upright(colours: Image.Image, image: Image.Image) -> Image.Image:
-    """Turn or mirror a picture by the EXIF orientation of its file, from 1 to 8. Browsers regard none of XMP data.
+    """Return a picture turned or mirrored by the EXIF orientation of its file, from 1 to 8.
 
     Args:
         colours: The picture.
         image: Its file, which was read.
+    """
+    orientation = read_orientation(image)
+    turns = ("FLIP_LEFT_RIGHT", "ROTATE_180", "FLIP_TOP_BOTTOM", "TRANSPOSE", "ROTATE_270", "TRANSVERSE", "ROTATE_90")
+    return colours.transpose(Image.Transpose[turns[orientation - 2]]) if orientation > 1 else colours
+
+
+def read_orientation(image: Image.Image) -> int:
+    """Return the EXIF orientation of a file, from 1 to 8. Browsers regard none of XMP data.
+
+    Args:
+        image: The opened file.
 
     Returns:
-        The picture as it is where the EXIF data are damaged.
+        The orientation; 1 where the file has none, or its EXIF data are damaged.
     """
     try:
         image.info.pop("XML:com.adobe.xmp", None)
@@ -103,9 +114,8 @@ def turn_upright(colours: Image.Image, image: Image.Image) -> Image.Image:
             exif.load(image.info["exif"])
         orientation = exif.get(274, 1)
     except Exception:  # of many kinds
-        return colours
-    turns = ("FLIP_LEFT_RIGHT", "ROTATE_180", "FLIP_TOP_BOTTOM", "TRANSPOSE", "ROTATE_270", "TRANSVERSE", "ROTATE_90")
-    return colours.transpose(Image.Transpose[turns[orientation - 2]]) if orientation in range(2, 9) else colours
+        return 1
+    return int(orientation) if orientation in range(2, 9) else 1
 
 
 def read_layers(image: Image.Image, depth: str) -> tuple[Image.Image, Image.Image | None]:

@@ -9,6 +9,7 @@ import numpy as np
 
 from evomnas.core.arrays import array_headers
 from evomnas.core.errors import InputError
+from evomnas.data.boxes.listing import list_boxes
 from evomnas.data.catalogues.finding import READERS, list_pictures
 from evomnas.data.check import EXAMPLES, check_classes, check_room, required_path
 from evomnas.data.folders import check_image_folder
@@ -41,6 +42,8 @@ def check_images(definition: Definition) -> None:
         path = required_path(section)
         if section.dataset == "npz":
             check_npz(path)
+        elif section.dataset == "boxes":
+            list_boxes(section)
         elif section.dataset in READERS:
             list_pictures(section)
         elif section.dataset == "image-folder":

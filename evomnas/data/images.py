@@ -1,4 +1,4 @@
-"""Images with labels, and the fingerprint of their content."""
+"""Images with labels or boxes, and the fingerprint of their content."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from evomnas.core.errors import InputError
 from evomnas.core.resolution import Resolution, sides, to_resolution
+from evomnas.data.boxes.targets import BoxTargets
 from evomnas.data.check import check_room
 from evomnas.data.colours import crop_box, inner_size
 from evomnas.data.gallery.found import Found
@@ -57,6 +58,8 @@ class TrainingImages:
             they have others; with `crop` they may have been cut out of larger pictures already.
         origin: Their files; None where they have none of their own.
         reshaped: Whether some of them had other proportions than the network's input, and have not any more.
+        targets: Their boxes, where things in them are to be found; None where each is of a class. With boxes, a label
+            is that of an image's rarest class, or of images without boxes the number after the last.
     """
 
     images: Images | ImageRows
@@ -65,6 +68,7 @@ class TrainingImages:
     fit: Fit = "stretch"
     origin: FileOrigin | None = None
     reshaped: bool = False
+    targets: BoxTargets | None = None
 
 
 class Split(NamedTuple):
@@ -76,6 +80,8 @@ class Split(NamedTuple):
         validation_images: As `train_images`, shape (n_validation, channels, h, w).
         validation_labels: Their classes, int64 from 0, shape (n_validation,).
         places: The places of the validation images in `Dataset.validated`, shape (n_validation,).
+        train_targets: The boxes of the training images; None where each image is of a class.
+        validation_targets: Those of the validation images.
     """
 
     train_images: ImageRows
@@ -83,6 +89,8 @@ class Split(NamedTuple):
     validation_images: ImageRows
     validation_labels: Labels
     places: NDArray[np.int64]
+    train_targets: BoxTargets | None = None
+    validation_targets: BoxTargets | None = None
 
 
 @dataclass(frozen=True)
@@ -99,6 +107,8 @@ class Dataset:
         classes: The names of the classes, in the order of the labels.
         folds: What each training of a cross-validation does with each image (`UNUSED`, `TRAINED` or `VALIDATED`), uint8
             of shape (trainings, n_train). Without any row, there is one training, and the part for validation.
+        train_targets: The boxes of the training images; None where each image is of a class.
+        validation_targets: Those of the validation images.
     """
 
     train_images: ImageRows
@@ -107,6 +117,8 @@ class Dataset:
     validation_labels: Labels
     classes: tuple[str, ...]
     folds: NDArray[np.uint8] = field(default_factory=lambda: np.zeros((0, 0), np.uint8))
+    train_targets: BoxTargets | None = None
+    validation_targets: BoxTargets | None = None
 
     @property
     def channels(self) -> int:
@@ -132,11 +144,15 @@ class Dataset:
         """
         if not len(self.folds):
             places = np.arange(len(self.validation_labels))
-            return Split(self.train_images, self.train_labels, self.validation_images, self.validation_labels, places)
+            return Split(
+                self.train_images, self.train_labels, self.validation_images, self.validation_labels, places,
+                self.train_targets, self.validation_targets,
+            )  # fmt: skip
         trained, validated = (np.flatnonzero(self.folds[number] == use) for use in (TRAINED, VALIDATED))
         return Split(
             self.train_images.select(trained), self.train_labels[trained],
             self.train_images.select(validated), self.train_labels[validated], validated,
+            *(None if self.train_targets is None else self.train_targets.select(one) for one in (trained, validated)),
         )  # fmt: skip
 
     @property
@@ -148,17 +164,21 @@ class Dataset:
 
     @property
     def counts(self) -> NDArray[np.int64]:
-        """The number of images of each class, in both parts together, shape (classes,)."""
-        labels = np.concatenate([self.train_labels, self.validation_labels])
+        """The number of images, or else of boxes, of each class, in both parts together, shape (classes,)."""
+        targets = [one for one in (self.train_targets, self.validation_targets) if one is not None]
+        parts = [one.boxes.labels for one in targets] or [self.train_labels, self.validation_labels]
+        labels = np.concatenate(parts)
         return np.bincount(labels, minlength=len(self.classes)).astype(np.int64)
 
     @cached_property
     def fingerprint(self) -> str:
         """A hash of all images, labels and class names. Equal content has an equal fingerprint, whatever its source."""
         folds = [self.folds] if len(self.folds) else []  # older versions had none
+        boxes = (one for targets in (self.train_targets, self.validation_targets) for one in _hashed(targets))
         return _fingerprint(
-            self.classes, self.train_images, self.train_labels, self.validation_images, self.validation_labels, *folds
-        )
+            self.classes, self.train_images, self.train_labels, self.validation_images, self.validation_labels,
+            *folds, *boxes,
+        )  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -172,6 +192,7 @@ class LabelledImages:
         fit: How pictures of other proportions got them, as in `TrainingImages`.
         origin: Their files; None where they have none of their own.
         reshaped: Whether some of them had other proportions.
+        targets: Their boxes, as in `TrainingImages`.
     """
 
     images: ImageRows
@@ -180,6 +201,7 @@ class LabelledImages:
     fit: Fit = "stretch"
     origin: FileOrigin | None = None
     reshaped: bool = False
+    targets: BoxTargets | None = None
 
     @property
     def channels(self) -> int:
@@ -194,7 +216,7 @@ class LabelledImages:
     @cached_property
     def fingerprint(self) -> str:
         """A hash of all images, labels and class names, as `Dataset.fingerprint`."""
-        return _fingerprint(self.classes, self.images, self.labels)
+        return _fingerprint(self.classes, self.images, self.labels, *_hashed(self.targets))
 
     @classmethod
     def of(cls, source: TrainingImages, resolution: Resolution, fit: Fit | None = None) -> LabelledImages:
@@ -220,7 +242,9 @@ class LabelledImages:
             arrays = _to_channels_first(images)
             reshaped = reshaped or has_other_proportions(arrays.shape[3], arrays.shape[2], resolution)
             images = ImageRows.all(fit_images(arrays, resolution, fit))
-        return cls(images.resize(resolution), source.labels, source.classes, fit, source.origin, reshaped)
+        return cls(
+            images.resize(resolution), source.labels, source.classes, fit, source.origin, reshaped, source.targets
+        )
 
 
 def stack_images(images: Iterable[Images], count: int) -> Images:
@@ -261,6 +285,14 @@ def _fingerprint(classes: tuple[str, ...], *arrays: NDArray[Any] | ImageRows) ->
 
 def _resolutions(arrays: tuple[NDArray[Any] | ImageRows, ...]) -> list[str]:
     return [str(array.resolution) for array in arrays if isinstance(array, ImageRows)]
+
+
+def _hashed(targets: BoxTargets | None) -> tuple[NDArray[Any], ...]:
+    """Return the arrays of boxes that a fingerprint depends on; none without boxes."""
+    if targets is None:
+        return ()
+    boxes = targets.boxes
+    return boxes.corners, boxes.labels, boxes.crowd, boxes.areas, boxes.starts, targets.sizes
 
 
 def _hash(classes: tuple[str, ...], *arrays: NDArray[Any] | ImageRows) -> str:

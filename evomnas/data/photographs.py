@@ -135,7 +135,7 @@ def open_photograph(content: Content | str, preprocessing: Preprocessing, name: 
             profile = b"" if transform is None else opened.info["icc_profile"]
             picture = to_picture(colours, transform, channels, preprocessing.size, preprocessing.fit)
     except Exception as error:  # every format raises errors of its own
-        raise unreadable(name or str(content), _reason(error)) from None
+        raise unreadable(name or str(content), read_reason(error)) from None
     digest = hashlib.blake2b(repr((colours.mode, colours.size)).encode() + profile, digest_size=8)
     digest.update(colours.tobytes())
     return Photograph(np.asarray(picture, dtype=np.uint8), int.from_bytes(digest.digest(), "big"), colours.size)
@@ -158,7 +158,7 @@ def read_photograph(path: Path | str, preprocessing: Preprocessing) -> Images:
         with Image.open(path) as opened:
             image = read_picture(opened, preprocessing.channels, preprocessing.size, preprocessing.fit)
     except Exception as error:  # every format raises errors of its own
-        raise unreadable(str(path), _reason(error)) from None
+        raise unreadable(str(path), read_reason(error)) from None
     return np.asarray(image, dtype=np.uint8)
 
 
@@ -178,7 +178,15 @@ def _opened(content: Content | str) -> Image.Image:
     return Image.open(io.BytesIO(content) if isinstance(content, bytes) else content)
 
 
-def _reason(error: Exception) -> str:
+def read_reason(error: Exception) -> str:
+    """Return in words why a picture could not be read.
+
+    Args:
+        error: What reading it raised.
+
+    Returns:
+        The words, without the picture's name.
+    """
     if isinstance(error, UnidentifiedImageError):
         return "it is damaged, or a kind of file that is no picture"
     if isinstance(error, OSError) and error.strerror:

@@ -19,6 +19,7 @@ from PIL import Image
 
 from evomnas.core.errors import InputError
 from evomnas.core.resolution import sides
+from evomnas.data.boxes.listing import list_boxes
 from evomnas.data.catalogues.finding import list_pictures
 from evomnas.data.check import required_path
 from evomnas.data.colours import crop_box, to_picture
@@ -143,6 +144,37 @@ def read_list(section: DataSection, part: Part) -> TrainingImages:
         InputError: Images or labels are missing, or an image cannot be read.
     """
     return read_part(list_pictures(section), section, part)
+
+
+def boxes(section: DataSection) -> TrainingImages:
+    """Read the training images of a set of boxes: COCO's, Pascal VOC's or YOLO's files.
+
+    Args:
+        section: The data section; `path` is the folder, or a file in COCO's format.
+
+    Returns:
+        The training images with their boxes, RGB at the section's resolution. By default they are stretched to it.
+
+    Raises:
+        InputError: Images or boxes are missing or wrong; the message names all of them.
+    """
+    return read_boxes(section, "train")
+
+
+def read_boxes(section: DataSection, part: Part) -> TrainingImages:
+    """Read one part of a set of boxes.
+
+    Args:
+        section: The data section.
+        part: `train` or `test`.
+
+    Returns:
+        The images of that part with their boxes.
+
+    Raises:
+        InputError: Images or boxes are missing or wrong; the message names all of them.
+    """
+    return read_part(list_boxes(section), section, part)
 
 
 def image_folder(section: DataSection) -> TrainingImages:

@@ -49,7 +49,8 @@ def load_training_images(section: DataSection) -> LabelledImages:
         InputError: The data set is unknown, missing, unreadable or too small to be split.
     """
     source: TrainingImages = registry.load("datasets", section.dataset)(section)
-    check_classes(section.dataset, source.classes, source.labels)
+    if source.targets is None:
+        check_classes(section.dataset, source.classes, source.labels)
     return LabelledImages.of(source, section.resolution, section.fit)
 
 
@@ -74,12 +75,15 @@ def split_for_search(images: LabelledImages, section: DataSection) -> Dataset:
         return _fold(images, section, section.folds)
     train, validation = _divide(images, section)
     train = _limit(train, images, section)
+    targets = images.targets
     return Dataset(
         images.images.select(train),
         images.labels[train],
         images.images.select(validation),
         images.labels[validation],
         images.classes,
+        train_targets=None if targets is None else targets.select(train),
+        validation_targets=None if targets is None else targets.select(validation),
     )
 
 
@@ -129,7 +133,11 @@ def _fold(images: LabelledImages, section: DataSection, folds: int) -> Dataset:
         uses[number, numbers == number] = VALIDATED
         uses[number, _limit(np.flatnonzero(numbers != number), images, section)] = TRAINED
     nothing = slice(0, 0)
-    return Dataset(images.images, labels, images.images.select(nothing), labels[nothing], images.classes, uses)
+    targets = images.targets
+    return Dataset(
+        images.images, labels, images.images.select(nothing), labels[nothing], images.classes, uses, targets,
+        None if targets is None else targets.select(nothing),
+    )  # fmt: skip
 
 
 def _fold_numbers(images: LabelledImages, folds: int) -> Indices:

@@ -11,7 +11,15 @@ import numpy as np
 from evomnas.core import registry
 from evomnas.core.errors import InputError
 from evomnas.data.images import LabelledImages, TrainingImages
-from evomnas.data.sources import find_test_folder, read_digits, read_folder, read_list, read_npz, read_torchvision
+from evomnas.data.sources import (
+    find_test_folder,
+    read_boxes,
+    read_digits,
+    read_folder,
+    read_list,
+    read_npz,
+    read_torchvision,
+)
 from evomnas.problem.sections import DataSection
 
 
@@ -61,7 +69,9 @@ def load_test_images(section: DataSection, training: LabelledImages) -> Labelled
         raise InputError(
             f"the test images of {section.dataset} have {test.channels} channels, those to train on {training.channels}"
         )
-    return LabelledImages(test.images, numbers[test.labels], training.classes, test.fit)
+    targets = None if test.targets is None else test.targets.relabelled(numbers)
+    labels = np.append(numbers, len(training.classes))[test.labels]  # the last one is that of images without boxes
+    return LabelledImages(test.images, labels, training.classes, test.fit, targets=targets)
 
 
 def digits(section: DataSection) -> TrainingImages:
@@ -104,6 +114,21 @@ def listed_pictures(section: DataSection) -> TrainingImages:
         InputError: Images or labels are missing, or an image cannot be read.
     """
     return read_list(section, "test")
+
+
+def boxes(section: DataSection) -> TrainingImages:
+    """Read the test images of a set of boxes: its owner's, or a fifth.
+
+    Args:
+        section: The data section; `path` is the folder, or a file in COCO's format.
+
+    Returns:
+        The test images with their boxes.
+
+    Raises:
+        InputError: Images or boxes are missing or wrong.
+    """
+    return read_boxes(section, "test")
 
 
 def image_folder(section: DataSection) -> TrainingImages:

@@ -27,6 +27,7 @@ from evomnas.problem.pretrained.heritage import check_space
 from evomnas.problem.pretrained.preset import FULL, PROXY, with_defaults
 from evomnas.problem.search_space import SearchSpace, Space
 from evomnas.problem.sections import (
+    BOXES,
     MAX_COST,
     SCORE_WORDS,
     ConstraintsSection,
@@ -213,6 +214,8 @@ class ProblemDefinition(Definition):
 
     @model_validator(mode="after")
     def _check(self) -> ProblemDefinition:
+        if self.data.dataset == BOXES:
+            raise InputError(f"the data set {BOXES} is of things in images, and this problem puts images into classes")
         if self.donor is not None:
             check_space(self.donor.architecture, self.space)
         if self.teaching is not None and (mixed := sorted({"mixup", "cutmix"} & set(self.data.augment))):

@@ -39,7 +39,8 @@ SCORE_WORDS: dict[SearchScoreName, str] = {  # what people call them
     "likelihood": "likelihood",
 }
 TABLES = ("csv", "parquet")  # data sets with columns
-COLUMNLESS = {"digits", "image-folder", "npz", "webdataset", *TABLES}  # those that are known to have no others
+BOXES = "boxes"  # the data set of images in which things are to be found
+COLUMNLESS = {"digits", "image-folder", "npz", "webdataset", BOXES, *TABLES}  # those that are known to have no others
 NEWEST_RULES: Literal[2] = 2  # by which a folder of images is read
 MAX_COST = 1e100  # beyond it arithmetic overflows
 
@@ -89,7 +90,8 @@ class DataSection(Section):
         split_column: The column of the splits, of `csv`; absent, it is found by its name, if there is one.
         resolution: Height and width in pixels that images are brought to: one number for squares, or both.
         fit: How a picture of other proportions gets them: `crop` takes its middle, `pad` puts it on black, `stretch`
-            changes its proportions. Absent, images that are files are cropped, and arrays are stretched.
+            changes its proportions. Absent, images that are files are cropped; arrays, and images with boxes, are
+            stretched.
         validation: Share of the training images that scores networks during the search.
         folds: Score networks by cross-validation with so many folds instead: as many trainings of each. None for one
             training, and the share `validation`.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -9,8 +10,11 @@ from pathlib import Path
 from typing import Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from evomnas.core.errors import InputError
+from evomnas.data.boxes.boxes import Boxes
+from evomnas.data.boxes.targets import BoxTargets
 from evomnas.data.folders import IMAGE_SUFFIXES
 from evomnas.data.gallery.found import Group
 from evomnas.data.gallery.kinds import UNREAD_SUFFIXES, is_picture_file
@@ -42,6 +46,7 @@ class GalleryFiles:
         unread: Returns what is not read, by reason.
         channels: 1 for grey, 3 for RGB.
         fit: How pictures of other proportions get those of the network, unless somebody says otherwise.
+        targets: The boxes of each; None where each is of a class.
     """
 
     root: Path
@@ -52,6 +57,7 @@ class GalleryFiles:
     unread: Callable[[], Sequence[Group]]
     channels: int = 3
     fit: Fit = "crop"
+    targets: BoxTargets | None = None
 
     @property
     def is_split(self) -> bool:
@@ -59,11 +65,26 @@ class GalleryFiles:
         return "all" not in self.splits
 
     @property
+    def answers(self) -> NDArray[np.uint64]:
+        """A number for what is to be known of each: its class, or a hash of its boxes, shape (n,)."""
+        targets = self.targets
+        if targets is None:
+            return self.labels.astype(np.uint64)
+        hashes = (self._hash(targets.boxes, targets.boxes.part(image)) for image in range(len(targets)))
+        return np.fromiter(hashes, np.uint64, len(targets))
+
+    @staticmethod
+    def _hash(boxes: Boxes, part: slice) -> int:
+        content = boxes.corners[part].tobytes() + boxes.labels[part].tobytes()
+        return int.from_bytes(hashlib.blake2b(content, digest_size=8).digest(), "big")
+
+    @property
     def test(self) -> GalleryFiles:
         """The test images that the owner chose."""
         start = self.splits.index("test") if "test" in self.splits else len(self.splits)
         source = self.source.part(start, len(self.splits))
-        return replace(self, source=source, splits=self.splits[start:], labels=self.labels[start:])
+        targets = None if self.targets is None else self.targets.select(slice(start, None))
+        return replace(self, source=source, splits=self.splits[start:], labels=self.labels[start:], targets=targets)
 
 
 def list_files(layout: Layout) -> GalleryFiles:

@@ -57,12 +57,14 @@ class Found(_Part):
 
     Attributes:
         folder: The folder.
-        classes: Images of each class by split: `training`, `validation` of a search, `test`.
+        classes: Images of each class by split: `training`, `validation` of a search, `test`. Boxes of each class, where
+            things are to be found in images.
         kept_aside: Whether evomnas made the test split, as the owner made none.
         sizes: Width and height in pixels of the smallest, the middle and the largest picture, by their area.
         copies: Pictures that are there more than once, by where.
         dropped: Images that were left out as copies.
         unread: What was not read, and why.
+        pictures: The images of each split, where things are to be found in them; None where `classes` has them.
     """
 
     folder: str
@@ -72,27 +74,34 @@ class Found(_Part):
     copies: list[Group] = Field(default_factory=list)
     dropped: Count = 0
     unread: list[Group] = Field(default_factory=list)
+    pictures: dict[str, Count] | None = None
 
     @property
     def splits(self) -> dict[str, int]:
         """The images of each split."""
+        if self.pictures is not None:
+            return self.pictures
         totals: dict[str, int] = {}
         for counts in self.classes.values():
             for split, count in counts.items():
                 totals[split] = totals.get(split, 0) + count
         return totals
 
-    def divided(self, validation: dict[str, int]) -> Found:
-        """Return this with the images of each class that were taken from those to train on to validate a search.
+    def divided(self, validation: dict[str, int], pictures: int | None = None) -> Found:
+        """Return this with what was taken of each class from that to train on, to validate a search.
 
         Args:
-            validation: Their numbers by class.
+            validation: The images, or else boxes, by class.
+            pictures: The images with those boxes; None where images have classes.
         """
         classes = {
             name: counts | {"training": counts["training"] - validation[name], "validation": validation[name]}
             for name, counts in self.classes.items()
         }
-        return self.model_copy(update={"classes": classes})
+        images = self.pictures
+        if images is not None and pictures is not None:
+            images = images | {"training": images["training"] - pictures, "validation": pictures}
+        return self.model_copy(update={"classes": classes, "pictures": images})
 
     def pairs(self) -> list[tuple[str, str]]:
         """Return all that was found beside the classes, as text by name."""
@@ -120,11 +129,13 @@ class Found(_Part):
 
     def _describe_classes(self) -> str:
         sizes = {name: sum(counts.values()) for name, counts in self.classes.items()}
-        names = f"{len(sizes)} classes"
+        boxes = "" if self.pictures is None else f"{sum(sizes.values()):,} boxes of "
+        names = f"{boxes}{len(sizes)} class{'es' * (len(sizes) > 1)}"
         if len(sizes) <= MAX_EXAMPLES:
             return f"{names}: {', '.join(f'{name} {size:,}' for name, size in sizes.items())}"
         smallest, largest = min(sizes, key=sizes.__getitem__), max(sizes, key=sizes.__getitem__)
-        return f"{names} of {sizes[smallest]:,} ({smallest}) to {sizes[largest]:,} images ({largest})"
+        counted = "images" if self.pictures is None else "boxes"
+        return f"{names} of {sizes[smallest]:,} ({smallest}) to {sizes[largest]:,} {counted} ({largest})"
 
     def _describe_splits(self) -> str:
         names = {"training": "to train on", "validation": "to validate the search", "test": "kept for the test"}

@@ -9,12 +9,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
+
 from evomnas.data.gallery.found import MAX_EXAMPLES, Found
 from evomnas.data.images import LabelledImages
 from evomnas.data.splits import list_splits
 from evomnas.problem.sections import DataSection
 
 LISTING = "images.csv"  # in a run's folder
+NO_BOXES = ""  # in place of a class, of an image in which nothing is to be found
 COLUMNS = ("file", "class", "use", "picture")
 
 
@@ -23,7 +26,7 @@ class ListedImage(NamedTuple):
 
     Attributes:
         file: Its file, as seen from the folder of images.
-        name: The name of its class.
+        name: The name of its class; that of its rarest box where things are to be found in it.
         use: What the search does with it: `training`, `validation`, or the fold that validates it.
         picture: A number for what it shows, 16 hexadecimal digits.
     """
@@ -59,13 +62,22 @@ def list_images(images: LabelledImages, section: DataSection) -> Listing | None:
     origin = images.origin
     if origin is None:
         return None
-    names = [images.classes[label] for label in images.labels]
+    names = [(*images.classes, NO_BOXES)[label] for label in images.labels]
     uses = list_splits(images, section)
     rows = zip(origin.files, names, uses, (f"{key:016x}" for key in origin.keys.tolist()), strict=True)
-    validated = Counter(name for name, use in zip(names, uses, strict=True) if use == "validation")
     is_split_here = origin.validates is None and section.folds is None
-    found = origin.found.divided({name: validated[name] for name in images.classes}) if is_split_here else origin.found
+    found = _divided(images, origin.found, uses) if is_split_here else origin.found
     return Listing(tuple(ListedImage(*row) for row in rows), found)
+
+
+def _divided(images: LabelledImages, found: Found, uses: Sequence[str]) -> Found:
+    """Return what was found, with what validates a search apart from what it trains on."""
+    validates = np.array([use == "validation" for use in uses], dtype=np.bool_)
+    targets = images.targets
+    labels = images.labels[validates] if targets is None else targets.select(validates).boxes.labels
+    counts = np.bincount(labels, minlength=len(images.classes))
+    numbers = dict(zip(images.classes, counts.tolist(), strict=True))
+    return found.divided(numbers, None if targets is None else int(validates.sum()))
 
 
 def to_csv(images: Iterable[ListedImage]) -> str:

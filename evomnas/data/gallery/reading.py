@@ -87,23 +87,26 @@ def read_part(files: GalleryFiles, section: DataSection, part: Part) -> Training
         used &= ~copies.needless
         uses = uses._replace(training=uses.training & used, validation=uses.validation & used)
     _check_distinct(files, pictures.keys, uses)
+    _check_sizes(files, pictures)
     found = _describe(files, pictures, uses, copies, int((copies.needless & ~used).sum()))
     names = tuple(compress(files.source.files, used))
     own_validation = uses.validation[used] if uses.validation.any() else None
     reshaped = any(has_other_proportions(width, height, section.resolution) for width, height in pictures.sizes[used])
     origin = FileOrigin(pictures.keys[used], names, own_validation, found)
     images = pictures.images.select(used[wanted])
-    return TrainingImages(images, files.labels[used], files.classes, fit, origin, reshaped)
+    targets = None if files.targets is None else files.targets.select(used)
+    return TrainingImages(images, files.labels[used], files.classes, fit, origin, reshaped, targets)
 
 
 def _read_test(files: GalleryFiles, preprocessing: Preprocessing) -> TrainingImages:
     """Read the test images. Where nobody made a test split, the content of all files says which are in it."""
     chosen = files.test if files.is_split else files
     pictures = read_pictures(chosen.source, np.ones(len(chosen.labels), np.bool_), preprocessing, str(files.root))
-    if files.is_split:
-        return TrainingImages(pictures.images, chosen.labels, files.classes, preprocessing.fit)
-    test = _uses(files, pictures.keys).test
-    return TrainingImages(pictures.images.select(test), files.labels[test], files.classes, preprocessing.fit)
+    _check_sizes(chosen, pictures)
+    test = np.ones(len(chosen.labels), np.bool_) if files.is_split else _uses(files, pictures.keys).test
+    targets = None if chosen.targets is None else chosen.targets.select(test)
+    images, labels = pictures.images.select(test), chosen.labels[test]
+    return TrainingImages(images, labels, files.classes, preprocessing.fit, targets=targets)
 
 
 def _uses(files: GalleryFiles, keys: NDArray[np.uint64]) -> _Uses:
@@ -132,7 +135,7 @@ class _Copies(NamedTuple):
         """Find equal pictures: in the test split as well, in the validation split as well, twice, or of two classes."""
         in_test = ~uses.test & np.isin(keys, keys[uses.test])
         in_validation = uses.training & np.isin(keys, keys[uses.validation])
-        pairs = np.stack([keys, files.labels.astype(np.uint64)], axis=1)
+        pairs = np.stack([keys, files.answers], axis=1)
         distinct = np.unique(pairs, axis=0)
         repeated, counts = np.unique(distinct[:, 0], return_counts=True)
         two_classes = np.isin(keys, repeated[counts > 1])
@@ -140,7 +143,9 @@ class _Copies(NamedTuple):
         masks = {
             "images to train or validate on that are test images as well": in_test,
             "images to train on that validate as well": in_validation & ~in_test,
-            "images of two classes": two_classes & ~in_test & ~in_validation,
+            f"images {'of two classes' if files.targets is None else 'with other boxes'}": two_classes
+            & ~in_test
+            & ~in_validation,
             "images that are there twice": again & ~in_test & ~in_validation & ~two_classes,
         }
         groups = [Group.of(what, _named(files, mask)) for what, mask in masks.items() if mask.any()]
@@ -161,9 +166,11 @@ def _named(files: GalleryFiles, mask: Mask) -> list[str]:
 
 
 def _check_distinct(files: GalleryFiles, keys: NDArray[np.uint64], uses: _Uses) -> None:
-    """Raise InputError where a class has too few pictures that differ."""
+    """Raise InputError where a class, or a set of boxes, has too few pictures that differ."""
     needed = 1 if uses.validation.any() else 2
-    for number, name in enumerate(files.classes):
+    if files.targets is not None and len(np.unique(keys[uses.training])) < needed:
+        raise InputError(f"{files.root} has too few different pictures to train on, copies left aside")
+    for number, name in enumerate(files.classes if files.targets is None else ()):
         count = len(np.unique(keys[uses.training & (files.labels == number)]))
         if count < needed:
             raise InputError(
@@ -172,9 +179,23 @@ def _check_distinct(files: GalleryFiles, keys: NDArray[np.uint64], uses: _Uses) 
             )
 
 
+def _check_sizes(files: GalleryFiles, pictures: Pictures) -> None:
+    """Raise InputError where a picture with boxes is not as large as the beginning of its file says."""
+    if files.targets is not None:
+        differ = (pictures.sizes != files.targets.sizes).any(axis=1)
+        if differ.any():
+            names = ", ".join(_named(files, differ))
+            raise InputError(f"pictures that are turned by data at the end of their files: save them anew: {names}")
+
+
 def _describe(files: GalleryFiles, pictures: Pictures, uses: _Uses, copies: _Copies, dropped: int) -> Found:
-    classes = files.classes
-    counts = {name: _counts(files.labels[mask], len(classes)) for name, mask in uses._asdict().items() if mask.any()}
+    classes, targets = files.classes, files.targets
+    masks = {name: mask for name, mask in uses._asdict().items() if mask.any()}
+    labels = {
+        name: files.labels[mask] if targets is None else targets.select(mask).boxes.labels
+        for name, mask in masks.items()
+    }
+    counts = {name: _counts(one, len(classes)) for name, one in labels.items()}
     by_class = {
         name: {split: int(numbers[label]) for split, numbers in counts.items()} for label, name in enumerate(classes)
     }
@@ -189,6 +210,7 @@ def _describe(files: GalleryFiles, pictures: Pictures, uses: _Uses, copies: _Cop
         copies=copies.groups,
         dropped=dropped,
         unread=list(files.unread()),
+        pictures=None if targets is None else {name: int(mask.sum()) for name, mask in masks.items()},
     )
 
 

@@ -21,8 +21,8 @@ PICTURE = "photo.jpg"  # the user's, on every card
 SHOWN_CLASSES = 3  # the most probable ones
 FUNCTIONS: tuple[Callable[..., object], ...] = (  # by which a picture becomes pixels
     colours.read_picture, colours.read_colours, colours.read_layers, colours.read_deep, colours.srgb_transform,
-    colours.apply_gamma, colours.turn_upright, colours.to_picture, colours.scale_picture, colours.crop_box,
-    colours.inner_size, colours.pad_picture,
+    colours.apply_gamma, colours.turn_upright, colours.read_orientation, colours.to_picture, colours.scale_picture,
+    colours.crop_box, colours.inner_size, colours.pad_picture,
 )  # fmt: skip
 
 _PYTORCH = """\

@@ -11,10 +11,15 @@ import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
+from evomnas.core.resolution import sides, to_resolution
+from evomnas.data.boxes.boxes import Boxes
+from evomnas.data.boxes.targets import BoxTargets
 from evomnas.data.images import Dataset
 from evomnas.data.rows import ImageRows, MappedImages
+from evomnas.problem.sections import Fit
 
 PARTS = ("train", "validation")
+BOX_ARRAYS = ("corners", "labels", "crowd", "areas", "starts")  # in the order of `Boxes`
 LESSON_SUFFIX = ".lesson"  # of the files that have a teacher's answers
 PLACE = "images.txt"  # says where prepared images are
 
@@ -38,6 +43,9 @@ def save_images(dataset: Dataset, folder: Path) -> None:
     _save(folder / "train-labels.npy", dataset.train_labels)
     _save(folder / "validation-labels.npy", dataset.validation_labels)
     _save(folder / "folds.npy", dataset.folds)
+    for part, targets in zip(PARTS, (dataset.train_targets, dataset.validation_targets), strict=True):
+        if targets is not None:
+            _save_targets(folder / f"{part}-boxes.npz", targets)
     _save(folder / "classes.npy", np.asarray(dataset.classes))
 
 
@@ -85,6 +93,7 @@ def open_images(folder: Path) -> Dataset:
         np.load(folder / "validation-labels.npy"),
         tuple(map(str, np.load(folder / "classes.npy"))),
         np.load(folder / "folds.npy"),
+        *(_open_targets(folder / f"{part}-boxes.npz") for part in PARTS),
     )
 
 
@@ -98,6 +107,24 @@ def _open(folder: Path, part: str) -> ImageRows:
         return ImageRows.all(MappedImages(folder / f"{part}-images.npy"))
     path = Path(place.read_bytes().decode(errors="surrogateescape"))
     return ImageRows(MappedImages(path), np.load(folder / f"{part}-rows.npy"))
+
+
+def _save_targets(path: Path, targets: BoxTargets) -> None:
+    """Write boxes to a file."""
+    boxes, size = targets.boxes, sides(targets.resolution)
+    arrays = {name: getattr(boxes, name) for name in BOX_ARRAYS}
+    with path.open("wb") as file:
+        np.savez(file, **arrays, sizes=targets.sizes, resolution=np.array(size), fit=np.array(targets.fit))
+
+
+def _open_targets(path: Path) -> BoxTargets | None:
+    """Read boxes from a file; None where there is none."""
+    if not path.exists():
+        return None
+    with np.load(path) as arrays:
+        boxes = Boxes(*(arrays[name] for name in BOX_ARRAYS))
+        fit: Fit = str(arrays["fit"])  # type: ignore[assignment]
+        return BoxTargets(boxes, arrays["sizes"], to_resolution(*arrays["resolution"].tolist()), fit)
 
 
 def _save(path: Path, array: NDArray[Any] | ImageRows) -> None:
