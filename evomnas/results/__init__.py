@@ -2,6 +2,7 @@
 
 - `evaluation`: one network's results: cost, training, measurement, or failure.
 - `answers/`: the classes that a network gives to labelled images, and the scores that follow from them.
+- `detection/`: the score of the boxes that a network finds in images.
 - `timing`: a latency relative to the reference network, as a device reports it.
 - `candidate_limits`: how much time and memory a candidate may take.
 - `constraints`: the limits of a problem.
