@@ -7,6 +7,8 @@ from setuptools import find_packages, setup
 EXECUTORCH = ["executorch>=1.4", "torch>=2.13"]
 LITERT = ["ai-edge-litert>=2.3", "ai-edge-quantizer>=0.10", "flatbuffers>=25.2"]
 DETECT = ["faster-coco-eval>=1.8"]
+OPENVINO = ["openvino>=2025.0"]
+NCNN = ["ncnn>=1.0.20250503"]
 PARQUET = ["pyarrow>=17"]
 TEST = [
     "axe-playwright-python>=0.1.4",
@@ -16,6 +18,8 @@ TEST = [
     *DETECT,
     *EXECUTORCH,
     *LITERT,
+    *NCNN,
+    *OPENVINO,
     *PARQUET,
     "hypothesis>=6.100",
     "markdown-it-py>=3.0",
@@ -82,6 +86,8 @@ setup(
         "mutation": ["cosmic-ray>=8.7"],
         "executorch": EXECUTORCH,
         "litert": LITERT,
+        "ncnn": NCNN,
+        "openvino": OPENVINO,
         "ray": ["ray>=2.40"],
         "parquet": PARQUET,
         "detect": DETECT,
@@ -127,6 +133,8 @@ setup(
             "onnxruntime = evomnas.latency.runtimes.onnx_runtime:OnnxRuntime",
             "executorch = evomnas.latency.runtimes.executorch_xnnpack:ExecuTorchRuntime",
             "litert = evomnas.latency.runtimes.litert:LiteRTRuntime",
+            "openvino = evomnas.latency.runtimes.openvino_runtime:OpenVinoRuntime",
+            "ncnn = evomnas.latency.runtimes.ncnn_runtime:NcnnRuntime",
             "torch = evomnas.latency.runtimes.torch_eager:TorchRuntime",
         ],
         "evomnas.algorithms": [

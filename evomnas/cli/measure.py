@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -41,6 +41,15 @@ RuntimeOption = Annotated[
     str | None,
     typer.Option("--runtime", help="Runtime of the networks [default: onnxruntime, or the run's]", show_default=False),
 ]
+RuntimesOption = Annotated[
+    str | None,
+    typer.Option(
+        "--runtimes",
+        metavar="NAMES",
+        show_default=False,
+        help="Several runtimes side by side: names with commas between them, or all for those that are installed.",
+    ),
+]
 ProviderOption = Annotated[
     str | None,
     typer.Option(
@@ -49,6 +58,7 @@ ProviderOption = Annotated[
         help="What the runtime runs them on: cpu, or what evomnas runtimes lists [default: cpu, or the run's]",
     ),
 ]
+ALL = "all"  # in place of the names of runtimes
 ThreadsOption = Annotated[
     int | None, typer.Option("--threads", help="Threads per inference [default: 1, or the run's]", show_default=False)
 ]
@@ -74,6 +84,7 @@ def measure(
         ),
     ] = None,
     runtime: RuntimeOption = None,
+    runtimes: RuntimesOption = None,
     provider: ProviderOption = None,
     target: TargetOption = None,
     threads: ThreadsOption = None,
@@ -92,24 +103,68 @@ def measure(
         )
     if not 1 <= repeat <= 1000:
         raise InputError(f"--repeat must lie between 1 and 1000, got {repeat}")
+    if runtimes is not None and (runtime is not None or check_layers is not None):
+        raise InputError("--runtimes goes neither with --runtime nor with --check-layers")
     opened = None if run_folder is None else open_run(run_folder)
     found = [_find_network(text, opened) for text in archs or []]
     size = read_resolution(resolution)
-    setting = _setting(opened, runtime=runtime, provider=provider, target=target, threads=threads, resolution=size)
+    make_setting = partial(_setting, opened, provider=provider, target=target, threads=threads, resolution=size)
     if check_layers is not None:
         if not 2 <= check_layers <= 10_000:
             raise InputError(f"--check-layers must lie between 2 and 10000, got {check_layers}")
-        _check_layers(setting, opened, check_layers, output)
+        _check_layers(make_setting(runtime=runtime), opened, check_layers, output)
         return
-    networks = _prepare_files(found, setting, size)
-    sessions = list(_sessions(setting, list(dict.fromkeys(networks)), repeat))
-    rows = [_row(network, [session[network] for session in sessions], setting) for network in networks]
-    if output is PlainFormat.JSON:
-        typer.echo(json.dumps(rows, indent=2))
+    if runtimes is None:
+        setting = make_setting(runtime=runtime)
+        tasks = [_Task(setting, _prepare_files(found, setting, size))]
     else:
-        _print_measured(archs or [], rows, setting, repeat)
-    if any(row["latency_ms"] is None for row in rows):
+        tasks = _tasks(runtimes, make_setting, found, size)
+    all_rows = [task.measure(repeat) for task in tasks]
+    if output is PlainFormat.JSON:
+        typer.echo(json.dumps([row for rows in zip(*all_rows, strict=True) for row in rows], indent=2))
+    elif runtimes is None:
+        _print_measured(archs or [], all_rows[0], tasks[0].setting, repeat)
+    else:
+        _print_side_by_side(archs or [], all_rows, tasks[0].setting, repeat)
+    if any(row["latency_ms"] is None for rows in all_rows for row in rows):
         raise typer.Exit(1)
+
+
+class _Task(NamedTuple):
+    """Networks to measure in one setting."""
+
+    setting: Setting
+    networks: list[Architecture | OnnxFile]
+
+    def measure(self, repeat: int) -> list[dict[str, Any]]:
+        """Return a row for each network, from a number of sessions."""
+        sessions = list(_sessions(self.setting, list(dict.fromkeys(self.networks)), repeat))
+        return [_row(network, [session[network] for session in sessions], self.setting) for network in self.networks]
+
+
+def _tasks(
+    wanted: str, make_setting: Callable[..., Setting], found: Sequence[Architecture | Path], size: Resolution | None
+) -> list[_Task]:
+    """Return the tasks of several runtimes. Of `all` runtimes, those that cannot do theirs are named and left out."""
+    from evomnas.core import registry
+    from evomnas.latency.runtimes.base import CPU, open_runtime
+
+    names = registry.available("runtimes") if wanted == ALL else [name.strip() for name in wanted.split(",")]
+    tasks, reasons = [], {}
+    for name in dict.fromkeys(names):
+        try:
+            setting = make_setting(runtime=registry.check("runtimes", name))
+            open_runtime(name, setting.provider if setting.target == "local" else CPU)
+            tasks.append(_Task(setting, _prepare_files(found, setting, size)))
+        except InputError as error:
+            if wanted != ALL:
+                raise
+            reasons[name] = str(error)
+    if not tasks:
+        raise InputError(next(iter(reasons.values())))
+    for name, reason in reasons.items():
+        typer.echo(f"without {name}: {reason}", err=True)
+    return tasks
 
 
 def _find_network(text: str, opened: Run | None) -> Architecture | Path:
@@ -297,14 +352,41 @@ def _print_measured(names: list[str], rows: list[dict[str, Any]], setting: Setti
             cells.append(f"{spread:.1%}")
         table.append(tuple(cells))
     print_columns((*header, "spread") if repeat > 1 else tuple(header), table, left=1)
-    shapes = ", ".join(dict.fromkeys("x".join(map(str, row["input"])) for row in rows))
-    threads = f"{setting.threads} thread" + "s" * (setting.threads > 1)
-    on = setting.target if setting.provider == "cpu" else f"{setting.provider} of {setting.target}"
-    typer.echo(f"{setting.runtime} on {on}, {threads}, images {shapes}, MobileNetV2 {setting.reference.id}")
+    typer.echo(f"{setting.runtime} {_conditions(rows, setting)}")
     if repeat > 1:
         typer.echo(f"{repeat} sessions: medians, intervals that span all, spread as (largest - smallest) / median")
     if not all(row["precise"] for row in rows if row["precise"] is not None):
         typer.echo("Some intervals are wider than 1 %: evomnas doctor says whether the machine is busy.")
+
+
+def _print_side_by_side(names: list[str], all_rows: list[list[dict[str, Any]]], setting: Setting, repeat: int) -> None:
+    """Print a line for each network and a column for each runtime."""
+    table, failures = [], []
+    for name, rows in zip(names, zip(*all_rows, strict=True), strict=True):
+        label = name if len(name) <= 24 else rows[0]["id"]
+        table.append((label, *map(_short_latency, rows)))
+        failures += [f"{label} in {row['runtime']}: {row['failure']}" for row in rows if row["failure"]]
+    print_columns(("latency ms", *(rows[0]["runtime"] for rows in all_rows)), table, left=1)
+    typer.echo(_conditions([row for rows in all_rows for row in rows], setting))
+    if repeat > 1:
+        typer.echo(f"{repeat} sessions: medians, and half of the interval that spans all")
+    for failure in failures:
+        typer.echo(failure)
+
+
+def _short_latency(row: dict[str, Any]) -> str:
+    if row["latency_ms"] is None:
+        return "failed"
+    low, high = row["latency_ci"]
+    return f"{row['latency_ms']:.4f} ±{(high - low) / 2 / row['latency_ms']:.1%}"
+
+
+def _conditions(rows: list[dict[str, Any]], setting: Setting) -> str:
+    """Return in words where networks were measured, and on which images."""
+    shapes = ", ".join(dict.fromkeys("x".join(map(str, row["input"])) for row in rows))
+    threads = f"{setting.threads} thread" + "s" * (setting.threads > 1)
+    on = setting.target if setting.provider == "cpu" else f"{setting.provider} of {setting.target}"
+    return f"on {on}, {threads}, images {shapes}, MobileNetV2 {setting.reference.id}"
 
 
 @app.command()

@@ -253,7 +253,7 @@ def measure_latency(
 
     Args:
         architecture: The network, such as `published("mnasnet-a1")`; it is built with random weights.
-        runtime: A registered runtime: `onnxruntime`, `executorch`, `litert`, `torch`.
+        runtime: A registered runtime: `onnxruntime`, `executorch`, `litert`, `ncnn`, `openvino`, `torch`.
         target: `local`, `ssh://user@host:port` for another machine, `ray://NAME` for a node of a Ray cluster.
         threads: Threads that one inference may use.
         batch: Images per inference.

@@ -24,6 +24,7 @@ from typer.testing import CliRunner
 
 from evomnas.cli import compare, deploy, measure, predict, runs, search, show  # noqa: F401 they register themselves
 from evomnas.cli.app import app
+from evomnas.latency.runtimes import base
 from evomnas.problem.loading import load_definition
 from evomnas.problem.search_space import GENES
 from evomnas.results.run import Run
@@ -148,12 +149,50 @@ def test_measure_refuses_in_one_line(arguments, message):
     assert message in refusal("measure", *arguments)
 
 
+def test_runtimes_stand_side_by_side_and_those_that_are_missing_have_a_line(real_measurements, monkeypatch):
+    installed, here = base.installed_version, ("litert", "onnxruntime")
+    monkeypatch.setattr(base, "installed_version", lambda one: installed(one) if one.name in here else None)
+    small = ("measure", "mnasnet-small@0.35", "--resolution", "32", "--runtimes", "all")
+    result = CliRunner().invoke(app, small)
+    assert result.exit_code == 0, result.output
+    header, row, conditions = result.stdout.splitlines()
+    assert header.split() == ["latency", "ms", *here]
+    assert re.fullmatch(r"mnasnet-small@0.35( +[0-9.]+ ±[0-9.]+%){2}", row)
+    assert conditions.startswith("on local, 1 thread, images 1x3x32x32")
+    missing = "without executorch: the runtime executorch is not installed: pip install 'evomnas[executorch]'"
+    assert missing in result.stderr.splitlines()
+    assert result.stderr.count("without ") == 4
+    rows = json.loads(answer(*small, "mobilenet-v2@0.1", "--runtimes", "litert, onnxruntime", "--format", "json"))
+    names = [(row["runtime"], row["id"] == rows[0]["id"]) for row in rows]
+    assert names == [("litert", True), ("onnxruntime", True), ("litert", False), ("onnxruntime", False)]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--runtimes", "litert,onnx"), "unknown runtime 'onnx': there are executorch, "),
+        (("--runtimes", "all", "--runtime", "torch"), "--runtimes goes neither with --runtime nor with"),
+        (("--runtimes", "all", "--resolution", "8"), "block 4 brings the total stride to 16"),
+        (("--runtimes", "ncnn", "--target", "ssh://pi"), "on ssh://pi only the runtime onnxruntime can measure"),
+    ],
+)
+def test_runtimes_that_cannot_stand_side_by_side_are_one_line(arguments, message):
+    assert message in refusal("measure", "mnasnet-small", *arguments)
+
+
 def test_runtimes_lists_versions():
     import onnxruntime
 
     lines = answer("runtimes").splitlines()
-    assert [line.split()[0] for line in lines[1:]] == ["executorch", "litert", "onnxruntime", "torch"]
-    assert onnxruntime.__version__ in lines[3]
+    assert [line.split()[0] for line in lines[1:]] == [
+        "executorch",
+        "litert",
+        "ncnn",
+        "onnxruntime",
+        "openvino",
+        "torch",
+    ]
+    assert onnxruntime.__version__ in lines[4]
 
 
 def test_doctor_looks_at_noise_disk_memory_and_versions(tmp_path, monkeypatch):

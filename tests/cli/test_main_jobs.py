@@ -21,7 +21,7 @@ from evomnas.core import registry
 
 pytestmark = pytest.mark.thorough
 SMALL = "digits --set training.epochs=1 --set data.train_images=300 --set full.epochs=2"
-RUNTIMES = ["onnxruntime", "torch", *(name for name in ["executorch"] if find_spec(name))]
+RUNTIMES = ["onnxruntime", "torch", *(name for name in ["executorch", "openvino", "ncnn"] if find_spec(name))]
 EXECUTORS = ["local", *(name for name in ["ray"] if find_spec(name))]
 NOISE = ("Traceback", "Warning", "deprecated")  # lines of other packages that users would see
 

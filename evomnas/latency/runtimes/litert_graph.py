@@ -21,7 +21,8 @@ from torch import Tensor, nn
 
 from evomnas.core.errors import InputError
 from evomnas.networks.classifier import Classifier, Normalise
-from evomnas.networks.network import Layer, Network, Parallel, PoolSkip, SamePad, SqueezeExcite
+from evomnas.networks.fused import FusedConvolution, fuse
+from evomnas.networks.network import Layer, Network, Parallel, PoolSkip, SqueezeExcite
 
 FILE_VERSION, FILE_IDENTIFIER = 3, b"TFL3"
 SIGNATURE = "serving_default"  # the name under which quantizers and other tools look for inputs and outputs
@@ -126,8 +127,10 @@ class _Graph:
         self._operators.append(operator)
         return output
 
-    def module(self, module: nn.Module, value: int) -> int:
+    def module(self, module: nn.Module | FusedConvolution, value: int) -> int:
         """Add the operations of a module; dropout has none."""
+        if isinstance(module, FusedConvolution):
+            return self.convolution(module, value)
         if isinstance(module, Classifier | Network | nn.Sequential):
             return self.sequence(list(module.children()), value)
         if isinstance(module, Layer):
@@ -135,7 +138,7 @@ class _Graph:
         if isinstance(module, Normalise):
             return self.normalise(module, value)
         if isinstance(module, nn.Conv2d):
-            return self.convolution(module, None, value, None)
+            return self.convolution(FusedConvolution(module), value)
         if isinstance(module, nn.ReLU | nn.ReLU6):
             kind = _OPERATOR.RELU6 if isinstance(module, nn.ReLU6) else _OPERATOR.RELU
             return self.operation(kind, [value], self.shape(value))
@@ -161,38 +164,15 @@ class _Graph:
 
     def sequence(self, modules: list[nn.Module], value: int) -> int:
         """Add modules one after another; padding, batch norm and activation become parts of their convolution."""
-        place = 0
-        while place < len(modules):
-            module, place = modules[place], place + 1
-            is_same = isinstance(module, SamePad)
-            if is_same:
-                module, place = modules[place], place + 1
-            if not isinstance(module, nn.Conv2d):
-                value = self.module(module, value)
-                continue
-            norm = modules[place] if place < len(modules) else None
-            place += isinstance(norm, nn.BatchNorm2d)
-            activation = modules[place] if place < len(modules) else None
-            place += type(activation) in _ACTIVATIONS
-            value = self.convolution(module, norm, value, activation, is_same)
+        for module in fuse(modules, tuple(_ACTIVATIONS)):
+            value = self.module(module, value)
         return value
 
-    def convolution(
-        self,
-        conv: nn.Conv2d,
-        norm: nn.Module | None,
-        value: int,
-        activation: nn.Module | None,
-        is_same: bool = False,
-    ) -> int:
-        weight, bias = conv.weight, conv.bias
-        if isinstance(norm, nn.BatchNorm2d):
-            mean, variance = cast(Tensor, norm.running_mean), cast(Tensor, norm.running_var)
-            scale = norm.weight / torch.sqrt(variance + norm.eps)
-            weight = weight * scale[:, None, None, None]
-            bias = norm.bias + scale * ((0 if bias is None else bias) - mean)
+    def convolution(self, fused: FusedConvolution, value: int) -> int:
+        conv = fused.conv
+        weight, bias = fused.parameters()
         bias = torch.zeros(conv.out_channels) if bias is None else bias
-        value, padding, (height, width) = self.pad(conv, value, is_same)
+        value, padding, (height, width) = self.pad(conv, value, fused.is_same)
         shape = (self.shape(value)[0], height, width, conv.out_channels)
         settings = {
             "padding": padding,
@@ -200,7 +180,7 @@ class _Graph:
             "strideW": conv.stride[1],
             "dilationHFactor": 1,
             "dilationWFactor": 1,
-            "fusedActivationFunction": _ACTIVATIONS.get(type(activation), 0),  # type: ignore[arg-type]
+            "fusedActivationFunction": _ACTIVATIONS.get(type(fused.activation), 0),  # type: ignore[arg-type]
         }
         if conv.groups == 1:
             inputs = [value, self.constant(weight.permute(0, 2, 3, 1)), self.constant(bias)]
@@ -265,8 +245,8 @@ class _Graph:
         )
 
     def squeeze_excite(self, gate: SqueezeExcite, value: int) -> int:
-        squeezed = self.convolution(gate.reduce, None, self.global_average(value), gate.relu)
-        factor = self.convolution(gate.expand, None, squeezed, None)
+        squeezed = self.convolution(FusedConvolution(gate.reduce, activation=gate.relu), self.global_average(value))
+        factor = self.convolution(FusedConvolution(gate.expand), squeezed)
         factor = self.operation(_OPERATOR.LOGISTIC, [factor], self.shape(factor))
         return self.operation(_OPERATOR.MUL, [value, factor], self.shape(value), "MulOptions")
 

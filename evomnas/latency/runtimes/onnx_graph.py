@@ -21,7 +21,8 @@ from torch import Tensor, nn
 
 from evomnas.core.quiet import silence
 from evomnas.networks.classifier import Classifier, Normalise
-from evomnas.networks.network import Layer, Network, Parallel, PoolSkip, SamePad, SqueezeExcite
+from evomnas.networks.fused import FusedConvolution, fuse
+from evomnas.networks.network import Layer, Network, Parallel, PoolSkip, SqueezeExcite
 
 OPSET = 17
 IR_VERSION = 8  # that of ONNX 1.12, so that older runtimes on small devices can read the files
@@ -98,8 +99,10 @@ class _Graph:
         self.nodes.append(helper.make_node(operation, inputs, [name], **attributes))
         return name
 
-    def module(self, module: nn.Module, value: str) -> str:
+    def module(self, module: nn.Module | FusedConvolution, value: str) -> str:
         """Add the nodes of a module; dropout has none."""
+        if isinstance(module, FusedConvolution):
+            return self.convolution(module, value)
         if isinstance(module, Classifier | Network | nn.Sequential):
             return self.sequence(list(module.children()), value)
         if isinstance(module, Layer):
@@ -108,7 +111,7 @@ class _Graph:
             centred = self.node("Sub", [value, self.constant(module.mean)])
             return self.node("Div", [centred, self.constant(module.std)])
         if isinstance(module, nn.Conv2d):
-            return self.convolution(module, None, value)
+            return self.convolution(FusedConvolution(module), value)
         if isinstance(module, nn.ReLU6):
             bounds = [np.array(bound, dtype=np.float32) for bound in (0, 6)]
             return self.node("Clip", [value, *map(self.constant, bounds)])
@@ -132,21 +135,13 @@ class _Graph:
 
     def sequence(self, modules: list[nn.Module], value: str) -> str:
         """Add modules one after another; padding and batch norm become parts of the convolution between them."""
-        for before, module, after in zip([None, *modules[:-1]], modules, [*modules[1:], None], strict=True):
-            if isinstance(module, nn.Conv2d):
-                norm = after if isinstance(after, nn.BatchNorm2d) else None
-                value = self.convolution(module, norm, value, is_same=isinstance(before, SamePad))
-            elif not isinstance(module, nn.BatchNorm2d | SamePad):
-                value = self.module(module, value)
+        for module in fuse(modules):
+            value = self.module(module, value)
         return value
 
-    def convolution(self, conv: nn.Conv2d, norm: nn.BatchNorm2d | None, value: str, is_same: bool = False) -> str:
-        weight, bias = conv.weight, conv.bias
-        if norm is not None:
-            mean, variance = cast(Tensor, norm.running_mean), cast(Tensor, norm.running_var)
-            scale = norm.weight / torch.sqrt(variance + norm.eps)
-            weight = weight * scale[:, None, None, None]
-            bias = norm.bias + scale * ((0 if bias is None else bias) - mean)
+    def convolution(self, fused: FusedConvolution, value: str) -> str:
+        conv = fused.conv
+        weight, bias = fused.parameters()
         inputs = [value, self.constant(weight)] + ([] if bias is None else [self.constant(bias)])
         padding = [int(pad) for pad in conv.padding]
         return self.node(
@@ -155,13 +150,13 @@ class _Graph:
             kernel_shape=list(conv.kernel_size),
             strides=list(conv.stride),
             group=conv.groups,
-            **({"auto_pad": "SAME_UPPER"} if is_same else {"pads": padding * 2}),
+            **({"auto_pad": "SAME_UPPER"} if fused.is_same else {"pads": padding * 2}),
         )
 
     def squeeze_excite(self, gate: SqueezeExcite, value: str) -> str:
         pooled = self.node("GlobalAveragePool", [value])
-        squeezed = self.node("Relu", [self.convolution(gate.reduce, None, pooled)])
-        factor = self.node("Sigmoid", [self.convolution(gate.expand, None, squeezed)])
+        squeezed = self.node("Relu", [self.convolution(FusedConvolution(gate.reduce), pooled)])
+        factor = self.node("Sigmoid", [self.convolution(FusedConvolution(gate.expand), squeezed)])
         return self.node("Mul", [value, factor])
 
     def layer(self, layer: Layer, value: str) -> str:

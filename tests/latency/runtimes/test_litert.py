@@ -15,11 +15,8 @@ from evomnas.latency.prepare import prepare
 from evomnas.latency.runtimes.base import check_output, open_runtime
 from evomnas.latency.runtimes.litert_graph import UnknownModule, read_metadata, to_litert
 from evomnas.networks.classifier import Classifier
-from evomnas.networks.network import Layer, Parallel, build_network, clip_activations
-from evomnas.problem.architecture import Block
-from evomnas.problem.loading import load_definition
-from evomnas.problem.pretrained.traits import PLAIN
-from evomnas.problem.published import PUBLISHED_NETWORKS, published
+from evomnas.networks.network import build_network, clip_activations
+from evomnas.problem.published import published
 
 
 @pytest.fixture(scope="module")
@@ -45,35 +42,6 @@ def operations(model):
     return [codes[operator.opcodeIndex] for operator in parsed.subgraphs[0].operators]
 
 
-@given(
-    sizes=st.tuples(st.integers(1, 12), st.integers(1, 12)),
-    kernel=st.sampled_from([1, 3, 5, 7]),
-    stride=st.integers(1, 3),
-    padding=st.integers(0, 3),
-    is_depthwise=st.booleans(),
-)
-@settings(max_examples=60)
-def test_convolutions_pad_as_pytorch_does(litert, sizes, kernel, stride, padding, is_depthwise):
-    if min(sizes) + 2 * padding < kernel:
-        return
-    conv = nn.Conv2d(4, 4 if is_depthwise else 6, kernel, stride, padding, groups=4 if is_depthwise else 1)
-    found, expected = run(litert, conv, torch.randn(2, 4, *sizes, generator=torch.Generator().manual_seed(0)))
-    np.testing.assert_allclose(found, expected, atol=1e-5)
-
-
-@given(
-    sizes=st.tuples(st.integers(1, 9), st.integers(1, 9)),
-    channels=st.tuples(st.integers(1, 6), st.integers(1, 6)),
-    stride=st.sampled_from([1, 2]),
-)
-@settings(max_examples=40)
-def test_pooling_skips_average_what_is_there_on_odd_sizes_and_pad_or_cut_channels(litert, sizes, channels, stride):
-    layer = Layer(Block("conv", 3, stride, channels[1], 1, skip="pool"), channels[0], stride, 0.1, PLAIN)
-    images = torch.randn(1, channels[0], *sizes, generator=torch.Generator().manual_seed(0))
-    found, expected = run(litert, layer, images)
-    np.testing.assert_allclose(found, expected, atol=1e-5)
-
-
 @pytest.mark.parametrize("activation", [nn.ReLU(), nn.ReLU6()])
 def test_activations_are_part_of_the_convolution_and_stand_alone_elsewhere(litert, activation):
     images = 20 * torch.randn(1, 3, 5, 5, generator=torch.Generator().manual_seed(0))
@@ -84,12 +52,6 @@ def test_activations_are_part_of_the_convolution_and_stand_alone_elsewhere(liter
         np.testing.assert_allclose(found, expected, atol=1e-4)
     assert operations(to_litert(fused, images)) == ["CONV_2D"]
     assert operations(to_litert(alone, images)) == [type(activation).__name__.upper(), "CONV_2D"]
-
-
-def test_values_of_parallel_branches_are_added(litert):
-    module = Parallel([nn.Conv2d(3, 4, 1), nn.Conv2d(3, 4, 3, padding=1), nn.Conv2d(3, 4, 5, padding=2)])
-    found, expected = run(litert, module, torch.randn(2, 3, 6, 5, generator=torch.Generator().manual_seed(0)))
-    np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -141,21 +103,3 @@ def test_tensorflow_s_padding_is_the_operation_s_own(litert):
 def test_what_cannot_be_written_is_named(module):
     with pytest.raises(UnknownModule, match=r"LiteRT"):
         to_litert(module, torch.zeros(1, 4, 6, 6))
-
-
-@pytest.mark.thorough
-@pytest.mark.parametrize("name", PUBLISHED_NETWORKS)
-def test_published_networks_have_pytorch_s_logits(litert, name):
-    prepared = prepare(litert, published(name), 1000, 3, 224)
-    check_output("litert", litert.load(prepared.model, prepared.images, 1)(), prepared.logits)
-
-
-@pytest.mark.thorough
-@pytest.mark.parametrize("problem", ["digits", "fashion-mnist", "cifar10", "images"])
-def test_200_networks_of_every_problem_s_space_have_pytorch_s_logits(litert, problem):
-    definition = load_definition(problem)
-    genomes = definition.space.sample(200, np.random.default_rng(0))
-    for place, genome in enumerate(genomes):
-        channels, resolution = (1, 3)[place % 2], definition.data.resolution - place % 3
-        prepared = prepare(litert, definition.space.decode(genome), 10, channels, resolution)
-        check_output("litert", litert.load(prepared.model, prepared.images, 1)(), prepared.logits)

@@ -61,7 +61,7 @@ sizes = squares | st.tuples(squares, squares)
 
 @given(genome=genomes, resolution=sizes, batch=st.integers(1, 3), channels=st.sampled_from([1, 3]))
 @settings(max_examples=15)
-@pytest.mark.parametrize("name", ["onnxruntime", "torch", "litert"])
+@pytest.mark.parametrize("name", ["onnxruntime", "torch", "litert", "openvino", "ncnn"])
 def test_a_runtime_computes_the_network_s_logits(name, genome, resolution, batch, channels):
     """Every op, kernel, SE and skip of the space, at odd and even resolutions, square and not."""
     check(open_runtime(name), genome, resolution, batch, channels)
@@ -89,7 +89,7 @@ TRAITS = Traits("relu6", "same", 1e-5)
 
 @given(genome=genomes, resolution=sizes)
 @settings(max_examples=6)
-@pytest.mark.parametrize("name", ["onnxruntime", "litert"])
+@pytest.mark.parametrize("name", ["onnxruntime", "litert", "ncnn"])
 def test_files_have_the_traits_of_their_network(name, genome, resolution):
     check(open_runtime(name), genome, resolution, 1, 3, TRAITS)
 
@@ -129,13 +129,14 @@ def test_images_that_cannot_be_written_to_give_the_same(runtime, recwarn):
 
 
 def test_a_loaded_model_needs_the_contents_of_its_file_no_more(runtime):
-    """Whoever loads a model may forget the bytes at once."""
+    """Whoever loads a model may forget the bytes and the images at once."""
     prepared = prepare(runtime, SPACE.mobilenet_v2(), 4, 3, 9)  # as the tests before: a program is kept
-    run = runtime.load(bytes(bytearray(prepared.model)), prepared.images, 1)
+    run = runtime.load(bytes(bytearray(prepared.model)), prepared.images.copy(), 1)
     gc.collect()
     others = [bytes([number]) * len(prepared.model) for number in range(20)]  # in the memory of the bytes
+    more = [np.full_like(prepared.images, number) for number in range(20)]  # in that of the images
     check_output(runtime.name, run(), prepared.logits)
-    assert len(others) == 20
+    assert (len(others), len(more)) == (20, 20)
 
 
 def test_another_output_than_pytorch_s_is_found_out():
@@ -196,7 +197,7 @@ def test_onnx_runtime_does_not_run_on_the_cpu_what_its_provider_cannot(monkeypat
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("name", ["onnxruntime", "litert"])
+@pytest.mark.parametrize("name", ["onnxruntime", "litert", "ncnn"])
 def test_a_part_of_a_network_can_be_converted(name):
     """Layer by layer: the parts' outputs are the network's."""
     runtime = open_runtime(name)
