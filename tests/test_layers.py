@@ -24,6 +24,11 @@ ROOMS = (
 MAX_MODULES = 12  # of a room, its `__init__.py` and its sub-rooms aside
 WITHOUT_TORCH = ("core", "problem", "algorithms", "data", "results", "evaluation", "loop", "report", "cli")
 MAY_IMPORT_TORCH = {  # modules of those rooms that do, and are imported by nobody before torch is wanted
+    "evomnas.algorithms.policy.monas",
+    "evomnas.algorithms.progressive.dpp_net",
+    "evomnas.algorithms.progressive.recurrent_predictor",
+    "evomnas.algorithms.policy.rena",
+    "evomnas.algorithms.policy.search",
     "evomnas.algorithms.rl_weighted",
     "evomnas.algorithms.rnn_controller",
     "evomnas.core.seeding",

@@ -8,7 +8,11 @@
 - `nsga2`: NSGA-II, for the whole Pareto set.
 - `surrogate/`: NSGA-II on predictions, which needs fewer evaluations for the Pareto set. It is the default.
 - `rl_weighted`: the paper's own search, by reinforcement learning.
-- `rnn_controller`: the RNN that this search trains. The only module here that imports torch.
+- `policy/`: what this search shares with MONAS and RENA, and those two.
+- `rnn_controller`: the RNN that these searches train. Only they import torch here.
 - `evolution`: aging evolution towards one network.
+- `lemonade`: LEMONADE's search, without inheritance: a Pareto population and the density of cheap objectives.
+- `progressive/`: DPP-Net's search, in which networks grow block by block.
+- `weighing`: how many costs of candidates are worth knowing before a batch is chosen.
 - `random_search`: random search, the baseline that all others must beat.
 """

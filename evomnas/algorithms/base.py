@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from evomnas.algorithms.goals import Goal
 from evomnas.core import registry
 from evomnas.core.errors import InputError
+from evomnas.problem.counting import NetworkShape
 from evomnas.problem.search_space import Genomes, Space
 
 Losses = NDArray[np.float64]
@@ -149,6 +150,21 @@ class Measured(Protocol):
 
         Args:
             measure: The measure.
+        """
+        ...
+
+
+@runtime_checkable
+class Counting(Protocol):
+    """An algorithm that counts parameters and MACs of networks itself."""
+
+    def learn_shape(self, shape: NetworkShape) -> None:
+        """Learn the numbers that counts depend on beside the architecture.
+
+        This is called once, before the first `ask`, unless the networks are those of a table.
+
+        Args:
+            shape: Classes, channels and resolution.
         """
         ...
 

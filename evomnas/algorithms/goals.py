@@ -6,8 +6,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -16,6 +17,32 @@ from evomnas.core.arguments import checked
 from evomnas.core.errors import InputError
 
 REWARD_EXPONENTS = {"soft": (-0.07, -0.07), "hard": (0.0, -1.0)}  # (alpha, beta), by the names of [1], figure 4
+
+
+class Goal(Protocol):
+    """A number to maximise. Its text says in words which one."""
+
+    @property
+    def measure(self) -> str:
+        """The word for its values in the report."""
+        ...
+
+    @property
+    def target(self) -> float:
+        """The wanted latency in milliseconds, or the wanted cost."""
+        ...
+
+    def __call__(self, losses: NDArray[np.float64], networks: Sequence[Any] = ()) -> NDArray[np.float64]:
+        """Return the values of networks.
+
+        Args:
+            losses: (error, latency), shape (n, 2).
+            networks: The n networks, as the space decodes them: for goals that losses alone do not decide.
+
+        Returns:
+            Shape (n,).
+        """
+        ...
 
 
 @checked
@@ -116,11 +143,12 @@ class WeightedProduct:
             if not (isinstance(value, int | float) and math.isfinite(value) and value <= 0):
                 raise InputError(f"{name} must be 0 or negative, got {value}: else latency would be rewarded")
 
-    def __call__(self, losses: NDArray[np.float64]) -> NDArray[np.float64]:
+    def __call__(self, losses: NDArray[np.float64], networks: Sequence[Any] = ()) -> NDArray[np.float64]:
         """Return the rewards of networks.
 
         Args:
             losses: (error, latency), shape (n, 2).
+            networks: Not needed.
 
         Returns:
             Shape (n,): 0 where the accuracy is 0, -inf where a loss is infinite.
@@ -163,17 +191,15 @@ class Constrained:
     def __str__(self) -> str:
         return "highest accuracy within the target"
 
-    def __call__(self, losses: NDArray[np.float64]) -> NDArray[np.float64]:
+    def __call__(self, losses: NDArray[np.float64], networks: Sequence[Any] = ()) -> NDArray[np.float64]:
         """Return the scores of networks.
 
         Args:
             losses: (error, latency), shape (n, 2).
+            networks: Not needed.
 
         Returns:
             Shape (n,): the accuracy of a network within the target, and minus the relative excess of latency beyond it.
         """
         excess = losses[:, 1] / self.target - 1
         return np.where(excess > 0, -excess, 1.0 - losses[:, 0])
-
-
-Goal = WeightedProduct | Constrained

@@ -1,4 +1,4 @@
-"""The RNN controller, which emits architectures token by token, and its update by proximal policy optimization (PPO).
+"""The RNN controller, which emits architectures token by token, and its update by a policy gradient: PPO or REINFORCE.
 
 There is one token per gene. A one-layer LSTM with 100 units reads the token before and gives a softmax over the choices
 of the next gene only. Tokens are sampled from it. The probability of an architecture is the product of the
@@ -6,12 +6,17 @@ probabilities of its tokens ([1], [2]).
 
 Published figures are used where there are any: 100 units, initial weights from U(-0.1, 0.1), Adam with learning rate
 3.5e-4, entropy weight 1e-5, and as the baseline a moving average of rewards with decay 0.95. Two figures are not
-published. `PPO_CLIP` is the usual one of [3]. `PPO_EPOCHS` is the number of passes over a minibatch; it is ours, since
-searches here ask for hundreds of networks where the paper asked for 8,000.
+published. `PPO_CLIP` is the usual one of [3]. The ten passes of `PPO` over a minibatch are ours, since searches here
+ask for hundreds of networks where the paper asked for 8,000.
+
+The gradient of PPO's first pass is that of REINFORCE [4] with a baseline, because the ratio of probabilities is 1
+there. So `REINFORCE` is one pass. With one pass per minibatch a controller needs longer steps to learn from hundreds of
+networks; its learning rate is ours, too (docs/algorithms.md).
 
 [1] Zoph et al., "Learning Transferable Architectures for Scalable Image Recognition", CVPR 2018, appendix A.1.
 [2] Tan et al., "MnasNet: Platform-Aware Neural Architecture Search for Mobile", CVPR 2019, section 4.2.
 [3] Schulman et al., "Proximal Policy Optimization Algorithms", 2017, equation 7.
+[4] Williams, "Simple Statistical Gradient-Following Algorithms for Connectionist Reinforcement Learning", 1992.
 """
 
 from __future__ import annotations
@@ -19,6 +24,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -30,11 +36,26 @@ from evomnas.problem.search_space import Genomes
 
 LSTM_UNITS = 100
 MAX_INITIAL_WEIGHT = 0.1
-LEARNING_RATE = 3.5e-4
 ENTROPY_WEIGHT = 1e-5
 BASELINE_DECAY = 0.95
 PPO_CLIP = 0.2
-PPO_EPOCHS = 10
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyGradient:
+    """The update of a controller by a minibatch.
+
+    Attributes:
+        passes: Number of updates by one minibatch.
+        learning_rate: Step size of Adam.
+    """
+
+    passes: int
+    learning_rate: float
+
+
+PPO = PolicyGradient(passes=10, learning_rate=3.5e-4)
+REINFORCE = PolicyGradient(passes=1, learning_rate=3.5e-3)
 
 
 class Controller(nn.Module):
@@ -70,12 +91,13 @@ class Controller(nn.Module):
             for parameter in self.parameters():
                 parameter.uniform_(-MAX_INITIAL_WEIGHT, MAX_INITIAL_WEIGHT, generator=generator)
 
-    def emit(self, count: int, generator: torch.Generator | None) -> Tensor:
+    def emit(self, count: int, generator: torch.Generator | None, temperature: float = 1.0) -> Tensor:
         """Emit genomes token by token.
 
         Args:
             count: Number of genomes.
             generator: Source of the random numbers; None takes the likeliest token each time.
+            temperature: The logits are divided by it; above 1 the choices are more even than the controller has learnt.
 
         Returns:
             Shape (count, n_var).
@@ -90,7 +112,8 @@ class Controller(nn.Module):
                 if generator is None:
                     gene = logits.argmax(dim=1)
                 else:
-                    gene = torch.multinomial(logits.softmax(dim=1), 1, generator=generator)[:, 0]
+                    probabilities = (logits / temperature).softmax(dim=1)
+                    gene = torch.multinomial(probabilities, 1, generator=generator)[:, 0]
                 genes.append(gene)
                 token = gene + start
             return torch.stack(genes, dim=1)
@@ -124,33 +147,36 @@ class Policy:
         baseline: Moving average of the minibatches' mean rewards; None before the first update.
     """
 
-    def __init__(self, sizes: NDArray[np.int64], seed: np.random.SeedSequence) -> None:
+    def __init__(self, sizes: NDArray[np.int64], seed: np.random.SeedSequence, gradient: PolicyGradient = PPO) -> None:
         """Make a controller that has learnt nothing.
 
         Args:
             sizes: Number of choices of every gene, shape (n_var,).
             seed: The source of all random numbers.
+            gradient: How it learns.
         """
         self._generator = torch_generator(seed)
         self._controller = Controller(sizes, self._generator)
-        self._optimizer = torch.optim.Adam(self._controller.parameters(), lr=LEARNING_RATE)
+        self._optimizer = torch.optim.Adam(self._controller.parameters(), lr=gradient.learning_rate)
+        self._passes = gradient.passes
         self.baseline: float | None = None
 
-    def sample(self, count: int) -> Genomes:
+    def sample(self, count: int, temperature: float = 1.0) -> Genomes:
         """Sample genomes.
 
         Args:
             count: Number of genomes.
+            temperature: See `Controller.emit`.
 
         Returns:
             Shape (count, n_var). A genome may appear several times.
         """
-        with _one_thread():
-            return np.asarray(self._controller.emit(count, self._generator).numpy(), dtype=np.int64)
+        with one_thread():
+            return np.asarray(self._controller.emit(count, self._generator, temperature).numpy(), dtype=np.int64)
 
     def likeliest_genome(self) -> NDArray[np.int64]:
         """Return the genome each of whose tokens is the likeliest one behind those before it, shape (n_var,)."""
-        with _one_thread():
+        with one_thread():
             return np.asarray(self._controller.emit(1, None)[0].numpy(), dtype=np.int64)
 
     def learn(self, genomes: Genomes, rewards: NDArray[np.float64]) -> float | None:
@@ -170,11 +196,11 @@ class Policy:
         advantages = torch.from_numpy(rewards - baseline).float()
         self.baseline = BASELINE_DECAY * baseline + (1 - BASELINE_DECAY) * mean_reward
         samples = torch.from_numpy(genomes)
-        with _one_thread():
+        with one_thread():
             with torch.no_grad():
                 log_before, entropy_before = self._controller(samples)
                 entropy_per_gene = float(entropy_before.mean() / genomes.shape[1])
-            for _ in range(PPO_EPOCHS):
+            for _ in range(self._passes):
                 log_now, entropy = self._controller(samples)
                 ratio = (log_now - log_before).exp()
                 clipped_ratio = ratio.clamp(1 - PPO_CLIP, 1 + PPO_CLIP)
@@ -187,7 +213,7 @@ class Policy:
 
 
 @contextmanager
-def _one_thread() -> Iterator[None]:
+def one_thread() -> Iterator[None]:
     """Let torch use one thread for a while.
 
     The matrices are small, so more threads would not help. And one thread adds up in one order, so that a seed always

@@ -174,7 +174,7 @@ TournamentOption = Annotated[
 ]
 BatchOption = Annotated[
     int | None,
-    typer.Option("--batch", help="Networks per batch of nsga2-surrogate [default: 8]", show_default=False),
+    typer.Option("--batch", help="Networks per batch of nsga2-surrogate and dpp-net [default: 8]", show_default=False),
 ]
 AlgorithmOption = Annotated[
     list[str] | None,

@@ -13,6 +13,7 @@ from evomnas.algorithms.base import (
     Algorithm,
     AskAndTell,
     Choosing,
+    Counting,
     GoalSeeking,
     Introspective,
     Losses,
@@ -79,6 +80,8 @@ class TimedAlgorithm:
             data = run.image_data
             images = 0 if data is None else data.validation
             self._algorithm.learn_measure(Measure((error, relative_cost * evaluator.reference_cost()), images))
+        if isinstance(self._algorithm, Counting) and run.shape is not None:
+            self._algorithm.learn_shape(run.shape)
         self._by_older_rules = deque(_asked_by_older_rules(run))
 
     @property

@@ -88,7 +88,8 @@ class SearchLoop(ABC):
         for place, goal in enumerate(self.algorithm.goals):
             best = None
             if complete:
-                scores = goal(losses_and_violations(complete)[0])
+                networks = [evaluation.architecture for evaluation in complete]
+                scores = goal(losses_and_violations(complete)[0], networks)
                 best = _answer(goal, complete[int(np.argmax(scores))])
             choice = _answer(goal, choices[place]) if choices else None
             answers.append(
@@ -120,6 +121,7 @@ class SearchLoop(ABC):
 
 
 def _answer(goal: Goal, evaluation: Evaluation) -> Answer:
-    losses = evaluation.losses
-    score = None if losses is None else float(goal(losses_and_violations([evaluation])[0])[0])
+    losses, score = evaluation.losses, None
+    if losses is not None:
+        score = float(goal(losses_and_violations([evaluation])[0], [evaluation.architecture])[0])
     return Answer(id=evaluation.architecture.id, architecture=str(evaluation.architecture), losses=losses, score=score)

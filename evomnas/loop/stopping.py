@@ -6,7 +6,9 @@ import time
 
 from evomnas.loop.tally import Tally
 
-MAX_FRUITLESS_ASKS = 50  # in a row without a new network, after which a space counts as searched through
+# In a row without a new network, after which a space counts as searched through. Controllers that have converged look
+# further afield after 50 of them (evomnas.algorithms.policy.search).
+MAX_FRUITLESS_ASKS = 100
 MAX_BARREN_ASKS = 1000  # in a row without a network that could be trained, all of them being beyond a limit
 
 

@@ -1,4 +1,4 @@
-"""Parameters and MACs of an architecture in closed form, counted before anything is built.
+"""Parameters, MACs and outputs of an architecture in closed form, counted before anything is built.
 
 The figures equal those that `evomnas.networks.layer_costs` counts on built networks with ptflops; a test compares the
 two on arbitrary architectures. Counting here takes microseconds and needs no torch. So limits can be checked before any
@@ -7,10 +7,10 @@ work goes into a candidate, and they can be checked against the whole space befo
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TypedDict
+from typing import NamedTuple, TypedDict
 
 import numpy as np
 
@@ -69,15 +69,52 @@ def count_convolution(in_filters: int, filters: int, kernel: int, out_size: Reso
     return Counts(weights + 2 * filters, macs, macs if groups > 1 else 0)
 
 
+class Convolution(NamedTuple):
+    """A convolution without bias and its batch norm, as far as counts depend on it.
+
+    Attributes:
+        in_filters: Input channels.
+        filters: Output channels.
+        kernel: Kernel size in pixels.
+        out_size: The size of its output in pixels.
+        groups: Number of groups of channels.
+    """
+
+    in_filters: int
+    filters: int
+    kernel: int
+    out_size: Resolution
+    groups: int = 1
+
+    @property
+    def counts(self) -> Counts:
+        """The counts of the convolution and its batch norm."""
+        return count_convolution(*self)
+
+    @property
+    def outputs(self) -> int:
+        """The numbers that it computes for one image."""
+        return self.filters * area(self.out_size)
+
+
+def _layer_convolutions(block: Block, in_filters: int, size: Resolution, out_size: Resolution) -> Iterator[Convolution]:
+    """Yield the convolutions of one layer of a block that brings images from `size` to `out_size` pixels."""
+    if block.op == "conv":
+        yield Convolution(in_filters, block.filters, block.kernel, out_size)
+        return
+    wide_filters = block.wide_filters(in_filters)
+    if block.expansion > 1:
+        yield Convolution(in_filters, wide_filters, 1, size)
+    yield Convolution(wide_filters, wide_filters, block.kernel, out_size, groups=wide_filters)
+    yield Convolution(wide_filters, block.filters, 1, out_size)
+
+
 def _count_layer(block: Block, in_filters: int, size: Resolution, out_size: Resolution) -> Counts:
     """Count one layer of a block that brings images from `size` to `out_size` pixels."""
     wide_filters, squeezed = block.wide_filters(in_filters), block.squeeze(in_filters)
     gate = Counts(2 * wide_filters * squeezed + squeezed + wide_filters if block.se else 0, 0)
-    if block.op == "conv":
-        return gate + count_convolution(in_filters, block.filters, block.kernel, out_size)
-    expand = count_convolution(in_filters, wide_filters, 1, size) if block.expansion > 1 else Counts(0, 0)
-    depthwise = count_convolution(wide_filters, wide_filters, block.kernel, out_size, groups=wide_filters)
-    return gate + expand + depthwise + count_convolution(wide_filters, block.filters, 1, out_size)
+    convolutions = _layer_convolutions(block, in_filters, size, out_size)
+    return sum((convolution.counts for convolution in convolutions), gate)
 
 
 def count_stem(filters: int, channels: int, out_size: Resolution) -> Counts:
@@ -178,6 +215,27 @@ def count_gate_macs(architecture: Architecture) -> int:
         for _, _, block, in_filters, _ in architecture.layers()
         if block.se
     )
+
+
+def count_outputs(architecture: Architecture, resolution: Resolution) -> int:
+    """Count the numbers that all convolutions of a network compute for one image.
+
+    Args:
+        architecture: The network.
+        resolution: The size of the image in pixels, for a network without a resolution of its own.
+
+    Returns:
+        The sum of channels times pixels over the outputs of all convolutions, those of squeeze-and-excite left out.
+    """
+    size = divided(architecture.resolution or resolution, architecture.stem_stride)
+    in_filters, total = architecture.stem, architecture.stem * area(size)
+    for block in architecture.blocks:
+        out_size = divided(size, block.stride)
+        for _ in range(block.layers):
+            convolutions = _layer_convolutions(block, in_filters, size, out_size)
+            total += sum(convolution.outputs for convolution in convolutions)
+            in_filters, size = block.filters, out_size
+    return total + architecture.head * area(size)
 
 
 def smallest_architecture(

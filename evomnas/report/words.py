@@ -466,7 +466,7 @@ def _goal_lines(run: Run, goal: GoalAnswer) -> list[str]:
         if answer.losses is None or answer.score is None:
             lines.append(f"  {title}: {answer.id}, which failed: {answer.architecture}")
             continue
-        misses = answer is goal.best and answer.score < 0  # a hard goal
+        misses = answer is goal.best and goal.measure == "score" and answer.score < 0  # a hard goal
         heading = "none within the target; closest" if misses else title
         losses, score = format_losses(run.definition, answer.losses), f"{goal.measure} {answer.score:.4f}"
         lines.append(f"  {heading}: {answer.id}, {losses}, {score}")

@@ -9,10 +9,10 @@ import pytest
 import torch
 from scipy.stats import chisquare
 
-from evomnas.algorithms import rnn_controller as module
 from evomnas.algorithms.goals import WeightedProduct
-from evomnas.algorithms.rl_weighted import MINIBATCH_SIZE, RLWeighted
-from evomnas.algorithms.rnn_controller import Controller, Policy
+from evomnas.algorithms.policy.search import MINIBATCH_SIZE
+from evomnas.algorithms.rl_weighted import RLWeighted
+from evomnas.algorithms.rnn_controller import PPO, Controller, Policy, PolicyGradient
 from evomnas.core.errors import InputError
 from evomnas.core.seeding import torch_generator
 from evomnas.problem.search_space import SearchSpace
@@ -99,10 +99,9 @@ def test_the_baseline_is_the_moving_average_of_the_batches_mean_rewards():
     assert policy.baseline == pytest.approx(0.95 * 2.0 + 0.05 * 0.0)
 
 
-def test_an_update_makes_rewarded_genomes_likelier_and_goes_no_further_than_the_clip(monkeypatch):
-    policy = Policy(SIZES, np.random.SeedSequence(2))
+def test_an_update_makes_rewarded_genomes_likelier_and_goes_no_further_than_the_clip():
+    policy = Policy(SIZES, np.random.SeedSequence(2), PolicyGradient(passes=200, learning_rate=PPO.learning_rate))
     genomes = np.array([[0, 0, 0], [3, 1, 2]])
-    monkeypatch.setattr(module, "PPO_EPOCHS", 200)
     with torch.no_grad():
         before, _ = policy._controller(torch.from_numpy(genomes))
     policy.learn(genomes, np.array([1.0, 0.0]))

@@ -158,9 +158,9 @@ def test_an_algorithm_is_told_the_images_behind_an_error_and_the_reference_laten
 
 
 def test_candidates_are_measured_before_training_and_a_stopped_run_measures_none_again(tiny, tmp_path, monkeypatch):
-    from evomnas.algorithms.surrogate import nsga2_surrogate as surrogate
+    from evomnas.algorithms import weighing
 
-    monkeypatch.setattr(surrogate, "MAX_MEASURED_SHARE", 2.0)  # these trainings take no longer than a measurement
+    monkeypatch.setattr(weighing, "MAX_SHARE", 2.0)  # these trainings take no longer than a measurement
     settings = {"options": {"batch": 2}, "budget": 12, "seed": 1, "workers": 0}
     added, original = [], Archive.add_measurement
 

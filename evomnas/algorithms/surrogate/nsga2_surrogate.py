@@ -24,15 +24,13 @@ from evomnas.algorithms.surrogate.features import EncodedNetworks, NetworkEncode
 from evomnas.algorithms.surrogate.first_batch import first_batch, first_candidates
 from evomnas.algorithms.surrogate.predictors import GaussianProcess, Predictor, QuadraticRidge
 from evomnas.algorithms.surrogate.proposals import PROPOSAL_POPULATION, search_predictions
+from evomnas.algorithms.weighing import measurable_candidates
 from evomnas.problem.search_space import Genomes, Space
 
 FIRST_BATCH_SIZE = 10  # networks before the first prediction; with 8 or 20, searches of synthetic tables were no better
 RANDOM_PER_BATCH = 1  # networks of each batch that are drawn at random
 MIN_RESULTS_TO_PREDICT = 4
 MAX_ENUMERATED_GENOMES = 10_000  # in a space of at most so many, all networks are candidates
-MAX_MEASURED_SHARE = 0.1  # of the time of a batch's evaluations, for the costs of candidates that may not be evaluated
-MAX_MEASURED_CANDIDATES = 64  # per batch
-MIN_MEASURED_PER_NETWORK = 2  # of the batch, which is chosen from the measured ones alone; with fewer, none is measured
 # The matrices are small and the trainings want the cores, so more threads would not help. And one thread adds up in one
 # order, so that a seed always gives the same genomes.
 ONE_THREAD = ThreadpoolController()
@@ -125,10 +123,8 @@ class NSGA2Surrogate(AskAndTell):
         costs = self._experience.known_costs(candidates)
         unknown = np.flatnonzero(np.isnan(costs))
         if price > 0:
-            maximum = 0
-            if self._can_predict:
-                maximum = min(MAX_MEASURED_CANDIDATES, int(MAX_MEASURED_SHARE * self._batch / price))
-            if maximum < MIN_MEASURED_PER_NETWORK * self._batch:
+            maximum = measurable_candidates(price, self._batch) if self._can_predict else 0
+            if maximum == 0:
                 return candidates.genomes[:0]
             unknown = unknown[self._rank_by_worth(candidates[unknown])[:maximum]]
             self._candidates = candidates[np.append(np.flatnonzero(~np.isnan(costs)), unknown)]

@@ -13,8 +13,9 @@ from evomnas.algorithms.surrogate import nsga2_surrogate as module
 from evomnas.algorithms.surrogate.acquisition import best_batch, candidate_worth
 from evomnas.algorithms.surrogate.features import NetworkEncoder, drop_duplicates
 from evomnas.algorithms.surrogate.first_batch import first_batch, first_candidates
-from evomnas.algorithms.surrogate.nsga2_surrogate import MAX_MEASURED_CANDIDATES, NSGA2Surrogate
+from evomnas.algorithms.surrogate.nsga2_surrogate import NSGA2Surrogate
 from evomnas.algorithms.surrogate.predictors import Inputs
+from evomnas.algorithms.weighing import MAX_CANDIDATES
 from evomnas.core.errors import InputError
 from evomnas.problem.counting import count_architecture
 from evomnas.problem.pareto import hypervolume
@@ -80,7 +81,7 @@ def test_free_costs_are_all_asked_for_once():
     assert len(searcher.consider(0.0)) == 0
 
 
-@pytest.mark.parametrize(("price", "most"), [(0.06, 0), (0.04, 20), (1e-4, MAX_MEASURED_CANDIDATES)])
+@pytest.mark.parametrize(("price", "most"), [(0.06, 0), (0.04, 20), (1e-4, MAX_CANDIDATES)])
 def test_costs_are_asked_for_as_far_as_they_are_cheap_and_give_a_choice(price, most):
     searcher = NSGA2Surrogate(SPACE, 2)
     assert len(searcher.consider(price)) == 0  # nothing says yet which candidates are worth it
