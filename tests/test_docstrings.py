@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import evomnas
@@ -26,13 +27,15 @@ def public(node: ast.AST, prefix: str) -> Iterator[tuple[str, Documented, bool]]
             yield from public(child, f"{prefix}.{child.name}")
 
 
-def everything() -> Iterator[tuple[str, Documented, bool]]:
+@cache
+def everything() -> list[tuple[str, Documented, bool]]:
+    found = []
     for path in sorted(PACKAGE.rglob("*.py")):
         module = ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts)
-        yield from public(ast.parse(path.read_text()), module)
+        found += public(ast.parse(path.read_text()), module)
+    return found
 
 
-EVERYTHING = list(everything())
 COMMANDS = "evomnas.cli."  # their docstrings are what --help prints, and options have help of their own
 
 
@@ -51,12 +54,12 @@ def arguments(node: ast.FunctionDef | ast.AsyncFunctionDef, is_method: bool) -> 
 
 
 def test_everything_public_is_documented():
-    assert [name for name, node, _ in EVERYTHING if not ast.get_docstring(node)] == []
+    assert [name for name, node, _ in everything() if not ast.get_docstring(node)] == []
 
 
 def test_a_docstring_begins_with_what_a_thing_is_or_does():
-    first = {name: (ast.get_docstring(node) or "").split("\n")[0] for name, node, _ in EVERYTHING}
-    allowed = {name for name, node, _ in EVERYTHING if is_property(node)}  # "Whether it is over"
+    first = {name: (ast.get_docstring(node) or "").split("\n")[0] for name, node, _ in everything()}
+    allowed = {name for name, node, _ in everything() if is_property(node)}  # "Whether it is over"
     assert [
         f"{name}: {line}" for name, line in first.items() if line.startswith(FORBIDDEN) and name not in allowed
     ] == []
@@ -64,7 +67,7 @@ def test_a_docstring_begins_with_what_a_thing_is_or_does():
 
 def test_every_argument_is_explained():
     unexplained = []
-    for name, node, is_method in EVERYTHING:
+    for name, node, is_method in everything():
         text = ast.get_docstring(node) or ""
         if isinstance(node, ast.ClassDef) or text.startswith("See ") or name.startswith(COMMANDS) or is_property(node):
             continue
@@ -80,7 +83,7 @@ def test_every_argument_is_explained():
 
 def test_every_result_is_explained():
     unexplained = []
-    for name, node, _ in EVERYTHING:
+    for name, node, _ in everything():
         text = ast.get_docstring(node) or ""
         if isinstance(node, ast.ClassDef) or name.startswith(COMMANDS) or is_property(node) or text.startswith("See "):
             continue

@@ -9,6 +9,7 @@ import ast
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -37,14 +38,12 @@ MAY_IMPORT_TORCH = {  # modules of those rooms that do, and are imported by nobo
 }
 
 
+@cache
 def modules() -> dict[str, ast.Module]:
     """The modules of the package by their dotted names, parsed."""
     paths = {path: path.relative_to(PACKAGE.parent).with_suffix("") for path in PACKAGE.rglob("*.py")}
     names = {path: ".".join(part for part in name.parts if part != "__init__") for path, name in paths.items()}
     return {names[path]: ast.parse(path.read_text()) for path in paths}
-
-
-MODULES = modules()
 
 
 def imports(tree: ast.AST) -> Iterator[str]:
@@ -56,10 +55,13 @@ def imports(tree: ast.AST) -> Iterator[str]:
             assert node.level == 0, "relative imports hide the room"
             for alias in node.names:
                 submodule = f"{node.module}.{alias.name}"
-                yield submodule if submodule in MODULES else str(node.module)
+                yield submodule if submodule in modules() else str(node.module)
 
 
-GRAPH = {name: {one for one in imports(tree) if one in MODULES} for name, tree in MODULES.items()}
+@cache
+def graph() -> dict[str, set[str]]:
+    """The modules that each module of the package imports from it."""
+    return {name: {one for one in imports(tree) if one in modules()} for name, tree in modules().items()}
 
 
 def room(module: str) -> str | None:
@@ -82,7 +84,7 @@ def test_every_package_is_a_room_and_every_room_is_a_package():
 def test_rooms_import_from_rooms_above_them_only():
     upwards = [
         f"{module} imports {imported}"
-        for module, found in GRAPH.items()
+        for module, found in graph().items()
         for imported in found
         if room(module) and room(imported) and ROOMS.index(room(imported)) > ROOMS.index(room(module))
     ]
@@ -90,7 +92,7 @@ def test_rooms_import_from_rooms_above_them_only():
 
 
 def test_no_room_imports_the_package_itself():
-    assert [module for module, found in GRAPH.items() if room(module) and "evomnas" in found] in (
+    assert [module for module, found in graph().items() if room(module) and "evomnas" in found] in (
         [],
         ["evomnas.deploy.cards.card"],
     )
@@ -98,7 +100,7 @@ def test_no_room_imports_the_package_itself():
 
 def test_no_module_imports_itself_in_a_circle():
     """Modules that import nothing but modules already taken away are taken away; what is left is in a circle."""
-    left = {module: set(found) - {module} for module, found in GRAPH.items()}
+    left = {module: set(found) - {module} for module, found in graph().items()}
     while free := [module for module, found in left.items() if not found & left.keys()]:
         for module in free:
             del left[module]
@@ -128,7 +130,7 @@ def test_every_room_says_what_is_in_it():
 def test_rooms_without_torch_import_it_nowhere_but_where_it_is_said():
     """Imports within functions aside: those come when torch is wanted."""
     importing = set()
-    for name, tree in MODULES.items():
+    for name, tree in modules().items():
         top = [node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)]
         found = {one.split(".")[0] for node in top for one in imports(node)}
         if room(name) in WITHOUT_TORCH and found & {"torch", "torchvision"}:
@@ -181,13 +183,13 @@ print([name for name in {heavy!r} if name in sys.modules])
 def test_only_what_ships_can_read_test_images():
     """A search cannot reach the module that reads them, whatever it calls."""
     reader = "evomnas.deploy.testsplit"
-    for start in (name for name in MODULES if room(name) in ("algorithms", "evaluation", "loop")):
+    for start in (name for name in modules() if room(name) in ("algorithms", "evaluation", "loop")):
         reached, queue = set(), [start]
         while queue:
             module = queue.pop()
             if module not in reached:
                 reached.add(module)
-                queue += GRAPH[module]
+                queue += graph()[module]
         assert reader not in reached, f"{start} reaches {reader}"
 
 
@@ -240,17 +242,17 @@ def test_what_some_systems_lack_is_used_in_core_system_alone():
     """There each has a fallback; tests/cli/test_other_systems.py runs commands without them."""
     elsewhere = {
         name: found
-        for name, tree in MODULES.items()
+        for name, tree in modules().items()
         if not name.startswith("evomnas.core.system.") and (found := system_dependent(tree))
     }
     assert elsewhere == {}
-    within = set().union(*(system_dependent(tree) for name, tree in MODULES.items() if "core.system" in name))
+    within = set().union(*(system_dependent(tree) for name, tree in modules().items() if "core.system" in name))
     assert {"os.kill", "sys.platform", "/proc/stat", "ctypes"} <= within  # they would be found
 
 
 def test_public_names_are_listed_once():
     """The names for type checkers are those that are loaded when they are first used."""
-    tree = MODULES["evomnas"]
+    tree = modules()["evomnas"]
     typed = {
         alias.asname: node.module
         for block in tree.body

@@ -138,6 +138,7 @@ def test_a_checkpoint_that_a_full_disk_refuses_says_so_and_leaves_nothing(disk, 
     assert sorted(disk.rglob("*")) == before
 
 
+@pytest.mark.thorough
 def test_on_a_read_only_disk_a_finished_training_is_shown_and_no_missing_option_is_named(shipped, disk, tiny_file):
     folder, network, other = shipped
     subprocess.run(["mount", "-o", "remount,ro", disk], check=True)

@@ -187,7 +187,11 @@ def test_a_runtime_that_is_not_installed_is_one_line(finished_run, trained, monk
 
 @pytest.mark.parametrize(
     ("module", "quantize"),
-    [("executorch.exir", False), ("torchao.quantization.pt2e.quantize_pt2e", True), ("onnxruntime.quantization", True)],
+    [
+        ("executorch.exir", False),
+        pytest.param("torchao.quantization.pt2e.quantize_pt2e", True, marks=pytest.mark.thorough),  # imports for 10 s
+        ("onnxruntime.quantization", True),
+    ],
 )
 def test_a_package_that_is_there_by_half_is_one_line(monkeypatch, module, quantize):
     pytest.importorskip("executorch")

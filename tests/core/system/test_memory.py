@@ -107,6 +107,7 @@ def test_what_was_kept_can_be_released():
     assert int(lines(RELEASE)[0]) > 450
 
 
+@pytest.mark.thorough
 def test_trainings_come_out_the_same_bit_by_bit():
     without, kept = lines(TRAININGS)
     assert without == kept

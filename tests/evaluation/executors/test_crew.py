@@ -102,16 +102,14 @@ def test_workers_outlive_their_server_and_the_next_one_gets_another(tmp_path):
 
 def test_busy_workers_end_with_their_crew_and_those_without_a_server_as_well(tmp_path):
     with crew(1) as one:
-        one.submit(sleep, str(tmp_path / "a"), 60)
+        one.submit(sleep, str(tmp_path / "a"), 600)
         process = process_in(tmp_path / "a")
-    assert wait_until(lambda: not lives(process), 10)
-    started = time.monotonic()
+    assert wait_until(lambda: not lives(process), 40)
     with crew(1, "watch") as one:
-        one.submit(sleep, str(tmp_path / "b"), 60)
+        one.submit(sleep, str(tmp_path / "b"), 600)
         process = process_in(tmp_path / "b")
         kill_server()
-    assert wait_until(lambda: not lives(process), 10)
-    assert time.monotonic() - started < 30
+    assert wait_until(lambda: not lives(process), 40)
 
 
 @pytest.mark.parametrize(

@@ -141,6 +141,7 @@ def test_a_cluster_that_is_not_there_is_said_in_one_line(tiny):
         Cluster(cpus=0)
 
 
+@pytest.mark.thorough
 def test_a_new_cluster_is_no_other_that_this_machine_has(nodes, tiny, tmp_path, monkeypatch):
     """Neither the one that runs here, as Ray itself would take it, nor what a killed one left."""
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
@@ -203,6 +204,7 @@ os._exit(0)
 """
 
 
+@pytest.mark.thorough
 def test_a_search_outlives_the_head_of_its_cluster(tiny_file, tmp_path):
     """Ray would end the process in the middle of anything."""
     path = os.pathsep.join(filter(None, [str(Path(ray_nodes.__file__).parent), os.environ.get("PYTHONPATH")]))

@@ -37,8 +37,16 @@ def cluster():
     cluster.shutdown()
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def device(cluster):
+    """The device of all tests that leave the nodes as they are."""
+    device = open_device("ray://pi4", "onnxruntime", 1)
+    yield device
+    device.close()
+
+
+@pytest.fixture
+def own_device(cluster):
     device = open_device("ray://pi4", "onnxruntime", 1)
     yield device
     device.close()
@@ -83,6 +91,7 @@ def test_it_waits_for_the_lock_of_its_machine(device, networks):
     assert_waits(device, networks, lock.training())
 
 
+@pytest.mark.thorough
 def test_a_network_with_other_logits_fails_alone(device, networks):
     wrong = PreparedNetwork(networks[1].model, networks[1].images, networks[1].logits * 2)
     results = dict(device.compare([wrong, networks[2]], networks[0], lambda: None))
@@ -108,26 +117,26 @@ class Fatal:
 
 @pytest.mark.thorough
 def test_where_a_node_is_lost_another_of_its_kind_goes_on_and_one_of_another_kind_does_not(
-    cluster, device, networks, monkeypatch
+    cluster, own_device, networks, monkeypatch
 ):
     monkeypatch.setattr(remote, "RETRY_PAUSES_S", (0.1, 1.0))
-    before = where(device)
+    before = where(own_device)
     cluster.pi4.append(add_node(cluster, cpus=0, pi4=1))
     results = {}
-    for index, result in device.compare(networks[1:], networks[0], lambda: None):
+    for index, result in own_device.compare(networks[1:], networks[0], lambda: None):
         results[index] = result
         if len(results) == 1:
             kill_node(cluster, cluster.pi4.pop(0))
     assert sorted(results) == [0, 1, 2]
     assert not any(isinstance(result, Failure) for result in results.values()), results
-    assert where(device) == cluster.pi4[-1].node_id != before
-    monkeypatch.setattr(device, "_kind", device._kind | {"cores": "99"})  # as if the lost one had been so
-    ray.kill(device._actor)
-    assert_refused(device, networks, f"cores {usable_cores()}, not 99")
+    assert where(own_device) == cluster.pi4[-1].node_id != before
+    monkeypatch.setattr(own_device, "_kind", own_device._kind | {"cores": "99"})  # as if the lost one had been so
+    ray.kill(own_device._actor)
+    assert_refused(own_device, networks, f"cores {usable_cores()}, not 99")
 
 
 @pytest.mark.thorough
-def test_a_node_with_fewer_cores_is_of_another_kind(cluster, device, networks, monkeypatch):
+def test_a_node_with_fewer_cores_is_of_another_kind(cluster, own_device, networks, monkeypatch):
     """It is this machine with one core less, as a process sees it that may not use all."""
     monkeypatch.setattr(remote, "RETRY_PAUSES_S", (0.1, 1.0))
     cores = os.sched_getaffinity(0)
@@ -139,7 +148,7 @@ def test_a_node_with_fewer_cores_is_of_another_kind(cluster, device, networks, m
     finally:
         os.sched_setaffinity(0, cores)
     kill_node(cluster, cluster.pi4.pop(0))
-    assert_refused(device, networks, f"cores {len(cores) - 1}, not {len(cores)}")
+    assert_refused(own_device, networks, f"cores {len(cores) - 1}, not {len(cores)}")
     kill_node(cluster, cluster.pi4.pop())
     cluster.pi4.append(add_node(cluster, cpus=0, pi4=1))
 

@@ -162,8 +162,9 @@ def test_a_runtime_that_is_not_installed_is_refused_with_the_line_that_installs_
         open_runtime("missing")
 
 
-def test_every_provider_that_is_here_computes_the_network_s_logits(runtime):
+def test_every_provider_that_is_here_computes_the_network_s_logits(quick_runtime):
     """On a machine with a GPU, or with another package of ONNX Runtime, there are others than the CPU."""
+    runtime = quick_runtime
     providers = installed_providers(runtime)
     assert providers[0] == "cpu"
     prepared = prepare(runtime, SPACE.mobilenet_v2(), 4, 3, 9, 2)
