@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from evomnas.algorithms.goals import weighted_product as weighted_product
     from evomnas.core.errors import InputError as InputError
+    from evomnas.data.suited import load_definition as load_definition
     from evomnas.deploy.saving import load_network as load_network
     from evomnas.latency.meter import measure_latency as measure_latency
     from evomnas.loop.callbacks.base import Callback as Callback
@@ -40,7 +41,6 @@ if TYPE_CHECKING:
     from evomnas.problem.architecture import Architecture as Architecture
     from evomnas.problem.architecture import Block as Block
     from evomnas.problem.definition import ProblemDefinition as ProblemDefinition
-    from evomnas.problem.loading import load_definition as load_definition
     from evomnas.problem.pretrained.traits import Traits as Traits
     from evomnas.problem.published import published as published
     from evomnas.problem.search_space import SearchSpace as SearchSpace
@@ -69,7 +69,7 @@ _HOMES = {
     "compare": "evomnas.report.comparison.comparison",
     "count_cost": "evomnas.networks.layer_costs",
     "import_weights": "evomnas.networks.published_weights",
-    "load_definition": "evomnas.problem.loading",
+    "load_definition": "evomnas.data.suited",
     "load_network": "evomnas.deploy.saving",
     "load_problem": "evomnas.loop.pymoo_problem",
     "measure_latency": "evomnas.latency.meter",

@@ -39,6 +39,7 @@ def own_machine(tmp_path_factory):
         tempfile.TemporaryDirectory(prefix="t-", ignore_cleanup_errors=True) as folder,
     ):
         patch.setenv("XDG_CACHE_HOME", str(cache))
+        patch.setenv("XDG_CONFIG_HOME", str(cache))  # without the developer's own defaults
         patch.setenv("TMPDIR", folder)
         patch.setattr(tempfile, "tempdir", None)
         yield

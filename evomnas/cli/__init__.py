@@ -8,6 +8,7 @@
 - `deploy`: train, baselines, export.
 - `predict`: predict.
 - `runs`: list and pack.
+- `start`: config, init and dry runs: what comes before a search.
 - `completion`: what the shell proposes when somebody presses Tab.
 - `options`: options that several commands have, and the options of algorithms.
 - `progress`: a live line on a terminal, lines in a log; `display`: how much of a search is shown, and how.
@@ -29,6 +30,7 @@ def main() -> None:
     try:
         from evomnas.cli import compare, deploy, measure, predict, runs, search, show  # noqa: F401 they register themselves
         from evomnas.cli.app import run
+        from evomnas.cli.start import config, init  # noqa: F401
 
         run()
     except KeyboardInterrupt:  # nothing is set up yet

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn, ParamSpec, TypeVar
 import typer
 
 from evomnas.cli import completion
+from evomnas.cli.start import config_files
 from evomnas.core import remedies
 from evomnas.core.errors import EverythingFailed, InputError, WorkersLost
 from evomnas.core.requirements import requirements_fault
@@ -198,7 +199,9 @@ def _print_version(is_wanted: bool) -> None:
 
 
 @app.callback()
+@reported
 def _general_options(
+    context: typer.Context,
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
     version: Annotated[
         bool, typer.Option("--version", help="Show the version and exit.", callback=_print_version, is_eager=True)
@@ -206,6 +209,8 @@ def _general_options(
 ) -> None:
     global _debug
     _debug = debug
+    if context.invoked_subcommand not in config_files.OUTSIDE:
+        context.default_map = config_files.default_map(context.command)
 
 
 def debugging() -> bool:

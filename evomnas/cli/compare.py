@@ -121,8 +121,8 @@ def benchmark(
     The same command again goes on where it stopped.
     """
     options = algorithm_options(target, reward, alpha, beta, population, tournament, batch, assignments)
-    definition = load_problem(problem, more, data, settings, donor)
     display = ProgressDisplay("importing", note_to=ignore_note if quiet else None)
+    definition = load_problem(problem, more, data, settings, donor, display.note)
     with repeatable("every finished evaluation is kept"), display:
         from evomnas.evaluation.executors.factory import default_workers
         from evomnas.report.comparison.benchmark import ALGORITHMS, default_folder

@@ -155,8 +155,10 @@ def baselines(
     if problem is not None and not is_problem(problem) and (data is not None or _is_network(problem, pretrained)):
         networks.insert(0, problem)  # as in: baselines resnet18, baselines --data photos resnet18
         problem = None
-    loaded = load_problem(problem, [name for name in networks if Path(name).exists()], data, settings, donor)
-    with repeatable(KEPT), ProgressDisplay("starting", note_to=ignore_note if quiet else None) as display:
+    display = ProgressDisplay("starting", note_to=ignore_note if quiet else None)
+    paths = [name for name in networks if Path(name).exists()]
+    loaded = load_problem(problem, paths, data, settings, donor, display.note)
+    with repeatable(KEPT), display:
         from evomnas.deploy.baselines import default_baselines, train_baselines
         from evomnas.deploy.pretrained_baselines import fine_tune_baselines
         from evomnas.loop.launch import ARCHIVE

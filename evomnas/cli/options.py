@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -217,6 +217,7 @@ def load_problem(
     data: Path | None,
     settings: Sequence[str] | None,
     donor: str | None = None,
+    say: Callable[[str], object] = lambda line: None,
 ) -> Definition:
     """Return the problem that was typed, once its images and its donor's weights proved to be where it says.
 
@@ -226,6 +227,7 @@ def load_problem(
         data: Of `--data`; None without it.
         settings: Of each `--set`.
         donor: Of `--donor`; None without it.
+        say: Told of settings that were chosen to suit somebody's images, a line each.
 
     Returns:
         The checked problem.
@@ -234,12 +236,14 @@ def load_problem(
         InputError: There is no such problem, or there are no such images or weights; nothing was written.
     """
     from evomnas.data.first_look import check_images
-    from evomnas.problem.loading import load_definition
+    from evomnas.data.suited import load_definition
     from evomnas.problem.pretrained.files import donor_file
 
     if more:
         raise InputError(_explain_many([str(problem), *more]))
-    definition = load_definition(problem, settings or [], data=data, donor=donor)
+    definition = load_definition(
+        problem, settings or [], data=data, donor=donor, on_suggestion=lambda found: say(f"Set {found.describe()}.")
+    )
     check_images(definition)
     donor_file(getattr(definition, "weights", None))
     return definition

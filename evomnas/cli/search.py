@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -58,6 +58,7 @@ from evomnas.core.errors import InputError, WorkersLost
 from evomnas.core.system.shell import quote
 
 if TYPE_CHECKING:  # imported where they are used, so that --help does not wait for torch
+    from evomnas.cli.start.dry_run import SearchPlan
     from evomnas.evaluation.executors.base import Workers
     from evomnas.loop.fidelity.pilot import Pilot
     from evomnas.loop.launch import Progress
@@ -114,6 +115,9 @@ def run(
         bool,
         typer.Option("--auto-fidelity", help="Train as few epochs as a pilot shows to rank networks as well as all."),
     ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what the search would do, and train, measure and write nothing.")
+    ] = False,
     quiet: QuietOption = False,
     verbose: VerboseOption = False,
     json_lines: JsonLinesOption = False,
@@ -122,13 +126,24 @@ def run(
     options = algorithm_options(target, reward, alpha, beta, population, tournament, batch, assignments)
     limit = seconds(time_limit)
     output = SearchOutput(choose_verbosity(quiet, verbose, json_lines))
-    definition = load_problem(problem, more, data, settings, donor)
+    chosen: list[str] = []
+    definition = load_problem(problem, more, data, settings, donor, chosen.append)
     with output.display as display:
-        from evomnas.loop.launch import default_folder, search
+        from evomnas.loop.launch import archive_path, default_folder, search
 
         where = _workers(executor, workers, device, ray_address, candidate_cpus, candidate_gpus)
         folder = out or default_folder(definition, algo, seed)
         candidates = candidate_limits(candidate_time, candidate_memory)
+        if dry_run:
+            from evomnas.cli.start.dry_run import SearchPlan
+
+            place = archive_path(archive, folder)
+            plan = SearchPlan(
+                definition, algo, options, budget, seed, where, folder, place, limit, candidates, early_stop,
+                auto_fidelity,
+            )  # fmt: skip
+            _say_plan(plan, chosen, output)
+            return
         if auto_fidelity:
             definition, limit = _choose_fidelity(definition, folder, archive, where, device, candidates, limit, display)
         with _resumable(folder, where, display):
@@ -138,9 +153,25 @@ def run(
                 candidates=candidates, asynchronous=asynchronous,
                 early_stop=early_stop, callbacks=output.callbacks(), on_progress=output.on_progress(definition),
                 on_generation=_live_report(),
-                on_begin=lambda begun: _say_found(begun.definition, begun.image_data, display),
+                on_begin=lambda begun: _say_found(begun.definition, begun.image_data, display, chosen),
             )  # fmt: skip
             _finish(finished, where, output)
+
+
+def _say_plan(plan: SearchPlan, chosen: Sequence[str], output: SearchOutput) -> None:
+    """Print what a search would do, after the settings that were chosen for its images."""
+    from evomnas.cli.start.dry_run import describe_plan
+
+    output.display.show("reading the images", 0, 1, "")
+    lines = describe_plan(plan)
+    output.display.stop()
+    if output.lines is not None:
+        output.lines.print_plan(lines)
+        return
+    for line in chosen:
+        output.display.note(line)
+    for title, text in lines:
+        typer.echo(f"{title:10}{text}")
 
 
 def _choose_fidelity(
@@ -276,7 +307,8 @@ def estimate(
     For that, a short search is run, which leaves nothing behind. With --fidelity, some networks are trained for
     different numbers of epochs instead, and these trainings are kept.
     """
-    definition = load_problem(problem, more, data, settings, donor)
+    chosen: list[str] = []
+    definition = load_problem(problem, more, data, settings, donor, chosen.append)
     if fidelity:
         _estimate_fidelity(definition, networks, archive, workers, device, output)
         return
@@ -292,7 +324,7 @@ def estimate(
         check_budget(budget)
         workers = default_workers(device) if workers is None else workers
         cost = estimate_cost(definition, budget, workers, device, lambda now: show_words(_estimate_words(now)))
-    _say_found(definition, ImageData.model_validate(cost.data), ProgressDisplay(""))
+    _say_found(definition, ImageData.model_validate(cost.data), ProgressDisplay(""), chosen)
     if output is PlainFormat.JSON:
         typer.echo(json.dumps(asdict(cost), indent=2))
         return
@@ -366,12 +398,14 @@ class _PilotDisplay:
         self._display.log(step, is_due=False)
 
 
-def _say_found(definition: Definition, data: ImageData | None, display: ProgressDisplay) -> None:
-    """Say what was found in a folder of images, how pictures are fitted, which score suits the classes, and whether
-    pretrained weights do."""
+def _say_found(definition: Definition, data: ImageData | None, display: ProgressDisplay, chosen: Sequence[str]) -> None:
+    """Say what was found in a folder of images, which settings were chosen for it, how pictures are fitted, which score
+    suits the classes, and whether pretrained weights do."""
     from evomnas.report.words import donor_proposal, fit_line
 
     for line in [] if data is None or data.found is None else data.found.describe():
+        display.note(line)
+    for line in chosen:
         display.note(line)
     fitted = "" if data is None else fit_line(definition, data)
     if fitted:

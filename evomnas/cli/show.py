@@ -370,7 +370,7 @@ def _print_boxes(architecture: Architecture, shape: NetworkShape) -> None:
 def _describe_space(problem: str, output: PlainFormat) -> None:
     from decimal import Decimal
 
-    from evomnas.problem.loading import load_definition
+    from evomnas.data.suited import load_definition
     from evomnas.problem.search_space import GENES
 
     definition = load_definition(problem, [])

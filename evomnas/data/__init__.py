@@ -7,6 +7,7 @@
 - `npz_files`: files of arrays, and what mends those that are not right.
 - `folders`: folders of images by the rules of version 0.1.
 - `first_look`: images on disk are there and of the right kind, without reading them.
+- `suited`: problems as people type them, with settings that suit their images.
 - `check`: there is something at a path, and enough images and memory.
 - `rows`: images of one array by their rows; the array may be mapped from a file.
 - `images`: images with labels, and the fingerprint of their content.

@@ -130,7 +130,7 @@ def open_photograph(content: Content | str, preprocessing: Preprocessing, name: 
     """
     channels = preprocessing.channels
     try:
-        with _opened(content) as opened:
+        with open_content(content) as opened:
             transform, colours = read_colours(opened, channels)
             profile = b"" if transform is None else opened.info["icc_profile"]
             picture = to_picture(colours, transform, channels, preprocessing.size, preprocessing.fit)
@@ -172,7 +172,15 @@ def unreadable(name: str, reason: str) -> InputError:
     return InputError(f"{FAULT}{name}: {reason}{REMEDY}")
 
 
-def _opened(content: Content | str) -> Image.Image:
+def open_content(content: Content | str) -> Image.Image:
+    """Return a picture whose header was read, and nothing else yet.
+
+    Args:
+        content: Its file, what a file would hold, or the opened picture itself.
+
+    Raises:
+        OSError: It is missing, or no picture.
+    """
     if isinstance(content, Image.Image):
         return content
     return Image.open(io.BytesIO(content) if isinstance(content, bytes) else content)

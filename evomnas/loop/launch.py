@@ -20,6 +20,7 @@ from evomnas.core.system.memory import check_memory_limit
 from evomnas.core.system.shell import quote
 from evomnas.data.first_look import check_images
 from evomnas.data.gallery.listing import LISTING, to_csv
+from evomnas.data.suited import load_definition
 from evomnas.evaluation.executors.base import Workers
 from evomnas.evaluation.factory import open_evaluator
 from evomnas.evaluation.interface import Evaluator
@@ -34,7 +35,6 @@ from evomnas.loop.run_clock import RunClock
 from evomnas.loop.steady_state import SteadyStateLoop
 from evomnas.loop.stopping import TimeUp
 from evomnas.problem.definition import Definition, ProblemDefinition
-from evomnas.problem.loading import load_definition
 from evomnas.problem.target import LOCAL
 from evomnas.problem.typed.paths import LISTS, OWN_IMAGES
 from evomnas.results.archive import Archive

@@ -22,9 +22,9 @@ from evomnas.algorithms.operators import SpaceSampling, make_operators
 from evomnas.algorithms.suitability import check_algorithm, check_genomes, check_knows_constraints
 from evomnas.core.arguments import Natural, checked
 from evomnas.core.errors import unknown
+from evomnas.data.suited import load_definition
 from evomnas.evaluation.on_demand import IN_MEMORY, EvaluatorOnDemand
 from evomnas.problem.definition import Definition
-from evomnas.problem.loading import load_definition
 from evomnas.problem.search_space import Genomes, Space
 from evomnas.results.evaluation import Evaluation, losses_and_violations
 

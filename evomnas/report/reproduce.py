@@ -12,7 +12,9 @@ import numpy as np
 from evomnas.core import defaults
 from evomnas.core.system.shell import join, quote
 from evomnas.problem.loading import builtin_problems, flat, load_definition
+from evomnas.problem.typed.paths import OWN_IMAGES
 from evomnas.problem.typed.settings import parse_value
+from evomnas.problem.typed.suiting import SUITED
 from evomnas.results.run import Result, Run
 
 ID, NOTATION = "{id}", "{architecture}"  # the page puts those of the chosen network in their place
@@ -86,7 +88,7 @@ def format_value(value: Any) -> str:
         ValueError: The value, or one inside it, is of another type, such as None.
     """
     is_plain = isinstance(value, str) and parse_value(value) == value
-    return value if is_plain else _toml(value)
+    return value if is_plain else format_toml(value)
 
 
 def _overrides(run: Run) -> list[str] | None:
@@ -96,11 +98,12 @@ def _overrides(run: Run) -> list[str] | None:
         return None
     builtin = dict(flat(load_definition(name).model_dump(mode="json")))
     ours = dict(flat(run.definition.model_dump(mode="json")))
-    changed = {key: value for key, value in ours.items() if builtin.get(key) != value}
+    always = SUITED if name == OWN_IMAGES else ()  # else they would follow from the images again
+    changed = {key: value for key, value in ours.items() if builtin.get(key) != value or key in always}
     if builtin.keys() - ours.keys():
         return None
     try:
-        return [f"{key}={_toml(value)}" for key, value in changed.items()]
+        return [f"{key}={format_toml(value)}" for key, value in changed.items()]
     except ValueError:  # TOML cannot unset a value
         return None
 
@@ -115,18 +118,26 @@ def problem_file(run: Run) -> str:
         The text of the file.
     """
     values = run.definition.model_dump(mode="json", exclude_none=True)
-    lines = [f"{name} = {_toml(value)}" for name, value in values.items() if not isinstance(value, dict)]
+    lines = [f"{name} = {format_toml(value)}" for name, value in values.items() if not isinstance(value, dict)]
     for section, content in values.items():
         if isinstance(content, dict) and content:
-            lines += ["", f"[{section}]", *(f"{name} = {_toml(value)}" for name, value in content.items())]
+            lines += ["", f"[{section}]", *(f"{name} = {format_toml(value)}" for name, value in content.items())]
     return "\n".join(lines) + "\n"
 
 
-def _toml(value: Any) -> str:
+def format_toml(value: Any) -> str:
+    """Return a value as TOML writes it.
+
+    Args:
+        value: A text, a number, a truth value, or a list or mapping of such.
+
+    Raises:
+        ValueError: The value, or one inside it, is of another type, such as None.
+    """
     if isinstance(value, dict):
-        return "{ " + ", ".join(f"{_toml_key(name)} = {_toml(inner)}" for name, inner in value.items()) + " }"
+        return "{ " + ", ".join(f"{_toml_key(name)} = {format_toml(inner)}" for name, inner in value.items()) + " }"
     if isinstance(value, list | tuple):
-        return "[" + ", ".join(map(_toml, value)) + "]"
+        return "[" + ", ".join(map(format_toml, value)) + "]"
     if isinstance(value, float) and not math.isfinite(value):
         return str(float(value))  # JSON has other words for them
     if not isinstance(value, str | int | float):
@@ -136,7 +147,7 @@ def _toml(value: Any) -> str:
 
 
 def _toml_key(name: str) -> str:
-    return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else _toml(name)
+    return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else format_toml(name)
 
 
 def train_command(run: Run, results: list[Result]) -> tuple[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +76,14 @@ class JsonLines(Callback):
         """
         front = [result.to_dict() for result in run.front()]
         self._print("result", folder=str(run.folder), report=str(report), front=front, **self._standing(run))
+
+    def print_plan(self, lines: Sequence[tuple[str, str]]) -> None:
+        """Print what a search would do.
+
+        Args:
+            lines: Titles and sentences.
+        """
+        self._print("plan", lines=[{"title": title, "text": text} for title, text in lines])
 
     @staticmethod
     def _standing(run: Run) -> dict[str, Any]:

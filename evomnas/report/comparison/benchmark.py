@@ -21,6 +21,7 @@ from evomnas.core.arguments import checked
 from evomnas.core.errors import EverythingFailed, InputError
 from evomnas.core.files import write_atomically
 from evomnas.data.first_look import check_images
+from evomnas.data.suited import load_definition
 from evomnas.evaluation.factory import open_evaluator
 from evomnas.evaluation.interface import Evaluator
 from evomnas.loop.launch import (
@@ -37,7 +38,6 @@ from evomnas.loop.launch import (
     settled_options,
 )
 from evomnas.problem.definition import Definition
-from evomnas.problem.loading import load_definition
 from evomnas.report.comparison.comparison import Comparison, compare
 from evomnas.report.comparison.page import COMPARISON_NAME, write_comparison
 from evomnas.report.comparison.traces import comparable_settings, describe_differences

@@ -1,0 +1,74 @@
+"""`evomnas run --dry-run`: what it says, that it does nothing, and what it refuses as the search would."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from typer.testing import CliRunner
+
+from evomnas.cli import search  # noqa: F401 it registers its commands
+from evomnas.cli.app import app
+
+
+def call(*arguments: object):
+    return CliRunner().invoke(app, ["run", *map(str, arguments), "--dry-run"])
+
+
+def test_it_says_what_would_happen_and_does_nothing(tiny_file, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    before = set(tmp_path.rglob("*"))
+    done = call(
+        tiny_file, "--budget", 10, "--workers", 1, "--time", "10m", "--candidate-time", "2m",
+        "--set", "constraints.max_latency_ms=3", "--algo", "nsga2", "--population", 4, "--set", "training.epochs=2",
+    )  # fmt: skip
+    assert (done.exit_code, done.stderr) == (0, "")
+    lines = {line[:10].strip(): line[10:] for line in done.stdout.splitlines()}
+    assert list(lines) == ["Problem", "Space", "Data", "Training", "Latency", "Search", "Limits", "Writes"]
+    assert lines["Data"] == "199 images to train on, 719 score a network; 8x8 pixels"
+    assert lines["Training"].startswith(
+        "each network 2 epochs of 3 steps of 50 images: 398 images through a network, 3,980 in"
+    )
+    assert lines["Latency"] == "of one image of 8x8 pixels, in onnxruntime on local, 1 thread"
+    assert lines["Search"] == "nsga2, population = 4, seed 1: 10 networks, by 1 worker process"
+    assert lines["Limits"] == "max_latency_ms = 3.0, 10 min 0 s for the search, 2 min 0 s for a candidate"
+    assert lines["Writes"].startswith("runs/tiny-nsga2-s1, and its evaluations to ")
+    assert set(tmp_path.rglob("*")) == before
+
+
+def test_own_images_are_counted_by_folds_and_their_settings_are_given(photographs):
+    done = call(photographs, "--auto-fidelity", "--workers", 0)
+    assert "Set training.epochs = 30" in done.stderr
+    assert "Found 2 classes" in done.stdout
+    assert "unless the pilot before it finds fewer epochs" in done.stdout
+
+
+def test_a_table_has_neither_data_nor_trainings(tabular_file):
+    lines = json.loads(call(tabular_file, "--json").stdout)["lines"]
+    assert [line["title"] for line in lines] == ["Problem", "Space", "Search", "Limits", "Writes"]
+    assert lines[1]["text"] == "243 distinct networks"
+    assert lines[3]["text"] == "none of latency, size or time"
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--budget", 0], "the budget must be at least 1 evaluation, got 0"),
+        (["--option", "bogus=1"], "bogus"),
+        (["--workers", 0, "--candidate-time", "1m"], "is kept by worker processes"),
+    ],
+)
+def test_it_refuses_what_the_search_would_refuse(options, message, tabular_file):
+    done = call(tabular_file, *options)
+    assert done.exit_code == 2
+    assert message in done.stderr
+
+
+def test_a_folder_that_holds_a_run_is_refused(tabular_file, tmp_path):
+    assert (
+        CliRunner().invoke(app, ["run", str(tabular_file), "--budget", "2", "--out", str(tmp_path / "r")]).exit_code
+        == 0
+    )
+    assert "holds a run already" in call(tabular_file, "--out", tmp_path / "r").stderr
+    again = call(tabular_file, "--out", tmp_path / "s")
+    assert "which has some already" in again.stdout
