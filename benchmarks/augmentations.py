@@ -29,7 +29,8 @@ from evomnas.deploy.full_training import FullTask
 from evomnas.problem.definition import ProblemDefinition
 from evomnas.problem.loading import load_definition
 from evomnas.training.augmentation import AUGMENTATIONS
-from evomnas.training.trainer import TrainingBatches, training_mode
+from evomnas.training.batches import TrainingBatches
+from evomnas.training.trainer import training_mode
 from evomnas.training.transforms import MIXTURES, TRANSFORMS
 
 BATCH, REPETITIONS = 64, 9

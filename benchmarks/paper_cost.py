@@ -57,8 +57,9 @@ def seconds_per_image(search: Search, seed: int) -> float:
     from evomnas.data.rows import ImageRows
     from evomnas.networks.fast_layers import use_fast_layers
     from evomnas.networks.network import build_network
+    from evomnas.training.batches import TrainingBatches
     from evomnas.training.schedules import CosineSchedule
-    from evomnas.training.trainer import Trainer, TrainingBatches, training_mode
+    from evomnas.training.trainer import Trainer, training_mode
 
     definition = load_definition(search.problem)
     rng = np.random.default_rng(seed)

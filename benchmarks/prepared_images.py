@@ -280,9 +280,10 @@ def measure_gpu(folder: Path, gib: float) -> dict[str, Any]:
     from evomnas.networks.network import build_network
     from evomnas.problem.published import published
     from evomnas.problem.sections import TrainingSection
+    from evomnas.training.batches import TrainingBatches
     from evomnas.training.pixels import Pixels, travel
     from evomnas.training.schedules import CosineSchedule
-    from evomnas.training.trainer import Trainer, TrainingBatches
+    from evomnas.training.trainer import Trainer
 
     size, device = 224, torch.device("cuda")
     count = int(gib * 2**30 / (3 * size * size))

@@ -30,9 +30,10 @@ from evomnas.networks.fast_layers import use_fast_layers
 from evomnas.networks.network import build_network
 from evomnas.problem.definition import ProblemDefinition
 from evomnas.problem.loading import load_definition
+from evomnas.training.batches import TrainingBatches
 from evomnas.training.schedules import CosineSchedule
 from evomnas.training.scoring import SCORING_BATCH
-from evomnas.training.trainer import Trainer, TrainingBatches, training_mode
+from evomnas.training.trainer import Trainer, training_mode
 
 STEPS, SCORED = 16, 2048
 

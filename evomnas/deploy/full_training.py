@@ -45,18 +45,13 @@ from evomnas.problem.sections import FullSection
 from evomnas.results.answers.mistakes import Answers
 from evomnas.results.archive import context_key
 from evomnas.results.evaluation import Score
+from evomnas.training.batches import TrainingBatches
 from evomnas.training.lessons import distil
+from evomnas.training.losses import LossFunction, cross_entropy
 from evomnas.training.pixels import Pixels
 from evomnas.training.schedules import CosineSchedule, ExponentialSchedule
 from evomnas.training.scoring import Predictions, classify
-from evomnas.training.trainer import (
-    LossFunction,
-    Trainer,
-    TrainingBatches,
-    cross_entropy,
-    renew_statistics,
-    training_mode,
-)
+from evomnas.training.trainer import Trainer, renew_statistics, training_mode
 
 CHECKPOINT_INTERVAL_S = 20.0  # an interruption loses at most this and one epoch
 TIMED_STEPS = 3  # the first one is slow, since memory is set up

@@ -10,8 +10,8 @@ import torch
 
 from evomnas.core.resolution import Resolution
 from evomnas.data.images import Dataset, Labels
+from evomnas.training.batches import Normalisation, TrainingBatches
 from evomnas.training.pixels import Pixels
-from evomnas.training.trainer import Normalisation, TrainingBatches
 
 MAX_KEPT_BYTES = 512 * 2**20  # of images beside those of the first training, which are kept in any case
 

@@ -26,12 +26,13 @@ from evomnas.networks.torchvision_models import AnyNetwork, build_any_network
 from evomnas.problem.sections import DataSection, TrainingSection, WeightsSection
 from evomnas.results.answers.mistakes import Answers
 from evomnas.results.evaluation import Cut, Training, TrainingDiverged
+from evomnas.training.batches import TrainingBatches
 from evomnas.training.early_stop import LossThreshold
 from evomnas.training.lessons import Lessons
 from evomnas.training.parts import Part, Parts
 from evomnas.training.schedules import CosineSchedule
 from evomnas.training.scoring import SCORING_BATCH, Predictions, classify
-from evomnas.training.trainer import Trainer, TrainingBatches, renew_statistics, training_mode
+from evomnas.training.trainer import Trainer, renew_statistics, training_mode
 
 
 class ProxyTask:

@@ -15,9 +15,10 @@ from evomnas.networks.network import build_network
 from evomnas.networks.pretrained.weights import load_donor
 from evomnas.problem.loading import load_definition
 from evomnas.problem.pretrained.files import donor_file
+from evomnas.training.batches import TrainingBatches
 from evomnas.training.proxy_task import ProxyTask
 from evomnas.training.schedules import CosineSchedule
-from evomnas.training.trainer import Trainer, TrainingBatches, renew_statistics
+from evomnas.training.trainer import Trainer, renew_statistics
 
 SETTINGS = ["data.resolution=32", "data.train_images=80", "training.epochs=1", "training.batch=40"]
 NETWORK = "stem8_s2-dconv_k3_s1_f8_n1-mbconv3_k3_s2_f16_n2_id-head24"

@@ -23,10 +23,10 @@ from evomnas.results.evaluation import Cut, Failure, TrainingDiverged
 from evomnas.training.augmentation import crop, flip, shift
 from evomnas.training.early_stop import LossThreshold, PowerLaw
 from evomnas.training.lessons import Lessons
+from evomnas.training.losses import balanced_weights, cross_entropy
 from evomnas.training.pixels import Pixels
 from evomnas.training.proxy_task import ProxyTask
 from evomnas.training.schedules import CosineSchedule
-from evomnas.training.trainer import balanced_weights, cross_entropy
 
 
 def test_a_short_training_learns_and_comes_out_the_same_again(tiny, tiny_dataset):

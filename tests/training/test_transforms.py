@@ -15,8 +15,9 @@ from evomnas.core.seeding import torch_generator
 from evomnas.data.rows import ImageRows
 from evomnas.problem.sections import Augmentation
 from evomnas.training.augmentation import AUGMENTATIONS
+from evomnas.training.batches import TrainingBatches
+from evomnas.training.losses import balanced_weights, cross_entropy
 from evomnas.training.proxy_task import ProxyTask
-from evomnas.training.trainer import TrainingBatches, balanced_weights, cross_entropy
 from evomnas.training.transforms import MIXTURES, TRANSFORMS, Mixing, erase
 
 ORACLES = {

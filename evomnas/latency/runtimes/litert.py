@@ -25,6 +25,12 @@ class LiteRTRuntime:
 
     def convert(self, network: nn.Module, images: torch.Tensor) -> bytes:
         """Convert a network to a LiteRT file, with batch norm folded into the convolutions; see `Runtime.convert`."""
+        from evomnas.networks.detection.object_detector import JoinedAnswers
+
+        if isinstance(network, JoinedAnswers):
+            from evomnas.latency.runtimes.litert_detector import detector_to_litert
+
+            return detector_to_litert(network, images)
         from evomnas.latency.runtimes.litert_graph import to_litert
 
         return to_litert(network, images)
@@ -50,6 +56,6 @@ class LiteRTRuntime:
                 interpreter.set_tensor(image, np.ascontiguousarray(channels_last))
             interpreter.invoke()
             output: Float32Array = interpreter.get_tensor(logits)
-            return output if output.ndim == 2 else output.transpose(0, 3, 1, 2)
+            return output.transpose(0, 3, 1, 2) if output.ndim == 4 else output
 
         return run

@@ -51,13 +51,11 @@ def to_litert(network: nn.Module, images: Tensor, metadata: Mapping[str, str] | 
     Raises:
         UnknownModule: The network has other modules than ours.
     """
-    graph = _Graph()
-    count, channels, height, width = images.shape
-    image = graph.value((count, height, width, channels), "image")
+    graph = LiteRTGraph()
+    image = graph.image(images)
     with torch.no_grad():
         output = graph.module(network, image)
-    graph.name(output, "logits")
-    return graph.pack(image, output, metadata or {})
+    return graph.pack(image, {"logits": output}, metadata or {})
 
 
 def read_metadata(model: bytes) -> dict[str, str]:
@@ -72,7 +70,7 @@ def read_metadata(model: bytes) -> dict[str, str]:
     return {name: bytes(text).decode(errors="replace") for name, text in texts.items() if not isinstance(text, int)}
 
 
-class _Graph:
+class LiteRTGraph:
     """The tensors and operations of a file, which grow from the input to the output.
 
     A value is represented by the number of its tensor. Methods that add operations take that of their input, and return
@@ -85,7 +83,16 @@ class _Graph:
         self._codes: dict[int, int] = {}  # the place of each kind of operation in the list of kinds
         self._buffers = [schema.BufferT()]  # the first one is empty, for all values that are computed
 
-    def value(self, shape: tuple[int, ...], name: str = "", content: NDArray[np.generic] | None = None) -> int:
+    def image(self, images: Tensor) -> int:
+        """Return the input of the graph, which is added.
+
+        Args:
+            images: Images as they will come, shape (n, channels, h, w).
+        """
+        count, channels, height, width = images.shape
+        return self._value((count, height, width, channels), "image")
+
+    def _value(self, shape: tuple[int, ...], name: str = "", content: NDArray[np.generic] | None = None) -> int:
         """Add a tensor, and its content if it is a constant."""
         tensor = schema.TensorT()
         tensor.shape = np.array(shape, dtype=np.int32)
@@ -101,20 +108,35 @@ class _Graph:
         return len(self._tensors) - 1
 
     def constant(self, content: Tensor | NDArray[np.generic]) -> int:
+        """Return a new constant.
+
+        Args:
+            content: Its value.
+        """
         array = content.detach().cpu().numpy() if isinstance(content, Tensor) else content
-        return self.value(array.shape, content=array)
+        return self._value(array.shape, content=array)
 
     def shape(self, value: int) -> tuple[int, ...]:
-        return tuple(int(size) for size in self._tensors[value].shape)
+        """Return the shape of a value.
 
-    def name(self, value: int, name: str) -> None:
-        self._tensors[value].name = name.encode()
+        Args:
+            value: The value.
+        """
+        return tuple(int(size) for size in self._tensors[value].shape)
 
     def operation(
         self, kind: int, inputs: list[int], shape: tuple[int, ...], options: str = "", **attributes: Any
     ) -> int:
-        """Add an operation, with options of the schema's class of that name, and return its output."""
-        output = self.value(shape)
+        """Return the output of a new operation.
+
+        Args:
+            kind: Its kind, of the schema's `BuiltinOperator`.
+            inputs: Its inputs.
+            shape: The shape of its output.
+            options: The name of the schema's class of its options; empty for none.
+            attributes: The values of the options.
+        """
+        output = self._value(shape)
         operator = schema.OperatorT()
         operator.opcodeIndex = self._codes.setdefault(kind, len(self._codes))
         operator.inputs = np.array(inputs, dtype=np.int32)
@@ -128,26 +150,37 @@ class _Graph:
         return output
 
     def module(self, module: nn.Module | FusedConvolution, value: int) -> int:
-        """Add the operations of a module; dropout has none."""
+        """Add the operations of a module; dropout has none.
+
+        Args:
+            module: The module, or a convolution with its neighbours.
+            value: The module's input.
+
+        Returns:
+            Its output.
+
+        Raises:
+            UnknownModule: There are no operations for it.
+        """
         if isinstance(module, FusedConvolution):
-            return self.convolution(module, value)
+            return self._convolution(module, value)
         if isinstance(module, Classifier | Network | nn.Sequential):
             return self.sequence(list(module.children()), value)
         if isinstance(module, Layer):
-            return self.layer(module, value)
+            return self._layer(module, value)
         if isinstance(module, Normalise):
-            return self.normalise(module, value)
+            return self._normalise(module, value)
         if isinstance(module, nn.Conv2d):
-            return self.convolution(FusedConvolution(module), value)
+            return self._convolution(FusedConvolution(module), value)
         if isinstance(module, nn.ReLU | nn.ReLU6):
             kind = _OPERATOR.RELU6 if isinstance(module, nn.ReLU6) else _OPERATOR.RELU
             return self.operation(kind, [value], self.shape(value))
         if isinstance(module, SqueezeExcite):
-            return self.squeeze_excite(module, value)
+            return self._squeeze_excite(module, value)
         if isinstance(module, nn.AdaptiveAvgPool2d):
-            return self.global_average(value)
+            return self._global_average(value)
         if isinstance(module, nn.Flatten):
-            return self.flatten(value)
+            return self._flatten(value)
         if isinstance(module, nn.Linear):
             inputs = [value, self.constant(module.weight)]
             inputs += [] if module.bias is None else [self.constant(module.bias)]
@@ -156,23 +189,31 @@ class _Graph:
         if isinstance(module, nn.Dropout | nn.Identity):
             return value
         if isinstance(module, Parallel):
-            return functools.reduce(self.add, [self.module(branch, value) for branch in module.branches])
+            return functools.reduce(self._add, [self.module(branch, value) for branch in module.branches])
         raise UnknownModule(
             f"{type(module).__name__} cannot be written as a LiteRT file; networks of other libraries are converted by "
             "litert-torch (pip install litert-torch)"
         )
 
     def sequence(self, modules: list[nn.Module], value: int) -> int:
-        """Add modules one after another; padding, batch norm and activation become parts of their convolution."""
+        """Add modules one after another; padding, batch norm and activation become parts of their convolution.
+
+        Args:
+            modules: The modules.
+            value: The first one's input.
+
+        Returns:
+            The last one's output.
+        """
         for module in fuse(modules, tuple(_ACTIVATIONS)):
             value = self.module(module, value)
         return value
 
-    def convolution(self, fused: FusedConvolution, value: int) -> int:
+    def _convolution(self, fused: FusedConvolution, value: int) -> int:
         conv = fused.conv
         weight, bias = fused.parameters()
         bias = torch.zeros(conv.out_channels) if bias is None else bias
-        value, padding, (height, width) = self.pad(conv, value, fused.is_same)
+        value, padding, (height, width) = self._pad(conv, value, fused.is_same)
         shape = (self.shape(value)[0], height, width, conv.out_channels)
         settings = {
             "padding": padding,
@@ -191,7 +232,7 @@ class _Graph:
         settings["depthMultiplier"] = 1
         return self.operation(_OPERATOR.DEPTHWISE_CONV_2D, inputs, shape, "DepthwiseConv2DOptions", **settings)
 
-    def pad(self, conv: nn.Conv2d, value: int, is_same: bool) -> tuple[int, int, tuple[int, int]]:
+    def _pad(self, conv: nn.Conv2d, value: int, is_same: bool) -> tuple[int, int, tuple[int, int]]:
         """Pad as PyTorch does: by the operation's own padding where that is the same, else by an operation before it.
 
         With stride 2 the operation's own padding begins later on even sizes: it adds as little as it can.
@@ -217,49 +258,70 @@ class _Graph:
         ):
             return value, schema.Padding.SAME, (outputs[0], outputs[1])
         around = np.array([[0, 0], *([pad, pad] for *_, pad in sides), [0, 0]], dtype=np.int32)
-        return self.pad_zeros(value, around), schema.Padding.VALID, (outputs[0], outputs[1])
+        return self._pad_zeros(value, around), schema.Padding.VALID, (outputs[0], outputs[1])
 
-    def pad_zeros(self, value: int, around: NDArray[np.int32]) -> int:
+    def _pad_zeros(self, value: int, around: NDArray[np.int32]) -> int:
         """Add zeros before and after in every dimension: shape (4, 2)."""
         shape = tuple(size + added for size, added in zip(self.shape(value), around.sum(1).tolist(), strict=True))
         return self.operation(_OPERATOR.PAD, [value, self.constant(around)], shape, "PadOptions")
 
-    def normalise(self, module: Normalise, value: int) -> int:
+    def _normalise(self, module: Normalise, value: int) -> int:
         mean, std = (statistic.permute(0, 2, 3, 1) for statistic in (module.mean, module.std))
         shape = self.shape(value)
         centred = self.operation(_OPERATOR.SUB, [value, self.constant(mean)], shape, "SubOptions")
         return self.operation(_OPERATOR.MUL, [centred, self.constant(1 / std)], shape, "MulOptions")
 
-    def global_average(self, value: int) -> int:
+    def _global_average(self, value: int) -> int:
         count, *_, channels = self.shape(value)
         axes = self.constant(np.array([1, 2], dtype=np.int32))
         return self.operation(_OPERATOR.MEAN, [value, axes], (count, 1, 1, channels), "ReducerOptions", keepDims=True)
 
-    def flatten(self, value: int) -> int:
+    def _flatten(self, value: int) -> int:
         count, height, width, channels = self.shape(value)
         if (height, width) != (1, 1):
             raise UnknownModule("values of several pixels are flattened in another order by LiteRT")
-        shape = np.array([count, channels], dtype=np.int32)
+        return self.reshape(value, (count, channels))
+
+    def reshape(self, value: int, shape: tuple[int, ...]) -> int:
+        """Return a value in another shape.
+
+        Args:
+            value: The value.
+            shape: The shape.
+        """
+        wanted = np.array(shape, dtype=np.int32)
         return self.operation(
-            _OPERATOR.RESHAPE, [value, self.constant(shape)], (count, channels), "ReshapeOptions", newShape=shape
+            _OPERATOR.RESHAPE, [value, self.constant(wanted)], shape, "ReshapeOptions", newShape=wanted
         )
 
-    def squeeze_excite(self, gate: SqueezeExcite, value: int) -> int:
-        squeezed = self.convolution(FusedConvolution(gate.reduce, activation=gate.relu), self.global_average(value))
-        factor = self.convolution(FusedConvolution(gate.expand), squeezed)
+    def _squeeze_excite(self, gate: SqueezeExcite, value: int) -> int:
+        squeezed = self._convolution(FusedConvolution(gate.reduce, activation=gate.relu), self._global_average(value))
+        factor = self._convolution(FusedConvolution(gate.expand), squeezed)
         factor = self.operation(_OPERATOR.LOGISTIC, [factor], self.shape(factor))
         return self.operation(_OPERATOR.MUL, [value, factor], self.shape(value), "MulOptions")
 
-    def layer(self, layer: Layer, value: int) -> int:
-        output = self.module(layer.body, value)
-        if layer.skip is None:
-            return output
-        return self.add(output, self.pool_skip(layer.skip, value) if isinstance(layer.skip, PoolSkip) else value)
+    def _layer(self, layer: Layer, value: int) -> int:
+        return self.with_skip(layer.skip, value, self.module(layer.body, value))
 
-    def add(self, value: int, other: int) -> int:
+    def with_skip(self, skip: nn.Module | None, value: int, output: int) -> int:
+        """Add a layer's skip.
+
+        Args:
+            skip: The skip; None for none.
+            value: The layer's input.
+            output: The output of its operation.
+
+        Returns:
+            The layer's output.
+        """
+        if skip is None:
+            return output
+        return self._add(output, self._pool_skip(skip, value) if isinstance(skip, PoolSkip) else value)
+
+    def _add(self, value: int, other: int) -> int:
         return self.operation(_OPERATOR.ADD, [value, other], self.shape(value), "AddOptions")
 
-    def pool_skip(self, skip: PoolSkip, value: int) -> int:
+    def _pool_skip(self, skip: PoolSkip, value: int) -> int:
         count, height, width, channels = self.shape(value)
         if isinstance(skip.pool, nn.AvgPool2d):
             side = int(cast(int, skip.pool.kernel_size))
@@ -272,22 +334,41 @@ class _Graph:
                 padding=schema.Padding.SAME, **settings,
             )  # fmt: skip
         if skip.extra_channels > 0:
-            return self.pad_zeros(value, np.array([[0, 0]] * 3 + [[0, skip.extra_channels]], dtype=np.int32))
+            return self._pad_zeros(value, np.array([[0, 0]] * 3 + [[0, skip.extra_channels]], dtype=np.int32))
         if skip.extra_channels < 0:
-            shape = (count, height, width, channels + skip.extra_channels)
-            bounds = [self.constant(np.array(bound, dtype=np.int32)) for bound in ([0] * 4, shape)]
-            return self.operation(_OPERATOR.SLICE, [value, *bounds], shape, "SliceOptions")
+            return self.slice(value, 0, channels + skip.extra_channels)
         return value
 
-    def pack(self, image: int, output: int, metadata: Mapping[str, str]) -> bytes:
-        """Return the file with one graph, its signature and texts."""
+    def slice(self, value: int, start: int, count: int) -> int:
+        """Return a part of the last dimension.
+
+        Args:
+            value: The value.
+            start: The first number that is kept.
+            count: How many are kept.
+        """
+        shape = (*self.shape(value)[:-1], count)
+        begin = [0] * (len(shape) - 1) + [start]
+        bounds = [self.constant(np.array(bound, dtype=np.int32)) for bound in (begin, shape)]
+        return self.operation(_OPERATOR.SLICE, [value, *bounds], shape, "SliceOptions")
+
+    def pack(self, image: int, outputs: Mapping[str, int], metadata: Mapping[str, str]) -> bytes:
+        """Return the file with one graph, its signature and texts.
+
+        Args:
+            image: The input.
+            outputs: The outputs by their names.
+            metadata: The texts by their names.
+        """
+        for name, output in outputs.items():
+            self._tensors[output].name = name.encode()
         graph = schema.SubGraphT()
         graph.name, graph.tensors, graph.operators = b"main", self._tensors, self._operators
-        graph.inputs, graph.outputs = np.array([image], dtype=np.int32), np.array([output], dtype=np.int32)
+        graph.inputs, graph.outputs = (np.array(values, dtype=np.int32) for values in ([image], [*outputs.values()]))
         model = schema.ModelT()
         model.version, model.description, model.subgraphs = FILE_VERSION, b"evomnas", [graph]
         model.operatorCodes = [_code(kind) for kind in self._codes]
-        model.signatureDefs = [_signature(image, output)]
+        model.signatureDefs = [_signature(image, outputs)]
         model.metadata = []
         for name, text in metadata.items():
             entry, buffer = schema.MetadataT(), schema.BufferT()
@@ -308,10 +389,15 @@ def _code(kind: int) -> Any:
     return code
 
 
-def _signature(image: int, output: int) -> Any:
+def _signature(image: int, outputs: Mapping[str, int]) -> Any:
     signature = schema.SignatureDefT()
     signature.signatureKey, signature.subgraphIndex = SIGNATURE.encode(), 0
-    signature.inputs, signature.outputs = [schema.TensorMapT()], [schema.TensorMapT()]
-    signature.inputs[0].name, signature.inputs[0].tensorIndex = b"image", image
-    signature.outputs[0].name, signature.outputs[0].tensorIndex = b"logits", output
+    signature.inputs = [_named("image", image)]
+    signature.outputs = [_named(name, output) for name, output in outputs.items()]
     return signature
+
+
+def _named(name: str, value: int) -> Any:
+    entry = schema.TensorMapT()
+    entry.name, entry.tensorIndex = name.encode(), value
+    return entry

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import functools
 import io
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, cast
 
 import numpy as np
@@ -58,27 +59,18 @@ def _trace(network: nn.Module, images: Tensor) -> bytes:
 
 
 def _write(network: nn.Module, images: Tensor) -> bytes:
-    graph = _Graph()
+    graph = OnnxGraph()
     with torch.no_grad():
         if isinstance(network, Network):  # the shape of its output is known without running it
             output = [images.shape[0], network.classifier.out_features]
         else:
             output = list(network(images).shape)
-        shapes = list(images.shape), output
-        graph.module(network, "image")
-    graph.nodes[-1].output[0] = "logits"
-    tensors = [
-        helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
-        for name, shape in zip(("image", "logits"), shapes, strict=True)
-    ]
-    onnx_graph = helper.make_graph(graph.nodes, "evomnas", tensors[:1], tensors[1:], graph.constants)
-    model = helper.make_model(onnx_graph, opset_imports=[helper.make_opsetid("", OPSET)], producer_name="evomnas")
-    model.ir_version = IR_VERSION
-    return bytes(model.SerializeToString())
+        value = graph.module(network, "image")
+    return graph.pack(list(images.shape), {"logits": (value, output)})
 
 
-class _Graph:
-    """The nodes and constants of an ONNX graph, which grows from the input to the output.
+class OnnxGraph:
+    """The nodes and constants of an ONNX graph, which grows from the input, `image`, to the output.
 
     A value of the graph is represented by its name. Methods that add nodes take the name of their input and return the
     name of their output.
@@ -89,36 +81,85 @@ class _Graph:
         self.constants: list[onnx.TensorProto] = []
 
     def constant(self, value: Tensor | NDArray[np.generic]) -> str:
+        """Return the name of a new constant.
+
+        Args:
+            value: Its value.
+        """
         array = value.detach().cpu().contiguous().numpy() if isinstance(value, Tensor) else value
         name = f"c{len(self.constants)}"
         self.constants.append(numpy_helper.from_array(array, name))
         return name
 
     def node(self, operation: str, inputs: list[str], **attributes: Any) -> str:
+        """Return the output of a new node.
+
+        Args:
+            operation: Its operation.
+            inputs: Its inputs.
+            attributes: Its attributes, and its own `name`.
+        """
         name = f"v{len(self.nodes)}"
         self.nodes.append(helper.make_node(operation, inputs, [name], **attributes))
         return name
 
+    def pack(
+        self,
+        image_shape: list[int],
+        outputs: Mapping[str, tuple[str, Sequence[int | str]]],
+        whole_numbers: Collection[str] = (),
+    ) -> bytes:
+        """Return the file. Its input is called `image`.
+
+        Args:
+            image_shape: The shape of the input.
+            outputs: The value and the shape of each output, by the output's name. A size that is not fixed has a name.
+            whole_numbers: The outputs that are int64 and not float32.
+        """
+        names = {value: name for name, (value, _) in outputs.items()}
+        for node in self.nodes:
+            for values in (node.input, node.output):
+                values[:] = [names.get(value, value) for value in values]
+        image = helper.make_tensor_value_info("image", TensorProto.FLOAT, image_shape)
+        results = [
+            helper.make_tensor_value_info(
+                name, TensorProto.INT64 if name in whole_numbers else TensorProto.FLOAT, shape
+            )
+            for name, (_, shape) in outputs.items()
+        ]
+        onnx_graph = helper.make_graph(self.nodes, "evomnas", [image], results, self.constants)
+        model = helper.make_model(onnx_graph, opset_imports=[helper.make_opsetid("", OPSET)], producer_name="evomnas")
+        model.ir_version = IR_VERSION
+        return bytes(model.SerializeToString())
+
     def module(self, module: nn.Module | FusedConvolution, value: str) -> str:
-        """Add the nodes of a module; dropout has none."""
+        """Add the nodes of a module; dropout has none.
+
+        Args:
+            module: The module, or a convolution with its neighbours.
+            value: The module's input.
+
+        Returns:
+            Its output.
+        """
         if isinstance(module, FusedConvolution):
-            return self.convolution(module, value)
+            return self._convolution(module, value)
         if isinstance(module, Classifier | Network | nn.Sequential):
             return self.sequence(list(module.children()), value)
         if isinstance(module, Layer):
-            return self.layer(module, value)
+            return self._layer(module, value)
         if isinstance(module, Normalise):
             centred = self.node("Sub", [value, self.constant(module.mean)])
             return self.node("Div", [centred, self.constant(module.std)])
         if isinstance(module, nn.Conv2d):
-            return self.convolution(FusedConvolution(module), value)
+            return self._convolution(FusedConvolution(module), value)
         if isinstance(module, nn.ReLU6):
             bounds = [np.array(bound, dtype=np.float32) for bound in (0, 6)]
             return self.node("Clip", [value, *map(self.constant, bounds)])
         if isinstance(module, nn.ReLU):
             return self.node("Relu", [value])
         if isinstance(module, SqueezeExcite):
-            return self.squeeze_excite(module, value)
+            return self._squeeze_excite(module, value)
         if isinstance(module, nn.AdaptiveAvgPool2d):
             return self.node("GlobalAveragePool", [value])
         if isinstance(module, nn.Flatten):
@@ -134,12 +175,20 @@ class _Graph:
         raise _UnknownModule(f"no ONNX nodes are known for {type(module).__name__}")
 
     def sequence(self, modules: list[nn.Module], value: str) -> str:
-        """Add modules one after another; padding and batch norm become parts of the convolution between them."""
+        """Add modules one after another; padding and batch norm become parts of the convolution between them.
+
+        Args:
+            modules: The modules.
+            value: The first one's input.
+
+        Returns:
+            The last one's output.
+        """
         for module in fuse(modules):
             value = self.module(module, value)
         return value
 
-    def convolution(self, fused: FusedConvolution, value: str) -> str:
+    def _convolution(self, fused: FusedConvolution, value: str) -> str:
         conv = fused.conv
         weight, bias = fused.parameters()
         inputs = [value, self.constant(weight)] + ([] if bias is None else [self.constant(bias)])
@@ -153,20 +202,32 @@ class _Graph:
             **({"auto_pad": "SAME_UPPER"} if fused.is_same else {"pads": padding * 2}),
         )
 
-    def squeeze_excite(self, gate: SqueezeExcite, value: str) -> str:
+    def _squeeze_excite(self, gate: SqueezeExcite, value: str) -> str:
         pooled = self.node("GlobalAveragePool", [value])
-        squeezed = self.node("Relu", [self.convolution(FusedConvolution(gate.reduce), pooled)])
-        factor = self.node("Sigmoid", [self.convolution(FusedConvolution(gate.expand), squeezed)])
+        squeezed = self.node("Relu", [self._convolution(FusedConvolution(gate.reduce), pooled)])
+        factor = self.node("Sigmoid", [self._convolution(FusedConvolution(gate.expand), squeezed)])
         return self.node("Mul", [value, factor])
 
-    def layer(self, layer: Layer, value: str) -> str:
-        output = self.module(layer.body, value)
-        if layer.skip is None:
+    def _layer(self, layer: Layer, value: str) -> str:
+        return self.with_skip(layer.skip, value, self.module(layer.body, value))
+
+    def with_skip(self, skip: nn.Module | None, value: str, output: str) -> str:
+        """Add a layer's skip.
+
+        Args:
+            skip: The skip; None for none.
+            value: The layer's input.
+            output: The output of its operation.
+
+        Returns:
+            The layer's output.
+        """
+        if skip is None:
             return output
-        shortcut = self.pool_skip(layer.skip, value) if isinstance(layer.skip, PoolSkip) else value
+        shortcut = self._pool_skip(skip, value) if isinstance(skip, PoolSkip) else value
         return self.node("Add", [output, shortcut])
 
-    def pool_skip(self, skip: PoolSkip, value: str) -> str:
+    def _pool_skip(self, skip: PoolSkip, value: str) -> str:
         if isinstance(skip.pool, nn.AvgPool2d):
             side = [int(cast(int, skip.pool.kernel_size))] * 2
             value = self.node("AveragePool", [value], kernel_shape=side, strides=side, ceil_mode=1)

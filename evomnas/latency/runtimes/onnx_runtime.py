@@ -74,9 +74,9 @@ class OnnxRuntime:
 
     def convert(self, network: nn.Module, images: torch.Tensor) -> bytes:
         """Convert a network to an ONNX file, with batch norm folded into the convolutions; see `Runtime.convert`."""
-        from evomnas.latency.runtimes.onnx_graph import to_onnx
+        from evomnas.latency.runtimes.onnx_detector import to_measured_onnx
 
-        return to_onnx(network, images)
+        return to_measured_onnx(network, images)
 
     def load(self, model: bytes, images: Float32Array, threads: int) -> Callable[[], Float32Array]:
         """Create a session on the provider; see `Runtime.load`.
