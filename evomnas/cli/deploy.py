@@ -444,6 +444,8 @@ def _print_exports(exported: ExportResult) -> None:
     other_text = "" if score_name == "accuracy" else f", {of_score}"
     typer.echo(f"In PyTorch: {accuracy_text} ({interval}) of {score.images:,} test images{other_text}.")
     _print_constant_answer(Majority.of(exported.confusion, exported.classes), score_name)
+    for line in exported.advice:
+        typer.echo(line)
     typer.echo(f"\nFiles:   {exported.folder}")
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, get_args
 
 import typer
 
@@ -58,6 +58,12 @@ ProviderOption = Annotated[
         help="What the runtime runs them on: cpu, or what evomnas runtimes lists [default: cpu, or the run's]",
     ),
 ]
+PrecisionOption = Annotated[
+    str | None,
+    typer.Option(
+        "--precision", help="float, or int8 for int8 files [default: float, or the run's]", show_default=False
+    ),
+]
 ALL = "all"  # in place of the names of runtimes
 ThreadsOption = Annotated[
     int | None, typer.Option("--threads", help="Threads per inference [default: 1, or the run's]", show_default=False)
@@ -86,6 +92,7 @@ def measure(
     runtime: RuntimeOption = None,
     runtimes: RuntimesOption = None,
     provider: ProviderOption = None,
+    precision: PrecisionOption = None,
     target: TargetOption = None,
     threads: ThreadsOption = None,
     resolution: ResolutionOption = None,
@@ -108,7 +115,8 @@ def measure(
     opened = None if run_folder is None else open_run(run_folder)
     found = [_find_network(text, opened) for text in archs or []]
     size = read_resolution(resolution)
-    make_setting = partial(_setting, opened, provider=provider, target=target, threads=threads, resolution=size)
+    typed = {"provider": provider, "precision": precision, "target": target, "threads": threads, "resolution": size}
+    make_setting = partial(_setting, opened, **typed)
     if check_layers is not None:
         if not 2 <= check_layers <= 10_000:
             raise InputError(f"--check-layers must lie between 2 and 10000, got {check_layers}")
@@ -205,6 +213,7 @@ def _check_layers(setting: Setting, opened: Run | None, count: int, output: Plai
     from evomnas.problem.search_space import SearchSpace
 
     space = SearchSpace() if opened is None else opened.trained_problem().space
+    replace(setting, method="layers").check()
     space.reference_network().check_resolution(setting.resolution)
     runtime, shape = open_runtime(setting.runtime), (setting.classes, setting.channels, setting.resolution)
     with working() as show_words:
@@ -239,10 +248,13 @@ def _check_layers(setting: Setting, opened: Run | None, count: int, output: Plai
 def _setting(opened: Run | None, **typed: Any) -> Setting:
     """Return the run's device, or this machine with the paper's images, changed by the options that were typed."""
     from evomnas.latency.setting import Setting, default_reference
+    from evomnas.problem.sections import FLOAT, Precision
 
     if opened is not None:
         latency, shape = opened.trained_problem().latency, opened.network_shape
-        values = latency.model_dump(include={"runtime", "provider", "target", "threads", "batch"}) | {**shape}
+        values = latency.model_dump(include={"runtime", "provider", "precision", "target", "threads", "batch"}) | {
+            **shape
+        }
         reference = opened.trained_problem().space.reference_network()
     else:
         values = {"runtime": "onnxruntime", "target": "local", "threads": 1, "batch": 1}
@@ -257,6 +269,8 @@ def _setting(opened: Run | None, **typed: Any) -> Setting:
                 raise InputError(f"--{name} must lie between 1 and {maximum}, got {number}")
     if reference is not None:
         reference.check_resolution(values["resolution"])
+    if values.get("precision", FLOAT) not in get_args(Precision):
+        raise InputError(f"--precision is {' or '.join(get_args(Precision))}, got {values['precision']}")
     setting = Setting(**values, reference=reference or default_reference(values["resolution"]))
     setting.check()
     return setting
@@ -327,6 +341,7 @@ def _row(network: Architecture | OnnxFile, results: Sequence[_Latency | Failure]
         "sessions": latencies,
         "runtime": setting.runtime,
         "provider": setting.provider,
+        "precision": setting.precision,
         "target": setting.target,
         "threads": setting.threads,
         "resolution": setting.resolution if file is None else file.resolution,
@@ -383,10 +398,13 @@ def _short_latency(row: dict[str, Any]) -> str:
 
 def _conditions(rows: list[dict[str, Any]], setting: Setting) -> str:
     """Return in words where networks were measured, and on which images."""
+    from evomnas.problem.sections import FLOAT
+
     shapes = ", ".join(dict.fromkeys("x".join(map(str, row["input"])) for row in rows))
     threads = f"{setting.threads} thread" + "s" * (setting.threads > 1)
     on = setting.target if setting.provider == "cpu" else f"{setting.provider} of {setting.target}"
-    return f"on {on}, {threads}, images {shapes}, MobileNetV2 {setting.reference.id}"
+    precision = f"in {setting.precision} " * (setting.precision != FLOAT)
+    return f"{precision}on {on}, {threads}, images {shapes}, MobileNetV2 {setting.reference.id}"
 
 
 @app.command()

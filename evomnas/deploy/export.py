@@ -28,7 +28,7 @@ from evomnas.deploy.cards.snippets import usage_section
 from evomnas.deploy.compression import check_ranks, factorize_network, fine_tuning_epochs, huffman_bytes, prune_network
 from evomnas.deploy.durations import Plan
 from evomnas.deploy.formats import FORMATS, ExportFormat
-from evomnas.deploy.formats.exported_files import EXPORTS_FILE, Export, read_exports
+from evomnas.deploy.formats.exported_files import EXPORTS_FILE, Export, read_exports, slow_int8_files
 from evomnas.deploy.full_training import FullTask
 from evomnas.deploy.saving import MODEL_CARD, MODEL_MANIFEST, ModelManifest, load_network, read_manifest
 from evomnas.deploy.trained_networks import check_images, network_folder
@@ -40,14 +40,14 @@ from evomnas.networks.network import Network
 from evomnas.problem.architecture import Architecture
 from evomnas.problem.definition import ProblemDefinition
 from evomnas.problem.loading import change_full_training
-from evomnas.problem.sections import ScoreName
+from evomnas.problem.sections import FLOAT, ScoreName
 from evomnas.problem.target import LOCAL
 from evomnas.results.answers.confusion import Confusion
 from evomnas.results.archive import Archive, context_key
 from evomnas.results.evaluation import Failure, Measurement, Score
 from evomnas.results.run import Run
+from evomnas.training.calibration import calibration_places
 
-MAX_CALIBRATION_IMAGES = 256
 OnStep = Callable[[str], None]
 
 
@@ -111,6 +111,7 @@ class ExportResult(NamedTuple):
         confusion: The answers of the trained network in PyTorch to the test images.
         classes: The names of the classes.
         score_name: By which score networks are judged.
+        advice: What is to be known of int8 files that cost too much, one line each.
     """
 
     folder: Path
@@ -119,6 +120,7 @@ class ExportResult(NamedTuple):
     confusion: Confusion
     classes: tuple[str, ...]
     score_name: ScoreName
+    advice: list[str]
 
 
 @dataclass(frozen=True)
@@ -232,12 +234,16 @@ def export_network(
                 export = replace(export, huffman_bytes=earlier.huffman_bytes)  # of the same weights
             write_atomically(folder / file.name, file.model)
             exports[name, file.variant] = export
-            rows = [asdict(export) for export in exports.values()]
-            write_atomically(folder / EXPORTS_FILE, json.dumps(rows, indent=2) + "\n")
+            table = [asdict(export) for export in exports.values()]
+            write_atomically(folder / EXPORTS_FILE, json.dumps(table, indent=2) + "\n")
     _update_card(folder / MODEL_CARD, list(exports.values()), task.interface.preprocessing)
     confusion = task.answers(predictions).confusion
     score, names = task.score(predictions), task.training.classes
-    return ExportResult(folder, score, list(exports.values()), confusion, names, definition.data.test_score)
+    rows, latency = list(exports.values()), definition.latency
+    limit_ms = definition.constraints.max_latency_ms
+    formats = [kind.name for kind in FORMATS.values() if kind.runtime == latency.runtime]
+    advice = slow_int8_files(rows, formats, limit_ms, latency.precision == FLOAT)
+    return ExportResult(folder, score, rows, confusion, names, definition.data.test_score, advice)
 
 
 def _plan(request: Request, manifest: ModelManifest, measured: Measurement | Failure | None, task: FullTask) -> Plan:
@@ -342,10 +348,9 @@ def _variants(
 
 
 def _calibration_images(task: FullTask) -> Float32Array:
-    """Return at most `MAX_CALIBRATION_IMAGES` training images, spread evenly over all of them."""
+    """Return training images that show the range of the activations."""
     images = task.training.images
-    indices = np.linspace(0, len(images) - 1, min(MAX_CALIBRATION_IMAGES, len(images))).astype(int)
-    calibration: Float32Array = images[indices].astype(np.float32)
+    calibration: Float32Array = images[calibration_places(len(images))].astype(np.float32)
     return calibration
 
 

@@ -26,6 +26,7 @@ from evomnas.deploy.full_training import FullTask
 from evomnas.deploy.training_store import FullTrainings, MeasurementContext, OnProgress, TrainedNetwork
 from evomnas.evaluation.network_evaluator import training_settings
 from evomnas.latency.meter import open_meter
+from evomnas.latency.quantization.scoring import quantizer_for
 from evomnas.latency.setting import problem_setting
 from evomnas.networks.torchvision_models import AnyNetwork, explain_incompatibility, parse_network
 from evomnas.problem.definition import ProblemDefinition
@@ -105,7 +106,9 @@ class _FineTuning:
     @cached_property
     def _candidates(self) -> ProxyTask:
         definition, device = self.task.definition, self.task.device.type
-        return ProxyTask(self._dataset, definition.data, definition.training, device, self.task.donor)
+        return ProxyTask(
+            self._dataset, definition.data, definition.training, device, self.task.donor, quantizer_for(definition)
+        )
 
     def train_as_candidate(self, baseline: PretrainedBaseline, network: AnyNetwork) -> bool:
         """Train a baseline as a candidate is, unless that was done before; return whether it was done now."""

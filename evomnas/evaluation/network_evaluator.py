@@ -29,7 +29,7 @@ from evomnas.problem.architecture import Architecture
 from evomnas.problem.counting import count_architecture, smallest_architecture
 from evomnas.problem.definition import ProblemDefinition
 from evomnas.problem.pretrained.files import DonorFile
-from evomnas.problem.sections import Fit, TrainingSection, WeightsSection
+from evomnas.problem.sections import FLOAT, Fit, TrainingSection, WeightsSection
 from evomnas.results.archive import Archive
 from evomnas.results.candidate_limits import CandidateLimits
 from evomnas.results.evaluation import Cost, Cut, Evaluation, Failure, Measurement, Training
@@ -59,6 +59,7 @@ def training_settings(
         "training": definition.training.context,
         "device": device,
         **({} if donor is None else {"donor": donor.context}),
+        **({} if definition.training.precision == FLOAT else {"scored in": definition.latency.runtime}),
     }
 
 

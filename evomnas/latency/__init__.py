@@ -6,6 +6,7 @@
 - `onnx_file`: ONNX files of any origin, to be measured.
 - `meter`: latencies on one device, all on the scale of one calibration.
 - `runtimes/`: the interface of a runtime, and the built-in ones.
+- `quantization/`: int8 files in place of float ones, and networks that are scored as such.
 - `devices/`: this machine, a machine that OpenSSH reaches, or a node of a Ray cluster.
 - `layers/`: latencies added up from measured layers.
 - `doctor`: a check of whether this machine is fit to search and to measure.

@@ -24,6 +24,7 @@ from evomnas.latency.machine_archive import open_machine_archive
 from evomnas.latency.runtimes.base import CPU, PreparedNetwork
 from evomnas.latency.setting import Setting, default_reference
 from evomnas.problem.architecture import Architecture
+from evomnas.problem.sections import FLOAT, Precision
 from evomnas.problem.target import LOCAL
 from evomnas.results.archive import Archive
 from evomnas.results.evaluation import Cost, Failure, Measurement
@@ -65,6 +66,8 @@ class Meter:
         setting = asdict(self.setting) | {"reference": str(self.setting.reference)}
         if self.setting.provider == CPU:
             del setting["provider"]  # as before there were others
+        if self.setting.precision == FLOAT:
+            del setting["precision"]
         return setting | self._device.describe() | {"protocol": protocol.VERSION}
 
     @cached_property
@@ -248,6 +251,7 @@ def measure_latency(
     classes: Count = 1000,
     reference: Architecture | None = None,
     provider: str = CPU,
+    precision: Precision = FLOAT,
 ) -> Measurement:
     """Measure the latency of one architecture, in milliseconds, with its interval and every sample.
 
@@ -262,6 +266,7 @@ def measure_latency(
         classes: Number of logits.
         reference: The network that it is compared with; MobileNetV2 if None.
         provider: What the runtime runs it on: `cpu`, or another provider that it has, such as `cuda`.
+        precision: `int8` measures an int8 file of the network.
 
     Returns:
         The measurement.
@@ -274,7 +279,9 @@ def measure_latency(
 
     size = normalised(resolution)
     reference = default_reference(size) if reference is None else reference
-    setting = Setting(runtime, target, threads, batch, channels, size, classes, reference, provider=provider)
+    setting = Setting(
+        runtime, target, threads, batch, channels, size, classes, reference, provider=provider, precision=precision
+    )
     with open_meter(setting) as meter:
         [(_, result)] = meter.measure({architecture: prepare_here(setting, architecture)})
     if isinstance(result, Failure):

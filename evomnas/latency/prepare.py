@@ -7,17 +7,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import cast
 
 import torch
 from torch import nn
 
 from evomnas.core.resolution import Resolution, sides
 from evomnas.core.seeding import torch_generator
-from evomnas.latency.runtimes.base import PreparedNetwork, Runtime, open_runtime
+from evomnas.latency.runtimes.base import PreparedNetwork, QuantizingRuntime, Runtime, open_runtime
 from evomnas.latency.setting import Setting
 from evomnas.networks.layer_costs import count_any_cost
 from evomnas.networks.torchvision_models import AnyNetwork, build_any_network
 from evomnas.problem.architecture import Architecture
+from evomnas.problem.sections import FLOAT, Precision
 from evomnas.results.evaluation import Cost
 
 PROBE_SEED = 0  # of the random weights and of the random images
@@ -40,11 +42,17 @@ def prepare_here(setting: Setting, network: AnyNetwork) -> tuple[Cost, PreparedN
         network.check_resolution(setting.resolution)
     shape = setting.classes, setting.channels, setting.resolution
     runtime = open_runtime(setting.runtime)
-    return count_any_cost(network, *shape), prepare(runtime, network, *shape, setting.batch)
+    return count_any_cost(network, *shape), prepare(runtime, network, *shape, setting.batch, setting.precision)
 
 
 def prepare(
-    runtime: Runtime, network: AnyNetwork, classes: int, channels: int, resolution: Resolution, batch: int = 1
+    runtime: Runtime,
+    network: AnyNetwork,
+    classes: int,
+    channels: int,
+    resolution: Resolution,
+    batch: int = 1,
+    precision: Precision = FLOAT,
 ) -> PreparedNetwork:
     """Build a network with random weights and convert it for a runtime.
 
@@ -58,15 +66,22 @@ def prepare(
         channels: Channels of the images.
         resolution: The size of the images in pixels, for a network without a resolution of its own.
         batch: Images per inference.
+        precision: `int8` for an int8 file.
 
     Returns:
         The network in the runtime's format, with random images (batch, channels, h, w) and the logits
-        (batch, classes) that PyTorch computes for them.
+        (batch, classes) that PyTorch computes for them; for an int8 file those that the runtime computes here.
     """
     resolution = network.resolution or resolution
     module = build_any_network(network, classes, channels, dropout=0.0, bn_momentum=1.0, seed=PROBE_SEED)
     with probe_images(module, channels, resolution, batch) as images:
-        return convert_with_output(runtime, module, images)
+        prepared = convert_with_output(runtime, module, images)
+    return prepared if precision == FLOAT else _quantized(cast(QuantizingRuntime, runtime), prepared)
+
+
+def _quantized(runtime: QuantizingRuntime, prepared: PreparedNetwork) -> PreparedNetwork:
+    model = runtime.quantize(prepared.model, [prepared.images])
+    return PreparedNetwork(model, prepared.images, runtime.load(model, prepared.images, 1)().copy())
 
 
 def convert_with_output(runtime: Runtime, module: nn.Module, images: torch.Tensor) -> PreparedNetwork:

@@ -6,10 +6,12 @@ from dataclasses import dataclass
 
 from evomnas.core.errors import InputError
 from evomnas.core.resolution import Resolution
+from evomnas.latency.quantization.scoring import check_int8
 from evomnas.latency.runtimes.base import CPU
 from evomnas.problem.architecture import Architecture
 from evomnas.problem.definition import ProblemDefinition
 from evomnas.problem.published import fit_to_resolution, published
+from evomnas.problem.sections import FLOAT, Precision
 from evomnas.problem.target import SshTarget, parse_target
 
 
@@ -28,6 +30,7 @@ class Setting:
         reference: The network that all networks are compared with.
         method: `network` to measure whole networks, `layers` to add up the entries of a table of layers.
         provider: What the runtime runs the networks on: `cpu`, or another provider that it has, such as `cuda`.
+        precision: `float`, or `int8` for networks as int8 files.
     """
 
     runtime: str
@@ -40,9 +43,10 @@ class Setting:
     reference: Architecture
     method: str = "network"
     provider: str = CPU
+    precision: Precision = FLOAT
 
     def check(self) -> None:
-        """Check that the runtime can be used on the target and with the method.
+        """Check that the runtime can be used on the target, with the method and in the precision.
 
         Raises:
             InputError: It cannot, or the target is misspelt.
@@ -51,6 +55,12 @@ class Setting:
             raise InputError(f"on {self.target} only the runtime onnxruntime can measure, not {self.runtime}")
         if self.method == "layers" and self.runtime == "torch":
             raise InputError("the runtime torch runs whole networks alone: latency.method = 'layers' needs another")
+        if self.precision == "int8":
+            check_int8(self.runtime)
+            if self.method == "layers":
+                raise InputError(
+                    "layers are added up in float alone: latency.precision = 'int8' measures whole networks"
+                )
 
 
 def problem_setting(definition: ProblemDefinition, classes: int, channels: int) -> Setting:
@@ -76,6 +86,7 @@ def problem_setting(definition: ProblemDefinition, classes: int, channels: int) 
         reference=definition.space.reference_network(),
         method=latency.method,
         provider=latency.provider,
+        precision=latency.precision,
     )
 
 

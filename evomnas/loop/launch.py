@@ -24,6 +24,7 @@ from evomnas.data.suited import load_definition
 from evomnas.evaluation.executors.base import Workers
 from evomnas.evaluation.factory import open_evaluator
 from evomnas.evaluation.interface import Evaluator
+from evomnas.latency.quantization.scoring import quantizer_for
 from evomnas.latency.runtimes.base import CPU, open_runtime
 from evomnas.latency.setting import problem_setting
 from evomnas.loop.asking import check_steady
@@ -416,6 +417,7 @@ def check_runtime(definition: Definition) -> None:
     if isinstance(definition, ProblemDefinition):
         problem_setting(definition, classes=1, channels=1).check()
         latency = definition.latency
+        quantizer_for(definition)
         open_runtime(latency.runtime, latency.provider if latency.target == LOCAL else CPU)
 
 

@@ -28,6 +28,7 @@ from evomnas.problem.pretrained.preset import FULL, PROXY, with_defaults
 from evomnas.problem.search_space import SearchSpace, Space
 from evomnas.problem.sections import (
     BOXES,
+    FLOAT,
     MAX_COST,
     SCORE_WORDS,
     ConstraintsSection,
@@ -294,7 +295,11 @@ class ProblemDefinition(Definition):
     @property
     def axes(self) -> tuple[str, str]:
         """See `Definition.axes`."""
-        return f"validation {self.score_words} (%)", "latency (ms)"
+        scored, timed = (
+            "" if section.precision == FLOAT else f" in {section.precision}"
+            for section in (self.training, self.latency)
+        )
+        return f"validation {self.score_words}{scored} (%)", f"latency{timed} (ms)"
 
     @property
     def score_words(self) -> str:

@@ -31,6 +31,8 @@ ScoreName = Literal["accuracy", "balanced-accuracy", "macro-f1"]  # that follow 
 SearchScoreName = Literal["accuracy", "balanced-accuracy", "macro-f1", "likelihood"]
 Fit = Literal["crop", "pad", "stretch"]
 FITS: tuple[Fit, ...] = get_args(Fit)
+Precision = Literal["float", "int8"]
+FLOAT: Precision = "float"
 ClassWeights = Literal["none", "balanced"]
 SCORE_WORDS: dict[SearchScoreName, str] = {  # what people call them
     "accuracy": "accuracy",
@@ -186,6 +188,7 @@ class Recipe(Section):
         trainings still count."""
         unused = {"class_weights"} if self.class_weights in (None, "none") else set()
         unused |= {name for name in ("head_rate", "statistics", "schedule") if getattr(self, name, None) is None}
+        unused |= {"precision"} if getattr(self, "precision", FLOAT) == FLOAT else set()
         return self.model_dump(mode="json", exclude=unused)
 
     def batches(self, images: int) -> tuple[int, int]:
@@ -202,7 +205,13 @@ class TrainingSection(Recipe):
     """The proxy task: a short training, scored on the validation split (paper section 3); see `Recipe`.
 
     The learning rate falls from its peak to 0 along a cosine.
+
+    Attributes:
+        precision: `int8` scores a trained network as an int8 file in the runtime of the latencies; the training itself
+            is in float.
     """
+
+    precision: Precision = "float"
 
 
 class FullSection(Recipe):
@@ -271,6 +280,7 @@ class LatencySection(Section):
         threads: Threads that one inference may use.
         batch: Images per inference.
         resolution: Height and width in pixels, as in the data section; those of the data if absent.
+        precision: `int8` measures networks as int8 files.
     """
 
     runtime: Annotated[str, _registered("runtimes")] = "onnxruntime"
@@ -280,6 +290,7 @@ class LatencySection(Section):
     threads: Count = 1
     batch: Count = 1
     resolution: ResolutionField | None = None
+    precision: Precision = "float"
 
 
 class ConstraintsSection(Section):

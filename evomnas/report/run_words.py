@@ -69,7 +69,9 @@ def _describe_device(device: Mapping[str, Any]) -> str:
     """Return in words where latencies were measured, from the archive's context of measurements."""
     threads, batch, target = device.get("threads", 1), device.get("batch", 1), device.get("target", "local")
     images = "one image" if batch == 1 else f"a batch of {batch} images"
-    runtime = " ".join(str(device[name]) for name in ("runtime", "version", "provider") if device.get(name))
+    runtime = " ".join(
+        str(device[name]) for name in ("runtime", "version", "provider", "precision") if device.get(name)
+    )
     machine = device.get("accelerator") or device.get("processor") or "this machine"
     places = ([] if target == "local" else [target]) + [machine]
     method = ", as a sum over measured layers" if device.get("method") == "layers" else ""

@@ -7,32 +7,38 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
 from evomnas.core.resolution import Resolution
 from evomnas.core.seeding import torch_generator
 from evomnas.core.system.device import choose_device
 from evomnas.data.images import Dataset
+from evomnas.networks.classifier import Normalise
 from evomnas.networks.fast_layers import use_fast_layers
 from evomnas.networks.pretrained.planting import plant_weights
 from evomnas.networks.pretrained.weights import DonorWeights, PretrainedWeights
 from evomnas.networks.torchvision_models import AnyNetwork, build_any_network
-from evomnas.problem.sections import DataSection, TrainingSection, WeightsSection
+from evomnas.problem.sections import FLOAT, DataSection, TrainingSection, WeightsSection
 from evomnas.results.answers.mistakes import Answers
 from evomnas.results.evaluation import Cut, Training, TrainingDiverged
 from evomnas.training.batches import TrainingBatches
+from evomnas.training.calibration import calibration_places
 from evomnas.training.early_stop import LossThreshold
 from evomnas.training.lessons import Lessons
 from evomnas.training.parts import Part, Parts
 from evomnas.training.schedules import CosineSchedule
 from evomnas.training.scoring import SCORING_BATCH, Predictions, classify
 from evomnas.training.trainer import Trainer, renew_statistics, training_mode
+
+Quantize = Callable[[nn.Module, NDArray[np.float32]], Callable[[NDArray[np.float32]], NDArray[np.float32]]]
+"""From a network that takes pixel values, and calibration images (n, c, h, w), to the function that its int8 file is:
+from images (n, c, h, w) to logits (n, classes)."""
 
 
 class ProxyTask:
@@ -53,6 +59,7 @@ class ProxyTask:
         recipe: TrainingSection,
         device: str = "auto",
         donor: PretrainedWeights | None = None,
+        quantize: Quantize | None = None,
     ) -> None:
         """Copy the images to a device.
 
@@ -62,6 +69,7 @@ class ProxyTask:
             recipe: The recipe of the short training.
             device: `cpu`, `cuda`, or `auto` for a GPU if there is one.
             donor: The pretrained weights that candidates inherit; None for random ones.
+            quantize: Makes the int8 files by which networks are scored; None where the recipe scores them in float.
 
         Raises:
             InputError: The device is unknown, or it is `cuda` and there is no GPU.
@@ -69,7 +77,7 @@ class ProxyTask:
         self.dataset = dataset
         self.recipe = recipe
         self.device = torch.device(choose_device(device))
-        self._donor = donor
+        self._donor, self._quantize = donor, quantize
         self.lessons: tuple[Lessons, ...] = ()
         normalisation = None if donor is None else donor.normalisation(dataset.channels)
         self._parts = Parts(dataset, data.augment, self.device, normalisation)
@@ -227,10 +235,19 @@ class ProxyTask:
         """
         network.eval()
         part = self.part(number, resolution)
-        return classify(
-            lambda images: network(part.batches.normalise(images)),
-            part.validation_images, part.validation_labels, self.device,
-        )  # fmt: skip
+        is_float = self.recipe.precision == FLOAT
+        logits_of = partial(_in_float, network, part.batches) if is_float else self._as_int8(network, part.batches)
+        return classify(logits_of, part.validation_images, part.validation_labels, self.device)
+
+    def _as_int8(self, network: nn.Module, batches: TrainingBatches) -> Callable[[Tensor], Tensor]:
+        """Return the function from pixel values to logits that a network's int8 file is."""
+        assert self._quantize is not None
+        normalise = Normalise(batches.mean.tolist(), batches.std.tolist())
+        whole = nn.Sequential(normalise, copy.deepcopy(network).cpu()).eval()
+        places = torch.from_numpy(calibration_places(len(batches.pixels)))
+        with torch.no_grad():
+            run = self._quantize(whole, batches.pixels.take(places).float().cpu().numpy())
+        return lambda images: torch.from_numpy(run(images.float().cpu().numpy())).to(self.device)
 
     def _answer(self, network: nn.Module, number: int, resolution: Resolution | None) -> Answers:
         """Return the answers to the validation images of a training as the archive keeps them."""
@@ -243,3 +260,8 @@ class ProxyTask:
             part.places,
             found.losses,
         )
+
+
+def _in_float(network: nn.Module, batches: TrainingBatches, images: Tensor) -> Tensor:
+    logits: Tensor = network(batches.normalise(images))
+    return logits

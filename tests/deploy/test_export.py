@@ -21,7 +21,7 @@ from evomnas.core.errors import InputError
 from evomnas.deploy.cards.snippets import PICTURE
 from evomnas.deploy.export import Request, _calibration_images, export_network
 from evomnas.deploy.formats import FORMATS
-from evomnas.deploy.formats.exported_files import EXPORTS_FILE, read_exports
+from evomnas.deploy.formats.exported_files import EXPORTS_FILE, Export, read_exports, slow_int8_files
 from evomnas.deploy.prediction import open_network, predict
 from evomnas.deploy.saving import load_network
 from evomnas.latency.runtimes import base as runtimes
@@ -46,6 +46,24 @@ def test_an_onnx_file_takes_pixels_and_knows_its_classes(trained, exports, task)
     with torch.no_grad():
         expected = load_network(trained.folder)(torch.from_numpy(images)).numpy()
     np.testing.assert_allclose(logits(path, images), expected, rtol=1e-3, atol=1e-4)
+
+
+def test_int8_files_that_cost_too_much_are_named():
+    def export(variant, latency_ms, low_ms, high_ms, format="onnx"):
+        return Export(f"model-{variant}.{format}", format, variant, 9, 10, 0.9, latency_ms, low_ms, high_ms, 8, 8)
+
+    table = [
+        export("float", 1.0, 0.99, 1.01), export("int8", 1.3, 1.28, 1.32), export("float", 1.0, 0.9, 1.1, "litert"),
+        export("int8", 1.05, 0.95, 1.15, "litert"), export("pruned, int8", 0.9, 0.8, 1.0),
+        export("x, int8", None, None, None),
+    ]  # fmt: skip
+    slower = "model-int8.onnx is 30% slower than model-float.onnx on this device"
+    assert slow_int8_files(table, ["onnx"], None, True) == [slower]
+    beyond = "model-int8.onnx takes 1.3000 ms, beyond constraints.max_latency_ms = 1"
+    hint = ": a search with latency.precision = 'int8' keeps it for int8 files"
+    assert slow_int8_files(table, ["onnx"], 1.0, True) == [slower, beyond + hint]
+    assert slow_int8_files(table, ["onnx"], 1.0, False) == [slower, beyond]
+    assert slow_int8_files(table, ["executorch"], 1.0, False) == [slower]
 
 
 @pytest.fixture

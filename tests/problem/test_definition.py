@@ -57,7 +57,7 @@ def test_paths_are_relative_to_the_file_or_to_where_the_override_was_typed(tiny_
         (
             "digits",
             ["latency.runtime=tflite"],
-            "unknown runtime 'tflite': there are executorch, litert, onnxruntime",
+            "unknown runtime 'tflite': there are executorch, litert, ncnn, onnxruntime, openvino",
         ),
         ("digits", ["data.resolution=2"], "block 4 brings the total stride to 4, more than the image's 2 pixels"),
         ("digits", ["space.ops=['conv', 'skip']"], "space: unknown op 'skip'"),
@@ -190,7 +190,13 @@ def test_a_score_that_does_not_exist_is_refused_with_those_that_do():
         load_definition("digits", ["data.folds=1"])
 
 
-NEWER = {"class_weights", "head_rate", "statistics", "schedule"}  # settings of a recipe that version 0.1 did not have
+NEWER = {
+    "class_weights",
+    "head_rate",
+    "statistics",
+    "schedule",
+    "precision",
+}  # settings of a recipe that version 0.1 did not have
 
 
 def test_what_older_versions_did_not_have_is_no_part_of_a_recipe_that_does_without():

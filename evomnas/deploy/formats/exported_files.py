@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from evomnas.problem.sections import ScoreName
 from evomnas.results.evaluation import Score
 
 EXPORTS_FILE = "exports.json"
+INT8 = "int8"  # at the end of the name of a variant
 _FILE_NAME = re.compile(r"model-[\w.+-]+")
 
 
@@ -94,3 +96,30 @@ def read_exports(folder: Path) -> list[Export]:
     except (OSError, ValidationError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not a table that evomnas export wrote"
         raise InputError(f"cannot read {folder / EXPORTS_FILE}: {reason}; remove it, and export again") from None
+
+
+def slow_int8_files(
+    exports: Sequence[Export], formats: Sequence[str], limit_ms: float | None, was_searched_in_float: bool
+) -> list[str]:
+    """Return a line for each int8 file that is slower than its float file, or beyond the latency limit of the search.
+
+    Args:
+        exports: The exports of a network.
+        formats: The names of the formats that the runtime of the search runs: its limit counts in these.
+        limit_ms: The limit in milliseconds; None without one.
+        was_searched_in_float: Whether the search measured float files.
+    """
+    files = {(export.format, export.variant): export for export in exports}
+    lines = []
+    for export in exports:
+        if not export.variant.endswith(INT8) or export.latency_ms is None:
+            continue
+        plain = files.get((export.format, export.variant.removesuffix(INT8).removesuffix(", ") or "float"))
+        if plain is not None and plain.latency_ms is not None and (export.low_ms or 0) > (plain.high_ms or 0):
+            share = export.latency_ms / plain.latency_ms - 1
+            lines.append(f"{export.file} is {share:.0%} slower than {plain.file} on this device")
+        if limit_ms is not None and export.format in formats and export.latency_ms > limit_ms:
+            line = f"{export.file} takes {export.latency_ms:.4f} ms, beyond constraints.max_latency_ms = {limit_ms:g}"
+            hint = ": a search with latency.precision = 'int8' keeps it for int8 files" if was_searched_in_float else ""
+            lines.append(line + hint)
+    return lines

@@ -1,21 +1,16 @@
 """LiteRT files (`.tflite`), in float or int8. The normalisation of the images is part of the graph.
 
-The int8 files are made by Google's AI Edge Quantizer. Weights are quantized symmetrically by output channel, and
-activations by the values that they have on calibration images; input and output stay float. The names of the classes
-are in the metadata of the file.
+The names of the classes are in the metadata of the file.
 """
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping
-from contextlib import redirect_stderr, redirect_stdout
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from evomnas.core.quiet import silence, silence_native_code
 from evomnas.latency.runtimes.base import Float32Array
 
 if TYPE_CHECKING:  # reading a file needs the runtime alone
@@ -56,15 +51,9 @@ logits = run(image=pixels.transpose(0, 2, 3, 1))["logits"][0]
         self, classifier: Classifier, metadata: Mapping[str, str], calibration: Float32Array
     ) -> tuple[bytes, list[NDArray[np.int8]]]:
         """See `ExportFormat.quantize`."""
-        from evomnas.latency.runtimes.litert_graph import SIGNATURE
+        from evomnas.latency.quantization.litert_int8 import quantize_litert
 
-        images = [{"image": image[None]} for image in calibration.transpose(0, 2, 3, 1)]
-        nowhere = io.StringIO()  # it prints bars and a summary
-        with silence(), silence_native_code(), redirect_stdout(nowhere), redirect_stderr(nowhere):
-            from ai_edge_quantizer import quantizer
-
-            work = quantizer.Quantizer(self.convert(classifier, metadata), _recipe())
-            quantized = bytes(work.quantize(work.calibrate({SIGNATURE: images})).quantized_model)
+        quantized = quantize_litert(self.convert(classifier, metadata), np.split(calibration, len(calibration)))
         return quantized, _int8_weights(quantized)
 
     def metadata(self, model: bytes) -> dict[str, str]:
@@ -72,16 +61,6 @@ logits = run(image=pixels.transpose(0, 2, 3, 1))["logits"][0]
         from evomnas.latency.runtimes.litert_graph import read_metadata
 
         return read_metadata(model)
-
-
-def _recipe() -> list[dict[str, Any]]:
-    """Return the quantizer's rules: int8 weights and activations everywhere, but for input and output."""
-    from ai_edge_quantizer import recipe
-
-    rules: list[dict[str, Any]] = recipe.static_wi8_ai8()
-    return rules + [
-        dict(rules[0], operation=operation, algorithm_key="no_quantize") for operation in ("INPUT", "OUTPUT")
-    ]
 
 
 def _int8_weights(model: bytes) -> list[NDArray[np.int8]]:

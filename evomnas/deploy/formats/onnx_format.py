@@ -1,21 +1,16 @@
 """ONNX files for ONNX Runtime, in float or int8. The normalisation of the images is part of the graph.
 
-The int8 files are made by ONNX Runtime's static quantization, in its QDQ format. Weights are quantized symmetrically by
-output channel, and activations by the smallest and largest value that they have on calibration images. The names of the
-classes are in the metadata of the file.
+The names of the classes are in the metadata of the file.
 """
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Iterator, Mapping
-from pathlib import Path
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from evomnas.core.quiet import silence
 from evomnas.latency.runtimes.base import Float32Array
 
 if TYPE_CHECKING:  # reading a file needs the runtime alone
@@ -48,24 +43,11 @@ logits = session.run(None, {"image": pixels})[0][0]
     ) -> tuple[bytes, list[NDArray[np.int8]]]:
         """See `ExportFormat.quantize`."""
         import onnx
-        from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
-        class ImageReader(CalibrationDataReader):  # type: ignore[misc]
-            def __init__(self) -> None:
-                self._images: Iterator[Float32Array] = iter(np.split(calibration, len(calibration)))
+        from evomnas.latency.quantization.onnx_int8 import quantize_onnx
 
-            def get_next(self) -> dict[str, Float32Array] | None:
-                image = next(self._images, None)
-                return None if image is None else {"image": image}
-
-        with silence(), tempfile.TemporaryDirectory(prefix="evomnas-") as folder:
-            source, path = Path(folder) / "float.onnx", Path(folder) / "int8.onnx"
-            onnx.save(_to_model(classifier), source)  # ONNX Runtime before 1.21 loses the weights of a model in memory
-            quantize_static(
-                source, path, ImageReader(), quant_format=QuantFormat.QDQ, per_channel=True,
-                activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8,
-            )  # fmt: skip
-            model = onnx.load(path)
+        content = _to_model(classifier).SerializeToString()
+        model = onnx.load_from_string(quantize_onnx(content, np.split(calibration, len(calibration))))
         constants = map(onnx.numpy_helper.to_array, model.graph.initializer)
         weights = [constant for constant in constants if constant.dtype == np.int8 and constant.ndim > 1]
         return _with_metadata(model, metadata), weights

@@ -11,6 +11,7 @@ from evomnas.evaluation.executors.jobs import Job, Logits, Result_co
 from evomnas.latency.layers.prepare_layers import prepare_parts
 from evomnas.latency.layers.stages import Parts
 from evomnas.latency.prepare import prepare
+from evomnas.latency.quantization.scoring import quantizer_for
 from evomnas.latency.runtimes.base import PreparedNetwork, Runtime, open_runtime
 from evomnas.networks.layer_costs import count_cost
 from evomnas.networks.pretrained.weights import load_donor
@@ -41,16 +42,17 @@ class Workbench:
             InputError: The device or the runtime is missing, or the donor's file is damaged.
         """
         weights = None if donor is None else load_donor(donor)
-        self.task = ProxyTask(dataset, definition.data, definition.training, device, weights)
+        self.task = ProxyTask(dataset, definition.data, definition.training, device, weights, quantizer_for(definition))
         self._teaching = definition.teaching
         self.runtime: Runtime = open_runtime(definition.latency.runtime)
         self._classes, self._channels = len(dataset.classes), dataset.channels
         self._resolution, self._batch = definition.latency_resolution, definition.latency.batch
+        self._precision = definition.latency.precision
 
     def prepare(self, architecture: Architecture) -> tuple[Cost, PreparedNetwork]:
         """See `Bench.prepare`."""
         shape = self._classes, self._channels, self._resolution
-        return self.count(architecture), prepare(self.runtime, architecture, *shape, self._batch)
+        return self.count(architecture), prepare(self.runtime, architecture, *shape, self._batch, self._precision)
 
     def prepare_parts(self, parts: Parts) -> list[PreparedNetwork]:
         """See `Bench.prepare_parts`."""

@@ -7,7 +7,7 @@ as an entry point of the group `evomnas.runtimes`: a class without arguments tha
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, cast
 
@@ -59,6 +59,8 @@ class Runtime(Protocol):
     A runtime that can also run networks on something else than the CPU has a static method `providers()`, which returns
     the names of what it can use here, and takes one of them as its argument `provider`. Its other providers may have a
     command that installs them in a dict `installs`.
+
+    A runtime whose files can be made int8 is a `QuantizingRuntime`.
     """
 
     name: str
@@ -89,6 +91,28 @@ class Runtime(Protocol):
 
         Returns:
             A function that runs the model once on the images and returns its output.
+        """
+        ...
+
+
+class QuantizingRuntime(Runtime, Protocol):
+    """A runtime whose files can be made int8.
+
+    Attributes:
+        quantizer: The module that makes them, which may be missing where the runtime is installed.
+    """
+
+    quantizer: str
+
+    def quantize(self, model: bytes, calibration: Iterable[Float32Array]) -> bytes:
+        """Make an int8 file of a float one.
+
+        Args:
+            model: The contents of a model file, as `convert` returned them.
+            calibration: Inputs that show the range of the activations, each of the shape that the model takes.
+
+        Returns:
+            The contents of a model file that takes and returns float values as before.
         """
         ...
 

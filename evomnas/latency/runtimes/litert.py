@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,6 +22,7 @@ class LiteRTRuntime:
     name, package = "litert", "ai-edge-litert"
     install = "pip install 'evomnas[litert]'"
     in_caller = True
+    quantizer = "ai_edge_quantizer"
 
     def convert(self, network: nn.Module, images: torch.Tensor) -> bytes:
         """Convert a network to a LiteRT file, with batch norm folded into the convolutions; see `Runtime.convert`."""
@@ -34,6 +35,12 @@ class LiteRTRuntime:
         from evomnas.latency.runtimes.litert_graph import to_litert
 
         return to_litert(network, images)
+
+    def quantize(self, model: bytes, calibration: Iterable[Float32Array]) -> bytes:
+        """Make an int8 file of a float one; see `QuantizingRuntime.quantize`."""
+        from evomnas.latency.quantization.litert_int8 import quantize_litert
+
+        return quantize_litert(model, calibration)
 
     def load(self, model: bytes, images: Float32Array, threads: int) -> Callable[[], Float32Array]:
         """Create an interpreter; see `Runtime.load`.

@@ -5,7 +5,7 @@ This module is also sent to other machines: it needs onnxruntime and Python 3.9 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from evomnas.core.quiet import quiet_libraries
@@ -56,6 +56,7 @@ class OnnxRuntime:
         "qnn": "pip install onnxruntime-qnn",
     }
     reads_onnx = True
+    quantizer = "onnx"
 
     def __init__(self, provider: str = "cpu") -> None:
         """Choose what runs the networks.
@@ -77,6 +78,12 @@ class OnnxRuntime:
         from evomnas.latency.runtimes.onnx_detector import to_measured_onnx
 
         return to_measured_onnx(network, images)
+
+    def quantize(self, model: bytes, calibration: Iterable[Float32Array]) -> bytes:
+        """Make an int8 file of a float one; see `QuantizingRuntime.quantize`."""
+        from evomnas.latency.quantization.onnx_int8 import quantize_onnx
+
+        return quantize_onnx(model, calibration)
 
     def load(self, model: bytes, images: Float32Array, threads: int) -> Callable[[], Float32Array]:
         """Create a session on the provider; see `Runtime.load`.

@@ -1,0 +1,48 @@
+"""LiteRT files in int8, by Google's AI Edge Quantizer.
+
+Weights are quantized symmetrically by output channel, and activations by the values that they have on calibration
+images; input and output stay float.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable
+from contextlib import redirect_stderr, redirect_stdout
+from typing import TYPE_CHECKING, Any
+
+from evomnas.core.quiet import silence, silence_native_code
+
+if TYPE_CHECKING:
+    from evomnas.latency.runtimes.base import Float32Array
+
+
+def quantize_litert(model: bytes, calibration: Iterable[Float32Array]) -> bytes:
+    """Return a LiteRT file in int8.
+
+    Args:
+        model: The content of a float file that evomnas wrote.
+        calibration: Inputs that show the range of the activations, each of shape (n, c, h, w) as PyTorch takes them.
+
+    Returns:
+        The content of the file, which takes and returns float values as before.
+    """
+    from evomnas.latency.runtimes.litert_graph import SIGNATURE
+
+    images = [{"image": image.transpose(0, 2, 3, 1)} for image in calibration]
+    nowhere = io.StringIO()  # it prints bars and a summary
+    with silence(), silence_native_code(), redirect_stdout(nowhere), redirect_stderr(nowhere):
+        from ai_edge_quantizer import quantizer
+
+        work = quantizer.Quantizer(model, _recipe())
+        return bytes(work.quantize(work.calibrate({SIGNATURE: images})).quantized_model)
+
+
+def _recipe() -> list[dict[str, Any]]:
+    """Return the quantizer's rules: int8 weights and activations everywhere, but for input and output."""
+    from ai_edge_quantizer import recipe
+
+    rules: list[dict[str, Any]] = recipe.static_wi8_ai8()
+    return rules + [
+        dict(rules[0], operation=operation, algorithm_key="no_quantize") for operation in ("INPUT", "OUTPUT")
+    ]
