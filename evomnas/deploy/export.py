@@ -46,7 +46,7 @@ from evomnas.results.answers.confusion import Confusion
 from evomnas.results.archive import Archive, context_key
 from evomnas.results.evaluation import Failure, Measurement, Score
 from evomnas.results.run import Run
-from evomnas.training.calibration import calibration_places
+from evomnas.training.scoring import calibration_places
 
 OnStep = Callable[[str], None]
 

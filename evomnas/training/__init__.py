@@ -9,8 +9,7 @@
 - `trainer`: the optimizer and the epochs, for every kind of training.
 - `parts`: the images of each training on a device, at the resolution of each network.
 - `lessons`: a teacher's answers as part of the loss.
-- `calibration`: which training images show the range of activations, by which a network becomes int8.
-- `scoring`: the classes that a trained network gives to images.
+- `scoring`: the classes that a trained network gives to images, and the images by which it becomes int8.
 - `early_stop`: which candidates may end their training before its last epoch.
 - `proxy_task`: the short training by which a search scores a candidate.
 - `detection/`: training of detectors on images with boxes, and what they find.

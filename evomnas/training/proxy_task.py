@@ -28,12 +28,11 @@ from evomnas.problem.sections import FLOAT, DataSection, TrainingSection, Weight
 from evomnas.results.answers.mistakes import Answers
 from evomnas.results.evaluation import Cut, Training, TrainingDiverged
 from evomnas.training.batches import TrainingBatches
-from evomnas.training.calibration import calibration_places
 from evomnas.training.early_stop import LossThreshold
 from evomnas.training.lessons import Lessons
 from evomnas.training.parts import Part, Parts
 from evomnas.training.schedules import CosineSchedule
-from evomnas.training.scoring import SCORING_BATCH, Predictions, classify
+from evomnas.training.scoring import SCORING_BATCH, Predictions, calibration_places, classify
 from evomnas.training.trainer import Trainer, renew_statistics, training_mode
 
 Quantize = Callable[[nn.Module, NDArray[np.float32]], Callable[[NDArray[np.float32]], NDArray[np.float32]]]

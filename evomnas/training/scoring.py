@@ -16,6 +16,7 @@ from evomnas.training.pixels import Pixels
 from evomnas.training.trainer import training_mode
 
 SCORING_BATCH = 512  # images that are classified at once
+MAX_CALIBRATION_IMAGES = 256
 
 
 class Predictions(NamedTuple):
@@ -60,3 +61,15 @@ def classify(
             losses = F.cross_entropy(logits, own, reduction="none")
             parts.append((classes.cpu().numpy(), confidences.cpu().numpy(), losses.cpu().numpy()))
     return Predictions(*map(np.concatenate, zip(*parts, strict=True)))
+
+
+def calibration_places(count: int) -> NDArray[np.int64]:
+    """Return the places of the training images that show the range of activations, by which a network becomes int8.
+
+    Args:
+        count: The number of training images, at least 1.
+
+    Returns:
+        At most `MAX_CALIBRATION_IMAGES` places, spread evenly over all of them, shape (n,).
+    """
+    return np.linspace(0, count - 1, min(MAX_CALIBRATION_IMAGES, count)).astype(np.int64)
