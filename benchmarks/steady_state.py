@@ -21,7 +21,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from search_quality import Known, read, synthetic
+from search_quality import Known, read_macro, synthetic
 
 from evomnas.algorithms.base import Algorithm, Weighing
 from evomnas.algorithms.nsga2 import NSGA2
@@ -120,7 +120,7 @@ def main() -> None:
     given = parser.parse_args()
     tables = [synthetic(seed) for seed in range(given.tables)]
     if given.macro:
-        tables = [read(given.macro, (), "mean_acc", "mean_acc", "flops")] * given.tables
+        tables = [read_macro(given.macro)] * given.tables
     print("| search | workers | manner | networks to 99 % | time to 99 % | workers busy |")
     print("| --- | --- | --- | --- | --- | --- |")
     for name, make in MAKE.items():
