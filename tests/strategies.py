@@ -9,9 +9,12 @@ from evomnas.problem.architecture import SKIPS, Architecture, Block
 from evomnas.problem.pretrained.traits import PLAIN, Traits
 from evomnas.problem.search_space import SearchSpace
 
+OPS = ("conv", "dconv", "mbconv3", "mbconv6")  # of MnasNet's space
+OTHER_OPS = ("fmbconv4", "extradw2", "convnext3")
+
 blocks = st.builds(
     Block,
-    op=st.sampled_from(["conv", "dconv", "mbconv3", "mbconv6"]),
+    op=st.sampled_from([*OPS, *OTHER_OPS]),
     kernel=st.sampled_from([1, 3, 5, 7]),
     stride=st.integers(1, 3),
     filters=st.integers(1, 8).map(lambda count: 8 * count),
@@ -54,6 +57,7 @@ def spaces(draw, max_filters=64):
         head=draw(st.integers(8, 64)),
         width=draw(st.sampled_from([0.35, 0.5, 1.0, 1.4])),
         divisor=draw(st.sampled_from([1, 4, 8])),
+        ops=draw(st.sampled_from([OPS, ("conv", *OTHER_OPS)])),
         se_ratios=draw(st.sampled_from([(0.0, 0.25), (0.0, 0.125, 0.25), (0.5,), (0.25, 0.3)])),
     )
 

@@ -1,7 +1,8 @@
-"""Data sets, runtimes and algorithms by name, from this package and from any other installed one.
+"""Data sets, runtimes, algorithms and operations by name, from this package and from any other installed one.
 
-They are entry points of the groups `evomnas.datasets`, `evomnas.testsplits`, `evomnas.runtimes` and
-`evomnas.algorithms`. This package declares its own in setup.py in the same way as a plug-in does.
+They are entry points of the groups `evomnas.datasets`, `evomnas.testsplits`, `evomnas.runtimes`, `evomnas.algorithms`
+and `evomnas.ops`. This package declares its own in setup.py in the same way as a plug-in does; its operations alone are
+in `evomnas.problem.ops`.
 """
 
 from __future__ import annotations

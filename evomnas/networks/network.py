@@ -9,6 +9,12 @@ both leave something open, the choice is ours. BN is batch norm, SE is squeeze-a
 - `dconv`: the same without the expansion. This is the depthwise separable convolution of MnasNet's first block.
 - `conv`: a kxk convolution, BN, ReLU; SE. The activation stays, since a chain of plain convolutions without
   activations would be a single linear map.
+- `fmbconvN`: the fused inverted bottleneck of EfficientNetV2: a kxk convolution to N times the channels, BN, ReLU; SE;
+  a 1x1 projection, BN.
+- `extradwN` and `convnextN`: universal inverted bottlenecks of MobileNetV4. They begin with a depthwise kxk
+  convolution and BN, without activation; the expansion and the projection follow. `extradwN` has a second depthwise
+  convolution between these, with the stride, as `mbconvN` has it.
+- Operations of other packages build what their steps say (`evomnas.problem.ops.base`).
 - SE: global average, a 1x1 convolution with bias to ratio x the layer's **input** channels, ReLU, a 1x1 convolution
   with bias, a sigmoid, whose output multiplies the channels.
 - Identity skip: the layer's input is added to its output, in every layer that has stride 1 and keeps the number of
@@ -38,6 +44,7 @@ from torch.nn import functional as F
 from evomnas.core.arguments import Count, Natural, Share, checked
 from evomnas.core.seeding import torch_generator
 from evomnas.problem.architecture import Architecture, Block
+from evomnas.problem.ops.base import Gate
 from evomnas.problem.pretrained.traits import Traits
 
 
@@ -215,16 +222,15 @@ _ACTIVATIONS: dict[str, type[nn.ReLU] | type[nn.ReLU6]] = {"relu": nn.ReLU, "rel
 
 
 def _operation(block: Block, in_filters: int, stride: int, build: _Builder) -> list[nn.Module]:
-    squeeze = block.squeeze(in_filters)
-    if block.op == "conv":
-        modules = build.conv_bn(in_filters, block.filters, block.kernel, stride)
-        return [*modules, SqueezeExcite(block.filters, squeeze)] if block.se else modules
-    expanded = in_filters * block.expansion
-    modules = build.conv_bn(in_filters, expanded, 1) if block.expansion > 1 else []
-    modules += build.conv_bn(expanded, expanded, block.kernel, stride, expanded)
-    if block.se:
-        modules.append(SqueezeExcite(expanded, squeeze))
-    return modules + build.conv_bn(expanded, block.filters, 1, active=False)
+    modules: list[nn.Module] = []
+    for step in block.steps(in_filters, stride):
+        if isinstance(step, Gate):
+            modules.append(SqueezeExcite(step.filters, block.squeeze(in_filters)))
+        else:
+            modules += build.conv_bn(
+                step.in_filters, step.filters, step.kernel, step.stride, step.groups, active=step.active
+            )
+    return modules
 
 
 class Network(nn.Module):

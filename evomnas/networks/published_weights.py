@@ -20,6 +20,7 @@ from evomnas.core.arguments import checked
 from evomnas.core.errors import InputError
 from evomnas.networks.network import Network, clip_activations
 from evomnas.problem.architecture import Architecture
+from evomnas.problem.ops.catalogue import operation
 from evomnas.problem.pretrained.traits import PLAIN
 
 LIBRARY_BN_EPSILON = 1e-5  # in torchvision and timm
@@ -152,9 +153,10 @@ def _check_operations(architecture: Architecture, library: str, has_se: bool) ->
     in_filters = architecture.stem
     for number, block in enumerate(architecture.blocks, start=1):
         place = f"block {number} ({block})"
-        if block.op == "conv" or (block.se and not has_se):
-            operation = "plain convolutions" if block.op == "conv" else "squeeze-and-excite"
-            raise InputError(f"weights of another network: {library} have no {operation}, as {place} has")
+        is_known = operation(block.op).inherits
+        if not is_known or (block.se and not has_se):
+            part = {"conv": "plain convolutions"}.get(block.op, "squeeze-and-excite" if is_known else block.op)
+            raise InputError(f"weights of another network: {library} have no {part}, as {place} has")
         keeps_shape = block.stride == 1 and block.filters == in_filters
         skip = "identity" if keeps_shape or block.layers > 1 else "none"
         if block.skip != skip:

@@ -6,6 +6,7 @@
 - `search_space`: MnasNet's search space, and the interface that every search space has.
 - `table`: published tables of networks, read from a file.
 - `tabular_space`: the search space of a table.
+- `ops/`: what layers compute: the operations, those of other packages as well.
 - `counting`: parameters and MACs of an architecture in closed form.
 - `pareto`: Pareto fronts, hypervolume, knees and attainment.
 - `target`: names of devices, such as `local` or `ssh://...`.

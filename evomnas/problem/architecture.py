@@ -27,7 +27,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from decimal import Decimal
 from typing import Any
@@ -35,17 +35,18 @@ from typing import Any
 from evomnas.core.arguments import checked, checked_fields
 from evomnas.core.errors import InputError
 from evomnas.core.resolution import MAX_PIXELS, Resolution, format_resolution, normalised, sides, to_resolution
+from evomnas.problem.ops.base import LayerShape, Step
+from evomnas.problem.ops.catalogue import NAME, operation
 from evomnas.problem.pretrained.traits import PLAIN, Traits
 
 SKIPS = ("none", "identity", "pool")
 MAX_BLOCKS, MAX_LAYERS, MAX_FILTERS, MAX_KERNEL = 100, 100, 16_384, 99  # larger than in any published network
 _SKIP_TOKENS = {"none": "", "identity": "_id", "pool": "_pool"}
-_OP = re.compile(r"conv|dconv|mbconv([1-9]\d?)")
 _STEM = re.compile(r"stem(\d{1,9})_s(\d{1,9})", re.ASCII)
 _PIXELS = re.compile(r"(\d{1,5})(?:x(\d{1,5}))?px", re.ASCII)
 _HEAD = re.compile(r"head(\d{1,9})", re.ASCII)
 _BLOCK = re.compile(
-    r"(?P<op>conv|dconv|mbconv[1-9]\d?)_k(?P<kernel>\d{1,9})_s(?P<stride>\d{1,9})_f(?P<filters>\d{1,9})"
+    rf"(?P<op>{NAME})_k(?P<kernel>\d{{1,9}})_s(?P<stride>\d{{1,9}})_f(?P<filters>\d{{1,9}})"
     r"_n(?P<layers>\d{1,9})(?:_se(?P<se>\d(?:\.\d{1,40})?))?(?:_(?P<skip>id|pool))?",
     re.ASCII,
 )
@@ -57,8 +58,9 @@ class Block:
     """One block: `layers` identical layers. Only the first one may change the resolution and the number of channels.
 
     Attributes:
-        op: `conv` (plain convolution), `dconv` (depthwise separable convolution, which is an inverted bottleneck
-            without expansion) or `mbconvN` (inverted bottleneck with expansion N > 1).
+        op: The operation of its layers: `conv` (plain convolution), `dconv` (depthwise separable convolution, which is
+            an inverted bottleneck without expansion), `mbconvN` (inverted bottleneck with expansion N > 1), or another
+            one of `evomnas.problem.ops`.
         kernel: Kernel size in pixels, odd.
         stride: Stride of the first layer; the others have stride 1.
         filters: Output channels of every layer.
@@ -79,10 +81,7 @@ class Block:
     skip: str = "none"
 
     def __post_init__(self) -> None:
-        if not _OP.fullmatch(self.op):
-            raise InputError(f"unknown op {self.op!r}: allowed are conv, dconv and mbconvN (N from 2 to 99)")
-        if self.op == "mbconv1":
-            object.__setattr__(self, "op", "dconv")
+        object.__setattr__(self, "op", operation(self.op).name)
         if not 1 <= self.kernel <= MAX_KERNEL or self.kernel % 2 == 0:
             raise InputError(f"kernel size {self.kernel} is not an odd number from 1 to {MAX_KERNEL}")
         for name, maximum in (("stride", MAX_FILTERS), ("filters", MAX_FILTERS), ("layers", MAX_LAYERS)):
@@ -95,19 +94,20 @@ class Block:
 
     @property
     def expansion(self) -> int:
-        """The factor by which an inverted bottleneck widens its input: N for `mbconvN`, else 1."""
-        return int(self.op.removeprefix("mbconv")) if self.op.startswith("mbconv") else 1
+        """The factor by which a 1x1 convolution widens a layer's input before all else: N for `mbconvN`, else 1."""
+        return operation(self.op).expansion
 
-    def wide_filters(self, in_filters: int) -> int:
-        """Return the number of channels on which a layer's kernel and its squeeze-and-excite module work.
+    def steps(self, in_filters: int, stride: int) -> Sequence[Step]:
+        """Return what a layer computes, step by step, apart from its skip.
 
         Args:
             in_filters: Input channels of the layer.
+            stride: Stride of the layer.
 
         Returns:
-            The channels of the depthwise convolution, or of the output of a plain one.
+            The steps from input to output; a squeeze-and-excite among them has `squeeze(in_filters)` channels inside.
         """
-        return self.filters if self.op == "conv" else in_filters * self.expansion
+        return operation(self.op).steps(LayerShape(in_filters, self.filters, self.kernel, stride, self.se > 0))
 
     def squeeze(self, in_filters: int) -> int:
         """Return the number of channels between the two convolutions of a layer's squeeze-and-excite module.

@@ -10,12 +10,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import NamedTuple, TypedDict
+from typing import TypedDict
 
 import numpy as np
 
 from evomnas.core.resolution import Resolution, area, divided
 from evomnas.problem.architecture import Architecture, Block
+from evomnas.problem.ops.base import Convolution, Gate
 from evomnas.problem.search_space import SearchSpace
 
 
@@ -69,52 +70,29 @@ def count_convolution(in_filters: int, filters: int, kernel: int, out_size: Reso
     return Counts(weights + 2 * filters, macs, macs if groups > 1 else 0)
 
 
-class Convolution(NamedTuple):
-    """A convolution without bias and its batch norm, as far as counts depend on it.
-
-    Attributes:
-        in_filters: Input channels.
-        filters: Output channels.
-        kernel: Kernel size in pixels.
-        out_size: The size of its output in pixels.
-        groups: Number of groups of channels.
-    """
-
-    in_filters: int
-    filters: int
-    kernel: int
-    out_size: Resolution
-    groups: int = 1
-
-    @property
-    def counts(self) -> Counts:
-        """The counts of the convolution and its batch norm."""
-        return count_convolution(*self)
-
-    @property
-    def outputs(self) -> int:
-        """The numbers that it computes for one image."""
-        return self.filters * area(self.out_size)
+def _convolutions(
+    block: Block, in_filters: int, size: Resolution, stride: int
+) -> Iterator[tuple[Convolution, Resolution]]:
+    """Yield the convolutions of a layer whose input has `size` pixels, each with the size of its output."""
+    for step in block.steps(in_filters, stride):
+        if isinstance(step, Convolution):
+            size = divided(size, step.stride)
+            yield step, size
 
 
-def _layer_convolutions(block: Block, in_filters: int, size: Resolution, out_size: Resolution) -> Iterator[Convolution]:
-    """Yield the convolutions of one layer of a block that brings images from `size` to `out_size` pixels."""
-    if block.op == "conv":
-        yield Convolution(in_filters, block.filters, block.kernel, out_size)
-        return
-    wide_filters = block.wide_filters(in_filters)
-    if block.expansion > 1:
-        yield Convolution(in_filters, wide_filters, 1, size)
-    yield Convolution(wide_filters, wide_filters, block.kernel, out_size, groups=wide_filters)
-    yield Convolution(wide_filters, block.filters, 1, out_size)
+def _gate_weights(block: Block, in_filters: int, stride: int) -> tuple[int, int]:
+    """Return the weights and the biases of a layer's squeeze-and-excite."""
+    squeezed = block.squeeze(in_filters)
+    filters = [step.filters for step in block.steps(in_filters, stride) if isinstance(step, Gate)]
+    return 2 * squeezed * sum(filters), sum(squeezed + wide for wide in filters)
 
 
-def _count_layer(block: Block, in_filters: int, size: Resolution, out_size: Resolution) -> Counts:
-    """Count one layer of a block that brings images from `size` to `out_size` pixels."""
-    wide_filters, squeezed = block.wide_filters(in_filters), block.squeeze(in_filters)
-    gate = Counts(2 * wide_filters * squeezed + squeezed + wide_filters if block.se else 0, 0)
-    convolutions = _layer_convolutions(block, in_filters, size, out_size)
-    return sum((convolution.counts for convolution in convolutions), gate)
+def _count_layer(block: Block, in_filters: int, size: Resolution, stride: int) -> Counts:
+    """Count one layer of a block whose input has `size` pixels."""
+    total = Counts(sum(_gate_weights(block, in_filters, stride)), 0)
+    for step, out_size in _convolutions(block, in_filters, size, stride):
+        total += count_convolution(step.in_filters, step.filters, step.kernel, out_size, step.groups)
+    return total
 
 
 def count_stem(filters: int, channels: int, out_size: Resolution) -> Counts:
@@ -144,9 +122,9 @@ def count_block(block: Block, in_filters: int, size: Resolution) -> Counts:
         The block's counts.
     """
     out_size = divided(size, block.stride)
-    total = _count_layer(block, in_filters, size, out_size)
+    total = _count_layer(block, in_filters, size, block.stride)
     for _ in range(block.layers - 1):
-        total += _count_layer(block, block.filters, out_size, out_size)
+        total += _count_layer(block, block.filters, out_size, 1)
     return total
 
 
@@ -210,11 +188,7 @@ def count_gate_macs(architecture: Architecture) -> int:
     Returns:
         Their MACs for one image; they do not depend on its size.
     """
-    return sum(
-        2 * block.wide_filters(in_filters) * block.squeeze(in_filters)
-        for _, _, block, in_filters, _ in architecture.layers()
-        if block.se
-    )
+    return sum(_gate_weights(block, in_filters, stride)[0] for _, _, block, in_filters, stride in architecture.layers())
 
 
 def count_outputs(architecture: Architecture, resolution: Resolution) -> int:
@@ -228,13 +202,11 @@ def count_outputs(architecture: Architecture, resolution: Resolution) -> int:
         The sum of channels times pixels over the outputs of all convolutions, those of squeeze-and-excite left out.
     """
     size = divided(architecture.resolution or resolution, architecture.stem_stride)
-    in_filters, total = architecture.stem, architecture.stem * area(size)
-    for block in architecture.blocks:
-        out_size = divided(size, block.stride)
-        for _ in range(block.layers):
-            convolutions = _layer_convolutions(block, in_filters, size, out_size)
-            total += sum(convolution.outputs for convolution in convolutions)
-            in_filters, size = block.filters, out_size
+    total = architecture.stem * area(size)
+    for _, _, block, in_filters, stride in architecture.layers():
+        for step, out_size in _convolutions(block, in_filters, size, stride):
+            total += step.filters * area(out_size)
+        size = divided(size, stride)
     return total + architecture.head * area(size)
 
 

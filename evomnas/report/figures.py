@@ -20,6 +20,7 @@ from matplotlib.patches import Arc, Rectangle
 
 from evomnas.core.resolution import Resolution, divided, sides
 from evomnas.problem.architecture import Architecture
+from evomnas.problem.ops.catalogue import operation
 
 INK, MUTED, ACCENT, GRID = "#1a1a1a", "#8a8a8a", "#0b6e99", "#dddddd"
 STYLE: Any = {
@@ -43,7 +44,7 @@ OP_COLOURS = {
     "conv": ("#d98a1f", 0.45),
     "dconv": ("#2a9d6f", 0.30),
     "mbconv3": ("#3b7dd8", 0.28),
-    "mbconv": ("#3b7dd8", 0.60),
+    "mbconv": ("#3b7dd8", 0.60),  # and operations that have no colour of their own
 }
 SE_COLOUR = "#a23bd8"
 
@@ -132,7 +133,7 @@ def boxes(architecture: Architecture) -> Iterator[Box]:
     yield Box("Conv 3×3", "conv", architecture.stem, architecture.stem_stride, False, ("none",))
     inputs = architecture.stem
     for block in architecture.blocks:
-        name = {"conv": "Conv", "dconv": "SepConv"}.get(block.op, f"MBConv{block.expansion}")
+        name = operation(block.op).label
         skips = (block.shortcut(inputs, block.stride), *[block.shortcut(block.filters, 1)] * (block.layers - 1))
         yield Box(f"{name} {block.kernel}×{block.kernel}", block.op, block.filters, block.stride, block.se > 0, skips)
         inputs = block.filters

@@ -12,7 +12,7 @@ import timm
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from strategies import points
+from strategies import OTHER_OPS, points
 from torch import nn
 
 from evomnas.networks.layer_costs import count_cost, layer_costs, total_cost
@@ -125,6 +125,20 @@ def closed_form(architecture: Architecture, classes: int, channels: int, height:
                 conv(inputs, block.filters, block.kernel, smaller)
                 if block.se:
                     gate(block.filters, squeeze)
+            elif block.op in OTHER_OPS:
+                wide = inputs * int(block.op[-1])
+                if block.op.startswith("fmbconv"):
+                    conv(inputs, wide, block.kernel, smaller)
+                elif block.op.startswith("convnext"):
+                    conv(inputs, inputs, block.kernel, smaller, groups=inputs)
+                    conv(inputs, wide, 1, smaller)
+                else:
+                    conv(inputs, inputs, block.kernel, size, groups=inputs)
+                    conv(inputs, wide, 1, size)
+                    conv(wide, wide, block.kernel, smaller, groups=wide)
+                if block.se:
+                    gate(wide, squeeze)
+                conv(wide, block.filters, 1, smaller)
             else:
                 wide = inputs * block.expansion
                 if block.expansion > 1:

@@ -357,7 +357,8 @@ def test_a_missing_key_is_named_and_so_are_the_faults_beside_it():
     with pytest.raises(InputError) as caught:
         validate_definition({"name": "a", "data": {"dataset": "digits"}, "space": {"ops": ["no"]}})
     assert str(caught.value).split("; ")[:2] == [
-        "space: unknown op 'no': allowed are conv, dconv and mbconvN (N from 2 to 99)", "data.resolution is missing",
+        "space: unknown op 'no': allowed are conv, dconv, mbconvN, fmbconvN, extradwN, convnextN (N from 2 to 99)",
+        "data.resolution is missing",
     ]  # fmt: skip
     assert str(caught.value).endswith("training is missing")
     assert str(caught.value).count("missing") == 2

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 from evomnas.core.resolution import Resolution, divided, format_resolution
 from evomnas.problem.architecture import Architecture, Block
+from evomnas.problem.ops.base import Gate
 from evomnas.problem.pretrained.traits import PLAIN, Traits
 
 STAGE_COPIES = 4  # copies of a stage that are timed side by side, see `evomnas.latency.layers.surroundings`
@@ -70,12 +71,12 @@ def _describe_layer(block: Block, in_filters: int, stride: int, size: Resolution
     skip, squeeze = block.shortcut(in_filters, stride), block.squeeze(in_filters) if block.se else 0
     shown = f"{format_resolution(size)}{traits}"
     key = f"{block.op}_k{block.kernel}_i{in_filters}_f{block.filters}_s{stride}_q{squeeze}_{skip}_r{shown}"
-    if block.op == "conv":
-        gated, weights = block.filters, in_filters * block.filters * block.kernel**2
-    else:
-        gated = in_filters * block.expansion
-        weights = gated * (in_filters * (block.expansion > 1) + block.kernel**2 + block.filters)
-    weights += 2 * squeeze * gated
+    weights = 0
+    for step in block.steps(in_filters, stride):
+        if isinstance(step, Gate):
+            weights += 2 * squeeze * step.filters
+        else:
+            weights += step.in_filters // step.groups * step.filters * step.kernel**2
     return Stage(_key(key), _surroundings_key(in_filters, size), weights, int(squeeze > 0), int(skip == "identity"))
 
 

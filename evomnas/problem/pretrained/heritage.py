@@ -1,7 +1,7 @@
 """Which networks can inherit all of their weights from a donor.
 
-A plain convolution has nothing to inherit, and neither has an expansion where the donor has none, or a block of a
-number that the donor lacks.
+A plain convolution has nothing to inherit, and neither has any other operation but the inverted bottleneck, an
+expansion where the donor has none, or a block of a number that the donor lacks.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from dataclasses import replace
 
 from evomnas.core.errors import InputError
 from evomnas.problem.architecture import Architecture
+from evomnas.problem.ops.catalogue import operation
 from evomnas.problem.search_space import SearchSpace
 
 RULES = 1  # the version of the rules of a transplant: part of what a training depends on
@@ -31,7 +32,7 @@ def check_heritage(donor: Architecture, architecture: Architecture) -> None:
     if len(architecture.blocks) != len(donor.blocks):
         raise InputError(f"the donor has {len(donor.blocks)} blocks, and the network {len(architecture.blocks)}")
     for number, (given, block) in enumerate(zip(donor.blocks, architecture.blocks, strict=True), start=1):
-        if block.op == "conv" or (block.expansion > 1) != (given.expansion > 1):
+        if not operation(block.op).inherits or (block.expansion > 1) != (given.expansion > 1):
             raise InputError(f"block {number} ({block}) has nothing to inherit from the donor's ({given})")
 
 

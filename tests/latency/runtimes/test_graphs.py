@@ -7,6 +7,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from strategies import traits
 from torch import nn
 
 from evomnas.latency.prepare import convert_with_output, prepare
@@ -69,6 +70,15 @@ def test_values_of_parallel_branches_are_added(writer):
 def test_activations_are_computed(writer, activation):
     images = 20 * torch.randn(1, 3, 5, 5, generator=torch.Generator().manual_seed(0))
     found, expected = run(writer, nn.Sequential(nn.Conv2d(3, 3, 1), activation), images)
+    np.testing.assert_allclose(found, expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("op", ["fmbconv2", "extradw3", "convnext2"])
+@given(sizes=st.tuples(st.integers(1, 9), st.integers(1, 9)), stride=st.sampled_from([1, 2]), traits=traits)
+@settings(max_examples=6)
+def test_operations_beside_mnasnet_s_are_computed(writer, op, sizes, stride, traits):
+    layer = Layer(Block(op, 3, stride, 6, 1, se=0.5, skip="identity"), 6, stride, 0.1, traits)
+    found, expected = run(writer, layer, torch.randn(2, 6, *sizes, generator=torch.Generator().manual_seed(0)))
     np.testing.assert_allclose(found, expected, atol=1e-4)
 
 

@@ -19,6 +19,7 @@ from evomnas.latency.runtimes import onnx_runtime
 from evomnas.latency.runtimes.base import check_output, installed_providers, installed_version, open_runtime
 from evomnas.latency.runtimes.onnx_graph import to_onnx
 from evomnas.networks.network import build_network
+from evomnas.problem.architecture import Architecture
 from evomnas.problem.pretrained.traits import PLAIN, Traits
 from evomnas.problem.published import published
 from evomnas.problem.search_space import SearchSpace
@@ -77,6 +78,13 @@ def test_a_runtime_computes_the_network_s_logits(name, genome, resolution, batch
 def test_every_runtime_computes_every_op_se_and_skip(quick_runtime, genome):
     """Few networks, since one runtime lowers slowly: the genes' choices are spread over the three blocks."""
     check(quick_runtime, genome, 9, 2, 3)
+
+
+def test_every_runtime_computes_operations_beside_mnasnet_s(quick_runtime):
+    blocks = "fmbconv2_k3_s2_f8_n2_se0.25_id-extradw2_k5_s1_f12_n1_se0.5-convnext3_k7_s2_f8_n2_id"
+    prepared = prepare(quick_runtime, Architecture.parse(f"stem8_s1-{blocks}-head16"), 5, 3, 11, 2)
+    logits = quick_runtime.load(prepared.model, prepared.images, 1)()
+    np.testing.assert_allclose(logits, prepared.logits, rtol=1e-3, atol=1e-4)
 
 
 @pytest.mark.thorough

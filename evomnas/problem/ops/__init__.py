@@ -1,0 +1,6 @@
+"""Operations: what the layers of a block compute, described so that costs, modules, files and drawings follow from it.
+
+- `base`: what an operation must say: its convolutions, in order, for a layer of any shape.
+- `builtin`: the operations of this package.
+- `catalogue`: operations by name, those of other packages as well, and the check of what these say.
+"""
