@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from evomnas.algorithms.goals import weighted_product as weighted_product
     from evomnas.core.errors import InputError as InputError
     from evomnas.data.suited import load_definition as load_definition
+    from evomnas.deploy.detection.detector_files import load_detector as load_detector
     from evomnas.deploy.saving import load_network as load_network
     from evomnas.latency.meter import measure_latency as measure_latency
     from evomnas.loop.callbacks.base import Callback as Callback
@@ -70,6 +71,7 @@ _HOMES = {
     "count_cost": "evomnas.networks.layer_costs",
     "import_weights": "evomnas.networks.published_weights",
     "load_definition": "evomnas.data.suited",
+    "load_detector": "evomnas.deploy.detection.detector_files",
     "load_network": "evomnas.deploy.saving",
     "load_problem": "evomnas.loop.pymoo_problem",
     "measure_latency": "evomnas.latency.meter",

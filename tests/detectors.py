@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
+from pathlib import Path
+
 import numpy as np
 import torch
 from torch import nn
@@ -10,7 +13,10 @@ from torchvision.models.detection.ssd import SSD
 
 from evomnas.data.boxes.boxes import Boxes
 from evomnas.data.rows import ImageRows
+from evomnas.deploy.trained_networks import network_folder, train_networks
 from evomnas.networks.detection.suppression import MAX_BOXES, MAX_OVERLAP, MIN_SCORE
+from evomnas.problem.architecture import Architecture
+from evomnas.results.run import Run
 
 
 def random_corners(count: int, generator: torch.Generator) -> torch.Tensor:
@@ -26,6 +32,19 @@ def torchvision_ssd(classes: int) -> SSD:
         nn.Identity(), DefaultBoxGenerator([[2]]), (1, 1), classes + 1, head=nn.Identity(), score_thresh=MIN_SCORE,
         nms_thresh=MAX_OVERLAP, detections_per_img=MAX_BOXES, topk_candidates=10**6,
     )  # fmt: skip
+
+
+def run_with_trained_network(finished_run: Run, place: Path) -> tuple[Run, Architecture]:
+    """A copy of a run with one more network that is trained in full, which is not the reference network."""
+    shutil.copytree(finished_run.folder.parent, place / "runs")
+    run = Run.open(place / "runs" / finished_run.folder.name)
+    reference = run.trained_problem().space.reference_network()
+    networks = (result.evaluation.architecture for result in run.results() if result.evaluation.status == "ok")
+    network = next(network for network in networks if network != reference)
+    shutil.rmtree(network_folder(run, reference, distilled=False), ignore_errors=True)
+    [trained] = train_networks(run, [network], device="cpu")
+    assert trained.folder.is_dir()
+    return run, network
 
 
 def drawn_images(count: int, side: int, seed: int) -> tuple[ImageRows, Boxes]:

@@ -21,6 +21,7 @@ from typer.testing import CliRunner
 import evomnas
 from evomnas.cli import compare, deploy, measure, predict, runs, search, show  # noqa: F401 they register themselves
 from evomnas.cli.app import app
+from evomnas.cli.detection import detect  # noqa: F401
 from evomnas.cli.start import config, init  # noqa: F401
 from evomnas.problem.loading import load_definition
 from evomnas.problem.sections import WeightsSection

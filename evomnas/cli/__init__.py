@@ -7,6 +7,7 @@
 - `measure`: measure, runtimes, doctor.
 - `deploy`: train, baselines, export.
 - `predict`: predict.
+- `detection/`: detect.
 - `runs`: list and pack.
 - `start`: config, init and dry runs: what comes before a search.
 - `completion`: what the shell proposes when somebody presses Tab.
@@ -30,6 +31,7 @@ def main() -> None:
     try:
         from evomnas.cli import compare, deploy, measure, predict, runs, search, show  # noqa: F401 they register themselves
         from evomnas.cli.app import run
+        from evomnas.cli.detection import detect  # noqa: F401
         from evomnas.cli.start import config, init  # noqa: F401
 
         run()

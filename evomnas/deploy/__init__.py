@@ -1,6 +1,7 @@
 """From a network on the front to a network that ships; the only room that may see test images.
 
 - `testsplit`: the test images of every data set. No search can import it.
+- `checkpoint`: the state of a training in a file, from which an interrupted one goes on.
 - `full_training`: the paper's full training on all training images, and the score on the test images.
 - `trained_networks`: which networks of a run are trained in full, and their folders.
 - `training_store`: full trainings whose networks are kept in folders and whose scores in an archive.
@@ -11,6 +12,7 @@
 - `pretrained_baselines`: published networks fine-tuned from their weights, at every resolution of a problem's space.
 - `compression`: pruning, low-rank factorization, and sizes after Huffman coding.
 - `formats/`: files for devices, in float and int8, the code that runs them, and the table of those of a network.
+- `detection/`: trained networks as the backbones of detectors.
 - `export`: exports, each run on the test images and measured.
 - `prediction`: the classes of pictures, by a trained network or an exported file.
 """

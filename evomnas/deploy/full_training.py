@@ -12,7 +12,6 @@ References:
 from __future__ import annotations
 
 import copy
-import io
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -25,7 +24,6 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from evomnas.core.files import write_atomically
 from evomnas.core.resolution import Resolution
 from evomnas.core.seeding import torch_generator
 from evomnas.core.system import lock
@@ -33,6 +31,7 @@ from evomnas.core.system.device import choose_device
 from evomnas.core.system.memory import within_container
 from evomnas.data.images import LabelledImages
 from evomnas.data.splits import load_training_images, split_for_search
+from evomnas.deploy.checkpoint import Checkpoint, read_checkpoint
 from evomnas.deploy.saving import ClassifierInterface
 from evomnas.deploy.testsplit import check_test_split, load_test_images
 from evomnas.networks.classifier import Classifier
@@ -53,7 +52,6 @@ from evomnas.training.schedules import CosineSchedule, ExponentialSchedule
 from evomnas.training.scoring import Predictions, classify
 from evomnas.training.trainer import Trainer, renew_statistics, training_mode
 
-CHECKPOINT_INTERVAL_S = 20.0  # an interruption loses at most this and one epoch
 TIMED_STEPS = 3  # the first one is slow, since memory is set up
 STATISTICS_SHARE = 0.1  # of the steps of a short training; batch norm's running statistics look back over so many
 TEACHER_SETTINGS = ("temperature", "teaching")  # of the recipe; they matter only if there is a teacher
@@ -258,7 +256,7 @@ class FullTask:
         Args:
             network: The network.
             checkpoint: The file of the training's state. The training goes on from it if it is there and of the same
-                training. It is written every `CHECKPOINT_INTERVAL_S` seconds and is not removed.
+                training. It is written every 20 seconds and is not removed.
             teacher: The network whose predictions are part of the loss; None for the labels alone.
             on_epoch: Called after every epoch with the number of epochs so far, the number of all epochs, and the mean
                 loss of the last one.
@@ -284,7 +282,7 @@ class FullTask:
             order = torch_generator(order_seed)
             trainer = Trainer(module, self.batches, recipe, self._schedule, order, loss, average)
             key = self._checkpoint_key(network, teacher.notation if teacher else None)
-            state = _Checkpoint(checkpoint, key, trainer, average)
+            state = Checkpoint(checkpoint, key, trainer, average)
             seconds = state.restore()
             while len(trainer.losses) < recipe.epochs:
                 with lock.training():
@@ -306,7 +304,7 @@ class FullTask:
             checkpoint: The file of the training's state, which need not exist.
             teacher: The notation of the teacher; None if there is none.
         """
-        state = _read_checkpoint(checkpoint, self._checkpoint_key(network, teacher))
+        state = read_checkpoint(checkpoint, self._checkpoint_key(network, teacher))
         return self.recipe.epochs - (0 if state is None else len(state["losses"]))
 
     @property
@@ -439,70 +437,3 @@ def distillation_loss(recipe: FullSection, teacher: nn.Module, labels: Tensor) -
         return distil(label_loss(images, logits, labels), logits, taught, recipe.temperature, recipe.teaching)
 
     return loss
-
-
-def _read_checkpoint(path: Path, key: str) -> dict[str, Any] | None:
-    """Return the state of a training from its file; None if the file is missing, damaged or of another training."""
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception:  # there is no file, or torch raises any error for a damaged or foreign one
-        return None
-    return state if isinstance(state, dict) and state.get("key") == key else None
-
-
-class _Checkpoint:
-    """A file with the state of a training, replaced in one step. The state of another training is not read."""
-
-    def __init__(self, path: Path, key: str, trainer: Trainer, average: AveragedModel) -> None:
-        self.path, self.key, self.trainer, self.average = path, key, trainer, average
-        self._saved_at = time.monotonic()
-
-    def save(self, seconds: float, force: bool = False) -> None:
-        """Write the state if `CHECKPOINT_INTERVAL_S` have passed since the last time, or if it is forced.
-
-        Args:
-            seconds: How long the training has taken so far.
-            force: True to write it in any case.
-        """
-        if not force and time.monotonic() - self._saved_at < CHECKPOINT_INTERVAL_S:
-            return
-        trainer = self.trainer
-        state = {
-            "key": self.key,
-            "seconds": seconds,
-            "losses": trainer.losses,
-            "network": trainer.network.state_dict(),
-            "average": self.average.state_dict(),
-            "optimizer": trainer.optimizer.state_dict(),
-            "schedule": trainer.schedule.state_dict(),
-            "order": trainer.generator.get_state(),
-            "dropout": torch.get_rng_state(),
-        }
-        if torch.cuda.is_available():
-            state["dropout-cuda"] = torch.cuda.get_rng_state()
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        content = io.BytesIO()
-        torch.save(state, content)  # into memory, since torch's message about a full disk helps nobody
-        write_atomically(self.path, content.getvalue())
-        self._saved_at = time.monotonic()
-
-    def restore(self) -> float:
-        """Restore the state from the file, if there is one of this training.
-
-        Returns:
-            How long the training had taken by then, in seconds; 0 if it begins now.
-        """
-        state = _read_checkpoint(self.path, self.key)
-        if state is None:
-            return 0.0
-        trainer = self.trainer
-        trainer.network.load_state_dict(state["network"])
-        self.average.load_state_dict(state["average"])
-        trainer.optimizer.load_state_dict(state["optimizer"])
-        trainer.schedule.load_state_dict(state["schedule"])
-        trainer.losses[:] = state["losses"]
-        trainer.generator.set_state(state["order"])
-        torch.set_rng_state(state["dropout"])
-        if "dropout-cuda" in state and torch.cuda.is_available():
-            torch.cuda.set_rng_state(state["dropout-cuda"])
-        return float(state["seconds"])

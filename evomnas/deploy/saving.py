@@ -221,7 +221,7 @@ def load_network(path: Path | str) -> Classifier:
     manifest = read_manifest(folder)
     network = parse_network(manifest.network)
     module = build_any_network(network, len(manifest.classes), manifest.channels, dropout=0.0, bn_momentum=0.1, seed=0)
-    module.load_state_dict(_read_weights(folder / WEIGHTS_FILE, module.state_dict(), manifest))
+    module.load_state_dict(read_weights(folder / WEIGHTS_FILE, module.state_dict(), manifest.network, manifest.weights))
     return manifest.interface.classifier(module).eval()
 
 
@@ -245,15 +245,37 @@ def _weights_hash(path: Path) -> str | None:
         return None
 
 
-def _read_weights(path: Path, expected: Mapping[str, torch.Tensor], manifest: ModelManifest) -> dict[str, torch.Tensor]:
-    """Read the weights of a network whose state has the names, shapes and types of `expected`, and check them."""
+def read_weights(
+    path: Path,
+    expected: Mapping[str, torch.Tensor],
+    notation: str,
+    sha256: str,
+    manifest: str = MODEL_MANIFEST,
+    command: str = "evomnas train",
+) -> dict[str, torch.Tensor]:
+    """Read the weights of a network, and check them.
+
+    Args:
+        path: The file.
+        expected: The network's state: names, shapes and types.
+        notation: The network's notation, which the file must name.
+        sha256: The hash that the file must have.
+        manifest: The name of the file that says so, for messages.
+        command: The command that writes such files, for messages.
+
+    Returns:
+        The network's state from the file.
+
+    Raises:
+        InputError: The file cannot be read, or is not that of this network.
+    """
     try:
         with safe_open(path, "pt") as file:
             network = (file.metadata() or {}).get("network")
             state: dict[str, torch.Tensor] = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (OSError, SafetensorError) as error:
-        raise InputError(f"cannot read the weights {path}: {error}; evomnas train writes them again") from None
-    mismatch = f"{path} holds weights of another network than {manifest.network}"
+        raise InputError(f"cannot read the weights {path}: {error}; {command} writes them again") from None
+    mismatch = f"{path} holds weights of another network than {notation}"
     for name in sorted(expected.keys() | state.keys()):
         theirs, ours = (tuple(tensors[name].shape) if name in tensors else None for tensors in (state, expected))
         if theirs != ours:
@@ -261,8 +283,8 @@ def _read_weights(path: Path, expected: Mapping[str, torch.Tensor], manifest: Mo
         dtype = expected[name].dtype
         if state[name].dtype != dtype or not torch.isfinite(state[name]).all():
             raise InputError(f"{path}: {name} must hold finite numbers of {dtype}, not {state[name].dtype}")
-    if network != manifest.network:
+    if network != notation:
         raise InputError(f"{mismatch}: they are of {network}")
-    if _weights_hash(path) != manifest.weights:
-        raise InputError(f"{path} is not the file that {MODEL_MANIFEST} describes; evomnas train writes both again")
+    if _weights_hash(path) != sha256:
+        raise InputError(f"{path} is not the file that {manifest} describes; {command} writes both again")
     return state

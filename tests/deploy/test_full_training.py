@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
-from evomnas.deploy import full_training as full
+from evomnas.deploy import checkpoint
 from evomnas.deploy.full_training import FullTask, Teacher, distillation_loss
 from evomnas.networks.classifier import Classifier
 from evomnas.networks.torchvision_models import TorchvisionNetwork
@@ -47,7 +47,7 @@ class Stopped(Exception):
 
 
 def test_an_interrupted_training_ends_as_it_would_have_without(task, tiny, whole, tmp_path, monkeypatch):
-    monkeypatch.setattr(full, "CHECKPOINT_INTERVAL_S", 0.0)
+    monkeypatch.setattr(checkpoint, "CHECKPOINT_INTERVAL_S", 0.0)
     network = tiny.space.mobilenet_v2()
 
     def stop(epoch, epochs, loss):
@@ -66,7 +66,7 @@ def test_an_interrupted_training_ends_as_it_would_have_without(task, tiny, whole
 
 
 def test_what_is_left_of_a_training_is_known_before_it_goes_on(task, tiny, tmp_path, monkeypatch):
-    monkeypatch.setattr(full, "CHECKPOINT_INTERVAL_S", 0.0)
+    monkeypatch.setattr(checkpoint, "CHECKPOINT_INTERVAL_S", 0.0)
     network, path = tiny.space.mobilenet_v2(), tmp_path / "parts.pt"
 
     def stop(epoch, epochs, loss):

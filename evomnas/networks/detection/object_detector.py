@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -11,7 +13,22 @@ from evomnas.data.photographs import Preprocessing
 from evomnas.networks.classifier import Normalise
 from evomnas.networks.detection.boxes import Decoder
 from evomnas.networks.detection.detector import Detector
+from evomnas.networks.detection.suppression import suppress
 from evomnas.problem.sections import Fit
+
+
+class FoundObject(NamedTuple):
+    """An object in a picture.
+
+    Attributes:
+        name: The name of its class.
+        score: How sure the detector is of it, from 0 to 1.
+        box: Its left, upper, right and lower edge, relative to what the detector sees, from 0 to 1.
+    """
+
+    name: str
+    score: float
+    box: tuple[float, ...]
 
 
 class ObjectDetector(nn.Module):
@@ -60,6 +77,26 @@ class ObjectDetector(nn.Module):
         """
         boxes, scores = self.decoder(self.detector(self.normalise(images)))
         return boxes, scores
+
+    @torch.inference_mode()
+    def find(self, path: Path | str) -> list[FoundObject]:
+        """Find the objects in a picture.
+
+        Args:
+            path: The file of the picture.
+
+        Returns:
+            The objects in the order of their scores, at most 100. Their boxes are relative to the part of the picture
+            that the detector sees, which is the whole picture where it is stretched.
+
+        Raises:
+            InputError: The file cannot be read as a picture.
+        """
+        pixels = torch.from_numpy(self.preprocessing.read(Path(path)))
+        boxes, scores = self(pixels[None])
+        corners, certainties, labels = (part.tolist() for part in suppress(boxes[0], scores[0]))
+        found = zip(corners, certainties, labels, strict=True)
+        return [FoundObject(self.classes[label], score, tuple(box)) for box, score, label in found]
 
 
 class JoinedAnswers(nn.Module):

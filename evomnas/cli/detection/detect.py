@@ -1,0 +1,135 @@
+"""Train detectors of objects on the trained networks of a run."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from evomnas.cli import completion
+from evomnas.cli.app import RunArgument, app, open_run, repeatable, reported
+from evomnas.cli.options import DeviceOption, FormatOption
+from evomnas.cli.output import PlainFormat, print_columns
+from evomnas.cli.progress import ProgressDisplay
+from evomnas.cli.show import find_architecture
+from evomnas.core.errors import InputError
+from evomnas.core.resolution import parse_resolution
+
+if TYPE_CHECKING:  # imported where they are used, so that --help does not wait for torch
+    from evomnas.deploy.detection.detectors import RunDetector
+    from evomnas.problem.sections import DataSection
+
+KEPT = "detectors that are trained are kept, and of a training the state that is saved every 20 seconds"
+
+
+@app.command()
+@reported
+def detect(
+    folder: RunArgument,
+    archs: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="ARCH...",
+            help="Networks that evomnas train has trained, or published ones whose weights are here.",
+            autocompletion=completion.networks,
+        ),
+    ],
+    data: Annotated[
+        Path,
+        typer.Option(
+            "--data", metavar="PATH", help="Pictures with boxes: COCO's .json, or a folder of COCO, Pascal VOC or YOLO."
+        ),
+    ],
+    resolution: Annotated[
+        str, typer.Option("--resolution", metavar="N|HxW", help="Image size in pixels, from 96 to 512 a side.")
+    ] = "320",
+    epochs: Annotated[int, typer.Option("--epochs", help="Passes over the training images.")] = 20,
+    device: DeviceOption = "auto",
+    output: FormatOption = PlainFormat.TABLE,
+) -> None:
+    """Train detectors of objects on trained networks, and score them on the test images beside MobileNetV2's."""
+    if not 1 <= epochs <= 100_000:
+        raise InputError(f"--epochs must lie between 1 and 100000, got {epochs}")
+    with repeatable(KEPT), ProgressDisplay("starting") as display:
+        from evomnas.deploy.detection.detectors import train_detectors
+        from evomnas.training.detection.detector_training import RECIPE
+
+        opened = open_run(folder)
+        architectures = [find_architecture(text, opened) for text in archs]
+        recipe = RECIPE.model_copy(update={"epochs": epochs})
+
+        def show_epoch(name: str, epoch: int, epochs: int, loss: float) -> None:
+            if display.description != name:
+                display.restart(name, epochs)
+            display.show(name, epoch, epochs, f"loss {loss:.3f}")
+            display.log(f"{name}: epoch {epoch} of {epochs}, loss {loss:.3f}", is_due=epoch == epochs)
+
+        def show_step(text: str) -> None:
+            display.restart(text)
+            display.log(text, is_due=True)
+
+        trained = list(
+            train_detectors(
+                opened, architectures, _section(data, resolution), recipe, device=device, say=show_step,
+                on_progress=show_epoch,
+            )
+        )  # fmt: skip
+    if output is PlainFormat.JSON:
+        typer.echo(json.dumps([_row(detector) for detector in trained], indent=2))
+    else:
+        _print(trained)
+
+
+def _section(data: Path, resolution: str) -> DataSection:
+    from evomnas.problem.sections import BOXES, DataSection
+
+    path = data.expanduser()
+    if not path.exists():
+        raise InputError(f"there is nothing at {data}: --data takes pictures with boxes")
+    return DataSection(dataset=BOXES, path=path.resolve(), resolution=parse_resolution(resolution))
+
+
+def _row(detector: RunDetector) -> dict[str, Any]:
+    manifest = detector.manifest
+    test, latency = manifest.test, manifest.latency
+    return {
+        "id": detector.network.id,
+        "network": manifest.network,
+        "reference": detector.is_reference,
+        "folder": str(detector.folder),
+        "test_ap": test.ap,
+        "test_ap_interval": test.ap_interval,
+        "test_ap50": test.ap50,
+        "test_ap50_interval": test.ap50_interval,
+        "by_class": test.by_class,
+        "test_images": test.images,
+        "params": manifest.params,
+        "macs": manifest.macs,
+        "latency_ms": None if latency is None else latency.ms,
+        "latency_ci": None if latency is None else list(latency.interval),
+        "start": manifest.start,
+    }
+
+
+def _print(trained: Sequence[RunDetector]) -> None:
+    rows = []
+    for detector in trained:
+        manifest = detector.manifest
+        test, latency = manifest.test, manifest.latency
+        rows.append((
+            f"MobileNetV2 {detector.network.id}" if detector.is_reference else detector.network.id,
+            f"{test.ap:.1%}", _interval(test.ap_interval), f"{test.ap50:.1%}", _interval(test.ap50_interval),
+            f"{manifest.params:,}", f"{manifest.macs:,}", "-" if latency is None else f"{latency.ms:.4f}",
+        ))  # fmt: skip
+    header = ("network", "test AP", "95 % interval", "AP50", "95 % interval", "parameters", "MACs", "latency ms")
+    print_columns(header, rows, left=1)
+    typer.echo(f"{trained[0].manifest.test.images:,} test images; intervals are bootstrapped over them.")
+    for detector in trained:
+        typer.echo(f"{detector.network.id}: {detector.folder}, from {detector.manifest.start}")
+
+
+def _interval(ends: tuple[float, float] | None) -> str:
+    return "-" if ends is None else f"{ends[0]:.1%} to {ends[1]:.1%}"

@@ -1,0 +1,212 @@
+"""The folder of a trained detector: `weights.safetensors`, `detector.json` and, for people, `README.md`.
+
+`load_detector` reads such a folder. Nothing in it is executed: weights are safetensors, and everything else is JSON.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Annotated, Any
+
+import safetensors.torch
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from evomnas.core.arguments import checked
+from evomnas.core.errors import InputError
+from evomnas.core.files import write_atomically
+from evomnas.deploy.saving import MAX_CLASSES, MODEL_CARD, WEIGHTS_FILE, Deviation, Hash, PixelValue, read_weights
+from evomnas.networks.detection.detector import build_detector
+from evomnas.networks.detection.object_detector import ObjectDetector
+from evomnas.problem.architecture import Architecture
+from evomnas.problem.sections import Fit, ResolutionField
+
+DETECTOR_MANIFEST = "detector.json"
+FORMAT_VERSION = 1  # of detector.json
+COMMAND = "evomnas detect"
+Precision = Annotated[float, Field(ge=0, le=1)]
+Interval = tuple[Precision, Precision] | None  # None where there is nothing to find
+
+
+class Precisions(BaseModel):
+    """Average precisions on the test images, with 95 % intervals; see `evomnas.results.detection.score`.
+
+    Attributes:
+        ap: COCO's mean over intersections over union.
+        ap_interval: Its interval.
+        ap50: That of half of the union.
+        ap50_interval: Its interval.
+        by_class: `ap` by the name of a class; None where the test images have none of it.
+        images: The number of test images.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    ap: Precision
+    ap_interval: Interval
+    ap50: Precision
+    ap50_interval: Interval
+    by_class: dict[str, float | None]
+    images: int
+
+
+class Latency(BaseModel):
+    """A measured latency; see `evomnas.deploy.detection.detector_latency`.
+
+    Attributes:
+        ms: The latency in milliseconds.
+        interval: Its 95 % interval.
+        setting: Runtime, threads and device, in words.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    ms: float
+    interval: tuple[float, float]
+    setting: str
+
+
+class DetectorManifest(BaseModel):
+    """The content of `detector.json`.
+
+    Attributes:
+        format: The version of the file's format.
+        network: The notation of the backbone.
+        weights: The SHA-256 of the file of weights.
+        classes: The names of the classes, in the order of the scores.
+        channels: Channels of the images.
+        resolution: The size of the images in pixels: one number for squares, or height and width.
+        mean: The mean by which each channel is normalised, in pixel values from 0 to 255.
+        std: The standard deviation by which each channel is normalised, in the same unit.
+        fit: How pictures of other proportions get those of the images.
+        key: A hash of everything that the training depended on.
+        start: The weights that the training started from, in words.
+        params: The parameters.
+        macs: The MACs for one image, those of squeeze-and-excite among them.
+        test: The average precisions on the test images.
+        latency: The latency; None if it could not be measured.
+        trained_on: The number of training images.
+        recipe: The settings of the training.
+        losses: The mean training loss of every epoch.
+        seconds: How long the training took.
+        versions: The versions of the software that trained it, by name.
+        machine: The machine that trained it.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    format: Annotated[int, Field(ge=FORMAT_VERSION, le=FORMAT_VERSION)]
+    network: str
+    weights: Hash
+    classes: Annotated[tuple[str, ...], Field(min_length=1, max_length=MAX_CLASSES)]
+    channels: Annotated[int, Field(ge=1, le=4096)]
+    resolution: ResolutionField
+    mean: tuple[PixelValue, ...]
+    std: tuple[Deviation, ...]
+    fit: Fit
+    key: str
+    start: str
+    params: int
+    macs: int
+    test: Precisions
+    latency: Latency | None
+    trained_on: int
+    recipe: dict[str, Any]
+    losses: tuple[float, ...]
+    seconds: float
+    versions: dict[str, str]
+    machine: dict[str, Any]
+
+    @model_validator(mode="after")
+    def _check_channels(self) -> DetectorManifest:
+        if not self.channels == len(self.mean) == len(self.std):
+            raise ValueError("mean and std must have one value per channel")
+        return self
+
+
+def weights_of(detector: ObjectDetector) -> bytes:
+    """Return the content of a detector's file of weights.
+
+    Args:
+        detector: The detector.
+    """
+    state = {name: value.cpu().contiguous() for name, value in detector.detector.state_dict().items()}
+    return safetensors.torch.save(state, {"network": str(detector.detector.plan.architecture)})
+
+
+def weights_hash(weights: bytes) -> str:
+    """Return the hash by which a manifest names weights.
+
+    Args:
+        weights: The content of their file.
+    """
+    return hashlib.sha256(weights).hexdigest()
+
+
+def save_detector(folder: Path, weights: bytes, manifest: DetectorManifest, card: str) -> None:
+    """Write a trained detector into a folder. `detector.json` is written last, so a folder that has it is complete.
+
+    Args:
+        folder: The folder; it is created if need be.
+        weights: The content of the file of weights, as `weights_of` returns it.
+        manifest: The content of `detector.json`.
+        card: The text of `README.md`.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    write_atomically(folder / WEIGHTS_FILE, weights)
+    write_atomically(folder / MODEL_CARD, card)
+    write_atomically(folder / DETECTOR_MANIFEST, manifest.model_dump_json(indent=2) + "\n")
+
+
+def read_detector_manifest(folder: Path) -> DetectorManifest:
+    """Read the manifest of a trained detector.
+
+    Args:
+        folder: The detector's folder.
+
+    Returns:
+        The manifest.
+
+    Raises:
+        InputError: There is no `detector.json`, it cannot be read, or its content is not that of a detector.
+    """
+    path = folder / DETECTOR_MANIFEST
+    try:
+        return DetectorManifest.model_validate_json(path.read_bytes())
+    except FileNotFoundError:
+        raise InputError(
+            f"{folder} holds no detector (no {DETECTOR_MANIFEST}): {COMMAND} writes such folders"
+        ) from None
+    except ValidationError as error:
+        faults = (f"{'.'.join(map(str, fault['loc']))} {fault['msg']}".strip() for fault in error.errors()[:3])
+        raise InputError(f"cannot read {path}: {'; '.join(faults)}; {COMMAND} writes it again") from None
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error}") from None
+
+
+@checked
+def load_detector(path: Path | str) -> ObjectDetector:
+    """Return the detector of a folder that `evomnas detect` wrote, as a torch module in evaluation mode.
+
+    The module takes images with pixel values from 0 to 255, shape (n, channels, h, w), of any dtype. It returns boxes
+    from 0 to 1, shape (n, anchors, 4), and scores, shape (n, anchors, classes). Its method `find` reads a picture and
+    returns the objects in it.
+
+    Args:
+        path: The folder, or one of its files.
+
+    Returns:
+        The detector, on the CPU.
+
+    Raises:
+        InputError: The folder is not complete, or its weights are not those that its `detector.json` describes.
+    """
+    path = Path(path)
+    folder = path.parent if path.name in (WEIGHTS_FILE, DETECTOR_MANIFEST, MODEL_CARD) else path
+    manifest = read_detector_manifest(folder)
+    architecture = Architecture.parse(manifest.network)
+    detector = build_detector(architecture, len(manifest.classes), manifest.resolution, manifest.channels)
+    path, expected = folder / WEIGHTS_FILE, detector.state_dict()
+    state = read_weights(path, expected, manifest.network, manifest.weights, DETECTOR_MANIFEST, COMMAND)
+    detector.load_state_dict(state)
+    return ObjectDetector(detector, manifest.mean, manifest.std, manifest.classes, manifest.fit).eval()

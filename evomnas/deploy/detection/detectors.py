@@ -1,0 +1,206 @@
+"""The detectors of a run: on networks of the run that `evomnas train` has trained, or on published ones.
+
+The files of a detector are in the run's folder, in `detectors/ID-DATA-PIXELSpx-EPOCHS`.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from evomnas.core.errors import InputError
+from evomnas.core.resolution import format_resolution
+from evomnas.core.system.machine import describe_machine, describe_versions
+from evomnas.deploy.detection.detection_training import DetectionTraining, TrainedDetector
+from evomnas.deploy.detection.detector_card import detector_card
+from evomnas.deploy.detection.detector_files import (
+    DETECTOR_MANIFEST,
+    FORMAT_VERSION,
+    DetectorManifest,
+    Latency,
+    Precisions,
+    load_detector,
+    read_detector_manifest,
+    save_detector,
+    weights_hash,
+    weights_of,
+)
+from evomnas.deploy.detection.detector_latency import DetectorLatency, measure_detectors
+from evomnas.deploy.detection.starting_weights import COLOURS, Start, find_start
+from evomnas.problem.architecture import Architecture
+from evomnas.problem.detection.counting import count_detector
+from evomnas.problem.detection.plan import plan_detector
+from evomnas.problem.sections import DataSection, Recipe
+from evomnas.results.archive import context_key
+from evomnas.results.detection.score import PRECISIONS
+from evomnas.results.run import Run
+
+DETECTORS_FOLDER, CHECKPOINT_FILE = "detectors", "checkpoint.pt"
+OnProgress = Callable[[str, int, int, float], None]
+
+
+@dataclass(frozen=True, slots=True)
+class RunDetector:
+    """A detector of a run.
+
+    Attributes:
+        network: The architecture, as the run knows it.
+        is_reference: Whether it is the run's reference network, MobileNetV2.
+        folder: The folder of its files.
+        manifest: All that is known of it.
+    """
+
+    network: Architecture
+    is_reference: bool
+    folder: Path
+    manifest: DetectorManifest
+
+
+def train_detectors(
+    run: Run,
+    architectures: Sequence[Architecture],
+    section: DataSection,
+    recipe: Recipe,
+    *,
+    device: str = "auto",
+    say: Callable[[str], None] = lambda text: None,
+    on_progress: OnProgress = lambda name, epoch, epochs, loss: None,
+) -> Iterator[RunDetector]:
+    """Train a detector on each of some networks, and on the run's reference network, and score it on the test images.
+
+    A detector that was trained before is not trained again, and an interrupted training goes on. The reference network
+    is left out, with a word, if no trained weights of it are there.
+
+    Args:
+        run: The run.
+        architectures: The networks.
+        section: The images with boxes.
+        recipe: The recipe of the trainings.
+        device: `auto`, `cpu` or `cuda`.
+        say: Called with words about what is done, and about what is left out.
+        on_progress: Called after every epoch with the network's id, the number of epochs so far, the number of all
+            epochs, and the mean loss of the last one.
+
+    Yields:
+        Each detector as soon as it is scored, measured and saved.
+
+    Raises:
+        InputError: A network has no trained weights or does not suit the images, or these cannot be read.
+        TrainingDiverged: A loss became infinite or not a number.
+    """
+    reference = run.trained_problem().space.reference_network()
+    for architecture in architectures:
+        plan_detector(architecture, section.resolution)
+    starts = {architecture: find_start(run, architecture) for architecture in dict.fromkeys(architectures)}
+    if reference not in starts:
+        try:
+            plan_detector(reference, section.resolution)
+            starts[reference] = find_start(run, reference)
+        except InputError as error:
+            say(f"Without MobileNetV2 to compare with: {error}")
+    say("reading the images")
+    training = DetectionTraining(section, recipe, device)
+    for architecture, start in starts.items():
+        folder = detector_folder(run, architecture, section, recipe)
+        manifest = _known(folder, training, start)
+        if manifest is None:
+            manifest = _train(run, architecture, start, training, folder, say, on_progress)
+        yield RunDetector(architecture, architecture == reference, folder, manifest)
+
+
+def detector_folder(run: Run, architecture: Architecture, section: DataSection, recipe: Recipe) -> Path:
+    """Return the folder in which a run stores a detector.
+
+    Args:
+        run: The run.
+        architecture: The architecture.
+        section: The images with boxes.
+        recipe: The recipe of the training.
+
+    Returns:
+        The folder, which need not exist.
+    """
+    data = re.sub(r"[^\w.-]+", "-", section.path.stem if section.path else section.dataset) or "data"
+    size = format_resolution(plan_detector(architecture, section.resolution).resolution)
+    return run.folder / DETECTORS_FOLDER / f"{architecture.id}-{data}-{size}px-{recipe.epochs}"
+
+
+def _known(folder: Path, training: DetectionTraining, start: Start) -> DetectorManifest | None:
+    """Return the manifest of a detector that was trained before; None if there is none, or its files are damaged."""
+    if not (folder / DETECTOR_MANIFEST).is_file():
+        return None
+    try:
+        manifest = read_detector_manifest(folder)
+        load_detector(folder)
+    except InputError:
+        return None
+    key = context_key(training.context(start.network.architecture, start.weights))
+    return manifest if manifest.key == key else None
+
+
+def _train(
+    run: Run,
+    architecture: Architecture,
+    start: Start,
+    training: DetectionTraining,
+    folder: Path,
+    say: Callable[[str], None],
+    on_progress: OnProgress,
+) -> DetectorManifest:
+    """Train a detector, score and measure it, and write its folder."""
+    notation = start.network.architecture
+    trained = training.train(
+        start, folder / CHECKPOINT_FILE, lambda epoch, epochs, loss: on_progress(architecture.id, epoch, epochs, loss)
+    )
+    say(f"{architecture.id}: looking at the test images")
+    test = _precisions(trained, training)
+    classes, resolution = len(training.training.classes), training.section.resolution
+    latency = measure_detectors(run, [notation], classes, COLOURS, resolution, say)[notation]
+    weights = weights_of(trained.detector)
+    manifest = _manifest(trained, start, training, test, latency, weights_hash(weights))
+    title = f"{run.trained_problem().name} {architecture.id} finds {training.section.path or training.section.dataset}"
+    save_detector(folder, weights, manifest, detector_card(title, manifest))
+    (folder / CHECKPOINT_FILE).unlink(missing_ok=True)
+    return manifest
+
+
+def _precisions(trained: TrainedDetector, training: DetectionTraining) -> Precisions:
+    score = training.score(trained.detector)
+    by_class = dict(zip(trained.detector.classes, score.by_class, strict=True))
+    ap_interval, ap50_interval = (
+        None if math.isnan(score.interval(name)[0]) else score.interval(name) for name in PRECISIONS
+    )
+    return Precisions(
+        ap=score.value("ap"), ap_interval=ap_interval, ap50=score.value("ap50"), ap50_interval=ap50_interval,
+        by_class=by_class, images=score.images,
+    )  # fmt: skip
+
+
+def _manifest(
+    trained: TrainedDetector,
+    start: Start,
+    training: DetectionTraining,
+    test: Precisions,
+    latency: DetectorLatency | str,
+    weights: str,
+) -> DetectorManifest:
+    detector = trained.detector
+    plan, classes = detector.detector.plan, detector.classes
+    counts = count_detector(plan, len(classes) + 1, COLOURS)
+    measured = None
+    if isinstance(latency, DetectorLatency):
+        interval = latency.low_ms, latency.high_ms
+        measured = Latency(ms=latency.latency_ms, interval=interval, setting=latency.setting)
+    return DetectorManifest(
+        format=FORMAT_VERSION, network=str(plan.architecture), weights=weights, classes=classes, channels=COLOURS,
+        resolution=plan.resolution, mean=tuple(detector.normalise.mean.flatten().tolist()),
+        std=tuple(detector.normalise.std.flatten().tolist()), fit=detector.preprocessing.fit,
+        key=context_key(training.context(plan.architecture, start.weights)), start=start.words, params=counts.params,
+        macs=counts.macs, test=test, latency=measured, trained_on=len(training.training.labels),
+        recipe=training.recipe.context, losses=trained.losses, seconds=round(trained.seconds, 1),
+        versions=describe_versions(),
+        machine={name: value for name, value in describe_machine().items() if name != "host"},
+    )  # fmt: skip
