@@ -47,12 +47,21 @@ def detect(
         str, typer.Option("--resolution", metavar="N|HxW", help="Image size in pixels, from 96 to 512 a side.")
     ] = "320",
     epochs: Annotated[int, typer.Option("--epochs", help="Passes over the training images.")] = 20,
+    to: Annotated[
+        list[str] | None,
+        typer.Option("--to", help="Write a file for devices: onnx, litert or executorch. Can be repeated."),
+    ] = None,
+    suppress: Annotated[
+        bool, typer.Option("--suppress", help="Let the ONNX file say which boxes are left after suppression.")
+    ] = False,
     device: DeviceOption = "auto",
     output: FormatOption = PlainFormat.TABLE,
 ) -> None:
     """Train detectors of objects on trained networks, and score them on the test images beside MobileNetV2's."""
     if not 1 <= epochs <= 100_000:
         raise InputError(f"--epochs must lie between 1 and 100000, got {epochs}")
+    if suppress and not to:
+        raise InputError("--suppress is a part of the ONNX file: add --to onnx")
     with repeatable(KEPT), ProgressDisplay("starting") as display:
         from evomnas.deploy.detection.detectors import train_detectors
         from evomnas.training.detection.detector_training import RECIPE
@@ -73,8 +82,8 @@ def detect(
 
         trained = list(
             train_detectors(
-                opened, architectures, _section(data, resolution), recipe, device=device, say=show_step,
-                on_progress=show_epoch,
+                opened, architectures, _section(data, resolution), recipe, device=device,
+                formats=list(dict.fromkeys(to or [])), suppress=suppress, say=show_step, on_progress=show_epoch,
             )
         )  # fmt: skip
     if output is PlainFormat.JSON:
@@ -111,6 +120,10 @@ def _row(detector: RunDetector) -> dict[str, Any]:
         "latency_ms": None if latency is None else latency.ms,
         "latency_ci": None if latency is None else list(latency.interval),
         "start": manifest.start,
+        "files": [
+            {"file": str(file.file), "format": file.format, "difference": file.difference, "bytes": file.bytes}
+            for file in detector.files
+        ],
     }
 
 
@@ -129,6 +142,8 @@ def _print(trained: Sequence[RunDetector]) -> None:
     typer.echo(f"{trained[0].manifest.test.images:,} test images; intervals are bootstrapped over them.")
     for detector in trained:
         typer.echo(f"{detector.network.id}: {detector.folder}, from {detector.manifest.start}")
+        for file in detector.files:
+            typer.echo(f"  {file.file.name}: {file.bytes / 1024:,.0f} KiB, at most {file.difference:.1g} from PyTorch")
 
 
 def _interval(ends: tuple[float, float] | None) -> str:

@@ -5,5 +5,6 @@
 - `detector_latency`: the latency of detectors, without suppression.
 - `detector_files`: the folder of a trained detector, and `load_detector`.
 - `detector_card`: the model card of a detector.
+- `detector_formats`: files of detectors for devices.
 - `detectors`: the detectors of a run.
 """

@@ -28,6 +28,7 @@ from evomnas.deploy.detection.detector_files import (
     weights_hash,
     weights_of,
 )
+from evomnas.deploy.detection.detector_formats import DetectorFile, find_format, write_detector
 from evomnas.deploy.detection.detector_latency import DetectorLatency, measure_detectors
 from evomnas.deploy.detection.starting_weights import COLOURS, Start, find_start
 from evomnas.problem.architecture import Architecture
@@ -39,6 +40,7 @@ from evomnas.results.detection.score import PRECISIONS
 from evomnas.results.run import Run
 
 DETECTORS_FOLDER, CHECKPOINT_FILE = "detectors", "checkpoint.pt"
+CHECKED_PICTURES = 8  # to which a file's answers are compared with PyTorch's
 OnProgress = Callable[[str, int, int, float], None]
 
 
@@ -51,12 +53,14 @@ class RunDetector:
         is_reference: Whether it is the run's reference network, MobileNetV2.
         folder: The folder of its files.
         manifest: All that is known of it.
+        files: Its files for devices that were asked for.
     """
 
     network: Architecture
     is_reference: bool
     folder: Path
     manifest: DetectorManifest
+    files: tuple[DetectorFile, ...] = ()
 
 
 def train_detectors(
@@ -66,6 +70,8 @@ def train_detectors(
     recipe: Recipe,
     *,
     device: str = "auto",
+    formats: Sequence[str] = (),
+    suppress: bool = False,
     say: Callable[[str], None] = lambda text: None,
     on_progress: OnProgress = lambda name, epoch, epochs, loss: None,
 ) -> Iterator[RunDetector]:
@@ -80,6 +86,8 @@ def train_detectors(
         section: The images with boxes.
         recipe: The recipe of the trainings.
         device: `auto`, `cpu` or `cuda`.
+        formats: The formats in which the detectors of the networks are written for devices, of `DETECTOR_FORMATS`.
+        suppress: Whether these files have a node of suppression, which ONNX files alone can have.
         say: Called with words about what is done, and about what is left out.
         on_progress: Called after every epoch with the network's id, the number of epochs so far, the number of all
             epochs, and the mean loss of the last one.
@@ -88,9 +96,13 @@ def train_detectors(
         Each detector as soon as it is scored, measured and saved.
 
     Raises:
-        InputError: A network has no trained weights or does not suit the images, or these cannot be read.
+        InputError: A network has no trained weights or does not suit the images, these cannot be read, or a format is
+            unknown or needs a package that is missing.
+        RuntimeMismatch: A file answers otherwise than PyTorch.
         TrainingDiverged: A loss became infinite or not a number.
     """
+    for name in formats:
+        find_format(name, suppress)
     reference = run.trained_problem().space.reference_network()
     for architecture in architectures:
         plan_detector(architecture, section.resolution)
@@ -108,7 +120,12 @@ def train_detectors(
         manifest = _known(folder, training, start)
         if manifest is None:
             manifest = _train(run, architecture, start, training, folder, say, on_progress)
-        yield RunDetector(architecture, architecture == reference, folder, manifest)
+        files = []
+        for name in formats if architecture in architectures else ():
+            say(f"{architecture.id}: writing {name}")
+            pictures = training.training.images.resize(manifest.resolution)[:CHECKED_PICTURES]
+            files.append(write_detector(folder, load_detector(folder), name, pictures, suppress))
+        yield RunDetector(architecture, architecture == reference, folder, manifest, tuple(files))
 
 
 def detector_folder(run: Run, architecture: Architecture, section: DataSection, recipe: Recipe) -> Path:

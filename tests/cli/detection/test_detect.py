@@ -32,14 +32,17 @@ def test_detect_prints_a_table_and_the_same_as_json(typed):
     table = answer(*options, "--device", "cpu")
     assert f"\n{network} " in table
     assert "2 test images; intervals are bootstrapped over them." in table
-    [row] = json.loads(answer(*options, "--device", "cpu", "--format", "json"))
+    [row] = json.loads(answer(*options, "--device", "cpu", "--format", "json", "--to", "onnx", "--suppress"))
     assert list(row) == [
         "id", "network", "reference", "folder", "test_ap", "test_ap_interval", "test_ap50", "test_ap50_interval",
-        "by_class", "test_images", "params", "macs", "latency_ms", "latency_ci", "start",
+        "by_class", "test_images", "params", "macs", "latency_ms", "latency_ci", "start", "files",
     ]  # fmt: skip
     assert row["id"] == network
     assert not row["reference"]
     assert f"{row['macs']:,}" in table
+    [file] = row["files"]
+    assert file["file"] == f"{row['folder']}/detector.onnx"
+    assert file["difference"] < 1e-3
 
 
 @pytest.mark.parametrize(
@@ -47,6 +50,12 @@ def test_detect_prints_a_table_and_the_same_as_json(typed):
     [
         (("--data", "nowhere"), "there is nothing at nowhere: --data takes pictures with boxes"),
         (("--data", ".", "--resolution", "64"), "a detector takes images of 96 to 512 pixels a side"),
+        (("--data", ".", "--suppress"), "--suppress is a part of the ONNX file: add --to onnx"),
+        (("--data", ".", "--to", "tflite"), "unknown format 'tflite': there are executorch, litert, onnx"),
+        (
+            ("--data", ".", "--to", "litert", "--suppress"),
+            "suppression can be a part of onnx files alone, not of litert",
+        ),
         (("--data", ".", "--epochs", "0"), "--epochs must lie between 1 and 100000, got 0"),
     ],
 )
