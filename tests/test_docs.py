@@ -117,7 +117,7 @@ def test_the_picture_and_the_page_number_the_same_steps_in_the_same_rooms():
 
 FILES = re.compile(r"(?<![\w./-])(?:evomnas|tests|benchmarks|problems|reports|docs)/[\w./-]*\w")
 DOTTED = re.compile(r"\bevomnas(?:\.\w+)+")
-ENTRY_POINTS = {f"evomnas.{kind}" for kind in ("datasets", "testsplits", "runtimes", "algorithms")}
+ENTRY_POINTS = {f"evomnas.{kind}" for kind in ("datasets", "testsplits", "runtimes", "algorithms", "trackers")}
 # Names of files, a table of one, and a group of entry points that only other packages have.
 NO_MODULES = {"evomnas.sqlite", "evomnas.toml", "evomnas.run", "evomnas.ops"}
 

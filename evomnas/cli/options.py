@@ -190,6 +190,13 @@ AsyncOption = Annotated[
         help="Breed a network whenever a worker is free. Do not wait for the slowest network of a generation.",
     ),
 ]
+TrackOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--track", metavar="NAME", show_default=False,
+        help="Follow the search with tensorboard, mlflow, or a plug-in's tracker. Can be repeated.",
+    ),
+]  # fmt: skip
 EarlyStopOption = Annotated[
     bool,
     typer.Option(

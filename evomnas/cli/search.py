@@ -45,6 +45,7 @@ from evomnas.cli.options import (
     TargetsOption,
     TimeOption,
     TournamentOption,
+    TrackOption,
     WorkersOption,
     algorithm_options,
     candidate_limits,
@@ -118,6 +119,7 @@ def run(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what the search would do, and train, measure and write nothing.")
     ] = False,
+    track: TrackOption = None,
     quiet: QuietOption = False,
     verbose: VerboseOption = False,
     json_lines: JsonLinesOption = False,
@@ -151,8 +153,8 @@ def run(
                 definition, algo, options=options, budget=budget, seed=seed, out=folder, archive=archive,
                 time_limit_s=limit, workers=where, device=device,
                 candidates=candidates, asynchronous=asynchronous,
-                early_stop=early_stop, callbacks=output.callbacks(), on_progress=output.on_progress(definition),
-                on_generation=_live_report(),
+                early_stop=early_stop, callbacks=output.callbacks(track or ()),
+                on_progress=output.on_progress(definition), on_generation=_live_report(),
                 on_begin=lambda begun: _say_found(begun.definition, begun.image_data, display, chosen),
             )  # fmt: skip
             _finish(finished, where, output)
@@ -214,6 +216,7 @@ def resume(
     ray_address: RayAddressOption = None,
     candidate_cpus: CandidateCpusOption = 1.0,
     candidate_gpus: CandidateGpusOption = 0.0,
+    track: TrackOption = None,
     quiet: QuietOption = False,
     verbose: VerboseOption = False,
     json_lines: JsonLinesOption = False,
@@ -235,7 +238,7 @@ def resume(
         with _resumable(folder, where, display):
             finished = resume_search(
                 folder, budget=budget, data=data, time_limit_s=limit, workers=where, device=device,
-                accept_changes=accept_changes, callbacks=output.callbacks(),
+                accept_changes=accept_changes, callbacks=output.callbacks(track or ()),
                 on_progress=output.on_progress(opened.definition), on_generation=_live_report(),
             )  # fmt: skip
             _finish(finished, where, output)

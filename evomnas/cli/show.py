@@ -48,7 +48,7 @@ def show(
     baselines: Annotated[bool, typer.Option("--baselines", help="Print the pretrained baselines.")] = False,
 ) -> None:
     """Print a run's Pareto set, all its evaluations, its failures, or the pretrained baselines of its problem."""
-    from evomnas.results.run import to_csv
+    from evomnas.results.showing.flat_rows import to_csv
 
     if failed and everything:
         raise InputError("--failed and --all exclude each other: --all has the failed ones, too")
@@ -80,7 +80,7 @@ def show(
 
 def _show_baselines(opened: Run, output: Format) -> None:
     from evomnas.results.full_trainings import baseline_results
-    from evomnas.results.run import to_csv
+    from evomnas.results.showing.flat_rows import to_csv
 
     opened.trained_problem()  # raises where there is nothing to fine-tune
     rows = [one.to_dict() for one in baseline_results(opened)]

@@ -10,6 +10,7 @@
 - `remedies`: what helps where the operating system refuses something.
 - `system/`: this machine and its operating system: cores, memory, the lock for measurements, a temporary folder.
 - `ray_connection`: start or join a Ray cluster.
+- `showing/`: how results look, whatever they are about.
 - `resolution`: the size of images, which need not be square.
 - `seeding`: torch generators from numpy's seeds.
 - `quiet`: silence for libraries that print too much.

@@ -1,8 +1,8 @@
 """Data sets, runtimes, algorithms and operations by name, from this package and from any other installed one.
 
-They are entry points of the groups `evomnas.datasets`, `evomnas.testsplits`, `evomnas.runtimes`, `evomnas.algorithms`
-and `evomnas.ops`. This package declares its own in setup.py in the same way as a plug-in does; its operations alone are
-in `evomnas.problem.ops`.
+They are entry points of the groups `evomnas.datasets`, `evomnas.testsplits`, `evomnas.runtimes`, `evomnas.algorithms`,
+`evomnas.ops` and `evomnas.trackers`. This package declares its own in setup.py in the same way as a plug-in does; its
+operations alone are in `evomnas.problem.ops`.
 """
 
 from __future__ import annotations

@@ -30,6 +30,7 @@ from evomnas.latency.setting import problem_setting
 from evomnas.loop.asking import check_steady
 from evomnas.loop.callbacks.audience import Audience
 from evomnas.loop.callbacks.base import Callback
+from evomnas.loop.callbacks.notebook_bar import usual_display
 from evomnas.loop.generations import Generations
 from evomnas.loop.progress import OnGeneration, OnProgress, Progress
 from evomnas.loop.run_clock import RunClock
@@ -68,7 +69,7 @@ def search(
     early_stop: bool = True,
     callbacks: Sequence[Callback] = (),
     on_begin: OnGeneration = lambda run: None,
-    on_progress: OnProgress = lambda progress: None,
+    on_progress: OnProgress | None = None,
     on_generation: OnGeneration = lambda run: None,
 ) -> Run:
     """Search a problem; every finished evaluation is in the archive, whatever ends the search.
@@ -93,7 +94,7 @@ def search(
         early_stop: Cut candidates off that their first epochs show to be dominated beyond doubt.
         callbacks: Told of every evaluation and generation, in this order; one that fails is warned of and told no more.
         on_begin: Called with the run when its images were read and nothing was evaluated yet.
-        on_progress: Called whenever something may have changed.
+        on_progress: Called whenever something may have changed. None shows a bar in a notebook, and nothing elsewhere.
         on_generation: Called with the run, its files up to date, after new generations, at most once a second.
 
     Returns:
@@ -113,7 +114,7 @@ def search(
     check_runtime(definition)
     if asynchronous:
         check_steady(algorithm)
-    audience = Audience(callbacks)
+    audience, on_progress = Audience(callbacks), on_progress or usual_display()
     folder = Path(out) if out is not None else default_folder(definition, algorithm, seed)
     check_free(folder)
     path = archive_path(archive, folder)
@@ -209,7 +210,7 @@ def resume(
     device: str = "auto",
     accept_changes: bool = False,
     callbacks: Sequence[Callback] = (),
-    on_progress: OnProgress = lambda progress: None,
+    on_progress: OnProgress | None = None,
     on_generation: OnGeneration = lambda run: None,
 ) -> Run:
     """Go on with a run that was stopped, or with a larger budget.
@@ -237,7 +238,7 @@ def resume(
             than it did, or the images have changed.
     """
     started = time.perf_counter()
-    audience = Audience(callbacks)
+    audience, on_progress = Audience(callbacks), on_progress or usual_display()
     run = Run.open(Path(folder))
     if data is not None:
         run.read_data_from(data)

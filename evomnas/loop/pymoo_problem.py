@@ -22,9 +22,11 @@ from evomnas.algorithms.operators import SpaceSampling, make_operators
 from evomnas.algorithms.suitability import check_algorithm, check_genomes, check_knows_constraints
 from evomnas.core.arguments import Natural, checked
 from evomnas.core.errors import unknown
+from evomnas.core.showing.markup import heading, table
 from evomnas.data.suited import load_definition
 from evomnas.evaluation.on_demand import IN_MEMORY, EvaluatorOnDemand
 from evomnas.problem.definition import Definition
+from evomnas.problem.loading import flat
 from evomnas.problem.search_space import Genomes, Space
 from evomnas.results.evaluation import Evaluation, losses_and_violations
 
@@ -116,6 +118,24 @@ class SearchProblem(Problem):  # type: ignore[misc]
             if name not in operators:
                 raise unknown("operator", name, operators)
         return {name: operators[name] for name in names or operators}
+
+    def __repr__(self) -> str:
+        return f"SearchProblem({self._describe()})"
+
+    __str__ = __repr__
+
+    def _describe(self) -> str:
+        """Return what is searched."""
+        quality, cost = self.definition.axes
+        size = f"{self.space.networks:,} networks, {len(self.space.gene_sizes)} genes"
+        return f"{self.definition.name}: {size}; {quality}, {cost}"
+
+    def _repr_html_(self) -> str:
+        """Return the problem for a notebook: its space, and the settings of its sections."""
+        settings = self.definition.model_dump(mode="json", exclude_none=True)
+        rows = [(key, str(value)) for key, value in flat(settings) if key not in ("name", "summary")]
+        title = heading(f"SearchProblem {self.definition.name}", self.definition.summary)
+        return title + heading("", self._describe()) + table(("setting", "value"), rows, limit=len(rows))
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
         clone = copy.copy(self)

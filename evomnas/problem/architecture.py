@@ -260,6 +260,28 @@ class Architecture:
     def __str__(self) -> str:
         return "-".join(self.part_notations)
 
+    def _repr_html_(self) -> str:
+        """Return the network for a notebook: a row for each block, with a bar as long as it has filters."""
+        from evomnas.core.showing.markup import bars, heading, table
+
+        header = ("block", "operation", "kernel", "stride", "filters", "layers", "squeeze-and-excite", "skip")
+        rows = [
+            (
+                str(number),
+                one.op,
+                str(one.kernel),
+                str(one.stride),
+                str(one.filters),
+                str(one.layers),
+                str(one.se),
+                one.skip,
+            )
+            for number, one in enumerate(self.blocks, start=1)
+        ]
+        ends = f"stem of {self.stem} filters, stride {self.stem_stride}; head of {self.head}; {self}"
+        drawing = bars([(block.op, block.filters, block.layers) for block in self.blocks])
+        return heading(self.id, ends) + drawing + table(header, rows)
+
     @classmethod
     @checked
     def parse(cls, notation: str) -> Architecture:

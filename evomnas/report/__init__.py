@@ -13,10 +13,11 @@ Data behind the report:
 - `page_data`: the data of the report's script.
 
 Figures and pages:
-- `figures`: the style of still figures, and drawings of architectures.
+- `figures`: how still figures are saved, and drawings of architectures.
 - `run_figures`: still figures of a run.
 - `pages`: HTML pages from templates.
 - `run_report`: the report of a run.
 - `classes/`: classes of images: sentences, and data of the report's script.
 - `comparison/`: comparisons of several runs, and benchmarks.
+- `trackers/`: searches in the tools that people follow their experiments with.
 """

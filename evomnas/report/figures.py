@@ -1,16 +1,14 @@
-"""Still figures, by matplotlib: their style, how they are saved, and the drawing of an architecture.
+"""Still figures, by matplotlib: how they are saved, and the drawing of an architecture.
 
 Every figure has a canvas of its own. Matplotlib's global state is neither used nor changed.
 """
 
 from __future__ import annotations
 
-import io
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import matplotlib
 from matplotlib.axes import Axes
@@ -19,24 +17,9 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Arc, Rectangle
 
 from evomnas.core.resolution import Resolution, divided, sides
+from evomnas.core.showing.style import ACCENT, MUTED, STYLE, to_svg
 from evomnas.problem.architecture import Architecture
 from evomnas.problem.ops.catalogue import operation
-
-INK, MUTED, ACCENT, GRID = "#1a1a1a", "#8a8a8a", "#0b6e99", "#dddddd"
-STYLE: Any = {
-    "svg.fonttype": "none",
-    "pdf.fonttype": 42,  # whole fonts, as publishers want them
-    "font.family": "sans-serif",
-    "font.size": 9.0,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.edgecolor": MUTED,
-    "axes.grid": True,
-    "grid.color": GRID,
-    "grid.linewidth": 0.6,
-    "svg.hashsalt": "evomnas",
-    "text.parse_math": False,  # a column's name may hold dollar signs
-}
 
 # The drawing of an architecture, in inches; colours with their opacity.
 WIDTH_IN, LABEL_IN, MIDDLE_IN, GAP_IN = 2.9, 0.86, 1.68, 0.12
@@ -189,20 +172,3 @@ def save_figure(figure: Figure, path: Path, outlines: bool = False) -> None:
         with matplotlib.rc_context(STYLE):
             date = {"CreationDate": None} if path.suffix.lower() == ".pdf" else {}
             figure.savefig(path, dpi=200, metadata=date)
-
-
-def to_svg(figure: Figure, outlines: bool = False) -> str:
-    """Return a figure as an `<svg>` element for a web page.
-
-    Args:
-        figure: The figure.
-        outlines: Turn text into outlines. Otherwise it stays text.
-
-    Returns:
-        The element, without an XML prologue and without a date.
-    """
-    buffer = io.StringIO()
-    with matplotlib.rc_context(STYLE | {"svg.fonttype": "path" if outlines else "none"}):
-        figure.savefig(buffer, format="svg", metadata={"Date": None}, transparent=True)
-    text = buffer.getvalue()
-    return text[text.index("<svg") :]

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from evomnas.core.errors import InputError
 from evomnas.core.files import editable_folder, write_atomically
-from evomnas.report.figures import to_svg
+from evomnas.core.showing.style import to_svg
 
 
 def write_page(path: Path, template: str, content: Mapping[str, Any], templates: Path | None = None) -> Path:

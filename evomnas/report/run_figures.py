@@ -16,21 +16,22 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from evomnas.report.figures import ACCENT, GRID, INK, MUTED, STYLE, architecture_figure, save_figure
+from evomnas.core.showing.style import ACCENT, GRID, INK, MUTED, STYLE
+from evomnas.report.figures import architecture_figure, save_figure
 from evomnas.report.gene_preferences import Preferences, count_preferences
 from evomnas.report.history import History, read_history
 from evomnas.report.run_words import chance_levels
 from evomnas.results.full_trainings import baseline_results
 from evomnas.results.run import Result, Run
+from evomnas.results.showing.front_figure import MAX_VECTOR_POINTS, front_figure
 
-MAX_VECTOR_POINTS = 2000  # more points are drawn as pixels, which keeps a file small
 MAX_MARKED_GENERATIONS = 60  # more marks than that hide the curve
 DASHES = ("-", "--", ":", "-.")
 WIDE_SIZE, SMALL_SIZE = (6.4, 3.6), (4.2, 2.5)  # width and height in inches
 
 
 def pareto_figure(run: Run, results: Sequence[Result]) -> Figure:
-    """Draw quality against cost: all evaluated networks, and the Pareto front with its latency intervals.
+    """Draw quality against cost: all evaluated networks, the Pareto front, and the pretrained baselines.
 
     Args:
         run: The run.
@@ -39,43 +40,9 @@ def pareto_figure(run: Run, results: Sequence[Result]) -> Figure:
     Returns:
         The figure.
     """
-    with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=WIDE_SIZE, layout="constrained", dpi=150)
-        axes = figure.add_subplot()
-        points = [result.point(run.definition) for result in results if result.evaluation.losses is not None]
-        others = [point for point in points if not point["on_front"]]
-        front = sorted((point for point in points if point["on_front"]), key=lambda point: float(point["x"]))
-        xs, ys = [point["x"] for point in others], [point["y"] for point in others]
-        as_pixels = len(xs) > MAX_VECTOR_POINTS
-        axes.plot(xs, ys, "o", color=MUTED, ms=4, mfc="none", label="evaluated", ls="none", rasterized=as_pixels)
-        if front:
-            xs, ys = [point["x"] for point in front], [point["y"] for point in front]
-            low, high = ([abs(point["x"] - point["interval"][end]) for point in front] for end in (0, 1))
-            axes.errorbar(xs, ys, xerr=[low, high], fmt="o", color=ACCENT, ms=5, elinewidth=1.2, label="Pareto front")
-            axes.step(xs, ys, where="post", color=ACCENT, lw=1.2)
-        _draw_baselines(axes, run)
-        reference = run.reference_cost()
-        if reference is not None:
-            axes.axvline(reference, color=INK, lw=0.8, ls="--", label=f"as {run.definition.words.reference}")
-        quality, cost = run.definition.axes
-        axes.set(xlabel=cost, ylabel=quality)
-        axes.legend(frameon=False, loc="lower right")
-        return figure
-
-
-def _draw_baselines(axes: Axes, run: Run) -> None:
-    """Draw the pretrained baselines as a front of their own, if there are any."""
-    results = [one.result for one in baseline_results(run)] if run.definition.trains else []
-    for is_front, style in ((False, {"alpha": 0.5}), (True, {"label": "pretrained baselines"})):
-        points = [one.point(run.definition) for one in results if one.on_front is is_front]
-        if not points:
-            continue
-        xs, ys = [point["x"] for point in points], [point["y"] for point in points]
-        low, high = ([abs(point["x"] - point["interval"][end]) for point in points] for end in (0, 1))
-        shape: dict[str, Any] = {"fmt": "s", "color": INK, "mfc": "none", "ms": 4.5, "elinewidth": 1.0}
-        axes.errorbar(xs, ys, xerr=[low, high], **shape, **style)
-        if is_front:
-            axes.step(xs, ys, where="post", color=INK, lw=1.0, ls="--")
+    baselines = [one.result for one in baseline_results(run)] if run.definition.trains else []
+    points = [one.point(run.definition) for one in baselines]
+    return front_figure(run.definition, run.points(results), run.reference_cost(), points)
 
 
 def counting_figure(results: Sequence[Result]) -> Figure | None:

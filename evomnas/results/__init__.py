@@ -13,5 +13,6 @@
 - `manifest`: the content of run.json; `run`: a run's folder and its part of the archive.
 - `overview`: many runs at a glance.
 - `full_trainings`: networks that were trained in full.
+- `showing/`: a run as people see it in a notebook, and its rows as CSV.
 - `packing/`: runs that travel, as one file.
 """

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from pydantic import ValidationError
@@ -44,25 +42,11 @@ from evomnas.results.packing.content import FRONT
 from evomnas.results.packing.moved import find_archive, run_folder
 from evomnas.results.readers import READERS, EvaluationReader
 from evomnas.results.records import Ask, RunRecord, SearchMode
+from evomnas.results.showing.flat_rows import flat_row, to_csv
 
-COLUMNS = (
-    "id",
-    "architecture",
-    "status",
-    "losses",
-    "accuracy",
-    "latency_ms",
-    "latency_ci",
-    "params",
-    "macs",
-    "on_front",
-    "order",
-)
-PARTS = {  # columns of lists that have one number per cell
-    "losses": ("loss_1", "loss_2"),
-    "latency_ci": ("latency_low_ms", "latency_high_ms"),
-    "test_interval": ("test_low", "test_high"),
-}
+if TYPE_CHECKING:  # of notebooks alone
+    import pandas
+    from matplotlib.figure import Figure
 
 
 @dataclass(frozen=True, slots=True)
@@ -435,6 +419,57 @@ class Run:
         reference_point = self.definition.hypervolume.reference_point
         return hypervolume([point for point in points if point is not None], reference_point)
 
+    def points(self, results: Sequence[Result]) -> list[dict[str, Any]]:
+        """Return where evaluated networks lie in a plot; see `Result.point`.
+
+        Args:
+            results: Any of the run's results; those without losses are left out.
+        """
+        return [result.point(self.definition) for result in results if result.evaluation.losses is not None]
+
+    def plot(self) -> Figure:
+        """Return quality against cost as a figure of matplotlib: all evaluated networks and the Pareto front."""
+        from evomnas.results.showing.front_figure import front_figure
+
+        return front_figure(self.definition, self.points(self.results()), self.reference_cost())
+
+    def to_dataframe(self) -> pandas.DataFrame:
+        """Return every evaluation as a data frame of pandas, in the order in which networks were asked for.
+
+        Returns:
+            The columns of `evomnas show --format csv`, `generation`, `seconds` and a column for each gene.
+
+        Raises:
+            InputError: pandas is not installed.
+        """
+        from evomnas.results.showing.frame import to_frame
+
+        results = sorted(self.results(), key=lambda result: result.order)
+        own = [{"generation": one.generation, "seconds": one.evaluation.seconds} for one in results]
+        rows = [{**flat_row(one.to_dict()), **more} for one, more in zip(results, own, strict=True)]
+        genes = [self.definition.space.encode(one.evaluation.architecture).tolist() for one in results]
+        return to_frame(rows, genes)
+
+    def __repr__(self) -> str:
+        return f"Run({str(self.folder)!r}: {self._describe()})"
+
+    def _describe(self) -> str:
+        """Return what was searched and how far it is."""
+        manifest = self.manifest
+        return (
+            f"{manifest.problem} by {manifest.algorithm}, seed {manifest.seed}, {manifest.status}: "
+            f"{manifest.evaluations} of {manifest.budget} networks, hypervolume {manifest.hypervolume:.3f}"
+        )
+
+    def _repr_html_(self) -> str:
+        """Return the run for a notebook: its front as a figure and a table."""
+        from evomnas.results.showing.run_markup import run_markup
+
+        results = self.results()
+        rows = [result.to_dict() for result in self.front(results)]
+        points, reference = self.points(results), self.reference_cost()
+        return run_markup(str(self.folder), self._describe(), self.definition, points, rows, reference)
+
     def reference_cost(self) -> float | None:
         """Return the reference network's second loss: its calibrated latency in milliseconds, or a table's cost."""
         return self.reader.reference_cost()
@@ -524,23 +559,3 @@ def check_free(folder: Path) -> None:
         )
     if folder.exists() and (not folder.is_dir() or any(not is_partial(path) for path in folder.iterdir())):
         raise InputError(f"{folder} exists and is not an empty folder: choose another with --out DIR")
-
-
-def to_csv(rows: Sequence[Mapping[str, Any]], first: Sequence[str] = ()) -> str:
-    """Return rows as CSV with a header. Of a list, each number has a column of its own (`PARTS`).
-
-    Args:
-        rows: Values by `COLUMNS`, and those of `Result.to_dict` that are new.
-        first: Columns before these.
-    """
-    buffer = io.StringIO()
-    keys = [*first, *COLUMNS, "test_accuracy", "test_interval", "score", "score_error", "validation_loss"]
-    columns = [column for key in keys for column in PARTS.get(key, (key,))]
-    writer = csv.DictWriter(buffer, columns, lineterminator="\n", extrasaction="ignore")
-    writer.writeheader()
-    for row in rows:
-        cells = dict(row)
-        for key, names in PARTS.items():
-            cells |= dict(zip(names, row.get(key) or (), strict=False))
-        writer.writerow(cells)
-    return buffer.getvalue()

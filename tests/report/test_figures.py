@@ -7,9 +7,10 @@ import re
 import pytest
 
 from evomnas.core.errors import InputError
+from evomnas.core.showing.style import to_svg
 from evomnas.problem.architecture import Architecture
 from evomnas.problem.published import published
-from evomnas.report.figures import architecture_figure, to_svg
+from evomnas.report.figures import architecture_figure
 
 
 def texts_of(architecture: Architecture, **shape: int) -> list[str]:

@@ -18,7 +18,8 @@ from evomnas.results.candidate_limits import CandidateLimits
 from evomnas.results.evaluation import Cost, Cut, Failure, Measurement, NetworkEvaluation, TabularEvaluation, Training
 from evomnas.results.manifest import CutTrainings, Reused, TrueFront
 from evomnas.results.records import Ask, RunRecord, SearchMode
-from evomnas.results.run import COLUMNS, Result, Run, check_free, rank, to_csv
+from evomnas.results.run import Result, Run, check_free, rank
+from evomnas.results.showing.flat_rows import COLUMNS, to_csv
 from evomnas.results.timing import Calibration
 
 NETWORKS = [Architecture.parse(f"stem8_s1-conv_k3_s1_f{8 * number}_n1-head16") for number in range(1, 8)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from evomnas.cli.display.search_progress import SearchDisplay
@@ -41,8 +42,18 @@ class SearchOutput:
         self._is_verbose = verbosity is Verbosity.VERBOSE
         self.display = ProgressDisplay("starting", has_count=False, note_to=note_to)
 
-    def callbacks(self) -> list[Callback]:
-        """Return those who follow the search."""
+    def callbacks(self, trackers: Sequence[str]) -> list[Callback]:
+        """Return those who follow the search.
+
+        Args:
+            trackers: Of each `--track`.
+
+        Raises:
+            InputError: There is no such tracker, or its package is not installed.
+        """
+        return [*self._own_callbacks(), *self._trackers(trackers)]
+
+    def _own_callbacks(self) -> list[Callback]:
         if self.lines is not None:
             return [self.lines]
         if not self._is_verbose:
@@ -50,6 +61,15 @@ class SearchOutput:
         from evomnas.cli.display.evaluation_lines import EvaluationLines
 
         return [EvaluationLines(self.display.note)]
+
+    def _trackers(self, names: Sequence[str]) -> list[Callback]:
+        """Return trackers, of which one that fails is said in a line."""
+        if not names:
+            return []
+        from evomnas.loop.callbacks.audience import Audience
+        from evomnas.report.trackers.opening import open_trackers
+
+        return [Audience(open_trackers(names), self.display.note)]
 
     def on_progress(self, definition: Definition) -> OnProgress:
         """Return the function that shows where the search stands.

@@ -16,13 +16,14 @@ class Audience(Callback):
     not be drawn. A `BrokenPipeError` goes on, since it means that nobody reads the output any more.
     """
 
-    def __init__(self, callbacks: Sequence[Callback] = ()) -> None:
+    def __init__(self, callbacks: Sequence[Callback] = (), on_fault: Callable[[str], object] = warnings.warn) -> None:
         """Gather callbacks.
 
         Args:
             callbacks: Those to tell, in this order.
+            on_fault: Takes the words for one that failed.
         """
-        self._callbacks = list(callbacks)
+        self._callbacks, self._on_fault = list(callbacks), on_fault
 
     def on_begin(self, run: Run) -> None:
         """See `Callback.on_begin`."""
@@ -49,4 +50,4 @@ class Audience(Callback):
             except Exception as error:
                 self._callbacks.remove(callback)
                 name, fault = type(callback).__name__, f"{type(error).__name__}: {error}"
-                warnings.warn(f"the callback {name} failed, and is told no more of this search ({fault})", stacklevel=2)
+                self._on_fault(f"the callback {name} failed, and is told no more of this search ({fault})")

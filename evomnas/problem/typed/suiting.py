@@ -2,8 +2,8 @@
 
 The settings of the built-in problem `images` suit some thousand photographs. With 200 of them they train 25 steps and
 score a network on 40 images, which is noise. With more epochs and folds all networks cost about the same, whatever the
-number of images. benchmarks/suited_settings.py measures what that does for the ranking of networks, and
-docs/problem-files.md has the figures.
+number of images. benchmarks/suited_settings.py measured what that does for the ranking of networks of 200 images: the
+tau with a full training rose from 0.15 to 0.73. docs/problem-files.md has the table.
 """
 
 from __future__ import annotations

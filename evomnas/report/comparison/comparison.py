@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evomnas.core.arguments import checked
+from evomnas.core.showing.markup import heading, table
 from evomnas.problem.definition import Definition
 from evomnas.problem.pareto import attainment, hypervolume, hypervolume_curve, non_dominated
 from evomnas.report.comparison.significance import Pair, compare_pairs, seeds_needed
@@ -161,7 +162,7 @@ def _medians_by_name(numbers: Sequence[float], medians: Sequence[CensoredMedian]
     return {f"{number:g}": asdict(median) for number, median in zip(numbers, medians, strict=True)}
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Comparison:
     """Several runs of one problem, compared.
 
@@ -192,6 +193,31 @@ class Comparison:
     pairs: tuple[Pair, ...]
     seeds_needed: int
     runs: tuple[tuple[str, Trace], ...]
+
+    def __repr__(self) -> str:
+        groups = ", ".join(f"{group.name} {group.median:.3f}" for group in self.groups)
+        return f"Comparison({self._describe()}; median hypervolume: {groups})"
+
+    def _describe(self) -> str:
+        """Return what was compared."""
+        return f"{self.definition.name}, {len(self.runs)} runs of {self.evaluations} networks"
+
+    def _repr_html_(self) -> str:
+        """Return the comparison for a notebook: hypervolumes by algorithm, and whether they differ by chance."""
+        spreads = [
+            [float(values[0]) for values in (one.final.low, one.final.median, one.final.high)] for one in self.groups
+        ]
+        finals = [
+            (group.name, str(len(group.seeds)), f"{median:.3f}", f"{low:.3f} to {high:.3f}")
+            for group, (low, median, high) in zip(self.groups, spreads, strict=True)
+        ]
+        pairs = [
+            (f"{one.first} and {one.second}", "too few seeds" if one.p is None else f"{one.p:.3g}")
+            for one in self.pairs
+        ]
+        shown = heading("Comparison", self._describe())
+        shown += table(("algorithm", "runs", "median hypervolume", "quartiles"), finals)
+        return shown + (table(("pair", "p"), pairs) if pairs else "")
 
     def to_dict(self) -> dict[str, Any]:
         """Return the comparison as `evomnas compare --format json` prints it; None stands for what is not known."""

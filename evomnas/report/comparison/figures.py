@@ -10,8 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, MaxNLocator
 
+from evomnas.core.showing.style import MUTED, STYLE
 from evomnas.report.comparison.comparison import Comparison, Floats, Group, Spread
-from evomnas.report.figures import MUTED, STYLE
 
 # Okabe and Ito's colours without yellow and black, which cannot be seen on a light or a dark page.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
