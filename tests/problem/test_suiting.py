@@ -106,7 +106,7 @@ def test_each_suggestion_gives_its_reason():
         "data.resolution = 32: the middle picture has no more than 32 pixels",
         "space.width = 0.35, space.stem_stride = 2, space.strides = [1, 2, 1, 2, 1, 1, 1], "
         "space.layers = [1, 2, 2, 3, 2, 2, 1], space.head = 320: the usual strides would leave 1x1 of 32x32 pixels",
-        "data.folds = 5: so all 200 images validate; 40 alone would tell an accuracy to ±8 points",  # 50 / sqrt(40)
+        "data.folds = 5: so all images validate; some 40 alone would tell an accuracy to ±8 points",  # 50 / sqrt(40)
         "training.epochs = 15, training.batch = 16: "
-        "5 epochs of 32 images a step are 25 steps with 160 images to train on",
+        "5 epochs of 32 images a step are 25 steps with some 160 images to train on",
     ]

@@ -28,6 +28,13 @@ STYLE: Any = {
 }
 
 
+class ShownFigure(Figure):
+    """A figure that a notebook shows, also where pyplot was never imported."""
+
+    def _repr_html_(self) -> str:
+        return to_svg(self)
+
+
 def to_svg(figure: Figure, outlines: bool = False) -> str:
     """Return a figure as an `<svg>` element for a web page.
 

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from evomnas.core.resolution import format_resolution
 from evomnas.data.photographs import Preprocessing
+from evomnas.deploy.cards.front_matter import front_matter
 from evomnas.deploy.cards.markdown import escape_markdown
 from evomnas.deploy.cards.snippets import usage_section
 from evomnas.problem.sections import SCORE_WORDS, ResolutionField, SearchScoreName
@@ -281,7 +282,9 @@ def model_card(details: ModelDetails, classes: Sequence[str], preprocessing: Pre
     limits = f"- {class_limit} Logits are not calibrated probabilities."
     if details.latency_text:
         limits += f"\n- {latency_limit}"
-    return f"""# {escape_markdown(details.title)}
+    head = front_matter(details.title, origin.problem, details.test.accuracy, details.pretrained)
+    return f"""{head}
+# {escape_markdown(details.title)}
 
 `{details.notation}`
 

@@ -103,7 +103,7 @@ def _suit_validation(images: OwnImages, folds: int | None, data: DataSection) ->
     if folds not in (None, data.folds):
         share = max(1, round(data.validation * images.count))
         reason = (
-            f"so all {images.count:,} images validate; {share:,} alone would tell an accuracy to "
+            f"so all images validate; some {share:,} alone would tell an accuracy to "
             f"±{50 / math.sqrt(share):.0f} points"
         )
         yield Suggestion({"data.folds": str(folds)}, reason)
@@ -120,5 +120,7 @@ def _suit_training(
     settings = {key: str(value) for key, (value, usual) in suited.items() if value != usual and key not in typed}
     if settings:
         steps = MIN_EPOCHS * max(1, trained // BATCH)
-        reason = f"{MIN_EPOCHS} epochs of {BATCH} images a step are {steps} steps with {trained:,} images to train on"
+        reason = (
+            f"{MIN_EPOCHS} epochs of {BATCH} images a step are {steps} steps with some {trained:,} images to train on"
+        )
         yield Suggestion(settings, reason)

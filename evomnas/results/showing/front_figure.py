@@ -9,7 +9,7 @@ import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from evomnas.core.showing.style import ACCENT, INK, MUTED, STYLE
+from evomnas.core.showing.style import ACCENT, INK, MUTED, STYLE, ShownFigure
 from evomnas.problem.definition import Definition
 
 MAX_VECTOR_POINTS = 2000  # more points are drawn as pixels, which keeps a file small
@@ -33,7 +33,7 @@ def front_figure(
         The figure.
     """
     with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=SIZE, layout="constrained", dpi=150)
+        figure = ShownFigure(figsize=SIZE, layout="constrained", dpi=150)
         axes = figure.add_subplot()
         _draw_networks(axes, points)
         _draw_baselines(axes, baselines)

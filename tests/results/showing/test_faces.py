@@ -53,6 +53,7 @@ def test_a_plot_has_every_network_and_the_front(finished_run):
     complete = [one for one in finished_run.results() if one.evaluation.losses is not None]
     assert len(evaluated.get_xdata()) == len(complete) - len(finished_run.front())
     assert axes.get_xlabel() == "latency (ms)"
+    assert figure._repr_html_().startswith("<svg")
 
 
 def test_a_data_frame_has_objectives_costs_and_genes_of_every_evaluation(finished_run):
