@@ -255,6 +255,7 @@ def _setting(opened: Run | None, **typed: Any) -> Setting:
         values = latency.model_dump(include={"runtime", "provider", "precision", "target", "threads", "batch"}) | {
             **shape
         }
+        values["kind"] = opened.definition.kind
         reference = opened.trained_problem().space.reference_network()
     else:
         values = {"runtime": "onnxruntime", "target": "local", "threads": 1, "batch": 1}

@@ -488,8 +488,8 @@ def _print_next(finished: Run, results: list[Result], where: Workers) -> None:
 
     front = finished.front(results)
     if front and finished.definition.trains:
-        what, command = train_command(finished, results)
-        typer.echo(f"Next:    {command}  # {what}")
+        if (training := train_command(finished, results)) is not None:
+            typer.echo(f"Next:    {training[1]}  # {training[0]}")
         typer.echo(f"Look:    evomnas describe {front[-1].evaluation.architecture.id} --run {finished.argument}")
     go_on = resume_command(finished)
     if go_on is None:

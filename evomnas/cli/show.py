@@ -269,6 +269,8 @@ def describe(
             raise InputError(f"there is no folder {figure.parent} for --figure")
         if detect:
             raise InputError("--figure draws a network without a detector: drop --detect or --figure")
+    from evomnas.problem.detection.definition import DetectionDefinition
+
     opened = None if run_folder is None else open_run(run_folder)
     architecture = find_architecture(arch, opened)
     size = read_resolution(resolution)
@@ -277,6 +279,7 @@ def describe(
         usual |= {"classes": 80, "resolution": 320}
     if opened is not None:
         usual = opened.network_shape
+        detect = detect or opened.definition.kind == DetectionDefinition.kind
     shape: NetworkShape = {
         "classes": usual["classes"] if classes is None else classes,
         "channels": usual["channels"] if channels is None else channels,

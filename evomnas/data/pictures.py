@@ -23,19 +23,20 @@ def is_picture(content: bytes) -> bool:
     return len(content) <= MAX_BYTES and content.startswith((PNG, b"\xff\xd8\xff"))
 
 
-def encode_picture(image: Images) -> bytes:
+def encode_picture(image: Images, max_side: int = MAX_SIDE) -> bytes:
     """Return an image as a small file: PNG, or JPEG where that is smaller.
 
     Args:
         image: Pixel values from 0 to 255, uint8, shape (channels, h, w) with 1 or 3 channels.
+        max_side: Pixels of a side at most; with 192 the file has still fewer than `MAX_BYTES`.
 
     Returns:
-        The content of the file. Images with more than `MAX_SIDE` pixels a side are reduced to that; those with less
+        The content of the file. Images with more than `max_side` pixels a side are reduced to that; those with less
         than half of `MIN_SIDE` are enlarged by a whole number, so that each pixel is seen.
     """
     pixels = np.ascontiguousarray(image.transpose(1, 2, 0))
     picture = Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels)
-    picture.thumbnail((MAX_SIDE, MAX_SIDE))
+    picture.thumbnail((max_side, max_side))
     factor = max(1, MIN_SIDE // max(picture.size))
     picture = picture.resize((factor * picture.width, factor * picture.height), Image.Resampling.NEAREST)
     return min((_encode(picture, "PNG", optimize=True), _encode(picture, "JPEG", quality=80)), key=len)

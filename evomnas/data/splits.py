@@ -49,6 +49,8 @@ def load_training_images(section: DataSection) -> LabelledImages:
         InputError: The data set is unknown, missing, unreadable or too small to be split.
     """
     source: TrainingImages = registry.load("datasets", section.dataset)(section)
+    if source.targets is None and section.needs_boxes:
+        raise InputError(f"the data set {section.dataset} has no boxes, which detection needs: 'boxes' has them")
     if source.targets is None:
         check_classes(section.dataset, source.classes, source.labels)
     return LabelledImages.of(source, section.resolution, section.fit)

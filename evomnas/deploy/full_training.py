@@ -24,6 +24,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from evomnas.core.errors import InputError
 from evomnas.core.resolution import Resolution
 from evomnas.core.seeding import torch_generator
 from evomnas.core.system import lock
@@ -39,6 +40,7 @@ from evomnas.networks.fast_layers import use_fast_layers
 from evomnas.networks.pretrained.planting import load_weights, plant_weights
 from evomnas.networks.torchvision_models import AnyNetwork, build_any_network
 from evomnas.problem.definition import ProblemDefinition
+from evomnas.problem.detection.definition import DetectionDefinition
 from evomnas.problem.pretrained.files import donor_file
 from evomnas.problem.sections import FullSection
 from evomnas.results.answers.mistakes import Answers
@@ -112,8 +114,13 @@ class FullTask:
             device: `auto`, `cpu` or `cuda`.
 
         Raises:
-            InputError: The images cannot be read, or there is no test split.
+            InputError: The images cannot be read, there is no test split, or the problem is one of detection.
         """
+        if definition.kind == DetectionDefinition.kind:
+            raise InputError(
+                f"{definition.name} searched backbones of detectors, and this trains networks that tell classes apart: "
+                "evomnas report RUN shows what they find; evomnas describe ARCH --run RUN their notation and size"
+            )
         check_test_split(definition.data)
         self._start_from(definition)
         self._images: dict[Resolution, LabelledImages] = {}  # by resolution

@@ -2,6 +2,7 @@
 
 - `interface`: what a search needs of an evaluator.
 - `network_evaluator`: look up, measure alone, train.
+- `detection_evaluator`: that of networks that find things in images.
 - `table_evaluator`: evaluations from a table.
 - `executors/`: in which processes candidates are prepared and trained.
 - `stopwatch`: seconds by purpose.

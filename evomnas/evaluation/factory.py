@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from evomnas.data.gallery.listing import list_images
 from evomnas.data.splits import load_training_images, split_for_search
+from evomnas.evaluation.detection_evaluator import DetectionEvaluator
 from evomnas.evaluation.executors.base import Workers
 from evomnas.evaluation.executors.factory import make_executor
 from evomnas.evaluation.interface import Evaluator, OnPhase, ignore_phase
@@ -67,7 +69,11 @@ def open_evaluator(
 
 
 def _open_networks(
-    definition: ProblemDefinition, archive: Archive, resources: Resources, stack: ExitStack
+    definition: ProblemDefinition,
+    archive: Archive,
+    resources: Resources,
+    stack: ExitStack,
+    kind: type[NetworkEvaluator] = NetworkEvaluator,
 ) -> NetworkEvaluator:
     candidates = resources.candidates
     # first: workers import while the images are read
@@ -85,7 +91,7 @@ def _open_networks(
         preparer = make_executor(definition, 1, "cpu", candidates)
         stack.callback(preparer.close)
         preparer.load(dataset, donor)
-    return NetworkEvaluator(definition, dataset, archive, executor, preparer, candidates, listing, donor, fit)
+    return kind(definition, dataset, archive, executor, preparer, candidates, listing, donor, fit)
 
 
 def _open_table(
@@ -97,5 +103,6 @@ def _open_table(
 
 _OPENERS: dict[str, Callable[[Any, Archive, Resources, ExitStack], Evaluator]] = {
     "images": _open_networks,
+    "detection": partial(_open_networks, kind=DetectionEvaluator),
     "table": _open_table,
 }

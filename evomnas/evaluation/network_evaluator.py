@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import chain, islice
 from operator import attrgetter
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -60,6 +60,7 @@ def training_settings(
         "device": device,
         **({} if donor is None else {"donor": donor.context}),
         **({} if definition.training.precision == FLOAT else {"scored in": definition.latency.runtime}),
+        **definition.training_context,
     }
 
 
@@ -77,8 +78,10 @@ class NetworkEvaluator(Evaluator):
         meter: Takes latencies, on the problem's device.
         training_factor: How many times as long as here a candidate is to be trained by the search that this one stands
             for; 1 but in an estimate, whose trainings are short.
+        reader_type: Reads what the archive has of networks of this kind.
     """
 
+    reader_type: ClassVar[type[NetworkReader]] = NetworkReader
     reader: NetworkReader
 
     def __init__(
@@ -122,7 +125,9 @@ class NetworkEvaluator(Evaluator):
             self._conditions["donor"] |= _teaching_context(definition.teaching)
         training_context = archive.add_context(self._conditions)
         archive.add_class_names(dataset.fingerprint, dataset.classes)
-        reader = NetworkReader(archive, definition, training_context, self.meter.key, self.describe_data(), candidates)
+        reader = self.reader_type(
+            archive, definition, training_context, self.meter.key, self.describe_data(), candidates
+        )
         super().__init__(reader)
         self._shape = reader.shape
         self._layers = self._layer_table()

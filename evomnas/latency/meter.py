@@ -22,7 +22,7 @@ from evomnas.latency.devices import protocol
 from evomnas.latency.devices.factory import open_device
 from evomnas.latency.machine_archive import open_machine_archive
 from evomnas.latency.runtimes.base import CPU, PreparedNetwork
-from evomnas.latency.setting import Setting, default_reference
+from evomnas.latency.setting import IMAGES, Setting, default_reference
 from evomnas.problem.architecture import Architecture
 from evomnas.problem.sections import FLOAT, Precision
 from evomnas.problem.target import LOCAL
@@ -68,6 +68,8 @@ class Meter:
             del setting["provider"]  # as before there were others
         if self.setting.precision == FLOAT:
             del setting["precision"]
+        if self.setting.kind == IMAGES:
+            del setting["kind"]  # likewise
         return setting | self._device.describe() | {"protocol": protocol.VERSION}
 
     @cached_property

@@ -16,9 +16,14 @@ from evomnas.core.resolution import Resolution, sides
 from evomnas.core.seeding import torch_generator
 from evomnas.latency.runtimes.base import PreparedNetwork, QuantizingRuntime, Runtime, open_runtime
 from evomnas.latency.setting import Setting
+from evomnas.networks.detection.detector import build_detector
+from evomnas.networks.detection.object_detector import JoinedAnswers
 from evomnas.networks.layer_costs import count_any_cost
 from evomnas.networks.torchvision_models import AnyNetwork, build_any_network
 from evomnas.problem.architecture import Architecture
+from evomnas.problem.detection.counting import count_detector
+from evomnas.problem.detection.definition import DetectionDefinition
+from evomnas.problem.detection.plan import plan_detector
 from evomnas.problem.sections import FLOAT, Precision
 from evomnas.results.evaluation import Cost
 
@@ -42,6 +47,9 @@ def prepare_here(setting: Setting, network: AnyNetwork) -> tuple[Cost, PreparedN
         network.check_resolution(setting.resolution)
     shape = setting.classes, setting.channels, setting.resolution
     runtime = open_runtime(setting.runtime)
+    if setting.kind == DetectionDefinition.kind:
+        assert isinstance(network, Architecture)
+        return count_detector_cost(network, *shape), prepare_detector(runtime, network, *shape, setting.batch)
     return count_any_cost(network, *shape), prepare(runtime, network, *shape, setting.batch, setting.precision)
 
 
@@ -82,6 +90,44 @@ def prepare(
 def _quantized(runtime: QuantizingRuntime, prepared: PreparedNetwork) -> PreparedNetwork:
     model = runtime.quantize(prepared.model, [prepared.images])
     return PreparedNetwork(model, prepared.images, runtime.load(model, prepared.images, 1)().copy())
+
+
+def count_detector_cost(architecture: Architecture, classes: int, channels: int, resolution: Resolution) -> Cost:
+    """Return the costs of the detector on an architecture.
+
+    Args:
+        architecture: The architecture of the backbone.
+        classes: The number of classes, without the background.
+        channels: Channels of the images.
+        resolution: The size of the images in pixels, for an architecture without a resolution of its own.
+    """
+    counts = count_detector(plan_detector(architecture, resolution), classes + 1, channels)
+    return Cost(counts.params, counts.macs - counts.gate_macs, counts.gate_macs)
+
+
+def prepare_detector(
+    runtime: Runtime, architecture: Architecture, classes: int, channels: int, resolution: Resolution, batch: int = 1
+) -> PreparedNetwork:
+    """Build the detector on an architecture with random weights and convert it for a runtime.
+
+    Decoding is part of it; the suppression of boxes is not, since its time depends on what is in an image.
+
+    Args:
+        runtime: The runtime.
+        architecture: The architecture of the backbone.
+        classes: The number of classes, without the background.
+        channels: Channels of the images.
+        resolution: The size of the images in pixels, for an architecture without a resolution of its own.
+        batch: Images per inference.
+
+    Returns:
+        The detector in the runtime's format, with random images and the boxes and scores that PyTorch computes.
+    """
+    module = JoinedAnswers(
+        build_detector(architecture, classes, resolution, channels, bn_momentum=1.0, seed=PROBE_SEED)
+    )
+    with probe_images(module, channels, architecture.resolution or resolution, batch) as images:
+        return convert_with_output(runtime, module, images)
 
 
 def convert_with_output(runtime: Runtime, module: nn.Module, images: torch.Tensor) -> PreparedNetwork:

@@ -14,6 +14,8 @@ from evomnas.problem.published import fit_to_resolution, published
 from evomnas.problem.sections import FLOAT, Precision
 from evomnas.problem.target import SshTarget, parse_target
 
+IMAGES = ProblemDefinition.kind  # the kind of problem that older versions knew
+
 
 @dataclass(frozen=True)
 class Setting:
@@ -31,6 +33,7 @@ class Setting:
         method: `network` to measure whole networks, `layers` to add up the entries of a table of layers.
         provider: What the runtime runs the networks on: `cpu`, or another provider that it has, such as `cuda`.
         precision: `float`, or `int8` for networks as int8 files.
+        kind: The kind of problem whose networks these are, such as `images` or `detection`.
     """
 
     runtime: str
@@ -44,6 +47,7 @@ class Setting:
     method: str = "network"
     provider: str = CPU
     precision: Precision = FLOAT
+    kind: str = IMAGES
 
     def check(self) -> None:
         """Check that the runtime can be used on the target, with the method and in the precision.
@@ -87,6 +91,7 @@ def problem_setting(definition: ProblemDefinition, classes: int, channels: int) 
         method=latency.method,
         provider=latency.provider,
         precision=latency.precision,
+        kind=definition.kind,
     )
 
 

@@ -42,6 +42,7 @@ from evomnas.problem.typed.paths import LISTS, OWN_IMAGES
 from evomnas.results.archive import Archive
 from evomnas.results.candidate_limits import CandidateLimits
 from evomnas.results.database.connection import JOURNAL_SUFFIX
+from evomnas.results.readers import LIBRARIES
 from evomnas.results.records import RunRecord, SearchMode
 from evomnas.results.run import Run, changed_images, check_free
 
@@ -407,7 +408,7 @@ def check_options(definition: Definition, algorithm: str, options: Mapping[str, 
 
 
 def check_runtime(definition: Definition) -> None:
-    """Check that the runtime of a problem is installed and suits its device, before any image is read.
+    """Check that what a problem needs is installed and suits its device, before any image is read.
 
     Args:
         definition: The problem.
@@ -415,6 +416,8 @@ def check_runtime(definition: Definition) -> None:
     Raises:
         InputError: It is not, or does not.
     """
+    if definition.kind in LIBRARIES:
+        LIBRARIES[definition.kind]()
     if isinstance(definition, ProblemDefinition):
         problem_setting(definition, classes=1, channels=1).check()
         latency = definition.latency

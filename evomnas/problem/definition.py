@@ -1,9 +1,9 @@
 """Checked problem files: what is searched, and how people read the answer.
 
-There are two kinds. The networks of a `ProblemDefinition` are trained and measured. Those of a `TableDefinition` are
-looked up in a table: its file has a `[table]` section in place of `[data]`, `[training]` and `[latency]`. All that the
-rest of the package wants to know of a kind is a method or an attribute of `Definition`; another kind is another
-subclass, listed in `DEFINITIONS`.
+The networks of a `ProblemDefinition` are trained and measured. Those of a `TableDefinition` are looked up in a table:
+its file has a `[table]` section in place of `[data]`, `[training]` and `[latency]`. All that the rest of the package
+wants to know of a kind is a method or an attribute of `Definition`; another kind is another subclass, listed in
+`evomnas.problem.loading.DEFINITIONS`.
 """
 
 from __future__ import annotations
@@ -215,8 +215,7 @@ class ProblemDefinition(Definition):
 
     @model_validator(mode="after")
     def _check(self) -> ProblemDefinition:
-        if self.data.dataset == BOXES:
-            raise InputError(f"the data set {BOXES} is of things in images, and this problem puts images into classes")
+        self._check_task()
         if self.donor is not None:
             check_space(self.donor.architecture, self.space)
         if self.teaching is not None and (mixed := sorted({"mixup", "cutmix"} & set(self.data.augment))):
@@ -233,6 +232,14 @@ class ProblemDefinition(Definition):
             replace(reference, resolution=smallest).check_resolution(largest)
         return self
 
+    def _check_task(self) -> None:
+        """Raise InputError where the images are for another task, or a section is for other tasks alone."""
+        if self.data.dataset == BOXES:
+            raise InputError(
+                f"the data set {BOXES} is of things to find in images, and this problem puts images into classes: add "
+                'task = "detection" above the sections of the file'
+            )
+
     def _check_choice(self, resolution: Resolution) -> None:
         """Raise InputError for a resolution of the space to which the images cannot be reduced as they are."""
         height, width = sides(resolution)
@@ -245,6 +252,11 @@ class ProblemDefinition(Definition):
                 f"space.resolutions has {format_resolution(resolution)}, and {shown}: allowed are sizes of the same "
                 "proportions, to the pixel"
             )
+
+    @property
+    def training_context(self) -> dict[str, Any]:
+        """All that trainings depend on beside images, augmentation, recipe and donor, as the archive stores it."""
+        return {}
 
     @property
     def words(self) -> Words:
@@ -461,6 +473,3 @@ class TableDefinition(Definition):
     def with_data(self, path: Path) -> Self:
         """See `Definition.with_data`."""
         return type(self).model_validate(self.model_dump() | {"table": self.table.model_copy(update={"path": path})})
-
-
-DEFINITIONS: tuple[type[Definition], ...] = (TableDefinition, ProblemDefinition)

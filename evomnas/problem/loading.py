@@ -24,11 +24,18 @@ from evomnas.core.arguments import checked
 from evomnas.core.errors import InputError, unknown
 from evomnas.core.files import editable_folder
 from evomnas.core.system.shell import quote
-from evomnas.problem.definition import DEFINITIONS, Definition, ProblemDefinition
+from evomnas.problem.definition import Definition, ProblemDefinition, TableDefinition
+from evomnas.problem.detection.definition import DetectionDefinition
 from evomnas.problem.pretrained.preset import start_from
 from evomnas.problem.sections import FullSection, Objective
 from evomnas.problem.typed.paths import OWN_DATASETS, OWN_IMAGES, is_own_images, list_kind, own_images, read_problem
 from evomnas.problem.typed.settings import BACKSLASHES, apply_setting, parse_value
+
+DEFINITIONS: tuple[type[Definition], ...] = (
+    TableDefinition,
+    DetectionDefinition,
+    ProblemDefinition,
+)  # kinds of problems
 
 
 def builtin_problems() -> dict[str, str]:

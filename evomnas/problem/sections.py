@@ -34,11 +34,14 @@ FITS: tuple[Fit, ...] = get_args(Fit)
 Precision = Literal["float", "int8"]
 FLOAT: Precision = "float"
 ClassWeights = Literal["none", "balanced"]
-SCORE_WORDS: dict[SearchScoreName, str] = {  # what people call them
+PrecisionName = Literal["ap", "ap50"]  # scores of what is found in images
+SCORE_WORDS: dict[SearchScoreName | PrecisionName, str] = {  # what people call them
     "accuracy": "accuracy",
     "balanced-accuracy": "balanced accuracy",
     "macro-f1": "macro-F1",
     "likelihood": "likelihood",
+    "ap": "AP",
+    "ap50": "AP50",
 }
 TABLES = ("csv", "parquet")  # data sets with columns
 BOXES = "boxes"  # the data set of images in which things are to be found
@@ -105,6 +108,8 @@ class DataSection(Section):
             the mean F1 of the classes; or `likelihood`, the geometric mean of the probabilities that the network gives
             to the right classes, which is exp(-cross-entropy). It tells more than accuracy where images are few.
     """
+
+    needs_boxes: ClassVar[bool] = False
 
     dataset: Annotated[str, _registered("datasets")]
     path: Path | None = None

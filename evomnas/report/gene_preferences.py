@@ -211,7 +211,9 @@ class _TableLayout(_Layout):
         return everywhere > 0
 
 
-_LAYOUTS: dict[str, Callable[[Any], _Layout]] = {"images": _BlockLayout, "table": _TableLayout}
+_LAYOUTS: dict[str, Callable[[Any], _Layout]] = {
+    "images": _BlockLayout, "detection": _BlockLayout, "table": _TableLayout,
+}  # fmt: skip
 
 
 @cache

@@ -11,6 +11,8 @@ import numpy as np
 
 from evomnas.core import defaults
 from evomnas.core.system.shell import join, quote
+from evomnas.problem.counting import NetworkShape
+from evomnas.problem.detection.definition import DetectionDefinition
 from evomnas.problem.loading import builtin_problems, flat, load_definition
 from evomnas.problem.typed.paths import OWN_IMAGES
 from evomnas.problem.typed.settings import parse_value
@@ -150,7 +152,7 @@ def _toml_key(name: str) -> str:
     return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else format_toml(name)
 
 
-def train_command(run: Run, results: list[Result]) -> tuple[str, str]:
+def train_command(run: Run, results: list[Result]) -> tuple[str, str] | None:
     """Return the command that comes after a search: it trains a network of the front in full.
 
     Args:
@@ -159,8 +161,10 @@ def train_command(run: Run, results: list[Result]) -> tuple[str, str]:
 
     Returns:
         What the command does, in words, and the command. The network is the front's knee, or else the one with the
-        best score.
+        best score. None of detectors.
     """
+    if run.definition.kind == DetectionDefinition.kind:
+        return None
     has_knee = bool(run.knees(results))
     which = "--knee" if has_knee else run.front(results)[-1].evaluation.architecture.id
     best = "most accurate" if run.definition.score_words == "accuracy" else "best"
@@ -194,6 +198,8 @@ def network_commands(run: Run) -> list[dict[str, str]]:
     folder, shape = quote(str(run.folder)), run.shape
     if shape is None:
         return []
+    if run.definition.kind == DetectionDefinition.kind:
+        return _detector_commands(folder, shape)
     build = (
         "import evomnas\n\n"
         f'architecture = evomnas.Architecture.parse("{NOTATION}")\n'
@@ -205,4 +211,19 @@ def network_commands(run: Run) -> list[dict[str, str]]:
         {"title": "Train it in full, and score it on the test images", "text": f"evomnas train {folder} {ID}"},
         {"title": "Export it once it is trained", "text": f"evomnas export {folder} {ID} --to onnx"},
         {"title": "The network in PyTorch, untrained", "text": build},
+    ]
+
+
+def _detector_commands(folder: str, shape: NetworkShape) -> list[dict[str, str]]:
+    """Return commands and code for any backbone of a detector."""
+    build = (
+        "import evomnas\n"
+        "from evomnas.networks.detection.detector import build_detector\n\n"
+        f'architecture = evomnas.Architecture.parse("{NOTATION}")\n'
+        f"detector = build_detector(architecture, {shape['classes']}, {shape['resolution']}, {shape['channels']})"
+    )
+    return [
+        {"title": "Its layers", "text": f"evomnas describe {ID} --run {folder}"},
+        {"title": "Its latency, measured again", "text": f"evomnas measure {ID} --run {folder}"},
+        {"title": "The detector in PyTorch, untrained", "text": build},
     ]

@@ -14,6 +14,7 @@ from evomnas.core.arguments import checked
 from evomnas.core.resolution import describe_resolution, format_resolution, normalised
 from evomnas.data.photographs import describe_fit
 from evomnas.report import run_words
+from evomnas.report.findings.found_boxes import found_boxes
 from evomnas.report.gene_preferences import Preferences, count_preferences
 from evomnas.report.history import read_history, read_trend
 from evomnas.report.page_data import page_data
@@ -101,6 +102,7 @@ def _content(run: Run, results: list[Result], running: bool) -> dict[str, Any]:
         "pareto": None if running else figure_markup(pareto_figure(run, results)),  # for browsers without scripts
         "counting": run_words.describe_counting(results),
         "finished": run_words.full_training_table(run),
+        "found_boxes": found_boxes(run, results),
         "baselines": run_words.baseline_table(run),
         "data": page_data(run, results),
         "plotly": Markup(resources.files("plotly").joinpath("package_data/plotly.min.js").read_text("utf-8")),

@@ -21,11 +21,12 @@ from typing import Any
 from evomnas.core.errors import InputError
 from evomnas.problem.architecture import Architecture
 from evomnas.problem.candidate import Candidate
-from evomnas.problem.sections import SearchScoreName
+from evomnas.problem.sections import PrecisionName, SearchScoreName
 from evomnas.problem.tabular_space import TabularArchitecture
 from evomnas.results.answers.mistakes import Answers
 from evomnas.results.candidate_limits import CandidateLimits
 from evomnas.results.database.connection import Database
+from evomnas.results.detection.findings import Findings
 from evomnas.results.evaluation import (
     Cut,
     Failure,
@@ -233,6 +234,9 @@ class Archive(Database):
         with self._transaction():
             self._write("trainings", {**key, **training_to_row(result), "created": _now()})
             self._write_answers(context, architecture, result)
+            if isinstance(result, Training) and result.findings is not None:
+                found = result.findings.to_row()
+                self._write("findings", {"context": context, "network": str(architecture), **found})
 
     def add_cut(self, run: str, architecture: Architecture, cut: Cut) -> None:
         """Store the part of a training that a run cut off. For other runs the network is not trained.
@@ -251,7 +255,7 @@ class Archive(Database):
         architecture: Candidate,
         candidates: CandidateLimits = NO_LIMITS,
         run: str | None = None,
-        score: SearchScoreName = "accuracy",
+        score: SearchScoreName | PrecisionName = "accuracy",
     ) -> NetworkEvaluation:
         """Return what is known of a network. A half that is not there yet is None.
 
@@ -280,8 +284,15 @@ class Archive(Database):
             training = self._scored(training, training_context, notation, score)
         return NetworkEvaluation(architecture, measurement, training)
 
-    def _scored(self, training: Training, context: str, notation: str, score: SearchScoreName) -> Training | None:
+    def _scored(
+        self, training: Training, context: str, notation: str, score: SearchScoreName | PrecisionName
+    ) -> Training | None:
         """Return a training with its loss and its score; None where what was kept does not tell the score."""
+        if score == "ap" or score == "ap50":
+            found = self.findings(context, notation)
+            return (
+                None if found is None else replace(training, score=found.score(score), score_error=found.error(score))
+            )
         row = self._row("answers", context=context, network=notation)
         if row is None:
             return training if score == "accuracy" else None
@@ -388,6 +399,19 @@ class Archive(Database):
         """
         row = self._row("answers", context=context, network=str(network))
         return None if row is None else Answers.from_row(row)
+
+    def findings(self, context: str, network: object) -> Findings | None:
+        """Return what a trained network finds in the images that score it.
+
+        Args:
+            context: The context of its training.
+            network: An architecture, or any other network by its notation.
+
+        Returns:
+            The findings; None if there are none.
+        """
+        row = self._row("findings", context=context, network=str(network))
+        return None if row is None else Findings.from_row(row)
 
     def add_class_names(self, images: str, names: Sequence[str]) -> None:
         """Store the names of the classes of images, unless they are known.

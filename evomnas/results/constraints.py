@@ -6,7 +6,10 @@ from operator import attrgetter
 from typing import TypeVar
 
 from evomnas.core.errors import InputError
-from evomnas.problem.counting import NetworkShape, count_architecture, smallest_architecture
+from evomnas.problem.architecture import Architecture
+from evomnas.problem.counting import Counts, NetworkShape, count_architecture, smallest_architecture
+from evomnas.problem.detection.counting import count_detector
+from evomnas.problem.detection.plan import plan_detector
 from evomnas.problem.search_space import SearchSpace
 from evomnas.problem.sections import ConstraintsSection
 from evomnas.results.evaluation import Evaluation
@@ -33,7 +36,7 @@ class Limits:
         """
         values = {quantity: getattr(constraints, key) for quantity, key in KEYS.items()}
         self.maxima: dict[str, float] = {quantity: value for quantity, value in values.items() if value is not None}
-        self._shape = shape
+        self._section, self._shape = constraints, shape
 
     def apply(self, evaluation: E) -> E:
         """Return an evaluation with its violation.
@@ -51,9 +54,12 @@ class Limits:
         """Return the sum of the relative excesses over all limits, by what is known."""
         known = dict(evaluation.quantities)
         if self._shape is not None and "params" not in known:
-            counts = count_architecture(evaluation.architecture, **self._shape)
+            counts = self._count(evaluation.architecture, self._shape)
             known |= {"params": counts.params, "macs": counts.macs}
         return sum(max(0.0, known[name] / limit - 1) for name, limit in self.maxima.items() if name in known)
+
+    def _count(self, architecture: Architecture, shape: NetworkShape) -> Counts:
+        return count_architecture(architecture, **shape)
 
     def check(self, space: SearchSpace) -> None:
         """Check that a network of the space can have so few parameters, and one so few MACs.
@@ -91,3 +97,25 @@ class Limits:
                 f"{value:,.4g} {units[quantity]}, {value / limit - 1:.0%} more ({closest}); raise the limit, or make "
                 "the space smaller (space.width)"
             )
+
+
+class DetectorLimits(Limits):
+    """The constraints of a problem of detectors. Those that no backbone keeps by itself are refused."""
+
+    def _count(self, architecture: Architecture, shape: NetworkShape) -> Counts:
+        counts = count_detector(
+            plan_detector(architecture, shape["resolution"]), shape["classes"] + 1, shape["channels"]
+        )
+        return counts.backbone + counts.extras + counts.heads
+
+    def check(self, space: SearchSpace) -> None:
+        """Check that the backbone of a detector can have so few parameters, and one so few MACs; see `Limits.check`.
+
+        Args:
+            space: The search space.
+
+        Raises:
+            InputError: None can.
+        """
+        assert self._shape is not None
+        Limits(self._section, {**self._shape, "classes": 0}).check(space)

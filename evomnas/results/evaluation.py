@@ -20,6 +20,7 @@ from evomnas.core import remedies
 from evomnas.problem.sections import ScoreName
 from evomnas.problem.tabular_space import TabularArchitecture
 from evomnas.results.answers.mistakes import Answers
+from evomnas.results.detection.findings import Findings
 
 
 class TrainingDiverged(ArithmeticError):
@@ -44,7 +45,7 @@ class Training:
     """The result of a candidate's training, or of its trainings with all folds.
 
     Attributes:
-        accuracy: Share of the validation images that were classified correctly.
+        accuracy: Share of the validation images that were classified correctly; None where things in them were found.
         losses: Mean training loss per epoch; with folds, of the first training.
         seconds: How long it took.
         score: What the search maximises, from 0 to 1; None where that is the accuracy.
@@ -52,20 +53,25 @@ class Training:
         loss: The mean cross-entropy of the validation images in nats; None where it is not known.
         answers: The answers to the validation images; None where they are not at hand. They are kept beside the
             training, since older versions kept none.
+        findings: What was found in the validation images; None where they were classified. They are kept beside the
+            training as well.
     """
 
-    accuracy: float
+    accuracy: float | None
     losses: tuple[float, ...]
     seconds: float
     score: float | None = None
     score_error: float | None = None
     loss: float | None = None
     answers: Answers | None = field(default=None, repr=False, compare=False)
+    findings: Findings | None = field(default=None, repr=False, compare=False)
 
     @property
     def quality(self) -> float:
         """The score, or the accuracy where that is the score."""
-        return self.accuracy if self.score is None else self.score
+        quality = self.accuracy if self.score is None else self.score
+        assert quality is not None  # one of both is always known
+        return quality
 
     @property
     def error(self) -> float:
@@ -378,7 +384,7 @@ class NetworkEvaluation(Evaluation):
         if self.measured is not None:
             cost = self.measured.cost
             known = {"latency_ms": self.measured.latency_ms, "params": cost.params, "macs": cost.macs}
-            if self.trained is not None:
+            if self.trained is not None and self.trained.accuracy is not None:
                 known["accuracy"] = self.trained.accuracy
         return known
 

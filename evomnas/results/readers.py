@@ -6,7 +6,7 @@ Evaluators and runs ask the same reader, so that a run sees later what its searc
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import groupby
@@ -24,7 +24,9 @@ from evomnas.results.answers.confusion import share_error
 from evomnas.results.answers.mistakes import Answers
 from evomnas.results.archive import Archive, context_key
 from evomnas.results.candidate_limits import CandidateLimits
-from evomnas.results.constraints import Limits
+from evomnas.results.constraints import DetectorLimits, Limits
+from evomnas.results.detection.findings import Findings
+from evomnas.results.detection.precision import check_scorer
 from evomnas.results.evaluation import Evaluation, FullTraining, NetworkEvaluation, TabularEvaluation
 from evomnas.results.manifest import ImageData, TableData
 from evomnas.results.timing import Calibration
@@ -144,6 +146,14 @@ class EvaluationReader(ABC):
         """
         return None
 
+    def findings(self, architecture: Any) -> Findings | None:
+        """Return what a network finds in the validation images; None where it classifies them.
+
+        Args:
+            architecture: A network of the problem's kind.
+        """
+        return None
+
     @property
     @abstractmethod
     def shape(self) -> NetworkShape | None:
@@ -211,8 +221,8 @@ class NetworkReader(EvaluationReader):
         """Return an evaluation with the standard error of its score."""
         if known.trained is None or known.trained.score_error is not None:
             return known
-        images = self.data.get("validation")
-        error = share_error(round(known.trained.accuracy * images), images) if images else None
+        images, accuracy = self.data.get("validation"), known.trained.accuracy
+        error = share_error(round(accuracy * images), images) if images and accuracy is not None else None
         return replace(known, training=replace(known.trained, score_error=error))
 
     def baselines(self) -> list[BaselineRecord]:
@@ -298,6 +308,19 @@ class NetworkReader(EvaluationReader):
         return found
 
 
+class DetectionReader(NetworkReader):
+    """Reads evaluations of networks that find things in images."""
+
+    def findings(self, architecture: Architecture) -> Findings | None:
+        """See `EvaluationReader.findings`."""
+        return self.archive.findings(self.training_context, architecture)
+
+    @cached_property
+    def limits(self) -> DetectorLimits:
+        """The problem's limits."""
+        return DetectorLimits(self.definition.constraints, self.shape)
+
+
 class TableReader(EvaluationReader):
     """Reads what a table was asked; the table itself may be gone."""
 
@@ -318,4 +341,7 @@ class TableReader(EvaluationReader):
         return float(self.archive.context(self.training_context)["reference"])
 
 
-READERS: dict[str, type[EvaluationReader]] = {"images": NetworkReader, "table": TableReader}
+READERS: dict[str, type[EvaluationReader]] = {
+    "images": NetworkReader, "detection": DetectionReader, "table": TableReader,
+}  # fmt: skip
+LIBRARIES: dict[str, Callable[[], object]] = {"detection": check_scorer}  # raise InputError where one is missing

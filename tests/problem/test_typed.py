@@ -91,7 +91,7 @@ def test_digits_are_at_no_path(problem, options, here):
 @pytest.mark.parametrize(
     ("typed", "message"),
     [
-        ("photo", "unknown problem 'photo': there are cifar10, digits, "),
+        ("photo", "unknown problem 'photo': there are cifar10, coco, digits, "),
         ("photo", "; or give a folder of images, an .npz or a .toml file; did you mean photos/?$"),
         ("digit", "did you mean digits?$"),
         ("image", "did you mean images or imagenet?$"),

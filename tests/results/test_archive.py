@@ -200,7 +200,7 @@ def test_an_archive_of_another_version_is_refused(tmp_path):
     Archive(path).close()
     with sqlite3.connect(path) as connection:
         connection.execute("PRAGMA user_version = 99")
-    with pytest.raises(InputError, match="has version 99, this evomnas reads up to 7: update evomnas"):
+    with pytest.raises(InputError, match="has version 99, this evomnas reads up to 8: update evomnas"):
         Archive(path)
 
 
@@ -536,13 +536,13 @@ def test_an_archive_on_a_read_only_disk_is_read_and_not_written(tmp_path, monkey
     writable.close()
 
 
-@pytest.mark.parametrize("version", [0, 8, 99])
+@pytest.mark.parametrize("version", [0, 9, 99])
 def test_versions_that_never_were_are_refused(tmp_path, version):
     path = tmp_path / "archive.sqlite"
     Archive(path).close()
     with contextlib.closing(sqlite3.connect(path)) as connection:
         connection.execute(f"PRAGMA user_version = {version}")
-    with pytest.raises(InputError, match=f"has version {version}, this evomnas reads up to 7"):
+    with pytest.raises(InputError, match=f"has version {version}, this evomnas reads up to 8"):
         Archive(path)
 
 

@@ -28,9 +28,9 @@ class InProcessExecutor:
 
     def load(self, dataset: Dataset, donor: DonorFile | None = None) -> None:
         """See `Executor.load`."""
-        from evomnas.evaluation.executors.worker import Workbench  # it imports torch
+        from evomnas.evaluation.executors.worker import open_bench  # it imports torch
 
-        self._bench = Workbench(self._definition, dataset, self.device, donor)
+        self._bench = open_bench(self._definition, dataset, self.device, donor)
 
     def teach(self, lessons: Sequence[Logits]) -> None:
         """See `Executor.teach`."""

@@ -29,6 +29,7 @@ from evomnas.evaluation.executors.deaths import Inquest
 from evomnas.evaluation.executors.image_files import open_images, open_lessons, save_images, save_lessons
 from evomnas.evaluation.executors.jobs import Job, Logits, TrainingJob
 from evomnas.problem.definition import ProblemDefinition
+from evomnas.problem.loading import validate_definition
 from evomnas.problem.pretrained.files import DonorFile
 from evomnas.results.candidate_limits import CandidateLimits
 from evomnas.results.evaluation import Failure
@@ -204,14 +205,14 @@ def _start_worker(definition: dict[str, Any], folder: str, device: str, memory: 
     limit_memory(memory)
     (_files / f"worker-{os.getpid()}").touch()
     importlib.import_module("ptflops")  # takes seconds: now, not with the first candidate, where no server has done it
-    from evomnas.evaluation.executors.worker import Workbench
+    from evomnas.evaluation.executors.worker import open_bench
 
-    problem = ProblemDefinition.model_validate(definition)
+    problem = validate_definition(definition).trained("workers train")
     donor = None
     if problem.weights is not None:
         content = (_files / DONOR_FILE).read_bytes()
         donor = DonorFile(problem.weights.donor, content, hashlib.sha256(content).hexdigest())
-    _bench = Workbench(problem, open_images(_files), device, donor)
+    _bench = open_bench(problem, open_images(_files), device, donor)
 
 
 def _end_with_parent() -> None:

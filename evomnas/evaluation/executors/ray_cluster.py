@@ -36,6 +36,7 @@ from evomnas.evaluation.executors.base import (
 from evomnas.evaluation.executors.jobs import Job, Logits
 from evomnas.evaluation.executors.ray_images import Sender, images_here
 from evomnas.problem.definition import ProblemDefinition
+from evomnas.problem.loading import validate_definition
 from evomnas.problem.pretrained.files import DonorFile
 from evomnas.results.candidate_limits import CandidateLimits
 from evomnas.results.evaluation import Failure
@@ -212,14 +213,15 @@ def _work(
     global _bench
     identity, definition, device, cpus, limits = settings
     if _bench is None or _bench[0] != identity:
-        from evomnas.evaluation.executors.worker import Workbench
+        from evomnas.evaluation.executors.worker import open_bench
 
         importlib.import_module("ptflops")  # with what training imports: seconds that count for no candidate's time
         if limits.memory_gib is not None or device == "cpu":
             limit_memory(limits.memory_gib or share_of_memory(max(1.0, usable_cores() / cpus)))
         warnings.filterwarnings("ignore", "The given NumPy array is not writable")  # all workers of a node share it
         dataset = images_here(*images)
-        _bench = identity, Workbench(ProblemDefinition.model_validate(definition), dataset, device, donor)
+        problem = validate_definition(definition).trained("workers train")
+        _bench = identity, open_bench(problem, dataset, device, donor)
     if job is None:
         return 0.0, None
     _bench[1].learn(lessons)

@@ -10,18 +10,37 @@ from evomnas.data.images import Dataset
 from evomnas.evaluation.executors.jobs import Job, Logits, Result_co
 from evomnas.latency.layers.prepare_layers import prepare_parts
 from evomnas.latency.layers.stages import Parts
-from evomnas.latency.prepare import prepare
+from evomnas.latency.prepare import count_detector_cost, prepare, prepare_detector
 from evomnas.latency.quantization.scoring import quantizer_for
 from evomnas.latency.runtimes.base import PreparedNetwork, Runtime, open_runtime
 from evomnas.networks.layer_costs import count_cost
-from evomnas.networks.pretrained.weights import load_donor
+from evomnas.networks.pretrained.weights import PretrainedWeights, load_donor
 from evomnas.problem.architecture import Architecture
 from evomnas.problem.definition import ProblemDefinition
+from evomnas.problem.detection.definition import DetectionDefinition
 from evomnas.problem.pretrained.files import DonorFile
 from evomnas.problem.sections import TrainingSection
 from evomnas.results.evaluation import Cost, Cut, Failure, Training
+from evomnas.training.detection.detection_task import DetectionTask
 from evomnas.training.early_stop import LossThreshold
 from evomnas.training.proxy_task import ProxyTask
+
+
+def open_bench(
+    definition: ProblemDefinition, dataset: Dataset, device: str = "auto", donor: DonorFile | None = None
+) -> Workbench:
+    """Return what does the jobs of a problem, by the problem's kind.
+
+    Args:
+        definition: The problem.
+        dataset: Its images.
+        device: `auto`, `cpu` or `cuda`.
+        donor: The file of the pretrained weights that candidates inherit; None for random ones.
+
+    Raises:
+        InputError: The device or the runtime is missing, or the donor's file is damaged.
+    """
+    return _BENCHES[definition.kind](definition, dataset, device, donor)
 
 
 class Workbench:
@@ -42,12 +61,17 @@ class Workbench:
             InputError: The device or the runtime is missing, or the donor's file is damaged.
         """
         weights = None if donor is None else load_donor(donor)
-        self.task = ProxyTask(dataset, definition.data, definition.training, device, weights, quantizer_for(definition))
+        self.task: ProxyTask | DetectionTask = self._open_task(definition, dataset, device, weights)
         self._teaching = definition.teaching
         self.runtime: Runtime = open_runtime(definition.latency.runtime)
         self._classes, self._channels = len(dataset.classes), dataset.channels
         self._resolution, self._batch = definition.latency_resolution, definition.latency.batch
         self._precision = definition.latency.precision
+
+    def _open_task(
+        self, definition: ProblemDefinition, dataset: Dataset, device: str, weights: PretrainedWeights | None
+    ) -> ProxyTask | DetectionTask:
+        return ProxyTask(dataset, definition.data, definition.training, device, weights, quantizer_for(definition))
 
     def prepare(self, architecture: Architecture) -> tuple[Cost, PreparedNetwork]:
         """See `Bench.prepare`."""
@@ -75,6 +99,7 @@ class Workbench:
     def teach(self, number: int) -> Logits:
         """See `Bench.teach`."""
         assert self._teaching is not None
+        assert isinstance(self.task, ProxyTask)
         return self.task.teach(self._teaching, number)
 
     def learn(self, lessons: Sequence[Logits]) -> None:
@@ -84,7 +109,9 @@ class Workbench:
             lessons: The logits for the training images of each training, shape (n, classes) each; none without a
                 teacher.
         """
-        self.task.learn(lessons)
+        if lessons:
+            assert isinstance(self.task, ProxyTask)
+            self.task.learn(lessons)
 
     def attempt(self, job: Job[object, Result_co]) -> Result_co | Failure:
         """Do a job.
@@ -106,3 +133,25 @@ class Workbench:
             failure = Failure.of(error)
         release_freed_memory()  # now that the candidate's own is freed
         return failure
+
+
+class DetectionBench(Workbench):
+    """Does jobs with candidates of one problem that are the backbones of detectors; see `Workbench`."""
+
+    def _open_task(
+        self, definition: ProblemDefinition, dataset: Dataset, device: str, weights: PretrainedWeights | None
+    ) -> DetectionTask:
+        assert isinstance(definition, DetectionDefinition)
+        return DetectionTask(dataset, definition.data, definition.training, device)
+
+    def prepare(self, architecture: Architecture) -> tuple[Cost, PreparedNetwork]:
+        """Return the costs of a detector, and itself with its decoding; see `Bench.prepare`."""
+        shape = self._classes, self._channels, self._resolution
+        return self.count(architecture), prepare_detector(self.runtime, architecture, *shape, self._batch)
+
+    def count(self, architecture: Architecture) -> Cost:
+        """Return the costs of a detector; see `Bench.count`."""
+        return count_detector_cost(architecture, self._classes, self._channels, self._resolution)
+
+
+_BENCHES: dict[str, type[Workbench]] = {"images": Workbench, "detection": DetectionBench}

@@ -1,7 +1,7 @@
 """The tables of an archive file, and the statements that bring the tables of older versions up to date."""
 
 APPLICATION_ID = 0x45564F4D  # "EVOM"
-SCHEMA_VERSION = 7
+SCHEMA_VERSION = 8
 _SINCE_4 = """
 CREATE TABLE generations (
     run TEXT NOT NULL, generation INTEGER NOT NULL, seconds REAL NOT NULL, metrics TEXT NOT NULL,
@@ -30,6 +30,11 @@ CREATE TABLE pictures (
 _SINCE_7 = """
 ALTER TABLE answers ADD COLUMN loss REAL;
 ALTER TABLE answers ADD COLUMN loss_error REAL;
+"""
+_SINCE_8 = """
+CREATE TABLE findings (
+    context TEXT NOT NULL, network TEXT NOT NULL, ap REAL NOT NULL, ap_error REAL, ap50 REAL NOT NULL, ap50_error REAL,
+    details TEXT NOT NULL, shown TEXT NOT NULL, PRIMARY KEY (context, network));
 """
 SCHEMA = (
     """
@@ -60,6 +65,7 @@ CREATE TABLE asks (
     + _SINCE_5.lstrip()
     + _SINCE_6.lstrip()
     + _SINCE_7.lstrip()
+    + _SINCE_8.lstrip()
 )
 MIGRATIONS = {  # the statements that lead from the version before to this one
     2: """
@@ -82,4 +88,5 @@ ALTER TABLE runs ADD COLUMN manner TEXT NOT NULL DEFAULT '{}';
     + _SINCE_5.lstrip(),
     6: _SINCE_6,
     7: _SINCE_7,
+    8: _SINCE_8,
 }

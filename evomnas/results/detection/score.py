@@ -8,12 +8,12 @@ average precision of as many images, drawn with replacement, is computed from th
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-PrecisionName = Literal["ap", "ap50"]
+from evomnas.problem.sections import PrecisionName
+
 PRECISIONS: tuple[PrecisionName, PrecisionName] = ("ap", "ap50")
 
 

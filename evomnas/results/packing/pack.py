@@ -151,6 +151,7 @@ def _write_archive(run: Run, path: Path) -> None:
                 copy("measurements", "architecture", networks, context=key)
                 copy("trainings", "architecture", networks, context=key)
             copy("answers", "network", networks, context=context)
+            copy("findings", "network", networks, context=context)
         for context in sorted(full_contexts):
             copy("full_trainings", context=context)
             copy("answers", context=context)
@@ -166,13 +167,15 @@ def _write_archive(run: Run, path: Path) -> None:
 def _pictured(
     source: Archive, training_context: str, full_contexts: Iterable[str], networks: Iterable[str]
 ) -> dict[str, set[int]]:
-    """Return the images that networks were most wrong about, as places by the fingerprint of all images."""
+    """Return the images that reports show, as places by the fingerprint of all images."""
     pictured: dict[str, set[int]] = {}
     for context, split in ((training_context, "data"), *((context, "test") for context in full_contexts)):
         images = source.context(context).get(split)
         if images is not None:
             answers = filter(None, (source.answers(context, notation) for notation in networks))
+            found = filter(None, (source.findings(context, notation) for notation in networks))
             places = {mistake.image for one in answers for mistake in one.mistakes}
+            places |= {image.place for one in found for image in one.shown}
             pictured.setdefault(str(images), set()).update(places)
     return pictured
 

@@ -28,6 +28,7 @@ from evomnas.data.pictures import is_picture
 from evomnas.results.answers.mistakes import Answers
 from evomnas.results.archive import Archive
 from evomnas.results.database.outside import copy_outside
+from evomnas.results.detection.findings import Findings
 from evomnas.results.manifest import MANIFEST, Manifest, read_manifest
 from evomnas.results.packing.content import ARCHIVE, is_unpacked
 from evomnas.results.readers import READERS
@@ -235,9 +236,11 @@ def _read_all(archive: Archive, manifest: Manifest) -> None:
 
 
 def _read_answers(archive: Archive) -> None:
-    """Read what networks answered, the names of classes, and pictures."""
+    """Read what networks answered and found, the names of classes, and pictures."""
     for row in archive.rows("answers"):
         Answers.from_row(row)
+    for row in archive.rows("findings"):
+        Findings.from_row(row)
     for row in archive.rows("class_names"):
         if not all(isinstance(name, str) for name in archive.class_names(row["images"])):
             raise TypeError("names of classes must be texts")

@@ -5,4 +5,5 @@
 - `detection_batches`: images with boxes on a device, from which batches are made.
 - `detector_training`: the training of a detector.
 - `finding`: the boxes that a detector finds in images.
+- `detection_task`: the proxy task: a short training, scored by average precision.
 """

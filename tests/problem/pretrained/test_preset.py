@@ -60,11 +60,18 @@ def test_a_problem_file_may_say_it_all(tmp_path):
     assert definition.weights.file == (tmp_path / "weights" / "lite0.pth").resolve()
 
 
-@pytest.mark.parametrize("donor", [None, "efficientnet-lite0"])
-@pytest.mark.parametrize("name", sorted(set(builtin_problems()) - {"nas-bench-macro"}))
+@pytest.mark.parametrize(
+    ("name", "donor"),
+    [("coco", None)]
+    + [
+        (name, donor)
+        for name in sorted(set(builtin_problems()) - {"nas-bench-macro", "coco"})
+        for donor in (None, "efficientnet-lite0")
+    ],
+)
 def test_definitions_are_read_as_they_are_written(name, donor):
     """A run keeps its problem in this form."""
-    definition = load_definition(name, ["data.resolution=64"], donor=donor)
+    definition = load_definition(name, ["data.resolution=96"], donor=donor)
     assert validate_definition(definition.model_dump(mode="json")) == definition
 
 

@@ -247,7 +247,7 @@ def test_a_torn_archive_is_refused(box):
 
 
 def test_an_archive_of_an_older_version_is_brought_up_to_date(box, shown_run):
-    younger = ("cuts", "tells", "answers", "class_names", "pictures")
+    younger = ("cuts", "tells", "answers", "class_names", "pictures", "findings")
     statements = (*(f"DROP TABLE IF EXISTS {name}" for name in younger), "ALTER TABLE runs DROP COLUMN manner")
     edit(box, *statements, "PRAGMA user_version = 4")
     assert Run.open(zip_of(box)).asks == shown_run.asks

@@ -1,0 +1,199 @@
+"""A search for backbones of detectors, from the problem file to the report, on drawn rectangles."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import numpy as np
+import pytest
+from box_files import draw, write_voc
+from typer.testing import CliRunner
+
+import evomnas
+from evomnas.cli import deploy, measure, search, show  # noqa: F401 they register themselves
+from evomnas.cli.app import app
+from evomnas.core.errors import InputError
+from evomnas.data.splits import load_dataset
+from evomnas.problem.architecture import Architecture
+from evomnas.problem.detection.counting import count_detector
+from evomnas.problem.detection.plan import plan_detector
+from evomnas.problem.loading import validate_definition
+from evomnas.report.run_report import write_report
+from evomnas.results.archive import Archive
+from evomnas.results.constraints import DetectorLimits
+from evomnas.results.packing.pack import pack
+from evomnas.results.run import Run
+from evomnas.training.detection.detection_task import DetectionTask
+
+pytest.importorskip("faster_coco_eval")
+PROBLEM = {
+    "name": "shapes", "task": "detection",
+    "space": {"filters": [8, 8], "layers": [1, 1], "strides": [2, 2], "stem": 8, "head": 16, "divisor": 4},
+    "data": {"dataset": "boxes", "resolution": 96, "score": "ap50"},
+    "training": {"epochs": 3},
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def problem(tmp_path_factory):
+    path = write_voc(tmp_path_factory.mktemp("shapes"), draw(24, (96, 128)))
+    return validate_definition({**PROBLEM, "data": {**PROBLEM["data"], "path": str(path)}})
+
+
+@pytest.fixture(scope="module")
+def run(problem, tmp_path_factory) -> Run:
+    folder = tmp_path_factory.mktemp("detected") / "run"
+    return evomnas.search(problem, "random", budget=3, workers=0, out=folder, device="cpu")
+
+
+def command(*arguments: str):
+    return CliRunner().invoke(app, list(map(str, arguments)))
+
+
+def test_the_objectives_are_one_minus_ap50_and_the_latency_of_the_whole_detector(run):
+    results = run.results()
+    assert len(results) == 3
+    for result in results:
+        evaluation = result.evaluation
+        findings = run.reader.findings(evaluation.architecture)
+        assert evaluation.losses == (1 - findings.ap50, evaluation.measured.latency_ms)
+        assert evaluation.score_error == findings.ap50_error
+        counts = count_detector(plan_detector(evaluation.architecture, 96), 3 + 1)
+        assert evaluation.measured.cost.params == counts.params
+        row = result.to_dict()
+        assert (row["accuracy"], row["score"]) == (None, findings.ap50)
+    assert max(result.evaluation.score for result in results) > 0
+
+
+def test_latencies_and_trainings_have_contexts_of_their_own(run):
+    assert run.archive.context(run.record.measurement_context)["kind"] == "detection"
+    assert run.archive.context(run.record.training_context)["task"] == "detection"
+
+
+def test_ap_needs_no_new_training(run, problem):
+    """Both scores of a training are kept."""
+    other = problem.model_copy(update={"data": problem.data.model_copy(update={"score": "ap"})})
+    again = evomnas.search(
+        other, "random", budget=3, workers=0, out=run.folder.parent / "ap", archive=run.archive.path, device="cpu"
+    )
+    for result in again.results():
+        findings = run.reader.findings(result.evaluation.architecture)
+        assert result.evaluation.losses[0] == 1 - findings.ap
+    assert again.manifest.reused.networks == 3
+
+
+def test_the_report_shows_boxes_on_pictures_by_network(run):
+    page = write_report(run).read_text()
+    section = page.partition('id="boxes-title"')[2].partition("</section>")[0]
+    shown = run.reader.findings(run.front()[0].evaluation.architecture).shown
+    assert len(re.findall(r'<image id="picture-\d+" href="data:image/', section)) == len(shown)
+    networks = {result.evaluation.architecture.id for result in run.explained(run.results())}
+    assert set(re.findall(r"<figcaption>(\w+)</figcaption>", section)) == networks
+    boxes = sum(len(run.reader.findings(one.evaluation.architecture).shown[0].boxes) for one in run.front())
+    assert section.count("<rect") >= boxes
+    assert "AP50 of ball" in section
+    assert "evomnas train" not in page.partition("<footer")[0].partition('id="commands"')[0]
+
+
+def test_a_packed_run_is_read_elsewhere_with_its_boxes(run, tmp_path):
+    opened = Run.open(pack(run, tmp_path / "run.zip").path)
+    network = run.results()[0].evaluation.architecture
+    assert opened.reader.findings(network) == run.reader.findings(network)
+    place = opened.reader.findings(run.front()[0].evaluation.architecture).shown[0].place
+    images = run.search_images_fingerprint
+    assert opened.archive.picture(images, place) == run.archive.picture(images, place)
+
+
+def test_commands_on_its_networks_are_about_detectors_or_refuse_in_one_line(run):
+    network = run.front()[0].evaluation.architecture.id
+    described = command("describe", network, "--run", run.folder)
+    assert "SSDLite with 4 logits" in described.stdout
+    measured = json.loads(command("measure", network, "--run", run.folder, "--format", "json").stdout)
+    assert measured[0]["latency_ms"] == pytest.approx(run.front()[0].evaluation.measured.latency_ms, rel=0.6)
+    refused = command("train", run.folder, network, "--device", "cpu")
+    assert refused.exit_code == 2
+    assert "searched backbones of detectors" in refused.stderr
+
+
+def test_a_network_is_trained_to_the_same_score_in_any_order(problem):
+    dataset = load_dataset(problem.data)
+    first, second = (
+        DetectionTask(dataset, problem.data, problem.training, "cpu").train(Architecture.parse(notation))
+        for notation in 2 * ["stem8_s2-dconv_k3_s2_f8_n1-mbconv3_k3_s2_f8_n1-head16"]
+    )
+    assert (first.losses, first.findings) == (second.losses, second.findings)
+    assert first.losses[-1] < first.losses[0]
+    assert first.accuracy is None
+
+
+def test_folds_find_boxes_in_every_image(problem):
+    data = problem.data.model_copy(update={"folds": 2})
+    dataset = load_dataset(data)
+    task = DetectionTask(dataset, data, problem.training.model_copy(update={"epochs": 1}), "cpu")
+    result = task.train(Architecture.parse("stem8_s2-dconv_k3_s2_f8_n1-head16"))
+    places = [image.place for image in result.findings.shown]
+    assert places[0] == 0
+    assert places[-1] == len(dataset.train_images) - 1
+
+
+def test_limits_count_the_whole_detector(problem):
+    network = Architecture.parse("stem8_s2-dconv_k3_s2_f8_n1-head16")
+    counts = count_detector(plan_detector(network, 96), 4)
+    shape = {"classes": 3, "channels": 3, "resolution": 96}
+    evaluation = type("Known", (), {"quantities": {}, "architecture": network, "exceeding": lambda self, over: over})()
+    half = counts.params // 2
+    for limit, expected in ((counts.params, evaluation), (half, counts.params / half - 1)):
+        limits = problem.constraints.model_copy(update={"max_params": limit})
+        assert DetectorLimits(limits, shape).apply(evaluation) == expected
+    least = problem.constraints.model_copy(update={"max_params": 10})
+    with pytest.raises(InputError, match="no network of the space meets constraints.max_params = 10"):
+        DetectorLimits(least, shape).check(problem.space)
+
+
+def test_a_data_set_without_boxes_is_refused(tmp_path):
+    problem = validate_definition({**PROBLEM, "data": {"dataset": "digits", "resolution": 96}})
+    with pytest.raises(InputError, match="the data set digits has no boxes, which detection needs"):
+        evomnas.search(problem, "random", budget=1, workers=0, out=tmp_path / "run", device="cpu")
+
+
+def test_an_archive_with_findings_that_none_could_have_is_refused(run, tmp_path):
+    row = dict(next(iter(run.archive.rows("findings"))))
+    from evomnas.results.detection.findings import Findings
+
+    assert Findings.from_row(row) == run.archive.findings(row["context"], row["network"])
+    for wrong in (
+        {"ap": 1.5}, {"ap50": float("nan")}, {"ap_error": -0.1}, {"details": "[]"},
+        {"shown": json.dumps([[0, [[0, 0.5, 0, 0, 1, 1.5]]]])}, {"shown": json.dumps([[0, [["a", 0.5, 0, 0, 1, 1]]]])},
+    ):  # fmt: skip
+        with pytest.raises((ValueError, TypeError)):
+            Findings.from_row(row | wrong)
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("options", [("--workers", "2"), ("--executor", "ray"), ("--async", "--workers", "2")])
+def test_every_executor_finds_the_same(problem, run, tmp_path, options):
+    path = tmp_path / "shapes.toml"
+    data = {**PROBLEM["data"], "path": str(problem.data.path)}
+    lines = ['name = "shapes"', 'task = "detection"']
+    for name, values in {**PROBLEM, "data": data}.items():
+        if isinstance(values, dict):
+            lines += [f"[{name}]", *(f"{key} = {json.dumps(value)}" for key, value in values.items())]
+    path.write_text("\n".join(lines))
+    result = command("run", path, "--algo", "random", "--budget", "3", "--out", tmp_path / "run", *options)
+    assert result.exit_code == 0, result.output
+    found = {one.evaluation.architecture: one.evaluation.trained.score for one in Run.open(tmp_path / "run").results()}
+    expected = {one.evaluation.architecture: one.evaluation.trained.score for one in run.results()}
+    assert found == pytest.approx(expected)
+
+
+def test_a_search_goes_on_where_it_was(run):
+    more = command("resume", run.folder, "--budget", "4", "--workers", "0", "--device", "cpu")
+    assert more.exit_code == 0, more.output
+    again = Run.open(run.folder)
+    assert len(again.results()) == 4
+    assert [one.evaluation.losses for one in again.results()[:3]] == [
+        one.evaluation.losses for one in run.results()[:3]
+    ]
+    assert np.isfinite(again.manifest.hypervolume)
+    assert Archive(again.archive.path).class_names(again.search_images_fingerprint) == ["ball", "car", "tree"]
