@@ -32,7 +32,7 @@ def detect(
     archs: Annotated[
         list[str],
         typer.Argument(
-            metavar="ARCH...",
+            metavar="ARCH",
             help="Networks that evomnas train has trained, or published ones whose weights are here.",
             autocompletion=completion.networks,
         ),
