@@ -33,6 +33,8 @@ TORCHVISION_MODELS: dict[str, dict[str, Any]] = {
     "wide_resnet50_2": {},
     "densenet121": {},
     "googlenet": {"aux_logits": False, "init_weights": True},
+    "inception_v3": {"aux_logits": False, "init_weights": True},
+    "alexnet": {},
 }
 _NOTATION = re.compile(r"(?:([1-9]\d{0,3}(?:x[1-9]\d{0,3})?)px-)?torchvision:(.*)", re.ASCII)
 

@@ -15,8 +15,10 @@ from evomnas.deploy.baselines import baseline_network, default_baselines, train_
 from evomnas.latency.prepare import prepare
 from evomnas.networks.layer_costs import count_any_cost
 from evomnas.networks.torchvision_models import (
+    TORCHVISION_MODELS,
     TorchvisionNetwork,
     build_any_network,
+    build_torchvision,
     explain_incompatibility,
     parse_network,
 )
@@ -123,9 +125,25 @@ def test_a_runtime_computes_the_logits_of_an_off_the_shelf_network():
     np.testing.assert_allclose(logits, prepared.logits, rtol=1e-3, atol=1e-4)
 
 
-def test_all_off_the_shelf_networks_take_photographs_of_32_pixels():
+SMALLEST = {"alexnet": 63, "inception_v3": 75}  # pixels; the others take 32
+
+
+def test_all_off_the_shelf_networks_take_photographs_of_32_pixels_or_say_that_they_do_not():
     for name in default_baselines():
-        assert explain_incompatibility(baseline_network(name, 32), 3, 32) is None
+        smallest = SMALLEST.get(name, 32)
+        assert explain_incompatibility(baseline_network(name, smallest), 3, smallest) is None
+    for name, smallest in SMALLEST.items():
+        reason = explain_incompatibility(baseline_network(name, 32), 3, smallest - 1)
+        assert reason.startswith(f"it cannot take images of {smallest - 1} pixels: ")
+
+
+@pytest.mark.parametrize("name", TORCHVISION_MODELS)
+def test_torchvision_s_networks_have_the_parameters_that_it_lists(name):
+    with torch.device("meta"):
+        network = build_torchvision(name, 1000, 3)
+    listed = torchvision.models.get_model_weights(name).IMAGENET1K_V1.meta["num_params"]
+    auxiliary_head = 3_326_696 if name == "inception_v3" else 0  # googlenet is listed without
+    assert sum(parameter.numel() for parameter in network.parameters()) == listed - auxiliary_head
 
 
 def test_names_and_notations_that_nobody_knows_are_one_line():
