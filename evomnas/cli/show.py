@@ -303,6 +303,9 @@ def describe(
     words = f", SSDLite with {shape['classes'] + 1} logits" if detect else ""
     typer.echo(f"{architecture}\nid {architecture.id}, {pixels} px, {shape['classes']} classes{words}")
     _print_layers(layers)
+    if not detect:
+        peaks = " and ".join(f"{peak:,.1f} KiB in {name}" for name, peak in _peaks(architecture, shape).items())
+        typer.echo(f"Peak memory of the activations: {peaks}")
     if detect:
         _print_boxes(architecture, shape)
     if figure is not None:
@@ -320,6 +323,13 @@ def _layers(architecture: Architecture, shape: NetworkShape, detect: bool) -> li
     return layer_costs(architecture, **shape)
 
 
+def _peaks(architecture: Architecture, shape: NetworkShape) -> dict[str, float]:
+    """Return the peak memory of a network's activations by the precision of the values."""
+    from evomnas.problem.memory.peak import VALUE_BYTES, peak_kb
+
+    return {precision: peak_kb(architecture, precision, **shape) for precision in VALUE_BYTES}
+
+
 def _print_layers_json(
     architecture: Architecture, shape: NetworkShape, layers: Sequence[LayerCost], detect: bool
 ) -> None:
@@ -334,7 +344,9 @@ def _print_layers_json(
     ]  # fmt: skip
     values: dict[str, Any] = {"architecture": str(architecture), "id": architecture.id, **shape}
     values |= {"params": total.params, "macs": total.macs, "se_macs": total.se_macs}
-    if detect:
+    if not detect:
+        values["peak_kb"] = _peaks(architecture, shape)
+    else:
         plan = plan_detector(architecture, shape["resolution"])
         maps = [{"filters": place.filters, "size": place.size, "anchors": place.anchors} for place in plan.maps]
         values |= {"total_macs": total.macs + total.se_macs, "boxes": plan.boxes, "maps": maps}

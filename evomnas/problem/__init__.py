@@ -14,6 +14,7 @@
 - `definition`: a checked problem file, one class per kind of problem.
 - `loading`: from TOML and overrides to a definition.
 - `detection/`: SSDLite detectors: their construction, anchors and sizes.
+- `memory/`: the peak memory of a network's activations in closed form.
 - `pretrained/`: what pretrained networks bring along.
 - `typed/`: what people type for a problem and for its settings.
 """

@@ -7,6 +7,7 @@ work goes into a candidate, and they can be checked against the whole space befo
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -215,9 +216,6 @@ def smallest_architecture(
 ) -> Architecture:
     """Return the architecture of a space that has the least of some quantity. The result is exact.
 
-    Counts add up over the blocks, and a block's counts depend on the blocks before it only through their filters. So it
-    is enough to go from block to block and to keep, for each number of filters, the best way to reach it.
-
     Args:
         space: The search space.
         quantity: Returns the number to minimise from `Counts`, such as the parameters.
@@ -228,21 +226,54 @@ def smallest_architecture(
     Returns:
         An architecture of the space; no other has less of the quantity.
     """
-    stem, resolution = space.stem_filters, min(space.resolutions, key=area, default=resolution)
+
+    def block_cost(block: Block, in_filters: int, size: Resolution) -> int:
+        return quantity(count_block(block, in_filters, size))
+
+    def ends_cost(last_filters: int, image: Resolution, stem_size: Resolution, size: Resolution) -> int:
+        stem = count_stem(space.stem_filters, channels, stem_size)
+        return quantity(stem + count_tail(last_filters, space.head, classes, size))
+
+    return best_architecture(space, block_cost, ends_cost, operator.add, resolution)
+
+
+def best_architecture(
+    space: SearchSpace,
+    block_cost: Callable[[Block, int, Resolution], int],
+    ends_cost: Callable[[int, Resolution, Resolution, Resolution], int],
+    combine: Callable[[int, int], int],
+    resolution: Resolution,
+) -> Architecture:
+    """Return the architecture of a space with the least cost that its parts' costs make. The result is exact.
+
+    A block's cost depends on the blocks before it only through their filters. So it is enough to go from block to block
+    and to keep, for each number of filters, the best way to reach it.
+
+    Args:
+        space: The search space.
+        block_cost: Returns the cost of a block, from its input's channels and size.
+        ends_cost: Returns the cost of stem, head and classifier together, from the last block's filters, the sizes of
+            the image and of the stem's output, and that of the last block's.
+        combine: Returns the cost of two parts together; it never falls where one of them rises.
+        resolution: The size of the image in pixels, for a space that has none of its own.
+
+    Returns:
+        An architecture of the space; no other costs less.
+    """
+    resolution = min(space.resolutions, key=area, default=resolution)
     size = stem_size = divided(resolution, space.stem_stride)
-    best: dict[int, tuple[int, list[int]]] = {stem: (0, [])}  # by filters: the least total so far, and its genes
+    best: dict[int, tuple[int, list[int]]] = {space.stem_filters: (0, [])}  # by filters: the least cost, its genes
     for number, stride in enumerate(space.strides):
         best_after: dict[int, tuple[int, list[int]]] = {}
         for in_filters, (least, genes) in best.items():
             for block, block_genes in space.distinct_blocks(number, in_filters):
-                total = least + quantity(count_block(block, in_filters, size))
+                total = combine(least, block_cost(block, in_filters, size))
                 if block.filters not in best_after or total < best_after[block.filters][0]:
                     best_after[block.filters] = total, [*genes, *block_genes]
         best, size = best_after, divided(size, stride)
 
-    def network_total(last_filters: int) -> int:
-        ends = count_stem(stem, channels, stem_size) + count_tail(last_filters, space.head, classes, size)
-        return best[last_filters][0] + quantity(ends)
+    def network_cost(last_filters: int) -> int:
+        return combine(best[last_filters][0], ends_cost(last_filters, resolution, stem_size, size))
 
     last_genes = [space.resolutions.index(resolution)] if space.resolutions else []
-    return space.decode(np.array([*best[min(best, key=network_total)][1], *last_genes]))
+    return space.decode(np.array([*best[min(best, key=network_cost)][1], *last_genes]))

@@ -36,6 +36,7 @@ from evomnas.problem.sections import (
     FullSection,
     HypervolumeSection,
     LatencySection,
+    Precision,
     Section,
     TableSection,
     TrainingSection,
@@ -155,6 +156,11 @@ class Definition(Section):
     def score_words(self) -> str:
         """What people call the score that the search maximises, as in "a higher accuracy"."""
         return "accuracy"
+
+    @property
+    def precision(self) -> Precision:
+        """In which precision its networks are measured."""
+        return FLOAT
 
     @property
     def trains(self) -> bool:
@@ -307,11 +313,13 @@ class ProblemDefinition(Definition):
     @property
     def axes(self) -> tuple[str, str]:
         """See `Definition.axes`."""
-        scored, timed = (
-            "" if section.precision == FLOAT else f" in {section.precision}"
-            for section in (self.training, self.latency)
-        )
-        return f"validation {self.score_words}{scored} (%)", f"latency{timed} (ms)"
+        scored = "" if self.training.precision == FLOAT else f" in {self.training.precision}"
+        return f"validation {self.score_words}{scored} (%)", "latency (ms)"
+
+    @property
+    def precision(self) -> Precision:
+        """See `Definition.precision`."""
+        return self.latency.precision
 
     @property
     def score_words(self) -> str:

@@ -152,9 +152,10 @@ def result_table(run: Run, results: Sequence[Result]) -> TextTable:
         words = run.definition.score_words
         names = ("accuracy", "±") if words == "accuracy" else (words, "±", "accuracy")
         scored = ("test accuracy",) * any(result.score is not None for result in results)
-        header = ("id", *names, *scored, "latency ms", "95 % interval", "parameters", "MACs", "status")
+        peak = ("peak KiB",) * (run.definition.constraints.max_peak_kb is not None)
+        header = ("id", *names, *scored, "latency ms", "95 % interval", "parameters", "MACs", *peak, "status")
         shown = ("score", "score_error", "accuracy")[: len(names)] + ("test_accuracy",) * len(scored)
-        rows = [_trained_cells(result.to_dict(), shown) for result in results]
+        rows = [_trained_cells(result.to_dict(), shown, len(peak) > 0) for result in results]
     else:
         quality, cost = run.definition.axes
         header = ("id", "network", quality, cost, "status")
@@ -170,12 +171,13 @@ def _looked_up_cells(run: Run, result: Result) -> tuple[str, ...]:
     return tuple(cell or "-" for cell in cells)
 
 
-def _trained_cells(row: dict[str, Any], shown: Sequence[str]) -> tuple[str, ...]:
+def _trained_cells(row: dict[str, Any], shown: Sequence[str], has_peak: bool) -> tuple[str, ...]:
     """Return the cells of a network; `shown` are the shares among them, by their keys."""
     interval = row["latency_ci"] and f"{row['latency_ci'][0]:.4f} to {row['latency_ci'][1]:.4f}"
     shares = [None if row[name] is None else f"{row[name]:.2%}" for name in shown]
     latency = None if row["latency_ms"] is None else f"{row['latency_ms']:.4f}"
     counts = [None if row[name] is None else f"{row[name]:,}" for name in ("params", "macs")]
+    counts += [f"{row['peak_kb']:,.1f}"] * has_peak
     return tuple(cell or "-" for cell in (row["id"], *shares, latency, interval, *counts))
 
 

@@ -10,13 +10,20 @@ from evomnas.problem.architecture import Architecture
 from evomnas.problem.counting import Counts, NetworkShape, count_architecture, smallest_architecture
 from evomnas.problem.detection.counting import count_detector
 from evomnas.problem.detection.plan import plan_detector
+from evomnas.problem.memory.peak import least_peak_architecture, peak_kb
 from evomnas.problem.search_space import SearchSpace
-from evomnas.problem.sections import ConstraintsSection
+from evomnas.problem.sections import FLOAT, ConstraintsSection, Precision
 from evomnas.results.evaluation import Evaluation
 
 E = TypeVar("E", bound=Evaluation)
 
-KEYS = {"latency_ms": "max_latency_ms", "params": "max_params", "macs": "max_macs"}  # of the section, by quantity
+KEYS = {  # of the section, by quantity
+    "latency_ms": "max_latency_ms",
+    "params": "max_params",
+    "macs": "max_macs",
+    "peak_kb": "max_peak_kb",
+}
+UNITS = {"latency_ms": "milliseconds", "params": "parameters", "macs": "MACs", "peak_kb": "KiB of activations"}
 
 
 class Limits:
@@ -26,17 +33,20 @@ class Limits:
         maxima: The largest values allowed, by quantity; empty without any constraint.
     """
 
-    def __init__(self, constraints: ConstraintsSection, shape: NetworkShape | None = None) -> None:
+    def __init__(
+        self, constraints: ConstraintsSection, shape: NetworkShape | None = None, precision: Precision = FLOAT
+    ) -> None:
         """Take the constraints of a problem file.
 
         Args:
             constraints: The section.
             shape: Classes, channels and resolution of the networks, by which they are counted before they are measured;
                 None where they cannot be counted, as those of a table.
+            precision: Of the values that the networks compute with.
         """
         values = {quantity: getattr(constraints, key) for quantity, key in KEYS.items()}
         self.maxima: dict[str, float] = {quantity: value for quantity, value in values.items() if value is not None}
-        self._section, self._shape = constraints, shape
+        self._section, self._shape, self._precision = constraints, shape, precision
 
     def apply(self, evaluation: E) -> E:
         """Return an evaluation with its violation.
@@ -56,13 +66,15 @@ class Limits:
         if self._shape is not None and "params" not in known:
             counts = self._count(evaluation.architecture, self._shape)
             known |= {"params": counts.params, "macs": counts.macs}
+        if self._shape is not None and "peak_kb" in self.maxima:
+            known["peak_kb"] = peak_kb(evaluation.architecture, self._precision, **self._shape)
         return sum(max(0.0, known[name] / limit - 1) for name, limit in self.maxima.items() if name in known)
 
     def _count(self, architecture: Architecture, shape: NetworkShape) -> Counts:
         return count_architecture(architecture, **shape)
 
     def check(self, space: SearchSpace) -> None:
-        """Check that a network of the space can have so few parameters, and one so few MACs.
+        """Check that a network of the space can have so few parameters, one so few MACs, and one so low a peak.
 
         Args:
             space: The search space.
@@ -77,12 +89,15 @@ class Limits:
                 quantity = attrgetter(name)
                 closest = smallest_architecture(space, quantity, **self._shape)
                 self.refuse(name, quantity(count_architecture(closest, **self._shape)), str(closest))
+        if "peak_kb" in self.maxima:
+            closest = least_peak_architecture(space, **self._shape)
+            self.refuse("peak_kb", peak_kb(closest, self._precision, **self._shape), str(closest))
 
     def refuse(self, quantity: str, value: float, closest: str) -> None:
         """Refuse a limit that no network keeps.
 
         Args:
-            quantity: `latency_ms`, `params` or `macs`.
+            quantity: `latency_ms`, `params`, `macs` or `peak_kb`.
             value: Its smallest value.
             closest: The notation of the network that has it.
 
@@ -91,10 +106,9 @@ class Limits:
         """
         limit = self.maxima[quantity]
         if value > limit:
-            units = {"latency_ms": "milliseconds", "params": "parameters", "macs": "MACs"}
             raise InputError(
                 f"no network of the space meets constraints.{KEYS[quantity]} = {limit:,g}: the closest one has "
-                f"{value:,.4g} {units[quantity]}, {value / limit - 1:.0%} more ({closest}); raise the limit, or make "
+                f"{value:,.4g} {UNITS[quantity]}, {value / limit - 1:.0%} more ({closest}); raise the limit, or make "
                 "the space smaller (space.width)"
             )
 

@@ -197,7 +197,7 @@ class EvaluationReader(ABC):
     @cached_property
     def limits(self) -> Limits:
         """The problem's limits."""
-        return Limits(self.definition.constraints, self.shape)
+        return Limits(self.definition.constraints, self.shape, self.definition.precision)
 
 
 class NetworkReader(EvaluationReader):

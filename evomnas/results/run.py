@@ -23,6 +23,7 @@ from evomnas.data.gallery.listing import ListedImage, describe_changes, read_lis
 from evomnas.problem.architecture import Architecture
 from evomnas.problem.counting import NetworkShape
 from evomnas.problem.definition import Definition, ProblemDefinition
+from evomnas.problem.memory.peak import peak_kb
 from evomnas.problem.pareto import hypervolume, knees, non_dominated
 from evomnas.results.archive import Archive
 from evomnas.results.evaluation import Evaluation, FullTraining, Score
@@ -59,6 +60,7 @@ class Result:
         evaluation: What came of it.
         on_front: Whether it is on the run's Pareto front.
         training: Its full training with its test score; None where it was not trained in full.
+        peak_kb: The peak memory of its activations in the precision of its latency; None where none is built.
     """
 
     order: int
@@ -66,6 +68,7 @@ class Result:
     evaluation: Evaluation
     on_front: bool
     training: FullTraining | None = None
+    peak_kb: float | None = None
 
     @property
     def score(self) -> Score | None:
@@ -93,6 +96,7 @@ class Result:
             "score": evaluation.score,
             "score_error": evaluation.score_error,
             "validation_loss": None if evaluation.trained is None else evaluation.trained.loss,
+            "peak_kb": self.peak_kb,
         }
 
     def point(self, definition: Definition) -> dict[str, Any]:
@@ -364,7 +368,14 @@ class Run:
         for ask in self.asks:
             first.setdefault(ask.architecture, ask)
         parse, evaluation = self.definition.parse, self.reader.evaluation
-        return self._scored(rank([(ask, evaluation(parse(ask.architecture))) for ask in first.values()]))
+        ranked = rank([(ask, evaluation(parse(ask.architecture))) for ask in first.values()])
+        return self._scored([self._with_peak(result) for result in ranked])
+
+    def _with_peak(self, result: Result) -> Result:
+        architecture = result.evaluation.architecture
+        if self.definition.kind != "images" or self.shape is None or not isinstance(architecture, Architecture):
+            return result
+        return replace(result, peak_kb=peak_kb(architecture, self.definition.precision, **self.shape))
 
     def _scored(self, results: Sequence[Result]) -> list[Result]:
         """Return results with the full trainings of those networks that have one."""

@@ -43,6 +43,7 @@ RANGES = [  # the last values that are allowed, and the first ones that are not
     ("constraints.max_latency_ms", ["1e-9"], ["0.0"]),
     ("constraints.max_params", ["1"], ["0"]),
     ("constraints.max_macs", ["1"], ["0"]),
+    ("constraints.max_peak_kb", ["1e-9"], ["0.0"]),
     ("hypervolume.reference_point", ["[1.0, 1e9]", "[1e-9, 1e-9]"], ["[1.01, 1.0]", "[0.0, 1.0]", "[1.0, 0.0]"]),
 ]
 

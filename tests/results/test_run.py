@@ -157,7 +157,8 @@ def test_front_csv_holds_the_front_with_the_numbers_of_its_rows(run, tmp_path):
 
 def test_a_row_says_what_is_known_and_nothing_else(run):
     ok, *_, failed, stopped = (result.to_dict() for result in run.results())
-    assert list(ok) == [*COLUMNS, "test_accuracy", "test_interval", "score", "score_error", "validation_loss"]
+    more = ["test_accuracy", "test_interval", "score", "score_error", "validation_loss", "peak_kb"]
+    assert list(ok) == [*COLUMNS, *more]
     assert (ok["test_accuracy"], ok["test_interval"]) == (None, None)
     assert ok["losses"] == pytest.approx([0.1, 3.0])
     assert (ok["accuracy"], ok["latency_ms"], ok["on_front"]) == (0.9, 3.0, True)

@@ -85,7 +85,7 @@ def test_what_was_measured_and_trained_in_float_is_what_it_was(tiny):
     assert TrainingSection(epochs=1, precision="int8").context["precision"] == "int8"
     assert "precision" not in FullSection.model_fields
     assert tiny.axes == ("validation accuracy (%)", "latency (ms)")
-    assert in_int8(tiny).axes == ("validation accuracy in int8 (%)", "latency in int8 (ms)")
+    assert in_int8(tiny).axes == ("validation accuracy in int8 (%)", "latency (ms)")
     assert quantizer_for(tiny) is None
 
 
