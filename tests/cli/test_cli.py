@@ -240,6 +240,7 @@ def test_show_and_describe_read_a_run(finished_run):
         "score",
         "score_error",
         "validation_loss",
+        "peak_kb",
     ]
     assert list(rows[0]) == keys
     front = answer("show", finished_run.folder, "--format", "csv")
