@@ -71,6 +71,13 @@ def test_the_closed_form_is_what_following_every_value_finds(genome, resolution,
     assert closed_peak(architecture, **shape) == followed_peak(architecture, **shape)
 
 
+@pytest.mark.parametrize("op", ["fmbconv3", "extradw3", "convnext3"])
+@pytest.mark.parametrize("ending", ["", "_se0.25", "_id", "_se0.5_pool"])
+def test_every_operation_has_the_peak_that_following_finds(op, ending):
+    architecture = Architecture.parse(f"stem8_s1-{op}_k5_s2_f12_n2{ending}-head16")
+    assert closed_peak(architecture, **SHAPE) == followed_peak(architecture, **SHAPE)
+
+
 @pytest.mark.thorough
 @pytest.mark.parametrize("name", PUBLISHED_NETWORKS)
 def test_published_networks_have_the_peak_that_following_finds(name):
