@@ -36,7 +36,7 @@ from numpy.typing import NDArray
 from peers import PEERS, Evaluate, Search
 from synthetic_tables import synthetic_table
 
-from evomnas.algorithms.base import Algorithm, Measure, Measured, Weighing
+from evomnas.algorithms.base import Algorithm, Learning, Lesson, Measure, Measured, Weighing
 from evomnas.algorithms.nsga2 import NSGA2
 from evomnas.algorithms.random_search import RandomSearch
 from evomnas.algorithms.surrogate.nsga2_surrogate import NSGA2Surrogate
@@ -149,11 +149,18 @@ def play(table: Known, search: Search, seed: int, budget: int) -> Record:
     return Record(list(order), sum(repeats[:budget]), time.process_time() - started)
 
 
-def own(table: Known, make: Callable[[TabularSpace, int], Algorithm], costs_known: bool = True) -> Search:
-    """One of ours as a search."""
+def own(
+    table: Known,
+    make: Callable[[TabularSpace, int], Algorithm],
+    costs_known: bool = True,
+    lessons: Callable[[int], Sequence[Lesson]] = lambda seed: (),
+) -> Search:
+    """One of ours as a search; with lessons, which may depend on the seed, it learns from these first."""
 
     def search(sizes: NDArray[np.int64], seed: int, evaluate: Evaluate) -> None:
         algorithm = make(table.space, seed)
+        if isinstance(algorithm, Learning) and (known := lessons(seed)):
+            algorithm.learn_from(known)
         if isinstance(algorithm, Measured):
             algorithm.learn_measure(table.measure)
         while True:

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import inspect
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
@@ -93,6 +93,32 @@ class Introspective(Protocol):
             Figures by names that people read, such as `reward`. Names that differ only in a part in parentheses at
             their end, `reward (0.5)` and `reward (1)`, share a plot. A figure that does not apply to this generation is
             left out. A class may explain its plots in a mapping `explanations`, by the names without parentheses.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Lesson:
+    """Errors of networks of the space elsewhere: on other images, with other trainings, or in an earlier search.
+
+    Attributes:
+        genomes: Shape (n, n_var).
+        errors: Their errors there, shape (n,), all finite.
+    """
+
+    genomes: Genomes
+    errors: NDArray[np.float64]
+
+
+@runtime_checkable
+class Learning(Protocol):
+    """An algorithm that can learn from other searches before its own begins."""
+
+    def learn_from(self, lessons: Sequence[Lesson]) -> None:
+        """Learn what is known from elsewhere. It is called at most once, before the first `ask` or `consider`.
+
+        Args:
+            lessons: One for each training, or set of images, of which something is known; at least one.
         """
         ...
 

@@ -197,6 +197,13 @@ TrackOption = Annotated[
         help="Follow the search with tensorboard, mlflow, or a plug-in's tracker. Can be repeated.",
     ),
 ]  # fmt: skip
+LearnFromOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--learn-from", metavar="ARCHIVE", show_default=False,
+        help="Learn first from the networks of the same space in an archive, or in that of a run's folder.",
+    ),
+]  # fmt: skip
 EarlyStopOption = Annotated[
     bool,
     typer.Option(

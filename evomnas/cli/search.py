@@ -36,6 +36,7 @@ from evomnas.cli.options import (
     ExecutorOption,
     FormatOption,
     ImagesOption,
+    LearnFromOption,
     MoreArguments,
     PopulationOption,
     ProblemArgument,
@@ -112,6 +113,7 @@ def run(
     candidate_gpus: CandidateGpusOption = 0.0,
     asynchronous: AsyncOption = False,
     early_stop: EarlyStopOption = True,
+    learn_from: LearnFromOption = None,
     auto_fidelity: Annotated[
         bool,
         typer.Option("--auto-fidelity", help="Train as few epochs as a pilot shows to rank networks as well as all."),
@@ -153,7 +155,7 @@ def run(
                 definition, algo, options=options, budget=budget, seed=seed, out=folder, archive=archive,
                 time_limit_s=limit, workers=where, device=device,
                 candidates=candidates, asynchronous=asynchronous,
-                early_stop=early_stop, callbacks=output.callbacks(track or ()),
+                early_stop=early_stop, learn_from=learn_from, callbacks=output.callbacks(track or ()),
                 on_progress=output.on_progress(definition), on_generation=_live_report(),
                 on_begin=lambda begun: _say_found(begun.definition, begun.image_data, display, chosen),
             )  # fmt: skip

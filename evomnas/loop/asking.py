@@ -16,6 +16,7 @@ from evomnas.algorithms.base import (
     Counting,
     GoalSeeking,
     Introspective,
+    Learning,
     Losses,
     Measure,
     Measured,
@@ -29,6 +30,7 @@ from evomnas.core.errors import InputError
 from evomnas.evaluation.interface import Evaluator
 from evomnas.loop.tally import Tally
 from evomnas.problem.search_space import Genomes
+from evomnas.results.lessons import to_lessons
 from evomnas.results.run import Run
 
 
@@ -44,6 +46,22 @@ def check_steady(algorithm: str) -> None:
     if not is_steady(algorithm):
         able = [name for name in registry.available("algorithms") if is_steady(name)]
         raise InputError(f"{algorithm} learns from whole generations: drop --async, or search with {', '.join(able)}")
+
+
+def check_learning(algorithm: str) -> None:
+    """Check that an algorithm can learn from other searches.
+
+    Args:
+        algorithm: The name of a registered algorithm.
+
+    Raises:
+        InputError: It cannot.
+    """
+    able = [
+        name for name in registry.available("algorithms") if issubclass(registry.load("algorithms", name), Learning)
+    ]
+    if algorithm not in able:
+        raise InputError(f"{algorithm} learns from its own results alone: drop --learn-from, or use {', '.join(able)}")
 
 
 def is_steady(algorithm: str) -> bool:
@@ -82,6 +100,10 @@ class TimedAlgorithm:
             self._algorithm.learn_measure(Measure((error, relative_cost * evaluator.reference_cost()), images))
         if isinstance(self._algorithm, Counting) and run.shape is not None:
             self._algorithm.learn_shape(run.shape)
+        if record.mode.lessons is not None:
+            with self._watch.on("algorithm"):
+                lessons = to_lessons(run.archive.context(record.mode.lessons), run.trained_problem().space)
+                cast(Learning, self._algorithm).learn_from(lessons)
         self._by_older_rules = deque(_asked_by_older_rules(run))
 
     @property

@@ -27,7 +27,7 @@ from evomnas.evaluation.interface import Evaluator
 from evomnas.latency.quantization.scoring import quantizer_for
 from evomnas.latency.runtimes.base import CPU, open_runtime
 from evomnas.latency.setting import problem_setting
-from evomnas.loop.asking import check_steady
+from evomnas.loop.asking import check_learning, check_steady
 from evomnas.loop.callbacks.audience import Audience
 from evomnas.loop.callbacks.base import Callback
 from evomnas.loop.callbacks.notebook_bar import usual_display
@@ -42,6 +42,7 @@ from evomnas.problem.typed.paths import LISTS, OWN_IMAGES
 from evomnas.results.archive import Archive
 from evomnas.results.candidate_limits import CandidateLimits
 from evomnas.results.database.connection import JOURNAL_SUFFIX
+from evomnas.results.lessons import collect_lessons
 from evomnas.results.readers import LIBRARIES
 from evomnas.results.records import RunRecord, SearchMode
 from evomnas.results.run import Run, changed_images, check_free
@@ -68,6 +69,7 @@ def search(
     candidates: CandidateLimits = CandidateLimits(),
     asynchronous: bool = False,
     early_stop: bool = True,
+    learn_from: Path | str | None = None,
     callbacks: Sequence[Callback] = (),
     on_begin: OnGeneration = lambda run: None,
     on_progress: OnProgress | None = None,
@@ -93,6 +95,8 @@ def search(
         asynchronous: Breed the next network as soon as a worker is free, from what is known by then, and do not wait
             for the slowest of a generation.
         early_stop: Cut candidates off that their first epochs show to be dominated beyond doubt.
+        learn_from: An archive, or the folder of a run: what its networks of the same space reached, on whatever images,
+            teaches the algorithm before its first batch. The search keeps a copy of it.
         callbacks: Told of every evaluation and generation, in this order; one that fails is warned of and told no more.
         on_begin: Called with the run when its images were read and nothing was evaluated yet.
         on_progress: Called whenever something may have changed. None shows a bar in a notebook, and nothing elsewhere.
@@ -115,6 +119,7 @@ def search(
     check_runtime(definition)
     if asynchronous:
         check_steady(algorithm)
+    lessons = None if learn_from is None else _lessons(Path(learn_from), definition, algorithm)
     audience, on_progress = Audience(callbacks), on_progress or usual_display()
     folder = Path(out) if out is not None else default_folder(definition, algorithm, seed)
     check_free(folder)
@@ -126,7 +131,7 @@ def search(
         definition, store, workers, device, candidates, asynchronous,
         on_phase=lambda phase: on_progress(Progress(phase, 0, budget)),
     ) as evaluator:  # fmt: skip
-        run = begin(evaluator, folder, algorithm, seed, budget, options, mode)
+        run = begin(evaluator, folder, algorithm, seed, budget, options, mode, lessons)
         on_begin(run)
         return carry_on(run, evaluator, started, time_limit_s, on_progress, on_generation, audience)
 
@@ -139,6 +144,7 @@ def begin(
     budget: int,
     options: Mapping[str, Any],
     mode: SearchMode = SearchMode(),
+    lessons: Mapping[str, Any] | None = None,
 ) -> Run:
     """Begin a run, with all its options settled; nothing is asked yet.
 
@@ -150,6 +156,7 @@ def begin(
         budget: Distinct networks to evaluate.
         options: Of the algorithm.
         mode: How it searches.
+        lessons: What the algorithm learns from elsewhere, as of `evomnas.results.lessons`; None for nothing.
 
     Returns:
         The run, of which nothing was asked yet.
@@ -159,6 +166,8 @@ def begin(
     """
     evaluator.check_limits()
     evaluator.archive.establish()
+    if lessons is not None:
+        mode = replace(mode, lessons=evaluator.archive.add_context(lessons))
     record = RunRecord(
         id=uuid.uuid4().hex,
         algorithm=algorithm,
@@ -176,6 +185,15 @@ def begin(
     if evaluator.listing is not None:
         write_atomically(folder / LISTING, to_csv(evaluator.listing.images))
     return run
+
+
+def _lessons(path: Path, definition: Definition, algorithm: str) -> dict[str, Any]:
+    """Return what an algorithm learns from an archive; see `search`."""
+    check_learning(algorithm)
+    problem = definition.trained(
+        f"{definition.name} searches a table, of which archives know nothing: drop --learn-from"
+    )
+    return collect_lessons(path, problem)
 
 
 def settled_options(evaluator: Evaluator, algorithm: str, options: Mapping[str, Any]) -> dict[str, Any]:

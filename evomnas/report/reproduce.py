@@ -46,6 +46,8 @@ def run_command(run: Run) -> str:
     parts += ["--async"] * run.mode.asynchronous
     if run.definition.epochs > 1 and not run.mode.early_stop:
         parts.append("--no-early-stop")
+    if run.mode.lessons is not None:
+        parts += ["--learn-from", run.archive.context(run.mode.lessons)["learn_from"]]
     limits = run.record.candidates
     for flag, limit in (("--candidate-time", limits.seconds), ("--candidate-memory", limits.memory_gib)):
         parts += [] if limit is None else [flag, np.format_float_positional(limit, trim="-")]

@@ -7,9 +7,9 @@
 - `candidate_limits`: how much time and memory a candidate may take.
 - `constraints`: the limits of a problem.
 - `records`: the settings of a run, and what its algorithm asked and was told.
-- `archive`: all evaluations of all runs in one SQLite file; `database/`: that file and its tables; `rows`: results as
-  rows of these.
+- `archive`: all evaluations of all runs in one SQLite file; `database/`: that file and its tables.
 - `readers`: what the archive has of a problem's networks, by kind of problem.
+- `lessons`: what an archive knows of a space's networks, for another search to learn from.
 - `manifest`: the content of run.json; `run`: a run's folder and its part of the archive.
 - `overview`: many runs at a glance.
 - `full_trainings`: networks that were trained in full.

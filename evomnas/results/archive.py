@@ -26,18 +26,7 @@ from evomnas.problem.tabular_space import TabularArchitecture
 from evomnas.results.answers.mistakes import Answers
 from evomnas.results.candidate_limits import CandidateLimits
 from evomnas.results.database.connection import Database
-from evomnas.results.detection.findings import Findings
-from evomnas.results.evaluation import (
-    Cut,
-    Failure,
-    FullTraining,
-    Measurement,
-    NetworkEvaluation,
-    TabularEvaluation,
-    Training,
-)
-from evomnas.results.records import Ask, GenerationRecord, RunRecord, Tell
-from evomnas.results.rows import (
+from evomnas.results.database.rows import (
     calibration_from_row,
     calibration_to_row,
     cut_from_row,
@@ -51,6 +40,17 @@ from evomnas.results.rows import (
     training_from_row,
     training_to_row,
 )
+from evomnas.results.detection.findings import Findings
+from evomnas.results.evaluation import (
+    Cut,
+    Failure,
+    FullTraining,
+    Measurement,
+    NetworkEvaluation,
+    TabularEvaluation,
+    Training,
+)
+from evomnas.results.records import Ask, GenerationRecord, RunRecord, Tell
 from evomnas.results.timing import Calibration
 
 NO_LIMITS = CandidateLimits()
@@ -283,6 +283,16 @@ class Archive(Database):
         if isinstance(training, Training):
             training = self._scored(training, training_context, notation, score)
         return NetworkEvaluation(architecture, measurement, training)
+
+    def accuracies(self) -> dict[str, dict[str, float]]:
+        """Return the accuracies of all networks that were trained in a search, by context and notation."""
+        found: dict[str, dict[str, float]] = {}
+        rows = self._connection.execute(
+            "SELECT context, architecture, accuracy FROM trainings WHERE accuracy IS NOT NULL ORDER BY rowid"
+        )
+        for row in rows:
+            found.setdefault(row["context"], {})[row["architecture"]] = row["accuracy"]
+        return found
 
     def _scored(
         self, training: Training, context: str, notation: str, score: SearchScoreName | PrecisionName

@@ -19,10 +19,16 @@ class SearchMode:
     Attributes:
         asynchronous: It breeds whenever a worker is free, and does not wait for the end of a generation.
         early_stop: It cuts candidates off that their first epochs show to be dominated beyond doubt.
+        lessons: The archive's context of what it learnt from elsewhere before it began; None where that is nothing.
     """
 
     asynchronous: bool = False
     early_stop: bool = False
+    lessons: str | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return its values by name, without lessons where there are none."""
+        return {name: value for name, value in asdict(self).items() if name != "lessons" or value is not None}
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +73,7 @@ class RunRecord:
             "created": self.created,
             "options": json.dumps(dict(self.options)),
             "candidates": self.candidates.to_json(),
-            "manner": json.dumps(asdict(self.mode) | ({} if self.rules == 1 else {"rules": self.rules})),
+            "manner": json.dumps(self.mode.to_json() | ({} if self.rules == 1 else {"rules": self.rules})),
         }
 
     @classmethod

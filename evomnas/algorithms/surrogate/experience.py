@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -17,8 +18,9 @@ from evomnas.algorithms.surrogate.acquisition import (
     Predictions,
     staircase,
 )
-from evomnas.algorithms.surrogate.features import EncodedNetworks, NetworkEncoder, concatenate
-from evomnas.algorithms.surrogate.predictors import Blend, Inputs, Predictor
+from evomnas.algorithms.surrogate.features import EncodedNetworks, NetworkEncoder, Standardizer, concatenate
+from evomnas.algorithms.surrogate.predictors import Blend, Inputs, Predictor, RelatedRidge
+from evomnas.algorithms.surrogate.relatives import Relatives
 
 Floats = NDArray[np.float64]
 
@@ -39,7 +41,8 @@ class Experience:
             encode: Encodes the networks of the space.
             predictors: The kinds of predictors, which are blended; errors and costs each get their own.
         """
-        self._gene = encode.gene
+        self._gene, self._kinds = encode.gene, predictors
+        self._relatives: Relatives | None = None
         self._measure: Measure | None = None
         self._error_shift = ERROR_FLOOR  # added to errors before their logarithm
         self._error, self._cost = (Blend(*(kind() for kind in predictors)) for _ in range(2))
@@ -73,6 +76,16 @@ class Experience:
         self._measure = measure
         if measure.images:
             self._error_shift = max(ERROR_FLOOR, FLOOR_IMAGES / measure.images)
+
+    def learn_from(self, relatives: Relatives) -> None:
+        """Learn what is known from elsewhere, before there are any results. Costs are not learnt from it.
+
+        Args:
+            relatives: Predicts what networks would reach there.
+        """
+        self._relatives = relatives
+        kinds: list[type[Predictor]] = [*self._kinds, RelatedRidge]
+        self._error = Blend(*(kind() for kind in kinds))
 
     def add_results(self, networks: EncodedNetworks, losses: Floats, violations: Floats) -> None:
         """Add results and, of the feasible networks, costs.
@@ -171,7 +184,7 @@ class Experience:
         """
         costs = self.estimated_costs(networks)
         self._learn_errors()
-        means, deviations = self._error.predict(self._inputs(networks, self._error_scale, costs.means))
+        means, deviations = self._error.predict(self._error_inputs(networks, costs.means))
         errors = Lognormal(means, deviations, self._error_shift)
         return Predictions(errors, costs, self._success_chances(networks))
 
@@ -190,14 +203,18 @@ class Experience:
             costs[unknown], deviations[unknown] = self._cost.predict(inputs)
         return Lognormal(costs, deviations)
 
-    def _inputs(self, networks: EncodedNetworks, scale: _Standardizer, *more: Floats) -> Inputs:
+    def _inputs(self, networks: EncodedNetworks, scale: Standardizer, *more: Floats) -> Inputs:
         return Inputs(networks.one_hot, self._gene, scale.standardize(np.column_stack([networks.sizes, *more])))
+
+    def _error_inputs(self, networks: EncodedNetworks, log_costs: Floats) -> Inputs:
+        inputs = self._inputs(networks, self._error_scale, log_costs)
+        return inputs if self._relatives is None else replace(inputs, relatives=self._relatives.predict(networks))
 
     def _learn_costs(self) -> None:
         """Let the predictors of costs learn from everything, unless they have."""
         if self._cost_is_fresh:
             return
-        self._cost_scale = _Standardizer(self._with_cost.sizes)
+        self._cost_scale = Standardizer(self._with_cost.sizes)
         inputs = self._inputs(self._with_cost, self._cost_scale)
         self._cost.fit(inputs, self._log_costs)
         self._cost_is_fresh = True
@@ -208,8 +225,8 @@ class Experience:
             return
         rows = self._lesson_rows(np.flatnonzero(np.isfinite(self._log_errors)))
         networks, costs = self._evaluated[rows], self.known_costs(self._evaluated)[rows]
-        self._error_scale = _Standardizer(np.column_stack([networks.sizes, costs]))
-        self._error.fit(self._inputs(networks, self._error_scale, costs), self._log_errors[rows], self._noise[rows])
+        self._error_scale = Standardizer(np.column_stack([networks.sizes, costs]))
+        self._error.fit(self._error_inputs(networks, costs), self._log_errors[rows], self._noise[rows])
         self._true_log_errors = self._log_errors.copy()
         self._true_log_errors[rows] = self._error.true_means
         self._learn_failures()
@@ -253,16 +270,3 @@ class Experience:
             chances = np.minimum(chances, classifier.predict_proba(networks.one_hot)[:, 1])
         chances[np.isinf(self.known_costs(networks))] = 0.0
         return chances
-
-
-class _Standardizer:
-    """Shifts and scales columns so that those of given numbers have mean 0 and deviation 1."""
-
-    def __init__(self, numbers: Floats) -> None:
-        self._mean, deviation = numbers.mean(axis=0), numbers.std(axis=0)
-        self._deviation = np.where(deviation > 0, deviation, 1.0)
-
-    def standardize(self, numbers: Floats) -> Floats:
-        """Shift and scale numbers of shape (n, k)."""
-        standard: Floats = (numbers - self._mean) / self._deviation
-        return standard

@@ -188,3 +188,28 @@ def drop_duplicates(networks: EncodedNetworks, without: Container[object] = ()) 
         if key not in without:
             first_rows.setdefault(key, row)
     return networks[np.array(list(first_rows.values()), dtype=np.int64)]
+
+
+class Standardizer:
+    """Shifts and scales columns so that those of given numbers have mean 0 and deviation 1."""
+
+    def __init__(self, numbers: NDArray[np.float64]) -> None:
+        """Take mean and deviation of some numbers.
+
+        Args:
+            numbers: Shape (n, k).
+        """
+        self._mean, deviation = numbers.mean(axis=0), numbers.std(axis=0)
+        self._deviation = np.where(deviation > 0, deviation, 1.0)
+
+    def standardize(self, numbers: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Shift and scale numbers.
+
+        Args:
+            numbers: Shape (n, k).
+
+        Returns:
+            Of the same shape.
+        """
+        standard: NDArray[np.float64] = (numbers - self._mean) / self._deviation
+        return standard

@@ -96,3 +96,24 @@ def first_batch(
             batch.append(int(compared[int(np.argmin(similarity))]))
     others = rng.permutation(batch[min(len(wanted), 1) : count])
     return np.array([*wanted[:1], *others], dtype=np.int64)
+
+
+def promising_networks(
+    candidates: EncodedNetworks, costs: NDArray[np.float64], expected: NDArray[np.float64], count: int
+) -> list[Hashable]:
+    """Return networks of the front that is expected before anything is known from here.
+
+    Args:
+        candidates: n distinct networks.
+        costs: Their costs, shape (n,).
+        expected: Their expected errors, in any unit, shape (n,).
+        count: How many networks are wanted.
+
+    Returns:
+        The keys of at most `count` networks of the front of costs and expected errors, evenly spread along it.
+    """
+    order = np.lexsort((expected, costs))
+    best = np.minimum.accumulate(expected[order])
+    front = order[np.append(True, best[1:] < best[:-1])]
+    places = np.unique(np.linspace(0, len(front) - 1, count).round().astype(np.int64))
+    return [candidates.keys[row] for row in front[places]]

@@ -9,25 +9,27 @@ space's range of costs (`first_batch`).
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import ThreadpoolController
 
-from evomnas.algorithms.base import AskAndTell, Losses, Measure, check_whole_number
+from evomnas.algorithms.base import AskAndTell, Lesson, Losses, Measure, check_whole_number
 from evomnas.algorithms.random_search import draw_new_genome
 from evomnas.algorithms.surrogate.acquisition import Front, best_batch, candidate_worth
 from evomnas.algorithms.surrogate.experience import Experience
 from evomnas.algorithms.surrogate.features import EncodedNetworks, NetworkEncoder, concatenate, drop_duplicates
-from evomnas.algorithms.surrogate.first_batch import first_batch, first_candidates
+from evomnas.algorithms.surrogate.first_batch import first_batch, first_candidates, promising_networks
 from evomnas.algorithms.surrogate.predictors import GaussianProcess, Predictor, QuadraticRidge
 from evomnas.algorithms.surrogate.proposals import PROPOSAL_POPULATION, search_predictions
+from evomnas.algorithms.surrogate.relatives import Relatives
 from evomnas.algorithms.weighing import measurable_candidates
 from evomnas.problem.search_space import Genomes, Space
 
 FIRST_BATCH_SIZE = 10  # networks before the first prediction; with 8 or 20, searches of synthetic tables were no better
+PROMISING_SHARE = 0.5  # of the first batch where something is known from elsewhere; the rest covers the range of costs
 RANDOM_PER_BATCH = 1  # networks of each batch that are drawn at random
 MIN_RESULTS_TO_PREDICT = 4
 MAX_ENUMERATED_GENOMES = 10_000  # in a space of at most so many, all networks are candidates
@@ -81,6 +83,7 @@ class NSGA2Surrogate(AskAndTell):
         self._rng = np.random.default_rng(seed)
         self._encode = NetworkEncoder(space)
         self._experience = Experience(self._encode, self.predictors)
+        self._relatives: Relatives | None = None  # what is known from elsewhere
         self._seen: set[Hashable] = set()  # keys of all networks asked for
         self._candidates: EncodedNetworks | None = None  # what `consider` proposed for the next ask
         self._all: EncodedNetworks | None = None  # all networks of a small space
@@ -92,6 +95,12 @@ class NSGA2Surrogate(AskAndTell):
     def learn_measure(self, measure: Measure) -> None:
         """See `Measured.learn_measure`."""
         self._experience.learn_measure(measure)
+
+    def learn_from(self, lessons: Sequence[Lesson]) -> None:
+        """See `Learning.learn_from`."""
+        with ONE_THREAD.limit(limits=1):
+            self._relatives = Relatives(self._encode, lessons)
+        self._experience.learn_from(self._relatives)
 
     def metrics(self) -> dict[str, float]:
         """See `Introspective.metrics`: where the last batch came from, and how well the predictors ranked."""
@@ -187,8 +196,12 @@ class NSGA2Surrogate(AskAndTell):
         costs: NDArray[np.float64] | None = known_costs
         if np.isnan(known_costs).any():  # MACs, where the space has them, order networks much as costs do
             costs = candidates.sizes[:, 0] if candidates.sizes.shape[1] else None
-        landmarks = [self._encode.key(genome) for genome in self.space.landmarks()]
-        return first_batch(candidates, costs, max(self.first_batch_size, self._batch), self._rng, landmarks)
+        wanted = [self._encode.key(genome) for genome in self.space.landmarks()]
+        count = max(self.first_batch_size, self._batch)
+        if self._relatives is not None and costs is not None:
+            expected = self._relatives.predict(candidates).mean(axis=1)
+            wanted += promising_networks(candidates, costs, expected, int(PROMISING_SHARE * count))
+        return first_batch(candidates, costs, count, self._rng, wanted)
 
     def _expected_front(self) -> Front:
         """Return the front of the results and of what is predicted for networks that are still being evaluated."""

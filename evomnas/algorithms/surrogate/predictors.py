@@ -19,10 +19,11 @@ second for what has to take a tenth of one.
 
 from __future__ import annotations
 
+import functools
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,6 +39,8 @@ NOISE_PRIOR_MEDIAN, NOISE_PRIOR_SD = 1e-2, 1.5  # of the noise's share of the va
 WEIGHT_PRIOR_SD = 1.0  # of the weights' logarithms around that of 1 / (genes and sizes)
 RIDGE_NOISES = (1e-4, 1e-3, 3e-3, 1e-2, 3e-2, 0.1, 0.3, 1.0, 10.0)  # values of the noise that the ridge tries
 RIDGE_PAIR_SHARES = (0.1, 0.3, 0.6, 0.85)  # shares of the variance, explained by pairs of choices, that the ridge tries
+RELATED_SHARES = (0.3, 0.7, 0.95)  # shares of the variance, explained by what is known from elsewhere, that are tried
+RELATED_PAIR_SHARES = (0.1, 0.6)  # of the rest
 BLEND_SOFTNESS = 0.02  # a predictor whose tau is lower by this gets a weight that is e times smaller
 JITTER = 1e-8  # added to the diagonal, so that a kernel matrix of equal networks has a Cholesky factor
 
@@ -50,14 +53,18 @@ class Inputs:
         one_hot: The choices, shape (n, choices), with one 1 per gene.
         gene: The gene that each of these columns belongs to, shape (choices,).
         sizes: Standardised numbers, shape (n, k), such as the logarithm of a cost.
+        relatives: Standardised predictions of what the networks would reach elsewhere, shape (n, r); None where nothing
+            is known from elsewhere.
     """
 
     one_hot: Floats
     gene: NDArray[np.int64]
     sizes: Floats
+    relatives: Floats | None = None
 
     def __getitem__(self, rows: NDArray[np.int64] | NDArray[np.bool_]) -> Inputs:
-        return Inputs(self.one_hot[rows], self.gene, self.sizes[rows])
+        relatives = None if self.relatives is None else self.relatives[rows]
+        return Inputs(self.one_hot[rows], self.gene, self.sizes[rows], relatives)
 
     def __len__(self) -> int:
         return len(self.one_hot)
@@ -66,6 +73,11 @@ class Inputs:
     def genes(self) -> int:
         """The number of genes."""
         return int(self.gene[-1]) + 1
+
+    @property
+    def numbers(self) -> Floats:
+        """The sizes, and behind them what is known from elsewhere, shape (n, k + r)."""
+        return self.sizes if self.relatives is None else np.hstack([self.sizes, self.relatives])
 
 
 class Predictor(Protocol):
@@ -176,7 +188,7 @@ class GaussianProcess(_Process):
     def _scale_features(inputs: Inputs, roots: Floats) -> Floats:
         """Multiply features by the roots of their weights, which have the shape (genes + sizes,)."""
         genes = inputs.one_hot * (roots[inputs.gene] / np.sqrt(2))  # two different choices have a squared distance of 2
-        return np.hstack([genes, inputs.sizes * roots[inputs.genes :]])
+        return np.hstack([genes, inputs.numbers * roots[inputs.genes :]])
 
     def _tune(self, distances: Floats, standard: Floats, known_noise: Floats) -> Floats:
         """Return the logarithms of weights, noise and variance that are likeliest under their prior.
@@ -213,7 +225,7 @@ def _distances(inputs: Inputs) -> Floats:
         [np.where(inputs.gene == gene, inputs.one_hot, 0).argmax(axis=1) for gene in range(inputs.genes)]
     )
     genes = choices[:, :, None] != choices[:, None, :]
-    sizes = (inputs.sizes.T[:, :, None] - inputs.sizes.T[:, None, :]) ** 2
+    sizes = (inputs.numbers.T[:, :, None] - inputs.numbers.T[:, None, :]) ** 2
     return np.concatenate([genes.astype(np.float64), sizes])
 
 
@@ -258,39 +270,68 @@ class QuadraticRidge(_Process):
     """A ridge regression on choices and pairs of choices.
 
     The strengths of the pairs and of the noise are those that make the values likeliest.
+
+    Attributes:
+        mixes: The weights of the kernel's parts that are tried.
     """
+
+    mixes: ClassVar[Sequence[tuple[float, ...]]] = [(1 - pairs, pairs) for pairs in RIDGE_PAIR_SHARES]
 
     def fit(self, inputs: Inputs, values: Floats, noise: Floats | float = 0.0) -> None:
         """See `Predictor.fit`. The noise that is found is more than the known one, which is taken off its mean."""
         standard, known = self._standardise(inputs, values, noise)
         rows = _tuning_rows(len(values))
-        self._pair_share, whole_noise, self._variance = self._tune(inputs[rows], standard[rows])
+        self._mix, whole_noise, self._variance = self._tune(inputs[rows], standard[rows])
         own_noise = max(whole_noise * self._variance - float(known.mean()), RIDGE_NOISES[0] * self._variance)
         self._condition(self._kernel(inputs), own_noise, known, standard)
 
     def _kernel(self, inputs: Inputs) -> Floats:
         """See `_Process._kernel`."""
-        single, pairs = _shared(inputs, self._inputs)
-        kernel: Floats = self._variance * ((1 - self._pair_share) * single + self._pair_share * pairs)
+        kernel: Floats = self._variance * _mixed(self._mix, self._parts(inputs, self._inputs))
         return kernel
 
-    @staticmethod
-    def _tune(inputs: Inputs, standard: Floats) -> tuple[float, float, float]:
-        """Return the likeliest share of pairs, noise relative to the variance, and variance.
+    def _parts(self, first: Inputs, second: Inputs) -> tuple[Floats, ...]:
+        """Return the parts of the kernel between n and m networks, each of shape (n, m)."""
+        return _shared(first, second)
+
+    def _tune(self, inputs: Inputs, standard: Floats) -> tuple[tuple[float, ...], float, float]:
+        """Return the likeliest weights of the parts, noise relative to the variance, and variance.
 
         The first two are the best of a grid. The variance has a closed form.
         """
         count = len(standard)
         trials = []
-        single, pairs = _shared(inputs, inputs)
-        for pair_share in RIDGE_PAIR_SHARES:
-            values, vectors = np.linalg.eigh((1 - pair_share) * single + pair_share * pairs)
+        parts = self._parts(inputs, inputs)
+        for mix in self.mixes:
+            values, vectors = np.linalg.eigh(_mixed(mix, parts))
             squares = (vectors.T @ standard) ** 2
             for noise in RIDGE_NOISES:
                 total = np.maximum(values, 0.0) + noise
                 variance = max(float((squares / total).mean()), JITTER)
-                trials.append((count * np.log(variance) + np.log(total).sum(), pair_share, noise, variance))
+                trials.append((count * np.log(variance) + np.log(total).sum(), mix, noise, variance))
         return min(trials)[1:]
+
+
+class RelatedRidge(QuadraticRidge):
+    """A ridge regression on what networks would reach elsewhere, and on choices and pairs of choices beside that."""
+
+    mixes = [
+        ((1 - related) * (1 - pairs), (1 - related) * pairs, related)
+        for related in RELATED_SHARES
+        for pairs in RELATED_PAIR_SHARES
+    ]
+
+    def _parts(self, first: Inputs, second: Inputs) -> tuple[Floats, ...]:
+        """See `QuadraticRidge._parts`. The last part is of straight lines through what is known from elsewhere."""
+        assert first.relatives is not None
+        assert second.relatives is not None
+        lines = 1 + first.relatives @ second.relatives.T / first.relatives.shape[1]
+        return *_shared(first, second), lines / 2
+
+
+def _mixed(mix: Sequence[float], parts: Sequence[Floats]) -> Floats:
+    """Return the weighted sum of a kernel's parts."""
+    return functools.reduce(np.add, [weight * part for weight, part in zip(mix, parts, strict=True)])
 
 
 def _shared(first: Inputs, second: Inputs) -> tuple[Floats, Floats]:

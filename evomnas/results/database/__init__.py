@@ -2,5 +2,6 @@
 
 - `schema`: its tables, and how those of older versions are brought up to date.
 - `connection`: opening, checking and creating it; transactions and rows.
+- `rows`: results as rows of its tables, and back.
 - `outside`: the rows of a file that somebody sent.
 """

@@ -122,7 +122,7 @@ def _write_zip(folder: Path, files: dict[PurePosixPath, Path], out: Path) -> Non
 def _write_archive(run: Run, path: Path) -> None:
     """Write the archive of one run: what it evaluated, and what its report compares it with."""
     source, record = run.archive, run.record
-    contexts = {*run.training_contexts, record.measurement_context}
+    contexts = {*run.training_contexts, record.measurement_context, *filter(None, [record.mode.lessons])}
     aliases: list[str] = []
     networks = {ask.architecture for ask in run.asks} | {str(run.definition.reference(run.manifest.data))}
     if run.definition.trains:

@@ -13,19 +13,21 @@ from sklearn.gaussian_process.kernels import RBF, ConstantKernel, DotProduct
 from sklearn.kernel_ridge import KernelRidge
 
 from evomnas.algorithms.surrogate import predictors
-from evomnas.algorithms.surrogate.predictors import Blend, GaussianProcess, Inputs, QuadraticRidge
+from evomnas.algorithms.surrogate.predictors import Blend, GaussianProcess, Inputs, QuadraticRidge, RelatedRidge
 
 SIZES = (3, 2, 4, 2)
 KINDS = [GaussianProcess, QuadraticRidge]
+RELATED = [(kind, 0) for kind in KINDS] + [(RelatedRidge, 2), (GaussianProcess, 1)]  # and numbers known from elsewhere
 
 
-def inputs(count: int, seed: int = 0, numbers: int = 1) -> tuple[Inputs, np.ndarray]:
+def inputs(count: int, seed: int = 0, numbers: int = 1, relatives: int = 0) -> tuple[Inputs, np.ndarray]:
     """Random networks with their choices, shape (count, genes)."""
     rng = np.random.default_rng(seed)
     choices = rng.integers(SIZES, size=(count, len(SIZES)))
     one_hot = np.concatenate([np.eye(size)[choices[:, gene]] for gene, size in enumerate(SIZES)], axis=1)
     gene = np.repeat(np.arange(len(SIZES)), SIZES)
-    return Inputs(one_hot, gene, rng.normal(size=(count, numbers))), choices
+    sizes = rng.normal(size=(count, numbers))
+    return Inputs(one_hot, gene, sizes, rng.normal(size=(count, relatives)) if relatives else None), choices
 
 
 def smooth(choices: np.ndarray) -> np.ndarray:
@@ -33,10 +35,10 @@ def smooth(choices: np.ndarray) -> np.ndarray:
     return choices[:, 2] + 0.5 * (choices[:, 0] == choices[:, 1])
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_what_is_left_out_is_what_a_fit_without_it_says(kind, monkeypatch):
+@pytest.mark.parametrize(("kind", "relatives"), RELATED)
+def test_what_is_left_out_is_what_a_fit_without_it_says(kind, relatives):
     """Hyperparameters as they were fitted to all: only the network's value is missing."""
-    known, choices = inputs(25)
+    known, choices = inputs(25, relatives=relatives)
     values = smooth(choices) + np.random.default_rng(1).normal(0, 0.2, 25)
     model = kind()
     model.fit(known, values)
@@ -49,10 +51,10 @@ def test_what_is_left_out_is_what_a_fit_without_it_says(kind, monkeypatch):
         assert model.left_out_means[row] == pytest.approx(centre + scale * kernel[row, rest] @ dual)
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_means_are_kernel_ridge_regression_s(kind):
-    known, choices = inputs(30)
-    others, _ = inputs(12, seed=2)
+@pytest.mark.parametrize(("kind", "relatives"), RELATED)
+def test_means_are_kernel_ridge_regression_s(kind, relatives):
+    known, choices = inputs(30, relatives=relatives)
+    others, _ = inputs(12, seed=2, relatives=relatives)
     values = smooth(choices) * 3.0 + 5
     model = kind()
     model.fit(known, values)
@@ -374,7 +376,7 @@ def as_features(model: GaussianProcess | QuadraticRidge, known: Inputs, choices:
     pairs = list(itertools.combinations(range(len(SIZES)), 2))
     single = [np.eye(size)[choices[:, gene]] for gene, size in enumerate(SIZES)]
     double = [np.eye(SIZES[a] * SIZES[b])[choices[:, a] * SIZES[b] + choices[:, b]] for a, b in pairs]
-    shares = 1 - model._pair_share, model._pair_share
+    shares = 1 - model._mix[1], model._mix[1]
     return np.hstack(
         [np.hstack(single) * np.sqrt(shares[0] / len(SIZES)), np.hstack(double) * np.sqrt(shares[1] / len(pairs))]
     )

@@ -1,0 +1,82 @@
+"""What archives know of the networks of a space: from it, another search can learn before its own begins."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from evomnas.algorithms.base import Lesson
+from evomnas.core.errors import InputError
+from evomnas.problem.architecture import Architecture
+from evomnas.problem.definition import ProblemDefinition
+from evomnas.problem.search_space import SearchSpace
+from evomnas.results.archive import Archive
+from evomnas.results.run import Run
+
+MIN_NETWORKS = 10  # of a training; fewer say nothing about forty genes
+MAX_NETWORKS = 1000
+MAX_TRAININGS = 3  # of those with the most networks
+
+
+def collect_lessons(path: Path, definition: ProblemDefinition) -> dict[str, Any]:
+    """Return what an archive knows of the networks of a problem's space, for `to_lessons`.
+
+    Whatever they were trained on counts: other images, other numbers of epochs, and searches for another device.
+
+    Args:
+        path: An archive, or the folder of a run, which stands for its archive.
+        definition: The problem.
+
+    Returns:
+        The content of a context of an archive: the path, and for each training the errors of networks by notation.
+
+    Raises:
+        InputError: There is no archive, or it knows too few networks of the space.
+    """
+    with closing(Run.open(path).archive if path.is_dir() else Archive(path, create=False)) as archive:
+        accuracies = archive.accuracies()
+    trainings = [dict(_of_space(errors, definition.space)) for errors in accuracies.values()]
+    trainings = sorted((one for one in trainings if len(one) >= MIN_NETWORKS), key=lambda one: (-len(one), min(one)))
+    if not trainings:
+        raise InputError(
+            f"{path} has no {MIN_NETWORKS} networks of the space of {definition.name} that were trained alike: drop "
+            "--learn-from, or name the archive of a search with the same [space]"
+        )
+    return {"learn_from": str(path), "errors": trainings[:MAX_TRAININGS]}
+
+
+def _of_space(accuracies: Mapping[str, float], space: SearchSpace) -> Iterator[tuple[str, float]]:
+    """Yield the errors of networks of a space, at most `MAX_NETWORKS` of them, by notation."""
+    found = 0
+    for notation, accuracy in sorted(accuracies.items()):
+        try:
+            space.encode(Architecture.parse(notation))
+        except InputError:
+            continue
+        found += 1
+        if found > MAX_NETWORKS:
+            return
+        yield notation, 1.0 - accuracy
+
+
+def to_lessons(content: Mapping[str, Any], space: SearchSpace) -> list[Lesson]:
+    """Return what an algorithm can learn from.
+
+    Args:
+        content: What `collect_lessons` returned.
+        space: The search space.
+
+    Returns:
+        A lesson for each training.
+    """
+    return [
+        Lesson(
+            np.stack([space.encode(Architecture.parse(notation)) for notation in errors]),
+            np.array(list(errors.values()), dtype=np.float64),
+        )
+        for errors in content["errors"]
+    ]
