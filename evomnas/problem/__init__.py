@@ -16,5 +16,6 @@
 - `detection/`: SSDLite detectors: their construction, anchors and sizes.
 - `memory/`: the peak memory of a network's activations in closed form.
 - `pretrained/`: what pretrained networks bring along.
+- `sampling/`: networks drawn at random, and how many there are.
 - `typed/`: what people type for a problem and for its settings.
 """

@@ -38,6 +38,8 @@ from evomnas.problem.architecture import (
     Block,
 )
 from evomnas.problem.pretrained.traits import PLAIN, Traits
+from evomnas.problem.sampling.distinct import DistinctNetworks
+from evomnas.problem.sampling.hypercube import sample_evenly
 
 Genomes = NDArray[np.int64]
 
@@ -124,28 +126,6 @@ class Space(Protocol):
             Shape (n, n_var); n is 0 where the reference network is not in the space.
         """
         ...
-
-
-def sample_evenly(sizes: NDArray[np.int64], count: int, rng: np.random.Generator) -> Genomes:
-    """Draw genomes that use every gene's choices equally often.
-
-    Each column is a shuffled repetition of all choices of its gene (a Latin hypercube over categories). So even a small
-    first population holds every choice of every gene. A single genome is uniformly distributed.
-
-    Args:
-        sizes: Number of choices of every gene, shape (n_var,).
-        count: Number of genomes.
-        rng: Source of the random numbers.
-
-    Returns:
-        Shape (count, n_var).
-    """
-    columns = []
-    for size in sizes:
-        repeats = -(-count // int(size))
-        values = np.concatenate([rng.permutation(size) for _ in range(repeats)])[:count]
-        columns.append(rng.permutation(values))
-    return np.stack(columns, axis=1).astype(np.int64)
 
 
 def round_filters(filters: float, divisor: int) -> int:
@@ -369,94 +349,27 @@ class SearchSpace:
     @property
     def networks(self) -> int:
         """The number of distinct networks, at most `genomes`."""
-        return self._network_counts[0][self.stem_filters] * max(1, len(self.resolutions))
+        return self._distinct.count * max(1, len(self.resolutions))
 
     @cached_property
-    def _operations(self) -> list[list[tuple[int, int]]]:
-        """The (op, kernel) genes of every block that build different operations, wherever the block stands."""
-        operations = []
-        for number in range(self.blocks):
-            genes = reversed(list(enumerate(self.op_choices(number))))
-            first_genes = {Block(op, 3, 1, 1, 1).op: gene for gene, op in genes}
-            operations.append(list(itertools.product(sorted(first_genes.values()), range(len(self.kernels)))))
-        return operations
-
-    @cached_property
-    def _distinct_shapes(self) -> list[dict[int, dict[Block, tuple[int, ...]]]]:
-        """The distinct shapes of every block, by the input channels that it may have.
-
-        A shape is a block whose op and kernel are the first ones of this space. Its value is the last four genes.
-        """
-        shapes_by_block: list[dict[int, dict[Block, tuple[int, ...]]]] = []
-        widths = {self.stem_filters}
-        for number in range(self.blocks):
-            _, _, *shape_genes = (range(len(choices)) for choices in self.choices(number))
-            by_width: dict[int, dict[Block, tuple[int, ...]]] = {width: {} for width in widths}
-            for width, genes in itertools.product(widths, itertools.product(*shape_genes)):
-                by_width[width].setdefault(self.decode_block(number, (0, 0, *genes), width), genes)
-            shapes_by_block.append(by_width)
-            widths = set(self.filter_choices(number))
-        return shapes_by_block
+    def _distinct(self) -> DistinctNetworks:
+        return DistinctNetworks(self)
 
     def distinct_blocks(self, number: int, in_filters: int) -> Iterator[tuple[Block, tuple[int, ...]]]:
-        """Yield the distinct blocks that are possible at a place of the network.
+        """Return the distinct blocks that are possible at a place of the network; see `DistinctNetworks.blocks_at`.
 
         Args:
             number: Index of the block, from 0.
             in_filters: Its input channels, which must be possible there.
 
-        Yields:
+        Returns:
             Each distinct block in canonical form, and six genes that decode to it.
         """
-        for block, genes in self._distinct_shapes[number][in_filters].items():
-            for op, kernel in self._operations[number]:
-                yield replace(block, op=self.op_choices(number)[op], kernel=self.kernels[kernel]), (op, kernel, *genes)
-
-    @cached_property
-    def _network_counts(self) -> list[dict[int, int]]:
-        """The number of distinct ways to go on from each block, by its input channels; the last element is the end.
-
-        The blocks before a block decide what its genes build only through their filters. So it is enough to count the
-        distinct blocks behind each width, and to multiply these counts along the chain of blocks.
-        """
-        counts = [dict.fromkeys(self.filter_choices(self.blocks - 1), 1)]
-        for number, by_width in reversed(list(enumerate(self._distinct_shapes))):
-            after, operations = counts[0], len(self._operations[number])
-            counts.insert(
-                0,
-                {
-                    width: operations * sum(after[shape.filters] for shape in shapes)
-                    for width, shapes in by_width.items()
-                },
-            )
-        return counts
-
-    @cached_property
-    def _shape_odds(self) -> list[dict[int, tuple[list[tuple[int, ...]], list[int], NDArray[np.float64]]]]:
-        """The chances of every block's distinct shapes, by its input channels.
-
-        Each value holds the last four genes of the shapes, their filters, and their cumulative chances, shape
-        (shapes,).
-        """
-        odds: list[dict[int, tuple[list[tuple[int, ...]], list[int], NDArray[np.float64]]]] = []
-        for by_width, after in zip(self._distinct_shapes, self._network_counts[1:], strict=True):
-            odds.append({})
-            for width, shapes in by_width.items():
-                filters = [shape.filters for shape in shapes]
-                total = sum(after[out_filters] for out_filters in filters)
-                cumulative = np.cumsum([after[out_filters] / total for out_filters in filters])
-                odds[-1][width] = list(shapes.values()), filters, cumulative / cumulative[-1]
-        return odds
+        return self._distinct.blocks_at(number, in_filters)
 
     def draw(self, rng: np.random.Generator) -> NDArray[np.int64]:
-        """See `Space.draw`. `_network_counts` gives the chances."""
-        genome: list[int] = []
-        width = self.stem_filters
-        for operations, odds in zip(self._operations, self._shape_odds, strict=True):
-            genes, filters, cumulative = odds[width]
-            shape = int(cumulative.searchsorted(rng.random(), side="right"))
-            genome += [*operations[rng.integers(len(operations))], *genes[shape]]
-            width = filters[shape]
+        """See `Space.draw`."""
+        genome = self._distinct.draw(rng)
         if self.resolutions:
             genome.append(int(rng.integers(len(self.resolutions))))
         return np.array(genome, dtype=np.int64)

@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evomnas.core.errors import InputError
-from evomnas.problem.search_space import Genomes, sample_evenly
+from evomnas.problem.sampling.hypercube import sample_evenly
+from evomnas.problem.search_space import Genomes
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +102,7 @@ class TabularSpace:
         return np.array([values.index(gene) for gene, values in zip(genes, self.choices, strict=True)], dtype=np.int64)
 
     def sample(self, count: int, rng: np.random.Generator) -> Genomes:
-        """`count` genomes of shape (count, n_var); see `evomnas.problem.search_space.sample_evenly`."""
+        """`count` genomes of shape (count, n_var); see `evomnas.problem.sampling.hypercube.sample_evenly`."""
         return sample_evenly(self.gene_sizes, count, rng)
 
     def draw(self, rng: np.random.Generator) -> NDArray[np.int64]:

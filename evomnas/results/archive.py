@@ -26,6 +26,7 @@ from evomnas.problem.tabular_space import TabularArchitecture
 from evomnas.results.answers.mistakes import Answers
 from evomnas.results.candidate_limits import CandidateLimits
 from evomnas.results.database.connection import Database
+from evomnas.results.database.contexts import limited_context, result_context
 from evomnas.results.database.rows import (
     calibration_from_row,
     calibration_to_row,
@@ -208,7 +209,7 @@ class Archive(Database):
             result: Its costs and latency, or why it has none.
             candidates: The limits of time and memory under which it failed, if it did.
         """
-        context = _result_context(measurement_context, result, candidates)
+        context = result_context(measurement_context, result, candidates)
         key = {"context": context, "architecture": str(network)}
         self._insert("measurements", {**key, **measurement_to_row(result), "created": _now()})
 
@@ -229,7 +230,7 @@ class Archive(Database):
             result: The training, or why it failed.
             candidates: The limits of time and memory under which it failed, if it did.
         """
-        context = _result_context(training_context, result, candidates)
+        context = result_context(training_context, result, candidates)
         key = {"context": context, "architecture": str(architecture)}
         with self._transaction():
             self._write("trainings", {**key, **training_to_row(result), "created": _now()})
@@ -588,26 +589,6 @@ class Archive(Database):
         """
         rows = self._connection.execute("SELECT * FROM generations WHERE run = ? ORDER BY generation", (run,))
         return [GenerationRecord(row["generation"], row["seconds"], json.loads(row["metrics"])) for row in rows]
-
-
-def limited_context(context: str, candidates: CandidateLimits) -> str:
-    """Return the context of failures under limits of time and memory. With other limits the network may succeed.
-
-    Args:
-        context: The context of other results.
-        candidates: The limits.
-    """
-    return f"{context} {candidates.to_json()}"
-
-
-def _result_context(context: str, result: Measurement | Training | Failure, candidates: CandidateLimits) -> str:
-    """Return the context under which a result is stored.
-
-    Every failure may come of the limits, but for two kinds: when memory runs out, native code may end its process, or
-    raise any error.
-    """
-    may_be_limited = isinstance(result, Failure) and result.kind not in ("diverged", "mismatch")
-    return limited_context(context, candidates) if may_be_limited else context
 
 
 def _now() -> str:

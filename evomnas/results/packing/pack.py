@@ -19,7 +19,8 @@ from evomnas.core.errors import InputError
 from evomnas.core.files import check_place, write_atomically
 from evomnas.data.gallery.listing import LISTING
 from evomnas.problem.published import PUBLISHED_NETWORKS, fit_to_resolution, published
-from evomnas.results.archive import Archive, limited_context
+from evomnas.results.archive import Archive
+from evomnas.results.database.contexts import limited_context
 from evomnas.results.manifest import MANIFEST
 from evomnas.results.packing.content import ARCHIVE, FRONT, NETWORKS, REPORT, is_network_file
 from evomnas.results.packing.unpack import packed_run_id
