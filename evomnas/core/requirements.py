@@ -15,7 +15,8 @@ PACKAGE = "evomnas"
 def requirements_fault() -> str:
     """Return what is missing, or of a version that this package does not work with, and the command that mends it.
 
-    The requirements of an extra, such as `evomnas[ray]`, count if the package that it is named after is installed.
+    The requirements of an extra, such as `evomnas[ray]`, count if it requires a package of its own name, and that one is
+    installed.
 
     Returns:
         One line; empty if nothing is wrong.
@@ -24,9 +25,11 @@ def requirements_fault() -> str:
         from packaging.requirements import Requirement
     except ModuleNotFoundError:
         return f"the packages that {PACKAGE} needs are not installed: pip install {PACKAGE}"
-    extras = ["", *filter(installed_version, metadata.metadata(PACKAGE).get_all("Provides-Extra") or ())]
+    requirements = [Requirement(one) for one in metadata.requires(PACKAGE) or ()]
+    named = {one.name for one in requirements} & {*(metadata.metadata(PACKAGE).get_all("Provides-Extra") or ())}
+    extras = ["", *filter(installed_version, sorted(named))]
     unmet = {}
-    for requirement in map(Requirement, metadata.requires(PACKAGE) or ()):
+    for requirement in requirements:
         if requirement.marker is None or any(requirement.marker.evaluate({"extra": extra}) for extra in extras):
             installed = installed_version(requirement.name)
             if installed is None or not requirement.specifier.contains(installed, prereleases=True):

@@ -164,7 +164,7 @@ class Run:
             algorithm=record.algorithm,
             options=dict(record.options),
             candidates=asdict(record.candidates),
-            manner=asdict(record.mode),
+            manner=record.mode.to_json(),
             seed=record.seed,
             budget=budget,
             evaluations=0,

@@ -72,7 +72,7 @@ def test_help_has_a_short_option_everywhere():
 def test_problems_lists_the_built_in_ones():
     lines = answer("problems").splitlines()
     assert [line.split()[0] for line in lines] == [
-        "cifar10", "digits", "fashion-mnist", "imagenet", "images", "nas-bench-macro",
+        "cifar10", "coco", "digits", "fashion-mnist", "imagenet", "images", "nas-bench-macro",
     ]  # fmt: skip
 
 
@@ -213,7 +213,7 @@ def test_doctor_looks_at_noise_disk_memory_and_versions(tmp_path, monkeypatch):
         (("--space", "digits", "--classes", "3"), "drop --space"),
         (("mnasnet-a1", "--figure", "a1.gif"), "ends in .svg, .pdf or .png"),
         (("mnasnet-a1", "--resolution", "16"), "block 6 brings the total stride to 32"),
-        (("stem8_s1-mbcon6_k3_s1_f8_n1-head8",), "block 1 of the architecture: 'mbcon6_k3_s1_f8_n1'"),
+        (("stem8_s1-mbcon6_k3_s1_f8_n1-head8",), "block 1 of the architecture: unknown op 'mbcon6': allowed are conv, dconv, mbconvN, "),
     ],
 )
 def test_describe_refuses_in_one_line(arguments, message):
@@ -314,7 +314,7 @@ def wrong(tmp_path):
     ("arguments", "message"),
     [
         (["run", "digit"], "did you mean digits?"),
-        (["run", "--algo", "nsga9"], "nsga2-surrogate, random, rl-weighted; did you mean nsga2?"),
+        (["run", "--algo", "nsga9"], "nsga2-surrogate, random, rena, rl-weighted; did you mean nsga2?"),
         (["run", "--algo", "random", "--alpha", "-1"], "random has no option alpha: it takes none"),
         (["run", "--algo", "nsga2", "--beta", "-1"], "nsga2 has no option beta: it takes population"),
         (["run", "--algo", "rl-weighted", "--target-ms", "fast"], "write milliseconds, as 0.5, or several as 0.5,1,2"),

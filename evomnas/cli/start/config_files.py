@@ -119,7 +119,7 @@ def _table(path: Path) -> Mapping[str, Any]:
     """Return the part of a file that is evomnas's; empty where there is none."""
     try:
         values: Any = tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError, PermissionError):  # a home may be missing, or somebody else's
         return {}
     except (OSError, ValueError) as error:
         if path.name == PROJECT and b"evomnas" not in _content(path):

@@ -179,7 +179,7 @@ def test_predictors_see_sizes_and_costs_in_units_of_what_they_learnt_from():
 
 
 def test_equal_sizes_stay_finite():
-    scale = module._Standardizer(np.array([[1.0, 2.0], [3.0, 2.0]]))
+    scale = module.Standardizer(np.array([[1.0, 2.0], [3.0, 2.0]]))
     assert scale.standardize(np.array([[5.0, 2.0], [1.0, 4.0]])).tolist() == [[3.0, 0.0], [-1.0, 2.0]]
 
 

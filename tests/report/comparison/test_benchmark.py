@@ -187,7 +187,7 @@ def test_progress_counts_runs_and_evaluations(tabular_file, tmp_path):
         ({"algorithms": ["nsga9"]}, "unknown algorithm 'nsga9'"),
         ({"algorithms": ["nsga2", "nsga2"]}, "an algorithm is named twice: nsga2, nsga2"),
         ({"algorithms": ["nsga2"], "seeds": 1}, "a benchmark needs 2 runs or more"),
-        ({"algorithms": []}, "a benchmark needs an algorithm: evo-constrained, "),
+        ({"algorithms": []}, "a benchmark needs an algorithm: dpp-net, evo-constrained, "),
         ({"seeds": 0}, "a benchmark needs 2 runs or more"),
         ({"seeds": 10**9}, "takes up to 1000 seeds"),
         ({"budget": 0}, "the budget must be at least 1"),
