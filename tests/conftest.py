@@ -134,6 +134,8 @@ def finished_run(tiny, tmp_path_factory):
 
     run = search(tiny, "nsga2", budget=24, seed=3, out=tmp_path_factory.mktemp("finished") / "run", workers=0)
     write_report(run)
+    # Whoever copies a file gives up all locks of its process on it, and SQLite's journal of the usual kind lives by them.
+    run.archive.make_portable()
     return run
 
 
@@ -249,6 +251,7 @@ def shown_run(tiny, tmp_path_factory):
     results = run.results()
     run.write(30, run.front(results))
     write_report(run, results)
+    run.archive.make_portable()  # as that of `finished_run`
     return run
 
 
