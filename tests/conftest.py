@@ -134,7 +134,7 @@ def finished_run(tiny, tmp_path_factory):
 
     run = search(tiny, "nsga2", budget=24, seed=3, out=tmp_path_factory.mktemp("finished") / "run", workers=0)
     write_report(run)
-    # Whoever copies a file gives up all locks of its process on it, and SQLite's journal of the usual kind lives by them.
+    # Whoever copies a file gives up all locks of its process on it, and SQLite's usual journal lives by them.
     run.archive.make_portable()
     return run
 

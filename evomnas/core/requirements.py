@@ -15,8 +15,8 @@ PACKAGE = "evomnas"
 def requirements_fault() -> str:
     """Return what is missing, or of a version that this package does not work with, and the command that mends it.
 
-    The requirements of an extra, such as `evomnas[ray]`, count if it requires a package of its own name, and that one is
-    installed.
+    The requirements of an extra, such as `evomnas[ray]`, count if it requires a package of its own name, and that
+    package is installed.
 
     Returns:
         One line; empty if nothing is wrong.
