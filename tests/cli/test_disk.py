@@ -120,6 +120,7 @@ def fill(disk, room: int = 0) -> None:
         file.truncate(file.tell() - room)
 
 
+@pytest.mark.thorough
 def test_a_finished_training_is_shown_before_a_full_disk_refuses_its_report(shipped, disk):
     folder, network, _ = shipped
     fill(disk, room=300_000)  # enough for the archive's journal

@@ -62,6 +62,7 @@ def test_where_even_whole_trainings_rank_by_chance_it_is_said_what_tells_more():
     assert "data.score=likelihood" in lines[-1]
 
 
+@pytest.mark.thorough
 def test_an_estimate_of_fidelity_prints_a_table_and_json_of_the_same_trainings(tiny_file, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     command = ("estimate", tiny_file, *EPOCHS, "--fidelity", "--networks", 8, "--workers", 0)

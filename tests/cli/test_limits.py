@@ -62,6 +62,7 @@ def test_hardly_any_open_files_are_told_wherever_they_run_out(evomnas, tabular_f
     assert "ulimit -n" in line
 
 
+@pytest.mark.thorough
 def test_a_search_that_may_write_no_large_file_goes_on_when_it_may(evomnas, tabular_file, tmp_path):
     undisturbed = launch.search(tabular_file, "random", budget=100, seed=1, out=tmp_path / "whole" / "run")
     run = tmp_path / "runs" / "run"

@@ -92,6 +92,7 @@ def test_its_score_is_found_by_the_run_and_by_another_training(run, trained):
     assert again.result == result.result
 
 
+@pytest.mark.thorough
 def test_an_exported_file_takes_images_of_that_resolution(run, trained):
     """It computes the network's logits, and so gives its answers wherever the last bits do not decide."""
     network, result = trained

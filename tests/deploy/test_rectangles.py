@@ -97,6 +97,7 @@ def test_files_of_other_formats_answer_as_the_network_does(name, wide):
     check_answers(trained.folder, f"model-float{FORMATS[name].suffix}")
 
 
+@pytest.mark.thorough
 def test_the_code_of_the_card_answers_as_the_network_does(wide):
     _, trained, _ = wide
     expected = check_answers(trained.folder, "model-float.onnx")

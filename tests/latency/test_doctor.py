@@ -59,6 +59,7 @@ def test_a_machine_that_is_still_busy_keeps_its_calibration(machine, monkeypatch
     assert machine.calibration("busy").latency_ms == 2.0
 
 
+@pytest.mark.thorough
 def test_a_damaged_archive_of_the_machine_is_set_aside(machine):
     machine.close()
     path = machine_archive_path()

@@ -152,6 +152,7 @@ def test_a_reader_that_never_lets_go_stops_no_writer_and_other_readers_see_all(t
         assert len(Run.open(run.folder).results()) == 40
 
 
+@pytest.mark.thorough
 def test_two_runs_in_one_archive_at_the_same_time_are_the_runs_they_are_alone(tmp_path, tabular_file):
     alone = {seed: search(tabular_file, budget=40, seed=seed, out=tmp_path / f"alone{seed}" / "run") for seed in (1, 2)}
     code = "import sys, evomnas; evomnas.search(sys.argv[1], budget=40, seed=int(sys.argv[2]), out=sys.argv[3])"

@@ -377,7 +377,7 @@ def test_one_epoch_or_a_table_leaves_nothing_to_cut_off(tiny, tabular_file, tmp_
     assert search(tabular_file, budget=4, out=tmp_path / "tabular").mode == SearchMode()
 
 
-def test_the_report_counts_what_was_cut_off_and_draws_it_nowhere(cutting_run):
+def test_the_report_counts_what_was_cut_off_and_draws_it_nowhere(cutting_run, no_drawings):
     text = write_report(cutting_run).read_text(encoding="utf-8")
     cuts = of_status(cutting_run, "cut")
     assert f"{len(cuts)} networks were cut off after the first epochs" in text

@@ -151,7 +151,11 @@ def test_colours_are_not_changed_where_an_image_has_none():
 
 
 @pytest.mark.parametrize(
-    "augment", [["trivial-augment-wide", "random-erasing"], ["random-resized-crop", "mixup", "cutmix"]]
+    "augment",
+    [
+        ["trivial-augment-wide", "random-erasing"],
+        pytest.param(["random-resized-crop", "mixup", "cutmix"], marks=pytest.mark.thorough),
+    ],
 )
 def test_a_training_with_them_comes_out_the_same_again(tiny, tiny_dataset, augment):
     data = tiny.data.model_copy(update={"augment": tuple(augment)})

@@ -61,6 +61,7 @@ def test_where_whole_trainings_rank_by_chance_nothing_shorter_is_proposed():
     assert propose_epochs(rankings) == 5
 
 
+@pytest.mark.thorough
 def test_intervals_are_as_wide_as_repeating_the_pilot_shows():
     """Of 60 pilots with other networks, about 90 % of the intervals hold the mean tau of all."""
     found = []
