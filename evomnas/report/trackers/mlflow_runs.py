@@ -26,15 +26,22 @@ class MlflowTracker(Callback):
         """Look for MLflow.
 
         Raises:
-            InputError: It is not installed.
+            InputError: It is not installed, or cannot use the place that it is to log to.
         """
         try:
-            from mlflow.tracking import MlflowClient
+            from mlflow.exceptions import MlflowException
+            from mlflow.tracking import MlflowClient, get_tracking_uri
         except ImportError:
             raise InputError(
                 "--track mlflow needs MLflow, which is not installed: pip install 'evomnas[mlflow]'"
             ) from None
-        self._client: Any = MlflowClient()
+        try:
+            self._client: Any = MlflowClient()
+        except MlflowException as error:
+            raise InputError(
+                f"--track mlflow cannot log to {get_tracking_uri()}: set MLFLOW_TRACKING_URI to a server, such as "
+                f"http://localhost:5000, or pip install mlflow for a database ({str(error).strip().partition('. ')[0]})"
+            ) from None
         self._experiment, self._run = "", ""
 
     def on_begin(self, run: Run) -> None:

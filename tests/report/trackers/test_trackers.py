@@ -57,6 +57,13 @@ def test_a_resumed_search_goes_on_in_the_same_folder(tabular_file, tmp_path):
     assert len({one.step for one in kept.Scalars("network/loss_1")}) == 7
 
 
+def test_a_place_that_mlflow_cannot_use_is_a_line_that_says_where_to_set_it(monkeypatch):
+    mlflow = pytest.importorskip("mlflow")
+    monkeypatch.setattr(mlflow.tracking._tracking_service.utils, "_tracking_uri", "bogus://place")
+    with pytest.raises(InputError, match="cannot log to bogus://place: set MLFLOW_TRACKING_URI to a server"):
+        open_trackers(["mlflow"])
+
+
 def test_mlflow_has_a_child_run_for_each_network_and_the_report(tabular_file, tmp_path, monkeypatch):
     mlflow = pytest.importorskip("mlflow")
     monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
