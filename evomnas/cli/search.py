@@ -144,8 +144,9 @@ def run(
             place = archive_path(archive, folder)
             plan = SearchPlan(
                 definition, algo, options, budget, seed, where, folder, place, limit, candidates, early_stop,
-                auto_fidelity,
+                auto_fidelity, asynchronous, learn_from,
             )  # fmt: skip
+            output.callbacks(track or ())  # refused if there is no such tracker
             _say_plan(plan, chosen, output)
             return
         if auto_fidelity:

@@ -119,7 +119,7 @@ def search(
     check_runtime(definition)
     if asynchronous:
         check_steady(algorithm)
-    lessons = None if learn_from is None else _lessons(Path(learn_from), definition, algorithm)
+    lessons = None if learn_from is None else find_lessons(Path(learn_from), definition, algorithm)
     audience, on_progress = Audience(callbacks), on_progress or usual_display()
     folder = Path(out) if out is not None else default_folder(definition, algorithm, seed)
     check_free(folder)
@@ -187,8 +187,20 @@ def begin(
     return run
 
 
-def _lessons(path: Path, definition: Definition, algorithm: str) -> dict[str, Any]:
-    """Return what an algorithm learns from an archive; see `search`."""
+def find_lessons(path: Path, definition: Definition, algorithm: str) -> dict[str, Any]:
+    """Return what an algorithm learns from an archive before it begins.
+
+    Args:
+        path: An archive, or the folder of a run.
+        definition: The problem.
+        algorithm: A registered algorithm.
+
+    Returns:
+        The content of a context of an archive; see `evomnas.results.lessons.collect_lessons`.
+
+    Raises:
+        InputError: The algorithm learns from its own results alone, or the archive knows nothing of the space.
+    """
     check_learning(algorithm)
     problem = definition.trained(
         f"{definition.name} searches a table, of which archives know nothing: drop --learn-from"

@@ -12,6 +12,7 @@ from evomnas.data.splits import load_training_images, split_for_search
 from evomnas.evaluation.executors.base import Cluster, Workers
 from evomnas.problem.definition import Definition, ProblemDefinition
 from evomnas.report.words import format_duration
+from evomnas.results.archive import Archive
 from evomnas.results.candidate_limits import CandidateLimits
 from evomnas.results.run import check_free
 
@@ -33,6 +34,8 @@ class SearchPlan:
         candidates: What a candidate may take.
         early_stop: Whether hopeless candidates are cut off.
         pilot: Whether a pilot chooses the epochs first.
+        asynchronous: Whether it breeds while networks are still being evaluated.
+        learn_from: An archive, or a run's folder, that it learns from first; None for none.
     """
 
     definition: Definition
@@ -47,6 +50,8 @@ class SearchPlan:
     candidates: CandidateLimits
     early_stop: bool
     pilot: bool
+    asynchronous: bool
+    learn_from: Path | None
 
 
 def describe_plan(plan: SearchPlan) -> list[tuple[str, str]]:
@@ -61,14 +66,9 @@ def describe_plan(plan: SearchPlan) -> list[tuple[str, str]]:
     Raises:
         InputError: It could not begin: an argument or the data is wrong, or the folder holds something.
     """
-    from evomnas.loop.launch import check_candidates, check_options, check_runtime, check_settings
-
     definition = plan.definition
-    check_settings(plan.budget, plan.seed, plan.time_limit_s, plan.workers)
-    check_candidates(plan.candidates, plan.workers)
-    check_options(definition, plan.algorithm, plan.options)
-    check_runtime(definition)
-    check_free(plan.folder)
+    _check(plan)
+    learns = [] if plan.learn_from is None else [("Learns", _lessons(plan, plan.learn_from))]
     lines = [("Problem", f"{definition.name}: {definition.summary}"), ("Space", _space(definition))]
     if isinstance(definition, ProblemDefinition):
         images = load_training_images(definition.data)
@@ -77,7 +77,35 @@ def describe_plan(plan: SearchPlan) -> list[tuple[str, str]]:
         lines += [("Data", line) for line in (*found, _data(definition, dataset))]
         lines += [("Training", _training(plan, definition, dataset)), ("Latency", _latency(definition))]
     writes = f"{plan.folder}, and its evaluations to {_archive(plan.archive)}"
-    return [*lines, ("Search", _search(plan)), ("Limits", _limits(plan)), ("Writes", writes)]
+    return [*lines, ("Search", _search(plan)), *learns, ("Limits", _limits(plan)), ("Writes", writes)]
+
+
+def _check(plan: SearchPlan) -> None:
+    """Refuse what the search would refuse before it reads images or writes."""
+    from evomnas.loop.asking import check_steady
+    from evomnas.loop.fidelity.pilot import check_pilot
+    from evomnas.loop.launch import check_candidates, check_options, check_runtime, check_settings
+
+    definition = plan.definition
+    check_settings(plan.budget, plan.seed, plan.time_limit_s, plan.workers)
+    check_candidates(plan.candidates, plan.workers)
+    check_options(definition, plan.algorithm, plan.options)
+    check_runtime(definition)
+    if plan.asynchronous:
+        check_steady(plan.algorithm)
+    if plan.pilot:
+        check_pilot(definition)
+    check_free(plan.folder)
+    if not (plan.archive.is_file() and plan.archive.stat().st_size == 0):  # an empty file would become an archive
+        Archive(plan.archive.resolve(), late=True).close()
+
+
+def _lessons(plan: SearchPlan, path: Path) -> str:
+    from evomnas.loop.launch import find_lessons
+
+    counts = [len(errors) for errors in find_lessons(path, plan.definition, plan.algorithm)["errors"]]
+    trainings = f", each in one of {len(counts)} trainings" if len(counts) > 1 else ""
+    return f"first from {sum(counts):,} networks in {path}{trainings}"
 
 
 def _space(definition: Definition) -> str:
@@ -104,19 +132,20 @@ def _training(plan: SearchPlan, problem: ProblemDefinition, dataset: Dataset) ->
     fewer = "are cut off or known already" if plan.early_stop else "are known already"
     pilot = ", unless the pilot before it finds fewer epochs" if plan.pilot else ""
     return (
-        f"each network {times}{recipe.epochs} epochs of {steps:,} steps of {batch} images{pilot}: {passes:,} images "
-        f"through a network, {passes * plan.budget:,} in all, fewer where candidates {fewer}"
+        f"each network {times}{_count(recipe.epochs, 'epoch')} of {_count(steps, 'step')} of {batch} images{pilot}: "
+        f"{passes:,} images through a network, {passes * plan.budget:,} in all, fewer where candidates {fewer}"
     )
 
 
 def _latency(problem: ProblemDefinition) -> str:
     latency = problem.latency
     images = "one image" if latency.batch == 1 else f"{latency.batch} images"
-    size, threads = (
-        describe_resolution(problem.latency_resolution),
-        f"{latency.threads} thread{'s' * (latency.threads > 1)}",
-    )
+    size, threads = describe_resolution(problem.latency_resolution), _count(latency.threads, "thread")
     return f"of {images} of {size}, in {latency.runtime} on {latency.target}, {threads}"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'s' * (number != 1)}"
 
 
 def _search(plan: SearchPlan) -> str:
@@ -125,7 +154,7 @@ def _search(plan: SearchPlan) -> str:
         "on a Ray cluster" if isinstance(plan.workers, Cluster)
         else f"by {plan.workers} worker process{'es' * (plan.workers != 1)}" if plan.workers else "in this process"
     )  # fmt: skip
-    return f"{plan.algorithm}{options}, seed {plan.seed}: {plan.budget:,} networks, {where}"
+    return f"{plan.algorithm}{options}, seed {plan.seed}: {_count(plan.budget, 'network')}, {where}"
 
 
 def _limits(plan: SearchPlan) -> str:

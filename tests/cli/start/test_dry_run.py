@@ -56,12 +56,33 @@ def test_a_table_has_neither_data_nor_trainings(tabular_file):
         (["--budget", 0], "the budget must be at least 1 evaluation, got 0"),
         (["--option", "bogus=1"], "bogus"),
         (["--workers", 0, "--candidate-time", "1m"], "is kept by worker processes"),
+        (["--async", "--algo", "dpp-net"], "dpp-net learns from whole generations: drop --async"),
+        (["--auto-fidelity"], "nothing is trained"),
+        (["--learn-from", "nowhere"], "searches a table, of which archives know nothing: drop --learn-from"),
+        (["--track", "bogus"], "unknown tracker 'bogus': there are"),
+        (["--archive", __file__], "as an archive: file is not a database"),
     ],
 )
 def test_it_refuses_what_the_search_would_refuse(options, message, tabular_file):
     done = call(tabular_file, *options)
     assert done.exit_code == 2
     assert message in done.stderr
+
+
+def test_what_it_learns_first_is_counted_and_an_archive_that_is_none_is_refused(tiny_file, finished_run, tmp_path):
+    done = call(tiny_file, "--budget", 1, "--learn-from", finished_run.folder)
+    assert f"Learns    first from 24 networks in {finished_run.folder}\n" in done.stdout
+    assert "seed 1: 1 network, by" in done.stdout
+    (tmp_path / "notes.txt").write_text("hello")
+    refused = call(tiny_file, "--learn-from", tmp_path / "notes.txt")
+    assert refused.exit_code == 2
+    assert "notes.txt as an archive: file is not a database" in refused.stderr
+
+
+def test_an_empty_file_stays_empty(tabular_file, tmp_path):
+    (tmp_path / "new.sqlite").touch()
+    assert call(tabular_file, "--archive", tmp_path / "new.sqlite").exit_code == 0
+    assert (tmp_path / "new.sqlite").stat().st_size == 0
 
 
 def test_a_folder_that_holds_a_run_is_refused(tabular_file, tmp_path):
