@@ -29,7 +29,7 @@ from evomnas.deploy.compression import check_ranks, factorize_network, fine_tuni
 from evomnas.deploy.durations import Plan
 from evomnas.deploy.formats import FORMATS, ExportFormat
 from evomnas.deploy.formats.exported_files import EXPORTS_FILE, Export, read_exports, slow_int8_files
-from evomnas.deploy.full_training import FullTask
+from evomnas.deploy.full_training import FullTask, check_classifies
 from evomnas.deploy.saving import MODEL_CARD, MODEL_MANIFEST, ModelManifest, load_network, read_manifest
 from evomnas.deploy.trained_networks import check_images, network_folder
 from evomnas.latency.meter import open_meter
@@ -195,6 +195,7 @@ def export_network(
         InputError: The request is wrong, the network was not trained in full, or the images have changed since then.
     """
     request.check()
+    check_classifies(run.trained_problem())
     definition = change_full_training(run.trained_problem(), settings)
     folder = network_folder(run, architecture, distilled, definition.full_recipe)
     again = f"evomnas train {run.argument} {run.network_argument(architecture)}{' --teacher' * distilled}"

@@ -92,6 +92,22 @@ class TrainedClassifier(NamedTuple):
     seconds: float
 
 
+def check_classifies(definition: ProblemDefinition) -> None:
+    """Check that the networks of a problem tell classes apart, as trainings in full and what follows need.
+
+    Args:
+        definition: The problem.
+
+    Raises:
+        InputError: They are backbones of detectors.
+    """
+    if definition.kind == DetectionDefinition.kind:
+        raise InputError(
+            f"{definition.name} searched backbones of detectors, and this is for networks that tell classes apart: "
+            "evomnas report RUN shows what they find; evomnas describe ARCH --run RUN their notation and size"
+        )
+
+
 class FullTask:
     """A problem's training and test images, and the recipe by which networks are trained in full.
 
@@ -116,11 +132,7 @@ class FullTask:
         Raises:
             InputError: The images cannot be read, there is no test split, or the problem is one of detection.
         """
-        if definition.kind == DetectionDefinition.kind:
-            raise InputError(
-                f"{definition.name} searched backbones of detectors, and this trains networks that tell classes apart: "
-                "evomnas report RUN shows what they find; evomnas describe ARCH --run RUN their notation and size"
-            )
+        check_classifies(definition)
         check_test_split(definition.data)
         self._start_from(definition)
         self._images: dict[Resolution, LabelledImages] = {}  # by resolution

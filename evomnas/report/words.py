@@ -12,6 +12,7 @@ from evomnas.core.system.machine import memory_gib
 from evomnas.data.photographs import describe_fit
 from evomnas.loop.fidelity.ranking import MARGIN
 from evomnas.problem.definition import Definition
+from evomnas.problem.detection.definition import DetectionDefinition
 from evomnas.problem.sections import FITS, SCORE_WORDS
 from evomnas.problem.typed.paths import OWN_DATASETS
 from evomnas.report.classes.class_words import constant_answer_line
@@ -150,7 +151,8 @@ def result_table(run: Run, results: Sequence[Result]) -> TextTable:
     statuses = [_status(result, result is knee) for result in results]
     if run.definition.trains:
         words = run.definition.score_words
-        names = ("accuracy", "±") if words == "accuracy" else (words, "±", "accuracy")
+        has_two = words != "accuracy" and run.definition.kind != DetectionDefinition.kind  # a detector has no accuracy
+        names = (words, "±", *("accuracy",) * has_two)
         scored = ("test accuracy",) * any(result.score is not None for result in results)
         peak = ("peak KiB",) * (run.definition.constraints.max_peak_kb is not None)
         header = ("id", *names, *scored, "latency ms", "95 % interval", "parameters", "MACs", *peak, "status")
@@ -177,7 +179,8 @@ def _trained_cells(row: dict[str, Any], shown: Sequence[str], has_peak: bool) ->
     shares = [None if row[name] is None else f"{row[name]:.2%}" for name in shown]
     latency = None if row["latency_ms"] is None else f"{row['latency_ms']:.4f}"
     counts = [None if row[name] is None else f"{row[name]:,}" for name in ("params", "macs")]
-    counts += [f"{row['peak_kb']:,.1f}"] * has_peak
+    if has_peak:
+        counts.append(None if row["peak_kb"] is None else f"{row['peak_kb']:,.1f}")
     return tuple(cell or "-" for cell in (row["id"], *shares, latency, interval, *counts))
 
 

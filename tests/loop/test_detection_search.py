@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 import evomnas
 from evomnas.cli import deploy, measure, search, show  # noqa: F401 they register themselves
 from evomnas.cli.app import app
+from evomnas.cli.detection import detect  # noqa: F401
 from evomnas.core.errors import InputError
 from evomnas.data.splits import load_dataset
 from evomnas.problem.architecture import Architecture
@@ -96,6 +97,12 @@ def test_the_report_shows_boxes_on_pictures_by_network(run):
     assert "evomnas train" not in page.partition("<footer")[0].partition('id="commands"')[0]
 
 
+def test_the_table_has_no_column_of_accuracies_which_detectors_lack(run):
+    header, first = command("show", run.folder).stdout.splitlines()[:2]
+    assert header.split()[:5] == ["id", "AP50", "±", "latency", "ms"]
+    assert re.match(r"[0-9a-f]{8} +[\d.]+% +[\d.]+% +[\d.]+ ", first)
+
+
 def test_a_packed_run_is_read_elsewhere_with_its_boxes(run, tmp_path):
     opened = Run.open(pack(run, tmp_path / "run.zip").path)
     network = run.results()[0].evaluation.architecture
@@ -109,13 +116,23 @@ def test_commands_on_its_networks_are_about_detectors_or_refuse_in_one_line(run)
     network = run.front()[0].evaluation.architecture.id
     described = command("describe", network, "--run", run.folder)
     assert "SSDLite with 4 logits" in described.stdout
-    measured = json.loads(command("measure", network, "--run", run.folder, "--format", "json").stdout)
-    assert measured[0]["latency_ms"] == pytest.approx(run.front()[0].evaluation.measured.latency_ms, rel=0.6)
-    refused = command("train", run.folder, network, "--device", "cpu")
-    assert refused.exit_code == 2
-    assert "searched backbones of detectors" in refused.stderr
+    for refused in (
+        command("train", run.folder, network, "--device", "cpu"), command("export", run.folder, network),
+        command("detect", run.folder, network, "--data", run.definition.data.path),
+    ):  # fmt: skip
+        assert refused.exit_code == 2
+        assert "evomnas: shapes searched backbones of detectors, and this is for" in refused.stderr
+        assert "evomnas train" not in refused.stderr
 
 
+@pytest.mark.thorough
+def test_measure_times_the_whole_detector(run):
+    [result, *_] = run.front()
+    measured = command("measure", result.evaluation.architecture.id, "--run", run.folder, "--format", "json").stdout
+    assert json.loads(measured)[0]["latency_ms"] == pytest.approx(result.evaluation.measured.latency_ms, rel=0.6)
+
+
+@pytest.mark.thorough
 def test_a_network_is_trained_to_the_same_score_in_any_order(problem):
     dataset = load_dataset(problem.data)
     first, second = (

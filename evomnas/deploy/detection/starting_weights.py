@@ -9,12 +9,14 @@ import torch
 from torch import nn
 
 from evomnas.core.errors import InputError
+from evomnas.deploy.full_training import check_classifies
 from evomnas.deploy.saving import MODEL_MANIFEST, load_network, read_manifest
 from evomnas.deploy.trained_networks import network_folder
 from evomnas.networks.network import Network, build_network
 from evomnas.networks.pretrained.planting import plant_weights
 from evomnas.networks.pretrained.weights import load_donor
 from evomnas.problem.architecture import Architecture
+from evomnas.problem.detection.definition import DetectionDefinition
 from evomnas.problem.pretrained.donors import DONORS, Donor
 from evomnas.problem.pretrained.files import find_weights, read_weights
 from evomnas.problem.pretrained.traits import PLAIN
@@ -63,17 +65,22 @@ def find_start(run: Run, architecture: Architecture) -> Start:
         return _in_colour(Start(classifier.network, (mean, std), words, manifest.weights))
     donor = next((donor for donor in DONORS.values() if architecture in _spellings(donor)), None)
     if donor is None or find_weights(donor) is None:
-        published = "" if donor is None else f", or {donor.how} brings published weights"
-        is_of_run = str(architecture) in {ask.architecture for ask in run.asks}
-        name = architecture.id if is_of_run else str(architecture)
-        raise InputError(
-            f"{architecture.id} has no trained weights: evomnas train {run.argument} {name} trains them{published}"
-        )
+        raise InputError(f"{architecture.id} has no trained weights: {_ways_to_weights(run, architecture, donor)}")
     weights = load_donor(read_weights(donor))
     network = build_network(donor.architecture, 1)
     plant_weights(network, weights)
     words = f"the published weights of {donor.name}: {donor.terms}"
     return Start(network, weights.normalisation(COLOURS), words, weights.sha256)
+
+
+def _ways_to_weights(run: Run, architecture: Architecture, donor: Donor | None) -> str:
+    """Return how a network gets trained weights: by the run, if its networks tell classes apart, or by a donor."""
+    published = [] if donor is None else [f"{donor.how} brings published weights"]
+    if published and run.definition.kind == DetectionDefinition.kind:
+        return published[0]
+    check_classifies(run.trained_problem())
+    name = run.network_argument(architecture)
+    return ", or ".join([f"evomnas train {run.argument} {name} trains them", *published])
 
 
 def _spellings(donor: Donor) -> tuple[Architecture, Architecture]:

@@ -42,11 +42,13 @@ class NcnnRuntime:
         import ncnn
 
         network = _network(model, threads)
-        inputs = [(ncnn.Mat(image), image) for image in images]  # it reads the array's memory, and does not keep it
+        # Copies, whose channels are aligned as ncnn's layers expect. Those of an array's memory follow without gaps:
+        # a layer that takes a part of them would read the wrong places.
+        inputs = [ncnn.Mat(image).clone() for image in images]
 
         def run() -> Float32Array:
             outputs = []
-            for image, _ in inputs:
+            for image in inputs:
                 extractor = network.create_extractor()
                 extractor.input("image", image)
                 code, output = extractor.extract("logits")

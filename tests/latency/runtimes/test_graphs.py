@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from strategies import traits
 from torch import nn
@@ -52,6 +52,7 @@ def test_convolutions_pad_as_pytorch_does(writer, sizes, kernel, stride, padding
     channels=st.tuples(st.integers(1, 6), st.integers(1, 6)),
     stride=st.sampled_from([1, 2]),
 )
+@example(sizes=(2, 3), channels=(3, 2), stride=1)  # channels of six values, which ncnn keeps in the places of eight
 @settings(max_examples=40)
 def test_pooling_skips_average_what_is_there_on_odd_sizes_and_pad_or_cut_channels(writer, sizes, channels, stride):
     layer = Layer(Block("conv", 3, stride, channels[1], 1, skip="pool"), channels[0], stride, 0.1, PLAIN)

@@ -43,7 +43,19 @@ def blank(architecture: Architecture, classes: int, resolution: int) -> Detector
         return Detector(network, plan_detector(architecture, resolution), classes, bn_momentum=0.1).eval()
 
 
-@pytest.mark.parametrize("notation", [*TINY.values(), str(published("mnasnet-a1"))], ids=[*TINY, "mnasnet-a1"])
+COUNTED_EACH_TIME = ("no expansion", "no stride")  # the others are counted in the thorough tests
+
+
+@pytest.mark.parametrize(
+    "notation",
+    [
+        *(
+            pytest.param(notation, id=name, marks=() if name in COUNTED_EACH_TIME else pytest.mark.thorough)
+            for name, notation in TINY.items()
+        ),
+        pytest.param(str(published("mnasnet-a1")), id="mnasnet-a1"),
+    ],
+)
 def test_closed_form_and_torch_count_the_same(notation):
     architecture = Architecture.parse(notation)
     counts = count_detector(plan_detector(architecture, 97), 6)
