@@ -66,6 +66,8 @@ def list_boxes(section: DataSection) -> GalleryFiles:
 
 def _root(file: Path) -> Path:
     """Return the folder that holds the pictures of a file: COCO has the file in a folder beside theirs."""
+    if file.suffix.lower() != JSON:
+        raise InputError(f"{file} is not in COCO's format, a .json file: name the folder of the pictures instead")
     return file.parent.parent if file.parent.name.lower() == "annotations" else file.parent
 
 

@@ -344,6 +344,12 @@ def test_what_is_no_set_of_boxes_is_refused(tmp_path, files, words):
         list_boxes(section(tmp_path))
 
 
+def test_a_file_that_is_not_coco_s_is_refused_before_what_is_beside_it_is_read(tmp_path):
+    root = write_yolo(tmp_path / "yolo", DRAWN)
+    with pytest.raises(InputError, match=r"data.yaml is not in COCO's format, a .json file: name the folder"):
+        list_boxes(section(root / "data.yaml"))
+
+
 def test_too_few_pictures_and_classes_without_any_to_train_on_are_refused(tmp_path):
     with pytest.raises(InputError, match="has 2 pictures with boxes to train on: it needs 3 or more"):
         list_boxes(section(write_voc(tmp_path / "few", draw(2))))
