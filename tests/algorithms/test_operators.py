@@ -120,6 +120,7 @@ def test_pairs_are_crossed_with_a_chance_of_nine_tenths_and_every_child_may_muta
     assert (operators["crossover"].n_parents, operators["crossover"].n_offsprings) == (2, 2)
 
 
+@pytest.mark.thorough
 def test_networks_are_decoded_once_until_ten_thousand_are_at_hand():
     decoded = []
 
