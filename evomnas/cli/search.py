@@ -55,7 +55,7 @@ from evomnas.cli.options import (
 )
 from evomnas.cli.output import PlainFormat, print_columns, print_results
 from evomnas.cli.progress import PHASES, ProgressDisplay, working
-from evomnas.core import defaults
+from evomnas.core import defaults, registry
 from evomnas.core.errors import InputError, WorkersLost
 from evomnas.core.system.shell import quote
 
@@ -146,7 +146,8 @@ def run(
                 definition, algo, options, budget, seed, where, folder, place, limit, candidates, early_stop,
                 auto_fidelity, asynchronous, learn_from,
             )  # fmt: skip
-            output.callbacks(track or ())  # refused if there is no such tracker
+            for name in track or ():
+                registry.load("trackers", name)  # known; opened, it might write
             _say_plan(plan, chosen, output)
             return
         if auto_fidelity:
