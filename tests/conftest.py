@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import itertools
 import multiprocessing.util
 import os
@@ -23,6 +24,13 @@ from evomnas.problem.loading import validate_definition
 os.environ["OMP_NUM_THREADS"] = "1"
 settings.register_profile("suite", deadline=None, max_examples=40, derandomize=bool(os.environ.get("CI")))
 settings.load_profile("suite")
+gc.disable()  # until all tests are collected: what is imported stays, and looking at it again and again takes seconds
+
+
+def pytest_collection_finish() -> None:
+    """Leave what was imported out of all later searches for garbage, each of which would take half a second."""
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture(autouse=True, scope="session")
