@@ -42,15 +42,14 @@ class NcnnRuntime:
         import ncnn
 
         network = _network(model, threads)
-        # Copies, whose channels are aligned as ncnn's layers expect. Those of an array's memory follow without gaps:
-        # a layer that takes a part of them would read the wrong places.
-        inputs = [ncnn.Mat(image).clone() for image in images]
 
         def run() -> Float32Array:
             outputs = []
-            for image in inputs:
+            for image in images:
                 extractor = network.create_extractor()
-                extractor.input("image", image)
+                # A copy, whose channels are aligned as ncnn's layers expect. Those of an array's memory follow without
+                # gaps: a layer that takes a part of them would read the wrong places.
+                extractor.input("image", ncnn.Mat(image).clone())
                 code, output = extractor.extract("logits")
                 if code != 0:
                     raise RuntimeError(f"ncnn cannot run this network: error {code}")
