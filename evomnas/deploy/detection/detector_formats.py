@@ -132,7 +132,7 @@ def _write_onnx(
 ) -> bytes:
     import onnx
 
-    from evomnas.latency.runtimes.onnx_detector import detector_to_onnx
+    from evomnas.latency.runtimes.detection.onnx_detector import detector_to_onnx
 
     model = onnx.load_from_string(detector_to_onnx(detector, image, suppress))
     onnx.helper.set_model_props(model, dict(texts))
@@ -156,7 +156,7 @@ def _run_onnx(model: bytes) -> Callable[[Float32Array], Answers]:
 
 
 def _write_litert(detector: ObjectDetector, image: torch.Tensor, texts: Mapping[str, str]) -> bytes:
-    from evomnas.latency.runtimes.litert_detector import detector_to_litert
+    from evomnas.latency.runtimes.detection.litert_detector import detector_to_litert
 
     return detector_to_litert(detector, image, texts)
 

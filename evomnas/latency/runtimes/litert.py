@@ -29,7 +29,7 @@ class LiteRTRuntime:
         from evomnas.networks.detection.object_detector import JoinedAnswers
 
         if isinstance(network, JoinedAnswers):
-            from evomnas.latency.runtimes.litert_detector import detector_to_litert
+            from evomnas.latency.runtimes.detection.litert_detector import detector_to_litert
 
             return detector_to_litert(network, images)
         from evomnas.latency.runtimes.litert_graph import to_litert

@@ -47,7 +47,7 @@ class OpenVinoRuntime:
 
     def convert(self, network: nn.Module, images: torch.Tensor) -> bytes:
         """Convert a network to an ONNX file, with batch norm folded into the convolutions; see `Runtime.convert`."""
-        from evomnas.latency.runtimes.onnx_detector import to_measured_onnx
+        from evomnas.latency.runtimes.detection.onnx_detector import to_measured_onnx
 
         return to_measured_onnx(network, images)
 

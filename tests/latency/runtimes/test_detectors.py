@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from evomnas.latency.runtimes.base import open_runtime
-from evomnas.latency.runtimes.onnx_detector import detector_to_onnx
+from evomnas.latency.runtimes.detection.onnx_detector import detector_to_onnx
 from evomnas.networks.detection.detector import build_detector
 from evomnas.networks.detection.object_detector import JoinedAnswers, ObjectDetector
 from evomnas.networks.detection.suppression import suppress
@@ -56,7 +56,7 @@ def test_onnx_files_answer_as_pytorch(notation):
 @pytest.mark.parametrize("notation", NETWORKS.values(), ids=NETWORKS)
 def test_litert_files_answer_as_pytorch(notation):
     interpreter = pytest.importorskip("ai_edge_litert.interpreter")
-    from evomnas.latency.runtimes.litert_detector import detector_to_litert
+    from evomnas.latency.runtimes.detection.litert_detector import detector_to_litert
     from evomnas.latency.runtimes.litert_graph import read_metadata
 
     network, picture = shipped(notation)

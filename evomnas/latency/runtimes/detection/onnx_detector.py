@@ -6,18 +6,16 @@ Suppression is a node of its own behind it, where it is wanted. Most runtimes of
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from evomnas.latency.runtimes.detection.detector_graph import DetectorGraph
 from evomnas.latency.runtimes.onnx_graph import OnnxGraph, to_onnx
 from evomnas.networks.detection.boxes import MAX_LOG_SIZE, PLACE_FACTOR, SIZE_FACTOR, Decoder
-from evomnas.networks.detection.detector import Detector
-from evomnas.networks.detection.features import Features, TappedLayer
-from evomnas.networks.detection.heads import Head
 from evomnas.networks.detection.object_detector import JoinedAnswers, ObjectDetector
 from evomnas.networks.detection.suppression import MAX_BOXES, MAX_OVERLAP, MIN_SCORE
 
@@ -45,7 +43,7 @@ def detector_to_onnx(network: ObjectDetector | JoinedAnswers, images: Tensor, su
         boxes, scores = graph.detector(network.detector, network.decoder, normalised)
     classes = network.detector.classes
     if isinstance(network, JoinedAnswers):
-        joined = graph.node("Concat", [boxes, scores], axis=2)
+        joined = graph.concatenate([boxes, scores], 2)
         return graph.pack(list(images.shape), {"detections": (joined, [count, plan.boxes, 4 + classes])})
     outputs: dict[str, tuple[str, Sequence[int | str]]]
     outputs = {"boxes": (boxes, [count, plan.boxes, 4]), "scores": (scores, [count, plan.boxes, classes])}
@@ -67,38 +65,12 @@ def to_measured_onnx(network: nn.Module, images: Tensor) -> bytes:
     return detector_to_onnx(network, images) if isinstance(network, JoinedAnswers) else to_onnx(network, images)
 
 
-class _DetectorGraph(OnnxGraph):
-    """The graph of a detector; see `OnnxGraph`."""
+class _DetectorGraph(OnnxGraph, DetectorGraph[str]):
+    """The graph of a detector; see `OnnxGraph` and `DetectorGraph`."""
 
-    def detector(self, detector: Detector, decoder: Decoder, value: str) -> tuple[str, str]:
-        """Add a detector behind normalised images, and return its boxes and scores."""
-        maps = self.features(detector.features, value)
-        answers = [self.head(cast(Head, head), place) for head, place in zip(detector.heads, maps, strict=True)]
-        offsets, logits = (self.node("Concat", list(parts), axis=1) for parts in zip(*answers, strict=True))
-        return self.decoding(offsets, decoder), self.scores(logits)
-
-    def features(self, features: Features, value: str) -> list[str]:
-        maps, value = [], self.module(features.stem, value)
-        for layer in features.layers():
-            if isinstance(layer, TappedLayer):
-                tap, value = self.tapped_layer(layer, value)
-                maps.append(tap)
-            else:
-                value = self.module(layer, value)
-        maps.append(self.module(features.head, value))
-        for extra in features.extras:
-            maps.append(self.module(extra, maps[-1]))
-        return maps
-
-    def tapped_layer(self, layer: TappedLayer, value: str) -> tuple[str, str]:
-        modules = list(layer.body)
-        tap = self.sequence(modules[: layer.expansion], value) if layer.expansion else value
-        return tap, self.with_skip(layer.skip, value, self.sequence(modules[layer.expansion :], tap))
-
-    def head(self, head: Head, value: str) -> tuple[str, str]:
-        parts = (head.offsets, 4), (head.logits, head.outputs)
-        offsets, logits = (self.by_anchor(self.module(part, value), values) for part, values in parts)
-        return offsets, logits
+    def concatenate(self, values: Sequence[str], axis: int) -> str:
+        """See `DetectorGraph.concatenate`."""
+        return self.node("Concat", list(values), axis=axis)
 
     def by_anchor(self, value: str, values: int) -> str:
         """Bring a map, (n, anchors x values, h, w), to rows, (n, h x w x anchors, values)."""

@@ -5,19 +5,16 @@ Maps are channels-last there, so that the answers of a map need no transposition
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import cast
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
 from ai_edge_litert import schema_py_generated as schema
 from torch import Tensor
 
+from evomnas.latency.runtimes.detection.detector_graph import DetectorGraph
 from evomnas.latency.runtimes.litert_graph import LiteRTGraph
 from evomnas.networks.detection.boxes import MAX_LOG_SIZE, PLACE_FACTOR, SIZE_FACTOR, Decoder
-from evomnas.networks.detection.detector import Detector
-from evomnas.networks.detection.features import Features, TappedLayer
-from evomnas.networks.detection.heads import Head
 from evomnas.networks.detection.object_detector import JoinedAnswers, ObjectDetector
 
 _OPERATOR = schema.BuiltinOperator
@@ -51,38 +48,8 @@ def detector_to_litert(
     return graph.pack(image, {"boxes": boxes, "scores": scores}, metadata or {})
 
 
-class _DetectorGraph(LiteRTGraph):
-    """The graph of a detector; see `LiteRTGraph`."""
-
-    def detector(self, detector: Detector, decoder: Decoder, value: int) -> tuple[int, int]:
-        """Add a detector behind normalised images, and return its boxes and scores."""
-        maps = self.features(detector.features, value)
-        answers = [self.head(cast(Head, head), place) for head, place in zip(detector.heads, maps, strict=True)]
-        offsets, logits = (self.concatenate(list(parts), 1) for parts in zip(*answers, strict=True))
-        return self.decoding(offsets, decoder), self.scores(logits)
-
-    def features(self, features: Features, value: int) -> list[int]:
-        maps, value = [], self.module(features.stem, value)
-        for layer in features.layers():
-            if isinstance(layer, TappedLayer):
-                tap, value = self.tapped_layer(layer, value)
-                maps.append(tap)
-            else:
-                value = self.module(layer, value)
-        maps.append(self.module(features.head, value))
-        for extra in features.extras:
-            maps.append(self.module(extra, maps[-1]))
-        return maps
-
-    def tapped_layer(self, layer: TappedLayer, value: int) -> tuple[int, int]:
-        modules = list(layer.body)
-        tap = self.sequence(modules[: layer.expansion], value)
-        return tap, self.with_skip(layer.skip, value, self.sequence(modules[layer.expansion :], tap))
-
-    def head(self, head: Head, value: int) -> tuple[int, int]:
-        parts = (head.offsets, 4), (head.logits, head.outputs)
-        offsets, logits = (self.by_anchor(self.module(part, value), values) for part, values in parts)
-        return offsets, logits
+class _DetectorGraph(LiteRTGraph, DetectorGraph[int]):
+    """The graph of a detector; see `LiteRTGraph` and `DetectorGraph`."""
 
     def by_anchor(self, value: int, values: int) -> int:
         """Bring a map, (n, h, w, anchors x values), to rows, (n, h x w x anchors, values)."""
@@ -116,11 +83,12 @@ class _DetectorGraph(LiteRTGraph):
             getattr(_OPERATOR, kind), inputs, self.shape(value), options.get(kind, f"{kind.capitalize()}Options")
         )
 
-    def concatenate(self, values: list[int], axis: int) -> int:
+    def concatenate(self, values: Sequence[int], axis: int) -> int:
+        """See `DetectorGraph.concatenate`."""
         if len(values) == 1:
             return values[0]
         shapes = np.array([self.shape(value) for value in values])
         shape = shapes[0].copy()
         shape[axis] = shapes[:, axis].sum()
         sizes = tuple(int(size) for size in shape)
-        return self.operation(_OPERATOR.CONCATENATION, values, sizes, "ConcatenationOptions", axis=axis)
+        return self.operation(_OPERATOR.CONCATENATION, list(values), sizes, "ConcatenationOptions", axis=axis)
