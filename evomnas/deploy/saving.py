@@ -11,12 +11,13 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import safetensors.torch
 import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from safetensors import SafetensorError, safe_open
+from torch import nn
 
 from evomnas.core.arguments import checked
 from evomnas.core.errors import InputError
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 WEIGHTS_FILE, MODEL_MANIFEST, MODEL_CARD = "weights.safetensors", "model.json", "README.md"
 FORMAT_VERSION = 1  # of model.json
 MAX_CLASSES = 1_000_000
+Description = TypeVar("Description", bound=BaseModel)
 Hash = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 PixelValue = Annotated[float, Field(ge=0, le=255)]
 Deviation = Annotated[float, Field(gt=0, le=255)]
@@ -153,13 +155,12 @@ def save_network(
         files: The content of other files that the card refers to, by their names.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    state = {name: value.cpu().contiguous() for name, value in classifier.network.state_dict().items()}
-    weights = safetensors.torch.save(state, {"network": str(network)})  # several keys would have a random order
+    weights = weights_of(classifier.network, str(network))
     needed = {
         "format": FORMAT_VERSION,
         "network": str(network),
         "id": network.id,
-        "weights": hashlib.sha256(weights).hexdigest(),
+        "weights": weights_hash(weights),
         "classes": list(classifier.classes),
         "channels": classifier.channels,
         "resolution": classifier.resolution,
@@ -175,6 +176,26 @@ def save_network(
     write_atomically(folder / MODEL_MANIFEST, json.dumps(content, indent=2) + "\n")
 
 
+def weights_of(module: nn.Module, network: str) -> bytes:
+    """Return the content of a file of weights.
+
+    Args:
+        module: The module that has them.
+        network: The notation of the network.
+    """
+    state = {name: value.cpu().contiguous() for name, value in module.state_dict().items()}
+    return safetensors.torch.save(state, {"network": network})  # several keys would have a random order
+
+
+def weights_hash(weights: bytes) -> str:
+    """Return the hash by which a manifest names weights.
+
+    Args:
+        weights: The content of their file.
+    """
+    return hashlib.sha256(weights).hexdigest()
+
+
 def read_manifest(folder: Path) -> ModelManifest:
     """Read the manifest of a trained network.
 
@@ -187,16 +208,31 @@ def read_manifest(folder: Path) -> ModelManifest:
     Raises:
         InputError: There is no `model.json`, it cannot be read, or its content is not that of a trained network.
     """
-    path = folder / MODEL_MANIFEST
+    return read_description(folder / MODEL_MANIFEST, ModelManifest, "trained network", "evomnas train")
+
+
+def read_description(path: Path, kind: type[Description], thing: str, command: str) -> Description:
+    """Read the JSON file that describes what is in a folder.
+
+    Args:
+        path: The file.
+        kind: What its content must be.
+        thing: What such a folder holds, in words.
+        command: The command that writes such folders.
+
+    Returns:
+        The checked content.
+
+    Raises:
+        InputError: There is no such file, it cannot be read, or its content is of another kind.
+    """
     try:
-        return ModelManifest.model_validate_json(path.read_bytes())
+        return kind.model_validate_json(path.read_bytes())
     except FileNotFoundError:
-        raise InputError(
-            f"{folder} holds no trained network (no {MODEL_MANIFEST}): evomnas train writes such folders"
-        ) from None
+        raise InputError(f"{path.parent} holds no {thing} (no {path.name}): {command} writes such folders") from None
     except ValidationError as error:
         faults = (f"{'.'.join(map(str, fault['loc']))} {fault['msg']}".strip() for fault in error.errors()[:3])
-        raise InputError(f"cannot read {path}: {'; '.join(faults)}; evomnas train writes it again") from None
+        raise InputError(f"cannot read {path}: {'; '.join(faults)}; {command} writes it again") from None
     except OSError as error:
         raise InputError(f"cannot read {path}: {error}") from None
 
@@ -237,10 +273,10 @@ def find_network_folder(path: Path) -> Path:
     return path.parent if path.name in (WEIGHTS_FILE, MODEL_MANIFEST, MODEL_CARD) else path
 
 
-def _weights_hash(path: Path) -> str | None:
-    """Return the SHA-256 of a file of weights; None if there is none."""
+def _file_hash(path: Path) -> str | None:
+    """Return the hash of a file of weights; None if there is none."""
     try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
+        return weights_hash(path.read_bytes())
     except OSError:
         return None
 
@@ -285,6 +321,6 @@ def read_weights(
             raise InputError(f"{path}: {name} must hold finite numbers of {dtype}, not {state[name].dtype}")
     if network != notation:
         raise InputError(f"{mismatch}: they are of {network}")
-    if _weights_hash(path) != sha256:
+    if _file_hash(path) != sha256:
         raise InputError(f"{path} is not the file that {manifest} describes; {command} writes both again")
     return state

@@ -5,17 +5,23 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 from typing import Annotated, Any
 
-import safetensors.torch
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from evomnas.core.arguments import checked
-from evomnas.core.errors import InputError
 from evomnas.core.files import write_atomically
-from evomnas.deploy.saving import MAX_CLASSES, MODEL_CARD, WEIGHTS_FILE, Deviation, Hash, PixelValue, read_weights
+from evomnas.deploy.saving import (
+    MAX_CLASSES,
+    MODEL_CARD,
+    WEIGHTS_FILE,
+    Deviation,
+    Hash,
+    PixelValue,
+    read_description,
+    read_weights,
+)
 from evomnas.networks.detection.detector import build_detector
 from evomnas.networks.detection.object_detector import ObjectDetector
 from evomnas.problem.architecture import Architecture
@@ -124,31 +130,12 @@ class DetectorManifest(BaseModel):
         return self
 
 
-def weights_of(detector: ObjectDetector) -> bytes:
-    """Return the content of a detector's file of weights.
-
-    Args:
-        detector: The detector.
-    """
-    state = {name: value.cpu().contiguous() for name, value in detector.detector.state_dict().items()}
-    return safetensors.torch.save(state, {"network": str(detector.detector.plan.architecture)})
-
-
-def weights_hash(weights: bytes) -> str:
-    """Return the hash by which a manifest names weights.
-
-    Args:
-        weights: The content of their file.
-    """
-    return hashlib.sha256(weights).hexdigest()
-
-
 def save_detector(folder: Path, weights: bytes, manifest: DetectorManifest, card: str) -> None:
     """Write a trained detector into a folder. `detector.json` is written last, so a folder that has it is complete.
 
     Args:
         folder: The folder; it is created if need be.
-        weights: The content of the file of weights, as `weights_of` returns it.
+        weights: The content of the file of weights, as `evomnas.deploy.saving.weights_of` returns it.
         manifest: The content of `detector.json`.
         card: The text of `README.md`.
     """
@@ -170,18 +157,7 @@ def read_detector_manifest(folder: Path) -> DetectorManifest:
     Raises:
         InputError: There is no `detector.json`, it cannot be read, or its content is not that of a detector.
     """
-    path = folder / DETECTOR_MANIFEST
-    try:
-        return DetectorManifest.model_validate_json(path.read_bytes())
-    except FileNotFoundError:
-        raise InputError(
-            f"{folder} holds no detector (no {DETECTOR_MANIFEST}): {COMMAND} writes such folders"
-        ) from None
-    except ValidationError as error:
-        faults = (f"{'.'.join(map(str, fault['loc']))} {fault['msg']}".strip() for fault in error.errors()[:3])
-        raise InputError(f"cannot read {path}: {'; '.join(faults)}; {COMMAND} writes it again") from None
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error}") from None
+    return read_description(folder / DETECTOR_MANIFEST, DetectorManifest, "detector", COMMAND)
 
 
 @checked

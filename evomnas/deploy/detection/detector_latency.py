@@ -10,11 +10,9 @@ from dataclasses import dataclass, replace
 
 from evomnas.core.resolution import Resolution, format_resolution
 from evomnas.latency.meter import open_meter
-from evomnas.latency.prepare import convert_with_output, probe_images
-from evomnas.latency.runtimes.base import PreparedNetwork, open_runtime
+from evomnas.latency.prepare import prepare_detector
+from evomnas.latency.runtimes.base import open_runtime
 from evomnas.latency.setting import Setting, problem_setting
-from evomnas.networks.detection.detector import build_detector
-from evomnas.networks.detection.object_detector import JoinedAnswers
 from evomnas.problem.architecture import Architecture
 from evomnas.problem.detection.plan import plan_detector
 from evomnas.results.evaluation import Failure
@@ -65,10 +63,12 @@ def measure_detectors(
     own = problem_setting(run.trained_problem(), classes, channels)
     setting = replace(own, resolution=resolution, method="network")
     setting.check()
-    prepared = {}
+    prepared, runtime = {}, open_runtime(setting.runtime, setting.provider)
     for architecture in architectures:
         say(f"{architecture.id}: preparing the measurement")
-        prepared[architecture] = _prepare(setting, architecture)
+        prepared[architecture] = prepare_detector(
+            runtime, architecture, setting.classes, setting.channels, setting.resolution, setting.batch
+        )
     say("measuring latencies")
     found: dict[Architecture, DetectorLatency | str] = {}
     with open_meter(setting) as meter:
@@ -78,14 +78,6 @@ def measure_detectors(
                 scale_ms * ratio.ratio, scale_ms * ratio.low, scale_ms * ratio.high, _describe(setting, architecture)
             )  # fmt: skip
     return found
-
-
-def _prepare(setting: Setting, architecture: Architecture) -> PreparedNetwork:
-    """Return a detector with random weights in the runtime's format."""
-    detector = build_detector(architecture, setting.classes, setting.resolution, setting.channels, bn_momentum=1.0)
-    network = JoinedAnswers(detector)
-    with probe_images(network, setting.channels, detector.plan.resolution, setting.batch) as images:
-        return convert_with_output(open_runtime(setting.runtime, setting.provider), network, images)
 
 
 def _describe(setting: Setting, architecture: Architecture) -> str:

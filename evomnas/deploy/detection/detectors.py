@@ -25,12 +25,11 @@ from evomnas.deploy.detection.detector_files import (
     load_detector,
     read_detector_manifest,
     save_detector,
-    weights_hash,
-    weights_of,
 )
 from evomnas.deploy.detection.detector_formats import DetectorFile, find_format, write_detector
 from evomnas.deploy.detection.detector_latency import DetectorLatency, measure_detectors
 from evomnas.deploy.detection.starting_weights import COLOURS, Start, find_start
+from evomnas.deploy.saving import weights_hash, weights_of
 from evomnas.problem.architecture import Architecture
 from evomnas.problem.detection.counting import count_detector
 from evomnas.problem.detection.plan import plan_detector
@@ -176,7 +175,7 @@ def _train(
     test = _precisions(trained, training)
     classes, resolution = len(training.training.classes), training.section.resolution
     latency = measure_detectors(run, [notation], classes, COLOURS, resolution, say)[notation]
-    weights = weights_of(trained.detector)
+    weights = weights_of(trained.detector.detector, str(trained.detector.detector.plan.architecture))
     manifest = _manifest(trained, start, training, test, latency, weights_hash(weights))
     title = f"{run.trained_problem().name} {architecture.id} finds {training.section.path or training.section.dataset}"
     save_detector(folder, weights, manifest, detector_card(title, manifest))
