@@ -1,4 +1,4 @@
-"""What archives know of the networks of a space: from it, another search can learn before its own begins."""
+"""Lessons from archives: errors of a space's networks, from which another search can learn before its own begins."""
 
 from __future__ import annotations
 

@@ -164,5 +164,5 @@ def test_goals_say_what_they_are():
 @pytest.mark.parametrize("goal", [WeightedProduct(1.0), Constrained(1.0)])
 def test_goals_are_values(goal):
     assert len({goal, type(goal)(1.0), type(goal)(2.0)}) == 2
-    with pytest.raises(AttributeError):
+    with pytest.raises(AttributeError, match="target"):
         goal.target = 2.0

@@ -1,8 +1,8 @@
-"""What networks would reach elsewhere, predicted from what is known from there: a feature of what they reach here."""
+"""Predictions of networks' errors elsewhere, from what is known there: a feature of their errors here."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -19,7 +19,7 @@ Floats = NDArray[np.float64]
 
 
 class _Relative(NamedTuple):
-    """What was learnt from one lesson: the predictors, the scale of sizes, and mean and deviation of the values."""
+    """The result of one lesson: the predictors, the scale of sizes, and mean and deviation of the values."""
 
     blend: Blend
     scale: Standardizer
@@ -28,7 +28,7 @@ class _Relative(NamedTuple):
 
 
 class Relatives:
-    """Predictors of what networks reach elsewhere, one for each lesson. They are fitted once."""
+    """Predictors of what networks reach elsewhere, one for each lesson. Each network is predicted once."""
 
     def __init__(self, encode: NetworkEncoder, lessons: Sequence[Lesson]) -> None:
         """Fit the predictors.
@@ -39,6 +39,8 @@ class Relatives:
         """
         self._gene = encode.gene
         self._relatives = [self._fit(encode, lesson) for lesson in lessons]
+        self._predicted = np.zeros((0, len(lessons)))  # of all networks so far: a search looks at many again and again
+        self._rows: dict[Hashable, int] = {}  # of these networks, by key
 
     def _fit(self, encode: NetworkEncoder, lesson: Lesson) -> _Relative:
         count = len(lesson.errors)
@@ -61,6 +63,13 @@ class Relatives:
             The logarithms of their errors in each of the r lessons, with mean 0 and deviation 1 over the networks of
             the lesson, shape (n, r).
         """
+        new = [row for row, key in enumerate(networks.keys) if key not in self._rows]
+        if new:
+            self._rows |= {networks.keys[row]: len(self._predicted) + place for place, row in enumerate(new)}
+            self._predicted = np.concatenate([self._predicted, self._predict(networks[np.array(new)])])
+        return self._predicted[[self._rows[key] for key in networks.keys]]
+
+    def _predict(self, networks: EncodedNetworks) -> Floats:
         columns = [
             (one.blend.predict(self._inputs(networks, one.scale))[0] - one.mean) / one.deviation
             for one in self._relatives

@@ -1,4 +1,4 @@
-"""What comes before a search.
+"""The steps before a search.
 
 - `config_files`: defaults of options in `pyproject.toml` and in the user's own file.
 - `config`: the command that shows them.

@@ -1,4 +1,4 @@
-"""What a search tells those who follow it."""
+"""News of a search for those who follow it."""
 
 from __future__ import annotations
 

@@ -23,11 +23,8 @@ def _depthwise(filters: int, kernel: int, stride: int = 1, active: bool = True) 
     return Convolution(filters, filters, kernel, stride, filters, active)
 
 
-class PlainConvolution(Operation):
-    """`conv`: a plain convolution. It is active at its end, or a chain of such layers would be a single linear map."""
-
-    name = "conv"
-    label = "Conv"
+class _Plain(Operation):
+    """An operation whose name has no number."""
 
     def __init__(self, number: int | None = None) -> None:
         """Make the operation.
@@ -39,7 +36,14 @@ class PlainConvolution(Operation):
             InputError: A number does.
         """
         if number is not None:
-            raise InputError(f"conv takes no number, got conv{number}")
+            raise InputError(f"{self.name} takes no number, got {self.name}{number}")
+
+
+class PlainConvolution(_Plain):
+    """`conv`: a plain convolution. It is active at its end, or a chain of such layers would be a single linear map."""
+
+    name = "conv"
+    label = "Conv"
 
     def steps(self, layer: LayerShape) -> Sequence[Step]:
         """See `Operation.steps`."""
@@ -72,24 +76,12 @@ class _Widening(Operation):
         self.name, self.label = f"{self.family}{number}", f"{self.title}{number}"
 
 
-class SeparableConvolution(Operation):
+class SeparableConvolution(_Plain):
     """`dconv`: a depthwise separable convolution [1], which is an inverted bottleneck without expansion."""
 
     name = "dconv"
     label = "SepConv"
     inherits = True
-
-    def __init__(self, number: int | None = None) -> None:
-        """Make the operation.
-
-        Args:
-            number: What stands behind the name; nothing is allowed.
-
-        Raises:
-            InputError: A number does.
-        """
-        if number is not None:
-            raise InputError(f"dconv takes no number, got dconv{number}")
 
     def steps(self, layer: LayerShape) -> Sequence[Step]:
         """See `Operation.steps`."""

@@ -1,4 +1,4 @@
-"""What is tracked of each network: numbers by name."""
+"""The numbers that are tracked of each network, by name."""
 
 from __future__ import annotations
 

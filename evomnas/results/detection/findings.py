@@ -1,4 +1,4 @@
-"""What a network finds in the validation images, as the archive keeps it: its score, and the boxes in some images."""
+"""Findings of a network in the validation images, as the archive keeps them: its score, and boxes in some images."""
 
 from __future__ import annotations
 

@@ -264,5 +264,5 @@ def test_without_points_there_is_no_stair():
 
 
 def test_predictions_are_values():
-    with pytest.raises(AttributeError):
+    with pytest.raises(AttributeError, match="costs"):
         predictions((0.0, 1.0, 0.0, 1.0, 1.0)).costs = Lognormal(np.zeros(1), np.zeros(1))

@@ -76,7 +76,7 @@ def test_networks_are_taken_by_rows_joined_and_kept_once(space):
     assert drop_duplicates(both, set(some.keys)).keys == tuple(
         dict.fromkeys(key for key in both.keys if key not in some.keys)
     )
-    with pytest.raises(AttributeError):
+    with pytest.raises(AttributeError, match="keys"):
         both.keys = ()
 
 

@@ -360,7 +360,7 @@ def test_inputs_are_taken_by_rows():
     assert (len(known), len(some), some.genes) == (9, 2, 4)
     assert np.array_equal(some.one_hot, known.one_hot[[2, 5]])
     assert np.array_equal(some.sizes, known.sizes[[2, 5]])
-    with pytest.raises(AttributeError):
+    with pytest.raises(AttributeError, match="sizes"):
         known.sizes = known.sizes
 
 
