@@ -4,7 +4,7 @@ from pathlib import Path
 
 from setuptools import find_packages, setup
 
-EXECUTORCH = ["executorch>=1.4", "torch>=2.13"]
+EXECUTORCH = ["executorch>=1.4", "onnxruntime>=1.19", "torch>=2.13"]  # it wants NumPy 2
 LITERT = ["ai-edge-litert>=2.3", "ai-edge-quantizer>=0.10", "flatbuffers>=25.2"]
 DETECT = ["faster-coco-eval>=1.8"]
 OPENVINO = ["openvino>=2025.0"]

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 from evomnas.core.quiet import quiet_libraries
 
 quiet_libraries()
+# NumPy imports it late, and warns of tiny numbers that are zero: older versions of ONNX Runtime leave them so.
+import numpy.ma  # noqa: E402, F401
 import onnxruntime  # noqa: E402
 
 if TYPE_CHECKING:
