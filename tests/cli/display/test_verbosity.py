@@ -18,7 +18,7 @@ from evomnas.cli.display.search_output import ignore_note
 from evomnas.cli.progress import ProgressDisplay, working
 from evomnas.problem.loading import load_definition
 
-COMMANDS = Path(evomnas.__file__).parents[1] / "docs" / "commands.md"
+COMMANDS = Path(__file__).parents[3] / "docs" / "commands.md"
 
 
 def call(*arguments: object):
