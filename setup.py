@@ -45,8 +45,8 @@ setup(
     description="Multi-objective search of MnasNet's space for accuracy and measured latency",
     long_description=Path(__file__).with_name("README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
-    license="Apache-2.0",
-    license_files=["LICENSE"],
+    license="Apache-2.0 AND MIT",  # MIT: reports/plotly-basic.min.js
+    license_files=["LICENSE", "reports/plotly-basic.LICENSE"],
     python_requires=">=3.11",
     keywords="neural architecture search, NSGA-II, MnasNet, latency, Pareto, pymoo",
     classifiers=[
@@ -62,7 +62,7 @@ setup(
     package_data={
         "evomnas": ["py.typed"],
         "evomnas.problems": ["*.toml"],
-        "evomnas.reports": ["*.html", "*.css", "*.js", "README.md"],
+        "evomnas.reports": ["*.html", "*.css", "*.js", "*.LICENSE", "README.md"],
     },
     install_requires=[
         "deap>=1.4",
@@ -74,7 +74,6 @@ setup(
         "onnxruntime>=1.18",
         "packaging>=23.0",
         "pillow>=10.1",
-        "plotly>=5.20",
         "ptflops>=0.7.4",
         "pydantic>=2.6",
         "pymoo>=0.6.1.6",

@@ -1,9 +1,11 @@
 // Classes: what networks recognise, what they confuse, and the images that they are most wrong about.
 const FEW = 15; // classes that are shown at once
 
+let classWords = ""; // what classes of many are shown, as long as the page is open
+
 // The classes to show: all in their order, or of many those that the first network recognises least.
 const shownClasses = (part, network) => {
-  const labels = part.names.map((_, label) => label).filter((label) => part.counts[label] > 0);
+  const labels = part.names.map((_, label) => label).filter((label) => part.counts[label] > 0 && part.names[label].toLowerCase().includes(classWords));
   if (labels.length <= FEW) return labels;
   return labels.sort((i, j) => network.recall[i] - network.recall[j] || part.counts[j] - part.counts[i]).slice(0, FEW);
 };
@@ -23,7 +25,8 @@ const recallTable = (part, entries) => {
   const names = ["class", "images", ...entries.map(({ title }) => `recall ${title}`.trim())];
   const rows = shownClasses(part, entries[0].network).map((label) => element("tr", {}, rowHead(part.names[label]), element("td", { class: "n" }, whole(part.counts[label])),
     ...entries.map(({ network }) => shaded(network.recall[label] / 100, `${network.recall[label].toFixed(1)} %`))));
-  return scrolled("Recall by class", element("table", { class: "recalls" }, element("thead", {}, heading(names, names.length - 1)), element("tbody", {}, ...rows)));
+  const none = element("tr", {}, element("td", { colspan: names.length }, "No class matches."));
+  return scrolled("Recall by class", element("table", { class: "recalls" }, element("thead", {}, heading(names, names.length - 1)), element("tbody", {}, ...(rows.length ? rows : [none]))));
 };
 
 const confusionMatrix = (part, network) => {
@@ -62,9 +65,13 @@ const describeClasses = (root, part, entries) => {
   const labels = part.counts.filter((images) => images > 0).length;
   const medians = entries.map(({ title, network }) => `${median(network.recall).toFixed(1)} % ${title}`.trim()).join(", ");
   const some = labels > FEW ? ` Of ${whole(labels)} classes, these are recognised least${entries[0].title ? ` by ${entries[0].title}` : ""}; the median recall is ${medians}.` : "";
+  const recalls = element("div", {}, recallTable(part, entries));
+  const field = filterField("classes", "a part of a name", (text) => { classWords = text.trim().toLowerCase(); recalls.replaceChildren(recallTable(part, entries)); });
+  field.value = classWords;
   root.replaceChildren(
     element("p", { class: "hint" }, `Recall: the share of a class's ${part.images} that is recognised.${some}`),
-    recallTable(part, entries), element("div", { class: "pair" }, ...entries.map((entry) => confusions(part, entry))));
+    ...(labels > FEW ? [element("p", { class: "choices" }, element("label", {}, "Filter ", field))] : []),
+    recalls, element("div", { class: "pair" }, ...entries.map((entry) => confusions(part, entry))));
 };
 
 // The picked networks on the validation images, as far as their answers are on the page.

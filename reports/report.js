@@ -103,7 +103,7 @@ const shortcuts = () => {
 // What was picked outlives a reload of a running search's page; it is kept by name, since places change.
 const KEY = `evomnas ${data.run}`;
 const remember = () => {
-  const kept = { picked: state.picked.map((index) => (index === null ? null : nets.id[index])), slot: state.slot, limit: state.limit, all: table.all.checked, by: table.by, descending: table.descending, scroll: scrollY };
+  const kept = { picked: state.picked.map((index) => (index === null ? null : nets.id[index])), slot: state.slot, limit: state.limit, all: table.all.checked, filter: table.filter.value, by: table.by, descending: table.descending, scroll: scrollY };
   try { sessionStorage.setItem(KEY, JSON.stringify(kept)); } catch { /* a browser that keeps nothing shows the page all the same */ }
 };
 const recall = () => {
@@ -123,6 +123,7 @@ const start = async () => {
     limitInput.value = positionOf(kept.limit);
   }
   table.all.checked = Boolean(kept.all);
+  table.filter.value = kept.filter || "";
   if (kept.by !== undefined) Object.assign(table, { by: kept.by, descending: kept.descending });
   table.draw();
   shortcuts();
@@ -156,6 +157,7 @@ if (front.length) {
 }
 
 describeShipped();
+addFilters();
 
 document.addEventListener("click", async (event) => {
   if (!event.target.classList.contains("copy")) return;
@@ -173,6 +175,11 @@ document.addEventListener("click", async (event) => {
   byId("copied").textContent = "Copied.";
   setTimeout(() => { byId("copied").textContent = ""; }, 2000);
 });
+
+// Paper has no buttons: what is folded is printed open.
+let opened = [];
+addEventListener("beforeprint", () => { opened = [...document.querySelectorAll("details:not([open])")]; opened.forEach((one) => { one.open = true; }); });
+addEventListener("afterprint", () => opened.forEach((one) => { one.open = false; }));
 
 // While the search goes on, the file is replaced after its generations: load it again, ever more rarely if nothing comes.
 const running = byId("running");

@@ -229,6 +229,7 @@ def export(
     changes = _full_settings(epochs, settings)
     with repeatable(KEPT), ProgressDisplay("starting") as display:
         from evomnas.deploy.export import Request, export_network
+        from evomnas.report.run_report import write_report
 
         opened = _opened(folder, data)
         request = Request(tuple(dict.fromkeys(to or ["onnx"])), quantize is not None, prune, factorize, huffman)
@@ -237,6 +238,8 @@ def export(
             opened, find_architecture(arch, opened), request, distilled=teacher, device=device, settings=changes,
             accept_changes=accept_changes, on_plan=shown.begin, say=shown.show_step,
         )  # fmt: skip
+        display.restart("writing the report")
+        write_report(opened)
     if output is PlainFormat.JSON:
         typer.echo(json.dumps([_export_row(export) for export in exported.exports], indent=2))
     else:

@@ -19,6 +19,7 @@ Figures and pages:
 - `run_report`: the report of a run.
 - `classes/`: classes of images: sentences, and data of the report's script.
 - `findings/`: what networks find in images: precisions, and boxes on pictures.
+- `shipping/`: the files of trained networks.
 - `comparison/`: comparisons of several runs, and benchmarks.
 - `trackers/`: searches in the tools that people follow their experiments with.
 """

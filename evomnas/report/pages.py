@@ -14,6 +14,8 @@ from evomnas.core.errors import InputError
 from evomnas.core.files import editable_folder, write_atomically
 from evomnas.core.showing.style import to_svg
 
+PLOTLY = "plotly-basic.min.js"  # the basic bundle of plotly.js, unchanged, which knows scatter, bar and pie
+
 
 def write_page(path: Path, template: str, content: Mapping[str, Any], templates: Path | None = None) -> Path:
     """Write a page in one step, so that no reader sees half of it.
@@ -32,13 +34,14 @@ def write_page(path: Path, template: str, content: Mapping[str, Any], templates:
     """
     package = FileSystemLoader(editable_folder("reports"))
     loader = package if templates is None else ChoiceLoader([FileSystemLoader(templates), package])
-    known = [name for name in package.list_templates() if not name.endswith((".py", ".md", ".pyc"))]
+    known = [name for name in package.list_templates() if not name.endswith((".py", ".md", ".pyc", ".LICENSE"))]
     if templates is not None and not any((templates / name).is_file() for name in known):
         raise InputError(f"{templates} holds none of the templates ({', '.join(known)}): see reports/README.md")
     # A value that one of our own templates lacks is an error; a user's may be of another version.
     undefined = StrictUndefined if templates is None else Undefined
     environment = Environment(loader=loader, autoescape=True, undefined=undefined)
-    environment.globals["raw"] = lambda name: Markup(loader.get_source(environment, name)[0])
+    environment.globals["raw"] = raw = lambda name: Markup(loader.get_source(environment, name)[0])
+    environment.globals["plotly"] = raw(PLOTLY)
     try:
         text = environment.get_template(template).render(content)
     except TemplateError as error:

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from importlib import resources
 from pathlib import Path
 from typing import Any
-
-from markupsafe import Markup
 
 from evomnas.core.arguments import checked
 from evomnas.core.resolution import describe_resolution, format_resolution, normalised
@@ -21,6 +18,7 @@ from evomnas.report.page_data import page_data
 from evomnas.report.pages import figure_markup, write_page
 from evomnas.report.reproduce import problem_file, resume_command, run_command, train_command
 from evomnas.report.run_figures import hypervolume_figure, hypervolume_over_time_figure, metric_figure, pareto_figure
+from evomnas.report.shipping.network_files import network_files
 from evomnas.report.words import cut_line, failure_rows, goal_lines, headline, result_table, reuse_line
 from evomnas.results.run import Result, Run
 
@@ -102,10 +100,10 @@ def _content(run: Run, results: list[Result], running: bool) -> dict[str, Any]:
         "pareto": None if running else figure_markup(pareto_figure(run, results)),  # for browsers without scripts
         "counting": run_words.describe_counting(results),
         "finished": run_words.full_training_table(run),
+        "files": network_files(run),
         "found_boxes": found_boxes(run, results),
         "baselines": run_words.baseline_table(run),
         "data": page_data(run, results),
-        "plotly": Markup(resources.files("plotly").joinpath("package_data/plotly.min.js").read_text("utf-8")),
         **_preference_content(run, results),
         **_history_content(run, results),
         **_settings_content(run, results),

@@ -287,6 +287,33 @@ def test_the_table_sorts_by_any_column_and_holds_all_networks(visit, path, front
     assert picked(page)[0] == page.locator("#networks tbody .pick").nth(2).inner_text()
 
 
+def test_a_filter_takes_words_and_conditions_on_columns(visit, path, results):
+    page = ready(visit(path))
+    page.locator("#all").check()
+    done = [result.evaluation for result in results if result.evaluation.losses is not None]
+    field, rows = page.get_by_label("Filter: networks"), page.locator("#networks tbody .pick")
+    field.fill(done[3].architecture.id)
+    assert rows.all_inner_texts() == [done[3].architecture.id]
+    middle = sorted(one.losses[1] for one in done)[len(done) // 2]
+    field.fill(f"latency<{middle:.6f} stem")
+    below = {one.architecture.id for one in done if one.losses[1] < float(f"{middle:.6f}")}
+    assert set(rows.all_inner_texts()) == below
+    assert page.get_by_role("status").filter(has_text=f"{len(below)} of {len(done)}").count() == 1
+    field.fill("nothing has this")
+    assert "No network of this list matches." in page.locator("#networks").inner_text()
+
+
+def test_paper_has_the_still_front_and_what_is_folded_is_open(visit, path):
+    page = ready(visit(path, "dark"))
+    page.emulate_media(media="print")
+    assert page.locator("#pareto").is_hidden()
+    assert page.locator(".printed svg").is_visible()
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    assert page.locator("details:not([open])").count() == 0
+    page.evaluate("dispatchEvent(new Event('afterprint'))")
+    assert page.locator("details[open]").count() == 0
+
+
 @pytest.mark.thorough
 def test_an_open_page_of_a_running_search_shows_the_newer_state_and_keeps_what_was_picked(
     visit, shown_run, results, tmp_path

@@ -54,7 +54,7 @@ def data(text) -> dict:
 
 
 def test_the_report_is_one_small_file_that_asks_for_nothing(text):
-    assert len(text) < 6_000_000
+    assert len(text) < 1_600_000
     assert not re.search(r'(src|href)="(?!data:|#)', PLOTLY.sub("", text))
     assert "default-src 'none'" in text
 
