@@ -2,26 +2,36 @@
 
 torchvision draws one change for all images that it is given. So each image of a batch is given to it alone, and only
 whole batches are mixed at once. It draws from torch's global generator, which is seeded for that and restored.
+
+torchvision is imported when it is first needed: that takes half as long again as importing torch.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor
-from torchvision.transforms import InterpolationMode, v2
 
 JITTER = 0.4  # the largest change of brightness, contrast and saturation, as a share
 MIXUP_ALPHA = 0.2  # as Zhang et al. 2018 train ImageNet: most mixtures are nearly one of the two images
 CUTMIX_ALPHA = 1.0  # as Yun et al. 2019: every share is as likely
 
 
-def _each(transform: Callable[[Tensor], Tensor]) -> Callable[[Tensor, torch.Generator], Tensor]:
-    """Return an augmentation that changes each image of a batch by a draw of its own."""
+def _v2() -> Any:
+    """Return torchvision's transforms."""
+    from torchvision.transforms import v2
+
+    return v2
+
+
+def _each(make: Callable[[], Callable[[Tensor], Tensor]]) -> Callable[[Tensor, torch.Generator], Tensor]:
+    """Return an augmentation that changes each image of a batch by a draw of its own, from what makes its transform."""
 
     def augment(images: Tensor, generator: torch.Generator) -> Tensor:
+        transform = make()
         pixels = images.round().clamp(0, 255).to(torch.uint8)
         with _draws_of(generator):
             return torch.stack([transform(image) for image in pixels]).float()
@@ -40,7 +50,8 @@ def _draws_of(generator: torch.Generator) -> Iterator[None]:
 
 def _resized_crop(image: Tensor) -> Tensor:
     height, width = image.shape[-2:]
-    return v2.RandomResizedCrop((height, width), antialias=True)(image)  # type: ignore[no-any-return]
+    cropped: Tensor = _v2().RandomResizedCrop((height, width), antialias=True)(image)
+    return cropped
 
 
 def erase(images: Tensor, generator: torch.Generator) -> Tensor:
@@ -53,20 +64,20 @@ def erase(images: Tensor, generator: torch.Generator) -> Tensor:
     Returns:
         The images, with a rectangle or not, of the same shape.
     """
-    transform = v2.RandomErasing(p=0.5, value=images.mean((0, 2, 3)).tolist())
+    transform = _v2().RandomErasing(p=0.5, value=images.mean((0, 2, 3)).tolist())
     with _draws_of(generator):
         return torch.stack([transform(image) for image in images])
 
 
 COLOUR_TRANSFORMS = {  # what they do to colours is defined for grey and RGB images alone
-    "trivial-augment-wide": _each(v2.TrivialAugmentWide(interpolation=InterpolationMode.BILINEAR)),
-    "rand-augment": _each(v2.RandAugment(interpolation=InterpolationMode.BILINEAR)),
-    "color-jitter": _each(v2.ColorJitter(JITTER, JITTER, JITTER)),
+    "trivial-augment-wide": _each(lambda: _v2().TrivialAugmentWide(interpolation=_v2().InterpolationMode.BILINEAR)),
+    "rand-augment": _each(lambda: _v2().RandAugment(interpolation=_v2().InterpolationMode.BILINEAR)),
+    "color-jitter": _each(lambda: _v2().ColorJitter(JITTER, JITTER, JITTER)),
 }
-TRANSFORMS = COLOUR_TRANSFORMS | {"random-resized-crop": _each(_resized_crop), "random-erasing": erase}
+TRANSFORMS = COLOUR_TRANSFORMS | {"random-resized-crop": _each(lambda: _resized_crop), "random-erasing": erase}
 MIXTURES = {
-    "mixup": lambda classes: v2.MixUp(num_classes=classes, alpha=MIXUP_ALPHA),
-    "cutmix": lambda classes: v2.CutMix(num_classes=classes, alpha=CUTMIX_ALPHA),
+    "mixup": lambda classes: _v2().MixUp(num_classes=classes, alpha=MIXUP_ALPHA),
+    "cutmix": lambda classes: _v2().CutMix(num_classes=classes, alpha=CUTMIX_ALPHA),
 }
 
 

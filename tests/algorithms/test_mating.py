@@ -54,6 +54,7 @@ def test_children_are_those_of_pymoo_s_mating(space, forget):
     assert len(ours) > 1
 
 
+@pytest.mark.thorough
 def test_it_ends_where_no_child_is_new():
     found = evolved(TINY, True, False, 1000)
     assert len(found) < 1000

@@ -125,6 +125,7 @@ def rewards_of(genomes: np.ndarray) -> np.ndarray:
     return np.stack([0.9 * (genomes != 0).mean(axis=1), np.ones(len(genomes))], axis=1)
 
 
+@pytest.mark.thorough
 def test_it_learns_what_is_rewarded():
     searcher = RLWeighted(SPACE, 1, target_ms=1.0)
     shares = []

@@ -83,6 +83,7 @@ def test_bad_input_is_one_line_and_exit_code_2(arguments, message, benchmarked, 
 @pytest.mark.parametrize(
     ("sent", "code"), [pytest.param(signal.SIGINT, 130, marks=pytest.mark.thorough), (signal.SIGTERM, 143)]
 )
+@pytest.mark.thorough
 def test_an_interrupted_benchmark_keeps_everything_and_says_how_to_go_on(sent, code, tabular_file, tmp_path):
     arguments = ["benchmark", str(tabular_file), "--algo", "nsga2", "--algo", "random", "--seeds", "900"]
     process = subprocess.Popen(

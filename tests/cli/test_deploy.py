@@ -161,6 +161,7 @@ def test_image_folders_go_through_search_training_and_export(photographs, photog
     assert sorted(run.folder.rglob("*")) == before
 
 
+@pytest.mark.thorough
 def test_an_interrupted_training_says_how_to_go_on_and_goes_on(finished_run, trained, copied):
     shutil.rmtree(copied / "networks")
     student = next(one.evaluation.architecture for one in finished_run.results() if not one.on_front)

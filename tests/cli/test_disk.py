@@ -81,6 +81,7 @@ def test_images_that_do_not_fit_into_the_temporary_folder_say_what_to_set(disk, 
     assert [path.name for path in disk.iterdir()] == ["fill"]
 
 
+@pytest.mark.thorough
 def test_a_run_on_a_read_only_disk_can_be_shown_and_nothing_else(disk, tabular_file):
     run = disk / "run"
     search(tabular_file, "random", budget=20, seed=1, out=run).archive.close()

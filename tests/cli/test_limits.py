@@ -157,6 +157,7 @@ except OSError as error:
 
 
 @pytest.mark.skipif(not hasattr(os, "getuid") or os.getuid() != 0, reason="root alone can become somebody else")
+@pytest.mark.thorough
 def test_too_few_processes_are_told(tmp_path):
     tmp_path.chmod(0o777)
     command, environment = [sys.executable, "-c", AS_NOBODY], os.environ | {"TMPDIR": str(tmp_path)}

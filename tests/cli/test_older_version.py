@@ -103,6 +103,7 @@ def test_old_runs_are_resumed(name, runs):
     assert {key for key in manifest_now if key not in manifest} <= {"reused", "goals", "cut", "later_rules"}
 
 
+@pytest.mark.thorough
 def test_a_run_by_older_rules_goes_on_by_those_of_today_and_ends_the_same_however_often_it_stops(runs, tmp_path):
     folder, budget = runs / OTHER_RULES, json.loads((runs / OTHER_RULES / "run.json").read_text())["budget"]
     copied = shutil.copytree(runs, tmp_path / "copy") / OTHER_RULES

@@ -82,6 +82,7 @@ def test_a_search_is_made_and_goes_on_and_has_a_report(evomnas, tiny_file, tabul
     assert (run / "report.html").is_file()
 
 
+@pytest.mark.thorough
 def test_a_limit_that_such_a_system_does_not_keep_is_refused(evomnas, tiny_file):
     code, _, errors = evomnas(f"run {tiny_file} --workers 1 --candidate-memory 2")
     assert code == 2

@@ -99,6 +99,7 @@ def test_a_report_gets_them_from_the_archive_without_reading_images(baselines, f
 
 
 @pytest.mark.parametrize("name", ["mobilenet_v3_small", "googlenet"])
+@pytest.mark.thorough
 def test_networks_of_torchvision_s_are_its_own_with_other_ends(name):
     """The same number of parameters, but for the first convolution and the classes."""
     counted = count_any_cost(TorchvisionNetwork(name), 1000, 3, 64)
@@ -128,6 +129,7 @@ def test_a_runtime_computes_the_logits_of_an_off_the_shelf_network():
 SMALLEST = {"alexnet": 63, "inception_v3": 75}  # pixels; the others take 32
 
 
+@pytest.mark.thorough
 def test_all_off_the_shelf_networks_take_photographs_of_32_pixels_or_say_that_they_do_not():
     for name in default_baselines():
         smallest = SMALLEST.get(name, 32)

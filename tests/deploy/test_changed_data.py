@@ -181,6 +181,7 @@ def test_a_table_of_exports_removes_no_other_file(here):
     assert "away" not in card
 
 
+@pytest.mark.thorough
 def test_images_may_be_moved(here, whole, no_training, tmp_path):
     moved = here.photos.rename(tmp_path / "moved")
     run, network = here.run.folder, here.network.id

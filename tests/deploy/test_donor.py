@@ -37,6 +37,7 @@ def run(problem, tmp_path_factory) -> Run:
     return search(problem, "random", budget=2, out=tmp_path_factory.mktemp("donor") / "run")
 
 
+@pytest.mark.thorough
 def test_a_worker_gets_the_donor_and_gives_the_same_bits(run, problem, tmp_path):
     elsewhere = search(problem, "random", budget=2, out=tmp_path / "run", workers=1)
     found, again = (

@@ -157,6 +157,7 @@ def test_a_context_has_what_matters_and_nothing_else(task, tiny):
     assert FullTask(tiny.model_copy(update=augmented), "cpu").context() != task.context()
 
 
+@pytest.mark.thorough
 def test_an_off_the_shelf_network_trains_by_the_same_recipe(tiny, tmp_path):
     recipe = tiny.full.model_copy(update={"epochs": 1, "batch": 400})
     task = FullTask(tiny.model_copy(update={"full": recipe}), "cpu")

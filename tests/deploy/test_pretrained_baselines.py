@@ -116,6 +116,7 @@ def test_those_on_their_own_front_are_trained_in_full_first(tuned, run):
     assert set(tuned[2][2 : 2 + len(front)]) == front
 
 
+@pytest.mark.thorough
 def test_nothing_is_done_twice(tuned, run, monkeypatch):
     monkeypatch.setattr("evomnas.deploy.full_training.FullTask.train", lambda *_, **__: pytest.fail("trained again"))
     monkeypatch.setattr("evomnas.training.proxy_task.ProxyTask.train", lambda *_, **__: pytest.fail("trained again"))
@@ -185,6 +186,7 @@ def test_a_problem_without_a_donor_has_them_in_its_reports_as_well(cache, settin
     assert [network.name for network in fully_trained(run)] == ["pretrained mobilenet_v3_small at 40 px"]
 
 
+@pytest.mark.thorough
 def test_damaged_weights_are_a_reason_too(cache, problem, tmp_path, monkeypatch):
     wrong = replace(donors.PUBLISHED_WEIGHTS["mobilenet_v3_small"], hashes=("0",))
     monkeypatch.setattr(donors, "PUBLISHED_WEIGHTS", {**donors.PUBLISHED_WEIGHTS, "mobilenet_v3_small": wrong})

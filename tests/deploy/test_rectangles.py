@@ -120,6 +120,7 @@ def test_baselines_take_images_that_are_not_square(wide, tmp_path):
     assert all(one.measurement.latency_ms > 0 and 0 <= one.result.score.accuracy <= 1 for one in found)
 
 
+@pytest.mark.thorough
 def test_searches_with_sizes_of_the_same_proportions_train_and_measure_each_at_its_own(photographs, tmp_path):
     sizes = "space.resolutions=[[12,16],[24,32]]"
     run = search("images", overrides=[*SMALL, sizes, f"data.path={photographs}"], budget=4, out=tmp_path, device="cpu")

@@ -50,6 +50,7 @@ def test_a_search_with_a_teacher_is_the_same_on_workers_and_after_a_stop(run, pr
     assert losses(resume(tmp_path / "stopped" / "run")) == losses(run)
 
 
+@pytest.mark.thorough
 def test_without_a_teacher_trainings_and_their_context_are_others(run, problem, tmp_path):
     alone = problem.model_copy(update={"weights": problem.weights.model_copy(update={"teach": False})})
     untaught = search(alone, "random", budget=1, out=tmp_path / "run")
@@ -104,6 +105,7 @@ def test_with_folds_each_training_has_a_teacher_of_its_own(problem, monkeypatch,
     assert numbers == [0, 1]
 
 
+@pytest.mark.thorough
 def test_a_donor_that_cannot_be_fine_tuned_ends_the_search(problem, monkeypatch, tmp_path):
     def fail(*_):
         raise TrainingDiverged("the loss became nan")

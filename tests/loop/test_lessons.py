@@ -58,6 +58,7 @@ def test_a_search_keeps_what_it_learnt_and_goes_on_without_the_archive_that_taug
     assert [str(result.evaluation.architecture) for result in resumed.results()] == expected
 
 
+@pytest.mark.thorough
 def test_it_asks_for_other_networks_than_a_search_that_begins_cold(learner, tmp_path):
     cold = search(learner.definition, budget=10, out=tmp_path / "run", archive=learner.archive.path)
     first = [{str(one.evaluation.architecture) for one in run.results()} for run in (cold, learner)]

@@ -97,6 +97,7 @@ def test_a_search_by_likelihood_trains_nothing_anew_and_its_report_tells_both(ac
     assert headline(run, run.results())
 
 
+@pytest.mark.thorough
 def test_a_run_that_was_begun_for_one_score_goes_on_for_it(rare, tmp_path, stopped_at):
     definition = scored_by(rare, "macro-f1")
     with stopped_at("add_training", 2):
@@ -114,6 +115,7 @@ def folded(tiny):
     return tiny.model_copy(update={"data": tiny.data.model_copy(update={"folds": 3})})
 
 
+@pytest.mark.thorough
 def test_a_cross_validated_search_is_resumed_and_shared_and_the_same_on_any_number_of_workers(
     folded, tmp_path, stopped_at
 ):
@@ -142,6 +144,7 @@ def test_a_cross_validated_search_is_resumed_and_shared_and_the_same_on_any_numb
     assert whole.cut_trainings([Result(0, 0, cut, False)]).saved_seconds == 3
 
 
+@pytest.mark.thorough
 def test_a_cross_validated_search_takes_no_trainings_of_one_that_is_not(folded, tiny, tmp_path):
     plain = search(tiny, "random", budget=2, seed=2, out=tmp_path / "plain")
     cross = search(folded, "random", budget=2, seed=2, out=tmp_path / "cross")

@@ -99,6 +99,7 @@ def replayed(run: Run) -> list[str]:
     return [str(run.definition.space.decode(genome)) for genome in asked]
 
 
+@pytest.mark.thorough
 def test_real_trainings_end_in_any_order_and_the_archive_has_the_order(tiny, tmp_path, monkeypatch):
     seen = []
 

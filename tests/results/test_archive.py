@@ -183,7 +183,7 @@ def test_a_foreign_database_is_recognised_and_left_alone(tmp_path):
     with sqlite3.connect(path) as connection:
         connection.execute("CREATE TABLE photos (name TEXT)")
     before = path.read_bytes()
-    with pytest.raises(InputError, match="another program's database: name another file with --archive"):
+    with pytest.raises(InputError, match="another program's database: name an archive"):
         Archive(path)
     assert path.read_bytes() == before
 
@@ -505,7 +505,7 @@ def test_a_late_archive_that_is_there_is_opened_at_once(archive, tmp_path):
     with contextlib.closing(Archive(archive.path, late=True)) as again:
         assert again.evaluation("p", "d", ARCHITECTURE).training == TRAINING
     (tmp_path / "text").write_text("no archive")
-    with pytest.raises(InputError, match="name another file with --archive"):
+    with pytest.raises(InputError, match="name another file"):
         Archive(tmp_path / "text", late=True)
 
 

@@ -178,7 +178,7 @@ def test_the_least_error_within_a_latency_is_found_on_the_front(losses, limit):
 
 # --- searches ------------------------------------------------------------------------------------------------
 
-BUDGET, SEED, EPOCHS = 40, 1, 3
+BUDGET, SEED, EPOCHS = 28, 1, 3
 
 
 @pytest.fixture(scope="module")
@@ -266,6 +266,7 @@ def test_what_was_cut_off_has_no_losses_and_is_told_as_feasible_with_the_error_i
         assert any(a < losses[0, 0] and b <= losses[0, 1] for a, b in front)
 
 
+@pytest.mark.thorough
 def test_without_it_every_candidate_is_trained_to_the_end_and_none_on_the_front_was_lost(cutting_run, full_run):
     assert len(of_status(full_run, "ok")) == BUDGET
     assert full_run.mode == SearchMode()
@@ -320,6 +321,7 @@ def test_a_search_that_is_killed_among_its_cuts_resumes_to_the_one_that_nobody_d
     assert len(trained) == len(set(trained)) == 1 + len(of_status(cutting_run, "cut"))
 
 
+@pytest.mark.thorough
 def test_a_search_in_steady_state_cuts_off_too_and_is_played_again(problem, cutting_run, full_run, tmp_path):
     copied(cutting_run.archive.path, tmp_path)
     with sqlite3.connect(tmp_path / "evomnas.sqlite") as archive:
@@ -333,6 +335,7 @@ def test_a_search_in_steady_state_cuts_off_too_and_is_played_again(problem, cutt
     assert "--async" in run_command(run)
 
 
+@pytest.mark.thorough
 def test_runs_of_older_versions_cut_nothing_off_when_they_go_on(cutting_run, full_run, tmp_path):
     with sqlite3.connect(copied(full_run.archive.path, tmp_path)) as archive:
         cut = [(str(one.architecture),) for one in of_status(cutting_run, "cut")]

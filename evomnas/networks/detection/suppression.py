@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torchvision.ops import batched_nms
 
 MIN_SCORE = 0.001  # boxes below it are left out
 MAX_CANDIDATES = 1000  # of an image, the surest ones of all classes, that are compared with each other
@@ -26,6 +25,8 @@ def suppress(boxes: Tensor, scores: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     Returns:
         The boxes, shape (m, 4), their scores in falling order, shape (m,), and their classes from 0, shape (m,).
     """
+    from torchvision.ops import batched_nms  # here: importing torchvision takes half as long again as importing torch
+
     flat = scores.flatten()
     likely = torch.nonzero(flat > MIN_SCORE)[:, 0]
     best = flat[likely].topk(min(MAX_CANDIDATES, len(likely))).indices

@@ -223,11 +223,11 @@ def check_identity(connection: sqlite3.Connection, path: Path | str) -> int:
         int(connection.execute(f"PRAGMA {name}").fetchone()[0]) for name in ("application_id", "user_version")
     )
     if identity != APPLICATION_ID:
-        raise InputError(f"{path} is another program's database: name another file with --archive")
+        raise InputError(f"{path} is another program's database: name an archive, or a file that is not there yet")
     if not 1 <= version <= SCHEMA_VERSION:
         raise InputError(
             f"the archive {path} has version {version}, this evomnas reads up to {SCHEMA_VERSION}: update "
-            "evomnas, or name another file with --archive"
+            "evomnas, or name another file"
         )
     return version
 

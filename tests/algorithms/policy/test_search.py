@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
 from playing import SPACE
 
@@ -30,6 +31,7 @@ def ask(searcher: Monas) -> set[object]:
     return {SPACE.decode(genome) for genome in genomes}
 
 
+@pytest.mark.thorough
 def test_a_controller_that_has_converged_goes_on_to_other_networks_before_the_search_would_end():
     searcher = converged()
     asked = [ask(searcher) for _ in range(PATIENCE + 1)]

@@ -103,7 +103,7 @@ def integrated_gain(front: Front, row: Row) -> float:
     return chance * total
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(points, references, candidates)
 def test_the_expected_gain_is_the_integral_over_errors_and_costs(found, reference, row):
     front = front_of(found, reference)

@@ -250,19 +250,19 @@ def likeliest_of_grid(known: Inputs, values: np.ndarray) -> tuple[float, float, 
 def test_the_ridge_s_hyperparameters_are_the_likeliest_of_the_grid():
     """Values are drawn with each share and noise in turn, so that each is the likeliest at times."""
     rng = np.random.default_rng(0)
-    known, _ = inputs(60)
+    known, _ = inputs(40)
     single, pairs = predictors._shared(known, known)
     found = set()
     for share, noise in itertools.product(SHARES, NOISES):
-        shape = (1 - share) * single + share * pairs + noise * np.eye(60)
-        values = rng.multivariate_normal(np.zeros(60), shape)
+        shape = (1 - share) * single + share * pairs + noise * np.eye(40)
+        values = rng.multivariate_normal(np.zeros(40), shape)
         expected = likeliest_of_grid(known, values)
         model = QuadraticRidge()
         model.fit(known, values)
         kernel = model._kernel(known)
         assert kernel == pytest.approx(expected[2] * ((1 - expected[0]) * single + expected[0] * pairs))
         residual = model._factor @ model._factor.T - kernel
-        assert residual == pytest.approx(expected[1] * expected[2] * np.eye(60), rel=1e-3, abs=1e-6)
+        assert residual == pytest.approx(expected[1] * expected[2] * np.eye(40), rel=1e-3, abs=1e-6)
         found.add(expected[:2])
     assert {share for share, _ in found} == set(SHARES)
     assert {noise for _, noise in found} == set(NOISES)

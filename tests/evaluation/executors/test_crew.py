@@ -24,6 +24,18 @@ from evomnas.evaluation.executors.crew import Crew, WorkerDied
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="there is no server that forks workers")
 
 
+@pytest.fixture(autouse=True, scope="module")
+def quick_server():
+    """A server that imports nothing, since most of these tests start one or more; that of other tests comes back."""
+    server = forkserver._forkserver
+    preloaded = server._preload_modules
+    server._stop()
+    server.set_forkserver_preload([])
+    yield
+    server._stop()
+    server.set_forkserver_preload(preloaded)
+
+
 @contextmanager
 def crew(size: int, *arguments: str):
     one = Crew(size, multiprocessing.get_context("forkserver"), prepare, arguments)

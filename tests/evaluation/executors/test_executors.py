@@ -204,6 +204,7 @@ def test_a_search_in_which_every_loss_diverges_ends_early_and_says_so(tiny_file,
     assert "Traceback" in failures[0].trace
 
 
+@pytest.mark.thorough
 def test_an_export_that_fails_is_recorded_and_the_search_goes_on(tiny, tmp_path, monkeypatch):
     from evomnas.latency.runtimes.onnx_runtime import OnnxRuntime
 

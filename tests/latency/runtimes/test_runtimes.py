@@ -219,6 +219,7 @@ def test_a_part_of_a_network_can_be_converted(name):
             np.testing.assert_allclose(run(), value.numpy(), rtol=1e-3, atol=1e-5)
 
 
+@pytest.mark.thorough
 def test_executorch_programs_are_kept_on_disk_and_belong_to_their_weights(monkeypatch):
     from evomnas.latency.runtimes import executorch_xnnpack as executorch
 

@@ -76,6 +76,7 @@ def test_a_pilot_that_is_repeated_trains_nothing_and_says_the_same(finished, pro
     assert again.new_seconds == 0
 
 
+@pytest.mark.thorough
 def test_a_pilot_that_was_interrupted_goes_on(finished, problem, tmp_path, stopped_at):
     with stopped_at("add_training", 11):
         run_pilot(problem, tmp_path / "archive.sqlite", networks=8)
@@ -90,6 +91,7 @@ def test_workers_give_the_same_pilot(finished, problem, tmp_path):
     assert [one.ranking for one in on_workers.fidelities] == [one.ranking for one in finished[0].fidelities]
 
 
+@pytest.mark.thorough
 def test_networks_that_fail_are_left_out_and_too_few_are_an_error(problem, tmp_path, monkeypatch):
     fit, failing = ProxyTask.fit, []
 

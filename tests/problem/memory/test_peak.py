@@ -111,7 +111,7 @@ def test_an_input_with_a_skip_lives_until_it_is_added():
     assert closed_peak(without, **shape) == 64 * (12 + 12)
 
 
-@pytest.mark.parametrize("resolution", [9, 16])
+@pytest.mark.parametrize("resolution", [9, pytest.param(16, marks=pytest.mark.thorough)])
 def test_the_least_peak_of_a_space_is_that_of_the_whole_enumeration(resolution):
     space = SearchSpace(
         filters=(8, 16), layers=(1, 1), strides=(2, 1), stem=8, stem_stride=1, head=8, divisor=4, kernels=(3,),
