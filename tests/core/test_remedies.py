@@ -38,7 +38,6 @@ def refusal(number: int, path: str | None = None) -> OSError:
         ),
         (refusal(errno.EAGAIN), "Resource temporarily unavailable; .*ulimit -u 4096"),
         (refusal(errno.ENAMETOOLONG, "n" * 300), r"File name too long: n{50}\.\.\.n{50}; choose a shorter one"),
-        ("No such file or directory: /proc/x; it is not there and cannot be made there",),
         (refusal(errno.ENOTDIR, "a/b"), "Not a directory: a/b; a file is where a folder is needed"),
         (refusal(errno.EISDIR, "a"), "Is a directory: a; a folder is where a file is needed"),
         (RuntimeError("can't start new thread"), "Resource temporarily unavailable; .*fewer --workers"),
