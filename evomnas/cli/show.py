@@ -386,7 +386,8 @@ def _describe_space(problem: str, output: PlainFormat) -> None:
     from decimal import Decimal
 
     from evomnas.data.suited import load_definition
-    from evomnas.problem.search_space import GENES
+    from evomnas.problem.genes.block_genes import GENES
+    from evomnas.problem.genes.network_genes import format_choice
 
     definition = load_definition(problem, [])
     refusal = f"{definition.name} is a table of {definition.space.networks:,} networks: it has no blocks to describe"
@@ -394,7 +395,8 @@ def _describe_space(problem: str, output: PlainFormat) -> None:
     choices = [space.choices(number) for number in range(space.blocks)]
     if output is PlainFormat.JSON:
         sizes: dict[str, Any] = {"genomes": space.genomes, "networks": space.networks}
-        sizes |= {"resolutions": space.resolutions} if space.resolutions else {}
+        plurals = {"resolution": "resolutions", "width": "widths", "activation": "activations"}
+        sizes |= {plurals[name]: choices for name, choices in space.network_genes.choices.items()}
         blocks = [
             {"stride": stride, **dict(zip(GENES, block_choices, strict=True))}
             for stride, block_choices in zip(space.strides, choices, strict=True)
@@ -404,16 +406,23 @@ def _describe_space(problem: str, output: PlainFormat) -> None:
     rows = []
     for number, (stride, block_choices) in enumerate(zip(space.strides, choices, strict=True), start=1):
         cells = [
-            " ".join(f"{value:g}" if isinstance(value, float) else str(value) for value in values)
-            for values in block_choices
+            " ".join(
+                "input"
+                if value == 0 and gene == "filters"
+                else f"{value:g}"
+                if isinstance(value, float)
+                else str(value)
+                for value in values
+            )
+            for gene, values in zip(GENES, block_choices, strict=True)
         ]
         rows.append((str(number), str(stride), *cells, str(math.prod(map(len, block_choices)))))
     typer.echo(
         f"{definition.name}, with {definition.words.reference} as its reference network: {space.reference_network()}"
     )
     print_columns(("block", "stride", *GENES, "genomes"), rows, left=8)
-    if space.resolutions:
-        typer.echo(f"resolution: {', '.join(map(format_resolution, space.resolutions))} pixels")
+    for name, values in space.network_genes.choices.items():
+        typer.echo(f"{name}: {', '.join(map(format_choice, values))}{' pixels' * (name == 'resolution')}")
     genomes, networks = space.genomes, space.networks
     typer.echo(
         f"{genomes:,} genomes ({Decimal(genomes):.1e}), {networks:,} distinct networks ({Decimal(networks):.1e})"

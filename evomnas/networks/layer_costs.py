@@ -21,9 +21,12 @@ from evomnas.core.resolution import Pixels, Resolution, sides
 from evomnas.networks.network import Layer, Network, SqueezeExcite
 from evomnas.networks.torchvision_models import AnyNetwork, build_torchvision
 from evomnas.problem.architecture import Architecture
+from evomnas.problem.ops.catalogue import operation
 from evomnas.results.evaluation import Cost
 
-_UNCOUNTED = [nn.BatchNorm2d, nn.ReLU, nn.ReLU6, nn.Sigmoid, nn.AvgPool2d, nn.AdaptiveAvgPool2d, nn.Dropout]
+_UNCOUNTED = [
+    nn.BatchNorm2d, nn.ReLU, nn.ReLU6, nn.Hardswish, nn.Sigmoid, nn.AvgPool2d, nn.AdaptiveAvgPool2d, nn.Dropout,
+]  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,15 +115,17 @@ def layer_costs(
     for (block_number, layer_number, block, _, _), layer in zip(architecture.layers(), layers, strict=True):
         se = f" se{block.se:g}" if block.se else ""
         skip = "" if cast(Layer, layer).skip is None else " +pool" if block.skip == "pool" else " +id"
-        stages.append((f"block {block_number}.{layer_number}", f"{block.op} k{block.kernel}{se}{skip}", layer))
-    stages += [("head", "conv k1", head), ("classifier", "pool, linear", classifier)]
+        kernel = f" k{block.kernel}" if operation(block.op).has_kernel else ""
+        stages.append((f"block {block_number}.{layer_number}", f"{block.op}{kernel}{se}{skip}", layer))
+    ends = ("pool, conv k1", "linear") if architecture.traits.head == "late" else ("conv k1", "pool, linear")
+    stages += [("head", ends[0], head), ("classifier", ends[1], classifier)]
     x = torch.empty(1, channels, *sides(architecture.resolution or resolution), device="meta")
     rows = []
-    for name, operation, module in stages:
+    for name, description, module in stages:
         cost = count_module(module, tuple(x.shape[1:]))
         with torch.inference_mode():
             x = module(x)
-        rows.append(LayerCost(name, operation, tuple(x.shape[1:]), cost.params, cost.macs, cost.se_macs))
+        rows.append(LayerCost(name, description, tuple(x.shape[1:]), cost.params, cost.macs, cost.se_macs))
     return rows
 
 

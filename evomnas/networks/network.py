@@ -11,10 +11,12 @@ both leave something open, the choice is ours. BN is batch norm, SE is squeeze-a
   activations would be a single linear map.
 - `fmbconvN`: the fused inverted bottleneck of EfficientNetV2: a kxk convolution to N times the channels, BN, ReLU; SE;
   a 1x1 projection, BN.
-- `extradwN` and `convnextN`: universal inverted bottlenecks of MobileNetV4. They begin with a depthwise kxk
-  convolution and BN, without activation; the expansion and the projection follow. `extradwN` has a second depthwise
-  convolution between these, with the stride, as `mbconvN` has it.
-- Operations of other packages build what their steps say (`evomnas.problem.ops.base`).
+- `extradwN`, `convnextN`, `ffnN` and `uibNaK`: universal inverted bottlenecks of MobileNetV4, with both, the first or
+  none of two depthwise convolutions. The first one stands before the expansion and has no activation; the second one is
+  that of `mbconvN`. The first one of `uibNaK` has a kernel of its own size K.
+- `shuffleN`, `fireN`, `condenseN`: units of ShuffleNet, SqueezeNet and CondenseNet (`evomnas.problem.ops.grouped`).
+- `pass`: nothing, or a pooling skip alone where the block changes the shape.
+- All operations, those of other packages as well, build what their steps say (`evomnas.problem.ops.base`).
 - SE: global average, a 1x1 convolution with bias to ratio x the layer's **input** channels, ReLU, a 1x1 convolution
   with bias, a sigmoid, whose output multiplies the channels.
 - Identity skip: the layer's input is added to its output, in every layer that has stride 1 and keeps the number of
@@ -32,7 +34,7 @@ kernel, so that a stride of s maps n pixels to ceil(n / s). An architecture's tr
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import cast
 
@@ -43,8 +45,9 @@ from torch.nn import functional as F
 
 from evomnas.core.arguments import Count, Natural, Share, checked
 from evomnas.core.seeding import torch_generator
+from evomnas.networks.channels import ChannelSelection, ChannelShuffle, Concatenated
 from evomnas.problem.architecture import Architecture, Block
-from evomnas.problem.ops.base import Gate
+from evomnas.problem.ops.base import ChannelIndex, Convolution, Gate, Shortcut, Shuffle, Step
 from evomnas.problem.pretrained.traits import Traits
 
 
@@ -171,7 +174,8 @@ class Layer(nn.Module):
             traits: Its network's.
         """
         super().__init__()
-        self.body = nn.Sequential(*_operation(block, in_filters, stride, _Builder(bn_momentum, traits)))
+        steps, build = block.steps(in_filters, stride), _Builder(bn_momentum, traits)
+        self.body = nn.Sequential(*build.modules(steps, block.squeeze(in_filters)))
         shortcut = block.shortcut(in_filters, stride)
         self.skip: nn.Module | None = None
         if shortcut == "identity":
@@ -217,20 +221,33 @@ class _Builder:
             *([_ACTIVATIONS[self.traits.activation](inplace=True)] if active else []),
         ]
 
+    def modules(self, steps: Iterable[Step], squeeze: int) -> list[nn.Module]:
+        """Return the modules of steps.
 
-_ACTIVATIONS: dict[str, type[nn.ReLU] | type[nn.ReLU6]] = {"relu": nn.ReLU, "relu6": nn.ReLU6}
+        Args:
+            steps: The steps.
+            squeeze: The channels inside of a squeeze-and-excite.
+        """
+        return [module for step in steps for module in self._step(step, squeeze)]
 
-
-def _operation(block: Block, in_filters: int, stride: int, build: _Builder) -> list[nn.Module]:
-    modules: list[nn.Module] = []
-    for step in block.steps(in_filters, stride):
-        if isinstance(step, Gate):
-            modules.append(SqueezeExcite(step.filters, block.squeeze(in_filters)))
-        else:
-            modules += build.conv_bn(
+    def _step(self, step: Step, squeeze: int) -> list[nn.Module]:
+        if isinstance(step, Convolution):
+            return self.conv_bn(
                 step.in_filters, step.filters, step.kernel, step.stride, step.groups, active=step.active
             )
-    return modules
+        if isinstance(step, Gate):
+            return [SqueezeExcite(step.filters, squeeze)]
+        if isinstance(step, Shuffle):
+            return [ChannelShuffle(step.filters, step.groups)] if step.groups > 1 else []
+        if isinstance(step, ChannelIndex):
+            return [ChannelSelection(step.filters, step.groups)]
+        if isinstance(step, Shortcut):
+            keeps_shape = step.stride == 1 and step.in_filters == step.filters
+            return [] if keeps_shape else [PoolSkip(step.in_filters, step.filters, step.stride)]
+        return [Concatenated(nn.Sequential(*self.modules(branch, squeeze)) for branch in step.branches)]
+
+
+_ACTIVATIONS: dict[str, Callable[..., nn.Module]] = {"relu": nn.ReLU, "relu6": nn.ReLU6, "hswish": nn.Hardswish}
 
 
 class Network(nn.Module):
@@ -240,8 +257,8 @@ class Network(nn.Module):
         architecture: The architecture.
         stem: The first convolution.
         blocks: The blocks, each a sequence of `Layer`.
-        head: The last convolution, a 1x1 one.
-        classifier: The linear layer after the global average and dropout.
+        head: The last convolution, a 1x1 one, before the global average or, by the traits, behind it.
+        classifier: The linear layer after these and dropout.
     """
 
     def __init__(
@@ -265,8 +282,11 @@ class Network(nn.Module):
             blocks[block_number - 1].append(Layer(block, in_filters, stride, bn_momentum, architecture.traits))
         self.blocks = nn.Sequential(*(nn.Sequential(*layers) for layers in blocks))
         last_filters = architecture.blocks[-1].filters
-        self.head = nn.Sequential(*build.conv_bn(last_filters, architecture.head, 1))
-        self.pool = nn.AdaptiveAvgPool2d(1)
+        head, pool = nn.Sequential(*build.conv_bn(last_filters, architecture.head, 1)), nn.AdaptiveAvgPool2d(1)
+        if architecture.traits.head == "late":  # children are in the order in which an image passes them
+            self.pool, self.head = pool, head
+        else:
+            self.head, self.pool = head, pool
         self.flatten = nn.Flatten()
         self.dropout = nn.Dropout(dropout)
         self.classifier = nn.Linear(architecture.head, classes)
@@ -274,8 +294,10 @@ class Network(nn.Module):
     def stages(self) -> list[nn.Module]:
         """Return the parts that an image passes one after another: the stem, every layer, the head, the classifier."""
         layers = [layer for block in self.blocks for layer in cast(nn.Sequential, block)]
-        classifier = nn.Sequential(self.pool, self.flatten, self.dropout, self.classifier)
-        return [self.stem, *layers, self.head, classifier]
+        end = [self.flatten, self.dropout, self.classifier]
+        if self.architecture.traits.head == "late":
+            return [self.stem, *layers, nn.Sequential(self.pool, self.head), nn.Sequential(*end)]
+        return [self.stem, *layers, self.head, nn.Sequential(self.pool, *end)]
 
     def forward(self, x: Tensor) -> Tensor:
         """Compute logits.
@@ -286,7 +308,9 @@ class Network(nn.Module):
         Returns:
             The logits, shape (n, classes).
         """
-        x = self.pool(self.head(self.blocks(self.stem(x))))
+        x = self.blocks(self.stem(x))
+        is_late = self.architecture.traits.head == "late"
+        x = self.head(self.pool(x)) if is_late else self.pool(self.head(x))
         logits: Tensor = self.classifier(self.dropout(self.flatten(x)))
         return logits
 
@@ -347,6 +371,8 @@ def _initialise(network: nn.Module, generator: torch.Generator) -> None:
             module.reset_running_stats()
             nn.init.ones_(module.weight)
             nn.init.zeros_(module.bias)
+        elif isinstance(module, ChannelSelection):
+            module.reset()
         elif isinstance(module, nn.Linear):
             nn.init.normal_(module.weight, std=0.01, generator=generator)
             nn.init.zeros_(module.bias)

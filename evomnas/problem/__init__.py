@@ -3,7 +3,8 @@
 - `architecture`: a network of MnasNet's space as an immutable value, and its one-line notation.
 - `published`: the networks of the MnasNet and MobileNetV2 papers, and the EfficientNet-Lites, as architectures.
 - `candidate`: a network that a search can ask for, whatever the kind of problem.
-- `search_space`: MnasNet's search space, and the interface that every search space has.
+- `search_space`: MnasNet's search space.
+- `genes/`: the genes of a space, and the interface that every search space has.
 - `table`: published tables of networks, read from a file.
 - `tabular_space`: the search space of a table.
 - `ops/`: what layers compute: the operations, those of other packages as well.

@@ -1,11 +1,12 @@
 """Architectures: immutable values that describe a network.
 
 An `Architecture` is always in canonical form: two architectures are equal exactly when they describe the same
-network. Equality, hashing and `Architecture.id` therefore all mean "the same network". There are two exceptions, in
-which two spellings of one network stay different:
+network. Equality, hashing and `Architecture.id` therefore all mean "the same network". There are exceptions, in which
+two spellings of one network stay different:
 
 - SE ratios that squeeze to the same number of channels. A search space decodes such ratios to the first of its own.
 - The boundary between two neighbouring blocks whose layers are alike. The paper's space cannot produce one.
+- The place of a block that is no layer at all (`pass`), and groups of channels beyond those that can be.
 
 An architecture knows nothing about images, classes or weights. `evomnas.networks.network` builds its torch module.
 
@@ -81,7 +82,7 @@ class Block:
     skip: str = "none"
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "op", operation(self.op).name)
+        found = operation(self.op)
         if not 1 <= self.kernel <= MAX_KERNEL or self.kernel % 2 == 0:
             raise InputError(f"kernel size {self.kernel} is not an odd number from 1 to {MAX_KERNEL}")
         for name, maximum in (("stride", MAX_FILTERS), ("filters", MAX_FILTERS), ("layers", MAX_LAYERS)):
@@ -91,6 +92,10 @@ class Block:
             raise InputError(f"SE ratio must lie in [0, 1], got {self.se}")
         if self.skip not in SKIPS:
             raise InputError(f"unknown skip {self.skip!r}: allowed are {', '.join(SKIPS)}")
+        op, kernel = found.canonical(self.kernel)
+        fixed = {"layers": 1, "se": 0.0, "skip": "none"} if found.is_weightless else {}
+        for name, value in {"op": op, "kernel": kernel, **fixed}.items():
+            object.__setattr__(self, name, value)
 
     @property
     def expansion(self) -> int:

@@ -8,7 +8,7 @@ work goes into a candidate, and they can be checked against the whole space befo
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TypedDict
@@ -17,7 +17,8 @@ import numpy as np
 
 from evomnas.core.resolution import Resolution, area, divided
 from evomnas.problem.architecture import Architecture, Block
-from evomnas.problem.ops.base import Convolution, Gate
+from evomnas.problem.genes.network_genes import RESOLUTION, WIDTH
+from evomnas.problem.ops.base import Gate, sized_convolutions
 from evomnas.problem.search_space import SearchSpace
 
 
@@ -61,24 +62,14 @@ def count_convolution(in_filters: int, filters: int, kernel: int, out_size: Reso
         filters: Channels of its output.
         kernel: Kernel size in pixels.
         out_size: The size of its output in pixels.
-        groups: Groups of channels; above 1 it is a depthwise convolution.
+        groups: Groups of channels; as many as there are channels make it depthwise.
 
     Returns:
         Their counts.
     """
     weights = in_filters // groups * filters * kernel * kernel
     macs = weights * area(out_size)
-    return Counts(weights + 2 * filters, macs, macs if groups > 1 else 0)
-
-
-def _convolutions(
-    block: Block, in_filters: int, size: Resolution, stride: int
-) -> Iterator[tuple[Convolution, Resolution]]:
-    """Yield the convolutions of a layer whose input has `size` pixels, each with the size of its output."""
-    for step in block.steps(in_filters, stride):
-        if isinstance(step, Convolution):
-            size = divided(size, step.stride)
-            yield step, size
+    return Counts(weights + 2 * filters, macs, macs if groups == in_filters > 1 else 0)
 
 
 def _gate_weights(block: Block, in_filters: int, stride: int) -> tuple[int, int]:
@@ -91,7 +82,7 @@ def _gate_weights(block: Block, in_filters: int, stride: int) -> tuple[int, int]
 def _count_layer(block: Block, in_filters: int, size: Resolution, stride: int) -> Counts:
     """Count one layer of a block whose input has `size` pixels."""
     total = Counts(sum(_gate_weights(block, in_filters, stride)), 0)
-    for step, out_size in _convolutions(block, in_filters, size, stride):
+    for step, out_size in sized_convolutions(block.steps(in_filters, stride), size):
         total += count_convolution(step.in_filters, step.filters, step.kernel, out_size, step.groups)
     return total
 
@@ -136,7 +127,7 @@ def count_tail(in_filters: int, head: int, classes: int, size: Resolution) -> Co
         in_filters: Filters of the last block.
         head: Filters of the head's 1x1 convolution.
         classes: Outputs of the classifier.
-        size: The size of the last block's output in pixels.
+        size: The size of the head's output in pixels.
 
     Returns:
         Their counts.
@@ -162,7 +153,7 @@ def count_parts(architecture: Architecture, classes: int, channels: int, resolut
     for block in architecture.blocks:
         parts.append(count_block(block, in_filters, size))
         in_filters, size = block.filters, divided(size, block.stride)
-    return [*parts, count_tail(in_filters, architecture.head, classes, size)]
+    return [*parts, count_tail(in_filters, architecture.head, classes, architecture.traits.head_size(size))]
 
 
 def count_architecture(architecture: Architecture, classes: int, channels: int, resolution: Resolution) -> Counts:
@@ -205,10 +196,10 @@ def count_outputs(architecture: Architecture, resolution: Resolution) -> int:
     size = divided(architecture.resolution or resolution, architecture.stem_stride)
     total = architecture.stem * area(size)
     for _, _, block, in_filters, stride in architecture.layers():
-        for step, out_size in _convolutions(block, in_filters, size, stride):
+        for step, out_size in sized_convolutions(block.steps(in_filters, stride), size):
             total += step.filters * area(out_size)
         size = divided(size, stride)
-    return total + architecture.head * area(size)
+    return total + architecture.head * area(architecture.traits.head_size(size))
 
 
 def smallest_architecture(
@@ -230,9 +221,11 @@ def smallest_architecture(
     def block_cost(block: Block, in_filters: int, size: Resolution) -> int:
         return quantity(count_block(block, in_filters, size))
 
-    def ends_cost(last_filters: int, image: Resolution, stem_size: Resolution, size: Resolution) -> int:
-        stem = count_stem(space.stem_filters, channels, stem_size)
-        return quantity(stem + count_tail(last_filters, space.head, classes, size))
+    def ends_cost(
+        scaled: SearchSpace, last_filters: int, image: Resolution, stem_size: Resolution, size: Resolution
+    ) -> int:
+        stem = count_stem(scaled.stem_filters, channels, stem_size)
+        return quantity(stem + count_tail(last_filters, space.head, classes, space.traits.head_size(size)))
 
     return best_architecture(space, block_cost, ends_cost, operator.add, resolution)
 
@@ -240,7 +233,7 @@ def smallest_architecture(
 def best_architecture(
     space: SearchSpace,
     block_cost: Callable[[Block, int, Resolution], int],
-    ends_cost: Callable[[int, Resolution, Resolution, Resolution], int],
+    ends_cost: Callable[[SearchSpace, int, Resolution, Resolution, Resolution], int],
     combine: Callable[[int, int], int],
     resolution: Resolution,
 ) -> Architecture:
@@ -252,8 +245,8 @@ def best_architecture(
     Args:
         space: The search space.
         block_cost: Returns the cost of a block, from its input's channels and size.
-        ends_cost: Returns the cost of stem, head and classifier together, from the last block's filters, the sizes of
-            the image and of the stem's output, and that of the last block's.
+        ends_cost: Returns the cost of stem, head and classifier together, from the space at one width, the last
+            block's filters, the sizes of the image and of the stem's output, and that of the last block's.
         combine: Returns the cost of two parts together; it never falls where one of them rises.
         resolution: The size of the image in pixels, for a space that has none of its own.
 
@@ -261,6 +254,20 @@ def best_architecture(
         An architecture of the space; no other costs less.
     """
     resolution = min(space.resolutions, key=area, default=resolution)
+    ways = (_best_way(scaled, block_cost, ends_cost, combine, resolution) for scaled in space.by_width)
+    _, genes, scaled = min(ways, key=operator.itemgetter(0))
+    last = {WIDTH: space.by_width.index(scaled), RESOLUTION: (*space.resolutions, resolution).index(resolution)}
+    return space.decode(np.array([*genes, *(last.get(name, 0) for name in space.network_genes.names)]))
+
+
+def _best_way(
+    space: SearchSpace,
+    block_cost: Callable[[Block, int, Resolution], int],
+    ends_cost: Callable[[SearchSpace, int, Resolution, Resolution, Resolution], int],
+    combine: Callable[[int, int], int],
+    resolution: Resolution,
+) -> tuple[int, list[int], SearchSpace]:
+    """Return the least cost of a space of one width, the genes of the blocks that have it, and the space."""
     size = stem_size = divided(resolution, space.stem_stride)
     best: dict[int, tuple[int, list[int]]] = {space.stem_filters: (0, [])}  # by filters: the least cost, its genes
     for number, stride in enumerate(space.strides):
@@ -271,9 +278,10 @@ def best_architecture(
                 if block.filters not in best_after or total < best_after[block.filters][0]:
                     best_after[block.filters] = total, [*genes, *block_genes]
         best, size = best_after, divided(size, stride)
-
-    def network_cost(last_filters: int) -> int:
-        return combine(best[last_filters][0], ends_cost(last_filters, resolution, stem_size, size))
-
-    last_genes = [space.resolutions.index(resolution)] if space.resolutions else []
-    return space.decode(np.array([*best[min(best, key=network_cost)][1], *last_genes]))
+    return min(
+        (
+            (combine(least, ends_cost(space, filters, resolution, stem_size, size)), genes, space)
+            for filters, (least, genes) in best.items()
+        ),
+        key=operator.itemgetter(0),
+    )

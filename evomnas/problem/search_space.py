@@ -6,7 +6,8 @@ each is an index into the choices of its gene::
 
     [op, kernel, se, skip, filters, layers,  op, kernel, ...]      shape (6 * blocks,)
 
-Where the resolution is searched as well, it is one gene more, the last one.
+Genes of the whole network stand behind those of its blocks: its resolution, its width and its activation, where these
+are searched as well.
 
 Filters and layers are chosen relative to a base network, which is MobileNetV2 in the paper. A problem file may replace
 it, so that digits of 8 pixels and photographs of 224 pixels are searched by the same code. Where the base has one
@@ -18,17 +19,17 @@ from __future__ import annotations
 import contextlib
 import itertools
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from evomnas.core.arguments import checked, checked_fields
 from evomnas.core.errors import InputError
-from evomnas.core.resolution import MAX_PIXELS, Resolution, area, format_resolution, normalised, sides
+from evomnas.core.resolution import MAX_PIXELS, Resolution, area, normalised, sides
 from evomnas.problem.architecture import (
     MAX_BLOCKS,
     MAX_FILTERS,
@@ -37,95 +38,13 @@ from evomnas.problem.architecture import (
     Architecture,
     Block,
 )
-from evomnas.problem.pretrained.traits import PLAIN, Traits
+from evomnas.problem.genes.block_genes import GENES, encode_block
+from evomnas.problem.genes.network_genes import ACTIVATION, RESOLUTION, WIDTH, NetworkGenes
+from evomnas.problem.genes.space import Genomes as Genomes
+from evomnas.problem.genes.space import Space as Space
+from evomnas.problem.pretrained.traits import ACTIVATIONS, PLAIN, Traits
 from evomnas.problem.sampling.distinct import DistinctNetworks
 from evomnas.problem.sampling.hypercube import sample_evenly
-
-Genomes = NDArray[np.int64]
-
-GENES = ("op", "kernel", "se", "skip", "filters", "layers")
-
-
-class Space(Protocol):
-    """The interface of a search space, which is all that algorithms know of it. `n_var` is the number of genes.
-
-    Two classes have these methods: `SearchSpace`, and `evomnas.problem.tabular_space.TabularSpace`.
-    """
-
-    @property
-    def gene_sizes(self) -> NDArray[np.int64]:
-        """The number of choices of every gene, shape (n_var,)."""
-        ...
-
-    @property
-    def genes_per_block(self) -> int:
-        """The number of neighbouring genes that describe one block together."""
-        ...
-
-    @property
-    def networks(self) -> int:
-        """The number of distinct networks."""
-        ...
-
-    def decode(self, genome: NDArray[np.int64]) -> Any:
-        """Return the network that a genome stands for.
-
-        Args:
-            genome: Shape (n_var,), each gene an index below its `gene_sizes`.
-
-        Returns:
-            A hashable value. Genomes of the same network give equal values.
-
-        Raises:
-            InputError: The genome does not belong to this space.
-        """
-        ...
-
-    def encode(self, architecture: Any) -> NDArray[np.int64]:
-        """Return a genome of a network, shape (n_var,); `decode` is the inverse.
-
-        Args:
-            architecture: A network, as `decode` returns it.
-
-        Raises:
-            InputError: The network does not belong to this space.
-        """
-        ...
-
-    def sample(self, count: int, rng: np.random.Generator) -> Genomes:
-        """Draw genomes that use every gene's choices equally often.
-
-        Args:
-            count: Number of genomes.
-            rng: Source of the random numbers.
-
-        Returns:
-            Shape (count, n_var).
-        """
-        ...
-
-    def draw(self, rng: np.random.Generator) -> NDArray[np.int64]:
-        """Draw one network at random; every distinct network has the same chance.
-
-        Args:
-            rng: Source of the random numbers.
-
-        Returns:
-            A genome of the network, shape (n_var,).
-        """
-        ...
-
-    def reference(self) -> NDArray[np.int64] | None:
-        """Return the reference network's genome, shape (n_var,); None where that network is not in the space."""
-        ...
-
-    def landmarks(self) -> Genomes:
-        """Return the networks that a search should try first, the reference network before all others.
-
-        Returns:
-            Shape (n, n_var); n is 0 where the reference network is not in the space.
-        """
-        ...
 
 
 def round_filters(filters: float, divisor: int) -> int:
@@ -168,7 +87,7 @@ class SearchSpace:
         stem: Filters of the stem before they are scaled by `width`.
         stem_stride: Stride of the stem.
         head: Filters of the 1x1 convolution before pooling; not scaled by `width`.
-        width: Multiplier of stem and block filters.
+        width: Multiplier of stem and block filters, where it is not searched.
         divisor: Filters are multiples of this.
         ops: ConvOp choices.
         kernels: KernelSize choices.
@@ -177,10 +96,14 @@ class SearchSpace:
         filter_multipliers: Choices of filters, as factors of the base.
         layer_offsets: Choices of layers, as differences from the base.
         block_ops: ConvOp choices of every block, in place of `ops`; none where all blocks have those.
-        resolutions: Choices of the resolution in pixels, which is one gene more, the last one: numbers for squares, or
-            pairs of height and width. Without any, networks have no resolution of their own.
+        resolutions: Choices of the resolution in pixels, which is one gene more, behind those of the blocks: numbers
+            for squares, or pairs of height and width. Without any, networks have no resolution of their own.
         traits: Those of all networks.
         base: Notation of the network that all are compared with; empty for MobileNetV2 on this base.
+        block_filters: Choices of the filters of every block, in place of the base and its factors; 0 keeps the
+            channels of the block's input. They are scaled by the width.
+        widths: Choices of the width, which is one gene more. Each must give another stem.
+        activations: Choices of the activation, which is one gene more, the last one.
 
     Raises:
         InputError: A field is out of range or does not fit the others; the message lists all faults.
@@ -204,6 +127,9 @@ class SearchSpace:
     resolutions: tuple[Resolution, ...] = ()
     traits: Traits = PLAIN
     base: str = ""
+    block_filters: tuple[tuple[int, ...], ...] = ()
+    widths: tuple[float, ...] = ()
+    activations: tuple[str, ...] = ()
 
     __pydantic_config__ = {"extra": "forbid"}  # a problem file's [space] section is checked against these fields
 
@@ -220,7 +146,8 @@ class SearchSpace:
     def __repr__(self) -> str:
         """The fields by their names. Those that older versions lacked are left out where they are the default, since
         tables of layers are known by this text."""
-        added = {"block_ops": (), "resolutions": (), "traits": PLAIN, "base": ""}
+        added = {"traits": PLAIN, "base": ""}
+        added |= dict.fromkeys(("block_ops", "resolutions", "block_filters", "widths", "activations"), ())
         values = {field.name: getattr(self, field.name) for field in fields(self)}
         shown = (f"{name}={value!r}" for name, value in values.items() if name not in added or value != added[name])
         return f"SearchSpace({', '.join(shown)})"
@@ -252,18 +179,37 @@ class SearchSpace:
             choices = getattr(self, name)
             if not choices or len(set(choices)) != len(choices):
                 yield f"{name} must list at least one choice and none twice, got {list(choices)}"
-        if self.block_ops and len(self.block_ops) != len(self.filters):
-            yield f"block_ops needs a list for every one of the {len(self.filters)} blocks, or none at all"
-        if not all(ops and len(set(ops)) == len(ops) for ops in self.block_ops):
-            yield "block_ops must list at least one choice for every block and none twice"
-        if len(set(self.resolutions)) != len(self.resolutions):
-            yield f"resolutions must list none twice, got {list(self.resolutions)}"
+        for name in ("block_ops", "block_filters"):
+            by_block = getattr(self, name)
+            if by_block and len(by_block) != len(self.filters):
+                yield f"{name} needs a list for every one of the {len(self.filters)} blocks, or none at all"
+            if not all(choices and len(set(choices)) == len(choices) for choices in by_block):
+                yield f"{name} must list at least one choice for every block and none twice"
+        if not all(0 <= filters <= MAX_FILTERS for filters in itertools.chain.from_iterable(self.block_filters)):
+            yield f"block_filters must lie between 0 and {MAX_FILTERS}"
+        for name in ("resolutions", "widths", "activations"):
+            if len(set(getattr(self, name))) != len(getattr(self, name)):
+                yield f"{name} must list none twice, got {list(getattr(self, name))}"
         if not all(1 <= side <= MAX_PIXELS for resolution in self.resolutions for side in sides(resolution)):
             yield f"resolutions must lie between 1 and {MAX_PIXELS} pixels"
+        if unknown := sorted(set(self.activations) - set(ACTIVATIONS)):
+            yield f"unknown activation {unknown[0]!r}: allowed are {', '.join(ACTIVATIONS)}"
+        yield from self._width_faults()
+
+    def _width_faults(self) -> Iterator[str]:
+        if self.widths and self.width != 1.0:
+            yield "with widths there is no width: leave it out"
+        if not all(0 < width <= 100 for width in self.widths):
+            yield f"widths must be positive and at most 100, got {list(self.widths)}"
+        elif len({round_filters(self.stem * width, self.divisor) for width in self.widths}) < len(set(self.widths)):
+            yield (
+                f"two of the widths {list(self.widths)} give the same stem: leave one out, or use a divisor "
+                f"below {self.divisor}"
+            )
 
     def _block_faults(self) -> Iterator[str]:
         for number, stride in enumerate(self.strides):
-            yield from _block_errors({"stride": stride, "filters": filters} for filters in self.filter_choices(number))
+            yield from _block_errors({"stride": stride, "filters": filters} for filters in self.out_filters(number))
             yield from _block_errors({"stride": stride, "layers": layers} for layers in self.layer_choices(number))
 
     @property
@@ -289,9 +235,23 @@ class SearchSpace:
             number: Index of the block, from 0.
 
         Returns:
-            One number per element of `filter_multipliers`. They are rounded, so some may be equal.
+            One number per element of `filter_multipliers` or of the block's `block_filters`. They are rounded, so some
+            may be equal. 0 keeps the channels of the block's input.
         """
         return self._filter_choices[number]
+
+    def out_filters(self, number: int) -> tuple[int, ...]:
+        """Return the numbers of channels that a block's output may have.
+
+        Args:
+            number: Index of the block, from 0.
+
+        Returns:
+            The numbers, each once: the choices of filters, and those of the block's input where it may keep them.
+        """
+        before = self.out_filters(number - 1) if number else (self.stem_filters,)
+        own = self.filter_choices(number)
+        return tuple(dict.fromkeys(itertools.chain.from_iterable((choice,) if choice else before for choice in own)))
 
     def choices(self, number: int) -> tuple[tuple[object, ...], ...]:
         """Return the choices of each of a block's six genes.
@@ -325,16 +285,39 @@ class SearchSpace:
 
     @cached_property
     def _filter_choices(self) -> list[tuple[int, ...]]:
+        by_block = self.block_filters or [
+            [base * multiplier for multiplier in self.filter_multipliers] for base in self.filters
+        ]
         return [
-            tuple(round_filters(base * self.width * multiplier, self.divisor) for multiplier in self.filter_multipliers)
-            for base in self.filters
+            tuple(round_filters(filters * self.width, self.divisor) if filters else 0 for filters in choices)
+            for choices in by_block
         ]
 
     @cached_property
     def gene_sizes(self) -> NDArray[np.int64]:
         """The number of choices of every gene, shape (n_var,)."""
         sizes = [len(choices) for number in range(self.blocks) for choices in self.choices(number)]
-        return np.array([*sizes, *([len(self.resolutions)] if self.resolutions else [])], dtype=np.int64)
+        return np.array([*sizes, *self.network_genes.sizes], dtype=np.int64)
+
+    @cached_property
+    def network_genes(self) -> NetworkGenes:
+        """The genes of whole networks, which stand behind those of the blocks."""
+        return NetworkGenes.of(self.resolutions, self.widths, self.activations)
+
+    @cached_property
+    def by_width(self) -> tuple[SearchSpace, ...]:
+        """The blocks of this space at each of its widths, without genes of whole networks; itself without widths."""
+        fixed: dict[str, Any] = {"widths": (), "resolutions": (), "activations": ()}
+        return tuple(replace(self, width=width, **fixed) for width in self.widths) or (self,)
+
+    def scaled_like(self, architecture: Architecture) -> SearchSpace:
+        """Return the element of `by_width` that a network of this space belongs to, by its stem."""
+        found = (space for space in self.by_width if space.stem_filters == architecture.stem)
+        return next(found, self.by_width[0])
+
+    def _scaled(self, genes: Sequence[int] | NDArray[np.int64]) -> SearchSpace:
+        """Return the element of `by_width` that the genes of a whole network choose."""
+        return self.by_width[genes[self.network_genes.names.index(WIDTH)]] if self.widths else self
 
     @property
     def genomes(self) -> int:
@@ -349,7 +332,8 @@ class SearchSpace:
     @property
     def networks(self) -> int:
         """The number of distinct networks, at most `genomes`."""
-        return self._distinct.count * max(1, len(self.resolutions))
+        others = max(1, len(self.resolutions)) * max(1, len(self.activations))
+        return others * sum(space._distinct.count for space in self.by_width)
 
     @cached_property
     def _distinct(self) -> DistinctNetworks:
@@ -369,9 +353,13 @@ class SearchSpace:
 
     def draw(self, rng: np.random.Generator) -> NDArray[np.int64]:
         """See `Space.draw`."""
-        genome = self._distinct.draw(rng)
-        if self.resolutions:
-            genome.append(int(rng.integers(len(self.resolutions))))
+        width = 0
+        if self.widths:
+            counts = [space._distinct.count for space in self.by_width]
+            width = int(rng.choice(len(counts), p=[count / sum(counts) for count in counts]))
+        genome = self.by_width[width]._distinct.draw(rng)
+        for name, size in zip(self.network_genes.names, self.network_genes.sizes, strict=True):
+            genome.append(width if name == WIDTH else int(rng.integers(size)))
         return np.array(genome, dtype=np.int64)
 
     def decode(self, genome: Sequence[int] | NDArray[np.integer]) -> Architecture:
@@ -396,18 +384,22 @@ class SearchSpace:
         wrong = np.flatnonzero((genes < 0) | (genes >= sizes) | (genes != np.floor(genes)))
         if wrong.size:
             place = int(wrong[0])
-            is_last = place == self.blocks * len(GENES)
-            name = "resolution" if is_last else f"{GENES[place % len(GENES)]} of block {place // len(GENES) + 1}"
+            behind = place - self.blocks * len(GENES)
+            gene = f"{GENES[place % len(GENES)]} of block {place // len(GENES) + 1}"
+            name = gene if behind < 0 else self.network_genes.names[behind]
             raise InputError(f"gene {place} ({name}) must be a whole number below {sizes[place]}, got {genes[place]:g}")
         whole = genes.astype(np.int64)
-        rows = whole[: self.blocks * len(GENES)].reshape(self.blocks, len(GENES))
+        rows, last = np.split(whole, [self.blocks * len(GENES)])
+        space, chosen = self._scaled(last), self.network_genes.decode(last)
         blocks: list[Block] = []
-        for number, row in enumerate(rows):
-            blocks.append(self.decode_block(number, row, blocks[-1].filters if blocks else self.stem_filters))
-        resolution = self.resolutions[whole[-1]] if self.resolutions else None
-        return Architecture(
-            self.stem_filters, self.stem_stride, tuple(blocks), self.head, self.traits, resolution
-        )  # fmt: skip
+        for number, row in enumerate(rows.reshape(self.blocks, len(GENES))):
+            blocks.append(space.decode_block(number, row, blocks[-1].filters if blocks else space.stem_filters))
+        return self._network(space.stem_filters, blocks, chosen)
+
+    def _network(self, stem: int, blocks: Sequence[Block], chosen: Mapping[str, Any]) -> Architecture:
+        """Return a network of this space with chosen values of the genes of whole networks."""
+        traits = replace(self.traits, activation=chosen[ACTIVATION]) if self.activations else self.traits
+        return Architecture(stem, self.stem_stride, tuple(blocks), self.head, traits, chosen.get(RESOLUTION))
 
     @property
     def stem_filters(self) -> int:
@@ -440,7 +432,7 @@ class SearchSpace:
             op=self.op_choices(number)[op],
             kernel=self.kernels[kernel],
             stride=self.strides[number],
-            filters=self.filter_choices(number)[filters],
+            filters=self.filter_choices(number)[filters] or in_filters,
             layers=self.layer_choices(number)[layers],
             se=self.se_ratios[se],
             skip=self.skips[skip],
@@ -471,46 +463,28 @@ class SearchSpace:
         Raises:
             InputError: The architecture is not in this space; the message names the place.
         """
+        space = self.scaled_like(architecture)
         ends = (architecture.stem, architecture.stem_stride, architecture.head)
-        if ends != (self.stem_filters, self.stem_stride, self.head) or len(architecture.blocks) != self.blocks:
+        if ends != (space.stem_filters, self.stem_stride, self.head) or len(architecture.blocks) != self.blocks:
             raise InputError("stem, head or number of blocks differ from the search space's")
-        if architecture.traits != self.traits:
+        traits = architecture.traits
+        if self.activations:
+            traits = replace(traits, activation=self.traits.activation)
+        if traits != self.traits:
             ours = str(self.traits) or "the default ones"
-            raise InputError(f"traits {architecture.traits} differ from the search space's, {ours}")
-        if architecture.resolution not in (self.resolutions or (None,)):
-            allowed = ", ".join(map(format_resolution, self.resolutions)) or "none"
-            own = "None" if architecture.resolution is None else format_resolution(architecture.resolution)
-            raise InputError(f"resolution {own} is not in this search space, which has {allowed}")
+            raise InputError(f"traits {traits} differ from the search space's, {ours}")
+        last = self.network_genes.encode(
+            {
+                RESOLUTION: architecture.resolution,
+                WIDTH: space.width if self.widths else None,
+                ACTIVATION: architecture.traits.activation if self.activations else None,
+            }
+        )
         genome, filters = [], architecture.stem
         for number, block in enumerate(architecture.blocks):
-            values = [range(len(choices)) for choices in self.choices(number)]
-            genome += self._encode_block(number, block, filters, values)
+            genome += encode_block(space, number, block, filters)
             filters = block.filters
-        if architecture.resolution is not None:
-            genome.append(self.resolutions.index(architecture.resolution))
-        return np.array(genome, dtype=np.int64)
-
-    def _encode_block(self, number: int, block: Block, in_filters: int, values: list[range]) -> list[int]:
-        genes = [0] * len(GENES)
-        order = [GENES.index(name) for name in ("op", "kernel", "filters", "layers", "se", "skip")]
-        fields = [GENES[gene] for gene in order]
-        for gene, field in zip(order, fields, strict=True):
-            for value in values[gene]:
-                genes[gene] = value
-                candidate = self.decode_block(number, genes, in_filters)
-                if getattr(candidate, field) == getattr(block, field):
-                    break
-            else:
-                rows = ([*genes[:gene], value, *genes[gene + 1 :]] for value in values[gene])
-                candidates = (self.decode_block(number, row, in_filters) for row in rows)
-                allowed = sorted({str(getattr(candidate, field)) for candidate in candidates})
-                raise InputError(
-                    f"block {number + 1}: {field} {getattr(block, field)} is not in this search space, "
-                    f"which has {', '.join(allowed)}"
-                )
-        if self.decode_block(number, genes, in_filters) != block:
-            raise InputError(f"block {number + 1}: stride {block.stride} is not {self.strides[number]}")
-        return genes
+        return np.array([*genome, *last], dtype=np.int64)
 
     def mobilenet_v2(self) -> Architecture:
         """Return MobileNetV2 on this space's base network: the paper's reference network (paper section 4.1, table 1).
@@ -518,12 +492,13 @@ class SearchSpace:
         Its first block has no expansion, and the others expand by 6. All have kernels of 3 pixels, identity skips and
         no squeeze-and-excite. With the default space this is MobileNetV2 itself, but with ReLU in place of ReLU6.
         """
+        space = max(self.by_width, key=lambda one: one.width)
         blocks = tuple(
             Block(
                 "mbconv6" if number else "dconv",
                 3,
                 stride,
-                round_filters(filters * self.width, self.divisor),
+                round_filters(filters * space.width, self.divisor),
                 layers,
                 skip="identity",
             )
@@ -531,9 +506,8 @@ class SearchSpace:
                 zip(self.filters, self.layers, self.strides, strict=True)
             )
         )
-        return Architecture(
-            self.stem_filters, self.stem_stride, blocks, self.head, self.traits, self.largest_resolution
-        )
+        chosen = {RESOLUTION: self.largest_resolution, ACTIVATION: next(iter(self.activations), None)}
+        return self._network(space.stem_filters, blocks, chosen)
 
     @property
     def largest_resolution(self) -> Resolution | None:

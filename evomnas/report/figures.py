@@ -116,9 +116,10 @@ def boxes(architecture: Architecture) -> Iterator[Box]:
     yield Box("Conv 3×3", "conv", architecture.stem, architecture.stem_stride, False, ("none",))
     inputs = architecture.stem
     for block in architecture.blocks:
-        name = operation(block.op).label
+        found = operation(block.op)
+        name = f"{found.label} {block.kernel}×{block.kernel}" if found.has_kernel else found.label
         skips = (block.shortcut(inputs, block.stride), *[block.shortcut(block.filters, 1)] * (block.layers - 1))
-        yield Box(f"{name} {block.kernel}×{block.kernel}", block.op, block.filters, block.stride, block.se > 0, skips)
+        yield Box(name, block.op, block.filters, block.stride, block.se > 0, skips)
         inputs = block.filters
     yield Box("Conv 1×1", "conv", architecture.head, 1, False, ("none",))
 

@@ -18,7 +18,9 @@ from numpy.typing import NDArray
 
 from evomnas.problem.architecture import Architecture, Block
 from evomnas.problem.definition import ProblemDefinition, TableDefinition
-from evomnas.problem.search_space import GENES, SearchSpace
+from evomnas.problem.genes.block_genes import GENES
+from evomnas.problem.ops.catalogue import operation
+from evomnas.problem.search_space import SearchSpace
 from evomnas.problem.table import GENE_SEPARATORS
 from evomnas.problem.tabular_space import TabularArchitecture
 from evomnas.results.run import Result, Run
@@ -157,9 +159,8 @@ class _BlockLayout(_Layout):
 
     def gene_values(self, architecture: Architecture) -> GeneValues:
         """See `_Layout.gene_values`."""
-        blocks = (
-            (number, _block_values(self._space, number, block)) for number, block in enumerate(architecture.blocks)
-        )
+        space = self._space.scaled_like(architecture)
+        blocks = ((number, _block_values(space, number, block)) for number, block in enumerate(architecture.blocks))
         return {(number, gene): value for number, values in blocks for gene, value in values.items()}
 
     def columns_and_rows(self, networks: Sequence[GeneValues]) -> tuple[tuple[str, ...], RowNames]:
@@ -221,21 +222,29 @@ def _filter_names(space: SearchSpace, number: int) -> dict[int, str]:
     """Return the names of a block's choices of filters.
 
     A name is the multiplier of the base. Where several multipliers round to the same number of filters, it is the one
-    closest to 1.
+    closest to 1. Where the block has choices of its own, a name is the number of filters at width 1.
     """
+    if space.block_filters:
+        own = zip(space.filter_choices(number), space.block_filters[number], strict=True)
+        return {filters: _filter_name(filters and choice) for filters, choice in own}
     pairs = zip(space.filter_choices(number), space.filter_multipliers, strict=True)
     return {filters: f"×{multiplier:g}" for filters, multiplier in sorted(pairs, key=lambda pair: -abs(pair[1] - 1))}
+
+
+def _filter_name(filters: int) -> str:
+    return str(filters) if filters else "as its input"
 
 
 @cache
 def _block_values(space: SearchSpace, number: int, block: Block) -> dict[str, str]:
     """Return the values of a block's genes, in words that mean the same in every block."""
+    names = _filter_names(space, number)
     values = (
         block.op,
         str(block.kernel),
         f"{block.se:g}",
         block.skip,
-        _filter_names(space, number)[block.filters],
+        names.get(block.filters, _filter_name(0)),
         f"{block.layers - space.layers[number]:+d}",
     )
     return dict(zip(GENES, values, strict=True))
@@ -244,12 +253,14 @@ def _block_values(space: SearchSpace, number: int, block: Block) -> dict[str, st
 def _gene_choices(space: SearchSpace) -> list[Iterable[str]]:
     """Return the choices of each gene over all blocks, by the names that `_block_values` gives them."""
     offsets = {layers - base for n, base in enumerate(space.layers) for layers in space.layer_choices(n)}
+    ops = dict.fromkeys(op for n in range(space.blocks) for op in space.op_choices(n))
+    operations = [operation(op).canonical(kernel) for op in ops for kernel in space.kernels]
     return [
-        dict.fromkeys(Block(op, 3, 1, 1, 1).op for n in range(space.blocks) for op in space.op_choices(n)),
-        map(str, space.kernels),
+        dict.fromkeys(op for op, _ in operations),
+        dict.fromkeys(str(kernel) for _, kernel in operations),
         (f"{ratio:g}" for ratio in space.se_ratios),
         space.skips,
-        (f"×{multiplier:g}" for multiplier in space.filter_multipliers),
+        dict.fromkeys(name for n in range(space.blocks) for name in _filter_names(space, n).values()),
         (f"{offset:+d}" for offset in sorted(offsets)),
     ]
 

@@ -15,7 +15,8 @@ from evomnas.algorithms.operators import (
     SpaceSampling,
     make_operators,
 )
-from evomnas.problem.search_space import GENES, SearchSpace
+from evomnas.problem.genes.block_genes import GENES
+from evomnas.problem.search_space import SearchSpace
 
 SPACE = SearchSpace()
 PROBLEM = Problem(42, 2, 1, xl=np.zeros(42), xu=SPACE.gene_sizes - 1, vtype=int)

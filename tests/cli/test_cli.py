@@ -25,8 +25,8 @@ from typer.testing import CliRunner
 from evomnas.cli import compare, deploy, measure, predict, runs, search, show  # noqa: F401 they register themselves
 from evomnas.cli.app import app
 from evomnas.latency.runtimes import base
+from evomnas.problem.genes.block_genes import GENES
 from evomnas.problem.loading import load_definition
-from evomnas.problem.search_space import GENES
 from evomnas.results.run import Run
 
 COMMAND = [sys.executable, "-c", "from evomnas.cli import main; main()"]

@@ -17,8 +17,9 @@ from strategies import points
 
 from evomnas.core.errors import InputError
 from evomnas.problem.architecture import Architecture
+from evomnas.problem.genes.block_genes import GENES
 from evomnas.problem.published import published
-from evomnas.problem.search_space import GENES, SearchSpace, round_filters
+from evomnas.problem.search_space import SearchSpace, round_filters
 
 PAPER = SearchSpace()
 

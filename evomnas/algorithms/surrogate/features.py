@@ -12,7 +12,10 @@ from numpy.typing import NDArray
 
 from evomnas.core.resolution import area
 from evomnas.problem.counting import count_block, count_stem, count_tail
-from evomnas.problem.search_space import GENES, Genomes, SearchSpace, Space
+from evomnas.problem.genes.block_genes import GENES
+from evomnas.problem.genes.network_genes import RESOLUTION, WIDTH
+from evomnas.problem.ops.catalogue import operation
+from evomnas.problem.search_space import Genomes, SearchSpace, Space
 
 SIZE_COUNT = 5  # sizes per network: MACs, parameters, layers, layers with squeeze-and-excite, layers with a skip
 FINAL_SIDE = 4  # height and width in pixels of a network's output, for its MACs: their ratios hardly depend on it
@@ -96,14 +99,15 @@ class NetworkEncoder:
             keys = tuple(
                 b"".join([block.key for block in blocks[row : row + depth]]) for row in range(0, len(blocks), depth)
             )
-            last = genomes[:, depth * len(GENES) :]  # the gene of the resolution, where there is one
+            last = genomes[:, depth * len(GENES) :]  # the genes of whole networks
             keys = tuple(key + gene.tobytes() for key, gene in zip(keys, last, strict=True))
             codes = np.frombuffer(b"".join(keys), dtype=np.int64).reshape(genomes.shape)
             block_sizes = np.array([block.sizes for block in blocks], dtype=np.float64)
             sizes = block_sizes.reshape(count, depth, SIZE_COUNT).sum(axis=1)
             if self.space.resolutions:
                 roots = np.sqrt(np.array([*map(area, self.space.resolutions)], dtype=np.float64))
-                sizes[:, 0] *= (roots[last[:, 0]] / roots.max()) ** 2
+                chosen = last[:, self.space.network_genes.names.index(RESOLUTION)]
+                sizes[:, 0] *= (roots[chosen] / roots.max()) ** 2
             return EncodedNetworks(genomes, keys, self._one_hot(codes), np.log(sizes))
         keys = tuple(map(self.space.decode, genomes))
         return EncodedNetworks(genomes, keys, self._one_hot(genomes), np.zeros((len(genomes), 0)))
@@ -125,19 +129,22 @@ class NetworkEncoder:
         return one_hot
 
     def _encode_blocks(self, space: SearchSpace, genome: list[int]) -> Iterator[_EncodedBlock]:
+        width = genome[len(GENES) * space.blocks + space.network_genes.names.index(WIDTH)] if space.widths else 0
+        space = space.by_width[width]
         filters = space.stem_filters
         for number in range(space.blocks):
-            cache_key = number, filters, *genome[number * len(GENES) : (number + 1) * len(GENES)]
+            cache_key = width, number, filters, *genome[number * len(GENES) : (number + 1) * len(GENES)]
             block = self._block_cache.get(cache_key)
             if block is None:
-                block = self._block_cache[cache_key] = _encode_block(space, *cache_key)
+                block = self._block_cache[cache_key] = _encode_block(space, *cache_key[1:])
             yield block
             filters = block.filters
 
 
 def _encode_block(space: SearchSpace, number: int, in_filters: int, *genes: int) -> _EncodedBlock:
     block = space.decode_block(number, genes, in_filters)
-    choices_by_gene = zip(GENES, space.choices(number), strict=True)
+    known = [operation(op).canonical(space.kernels[genes[1]])[0] for op in space.op_choices(number)]
+    choices_by_gene = zip(GENES, (known, *space.choices(number)[1:]), strict=True)
     codes = [
         choices.index(value) if (value := getattr(block, name)) in choices else len(choices)
         for name, choices in choices_by_gene
@@ -148,7 +155,7 @@ def _encode_block(space: SearchSpace, number: int, in_filters: int, *genes: int)
     if is_first:
         counts += count_stem(in_filters, 3, side)
     if is_last:
-        counts += count_tail(block.filters, space.head, 1, FINAL_SIDE)
+        counts += count_tail(block.filters, space.head, 1, space.traits.head_size(FINAL_SIDE))
     # The first block brings the 1 that keeps the logarithms of these two sums finite.
     se_layers, skip_layers = (is_first + layers * bool(feature) for feature in (block.se, skips))
     return _EncodedBlock(

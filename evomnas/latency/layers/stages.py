@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from evomnas.core.resolution import Resolution, divided, format_resolution
 from evomnas.problem.architecture import Architecture, Block
-from evomnas.problem.ops.base import Gate
+from evomnas.problem.ops.base import Gate, sized_convolutions
 from evomnas.problem.pretrained.traits import PLAIN, Traits
 
 STAGE_COPIES = 4  # copies of a stage that are timed side by side, see `evomnas.latency.layers.surroundings`
@@ -56,7 +56,8 @@ def describe_stages(architecture: Architecture, channels: int, resolution: Resol
         size = divided(size, stride)
     shown = format_resolution(size)
     stages.append(Stage(_key(f"head_i{last}_f{head}_r{shown}{traits}"), _surroundings_key(last, size), last * head))
-    key = f"classifier_i{head}_o{classes}_r{shown}"
+    size = architecture.traits.head_size(size)
+    key = f"classifier_i{head}_o{classes}_r{format_resolution(size)}"
     stages.append(Stage(_key(key), _surroundings_key(head, size), head * classes))
     return stages
 
@@ -71,12 +72,10 @@ def _describe_layer(block: Block, in_filters: int, stride: int, size: Resolution
     skip, squeeze = block.shortcut(in_filters, stride), block.squeeze(in_filters) if block.se else 0
     shown = f"{format_resolution(size)}{traits}"
     key = f"{block.op}_k{block.kernel}_i{in_filters}_f{block.filters}_s{stride}_q{squeeze}_{skip}_r{shown}"
-    weights = 0
-    for step in block.steps(in_filters, stride):
-        if isinstance(step, Gate):
-            weights += 2 * squeeze * step.filters
-        else:
-            weights += step.in_filters // step.groups * step.filters * step.kernel**2
+    steps = block.steps(in_filters, stride)
+    weights = sum(2 * squeeze * step.filters for step in steps if isinstance(step, Gate))
+    for step, _ in sized_convolutions(steps, size):
+        weights += step.in_filters // step.groups * step.filters * step.kernel**2
     return Stage(_key(key), _surroundings_key(in_filters, size), weights, int(squeeze > 0), int(skip == "identity"))
 
 

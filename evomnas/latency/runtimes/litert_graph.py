@@ -9,6 +9,7 @@ are part of the operation before them, as XNNPACK wants them.
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Mapping
 from typing import Any, cast
 
@@ -20,6 +21,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from evomnas.core.errors import InputError
+from evomnas.networks.channels import ChannelSelection, ChannelShuffle, Concatenated
 from evomnas.networks.classifier import Classifier, Normalise
 from evomnas.networks.fused import FusedConvolution, fuse
 from evomnas.networks.network import Layer, Network, Parallel, PoolSkip, SqueezeExcite
@@ -175,6 +177,17 @@ class LiteRTGraph:
         if isinstance(module, nn.ReLU | nn.ReLU6):
             kind = _OPERATOR.RELU6 if isinstance(module, nn.ReLU6) else _OPERATOR.RELU
             return self.operation(kind, [value], self.shape(value))
+        if isinstance(module, nn.Hardswish):
+            return self.operation(_OPERATOR.HARD_SWISH, [value], self.shape(value), "HardSwishOptions")
+        if isinstance(module, ChannelSelection):
+            inputs = [value, self.constant(module.index.to(torch.int32))]
+            return self.operation(_OPERATOR.GATHER, inputs, self.shape(value), "GatherOptions", axis=3)
+        if isinstance(module, ChannelShuffle):
+            return self._shuffle(module, value)
+        if isinstance(module, Concatenated):
+            return self._concatenate([self.module(branch, value) for branch in module.branches])
+        if isinstance(module, PoolSkip):
+            return self._pool_skip(module, value)
         if isinstance(module, SqueezeExcite):
             return self._squeeze_excite(module, value)
         if isinstance(module, nn.AdaptiveAvgPool2d):
@@ -223,11 +236,9 @@ class LiteRTGraph:
             "dilationWFactor": 1,
             "fusedActivationFunction": _ACTIVATIONS.get(type(fused.activation), 0),  # type: ignore[arg-type]
         }
-        if conv.groups == 1:
+        if conv.groups == 1 or conv.groups != conv.in_channels or conv.out_channels != conv.in_channels:
             inputs = [value, self.constant(weight.permute(0, 2, 3, 1)), self.constant(bias)]
             return self.operation(_OPERATOR.CONV_2D, inputs, shape, "Conv2DOptions", **settings)
-        if conv.groups != conv.in_channels or conv.out_channels != conv.in_channels:
-            raise UnknownModule(f"a convolution with {conv.groups} groups cannot be written as a LiteRT file")
         inputs = [value, self.constant(weight.permute(1, 2, 3, 0)), self.constant(bias)]
         settings["depthMultiplier"] = 1
         return self.operation(_OPERATOR.DEPTHWISE_CONV_2D, inputs, shape, "DepthwiseConv2DOptions", **settings)
@@ -299,6 +310,20 @@ class LiteRTGraph:
         factor = self._convolution(FusedConvolution(gate.expand), squeezed)
         factor = self.operation(_OPERATOR.LOGISTIC, [factor], self.shape(factor))
         return self.operation(_OPERATOR.MUL, [value, factor], self.shape(value), "MulOptions")
+
+    def _shuffle(self, shuffle: ChannelShuffle, value: int) -> int:
+        """Transpose the groups with their channels, which are the last dimension."""
+        shape = self.shape(value)
+        pixels, groups = math.prod(shape[:-1]), shuffle.groups
+        grouped = self.reshape(value, (pixels, groups, shape[-1] // groups))
+        order = self.constant(np.array([0, 2, 1], dtype=np.int32))
+        turned = (pixels, shape[-1] // groups, groups)
+        return self.reshape(self.operation(_OPERATOR.TRANSPOSE, [grouped, order], turned, "TransposeOptions"), shape)
+
+    def _concatenate(self, values: list[int]) -> int:
+        channels = sum(self.shape(value)[-1] for value in values)
+        shape = (*self.shape(values[0])[:-1], channels)
+        return self.operation(_OPERATOR.CONCATENATION, values, shape, "ConcatenationOptions", axis=3)
 
     def _layer(self, layer: Layer, value: int) -> int:
         return self.with_skip(layer.skip, value, self.module(layer.body, value))

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from evomnas.core.errors import InputError
+from evomnas.networks.channels import ChannelSelection, ChannelShuffle, Concatenated, shuffled
 from evomnas.networks.fused import FusedConvolution, fuse
 from evomnas.networks.network import Layer, Network, Parallel, PoolSkip, SqueezeExcite
 
@@ -23,7 +24,8 @@ MAGIC = 7767517
 FLOAT32 = bytes(4)  # the mark of weights in float32
 SAME = -233  # padding as little as needed, what is odd behind
 RELU, CLIP_0_TO_6, SIGMOID = "9=1", "9=3 -23310=2,0.0,6.0", "9=4"
-_ACTIVATIONS = {nn.ReLU: RELU, nn.ReLU6: CLIP_0_TO_6}
+HARD_SWISH = f"9=6 -23310=2,{1 / 6},0.5"
+_ACTIVATIONS = {nn.ReLU: RELU, nn.ReLU6: CLIP_0_TO_6, nn.Hardswish: HARD_SWISH}
 
 
 class UnknownModule(InputError):
@@ -63,6 +65,7 @@ class _Graph:
     def __init__(self) -> None:
         self._lines: list[str] = []
         self._values = 0
+        self._flat: set[str] = set()  # values without height and width
         self.weights: list[bytes] = []
 
     def text(self) -> bytes:
@@ -100,11 +103,23 @@ class _Graph:
         if isinstance(module, SqueezeExcite):
             return self.squeeze_excite(module, value)
         if isinstance(module, nn.AdaptiveAvgPool2d):
-            return self.layer("Pooling", [value], "0=1 4=1")  # the result is flat
+            pooled = self.layer("Pooling", [value], "0=1 4=1")
+            self._flat.add(pooled)
+            return pooled
         if isinstance(module, nn.Linear):
             return self.linear(module.weight, module.bias, value)
         if isinstance(module, nn.Flatten | nn.Dropout | nn.Identity):
             return value
+        if isinstance(module, ChannelShuffle):
+            return self.layer("ShuffleChannel", [value], f"0={module.groups}")
+        if isinstance(module, ChannelSelection):
+            return self.selection(module, value)
+        if isinstance(module, Concatenated):
+            values = self.split(value, len(module.branches))
+            branches = zip(module.branches, values, strict=True)
+            return self.layer("Concat", [self.module(branch, value) for branch, value in branches])
+        if isinstance(module, PoolSkip):
+            return self.pool_skip(module, value)
         if isinstance(module, Parallel):
             values = self.split(value, len(module.branches))
             outputs = [self.module(branch, value) for branch, value in zip(module.branches, values, strict=True)]
@@ -122,17 +137,29 @@ class _Graph:
     def convolution(self, fused: FusedConvolution, value: str) -> str:
         conv = fused.conv
         weight, bias = fused.parameters()
+        activation = "" if fused.activation is None else _ACTIVATIONS[type(fused.activation)]
+        if value in self._flat:
+            output = self.linear(weight.flatten(1), bias, value, activation)
+            self._flat.add(output)
+            return output
         pads = (SAME, SAME) if fused.is_same else conv.padding
         parameters = (
             f"0={conv.out_channels} 1={conv.kernel_size[1]} 11={conv.kernel_size[0]} 3={conv.stride[1]} "
             f"13={conv.stride[0]} 4={pads[1]} 14={pads[0]} 5={int(bias is not None)} 6={weight.numel()}"
         )
-        if fused.activation is not None:
-            parameters += f" {_ACTIVATIONS[type(fused.activation)]}"
+        parameters += f" {activation}"
         if conv.groups > 1:
             parameters += f" 7={conv.groups}"
         self.store(weight, bias)
         return self.layer("Convolution" if conv.groups == 1 else "ConvolutionDepthWise", [value], parameters)
+
+    def selection(self, module: ChannelSelection, value: str) -> str:
+        """Add a shuffle, or for any other order a convolution whose weights are 0 and 1: ncnn has nothing for it."""
+        if torch.equal(module.index.cpu(), shuffled(len(module.index), module.groups)):
+            return self.layer("ShuffleChannel", [value], f"0={module.groups}")
+        conv = nn.Conv2d(len(module.index), len(module.index), 1, bias=False)
+        conv.weight.copy_(torch.eye(len(module.index))[module.index][:, :, None, None])
+        return self.convolution(FusedConvolution(conv), value)
 
     def linear(self, weight: Tensor, bias: Tensor | None, value: str, activation: str = "") -> str:
         """Add a matrix of shape (outputs, inputs) that multiplies a flat value."""

@@ -21,6 +21,7 @@ from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
 from evomnas.core.quiet import silence
+from evomnas.networks.channels import ChannelSelection, ChannelShuffle, Concatenated
 from evomnas.networks.classifier import Classifier, Normalise
 from evomnas.networks.fused import FusedConvolution, fuse
 from evomnas.networks.network import Layer, Network, Parallel, PoolSkip, SqueezeExcite
@@ -158,6 +159,16 @@ class OnnxGraph:
             return self.node("Clip", [value, *map(self.constant, bounds)])
         if isinstance(module, nn.ReLU):
             return self.node("Relu", [value])
+        if isinstance(module, nn.Hardswish):
+            return self.node("HardSwish", [value])
+        if isinstance(module, ChannelSelection):
+            return self.node("Gather", [value, self.constant(module.index)], axis=1)
+        if isinstance(module, ChannelShuffle):
+            return self.node("Gather", [value, self.constant(module.order)], axis=1)
+        if isinstance(module, Concatenated):
+            return self.node("Concat", [self.module(branch, value) for branch in module.branches], axis=1)
+        if isinstance(module, PoolSkip):
+            return self._pool_skip(module, value)
         if isinstance(module, SqueezeExcite):
             return self._squeeze_excite(module, value)
         if isinstance(module, nn.AdaptiveAvgPool2d):

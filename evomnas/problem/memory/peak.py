@@ -17,7 +17,15 @@ from functools import lru_cache
 from evomnas.core.resolution import Resolution, area, divided
 from evomnas.problem.architecture import Architecture, Block
 from evomnas.problem.counting import best_architecture
-from evomnas.problem.ops.base import Gate
+from evomnas.problem.ops.base import (
+    Concatenation,
+    Convolution,
+    Gate,
+    Shortcut,
+    Shuffle,
+    Step,
+)
+from evomnas.problem.pretrained.traits import Traits
 from evomnas.problem.search_space import SearchSpace
 from evomnas.problem.sections import Precision
 
@@ -43,7 +51,7 @@ def peak_kb(
     for block in architecture.blocks:
         peaks.append(_block_peak(block, in_filters, size))
         in_filters, size = block.filters, divided(size, block.stride)
-    peaks.append(_tail_peak(in_filters, architecture.head, classes, size))
+    peaks.append(_tail_peak(in_filters, architecture.head, classes, size, architecture.traits))
     return max(peaks) * VALUE_BYTES[precision] / KB
 
 
@@ -57,9 +65,9 @@ def least_peak_architecture(space: SearchSpace, classes: int, channels: int, res
         resolution: The size of the image in pixels, for a space that has none of its own.
     """
 
-    def ends(last_filters: int, image: Resolution, stem_size: Resolution, size: Resolution) -> int:
-        stem = _stem_peak(space.stem_filters, channels, image, stem_size)
-        return max(stem, _tail_peak(last_filters, space.head, classes, size))
+    def ends(scaled: SearchSpace, last_filters: int, image: Resolution, stem_size: Resolution, size: Resolution) -> int:
+        stem = _stem_peak(scaled.stem_filters, channels, image, stem_size)
+        return max(stem, _tail_peak(last_filters, space.head, classes, size, space.traits))
 
     return best_architecture(space, _block_peak, ends, max, resolution)
 
@@ -68,9 +76,11 @@ def _stem_peak(filters: int, channels: int, image: Resolution, size: Resolution)
     return channels * area(image) + filters * area(size)
 
 
-def _tail_peak(in_filters: int, head: int, classes: int, size: Resolution) -> int:
+def _tail_peak(in_filters: int, head: int, classes: int, size: Resolution, traits: Traits) -> int:
     """Return the peak of the head, the global average, and the classifier."""
     wide = head * area(size)
+    if traits.head == "late":
+        return max(in_filters * area(size) + in_filters, in_filters + head, head + classes)
     return max(in_filters * area(size) + wide, wide + head, head + classes)
 
 
@@ -84,21 +94,56 @@ def _block_peak(block: Block, in_filters: int, size: Resolution) -> int:
 
 def _layer_sums(block: Block, in_filters: int, stride: int, size: Resolution) -> Iterator[int]:
     """Yield the number of live values during each operation of a layer, as far as it may be the largest."""
-    shortcut, now = block.shortcut(in_filters, stride), size
+    shortcut = block.shortcut(in_filters, stride)
     given = output = in_filters * area(size)
-    kept = 0 if shortcut == "none" else given  # until it is added
-    for number, step in enumerate(block.steps(in_filters, stride)):
-        beside = kept if number else 0  # the first step reads it
-        if isinstance(step, Gate):
-            yield beside + 2 * output + step.filters  # the gate, what it multiplies, and the product
-            continue
-        now = divided(now, step.stride)
-        read, output = output, step.filters * area(now)
-        yield beside + read + output
+    kept, beside, now = 0 if shortcut == "none" else given, 0, size  # kept: until it is added
+    for step in block.steps(in_filters, stride):
+        if isinstance(step, Shuffle) and step.groups == 1:
+            continue  # it computes nothing
+        yield from (beside + live for live in _step_sums(step, output, now, keeps_input=bool(kept and not beside)))
+        now = _size_behind(step, now)
+        output, beside = step.filters * area(now), kept  # the first step reads what is kept
     if shortcut == "identity":
         yield 3 * output
     elif shortcut == "pool":
         yield from _pool_sums(given, in_filters * area(now), output, stride, in_filters == block.filters)
+
+
+def _size_behind(step: Step, size: Resolution) -> Resolution:
+    if isinstance(step, Concatenation):
+        for convolution in step.branches[0]:
+            size = divided(size, convolution.stride)
+        return size
+    return divided(size, step.stride) if isinstance(step, Convolution | Shortcut) else size
+
+
+def _step_sums(step: Step, read: int, size: Resolution, keeps_input: bool) -> Iterator[int]:
+    """Yield the live values during the operations of a step, without those that are kept beside its input."""
+    output = step.filters * area(_size_behind(step, size))
+    if isinstance(step, Gate):
+        yield 2 * read + step.filters  # the gate, what it multiplies, and the product
+    elif isinstance(step, Shortcut):
+        pooled = step.in_filters * area(divided(size, step.stride))
+        yield from [read + pooled] if step.stride > 1 else []
+        yield from [pooled + output] if step.in_filters != step.filters else []
+    elif isinstance(step, Concatenation):
+        yield from _branch_sums(step, read, size, keeps_input)
+    else:
+        yield read + output
+
+
+def _branch_sums(step: Concatenation, read: int, size: Resolution, keeps_input: bool) -> Iterator[int]:
+    """Yield the live values during the convolutions of branches and the concatenation of their outputs."""
+    done = 0  # outputs of branches before
+    for number, branch in enumerate(step.branches, start=1):
+        now, value = size, read
+        for place, convolution in enumerate(branch):
+            is_needed = place > 0 and (keeps_input or number < len(step.branches))  # the step's input
+            now = divided(now, convolution.stride)
+            before, value = value, convolution.filters * area(now)
+            yield done + before + value + (read if is_needed else 0)
+        done += value
+    yield 2 * done + (read if keeps_input else 0)
 
 
 def _pool_sums(given: int, pooled: int, output: int, stride: int, keeps_channels: bool) -> Iterator[int]:

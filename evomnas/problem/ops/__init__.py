@@ -2,5 +2,6 @@
 
 - `base`: what an operation must say: its convolutions, in order, for a layer of any shape.
 - `builtin`: the operations of this package.
+- `grouped`: those of them that divide channels into groups or branches.
 - `catalogue`: operations by name, those of other packages as well, and the check of what these say.
 """

@@ -9,9 +9,11 @@ of this package cannot disagree about an operation, and a new one is a new list.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
+
+from evomnas.core.resolution import Resolution, divided
 
 
 class LayerShape(NamedTuple):
@@ -64,7 +66,89 @@ class Gate:
     filters: int
 
 
-Step = Convolution | Gate
+@dataclass(frozen=True, slots=True)
+class Shuffle:
+    """A step: the channels of all groups are interleaved, one of each group after another (ShuffleNet).
+
+    Attributes:
+        filters: The channels.
+        groups: The groups of neighbouring channels, which divide them.
+    """
+
+    filters: int
+    groups: int
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelIndex:
+    """A step: channels are put in another order, which is stored with the weights (CondenseNet's index layer).
+
+    A new network has the order of `Shuffle`. A state dict brings its own.
+
+    Attributes:
+        filters: The channels.
+        groups: The groups of the order that a new network has.
+    """
+
+    filters: int
+    groups: int
+
+
+@dataclass(frozen=True, slots=True)
+class Concatenation:
+    """A step: several chains of convolutions read the same input, and their outputs are put one behind another.
+
+    Attributes:
+        branches: The chains, at least two, each with at least one convolution. All have the same stride.
+    """
+
+    branches: tuple[tuple[Convolution, ...], ...]
+
+    @property
+    def filters(self) -> int:
+        """Channels of its output."""
+        return sum(branch[-1].filters for branch in self.branches)
+
+
+@dataclass(frozen=True, slots=True)
+class Shortcut:
+    """A step without weights: the pooling skip of `evomnas.networks.network`, or nothing where the shape stays.
+
+    Attributes:
+        in_filters: Channels of its input.
+        filters: Channels of its output.
+        stride: Its stride.
+    """
+
+    in_filters: int
+    filters: int
+    stride: int
+
+
+Step = Convolution | Gate | Shuffle | ChannelIndex | Concatenation | Shortcut
+
+
+def sized_convolutions(steps: Iterable[Step], size: Resolution) -> Iterator[tuple[Convolution, Resolution]]:
+    """Yield the convolutions of steps, those of branches as well.
+
+    Args:
+        steps: The steps.
+        size: The size of the first one's input in pixels.
+
+    Yields:
+        Each convolution and the size of its output.
+    """
+    for step in steps:
+        if isinstance(step, Convolution):
+            size = divided(size, step.stride)
+            yield step, size
+        elif isinstance(step, Concatenation):
+            inside = [list(sized_convolutions(branch, size)) for branch in step.branches]
+            for convolutions in inside:
+                yield from convolutions
+            size = inside[0][-1][1]
+        elif isinstance(step, Shortcut):
+            size = divided(size, step.stride)
 
 
 class Operation(ABC):
@@ -75,12 +159,31 @@ class Operation(ABC):
         label: Its name in drawings.
         expansion: The factor by which a 1x1 convolution widens the input before all other steps; 1 where none does.
         inherits: Whether its layers can take the weights of a donor. Donors consist of inverted bottlenecks.
+        is_weightless: Whether it has no weights. Then its blocks have one layer, neither squeeze-and-excite nor a skip.
     """
 
     name: str
     label: str
     expansion: int = 1
     inherits: bool = False
+    is_weightless: bool = False
+
+    @property
+    def has_kernel(self) -> bool:
+        """Whether it depends on the kernel size."""
+        return self.canonical(1)[1] != self.canonical(3)[1]
+
+    def canonical(self, kernel: int) -> tuple[str, int]:
+        """Return the name and the kernel size by which the operation is known at a kernel size.
+
+        Args:
+            kernel: The kernel size that a block gives it.
+
+        Returns:
+            The two. They differ from the operation's own where it does not depend on the kernel size, which is then 1,
+            and where it is equal to another operation at that size.
+        """
+        return self.name, kernel
 
     @abstractmethod
     def steps(self, layer: LayerShape) -> Sequence[Step]:
@@ -90,6 +193,6 @@ class Operation(ABC):
             layer: Its shape; every number of channels, kernel and stride must be possible.
 
         Returns:
-            The steps. A layer that is gated has one `Gate`, any other one has none. The kernel size is used, since the
-            networks of a space count as different where their kernels differ.
+            The steps. A layer that is gated has one `Gate`, any other one has none. The kernel size is used unless
+            `canonical` says otherwise, since the networks of a space count as different where their kernels differ.
         """

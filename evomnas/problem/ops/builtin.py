@@ -3,6 +3,8 @@
 [1] Tan et al., "MnasNet: Platform-Aware Neural Architecture Search for Mobile", CVPR 2019, figure 4.
 [2] Tan and Le, "EfficientNetV2: Smaller Models and Faster Training", ICML 2021, figure 2.
 [3] Qin et al., "MobileNetV4: Universal Models for the Mobile Ecosystem", ECCV 2024, figure 4.
+
+Those whose units differ from inverted bottlenecks in more than their convolutions are in `grouped`.
 """
 
 from __future__ import annotations
@@ -10,7 +12,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from evomnas.core.errors import InputError
-from evomnas.problem.ops.base import Convolution, Gate, LayerShape, Operation, Step
+from evomnas.problem.ops.base import Convolution, Gate, LayerShape, Operation, Shortcut, Step
+from evomnas.problem.ops.grouped import CondensedConvolution, Fire, ShuffleUnit
 
 MAX_EXPANSION = 99
 
@@ -60,6 +63,7 @@ class _Widening(Operation):
 
     family: str  # the name without the factor
     title: str  # the label without the factor
+    least_factor = 2
 
     def __init__(self, number: int | None = None) -> None:
         """Make the operation.
@@ -70,8 +74,9 @@ class _Widening(Operation):
         Raises:
             InputError: There is none, or it is out of range.
         """
-        if number is None or not 2 <= number <= MAX_EXPANSION:
-            raise InputError(f"{self.family} needs a factor from 2 to {MAX_EXPANSION}, as in {self.family}6")
+        if number is None or not self.least_factor <= number <= MAX_EXPANSION:
+            allowed = f"from {self.least_factor} to {MAX_EXPANSION}"
+            raise InputError(f"{self.family} needs a factor {allowed}, as in {self.family}6")
         self.factor = number
         self.name, self.label = f"{self.family}{number}", f"{self.title}{number}"
 
@@ -130,43 +135,111 @@ class FusedInvertedBottleneck(_Widening):
         return [fused, *_gate(layer, wide), Convolution(wide, layer.filters, 1, active=False)]
 
 
-class ExtraDepthwise(_Widening):
-    """`extradwN`: the universal inverted bottleneck with both depthwise convolutions [3], of one kernel size.
+class _UniversalInvertedBottleneck(_Widening):
+    """The universal inverted bottleneck [3]: an inverted bottleneck with two optional depthwise convolutions.
 
-    The first one has neither stride nor activation.
+    The first one stands before the expansion and has no activation. The second one takes the stride where both are
+    there. With the second one alone it is `mbconvN`.
+
+    Attributes:
+        starts: Whether it has the first one.
+        goes_on: Whether it has the second one.
+        start_kernel: The kernel size of the first one; None for that of the block.
     """
 
-    family = "extradw"
-    title = "ExtraDW"
+    least_factor = 1
+    starts = goes_on = False
+    start_kernel: int | None = None
 
     def steps(self, layer: LayerShape) -> Sequence[Step]:
         """See `Operation.steps`."""
-        start = _depthwise(layer.in_filters, layer.kernel, active=False)
-        wide = layer.in_filters * self.factor
-        expand = Convolution(layer.in_filters, wide, 1)
-        depthwise = _depthwise(wide, layer.kernel, layer.stride)
-        return [start, expand, depthwise, *_gate(layer, wide), Convolution(wide, layer.filters, 1, active=False)]
+        wide, kernel = layer.in_filters * self.factor, self.start_kernel or layer.kernel
+        stride = 1 if self.goes_on else layer.stride
+        start = [_depthwise(layer.in_filters, kernel, stride, active=False)] if self.starts else []
+        expand = Convolution(layer.in_filters, wide, 1, 1 if self.starts or self.goes_on else stride)
+        middle = [_depthwise(wide, layer.kernel, layer.stride)] if self.goes_on else []
+        return [*start, expand, *middle, *_gate(layer, wide), Convolution(wide, layer.filters, 1, active=False)]
 
 
-class ConvNext(_Widening):
-    """`convnextN`: the universal inverted bottleneck whose depthwise convolution stands before the expansion [3]."""
+class ExtraDepthwise(_UniversalInvertedBottleneck):
+    """`extradwN`: with both depthwise convolutions, of one kernel size."""
 
-    family = "convnext"
-    title = "ConvNext"
+    family, title = "extradw", "ExtraDW"
+    starts = goes_on = True
+
+
+class ConvNext(_UniversalInvertedBottleneck):
+    """`convnextN`: with the first depthwise convolution alone."""
+
+    family, title = "convnext", "ConvNext"
+    starts = True
+
+
+class FeedForward(_UniversalInvertedBottleneck):
+    """`ffnN`: without a depthwise convolution, so that it has no kernel. The expansion takes the stride."""
+
+    family, title = "ffn", "FFN"
+
+    def canonical(self, kernel: int) -> tuple[str, int]:
+        """See `Operation.canonical`."""
+        return self.name, 1
+
+
+class UniversalInvertedBottleneck(_UniversalInvertedBottleneck):
+    """`uibNaK`: with both depthwise convolutions, the first of kernel size K, the second of the block's."""
+
+    family, title = "uib", "UIB"
+    starts = goes_on = True
+
+    def __init__(self, number: int | None = None, start_kernel: int | None = None) -> None:
+        """Make the operation.
+
+        Args:
+            number: The factor.
+            start_kernel: The kernel size of the first depthwise convolution, odd.
+
+        Raises:
+            InputError: One is missing or out of range.
+        """
+        super().__init__(number)
+        if start_kernel is None or start_kernel % 2 == 0:
+            raise InputError("uib needs a factor and an odd kernel size, as in uib4a3")
+        self.start_kernel = start_kernel
+        self.name, self.label = f"{self.name}a{start_kernel}", f"{self.label}/{start_kernel}"
+
+    def canonical(self, kernel: int) -> tuple[str, int]:
+        """See `Operation.canonical`: with equal kernels it is `extradwN`."""
+        return (f"extradw{self.factor}" if kernel == self.start_kernel else self.name), kernel
+
+
+class Pass(_Plain):
+    """`pass`: no layer at all, or a shortcut without weights where the block changes the shape."""
+
+    name = "pass"
+    label = "Pass"
+    is_weightless = True
+
+    def canonical(self, kernel: int) -> tuple[str, int]:
+        """See `Operation.canonical`."""
+        return self.name, 1
 
     def steps(self, layer: LayerShape) -> Sequence[Step]:
         """See `Operation.steps`."""
-        start = _depthwise(layer.in_filters, layer.kernel, layer.stride, active=False)
-        wide = layer.in_filters * self.factor
-        expand = Convolution(layer.in_filters, wide, 1)
-        return [start, expand, *_gate(layer, wide), Convolution(wide, layer.filters, 1, active=False)]
+        return [Shortcut(layer.in_filters, layer.filters, layer.stride)]
 
 
-BUILT_IN: dict[str, Callable[[int | None], Operation]] = {
+BUILT_IN: dict[str, Callable[..., Operation]] = {
     "conv": PlainConvolution,
     "dconv": SeparableConvolution,
     "mbconv": InvertedBottleneck,
     "fmbconv": FusedInvertedBottleneck,
     "extradw": ExtraDepthwise,
     "convnext": ConvNext,
+    "ffn": FeedForward,
+    "uib": UniversalInvertedBottleneck,
+    "shuffle": ShuffleUnit,
+    "fire": Fire,
+    "condense": CondensedConvolution,
+    "pass": Pass,
 }
+NUMBERED = [family for family, kind in BUILT_IN.items() if not (isinstance(kind, type) and issubclass(kind, _Plain))]

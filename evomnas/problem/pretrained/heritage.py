@@ -49,6 +49,8 @@ def check_space(donor: Architecture, space: SearchSpace) -> None:
     if space.blocks != len(donor.blocks):
         raise InputError(f"the donor has {len(donor.blocks)} blocks, and the space {space.blocks}")
     check_heritage(donor, replace(donor, traits=space.traits))
+    if space.activations:
+        raise InputError("the donor's weights work with one activation: leave space.activations out")
     if "pool" in space.skips:
         raise InputError("a pooling skip adds what the donor's weights do not expect: leave pool out of space.skips")
     for number, block in enumerate(donor.blocks):

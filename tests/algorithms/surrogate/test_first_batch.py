@@ -12,7 +12,8 @@ from strategies import points
 from evomnas.algorithms.surrogate.features import NetworkEncoder, concatenate, drop_duplicates
 from evomnas.algorithms.surrogate.first_batch import _extreme_genomes, first_batch, first_candidates
 from evomnas.problem.counting import count_architecture
-from evomnas.problem.search_space import GENES, SearchSpace
+from evomnas.problem.genes.block_genes import GENES
+from evomnas.problem.search_space import SearchSpace
 from evomnas.problem.tabular_space import TabularSpace
 
 SPACE = SearchSpace(filters=(8, 8, 16), layers=(1, 2, 1), strides=(1, 2, 1), stem=8, head=16)

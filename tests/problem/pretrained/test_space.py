@@ -15,10 +15,11 @@ from evomnas.algorithms.surrogate.features import NetworkEncoder
 from evomnas.core.errors import InputError
 from evomnas.problem.architecture import Architecture
 from evomnas.problem.counting import count_architecture, smallest_architecture
+from evomnas.problem.genes.block_genes import GENES
 from evomnas.problem.loading import validate_definition
 from evomnas.problem.pretrained.donors import DONORS, find_donor
 from evomnas.problem.pretrained.space import space_around
-from evomnas.problem.search_space import GENES, SearchSpace
+from evomnas.problem.search_space import SearchSpace
 
 SPACE = space_around(find_donor("efficientnet-lite0"), 96)
 TINY = SearchSpace(
