@@ -10,7 +10,7 @@ from evomnas.problem.pretrained.traits import PLAIN, Traits
 from evomnas.problem.search_space import SearchSpace
 
 OPS = ("conv", "dconv", "mbconv3", "mbconv6")  # of MnasNet's space
-OTHER_OPS = ("fmbconv4", "extradw2", "convnext3")
+OTHER_OPS = ("fmbconv4", "extradw2", "convnext3", "ffn2", "uib3a5", "shuffle3", "fire4", "condense2", "pass")
 
 blocks = st.builds(
     Block,
@@ -24,8 +24,9 @@ blocks = st.builds(
 )
 traits = st.just(PLAIN) | st.builds(
     Traits,
-    activation=st.sampled_from(["relu", "relu6"]),
+    activation=st.sampled_from(["relu", "relu6", "hswish"]),
     padding=st.sampled_from(["half", "same"]),
+    head=st.sampled_from(["early", "late"]),
     epsilon=st.sampled_from([1e-3, 1e-5, 0.0123]) | st.floats(1e-12, 0.1),
 )
 resolutions = st.integers(1, 512) | st.tuples(st.integers(1, 512), st.integers(1, 512))  # squares, and any others
@@ -57,7 +58,7 @@ def spaces(draw, max_filters=64):
         head=draw(st.integers(8, 64)),
         width=draw(st.sampled_from([0.35, 0.5, 1.0, 1.4])),
         divisor=draw(st.sampled_from([1, 4, 8])),
-        ops=draw(st.sampled_from([OPS, ("conv", *OTHER_OPS)])),
+        ops=draw(st.sampled_from([OPS, ("conv", *OTHER_OPS[:5], "pass"), OTHER_OPS[5:]])),
         se_ratios=draw(st.sampled_from([(0.0, 0.25), (0.0, 0.125, 0.25), (0.5,), (0.25, 0.3)])),
     )
 

@@ -406,15 +406,8 @@ def _describe_space(problem: str, output: PlainFormat) -> None:
     rows = []
     for number, (stride, block_choices) in enumerate(zip(space.strides, choices, strict=True), start=1):
         cells = [
-            " ".join(
-                "input"
-                if value == 0 and gene == "filters"
-                else f"{value:g}"
-                if isinstance(value, float)
-                else str(value)
-                for value in values
-            )
-            for gene, values in zip(GENES, block_choices, strict=True)
+            " ".join(f"{value:g}" if isinstance(value, float) else str(value) for value in values)
+            for values in (*block_choices[:4], [choice or "input" for choice in block_choices[4]], block_choices[5])
         ]
         rows.append((str(number), str(stride), *cells, str(math.prod(map(len, block_choices)))))
     typer.echo(

@@ -6,6 +6,7 @@
 - `layer_costs`: counts parameters and MACs, layer by layer.
 - `detection/`: SSDLite detectors on networks of the space.
 - `pretrained/`: weights that are read from files, and transplanted into other architectures.
+- `channels`: modules without weights that put channels in another order, or side by side.
 - `fused`: convolutions together with the padding, batch norm and activation around them, for writers of files.
 - `classifier`: a trained network as it ships, from pixels to logits.
 - `fast_layers`: convolutions that train faster on the CPU than PyTorch's own.

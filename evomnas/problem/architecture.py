@@ -320,10 +320,14 @@ class Architecture:
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as a mapping that can be written as JSON; `from_dict` is the inverse.
 
-        Traits are left out where all of them are the default, and so is the resolution where there is none.
+        Traits are left out where all of them are the default, and so are a head at its usual place and the resolution
+        where there is none.
         """
         absent = {"traits": self.traits == PLAIN, "resolution": self.resolution is None}
-        return {name: value for name, value in asdict(self).items() if not absent.get(name, False)}
+        values = {name: value for name, value in asdict(self).items() if not absent.get(name, False)}
+        if "traits" in values and self.traits.head == PLAIN.head:
+            del values["traits"]["head"]
+        return values
 
     @classmethod
     @checked

@@ -1,9 +1,9 @@
 """Published networks as architectures.
 
-They come from tensorflow/tpu, models/official/mnasnet and models/official/efficientnet/lite, and from MobileNetV2's
-paper, and they are built by the same code as the networks of a search. A width multiplier, as in `mnasnet-b1@0.5`,
-scales the stem and the blocks but not the head. MobileNetV2's head is the exception: it grows with a multiplier above
-1.
+They come from tensorflow/tpu, models/official/mnasnet and models/official/efficientnet/lite, from MobileNetV2's paper,
+and from timm's MobileNetV4 (convolutions only; timm's epsilon of batch norm), and they are built by the same code as
+the networks of a search. A width multiplier, as in `mnasnet-b1@0.5`, scales the stem and the blocks but not the head.
+MobileNetV2's head is the exception: it grows with a multiplier above 1.
 
 The EfficientNet-Lites are EfficientNets without squeeze-and-excite, with ReLU6 and TensorFlow's SAME padding. Lite1 to
 Lite4 are Lite0 with its blocks made wider and deeper by the factors of `_LITE_FACTORS`. Stem and head stay, and so do
@@ -59,6 +59,20 @@ PUBLISHED_NETWORKS = {
     "mobilenet-v2": (
         "stem32_s2-dconv_k3_s1_f16_n1-mbconv6_k3_s2_f24_n2_id-mbconv6_k3_s2_f32_n3_id-mbconv6_k3_s2_f64_n4_id"
         "-mbconv6_k3_s1_f96_n3_id-mbconv6_k3_s2_f160_n3_id-mbconv6_k3_s1_f320_n1-head1280"
+    ),
+    "mobilenet-v4-conv-s": (
+        "stem32_s2-conv_k3_s2_f32_n1-conv_k1_s1_f32_n1-conv_k3_s2_f96_n1-conv_k1_s1_f64_n1"
+        "-extradw3_k5_s2_f96_n1-mbconv2_k3_s1_f96_n4_id-convnext4_k3_s1_f96_n1_id"
+        "-extradw6_k3_s2_f128_n1-extradw4_k5_s1_f128_n1_id-mbconv4_k5_s1_f128_n1_id-mbconv3_k5_s1_f128_n1_id"
+        "-mbconv4_k3_s1_f128_n2_id-conv_k1_s1_f960_n1-head1280-late_eps0.00001"
+    ),
+    "mobilenet-v4-conv-m": (
+        "stem32_s2-fmbconv4_k3_s2_f48_n1-uib4a3_k5_s2_f80_n1-extradw2_k3_s1_f80_n1_id"
+        "-uib6a3_k5_s2_f160_n1-extradw4_k3_s1_f160_n2_id-uib4a3_k5_s1_f160_n1_id-extradw4_k3_s1_f160_n1_id"
+        "-convnext4_k3_s1_f160_n1_id-ffn2_k1_s1_f160_n1_id-convnext4_k3_s1_f160_n1_id"
+        "-extradw6_k5_s2_f256_n1-extradw4_k5_s1_f256_n1_id-uib4a3_k5_s1_f256_n2_id-ffn4_k1_s1_f256_n1_id"
+        "-convnext4_k3_s1_f256_n1_id-uib2a3_k5_s1_f256_n1_id-extradw4_k5_s1_f256_n1_id-ffn4_k1_s1_f256_n2_id"
+        "-convnext2_k5_s1_f256_n1_id-conv_k1_s1_f960_n1-head1280-late_eps0.00001"
     ),
     **{f"efficientnet-lite{number}": _lite(*factors) for number, factors in _LITE_FACTORS.items()},
 }

@@ -46,6 +46,8 @@ from evomnas.problem.pretrained.traits import ACTIVATIONS, PLAIN, Traits
 from evomnas.problem.sampling.distinct import DistinctNetworks
 from evomnas.problem.sampling.hypercube import sample_evenly
 
+_BLOCK_LISTS = ("block_ops", "block_kernels", "block_skips", "block_filters")
+
 
 def round_filters(filters: float, divisor: int) -> int:
     """Round a number of filters to a multiple of a divisor.
@@ -100,6 +102,8 @@ class SearchSpace:
             for squares, or pairs of height and width. Without any, networks have no resolution of their own.
         traits: Those of all networks.
         base: Notation of the network that all are compared with; empty for MobileNetV2 on this base.
+        block_kernels: KernelSize choices of every block, in place of `kernels`.
+        block_skips: SkipOp choices of every block, in place of `skips`.
         block_filters: Choices of the filters of every block, in place of the base and its factors; 0 keeps the
             channels of the block's input. They are scaled by the width.
         widths: Choices of the width, which is one gene more. Each must give another stem.
@@ -127,6 +131,8 @@ class SearchSpace:
     resolutions: tuple[Resolution, ...] = ()
     traits: Traits = PLAIN
     base: str = ""
+    block_kernels: tuple[tuple[int, ...], ...] = ()
+    block_skips: tuple[tuple[str, ...], ...] = ()
     block_filters: tuple[tuple[int, ...], ...] = ()
     widths: tuple[float, ...] = ()
     activations: tuple[str, ...] = ()
@@ -147,7 +153,7 @@ class SearchSpace:
         """The fields by their names. Those that older versions lacked are left out where they are the default, since
         tables of layers are known by this text."""
         added = {"traits": PLAIN, "base": ""}
-        added |= dict.fromkeys(("block_ops", "resolutions", "block_filters", "widths", "activations"), ())
+        added |= dict.fromkeys((*_BLOCK_LISTS, "resolutions", "widths", "activations"), ())
         values = {field.name: getattr(self, field.name) for field in fields(self)}
         shown = (f"{name}={value!r}" for name, value in values.items() if name not in added or value != added[name])
         return f"SearchSpace({', '.join(shown)})"
@@ -170,8 +176,10 @@ class SearchSpace:
         ):
             yield "width, divisor and filter_multipliers must be positive (width and multipliers at most 100)"
         yield from self._choice_faults()
-        ops = dict.fromkeys((*self.ops, *itertools.chain.from_iterable(self.block_ops)))
-        for name, values in (("op", ops), ("kernel", self.kernels), ("se", self.se_ratios), ("skip", self.skips)):
+        lists = {"op": (self.ops, *self.block_ops), "kernel": (self.kernels, *self.block_kernels)}
+        lists |= {"se": (self.se_ratios,), "skip": (self.skips, *self.block_skips)}
+        for name, by_block in lists.items():
+            values = dict.fromkeys(itertools.chain.from_iterable(by_block))
             yield from _block_errors({name: value} for value in values)
 
     def _choice_faults(self) -> Iterator[str]:
@@ -179,7 +187,7 @@ class SearchSpace:
             choices = getattr(self, name)
             if not choices or len(set(choices)) != len(choices):
                 yield f"{name} must list at least one choice and none twice, got {list(choices)}"
-        for name in ("block_ops", "block_filters"):
+        for name in _BLOCK_LISTS:
             by_block = getattr(self, name)
             if by_block and len(by_block) != len(self.filters):
                 yield f"{name} needs a list for every one of the {len(self.filters)} blocks, or none at all"
@@ -263,7 +271,8 @@ class SearchSpace:
             Six tuples in the order of `GENES`; a gene is an index into its tuple.
         """
         filters, layers = self.filter_choices(number), self.layer_choices(number)
-        return (self.op_choices(number), self.kernels, self.se_ratios, self.skips, filters, layers)
+        operations = self.op_choices(number), self.kernel_choices(number)
+        return (*operations, self.se_ratios, self.skip_choices(number), filters, layers)
 
     def op_choices(self, number: int) -> tuple[str, ...]:
         """Return the operations that a block may have.
@@ -275,6 +284,28 @@ class SearchSpace:
             The choices of ConvOp.
         """
         return self.block_ops[number] if self.block_ops else self.ops
+
+    def kernel_choices(self, number: int) -> tuple[int, ...]:
+        """Return the kernel sizes that a block may have.
+
+        Args:
+            number: Index of the block, from 0.
+
+        Returns:
+            The choices of KernelSize.
+        """
+        return self.block_kernels[number] if self.block_kernels else self.kernels
+
+    def skip_choices(self, number: int) -> tuple[str, ...]:
+        """Return the skips that a block may have.
+
+        Args:
+            number: Index of the block, from 0.
+
+        Returns:
+            The choices of SkipOp.
+        """
+        return self.block_skips[number] if self.block_skips else self.skips
 
     @cached_property
     def _layer_choices(self) -> list[tuple[int, ...]]:
@@ -311,7 +342,14 @@ class SearchSpace:
         return tuple(replace(self, width=width, **fixed) for width in self.widths) or (self,)
 
     def scaled_like(self, architecture: Architecture) -> SearchSpace:
-        """Return the element of `by_width` that a network of this space belongs to, by its stem."""
+        """Return the element of `by_width` that a network belongs to, by its stem.
+
+        Args:
+            architecture: A network of this space.
+
+        Returns:
+            The element; the first one for a network of another space.
+        """
         found = (space for space in self.by_width if space.stem_filters == architecture.stem)
         return next(found, self.by_width[0])
 
@@ -390,7 +428,7 @@ class SearchSpace:
             raise InputError(f"gene {place} ({name}) must be a whole number below {sizes[place]}, got {genes[place]:g}")
         whole = genes.astype(np.int64)
         rows, last = np.split(whole, [self.blocks * len(GENES)])
-        space, chosen = self._scaled(last), self.network_genes.decode(last)
+        space, chosen = self._scaled(last), self.network_genes.decode(last.tolist())
         blocks: list[Block] = []
         for number, row in enumerate(rows.reshape(self.blocks, len(GENES))):
             blocks.append(space.decode_block(number, row, blocks[-1].filters if blocks else space.stem_filters))
@@ -430,18 +468,19 @@ class SearchSpace:
         op, kernel, se, skip, filters, layers = genes
         block = Block(
             op=self.op_choices(number)[op],
-            kernel=self.kernels[kernel],
+            kernel=self.kernel_choices(number)[kernel],
             stride=self.strides[number],
             filters=self.filter_choices(number)[filters] or in_filters,
             layers=self.layer_choices(number)[layers],
             se=self.se_ratios[se],
-            skip=self.skips[skip],
+            skip=self.skip_choices(number)[skip],
         ).canonical_after(in_filters)
-        return self._with_first_ratio(block, in_filters) if sum(map(bool, self.se_ratios)) > 1 else block
+        has_others = block.se > 0 and sum(map(bool, self.se_ratios)) > 1
+        return self._with_first_ratio(block, in_filters) if has_others else block
 
     def _with_first_ratio(self, block: Block, in_filters: int) -> Block:
         """Return the block with the first of the space's SE ratios that squeezes to the same numbers of channels."""
-        variants = (replace(block, se=ratio) for ratio in self.se_ratios if bool(ratio) == bool(block.se))
+        variants = (replace(block, se=ratio) for ratio in self.se_ratios if ratio)
         input_widths = (in_filters, block.filters)[: block.layers]
         return next(
             variant

@@ -253,13 +253,14 @@ def _block_values(space: SearchSpace, number: int, block: Block) -> dict[str, st
 def _gene_choices(space: SearchSpace) -> list[Iterable[str]]:
     """Return the choices of each gene over all blocks, by the names that `_block_values` gives them."""
     offsets = {layers - base for n, base in enumerate(space.layers) for layers in space.layer_choices(n)}
-    ops = dict.fromkeys(op for n in range(space.blocks) for op in space.op_choices(n))
-    operations = [operation(op).canonical(kernel) for op in ops for kernel in space.kernels]
+    numbers = range(space.blocks)
+    pairs = ((op, kernel) for n in numbers for op in space.op_choices(n) for kernel in space.kernel_choices(n))
+    operations = [operation(op).canonical(kernel) for op, kernel in pairs]
     return [
         dict.fromkeys(op for op, _ in operations),
-        dict.fromkeys(str(kernel) for _, kernel in operations),
+        map(str, sorted({kernel for _, kernel in operations})),
         (f"{ratio:g}" for ratio in space.se_ratios),
-        space.skips,
+        dict.fromkeys(skip for n in numbers for skip in space.skip_choices(n)),
         dict.fromkeys(name for n in range(space.blocks) for name in _filter_names(space, n).values()),
         (f"{offset:+d}" for offset in sorted(offsets)),
     ]

@@ -72,7 +72,8 @@ def test_help_has_a_short_option_everywhere():
 def test_problems_lists_the_built_in_ones():
     lines = answer("problems").splitlines()
     assert [line.split()[0] for line in lines] == [
-        "cifar10", "coco", "digits", "fashion-mnist", "imagenet", "images", "nas-bench-macro",
+        "cifar10", "coco", "digits", "fashion-mnist", "imagenet", "images", "mobilenet-v4",
+        "nas-bench-macro",
     ]  # fmt: skip
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -40,6 +41,8 @@ PUBLISHED = {  # parameters, millions of MACs without SE; from the papers, their
     "efficientnet-lite2": (6_092_072, 576.5),
     "efficientnet-lite3": (8_197_096, 852.1),
     "efficientnet-lite4": (13_006_568, 1347.7),
+    "mobilenet-v4-conv-s": (3_774_024, 186.0),
+    "mobilenet-v4-conv-m": (9_715_512, 827.6),
 }
 
 
@@ -49,6 +52,23 @@ def test_published_networks_have_the_published_costs(name):
     params, mega_macs = PUBLISHED[name]
     assert cost.params == params
     assert round(cost.macs / 1e6, 1) == mega_macs
+
+
+@pytest.mark.parametrize(("name", "theirs"), [("s", "small"), ("m", "medium")])
+def test_mobilenet_v4_has_the_costs_of_timm_s(name, theirs):
+    """Counted by hooks on timm's network, as above."""
+    model = timm.create_model(f"mobilenetv4_conv_{theirs}").eval().to("meta")
+    counts: list[int] = []
+    for module in model.modules():
+        if isinstance(module, nn.Conv2d | nn.Linear):
+            module.register_forward_hook(
+                lambda one, _, output: counts.append(one.weight.numel() * math.prod(output.shape[2:]))
+            )
+    with torch.inference_mode():
+        model(torch.empty(1, 3, 224, 224, device="meta"))
+    params = sum(parameter.numel() for parameter in model.parameters())
+    cost = count_cost(published(f"mobilenet-v4-conv-{name}"))
+    assert (cost.params, cost.macs) == (params, sum(counts))
 
 
 @pytest.mark.parametrize("number", [0, *(pytest.param(one, marks=pytest.mark.thorough) for one in (1, 2, 3)), 4])
@@ -125,20 +145,37 @@ def closed_form(architecture: Architecture, classes: int, channels: int, height:
                 conv(inputs, block.filters, block.kernel, smaller)
                 if block.se:
                     gate(block.filters, squeeze)
-            elif block.op in OTHER_OPS:
-                wide = inputs * int(block.op[-1])
+            elif block.op in OTHER_OPS or block.op == "extradw3":
+                number, outputs, wide = int(re.sub("a5$|[a-z]", "", block.op) or 1), block.filters, 0
                 if block.op.startswith("fmbconv"):
-                    conv(inputs, wide, block.kernel, smaller)
+                    conv(inputs, wide := inputs * number, block.kernel, smaller)
                 elif block.op.startswith("convnext"):
                     conv(inputs, inputs, block.kernel, smaller, groups=inputs)
-                    conv(inputs, wide, 1, smaller)
-                else:
-                    conv(inputs, inputs, block.kernel, size, groups=inputs)
-                    conv(inputs, wide, 1, size)
+                    conv(inputs, wide := inputs * number, 1, smaller)
+                elif block.op.startswith("ffn"):
+                    conv(inputs, wide := inputs * number, 1, smaller)
+                elif block.op.startswith(("extradw", "uib")):
+                    conv(inputs, inputs, 5 if "uib" in block.op else block.kernel, size, groups=inputs)
+                    conv(inputs, wide := inputs * number, 1, size)
                     conv(wide, wide, block.kernel, smaller, groups=wide)
+                elif block.op.startswith("shuffle"):
+                    inner = math.ceil(outputs / 4 / number) * number
+                    conv(inputs, inner, 1, size, groups=math.gcd(number, inputs))
+                    conv(inner, inner, block.kernel, smaller, groups=inner)
+                    conv(inner, outputs, 1, smaller, groups=math.gcd(number, outputs))
+                elif block.op.startswith("fire"):
+                    squeezed = math.ceil(outputs / number)
+                    conv(inputs, squeezed, 1, size)
+                    if outputs > 1:
+                        conv(squeezed, outputs // 2, 1, smaller)
+                    conv(squeezed, outputs - outputs // 2, block.kernel, smaller)
+                elif block.op.startswith("condense"):
+                    conv(inputs, outputs, 1, size, groups=math.gcd(number, inputs, outputs))
+                    conv(outputs, outputs, block.kernel, smaller, groups=math.gcd(number, outputs))
                 if block.se:
-                    gate(wide, squeeze)
-                conv(wide, block.filters, 1, smaller)
+                    gate(inner if "shuffle" in block.op else wide or outputs, squeeze)
+                if wide:
+                    conv(wide, outputs, 1, smaller)
             else:
                 wide = inputs * block.expansion
                 if block.expansion > 1:

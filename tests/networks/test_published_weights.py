@@ -16,6 +16,7 @@ from evomnas.latency.runtimes.onnx_graph import to_onnx
 from evomnas.networks.network import build_network
 from evomnas.networks.published_weights import import_weights
 from evomnas.problem.architecture import Architecture
+from evomnas.problem.genes.mobilenet_v4 import mobilenet_v4_space
 from evomnas.problem.published import published
 
 TORCHVISION = {
@@ -37,8 +38,18 @@ TIMM = {
     "mobilenet-v2@1.4": "mobilenetv2_140",
     "mnasnet-b1@1.4": "mnasnet_140",
     **{f"efficientnet-lite{number}": f"tf_efficientnet_lite{number}" for number in range(5)},
+    "mobilenet-v4-conv-s": "mobilenetv4_conv_small",
+    "mobilenet-v4-conv-m": "mobilenetv4_conv_medium",
 }
-QUICK = ("mnasnet0_5", "mobilenet_v2", "semnasnet_050", "mnasnet_small", "mobilenetv2_050", "tf_efficientnet_lite0")
+QUICK = (
+    "mnasnet0_5",
+    "mobilenet_v2",
+    "semnasnet_050",
+    "mnasnet_small",
+    "mobilenetv2_050",
+    "tf_efficientnet_lite0",
+    "mobilenetv4_conv_small",
+)
 
 
 @functools.cache
@@ -76,6 +87,25 @@ def test_imported_weights_compute_the_same_logits(name, theirs):
         expected, logits = model(images), network(images)
     assert expected.std() > 0.1  # else a difference would not show
     assert (logits - expected).abs().max() < 1e-5
+
+
+def test_weights_of_mobilenet_v4_fit_the_point_of_its_space_and_no_other_network():
+    """The point has passes, which have no weights; its blocks are divided in another way."""
+    state, point = reference("mobilenetv4_conv_small").state_dict(), mobilenet_v4_space().reference_network()
+    network, published_one = build_network(point).eval(), build_network(published("mobilenet-v4-conv-s")).eval()
+    images = torch.randn(1, 3, 64, 64, generator=torch.Generator().manual_seed(2))
+    for one in (network, published_one):
+        import_weights(one, state)
+    with torch.inference_mode():
+        assert torch.equal(network(images), published_one(images))
+    for change, message in (
+        (("mbconv3_k5", "fire4_k5"), r"MobileNetV4 has no such layer as block 15 \(fire4_k5.*\) has"),
+        (("mbconv3_k5", "mbconv4_k5"), "weights of another network: blocks.3.3.pw_exp.conv.weight has shape"),
+        (("convnext4_k3_s1_f96_n1_id", "convnext4_k3_s1_f96_n1"), "no such layer as block 8"),
+    ):
+        other = build_network(Architecture.parse(str(point).replace(*change)))
+        with pytest.raises(InputError, match=message):
+            import_weights(other, state)
 
 
 @pytest.mark.parametrize("side", [32, 33, *(pytest.param(one, marks=pytest.mark.thorough) for one in (95, 130))])

@@ -19,7 +19,7 @@ def test_built_in_problems_are_valid(name):
     definition = load_definition(name)
     assert definition.name == name
     if isinstance(definition, ProblemDefinition):  # the others need a table
-        assert definition.space.decode(definition.space.reference()) == definition.space.mobilenet_v2()
+        assert definition.space.decode(definition.space.reference()) == definition.space.reference_network()
 
 
 def test_overrides_change_single_values():
@@ -357,7 +357,8 @@ def test_a_missing_key_is_named_and_so_are_the_faults_beside_it():
     with pytest.raises(InputError) as caught:
         validate_definition({"name": "a", "data": {"dataset": "digits"}, "space": {"ops": ["no"]}})
     assert str(caught.value).split("; ")[:2] == [
-        "space: unknown op 'no': allowed are conv, dconv, mbconvN, fmbconvN, extradwN, convnextN (N from 2 to 99)",
+        "space: unknown op 'no': allowed are conv, dconv, pass, mbconvN, fmbconvN, extradwN, convnextN, ffnN, uibNaK, "
+        "shuffleN, fireN, condenseN (N up to 99, K odd)",
         "data.resolution is missing",
     ]  # fmt: skip
     assert str(caught.value).endswith("training is missing")

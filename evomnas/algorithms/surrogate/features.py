@@ -143,7 +143,7 @@ class NetworkEncoder:
 
 def _encode_block(space: SearchSpace, number: int, in_filters: int, *genes: int) -> _EncodedBlock:
     block = space.decode_block(number, genes, in_filters)
-    known = [operation(op).canonical(space.kernels[genes[1]])[0] for op in space.op_choices(number)]
+    known = [operation(op).canonical(space.kernel_choices(number)[genes[1]])[0] for op in space.op_choices(number)]
     choices_by_gene = zip(GENES, (known, *space.choices(number)[1:]), strict=True)
     codes = [
         choices.index(value) if (value := getattr(block, name)) in choices else len(choices)

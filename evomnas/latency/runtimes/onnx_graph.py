@@ -67,6 +67,8 @@ def _write(network: nn.Module, images: Tensor) -> bytes:
         else:
             output = list(network(images).shape)
         value = graph.module(network, "image")
+        if value == "image":  # a part of a network that computes nothing
+            value = graph.node("Identity", [value])
     return graph.pack(list(images.shape), {"logits": (value, output)})
 
 

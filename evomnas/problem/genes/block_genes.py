@@ -17,17 +17,16 @@ class DecodingSpace(Protocol):
     """A space that decodes blocks; see `evomnas.problem.search_space.SearchSpace`."""
 
     @property
-    def kernels(self) -> tuple[int, ...]:
-        """The kernel sizes that a block may have."""
-        ...
-
-    @property
     def strides(self) -> tuple[int, ...]:
         """The stride of each block's first layer."""
         ...
 
     def op_choices(self, number: int) -> tuple[str, ...]:
         """See `SearchSpace.op_choices`."""
+        ...
+
+    def kernel_choices(self, number: int) -> tuple[int, ...]:
+        """See `SearchSpace.kernel_choices`."""
         ...
 
     def choices(self, number: int) -> tuple[tuple[object, ...], ...]:
@@ -78,7 +77,7 @@ def _encode_operation(space: DecodingSpace, number: int, block: Block) -> tuple[
     Raises:
         InputError: There are none.
     """
-    ops, kernels = space.op_choices(number), space.kernels
+    ops, kernels = space.op_choices(number), space.kernel_choices(number)
     known: set[tuple[str, int]] = set()
     for op, kernel in itertools.product(range(len(ops)), range(len(kernels))):
         canonical = operation(ops[op]).canonical(kernels[kernel])

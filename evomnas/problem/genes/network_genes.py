@@ -30,7 +30,13 @@ class NetworkGenes:
     def of(
         cls, resolutions: tuple[Resolution, ...], widths: tuple[float, ...], activations: tuple[str, ...]
     ) -> NetworkGenes:
-        """Return the genes for lists of choices, each of which may be empty."""
+        """Return the genes for lists of choices, each of which may be empty.
+
+        Args:
+            resolutions: Sizes of the images in pixels.
+            widths: Factors of stem and block filters.
+            activations: Names of activations.
+        """
         lists: dict[str, tuple[Any, ...]] = {RESOLUTION: resolutions, WIDTH: widths, ACTIVATION: activations}
         return cls({name: choices for name, choices in lists.items() if choices})
 

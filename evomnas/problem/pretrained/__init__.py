@@ -1,6 +1,7 @@
 """Pretrained networks, and how a search starts from one.
 
-- `traits`: the choices of a published network that change what it computes: activation, padding, batch norm's epsilon.
+- `traits`: the choices of a published network that change what it computes: activation, padding, place of the head,
+  batch norm's epsilon.
 - `donors`: networks with pretrained weights, and where these come from.
 - `files`: files of weights on this machine, found and checked.
 - `heritage`: which networks can inherit all of their weights from a donor.

@@ -51,7 +51,7 @@ def check_space(donor: Architecture, space: SearchSpace) -> None:
     check_heritage(donor, replace(donor, traits=space.traits))
     if space.activations:
         raise InputError("the donor's weights work with one activation: leave space.activations out")
-    if "pool" in space.skips:
+    if "pool" in {skip for number in range(space.blocks) for skip in space.skip_choices(number)}:
         raise InputError("a pooling skip adds what the donor's weights do not expect: leave pool out of space.skips")
     for number, block in enumerate(donor.blocks):
         for op in space.op_choices(number):

@@ -1,4 +1,6 @@
-"""The defaults of a problem with a donor: the space around the donor, and recipes that suit pretrained weights.
+"""What a problem file need not say: named search spaces, and the defaults of a problem with a donor.
+
+With a donor these are the space around the donor, and recipes that suit pretrained weights.
 
 A recipe for random weights spoils pretrained ones. These recipes have AdamW, a learning rate that rises and falls over
 the whole training, a classifier that learns three times as fast as the rest, and batch norm's statistics that are taken
@@ -13,6 +15,7 @@ from typing import Any
 
 from evomnas.core.errors import InputError
 from evomnas.core.resolution import MAX_PIXELS, to_resolution
+from evomnas.problem.genes.mobilenet_v4 import MOBILENET_V4, mobilenet_v4_space, scaled_reference
 from evomnas.problem.pretrained.donors import Donor, find_donor
 from evomnas.problem.pretrained.space import AROUND_DONOR, space_around
 
@@ -49,8 +52,8 @@ def with_defaults(values: Values) -> Values:
         values: The parsed file, in which anything may be wrong.
 
     Returns:
-        The values with all of a donor's space and recipes that the file does not set itself. Without a donor, or where
-        what that needs is missing or wrong, they are as they were.
+        The values with all of a named space, and of a donor's space and recipes, that the file does not set itself.
+        Without these, or where what that needs is missing or wrong, they are as they were.
 
     Raises:
         InputError: There is no such donor, or the file asks for a donor's space without naming a donor.
@@ -58,8 +61,13 @@ def with_defaults(values: Values) -> Values:
     weights, space = values.get("weights"), values.get("space", {})
     space = {"preset": space} if isinstance(space, str) else space
     preset = space.get("preset") if isinstance(space, Mapping) else None
-    if preset is not None and preset != AROUND_DONOR:
-        raise InputError(f"unknown space {str(preset)[:80]!r}: there is {AROUND_DONOR!r}, or a section [space]")
+    if preset is not None and preset not in (AROUND_DONOR, MOBILENET_V4):
+        known = f"there are {AROUND_DONOR!r} and {MOBILENET_V4!r}"
+        raise InputError(f"unknown space {str(preset)[:80]!r}: {known}, or a section [space]")
+    if preset == MOBILENET_V4:
+        changes = {name: value for name, value in space.items() if name != "preset"}
+        own = asdict(mobilenet_v4_space()) | {"base": scaled_reference(changes)}
+        values, preset = {**values, "space": own | changes}, None
     if not isinstance(weights, Mapping) or not isinstance(weights.get("donor"), str):
         if preset is not None:
             raise InputError(f"space = {AROUND_DONOR!r} needs a donor: --donor NAME, or a section [weights]")

@@ -27,9 +27,8 @@ class BlockSpace(Protocol):
         """The number of blocks."""
         ...
 
-    @property
-    def kernels(self) -> tuple[int, ...]:
-        """The kernel sizes that a block may have."""
+    def kernel_choices(self, number: int) -> tuple[int, ...]:
+        """See `SearchSpace.kernel_choices`."""
         ...
 
     @property
@@ -76,7 +75,7 @@ class DistinctNetworks:
         operations = []
         for number in range(self._space.blocks):
             first_genes: dict[tuple[str, int], tuple[int, int]] = {}
-            kernels = self._space.kernels
+            kernels = self._space.kernel_choices(number)
             for op, kernel in itertools.product(range(len(self._space.op_choices(number))), range(len(kernels))):
                 found = operation(self._space.op_choices(number)[op])
                 if not found.is_weightless:
@@ -141,7 +140,9 @@ class DistinctNetworks:
         for block, genes in self._shapes[number][in_filters].items():
             for op, kernel in self._operations[number]:
                 yield (
-                    replace(block, op=self._space.op_choices(number)[op], kernel=self._space.kernels[kernel]),
+                    replace(
+                        block, op=self._space.op_choices(number)[op], kernel=self._space.kernel_choices(number)[kernel]
+                    ),
                     (op, kernel, *genes),
                 )
         for block, genes in self._passes[number][in_filters].items():

@@ -28,6 +28,8 @@ def apply_setting(values: dict[str, Any], override: str) -> None:
         )
     section = values
     for name in names[:-1]:
+        if name == "space" and section is values and isinstance(section.get(name), str):
+            section[name] = {"preset": section[name]}  # the name of a space is short for this
         section = section.setdefault(name, {})
         if not isinstance(section, dict):
             raise InputError(f"cannot set {key}: {name} is a value, not a section")

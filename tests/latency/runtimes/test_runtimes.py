@@ -81,8 +81,12 @@ def test_every_runtime_computes_every_op_se_and_skip(quick_runtime, genome):
 
 
 def test_every_runtime_computes_operations_beside_mnasnet_s(quick_runtime):
-    blocks = "fmbconv2_k3_s2_f8_n2_se0.25_id-extradw2_k5_s1_f12_n1_se0.5-convnext3_k7_s2_f8_n2_id"
-    prepared = prepare(quick_runtime, Architecture.parse(f"stem8_s1-{blocks}-head16"), 5, 3, 11, 2)
+    blocks = (
+        "fmbconv2_k3_s2_f8_n2_se0.25_id-extradw2_k5_s1_f12_n1_se0.5-convnext3_k7_s2_f8_n2_id-ffn2_k1_s1_f12_n1"
+        "-uib2a5_k3_s1_f12_n1_id-shuffle3_k3_s1_f12_n1_se0.25_id-fire4_k5_s1_f16_n1-condense4_k3_s1_f16_n1_id"
+        "-pass_k1_s2_f24_n1"
+    )
+    prepared = prepare(quick_runtime, Architecture.parse(f"stem8_s1-{blocks}-head16-hswish_late"), 5, 3, 11, 2)
     logits = quick_runtime.load(prepared.model, prepared.images, 1)()
     np.testing.assert_allclose(logits, prepared.logits, rtol=1e-3, atol=1e-4)
 

@@ -11,6 +11,7 @@ import torch
 from ai_edge_litert import schema_py_generated as schema
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from strategies import OTHER_OPS
 
 from evomnas.core.errors import InputError
 from evomnas.latency.runtimes.litert_graph import to_litert
@@ -71,11 +72,12 @@ def test_the_closed_form_is_what_following_every_value_finds(genome, resolution,
     assert closed_peak(architecture, **shape) == followed_peak(architecture, **shape)
 
 
-@pytest.mark.parametrize("op", ["fmbconv3", "extradw3", "convnext3"])
+@pytest.mark.parametrize("op", OTHER_OPS)
 @pytest.mark.parametrize("ending", ["", "_se0.25", "_id", "_se0.5_pool"])
 def test_every_operation_has_the_peak_that_following_finds(op, ending):
-    architecture = Architecture.parse(f"stem8_s1-{op}_k5_s2_f12_n2{ending}-head16")
-    assert closed_peak(architecture, **SHAPE) == followed_peak(architecture, **SHAPE)
+    for head in ("16", "16-late"):
+        architecture = Architecture.parse(f"stem8_s1-{op}_k5_s2_f12_n2{ending}-head{head}")
+        assert closed_peak(architecture, **SHAPE) == followed_peak(architecture, **SHAPE)
 
 
 @pytest.mark.thorough

@@ -13,7 +13,7 @@ from evomnas.problem.ops.catalogue import operation
 from evomnas.problem.search_space import SearchSpace
 
 PLUG_IN = '''
-from evomnas.problem.ops.base import Convolution, Gate, Operation
+from evomnas.problem.ops.base import Concatenation, Convolution, Gate, Operation, Shuffle
 
 
 class Bottleneck(Operation):
@@ -51,6 +51,23 @@ class Stranger(Bottleneck):
     """Calls itself neck."""
 
 
+class Torn(Bottleneck):
+    def __init__(self, number=None):
+        self.name, self.label = "torn", "Torn"
+
+    def steps(self, layer):
+        branch = (Convolution(layer.in_filters, layer.filters, layer.kernel, layer.stride),)
+        return [Concatenation((branch, (Convolution(layer.in_filters, 1, 1, 3),)))]
+
+
+class Mixed(Bottleneck):
+    def __init__(self, number=None):
+        self.name, self.label = "mixed", "Mixed"
+
+    def steps(self, layer):
+        return [Shuffle(layer.in_filters, 5), *super().steps(layer)]
+
+
 class Odd(Bottleneck):
     def __init__(self, number=None):
         self.name, self.label = "odd", "Odd"
@@ -67,7 +84,8 @@ def plug_in(tmp_path, monkeypatch):
     information = tmp_path / "peer_ops-1.dist-info"
     information.mkdir()
     (information / "METADATA").write_text("Metadata-Version: 2.1\nName: peer-ops\nVersion: 1\n")
-    names = {"neck": "Bottleneck", "leaky": "Leaky", "blind": "Blind", "stranger": "Stranger", "odd": "Odd"}
+    kinds = ("Leaky", "Blind", "Stranger", "Odd", "Torn", "Mixed")
+    names = {"neck": "Bottleneck", **{kind.lower(): kind for kind in kinds}}
     lines = "".join(f"{name} = peer_ops:{kind}\n" for name, kind in names.items())
     (information / "entry_points.txt").write_text(f"[evomnas.ops]\n{lines}")
     monkeypatch.syspath_prepend(str(tmp_path))
@@ -82,10 +100,31 @@ def test_an_expansion_by_one_is_none():
 
 @pytest.mark.parametrize(
     "name",
-    ["", "conv3", "dconv2", "mbconv", "mbconv0", "mbconv01", "mbconv100", "fmbconv1", "extradw", "Conv", "a_b"],
+    [
+        "",
+        "conv3",
+        "dconv2",
+        "mbconv",
+        "mbconv0",
+        "mbconv01",
+        "mbconv100",
+        "fmbconv",
+        "extradw",
+        "Conv",
+        "a_b",
+        "uib4",
+        "uib4a2",
+        "uiba3",
+        "mbconv4a3",
+        "shuffle",
+        "shuffle1",
+        "pass2",
+        "mbconv6a",
+    ],
 )
 def test_what_is_no_operation_is_refused_with_what_there_is(name):
-    allowed = r"allowed are conv, dconv, mbconvN, fmbconvN, extradwN, convnextN \(N from 2 to 99\)$"
+    numbered = "mbconvN, fmbconvN, extradwN, convnextN, ffnN, uibNaK, shuffleN, fireN, condenseN"
+    allowed = rf"allowed are conv, dconv, pass, {numbered} \(N up to 99, K odd\)$"
     with pytest.raises(InputError, match=rf"unknown op '{name}': {allowed}"):
         operation(name)
 
@@ -104,7 +143,9 @@ def test_an_operation_of_another_package_joins_by_an_entry_point(plug_in):
     assert count_architecture(network, 10, 3, 32).params == sum(layers) + ends
     space = SearchSpace(filters=(8,), layers=(1,), strides=(1,), stem=8, head=8, ops=("neck", "conv"))
     assert Block("neck", 3, 1, 8, 1).op in {block.op for block, _ in space.distinct_blocks(0, 8)}
-    with pytest.raises(InputError, match="unknown op 'nek': allowed are conv, .*, blind, leaky, neck, odd, stranger"):
+    with pytest.raises(
+        InputError, match="unknown op 'nek': allowed are conv, .*, blind, leaky, mixed, neck, odd, stranger, torn"
+    ):
         operation("nek")
 
 
@@ -114,7 +155,9 @@ def test_an_operation_of_another_package_joins_by_an_entry_point(plug_in):
         ("leaky", "the op leaky is faulty: its steps end in 8 channels, have stride 1 and 0 gates, for LayerShape"),
         ("blind", "the op blind is faulty: it does not depend on the kernel size"),
         ("stranger", "the op stranger calls itself 'neck': its name must be stranger"),
-        ("odd", "the op odd is faulty: step 4 is a str, not a Convolution or a Gate"),
+        ("torn", "the op torn is faulty: a branch of step 1: its stride is not that of the others"),
+        ("mixed", "the op mixed is faulty: step 1 orders 1 channels in 5 groups, not 1"),
+        ("odd", "the op odd is faulty: step 4 is a str, which is no step"),
     ],
 )
 def test_a_faulty_operation_is_refused_before_any_network_has_it(plug_in, name, message):

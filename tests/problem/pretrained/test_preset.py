@@ -92,7 +92,7 @@ def test_the_recipe_of_a_problem_without_a_donor_has_the_context_of_older_versio
             {"space": {"preset": "around donor", "traits": {}}, "weights": {"donor": "mnasnet-b1"}},
             "weights work with the traits eps0.00001, and the network has the default ones",
         ),
-        ({"space": "everything"}, "unknown space 'everything': there is 'around donor'"),
+        ({"space": "everything"}, "unknown space 'everything': there are 'around donor'"),
         ({"weights": {"donor": "lite0"}}, "unknown donor 'lite0'"),
         ({"weights": {}}, "weights.donor is missing"),
         ({"weights": {"donor": "efficientnet-lite0", "path": "x"}}, "unknown key 'weights.path'"),
