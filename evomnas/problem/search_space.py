@@ -19,7 +19,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import Any
@@ -38,7 +38,7 @@ from evomnas.problem.architecture import (
     Architecture,
     Block,
 )
-from evomnas.problem.genes.block_genes import GENES, encode_block
+from evomnas.problem.genes.block_genes import GENES, block_errors, encode_block
 from evomnas.problem.genes.network_genes import ACTIVATION, RESOLUTION, WIDTH, NetworkGenes
 from evomnas.problem.genes.space import Genomes as Genomes
 from evomnas.problem.genes.space import Space as Space
@@ -63,16 +63,6 @@ def round_filters(filters: float, divisor: int) -> int:
     """
     rounded = max(divisor, int(filters + divisor / 2) // divisor * divisor)
     return rounded if rounded >= 0.9 * filters else rounded + divisor
-
-
-def _block_errors(settings: Iterable[dict[str, Any]]) -> Iterator[str]:
-    """Yield the error of each setting that a block refuses; each one is tried with values that are valid otherwise."""
-    valid: dict[str, Any] = {"op": "conv", "kernel": 3, "stride": 1, "filters": 1, "layers": 1}
-    for setting in settings:
-        try:
-            Block(**valid | setting)
-        except InputError as error:
-            yield str(error)
 
 
 @checked_fields
@@ -180,7 +170,7 @@ class SearchSpace:
         lists |= {"se": (self.se_ratios,), "skip": (self.skips, *self.block_skips)}
         for name, by_block in lists.items():
             values = dict.fromkeys(itertools.chain.from_iterable(by_block))
-            yield from _block_errors({name: value} for value in values)
+            yield from block_errors({name: value} for value in values)
 
     def _choice_faults(self) -> Iterator[str]:
         for name in ("ops", "kernels", "se_ratios", "skips", "filter_multipliers", "layer_offsets"):
@@ -217,8 +207,8 @@ class SearchSpace:
 
     def _block_faults(self) -> Iterator[str]:
         for number, stride in enumerate(self.strides):
-            yield from _block_errors({"stride": stride, "filters": filters} for filters in self.out_filters(number))
-            yield from _block_errors({"stride": stride, "layers": layers} for layers in self.layer_choices(number))
+            yield from block_errors({"stride": stride, "filters": filters} for filters in self.out_filters(number))
+            yield from block_errors({"stride": stride, "layers": layers} for layers in self.layer_choices(number))
 
     @property
     def blocks(self) -> int:

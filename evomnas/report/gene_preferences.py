@@ -254,6 +254,7 @@ def _gene_choices(space: SearchSpace) -> list[Iterable[str]]:
     """Return the choices of each gene over all blocks, by the names that `_block_values` gives them."""
     offsets = {layers - base for n, base in enumerate(space.layers) for layers in space.layer_choices(n)}
     numbers = range(space.blocks)
+    own = [_filter_name(filters) for choices in space.block_filters for filters in choices]
     pairs = ((op, kernel) for n in numbers for op in space.op_choices(n) for kernel in space.kernel_choices(n))
     operations = [operation(op).canonical(kernel) for op, kernel in pairs]
     return [
@@ -261,7 +262,7 @@ def _gene_choices(space: SearchSpace) -> list[Iterable[str]]:
         map(str, sorted({kernel for _, kernel in operations})),
         (f"{ratio:g}" for ratio in space.se_ratios),
         dict.fromkeys(skip for n in numbers for skip in space.skip_choices(n)),
-        dict.fromkeys(name for n in range(space.blocks) for name in _filter_names(space, n).values()),
+        dict.fromkeys(own) if own else (f"×{multiplier:g}" for multiplier in space.filter_multipliers),
         (f"{offset:+d}" for offset in sorted(offsets)),
     ]
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, Protocol
 
 from evomnas.core.errors import InputError
 from evomnas.problem.architecture import Block
@@ -91,3 +91,20 @@ def _encode_operation(space: DecodingSpace, number: int, block: Block) -> tuple[
 def _foreign(number: int, block: Block, name: str, allowed: set[str]) -> InputError:
     value, choices = getattr(block, name), ", ".join(sorted(allowed))
     return InputError(f"block {number + 1}: {name} {value} is not in this search space, which has {choices}")
+
+
+def block_errors(settings: Iterable[dict[str, Any]]) -> Iterator[str]:
+    """Yield the error of each setting that a block refuses; each one is tried with values that are valid otherwise.
+
+    Args:
+        settings: Values of a block's fields, by their names.
+
+    Yields:
+        The messages.
+    """
+    valid: dict[str, Any] = {"op": "conv", "kernel": 3, "stride": 1, "filters": 1, "layers": 1}
+    for setting in settings:
+        try:
+            Block(**valid | setting)
+        except InputError as error:
+            yield str(error)
