@@ -12,6 +12,8 @@ NCNN = ["ncnn>=1.0.20250503"]
 PARQUET = ["pyarrow>=17"]
 MLFLOW = ["mlflow-skinny>=3.17"]
 TENSORBOARD = ["tensorboard>=2.21"]
+TIMM = ["timm>=1.0.31"]
+HUB = ["huggingface_hub>=2.4"]
 TEST = [
     "axe-playwright-python>=0.1.4",
     "build>=1.2",
@@ -25,6 +27,8 @@ TEST = [
     *NCNN,
     *OPENVINO,
     *PARQUET,
+    *TIMM,
+    *HUB,
     "hypothesis>=6.100",
     "ipykernel>=7.4",
     "markdown-it-py>=3.0",
@@ -35,7 +39,6 @@ TEST = [
     "pytest>=8",
     "pytest-xdist>=3.8",
     "ray>=2.40",
-    "timm>=1.0",
     "twine>=6.1",
 ]
 
@@ -99,6 +102,8 @@ setup(
         "detect": DETECT,
         "mlflow": MLFLOW,
         "tensorboard": TENSORBOARD,
+        "timm": TIMM,
+        "hub": HUB,
         "peers": ["optuna>=4.0", "syne-tune>=0.14"],
     },
     entry_points={

@@ -13,6 +13,7 @@ import typer
 from evomnas.cli import compare, deploy, measure, predict, runs, search, show  # noqa: F401 they register themselves
 from evomnas.cli.app import app
 from evomnas.cli.detection import detect  # noqa: F401
+from evomnas.cli.hubs import push  # noqa: F401
 
 UsageError = typer.BadParameter.__base__
 END_SIGNS = ",;:).?`"  # of a sentence, or of the part of it that holds the command

@@ -22,6 +22,7 @@ import evomnas
 from evomnas.cli import compare, deploy, measure, predict, runs, search, show  # noqa: F401 they register themselves
 from evomnas.cli.app import app
 from evomnas.cli.detection import detect  # noqa: F401
+from evomnas.cli.hubs import push  # noqa: F401
 from evomnas.cli.start import config, init  # noqa: F401
 from evomnas.problem.loading import load_definition
 from evomnas.problem.sections import WeightsSection

@@ -114,7 +114,7 @@ def test_no_room_is_crowded():
             folder = str(path.parent.relative_to(PACKAGE))
             sizes[folder] = sizes.get(folder, 0) + 1
     assert {folder: size for folder, size in sizes.items() if size > MAX_MODULES} == {}
-    assert {path.name for path in PACKAGE.glob("*.py")} == {"__init__.py", "__main__.py"}
+    assert {path.name for path in PACKAGE.glob("*.py")} == {"__init__.py", "__main__.py", "timm.py"}
 
 
 def test_every_room_says_what_is_in_it():

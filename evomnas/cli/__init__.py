@@ -8,6 +8,7 @@
 - `deploy`: train, baselines, export.
 - `predict`: predict.
 - `detection/`: detect.
+- `hubs/`: push.
 - `runs`: list and pack.
 - `start`: config, init and dry runs: what comes before a search.
 - `completion`: what the shell proposes when somebody presses Tab.
@@ -32,6 +33,7 @@ def main() -> None:
         from evomnas.cli import compare, deploy, measure, predict, runs, search, show  # noqa: F401 they register themselves
         from evomnas.cli.app import run
         from evomnas.cli.detection import detect  # noqa: F401
+        from evomnas.cli.hubs import push  # noqa: F401
         from evomnas.cli.start import config, init  # noqa: F401
 
         run()

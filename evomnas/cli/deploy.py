@@ -193,7 +193,9 @@ def export(
     to: Annotated[
         list[str] | None,
         typer.Option(
-            "--to", help="Format: onnx, executorch or litert. Can be repeated. [default: onnx]", show_default=False
+            "--to", show_default=False,
+            help="Format: onnx, executorch or litert; python or torch-export, for PyTorch without evomnas. "
+            "Can be repeated. [default: onnx]",
         ),
     ] = None,
     quantize: Annotated[
@@ -423,6 +425,7 @@ def _export_row(export: Export) -> dict[str, Any]:
 
 
 def _print_exports(exported: ExportResult) -> None:
+    from evomnas.deploy.formats.pytorch.names import PYTORCH_SUFFIXES
     from evomnas.problem.sections import SCORE_WORDS
     from evomnas.results.answers.majority import Majority
 
@@ -430,7 +433,8 @@ def _print_exports(exported: ExportResult) -> None:
     has_huffman = any(export.huffman_bytes is not None for export in exported.exports)  # where somebody asked for it
     rows = []
     for export in exported.exports:
-        latency = "failed" if export.latency_ms is None else f"{export.latency_ms:.4f}"
+        unmeasured = "-" if export.format in PYTORCH_SUFFIXES else "failed"
+        latency = unmeasured if export.latency_ms is None else f"{export.latency_ms:.4f}"
         interval = "-" if export.low_ms is None else f"{export.low_ms:.4f} to {export.high_ms:.4f}"
         sizes = [_kib(size) for size in (export.bytes, export.packed_bytes, export.huffman_bytes)][: 2 + has_huffman]
         other = export.score_of(score_name)

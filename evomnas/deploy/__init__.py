@@ -13,6 +13,7 @@
 - `compression`: pruning, low-rank factorization, and sizes after Huffman coding.
 - `formats/`: files for devices, in float and int8, the code that runs them, and the table of those of a network.
 - `detection/`: trained networks as the backbones of detectors.
+- `hubs/`: trained networks on the Hugging Face Hub, and as models of timm.
 - `export`: exports, each run on the test images and measured.
 - `prediction`: the classes of pictures, by a trained network or an exported file.
 """

@@ -29,6 +29,8 @@ from evomnas.deploy.compression import check_ranks, factorize_network, fine_tuni
 from evomnas.deploy.durations import Plan
 from evomnas.deploy.formats import FORMATS, ExportFormat
 from evomnas.deploy.formats.exported_files import EXPORTS_FILE, Export, read_exports, slow_int8_files
+from evomnas.deploy.formats.pytorch.catalogue import PYTORCH_FORMATS, PyTorchFormat
+from evomnas.deploy.formats.pytorch.names import PYTORCH_SUFFIXES
 from evomnas.deploy.full_training import FullTask, check_classifies
 from evomnas.deploy.saving import MODEL_CARD, MODEL_MANIFEST, ModelManifest, load_network, read_manifest
 from evomnas.deploy.trained_networks import check_images, network_folder
@@ -56,7 +58,8 @@ class Request:
     """The files that an export writes.
 
     Attributes:
-        formats: Names of formats: `onnx`, `executorch`, `litert`.
+        formats: Names of formats for devices, `onnx`, `executorch` and `litert`, and for PyTorch without evomnas,
+            `python` and `torch-export`.
         quantize: True for int8 files beside the float ones.
         prune: The share of the weights that become 0, for a pruned variant; None for no such variant.
         factorize: The share of their weights that the head and the classifier keep, each as two factors, for a
@@ -70,15 +73,20 @@ class Request:
     factorize: float | None = None
     huffman: bool = False
 
+    @property
+    def device_formats(self) -> tuple[str, ...]:
+        """The formats of runtimes, whose files are quantized and measured."""
+        return tuple(name for name in self.formats if name not in PYTORCH_FORMATS)
+
     def check(self) -> None:
         """Check the request before anything is computed.
 
         Raises:
             InputError: A value is wrong, or a runtime or a module is not installed.
         """
-        for name in self.formats:
+        for name in self.device_formats:
             if name not in FORMATS:
-                raise unknown("export format", name, FORMATS)
+                raise unknown("export format", name, [*FORMATS, *PYTORCH_FORMATS])
             kind = FORMATS[name]
             open_runtime(kind.runtime)
             for module in (*kind.needs, *([kind.quantizer] if self.quantize else [])):
@@ -86,6 +94,8 @@ class Request:
         for name, share in (("--prune", self.prune), ("--factorize", self.factorize)):
             if share is not None and not 0 < share < 1:
                 raise InputError(f"{name} takes a share between 0 and 1, as 0.5, got {share:g}")
+        if self.quantize and not self.device_formats:
+            raise InputError("--quantize int8 makes files of runtimes: add --to onnx")
         if self.huffman and not self.quantize:
             raise InputError("--huffman codes int8 weights: add --quantize int8")
 
@@ -216,15 +226,22 @@ def export_network(
         )
     on_plan(_plan(request, manifest, run.archive.measurement(run.record.measurement_context, architecture), task))
     predictions = task.predictions(classifier.to(task.device))
-    files = list(_files(classifier.cpu(), task, request, manifest, say))
+    variants = list(_variants(classifier.cpu(), task, request, say))
+    files = list(_files(variants, task, request, manifest, say))
     source = context_key({"weights": manifest.weights, "scored": manifest.scored})
     exports = {
         (export.format, export.variant): export
         for export in earlier_exports
-        if export.source == source and export.has_own_name and export.format in FORMATS
+        if export.source == source and export.has_own_name and export.format in {*FORMATS, *PYTORCH_FORMATS}
     }
     _remove(folder, {export.file for export in earlier_exports if export.source != source})
-    for name in request.formats:
+    for kind in (PYTORCH_FORMATS[name] for name in request.formats if name in PYTORCH_FORMATS):
+        for variant, smaller in variants:
+            path = folder / kind.file_name(variant)
+            say(EXPORTING.format(variant=variant, format=kind.name))
+            write_atomically(path, kind.write(smaller, _metadata(smaller, task, manifest) | {"module": path.stem}))
+            exports[kind.name, variant] = _evaluate_module(kind, variant, path, task, predictions.classes, source)
+    for name in request.device_formats:
         format_files = [file for file in files if file.format.name == name]
         latencies = _latencies(format_files, definition, run.archive, say)
         for file in format_files:
@@ -235,8 +252,8 @@ def export_network(
                 export = replace(export, huffman_bytes=earlier.huffman_bytes)  # of the same weights
             write_atomically(folder / file.name, file.model)
             exports[name, file.variant] = export
-            table = [asdict(export) for export in exports.values()]
-            write_atomically(folder / EXPORTS_FILE, json.dumps(table, indent=2) + "\n")
+            _write_table(folder, exports.values())
+    _write_table(folder, exports.values())
     _update_card(folder / MODEL_CARD, list(exports.values()), task.interface.preprocessing)
     confusion = task.answers(predictions).confusion
     score, names = task.score(predictions), task.training.classes
@@ -257,12 +274,12 @@ def _plan(request: Request, manifest: ModelManifest, measured: Measurement | Fai
         if variant != "float":
             expected |= {FACTORIZING: fine_tuning} if request.factorize is not None else {}
             expected |= {PRUNING: fine_tuning} if request.prune is not None else {}
-        for name in request.formats:
+        for name in request.device_formats:
             plain, quantized = FORMATS[name].seconds
             expected[EXPORTING.format(variant=variant, format=name)] = plain
             if request.quantize:
                 expected[QUANTIZING.format(variant=variant, format=name)] = quantized
-    for name in request.formats:
+    for name in request.device_formats:
         variants = ["float", *_smaller_variant(request)]
         files = [one for variant in variants for one in [variant, *[_quantized(variant)] * request.quantize]]
         expected[MEASURING.format(format=name)] = MEASURING_S * len(files)
@@ -277,6 +294,10 @@ def _smaller_variant(request: Request) -> list[str]:
     words = [] if request.factorize is None else [f"factorized {100 * request.factorize:g} %"]
     words += [] if request.prune is None else [f"pruned {100 * request.prune:g} %"]
     return [", ".join(words)] if words else []
+
+
+def _write_table(folder: Path, exports: Iterable[Export]) -> None:
+    write_atomically(folder / EXPORTS_FILE, json.dumps([asdict(export) for export in exports], indent=2) + "\n")
 
 
 def _update_card(path: Path, exports: Sequence[Export], preprocessing: Preprocessing) -> None:
@@ -297,8 +318,8 @@ def _is_current(manifest: ModelManifest, task: FullTask) -> bool:
 
 def _remove(folder: Path, names: Iterable[str]) -> None:
     """Remove exports of earlier weights. The names come from a file that anybody may have written."""
-    for kind in FORMATS.values():
-        for path in folder.glob(f"model-*{kind.suffix}"):
+    for suffix in (*(kind.suffix for kind in FORMATS.values()), *PYTORCH_SUFFIXES.values()):
+        for path in folder.glob(f"model[-_]*{suffix}"):
             if path.name in names:
                 path.unlink()
 
@@ -310,19 +331,23 @@ def _has_content(path: Path, content: bytes) -> bool:
         return False
 
 
-def _files(
-    classifier: Classifier, task: FullTask, request: Request, manifest: ModelManifest, say: OnStep
-) -> Iterator[_File]:
+def _metadata(classifier: Classifier, task: FullTask, manifest: ModelManifest) -> dict[str, str]:
     preprocessing = task.interface.preprocessing
-    metadata = {
+    return {
         "classes": json.dumps(list(classifier.classes), ensure_ascii=False),
         "network": manifest.network,
         "input": f"{preprocessing.describe()}; float pixel values from 0 to 255; normalised in here",
         "preprocessing": preprocessing.model_dump_json(),
     }
+
+
+def _files(
+    variants: Iterable[tuple[str, Classifier]], task: FullTask, request: Request, manifest: ModelManifest, say: OnStep
+) -> Iterator[_File]:
     calibration = _calibration_images(task)
-    for variant, smaller in _variants(classifier, task, request, say):
-        for name in request.formats:
+    for variant, smaller in variants:
+        metadata = _metadata(smaller, task, manifest)
+        for name in request.device_formats:
             kind = FORMATS[name]
             say(EXPORTING.format(variant=variant, format=name))
             yield _File(kind, variant, kind.convert(smaller, metadata), [], smaller)
@@ -353,6 +378,24 @@ def _calibration_images(task: FullTask) -> Float32Array:
     images = task.training.images
     calibration: Float32Array = images[calibration_places(len(images))].astype(np.float32)
     return calibration
+
+
+def _evaluate_module(
+    kind: PyTorchFormat,
+    variant: str,
+    path: Path,
+    task: FullTask,
+    torch_predictions: NDArray[np.int64],
+    source: str,
+) -> Export:
+    """Run a file for PyTorch on the test images and put its figures together."""
+    predictions, model = kind.classify(path, task.test.images), path.read_bytes()
+    confusion = Confusion.of(task.test.labels, predictions, len(task.test.classes))
+    return Export(
+        path.name, kind.name, variant, int(confusion.correct.sum()), confusion.total,
+        float((predictions == torch_predictions).mean()), None, None, None, len(model), len(zlib.compress(model, 9)),
+        source=source, balanced_accuracy=confusion.score("balanced-accuracy"), macro_f1=confusion.score("macro-f1"),
+    )  # fmt: skip
 
 
 def _evaluate(

@@ -40,8 +40,11 @@ def write_page(path: Path, template: str, content: Mapping[str, Any], templates:
     # A value that one of our own templates lacks is an error; a user's may be of another version.
     undefined = StrictUndefined if templates is None else Undefined
     environment = Environment(loader=loader, autoescape=True, undefined=undefined)
-    environment.globals["raw"] = raw = lambda name: Markup(loader.get_source(environment, name)[0])
-    environment.globals["plotly"] = raw(PLOTLY)
+
+    def raw(name: str) -> Markup:
+        return Markup(loader.get_source(environment, name)[0])
+
+    environment.globals |= {"raw": raw, "plotly": raw(PLOTLY)}
     try:
         text = environment.get_template(template).render(content)
     except TemplateError as error:

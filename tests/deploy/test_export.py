@@ -22,6 +22,7 @@ from evomnas.deploy.cards.snippets import PICTURE
 from evomnas.deploy.export import Request, _calibration_images, export_network
 from evomnas.deploy.formats import FORMATS
 from evomnas.deploy.formats.exported_files import EXPORTS_FILE, Export, read_exports, slow_int8_files
+from evomnas.deploy.formats.pytorch.python_module import load_module
 from evomnas.deploy.prediction import open_network, predict
 from evomnas.deploy.saving import load_network
 from evomnas.latency.runtimes import base as runtimes
@@ -119,6 +120,21 @@ def test_exports_are_kept_in_one_table(trained, exports):
     kept = [one for one in read_exports(trained.folder) if one.format == "onnx"]
     assert {one.variant: one for one in kept} == exports
     assert not list(trained.folder.glob(".*.part"))
+
+
+def test_a_python_file_stands_in_the_same_table_and_on_the_card(copied_network, exports, task):
+    """It is run on the test images, too, and what is not measured has no latency."""
+    run, network = copied_network
+    exported = export_network(run, network, Request(("python",)), device="cpu")
+    one = exported.exports[-1]
+    assert (one.format, one.file, one.latency_ms) == ("python", "model_float.py", None)
+    assert (one.agreement, one.correct) == (1.0, exports["float"].correct)
+    assert read_exports(exported.folder) == exported.exports
+    assert "from model_float import CLASSES, load" in (exported.folder / "README.md").read_text()
+    images = torch.from_numpy(task.test.images[:5])
+    with torch.no_grad():
+        ours, theirs = load_network(exported.folder)(images), load_module(exported.folder / one.file)(images)
+    torch.testing.assert_close(theirs, ours, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.thorough

@@ -16,6 +16,7 @@ from evomnas.data import colours
 from evomnas.data.photographs import Preprocessing
 from evomnas.deploy.formats import FORMATS, ExportFormat
 from evomnas.deploy.formats.exported_files import Export
+from evomnas.deploy.formats.pytorch.names import PYTORCH_SUFFIXES, usage
 
 PICTURE = "photo.jpg"  # the user's, on every card
 SHOWN_CLASSES = 3  # the most probable ones
@@ -112,6 +113,14 @@ def usage_section(exports: Sequence[Export], preprocessing: Preprocessing) -> st
     if exports:
         parts.append(_files_table(exports))
     for name in dict.fromkeys(export.format for export in exports):
+        if name in PYTORCH_SUFFIXES:
+            file = next(export.file for export in exports if export.format == name)
+            parts.append(
+                f"`{file}`, in PyTorch without evomnas. It takes pixel values from 0 to 255, float32 of shape (n, "
+                f"{preprocessing.channels}, {preprocessing.size[0]}, {preprocessing.size[1]}), and returns logits.\n\n"
+                f"```python\n{usage(name, file)}```"
+            )
+            continue
         kind, files = FORMATS[name], [export.file for export in exports if export.format == name]
         first = min(files, key=_preference)
         others = " Other files of this format take the place of its name." if len(files) > 1 else ""

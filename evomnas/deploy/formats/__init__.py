@@ -2,6 +2,7 @@
 
 - `base`: the interface of a format.
 - `onnx_format`, `executorch_format`, `litert_format`: the formats, in float and int8.
+- `pytorch/`: files for PyTorch without evomnas.
 - `exported_files`: the table of a network's files, with their figures.
 
 `FORMATS` has all of them by name. Reading a file needs its runtime alone; torch is imported when a file is written.

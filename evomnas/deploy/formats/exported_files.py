@@ -15,7 +15,7 @@ from evomnas.results.evaluation import Score
 
 EXPORTS_FILE = "exports.json"
 INT8 = "int8"  # at the end of the name of a variant
-_FILE_NAME = re.compile(r"model-[\w.+-]+")
+_FILE_NAME = re.compile(r"model[-_][\w.+-]+")
 
 
 @dataclass(frozen=True)
@@ -24,12 +24,12 @@ class Export:
 
     Attributes:
         file: The name of the file, in the network's folder.
-        format: `onnx`, `executorch` or `litert`.
+        format: `onnx`, `executorch`, `litert`, `python` or `torch-export`.
         variant: `float`, `int8`, `pruned 50 %, int8` and so on.
         correct: The number of test images that it classifies correctly, in its runtime.
         images: The number of test images.
         agreement: The share of the test images that get the same class as from the trained network in PyTorch.
-        latency_ms: The latency in milliseconds; None if it could not be measured.
+        latency_ms: The latency in milliseconds; None if it could not be measured, and of files for PyTorch.
         low_ms: The lower end of its 95 % interval; None if it could not be measured.
         high_ms: The upper end of its 95 % interval; None if it could not be measured.
         bytes: The size of the file.

@@ -1,0 +1,4 @@
+"""Commands for places where other people look for networks.
+
+- `push`: a trained network on the Hugging Face Hub.
+"""

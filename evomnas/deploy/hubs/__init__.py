@@ -1,0 +1,5 @@
+"""Trained networks where other people and libraries look for networks.
+
+- `pushing`: the folder of a trained network on the Hugging Face Hub.
+- `timm_models`: networks as models of timm.
+"""
