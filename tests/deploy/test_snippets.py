@@ -58,7 +58,7 @@ def test_the_code_of_cards_and_pages_runs_as_printed_and_answers_as_predict_does
             code = onnx_runtime.replace("model-int8.onnx", file)
             without.append((folder, code, answer(folder / file, folder / PICTURE)))
         assert without[-1][2] == pytest.approx(with_evomnas[-1][2], abs=TOLERANCE)  # float in ONNX Runtime and PyTorch
-    in_pytorch, in_onnx_runtime = code_blocks(SHIPPING.read_text())
+    in_pytorch, in_onnx_runtime, _ = code_blocks(SHIPPING.read_text())
     with_evomnas.append((photos, re.sub(r'"runs/.*?"', '"."', in_pytorch), with_evomnas[-1][2]))
     without.append((photos, in_onnx_runtime.replace("96", "32"), without[-2][2]))
     for scripts, has_evomnas in ((with_evomnas, True), (without, False)):
@@ -80,7 +80,7 @@ def test_a_card_has_a_table_of_all_files_and_the_code_for_one_of_each_format(dig
 
 
 def test_the_documented_code_is_that_of_cards():
-    in_pytorch, in_onnx_runtime = code_blocks(SHIPPING.read_text())
+    in_pytorch, in_onnx_runtime, _ = code_blocks(SHIPPING.read_text())
     on_card = pytorch_snippet().replace("a torch module: the network of this folder", "a torch module")
     assert re.sub(r'"runs/.*?"', '"."', in_pytorch) == on_card
     rgb = Preprocessing(channels=3, resolution=96, fit="crop")

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import re
 import sys
+from pathlib import Path
 
 import pytest
 import torch
+from printed_code import code_blocks
 
 from evomnas.core.errors import InputError
 
+SHIPPING = Path(__file__).parents[3] / "docs" / "shipping.md"
 NOTATION = "stem8_s2-dconv_k3_s1_f8_n1-mbconv3_k3_s2_f16_n2_id-conv_k3_s2_f24_n1-dconv_k3_s1_f24_n1-head32"
 
 
@@ -43,6 +47,12 @@ def test_a_trained_network_has_its_logits_classes_and_normalisation(timm, traine
     for classes, outputs in ((3, 3), (0, model.num_features)):
         changed = timm.create_model("evomnas", network=str(trained.folder), num_classes=classes)
         assert changed(torch.zeros(2, 1, 8, 8)).shape == (2, outputs)
+
+
+def test_the_code_of_the_page_runs(timm, trained, capsys):
+    code = next(block for block in code_blocks(SHIPPING.read_text()) if "create_model" in block)
+    exec(re.sub(r'"runs/.*?"', lambda match: repr(str(trained.folder)), code), {})
+    assert capsys.readouterr().out.startswith("[8")
 
 
 def test_it_is_a_backbone_for_torchvision(timm):
