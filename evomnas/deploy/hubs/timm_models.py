@@ -28,6 +28,7 @@ class TimmNetwork(nn.Module):
     Attributes:
         num_classes: The number of logits; 0 for none.
         num_features: The channels before the classifier.
+        has_late_head: Whether the last convolution stands behind the pooling.
         feature_info: For each resolution, the channels of the last layer that has it, its stride and its module.
     """
 
@@ -41,6 +42,7 @@ class TimmNetwork(nn.Module):
         super().__init__()
         self.stem, self.blocks, self.head = network.stem, network.blocks, network.head
         self.pool, self.dropout, self.classifier = network.pool, network.dropout, network.classifier
+        self.has_late_head = network.architecture.traits.head == "late"
         self.feature_info = feature_info(network)
         self.num_classes = self.classifier.out_features
         self.num_features = self.head_hidden_size = network.architecture.head
@@ -67,10 +69,10 @@ class TimmNetwork(nn.Module):
             x: Normalised images, shape (n, channels, h, w).
 
         Returns:
-            Shape (n, num_features, h', w').
+            Shape (n, num_features, h', w'); the channels of the last block where the head stands behind the pooling.
         """
-        features: Tensor = self.head(self.blocks(self.stem(x)))
-        return features
+        features: Tensor = self.blocks(self.stem(x))
+        return features if self.has_late_head else self.head(features)  # type: ignore[no-any-return]
 
     def forward_head(self, x: Tensor, pre_logits: bool = False) -> Tensor:
         """Return logits.
@@ -82,7 +84,8 @@ class TimmNetwork(nn.Module):
         Returns:
             Shape (n, num_classes), or (n, num_features).
         """
-        x = self.dropout(self.pool(x).flatten(1))
+        x = self.pool(x)
+        x = self.dropout((self.head(x) if self.has_late_head else x).flatten(1))
         logits: Tensor = x if pre_logits else self.classifier(x)
         return logits
 

@@ -49,6 +49,17 @@ def test_a_trained_network_has_its_logits_classes_and_normalisation(timm, traine
         assert changed(torch.zeros(2, 1, 8, 8)).shape == (2, outputs)
 
 
+def test_a_head_behind_the_pooling_stays_there(timm):
+    from evomnas.networks.network import build_network
+    from evomnas.problem.architecture import Architecture
+
+    notation, images = f"{NOTATION}-hswish_late", torch.rand(2, 3, 32, 32)
+    model = timm.create_model("evomnas", network=notation, num_classes=7).eval()
+    expected = build_network(Architecture.parse(notation), 7).eval()
+    torch.testing.assert_close(model(images), expected(images))
+    assert model.forward_features(images).shape == (2, 24, 4, 4)
+
+
 def test_the_code_of_the_page_runs(timm, trained, capsys):
     code = next(block for block in code_blocks(SHIPPING.read_text()) if "create_model" in block)
     exec(re.sub(r'"runs/.*?"', lambda match: repr(str(trained.folder)), code), {})

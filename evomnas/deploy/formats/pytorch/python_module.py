@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from evomnas.core.errors import InputError
+from evomnas.networks.channels import ChannelSelection, ChannelShuffle, Concatenated, shuffled
 from evomnas.networks.classifier import Classifier, Normalise
 from evomnas.networks.network import Layer, Network, PoolSkip, SamePad, SqueezeExcite
 
@@ -38,7 +39,7 @@ Images: {input}.
 """
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -70,21 +71,22 @@ class Network(nn.Module):
 {parts}
 
     def forward(self, images: Tensor) -> Tensor:
-        x = self.head(self.blocks(self.stem(self.normalise(images))))
-        return self.classifier(x.mean((2, 3)))
+        x = self.blocks(self.stem(self.normalise(images)))
+        x = {head}
+        return self.classifier(x.flatten(1))
 
 
 def load() -> Network:
     """Return the trained network in evaluation mode."""
     network = Network()
     numbers = torch.frombuffer(bytearray(base64.b64decode(WEIGHTS)), dtype=torch.float32)
-    values = [value for value in network.state_dict().values() if value.is_floating_point()]
+    values = [value for name, value in network.state_dict().items() if not name.endswith("num_batches_tracked")]
     for value, part in zip(values, numbers.split([value.numel() for value in values]), strict=True):
         value.copy_(part.view_as(value))
     return network.eval()
 
 
-# The weights, in the order of the network's state dict: float32, little-endian, as base64.
+# The state dict's numbers in their order, but for counts of batches: float32, little-endian, as base64.
 WEIGHTS = """
 {weights}
 """
@@ -111,13 +113,18 @@ def write_module(classifier: Classifier, metadata: Mapping[str, str]) -> bytes:
     names = ("stem", "blocks", "head", "classifier")
     parts = {name: textwrap.indent(_expression(getattr(network, name)), " " * 8).strip() for name in names}
     present = {type(module) for module in network.modules()}
-    helpers = [inspect.getsource(kind) for kind in (SamePad, SqueezeExcite, PoolSkip) if kind in present]
+    kinds = (SamePad, SqueezeExcite, PoolSkip, ChannelShuffle, ChannelSelection, Concatenated)
+    helpers = [inspect.getsource(kind) for kind in kinds if kind in present]
+    if present & {ChannelShuffle, ChannelSelection}:
+        helpers.insert(0, inspect.getsource(shuffled))
+    is_late = network.architecture.traits.head == "late"
     height, width = classifier.preprocessing.size
     words = {name: metadata[name].replace("\\", "/").replace('"', "'") for name in ("network", "module", "input")}
     head = _HEAD.format(
         **words, channels=classifier.channels, height=height, width=width, classes=_literal(classifier.classes)
     )
     body = _NETWORK.format(
+        head="self.head(x.mean((2, 3), keepdim=True))" if is_late else "self.head(x).mean((2, 3))",
         mean=_literal(classifier.normalise.mean.flatten().tolist()),
         std=_literal(classifier.normalise.std.flatten().tolist()),
         parts="\n".join(f"        self.{name} = {text}" for name, text in parts.items()),
@@ -144,7 +151,8 @@ def _literal(values: object) -> str:
 
 
 def _weights(classifier: Classifier) -> str:
-    values = [value for value in classifier.state_dict().values() if value.is_floating_point()]
+    state = classifier.state_dict()
+    values = [value for name, value in state.items() if not name.endswith("num_batches_tracked")]
     numbers = torch.cat([value.detach().cpu().float().flatten() for value in values]).numpy().astype("<f4")
     return base64.b64encode(numbers.tobytes()).decode()
 
@@ -164,6 +172,13 @@ def _expression(module: nn.Module) -> str:
         return f"PoolSkip(0, {module.extra_channels}, {stride})"  # their difference counts
     if isinstance(module, SamePad):
         return f"SamePad({module.kernel}, {module.stride})"
+    if isinstance(module, ChannelShuffle):
+        return f"ChannelShuffle({module.channels}, {module.groups})"
+    if isinstance(module, ChannelSelection):
+        return f"ChannelSelection({len(module.index)}, {module.groups})"
+    if isinstance(module, Concatenated):
+        parts = "".join(textwrap.indent(f"{_expression(part)},\n", "    ") for part in module.branches)
+        return f"Concatenated([\n{parts}])"
     return _torch_expression(module)
 
 
@@ -178,7 +193,7 @@ def _torch_expression(module: nn.Module) -> str:
         return f"nn.BatchNorm2d({module.num_features}, eps={module.eps}, momentum={module.momentum})"
     if isinstance(module, nn.Linear):
         return f"nn.Linear({module.in_features}, {module.out_features}, bias={module.bias is not None})"
-    if type(module) in (nn.ReLU, nn.ReLU6):
+    if type(module) in (nn.ReLU, nn.ReLU6, nn.Hardswish):
         return f"nn.{type(module).__name__}(inplace=True)"
     if isinstance(module, nn.Identity):
         return "nn.Identity()"
