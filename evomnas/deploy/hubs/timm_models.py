@@ -72,7 +72,7 @@ class TimmNetwork(nn.Module):
             Shape (n, num_features, h', w'); the channels of the last block where the head stands behind the pooling.
         """
         features: Tensor = self.blocks(self.stem(x))
-        return features if self.has_late_head else self.head(features)  # type: ignore[no-any-return]
+        return features if self.has_late_head else self.head(features)
 
     def forward_head(self, x: Tensor, pre_logits: bool = False) -> Tensor:
         """Return logits.
