@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import sys
 
 import pytest
+from PIL import Image
 from typer.testing import CliRunner
 
 from evomnas.cli import search as command  # noqa: F401 it registers its commands
@@ -45,6 +47,12 @@ def test_tensorboard_has_a_step_for_each_network_and_the_hypervolume(finished_ru
     first = results[0].evaluation
     curve = kept.Scalars(f"training/{first.architecture.id}")
     assert [one.value for one in curve] == pytest.approx(list(first.trained.losses))
+    [picture], [table] = kept.Images("search/front"), kept.Tensors("search/networks")
+    with Image.open(io.BytesIO(picture.encoded_image_string)) as opened:
+        assert opened.size == (picture.width, picture.height)
+    text = table.tensor_proto.string_val[0].decode()
+    assert all(f"| {one.evaluation.architecture.id} |" in text for one in run.front())
+    assert str(run.folder / "report.html") in text
 
 
 def test_a_resumed_search_goes_on_in_the_same_folder(tabular_file, tmp_path):
