@@ -25,6 +25,7 @@ from evomnas.core.system.shell import join
 
 if TYPE_CHECKING:  # imported where they are used, so that --help does not wait for torch
     from evomnas.networks.layer_costs import LayerCost
+    from evomnas.networks.torchvision_models import AnyNetwork
     from evomnas.problem.architecture import Architecture
     from evomnas.problem.counting import NetworkShape
     from evomnas.results.run import Run
@@ -212,7 +213,7 @@ def describe(
         str | None,
         typer.Argument(
             metavar="ARCH",
-            help="Id of a run's network, name of a published network, or notation.",
+            help="Id of a run's network, name of a published or off-the-shelf network, or notation.",
             autocompletion=completion.networks,
         ),
     ] = None,
@@ -272,7 +273,9 @@ def describe(
     from evomnas.problem.detection.definition import DetectionDefinition
 
     opened = None if run_folder is None else open_run(run_folder)
-    architecture = find_architecture(arch, opened)
+    other = _off_the_shelf(arch)
+    if other is not None and (detect or figure is not None):
+        raise InputError(f"{arch} is not made of the blocks of a search space: drop --detect and --figure")
     size = read_resolution(resolution)
     usual: NetworkShape = {"classes": 1000, "channels": 3, "resolution": 224}
     if detect:
@@ -290,6 +293,10 @@ def describe(
         for number in numbers:
             if not 1 <= number <= 100_000:
                 raise InputError(f"--{name} must lie between 1 and 100000, got {number}")
+    if other is not None:
+        _describe_off_the_shelf(arch, other, shape, output)
+        return
+    architecture = find_architecture(arch, opened)
     architecture.check_resolution(shape["resolution"])
     layers = _layers(architecture, shape, detect)
     if figure is not None:
@@ -310,6 +317,32 @@ def describe(
         _print_boxes(architecture, shape)
     if figure is not None:
         typer.echo(f"Drawing: {figure}")
+
+
+def _off_the_shelf(text: str) -> AnyNetwork | None:
+    """Return the off-the-shelf network of a name that is no architecture; None for any other text."""
+    if not re.fullmatch(r"[a-z0-9_]*[a-z_][a-z0-9_]*", text):  # so that torch is not loaded for others
+        return None
+    from evomnas.networks.torchvision_models import OFF_THE_SHELF, off_the_shelf
+
+    return off_the_shelf(text) if text in OFF_THE_SHELF else None
+
+
+def _describe_off_the_shelf(name: str, network: AnyNetwork, shape: NetworkShape, output: PlainFormat) -> None:
+    """Print the sizes of a network whose layers are not this package's."""
+    from evomnas.networks.layer_costs import count_any_cost
+    from evomnas.networks.torchvision_models import explain_incompatibility
+
+    reason = explain_incompatibility(network, shape["channels"], shape["resolution"])
+    if reason is not None:
+        raise InputError(f"{name}: {reason}")
+    cost = count_any_cost(network, **shape)
+    values: dict[str, Any] = {"architecture": str(network), "id": network.id, **shape}
+    if output is PlainFormat.JSON:
+        typer.echo(json.dumps(values | {"params": cost.params, "macs": cost.macs}, indent=2))
+        return
+    typer.echo(f"{network}\nid {network.id}, {format_resolution(shape['resolution'])} px, {shape['classes']} classes")
+    typer.echo(f"{cost.params:,} parameters, {cost.macs:,} MACs, those of squeeze-and-excite among them")
 
 
 def _layers(architecture: Architecture, shape: NetworkShape, detect: bool) -> list[LayerCost]:

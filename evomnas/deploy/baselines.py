@@ -23,10 +23,10 @@ from evomnas.latency.prepare import prepare_here
 from evomnas.latency.runtimes.base import PreparedNetwork
 from evomnas.latency.setting import problem_setting
 from evomnas.networks.torchvision_models import (
-    TORCHVISION_MODELS,
+    OFF_THE_SHELF,
     AnyNetwork,
-    TorchvisionNetwork,
     explain_incompatibility,
+    off_the_shelf,
 )
 from evomnas.problem.architecture import Architecture
 from evomnas.problem.definition import ProblemDefinition
@@ -80,14 +80,14 @@ class Baseline:
 
 def default_baselines() -> list[str]:
     """Return the names of all off-the-shelf networks, the published architectures first."""
-    return [*PUBLISHED_NETWORKS, *TORCHVISION_MODELS]
+    return [*PUBLISHED_NETWORKS, *OFF_THE_SHELF]
 
 
 def baseline_network(name: str, resolution: Resolution) -> AnyNetwork:
     """Return the off-the-shelf network that has a name, as users type it.
 
     Args:
-        name: A published architecture such as `mnasnet-a1@0.5`, or one of `TORCHVISION_MODELS`.
+        name: A published architecture such as `mnasnet-a1@0.5`, or one of `OFF_THE_SHELF`.
         resolution: The size of the images in pixels. Published architectures get fewer strides if they
             reduce images of that size to less than a pixel.
 
@@ -97,8 +97,8 @@ def baseline_network(name: str, resolution: Resolution) -> AnyNetwork:
     Raises:
         InputError: There is no such network, or the width multiplier after `@` is wrong.
     """
-    if name in TORCHVISION_MODELS:
-        return TorchvisionNetwork(name)
+    if name in OFF_THE_SHELF:
+        return off_the_shelf(name)
     if name.partition("@")[0] not in PUBLISHED_NETWORKS:
         raise unknown("reference network", name, default_baselines())
     return fit_to_resolution(published(name), resolution)

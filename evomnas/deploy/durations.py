@@ -19,7 +19,7 @@ from evomnas.problem.architecture import Architecture
 from evomnas.problem.counting import count_architecture
 from evomnas.problem.sections import Recipe
 from evomnas.results.evaluation import Cut, NetworkEvaluation, Training
-from evomnas.results.full_trainings import TORCHVISION, fully_trained
+from evomnas.results.full_trainings import OFF_THE_SHELF, fully_trained
 from evomnas.results.run import Run
 
 FORWARD_SHARE = 1 / 3  # of a training step: the backward pass has two products where the forward pass has one
@@ -225,7 +225,7 @@ class TrainingForecast:
         self._factor = 1.0
         factors = []
         for network in fully_trained(run):
-            if TORCHVISION in network.notation or not network.result.losses:
+            if OFF_THE_SHELF.search(network.notation) or not network.result.losses:
                 continue
             expected = self.epoch_seconds(Architecture.parse(network.notation), recipe)
             if expected:

@@ -2,6 +2,7 @@
 
 - `network`: builds the torch module of an architecture.
 - `published_weights`: copies weights that torchvision or timm published into such a module.
+- `references/`: published networks that torchvision lacks.
 - `torchvision_models`: off-the-shelf networks of torchvision, to compare searched ones with.
 - `layer_costs`: counts parameters and MACs, layer by layer.
 - `detection/`: SSDLite detectors on networks of the space.

@@ -19,7 +19,7 @@ from torch import nn
 from evomnas.core.arguments import Count, checked
 from evomnas.core.resolution import Pixels, Resolution, sides
 from evomnas.networks.network import Layer, Network, SqueezeExcite
-from evomnas.networks.torchvision_models import AnyNetwork, build_torchvision
+from evomnas.networks.torchvision_models import AnyNetwork, build_off_the_shelf
 from evomnas.problem.architecture import Architecture
 from evomnas.problem.ops.catalogue import operation
 from evomnas.results.evaluation import Cost
@@ -91,7 +91,7 @@ def count_any_cost(network: AnyNetwork, classes: int, channels: int, resolution:
         return count_cost(network, classes, channels, resolution)
     size = network.resolution or resolution
     with torch.device("meta"):
-        return count_module(build_torchvision(network.name, classes, channels).eval(), (channels, *sides(size)))
+        return count_module(build_off_the_shelf(network.name, classes, channels).eval(), (channels, *sides(size)))
 
 
 def layer_costs(

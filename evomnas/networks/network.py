@@ -81,9 +81,17 @@ class SamePad(nn.Module):
         Returns:
             The padded batch.
         """
+        return F.pad(x, self.around(x))
+
+    def around(self, x: Tensor) -> tuple[int, int, int, int]:
+        """Return how many pixels are added left, right, above and below.
+
+        Args:
+            x: Shape (n, channels, h, w).
+        """
         top, bottom = self._margins(x.shape[2])
         left, right = self._margins(x.shape[3])
-        return F.pad(x, (left, right, top, bottom))
+        return left, right, top, bottom
 
     def _margins(self, size: int) -> tuple[int, int]:
         missing = max(0, (-(-size // self.stride) - 1) * self.stride + self.kernel - size)

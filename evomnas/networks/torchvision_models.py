@@ -1,8 +1,9 @@
-"""Off-the-shelf networks of torchvision, the baselines that a searched network has to beat.
+"""Off-the-shelf networks of torchvision and of `references`, the baselines that a searched network has to beat.
 
 They start from random weights, as a searched network does, or from torchvision's own
 (`evomnas.networks.pretrained.planting`). The first convolution gets as many channels as the images
-have, and the last layer as many logits as there are classes. Everything else is torchvision's.
+have, and the last layer as many logits as there are classes. Everything else is torchvision's. Published networks that
+torchvision lacks are built by `evomnas.networks.references`, and start from random weights only.
 """
 
 from __future__ import annotations
@@ -10,8 +11,8 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
 
 import torch
 from torch import nn
@@ -20,6 +21,7 @@ from evomnas.core.errors import InputError, unknown
 from evomnas.core.resolution import Resolution, format_resolution, parse_resolution, sides
 from evomnas.core.seeding import torch_generator
 from evomnas.networks.network import build_network
+from evomnas.networks.references.catalogue import REFERENCES
 from evomnas.problem.architecture import Architecture
 
 # torchvision's name, and the arguments that differ from torchvision's defaults
@@ -36,7 +38,8 @@ TORCHVISION_MODELS: dict[str, dict[str, Any]] = {
     "inception_v3": {"aux_logits": False, "init_weights": True},
     "alexnet": {},
 }
-_NOTATION = re.compile(r"(?:([1-9]\d{0,3}(?:x[1-9]\d{0,3})?)px-)?torchvision:(.*)", re.ASCII)
+OFF_THE_SHELF = (*TORCHVISION_MODELS, *REFERENCES)  # the names of all that are no architectures
+_NOTATION = re.compile(r"(?:([1-9]\d{0,3}(?:x[1-9]\d{0,3})?)px-)?(torchvision|reference):(.*)", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +50,8 @@ class TorchvisionNetwork:
         name: Torchvision's name of it, one of `TORCHVISION_MODELS`.
         resolution: The size of its images in pixels; None for that of the problem.
     """
+
+    library: ClassVar[str] = "torchvision"  # in the notation
 
     name: str
     resolution: Resolution | None = None
@@ -59,7 +64,23 @@ class TorchvisionNetwork:
     def __str__(self) -> str:
         """The network's notation in archives and files, as `torchvision:resnet18` or `64px-torchvision:resnet18`."""
         size = "" if self.resolution is None else f"{format_resolution(self.resolution)}px-"
-        return f"{size}torchvision:{self.name}"
+        return f"{size}{self.library}:{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class ReferenceNetwork(TorchvisionNetwork):
+    """One of `REFERENCES`, which takes the same places as torchvision's networks. Its notation is `reference:NAME`."""
+
+    library: ClassVar[str] = "reference"
+
+
+def off_the_shelf(name: str) -> TorchvisionNetwork:
+    """Return the off-the-shelf network of a name.
+
+    Args:
+        name: One of `OFF_THE_SHELF`.
+    """
+    return ReferenceNetwork(name) if name in REFERENCES else TorchvisionNetwork(name)
 
 
 AnyNetwork = Architecture | TorchvisionNetwork
@@ -69,21 +90,23 @@ def parse_network(notation: str) -> AnyNetwork:
     """Return the network that has a notation.
 
     Args:
-        notation: The notation: `str(network)` of an architecture or of a network of torchvision's.
+        notation: The notation: `str(network)` of an architecture or of an off-the-shelf network.
 
     Returns:
         The network.
 
     Raises:
-        InputError: The notation is neither that of an architecture nor that of a known network of torchvision's.
+        InputError: The notation is neither that of an architecture nor that of a known off-the-shelf network.
     """
     match = _NOTATION.fullmatch(notation)
     if match is None:
         return Architecture.parse(notation)
-    resolution, name = match.groups()
-    if name not in TORCHVISION_MODELS:
+    resolution, library, name = match.groups()
+    if library == ReferenceNetwork.library and name not in REFERENCES:
+        raise unknown("reference network", name, REFERENCES)
+    if library == TorchvisionNetwork.library and name not in TORCHVISION_MODELS:
         raise unknown("network of torchvision", name, TORCHVISION_MODELS)
-    return TorchvisionNetwork(name, None if resolution is None else parse_resolution(resolution))
+    return replace(off_the_shelf(name), resolution=None if resolution is None else parse_resolution(resolution))
 
 
 def explain_incompatibility(network: AnyNetwork, channels: int, resolution: Resolution) -> str | None:
@@ -102,7 +125,7 @@ def explain_incompatibility(network: AnyNetwork, channels: int, resolution: Reso
             network.check_resolution(resolution)
         else:
             with torch.device("meta"):
-                build_torchvision(network.name, 2, channels)(torch.empty(2, channels, *sides(resolution)))
+                build_off_the_shelf(network.name, 2, channels)(torch.empty(2, channels, *sides(resolution)))
     except (InputError, RuntimeError, ValueError) as error:
         return f"it cannot take images of {format_resolution(resolution)} pixels: {str(error).splitlines()[0]}"
     return None
@@ -130,7 +153,21 @@ def build_any_network(
         return build_network(network, classes, channels, dropout=dropout, bn_momentum=bn_momentum, seed=seed)
     with torch.random.fork_rng():  # torchvision's initialisation uses the global generator; restored afterwards
         torch.manual_seed(torch_generator(seed).initial_seed())
-        return build_torchvision(network.name, classes, channels)
+        return build_off_the_shelf(network.name, classes, channels)
+
+
+def build_off_the_shelf(name: str, classes: int, channels: int) -> nn.Module:
+    """Build an off-the-shelf network, with random weights of torch's global generator, on torch's default device.
+
+    Args:
+        name: One of `OFF_THE_SHELF`.
+        classes: The number of logits.
+        channels: The channels of the images.
+
+    Returns:
+        The network, in training mode.
+    """
+    return REFERENCES[name](classes, channels) if name in REFERENCES else build_torchvision(name, classes, channels)
 
 
 def build_torchvision(name: str, classes: int, channels: int) -> nn.Module:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +13,8 @@ from evomnas.problem.published import PUBLISHED_NETWORKS, fit_to_resolution, pub
 from evomnas.results.evaluation import Failure, FullTraining, Measurement
 from evomnas.results.run import Result, Run
 
-TORCHVISION = "torchvision:"  # in the notation of a network of torchvision, behind its resolution if it has one
+# in the notation of an off-the-shelf network that is no architecture, behind its resolution if it has one
+OFF_THE_SHELF = re.compile(r"(?:torchvision|reference):")
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +23,7 @@ class FullyTrained:
 
     Attributes:
         name: What people call it: the name of a published network, or an id.
-        notation: An architecture's notation, or `torchvision:` and a name.
+        notation: An architecture's notation, or `torchvision:` or `reference:` and a name.
         result: Its test score.
         measurement: Its costs and latency; None where it was not measured on the run's device.
         images: The fingerprint of the test images.
@@ -69,8 +71,8 @@ def fully_trained(run: Run) -> list[FullyTrained]:
 
 
 def _name(notation: str, names: dict[str, str]) -> str:
-    if TORCHVISION in notation:
-        return notation.replace(TORCHVISION, "")
+    if OFF_THE_SHELF.search(notation):
+        return OFF_THE_SHELF.sub("", notation)
     return names.get(notation) or Architecture.parse(notation).id
 
 

@@ -86,6 +86,13 @@ def test_describe_gives_the_published_totals():
     assert re.search(r"^block 7.1 +mbconv6 k3 +160x3x3", table, re.MULTILINE)
 
 
+def test_describe_gives_the_sizes_of_off_the_shelf_networks():
+    values = json.loads(answer("describe", "mobilenet_v1", "--format", "json"))
+    assert (values["architecture"], values["params"]) == ("reference:mobilenet_v1", 4_231_976)
+    assert "3,217,226 parameters" in answer("describe", "mobilenet_v1", "--resolution", 32, "--classes", 10)
+    assert "drop --detect and --figure" in refusal("describe", "mobilenet_v1", "--detect")
+
+
 def test_describe_counts_a_problem_s_space(tiny_file):
     values = json.loads(answer("describe", "--space", str(tiny_file), "--format", "json"))
     assert values["genomes"] == math.prod(len(block[gene]) for block in values["blocks"] for gene in GENES)
