@@ -77,6 +77,7 @@ def test_a_search_for_another_score_proposes_none_and_names_it(balanced):
     assert 'score = "balanced-accuracy"' in problem_file(Run.open(folder))
 
 
+@pytest.mark.thorough
 def test_a_search_for_accuracy_by_choice_or_with_equal_classes_hears_of_no_other_score(file, tiny_file, tmp_path):
     chosen = ("run", file, "--set", "data.score=accuracy", "--out", tmp_path / "chosen")
     for arguments in (chosen, ("run", tiny_file, "--out", tmp_path / "equal")):

@@ -133,6 +133,9 @@ def test_measure_prints_every_network_with_its_interval_and_device(finished_run,
         assert len(row["sessions"]) == 2
         assert row["rounds"] >= 24
         assert (row["runtime"], row["target"], row["threads"], row["resolution"]) == ("onnxruntime", "local", 1, 8)
+
+
+def test_measure_prints_a_table():
     table = answer("measure", "mnasnet-small@0.35", "--resolution", "32", "--runtime", "torch", "--repeat", "2")
     assert re.search(r"^mnasnet-small@0.35 +[0-9.]+ +[0-9.]+ to [0-9.]+ +[0-9]+ ", table, re.MULTILINE)
     assert "torch on local, 1 thread, images 1x3x32x32" in table

@@ -47,7 +47,7 @@ def names(folder: Path) -> set[str]:
     return {str(path.relative_to(folder)) for path in folder.rglob("*")}
 
 
-@pytest.mark.parametrize("typed", [["my photos/"], ["--data", "my photos"]])
+@pytest.mark.parametrize("typed", [["my photos/"], pytest.param(["--data", "my photos"], marks=pytest.mark.thorough)])
 def test_a_folder_is_searched(typed, here):
     result = CliRunner().invoke(app, ["run", *typed, "--budget", "1", "--workers", "0", *SMALL])
     assert result.exit_code == 0, result.output
