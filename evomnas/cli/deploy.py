@@ -109,7 +109,7 @@ def train(
 
         show_words("writing the report")
         write_report(opened)
-    if any(_score(training.result) is None for training in trainings):
+    if not all(_is_trained(training.result) for training in trainings):
         raise typer.Exit(1)
 
 
@@ -149,6 +149,7 @@ def baselines(
     quiet: QuietOption = False,
 ) -> None:
     """Train and measure off-the-shelf networks by a problem's own recipe, on its data and device."""
+    from evomnas.problem.detection.definition import DetectionDefinition
     from evomnas.problem.typed.paths import is_problem
 
     networks = list(names or [])
@@ -169,12 +170,25 @@ def baselines(
         shown = _PlanDisplay(display, "Training", "network")
         callbacks: Any = {"on_plan": shown.begin, "on_progress": shown.show_epoch, "say": shown.show_step}
         trained: Sequence[Baseline]
-        if pretrained:
+        if definition.kind == DetectionDefinition.kind:
+            if pretrained:
+                raise InputError("detectors are searched and compared from random weights: drop --pretrained")
+            from evomnas.deploy.detection.detector_baselines import train_detector_baselines
+
+            detectors = train_detector_baselines(
+                definition, networks, path.resolve(), place, device=device, **callbacks
+            )
+            trained = detectors
+        elif pretrained:
             trained = fine_tune_baselines(definition, networks, path.resolve(), place, device=device, **callbacks)
         else:
             chosen = networks or default_baselines()
             trained = train_baselines(definition, chosen, path.resolve(), place, device=device, **callbacks)
-    if output is PlainFormat.JSON:
+    if definition.kind == DetectionDefinition.kind:
+        from evomnas.cli.detection.shipped import print_detector_baselines
+
+        print_detector_baselines(detectors, definition.data.test_score, place, output)
+    elif output is PlainFormat.JSON:
         typer.echo(json.dumps([network.to_dict() for network in trained], indent=2))
     else:
         _print_baselines(trained, definition.data.test_score, place, pretrained)
@@ -231,18 +245,34 @@ def export(
     changes = _full_settings(epochs, settings)
     with repeatable(KEPT), ProgressDisplay("starting") as display:
         from evomnas.deploy.export import Request, export_network
+        from evomnas.problem.detection.definition import DetectionDefinition
         from evomnas.report.run_report import write_report
 
         opened = _opened(folder, data)
+        finds = opened.trained_problem().kind == DetectionDefinition.kind
         request = Request(tuple(dict.fromkeys(to or ["onnx"])), quantize is not None, prune, factorize, huffman)
         shown = _PlanDisplay(display, "Exporting")
-        exported = export_network(
-            opened, find_architecture(arch, opened), request, distilled=teacher, device=device, settings=changes,
-            accept_changes=accept_changes, on_plan=shown.begin, say=shown.show_step,
-        )  # fmt: skip
+        if finds:
+            if teacher:
+                raise InputError("detectors learn from boxes alone, and have no teacher: drop --teacher")
+            from evomnas.deploy.detection.detector_export import export_detector
+
+            detector = export_detector(
+                opened, find_architecture(arch, opened), request, device=device, settings=changes,
+                accept_changes=accept_changes, say=shown.show_step,
+            )  # fmt: skip
+        else:
+            exported = export_network(
+                opened, find_architecture(arch, opened), request, distilled=teacher, device=device, settings=changes,
+                accept_changes=accept_changes, on_plan=shown.begin, say=shown.show_step,
+            )  # fmt: skip
         display.restart("writing the report")
         write_report(opened)
-    if output is PlainFormat.JSON:
+    if finds:
+        from evomnas.cli.detection.shipped import print_exports
+
+        print_exports(detector, output)
+    elif output is PlainFormat.JSON:
         typer.echo(json.dumps([_export_row(export) for export in exported.exports], indent=2))
     else:
         _print_exports(exported)
@@ -291,23 +321,10 @@ def _score_cells(score: Score | None) -> tuple[str, str]:
     return f"{score.accuracy:.2%}", f"{low:.2%} to {high:.2%}"
 
 
-def _other_score(score: ScoreName) -> tuple[str, ...]:
-    """Return the heading of a column about the score that the search maximised, unless that is the accuracy."""
-    from evomnas.problem.sections import SCORE_WORDS
-
-    return () if score == "accuracy" else (f"test {SCORE_WORDS[score]}",)
-
-
-def _other_score_cells(result: object, score: ScoreName) -> tuple[str, ...]:
-    """Return the cells of these columns for a full training."""
+def _is_trained(result: object) -> bool:
     from evomnas.results.evaluation import FullTraining
 
-    if score == "accuracy":
-        return ()
-    answers = result.answers if isinstance(result, FullTraining) else None
-    if answers is None:
-        return ("-",)
-    return (f"{answers.confusion.score(score):.2%} ± {answers.confusion.score_error(score):.2%}",)
+    return isinstance(result, FullTraining)
 
 
 def _print_majority(results: Sequence[object], classes: Sequence[str], score: ScoreName) -> None:
@@ -327,10 +344,11 @@ def _print_constant_answer(majority: Majority, score: ScoreName) -> None:
 
 def _training_row(training: TrainedNetwork) -> dict[str, Any]:
     from evomnas.deploy.cards.class_card import class_scores
-    from evomnas.results.evaluation import Failure
+    from evomnas.deploy.detection.detector_baselines import detector_scores
+    from evomnas.results.evaluation import Failure, FullTraining
 
     score = _score(training.result)
-    return {
+    row = {
         "id": training.network.id,
         "network": str(training.network),
         "folder": str(training.folder),
@@ -343,10 +361,14 @@ def _training_row(training: TrainedNetwork) -> dict[str, Any]:
         "validation_score": None if training.origin is None else training.origin.score,
         **class_scores(training.result, training.classes),
     }
+    if isinstance(training.result, FullTraining) and training.result.findings is not None:
+        row |= detector_scores(training.result)
+    return row
 
 
 def _print_trainings(opened: Run, trainings: Sequence[TrainedNetwork], options: str) -> None:
     """Print what came of trainings, and the commands that may follow, with the options of their networks."""
+    from evomnas.cli.display.full_scores import score_cells, score_header
     from evomnas.problem.architecture import Architecture
     from evomnas.report.run_words import describe_test
     from evomnas.report.words import format_training
@@ -358,9 +380,9 @@ def _print_trainings(opened: Run, trainings: Sequence[TrainedNetwork], options: 
         latency = "-" if training.measurement is None else f"{training.measurement.latency_ms:.4f}"
         found = None if training.origin is None else training.origin.score
         validation = "-" if found is None else f"{found:.2%}"
-        scores = *_score_cells(_score(training.result)), *_other_score_cells(training.result, score)
+        scores = score_cells(training.result, score)
         rows.append((training.network.id, *scores, validation, latency, str(training.folder)))
-    header = ("id", "test accuracy", "95 % interval", *_other_score(score), "in the search", "latency ms", "folder")
+    header = ("id", *score_header(score), "in the search", "latency ms", "folder")
     print_columns(header, rows, left=1)
     results = [training.result for training in trainings if isinstance(training.result, FullTraining)]
     if results:
@@ -368,7 +390,7 @@ def _print_trainings(opened: Run, trainings: Sequence[TrainedNetwork], options: 
             f"{describe_test(results)}; in the search: of the validation images{format_training(opened.definition)}."
         )
         _print_majority(results, trainings[0].classes, score)
-    successes = [training for training in trainings if _score(training.result) is not None]
+    successes = [training for training in trainings if _is_trained(training.result)]
     if successes:
         network, folder = successes[-1].network, successes[-1].folder
         assert isinstance(network, Architecture)
@@ -390,14 +412,15 @@ def _is_network(name: str, pretrained: bool) -> bool:
 
 
 def _print_baselines(baselines: Sequence[Baseline], score: ScoreName, folder: Path, is_pretrained: bool) -> None:
+    from evomnas.cli.display.full_scores import score_cells, score_header
+
     rows = []
     for baseline in baselines:
         row = baseline.to_dict()
         latency = "-" if row["latency_ms"] is None else f"{row['latency_ms']:.4f}"
         interval = row["latency_ci"] and f"{row['latency_ci'][0]:.4f} to {row['latency_ci'][1]:.4f}"
         counts = ["-" if row[name] is None else f"{row[name]:,}" for name in ("params", "macs")]
-        accuracy = _score_cells(_score(baseline.result)) if baseline.result is not None else ("-", "-")
-        scores = *accuracy, *_other_score_cells(baseline.result, score)
+        scores = score_cells(baseline.result, score)
         measured = (latency, interval or "-", *counts)
         if not is_pretrained:
             rows.append((baseline.name, *scores, *measured))
@@ -405,7 +428,7 @@ def _print_baselines(baselines: Sequence[Baseline], score: ScoreName, folder: Pa
             validation = "-" if row["validation_score"] is None else f"{row['validation_score']:.2%}"
             rows.append((baseline.name, str(row["resolution"]), *scores, validation, *measured))
     size, short = (("pixels",), ("as a candidate",)) if is_pretrained else ((), ())
-    scored = ("test accuracy", "95 % interval", *_other_score(score), *short)
+    scored = (*score_header(score), *short)
     print_columns(("network", *size, *scored, "latency ms", "95 % interval", "parameters", "MACs"), rows, left=1)
     _print_majority([baseline.result for baseline in baselines], baselines[0].classes, score)
     reasons = ((baseline.name, baseline.to_dict()["reason"]) for baseline in baselines)
@@ -430,6 +453,7 @@ def _print_exports(exported: ExportResult) -> None:
     from evomnas.results.answers.majority import Majority
 
     score, score_name = exported.score, exported.score_name
+    others = () if score_name == "accuracy" else (f"test {SCORE_WORDS[score_name]}",)
     has_huffman = any(export.huffman_bytes is not None for export in exported.exports)  # where somebody asked for it
     rows = []
     for export in exported.exports:
@@ -438,11 +462,11 @@ def _print_exports(exported: ExportResult) -> None:
         interval = "-" if export.low_ms is None else f"{export.low_ms:.4f} to {export.high_ms:.4f}"
         sizes = [_kib(size) for size in (export.bytes, export.packed_bytes, export.huffman_bytes)][: 2 + has_huffman]
         other = export.score_of(score_name)
-        other_cells = ["-" if other is None else f"{other:.2%}"] * len(_other_score(score_name))
+        other_cells = ["-" if other is None else f"{other:.2%}"] * len(others)
         accuracy = (*_score_cells(export.score), *other_cells, f"{export.agreement:.2%}")
         rows.append((export.format, export.variant, *accuracy, latency, interval, *sizes))
     header = (
-        "format", "variant", "test accuracy", "95 % interval", *_other_score(score_name), "as PyTorch", "latency ms",
+        "format", "variant", "test accuracy", "95 % interval", *others, "as PyTorch", "latency ms",
         "95 % interval", "KiB", "packed KiB", *["Huffman KiB"] * has_huffman,
     )  # fmt: skip
     print_columns(header, rows, left=2)

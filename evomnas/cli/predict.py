@@ -1,9 +1,9 @@
-"""Use a network: the classes of pictures."""
+"""Use a network: the classes of pictures, or the things in them."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -18,6 +18,9 @@ if TYPE_CHECKING:  # imported where they are used, so that --help does not wait 
     from evomnas.deploy.prediction import Answer
 
 
+TOP, MIN_SCORE = 3, 0.5
+
+
 @app.command()
 @reported
 def predict(
@@ -25,23 +28,54 @@ def predict(
         Path, typer.Argument(metavar="NETWORK", help="File of evomnas export, or folder of a trained network.")
     ],
     images: Annotated[list[Path], typer.Argument(metavar="IMAGE...", help="Images, or folders of images.")],
-    top: Annotated[int, typer.Option("--top", help="Number of classes to print, the most probable ones.")] = 3,
+    top: Annotated[
+        int | None,
+        typer.Option(
+            "--top", help="Number of classes to print, the most probable ones. [default: 3]", show_default=False
+        ),
+    ] = None,
+    min_score: Annotated[
+        float | None,
+        typer.Option(
+            "--min-score",
+            show_default=False,
+            help="How sure a detector must be of what it finds, from 0 to 1. [default: 0.5]",
+        ),
+    ] = None,
     output: Annotated[Format, typer.Option("--format", help="Output format.")] = Format.TABLE,
 ) -> None:
-    """Print the most probable classes of images, by a trained network or an exported file."""
-    if top < 1:
+    """Print the classes of images, or what a detector finds in them, by a trained network or an exported file."""
+    if top is not None and top < 1:
         raise InputError(f"--top takes a number of classes from 1 on, got {top}")
+    if min_score is not None and not 0 <= min_score <= 1:
+        raise InputError(f"--min-score lies between 0 and 1, got {min_score:g}")
     with ProgressDisplay("opening", has_remaining_time=True) as display:
-        from evomnas.deploy.prediction import find_pictures, open_network
+        from evomnas.deploy.prediction import find_pictures, is_detector, open_network
         from evomnas.deploy.prediction import predict as predict_classes
 
         pictures, answers = find_pictures(images), []
-        opened = open_network(network)
+        finds = is_detector(network)
+        if finds and top is not None:
+            raise InputError(f"{network} is a detector, which finds things: --top is for classes, --min-score for it")
+        if not finds and min_score is not None:
+            raise InputError(f"{network} is no detector: --min-score is for those, --top for classes")
+        if finds:
+            from evomnas.deploy.detection.detector_prediction import find_things, open_detector
+
+            work: Iterator[Any] = find_things(
+                open_detector(network), pictures, MIN_SCORE if min_score is None else min_score
+            )
+        else:
+            work = predict_classes(open_network(network), pictures, TOP if top is None else top)
         display.restart("images", len(pictures))
-        for answer in predict_classes(opened, pictures, top):
+        for answer in work:
             answers.append(answer)
             display.show("images", len(answers), len(pictures), "")
-    if output is Format.JSON:
+    if finds:
+        from evomnas.cli.detection.shipped import print_findings
+
+        print_findings(answers, output)
+    elif output is Format.JSON:
         typer.echo(json.dumps([answer.to_dict() for answer in answers], indent=2))
     elif output is Format.CSV:
         print_csv([row for answer in answers for row in _csv_rows(answer)])
@@ -49,7 +83,7 @@ def predict(
         _print_table(answers)
     failed = [answer for answer in answers if answer.error is not None]
     for answer in failed:
-        typer.echo(f"evomnas: {_printable(str(answer.error))}", err=True)
+        typer.echo(f"evomnas: {printable(str(answer.error))}", err=True)
     if failed:
         raise typer.Exit(1)
 
@@ -57,25 +91,29 @@ def predict(
 def _print_table(answers: Sequence[Answer]) -> None:
     rows = []
     for answer in answers:
-        shares = [(_printable(name), f"{probability:.2%}") for name, probability in answer.classes]
+        shares = [(printable(name), f"{probability:.2%}") for name, probability in answer.classes]
         name, probability = shares[0] if shares else ("failed", "-")
         others = ", ".join(f"{name} {share}" for name, share in shares[1:])
-        rows.append((_printable(str(answer.image)), name, probability, others))
+        rows.append((printable(str(answer.image)), name, probability, others))
     width = 4 if any(row[3] for row in rows) else 3
     print_columns(("image", "class", "probability", "then")[:width], [row[:width] for row in rows], left=2)
 
 
 def _csv_rows(answer: Answer) -> list[dict[str, Any]]:
     """Return a row for each class of an answer, with one value in each cell; one row for an error."""
-    image = {"image": _printable(str(answer.image))}
+    image = {"image": printable(str(answer.image))}
     if answer.error is not None:
-        return [image | {"rank": "", "class": "", "probability": "", "error": _printable(answer.error)}]
+        return [image | {"rank": "", "class": "", "probability": "", "error": printable(answer.error)}]
     return [
-        image | {"rank": rank, "class": _printable(name), "probability": probability, "error": ""}
+        image | {"rank": rank, "class": printable(name), "probability": probability, "error": ""}
         for rank, (name, probability) in enumerate(answer.classes, 1)
     ]
 
 
-def _printable(text: str) -> str:
-    """Return a text from outside on one line, without what would steer the terminal."""
+def printable(text: str) -> str:
+    """Return a text from outside on one line, without what would steer the terminal.
+
+    Args:
+        text: The text.
+    """
     return "".join(character if character.isprintable() else "?" for character in " ".join(text.split()))

@@ -104,7 +104,7 @@ def check_classifies(definition: ProblemDefinition) -> None:
     if definition.kind == DetectionDefinition.kind:
         raise InputError(
             f"{definition.name} searched backbones of detectors, and this is for networks that tell classes apart: "
-            "evomnas report RUN shows what they find; evomnas describe ARCH --run RUN their notation and size"
+            "evomnas train RUN ARCH trains a detector in full, evomnas export RUN ARCH writes its files"
         )
 
 

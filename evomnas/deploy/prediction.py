@@ -24,6 +24,7 @@ from evomnas.deploy.formats import FORMATS, ExportFormat
 from evomnas.latency.runtimes.base import Float32Array, open_runtime
 
 Probabilities = NDArray[np.float64]
+DETECTOR = "detector.json"  # in the folder of a detector
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +125,22 @@ def predict(network: OpenedNetwork, pictures: Sequence[Path], top: int = 3) -> I
         yield Answer(picture, tuple((network.classes[index], float(probabilities[index])) for index in best))
 
 
+def is_detector(path: Path) -> bool:
+    """Return whether a path is that of a detector: its folder, one of its files, or a file that was exported from one.
+
+    Args:
+        path: The path, at which there may be anything or nothing.
+    """
+    kind = next((kind for kind in FORMATS.values() if path.suffix.lower() == kind.suffix), None)
+    if kind is not None and path.is_file():
+        try:
+            return kind.metadata(path.read_bytes()).get("task") == "detection"
+        except Exception:  # whoever opens it says what is wrong
+            return False
+    folder = path if path.is_dir() else path.parent
+    return path.exists() and path.suffix in ("", ".json", ".md", ".safetensors") and (folder / DETECTOR).is_file()
+
+
 def open_network(path: Path) -> OpenedNetwork:
     """Open a trained network or an exported file.
 
@@ -156,7 +173,8 @@ def _open_folder(path: Path) -> OpenedNetwork:
 
     folder = find_network_folder(path)
     if not (folder / MODEL_MANIFEST).is_file():
-        networks = sorted(manifest.parent for manifest in path.glob(f"**/{MODEL_MANIFEST}")) if path.is_dir() else []
+        manifests = [*path.glob(f"**/{MODEL_MANIFEST}"), *path.glob(f"**/{DETECTOR}")] if path.is_dir() else []
+        networks = sorted(manifest.parent for manifest in manifests)
         if networks:
             raise InputError(f"{path} is not one network: name one of those in it, such as {networks[0]}")
         if (path / "run.json").is_file():

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from evomnas.core.errors import InputError
 from evomnas.data.gallery.listing import list_images
+from evomnas.deploy.detection.detector_store import DetectorTask, DetectorTrainings
 from evomnas.deploy.durations import Plan, TrainingForecast
 from evomnas.deploy.full_training import FullTask, Teacher
 from evomnas.deploy.saving import load_network
@@ -21,9 +22,13 @@ from evomnas.deploy.training_store import (
     OnProgress,
     SearchOrigin,
     TrainedNetwork,
+    TrainingStore,
+    TrainingTask,
 )
 from evomnas.networks.torchvision_models import AnyNetwork
 from evomnas.problem.architecture import Architecture
+from evomnas.problem.definition import ProblemDefinition
+from evomnas.problem.detection.definition import DetectionDefinition
 from evomnas.problem.loading import change_full_training
 from evomnas.problem.sections import FullSection
 from evomnas.results.evaluation import Failure
@@ -139,6 +144,8 @@ def train_networks(
             of the networks to be taught.
     """
     definition = change_full_training(run.trained_problem(), settings)
+    if distil and definition.kind == DetectionDefinition.kind:
+        raise InputError("detectors learn from boxes alone, and have no teacher: drop --teacher")
     for architecture in architectures:
         architecture.check_resolution(definition.data.resolution)
     teacher_network = most_accurate_network(run) if distil else None
@@ -146,15 +153,15 @@ def train_networks(
         raise InputError(
             f"{teacher_network.id} is the front's most accurate network, the teacher: name another one with --teacher"
         )
-    task = FullTask(definition, device)
-    changes = check_images(run, task, accept_changes)
-    trainings = FullTrainings(task, run.archive, measurement_context(run), run.search_images_fingerprint)
+    trainings = open_trainings(run, definition, device)
+    recipe = definition.full_recipe
+    changes = check_images(run, trainings.task, accept_changes)
     results = {str(result.evaluation.architecture): result for result in run.results()}
     networks = list(dict.fromkeys(architectures))
     on_plan(_plan(run, trainings, networks, teacher_network))
     teacher = None
     if teacher_network is not None:
-        folder = network_folder(run, teacher_network, False, task.recipe)
+        folder = network_folder(run, teacher_network, False, recipe)
         origin = _origin(run, results.get(str(teacher_network)), changes)
         trained_teacher = trainings.train(teacher_network, folder, origin, on_progress=on_progress)
         run.write_front(run.front())
@@ -163,28 +170,45 @@ def train_networks(
             return
         teacher = Teacher(teacher_network, load_network(folder))
     for architecture in networks:
-        folder = network_folder(run, architecture, distil, task.recipe)
+        folder = network_folder(run, architecture, distil, recipe)
         origin = _origin(run, results.get(str(architecture)), changes)
         trained = trainings.train(architecture, folder, origin, teacher, on_progress)
         run.write_front(run.front())
         yield trained
 
 
-def _plan(run: Run, trainings: FullTrainings, networks: Sequence[Architecture], teacher: Architecture | None) -> Plan:
+def open_trainings(run: Run, definition: ProblemDefinition, device: str) -> TrainingStore:
+    """Return the full trainings of a run's problem, once its images are read.
+
+    Args:
+        run: The run.
+        definition: Its problem, maybe with other settings of the full training.
+        device: `auto`, `cpu` or `cuda`.
+
+    Raises:
+        InputError: The images cannot be read, or there is no test split.
+    """
+    where = run.archive, measurement_context(run), run.search_images_fingerprint
+    if definition.kind == DetectionDefinition.kind:
+        return DetectorTrainings(DetectorTask(definition, device), *where)
+    return FullTrainings(FullTask(definition, device), *where)
+
+
+def _plan(run: Run, trainings: TrainingStore, networks: Sequence[Architecture], teacher: Architecture | None) -> Plan:
     """Return the time that the trainings of some networks are expected to take, the teacher's first."""
     task = trainings.task
     forecast = TrainingForecast(run, len(task.training.labels), task.device.type)
     lessons = [*([(teacher, None)] if teacher else []), *((network, teacher) for network in networks)]
     expected: dict[str, float | None] = {}
     for network, its_teacher in lessons:
-        folder = network_folder(run, network, its_teacher is not None, task.recipe)
+        folder = network_folder(run, network, its_teacher is not None, task.definition.full_recipe)
         epochs = trainings.remaining_epochs(network, folder, None if its_teacher is None else str(its_teacher))
         seconds = forecast.epoch_seconds(network, task.recipe, its_teacher)
         expected[network.id] = 0.0 if epochs == 0 else None if seconds is None else epochs * seconds
     return Plan(expected)
 
 
-def check_images(run: Run, task: FullTask, accept_changes: bool = False) -> str:
+def check_images(run: Run, task: TrainingTask, accept_changes: bool = False) -> str:
     """Check that the images of a problem are still those that a run searched with, or were accepted since.
 
     Args:

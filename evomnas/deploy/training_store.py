@@ -5,13 +5,17 @@ The archive stores the score of a network under everything that it depends on, s
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
+
+import torch
 
 from evomnas.core.errors import InputError
 from evomnas.core.system.machine import describe_machine, describe_versions
+from evomnas.data.images import LabelledImages
 from evomnas.data.photographs import describe_images
 from evomnas.data.pictures import encode_picture
 from evomnas.deploy.cards.card import LatencyDetails, ModelDetails, Origin, ScoreDetails, model_card
@@ -31,6 +35,7 @@ from evomnas.networks.torchvision_models import AnyNetwork
 from evomnas.problem.architecture import Architecture
 from evomnas.problem.definition import ProblemDefinition
 from evomnas.problem.pretrained.donors import find_published_weights
+from evomnas.problem.sections import Recipe
 from evomnas.results.archive import Archive, context_key
 from evomnas.results.evaluation import Failure, FullTraining, Measurement, TrainingDiverged
 from evomnas.results.readers import full_training_alias, trained_images_alias
@@ -105,7 +110,54 @@ class _SavedNetwork:
     classifier: Classifier
 
 
-class FullTrainings:
+class TrainingTask(Protocol):
+    """The images of a problem, and the recipe by which its networks are trained in full, of whatever kind they are."""
+
+    @property
+    def definition(self) -> ProblemDefinition:
+        """The problem."""
+
+    @property
+    def recipe(self) -> Recipe:
+        """The settings of the training."""
+
+    @property
+    def training(self) -> LabelledImages:
+        """All images that may be trained on."""
+
+    @property
+    def device(self) -> torch.device:
+        """The device of the trainings."""
+
+    @property
+    def search_images_fingerprint(self) -> str:
+        """The fingerprint of the images that a search of the problem uses, split as it splits them."""
+
+    def context(self, teacher: str | None = None) -> dict[str, Any]:
+        """Return everything that a training depends on beside the network, as the archive stores it.
+
+        Args:
+            teacher: The notation of the teacher; None if there is none.
+        """
+
+    def remaining_epochs(self, network: Any, checkpoint: Path, teacher: str | None = None) -> int:
+        """Return how many epochs a training would train.
+
+        Args:
+            network: The network.
+            checkpoint: The file of the training's state, which need not exist.
+            teacher: The notation of the teacher; None if there is none.
+        """
+
+    def time_step(self, network: Any) -> float:
+        """Return the seconds of a training step of a network.
+
+        Args:
+            network: The network.
+        """
+
+
+class TrainingStore(ABC):
     """Full trainings of one task, whose networks are saved and whose scores go into an archive.
 
     Attributes:
@@ -113,22 +165,20 @@ class FullTrainings:
         archive: The archive of the scores.
     """
 
-    def __init__(
-        self, task: FullTask, archive: Archive, measurement_context: MeasurementContext, searched: str | None = None
-    ) -> None:
+    task: TrainingTask
+
+    def __init__(self, archive: Archive, measurement_context: MeasurementContext, searched: str | None = None) -> None:
         """Set the trainings up. Nothing is read or trained yet.
 
         Args:
-            task: The images and the recipe.
             archive: The archive that gets the scores.
             measurement_context: The device whose latencies the model cards show.
             searched: The fingerprint of the images of the search whose report is to find the trainings, if these are
                 no longer the task's.
         """
-        self._searched = searched
-        self.task, self.archive, self._measurement_context = task, archive, measurement_context
+        self._searched, self.archive, self._measurement_context = searched, archive, measurement_context
 
-    def remaining_epochs(self, network: AnyNetwork, folder: Path, teacher: str | None = None) -> int:
+    def remaining_epochs(self, network: Any, folder: Path, teacher: str | None = None) -> int:
         """Return how many epochs `train` would train; 0 if all was done before.
 
         Args:
@@ -136,16 +186,14 @@ class FullTrainings:
             folder: The folder of its files.
             teacher: The notation of its teacher; None if there is none.
         """
-        if self._own(network) is not self:
-            return self._own(network).remaining_epochs(network, folder, teacher)
         key = context_key(self.task.context(teacher))
-        if self.archive.full_training(key, network) is not None or self._find(folder, key, network) is not None:
+        if self.archive.full_training(key, network) is not None or self._is_saved(folder, key, network):
             return 0
         return self.task.remaining_epochs(network, folder / CHECKPOINT_FILE, teacher)
 
     def train(
         self,
-        network: AnyNetwork,
+        network: Any,
         folder: Path,
         origin: SearchOrigin | None = None,
         teacher: Teacher | None = None,
@@ -167,8 +215,6 @@ class FullTrainings:
         Raises:
             InputError: The test images cannot be read, or do not have the classes of the training images.
         """
-        if self._own(network) is not self:
-            return self._own(network).train(network, folder, origin, teacher, on_progress)
         context = self.task.context(teacher.notation if teacher else None)
         measured = self.archive.measurement(self._measurement_context.key, network)
         measurement = measured if isinstance(measured, Measurement) else None
@@ -182,6 +228,64 @@ class FullTrainings:
             if (folder / CHECKPOINT_FILE).exists():  # else nothing is written, which a read-only disk allows
                 (folder / CHECKPOINT_FILE).unlink()
         return TrainedNetwork(network, folder, result, measurement, origin, self.task.training.classes)
+
+    @abstractmethod
+    def _is_saved(self, folder: Path, key: str, network: Any) -> bool:
+        """Return whether a network was trained before, under the key of a context, and its files are whole."""
+
+    @abstractmethod
+    def _complete(
+        self,
+        network: Any,
+        folder: Path,
+        origin: SearchOrigin | None,
+        teacher: Teacher | None,
+        measurement: Measurement | None,
+        on_progress: OnProgress,
+    ) -> FullTraining | Failure:
+        """Do what is missing of a network's training, score and files.
+
+        The test images are read when the training has ended.
+        """
+
+
+class FullTrainings(TrainingStore):
+    """Full trainings of networks that tell classes apart; see `TrainingStore`."""
+
+    task: FullTask
+
+    def __init__(
+        self, task: FullTask, archive: Archive, measurement_context: MeasurementContext, searched: str | None = None
+    ) -> None:
+        """Set the trainings up. Nothing is read or trained yet.
+
+        Args:
+            task: The images and the recipe.
+            archive: See `TrainingStore`.
+            measurement_context: See `TrainingStore`.
+            searched: See `TrainingStore`.
+        """
+        super().__init__(archive, measurement_context, searched)
+        self.task = task
+
+    def remaining_epochs(self, network: AnyNetwork, folder: Path, teacher: str | None = None) -> int:
+        """See `TrainingStore.remaining_epochs`."""
+        own = self._own(network)
+        return super(FullTrainings, own).remaining_epochs(network, folder, teacher)
+
+    def train(
+        self,
+        network: AnyNetwork,
+        folder: Path,
+        origin: SearchOrigin | None = None,
+        teacher: Teacher | None = None,
+        on_progress: OnProgress = lambda name, epoch, epochs, loss: None,
+    ) -> TrainedNetwork:
+        """See `TrainingStore.train`."""
+        return super(FullTrainings, self._own(network)).train(network, folder, origin, teacher, on_progress)
+
+    def _is_saved(self, folder: Path, key: str, network: AnyNetwork) -> bool:
+        return self._find(folder, key, network) is not None
 
     def _own(self, network: AnyNetwork) -> FullTrainings:
         """Return the trainings of a network: these, or those at the resolution that the network has of its own."""
@@ -197,10 +301,7 @@ class FullTrainings:
         measurement: Measurement | None,
         on_progress: OnProgress,
     ) -> FullTraining | Failure:
-        """Do what is missing of a network's training, score and files.
-
-        The test images are read when the training has ended.
-        """
+        """See `TrainingStore._complete`."""
         task, notation = self.task, teacher.notation if teacher else None
         searched = self._searched or task.search_images_fingerprint
         saved = self._find(folder, context_key(task.context(notation)), network)

@@ -154,7 +154,7 @@ def _toml_key(name: str) -> str:
     return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else format_toml(name)
 
 
-def train_command(run: Run, results: list[Result]) -> tuple[str, str] | None:
+def train_command(run: Run, results: list[Result]) -> tuple[str, str]:
     """Return the command that comes after a search: it trains a network of the front in full.
 
     Args:
@@ -163,10 +163,8 @@ def train_command(run: Run, results: list[Result]) -> tuple[str, str] | None:
 
     Returns:
         What the command does, in words, and the command. The network is the front's knee, or else the one with the
-        best score. None of detectors.
+        best score.
     """
-    if run.definition.kind == DetectionDefinition.kind:
-        return None
     has_knee = bool(run.knees(results))
     which = "--knee" if has_knee else run.front(results)[-1].evaluation.architecture.id
     best = "most accurate" if run.definition.score_words == "accuracy" else "best"
@@ -227,5 +225,7 @@ def _detector_commands(folder: str, shape: NetworkShape) -> list[dict[str, str]]
     return [
         {"title": "Its layers", "text": f"evomnas describe {ID} --run {folder}"},
         {"title": "Its latency, measured again", "text": f"evomnas measure {ID} --run {folder}"},
+        {"title": "Train it in full, and score it on the test images", "text": f"evomnas train {folder} {ID}"},
+        {"title": "Export it once it is trained", "text": f"evomnas export {folder} {ID} --to onnx --quantize int8"},
         {"title": "The detector in PyTorch, untrained", "text": build},
     ]

@@ -8,9 +8,10 @@ from statistics import median
 from typing import Any
 
 from evomnas.problem.definition import Definition
-from evomnas.problem.sections import SCORE_WORDS
+from evomnas.problem.sections import SCORE_WORDS, PrecisionName, ScoreName
 from evomnas.report.history import History
 from evomnas.report.words import TextTable, format_duration, format_quality, format_training
+from evomnas.results.detection.score import PRECISIONS
 from evomnas.results.evaluation import FullTraining, Measurement
 from evomnas.results.full_trainings import baseline_results, fully_trained
 from evomnas.results.run import Result, Run
@@ -58,11 +59,12 @@ def describe_test(trainings: Sequence[FullTraining]) -> str:
         trainings: At least one training; all were scored on the same test images.
 
     Returns:
-        Words such as `Test accuracy: of 360 test images after full training (60 epochs)`.
+        Words such as `Test accuracy: of 360 test images after full training (60 epochs)`; of detectors, `Test AP`.
     """
     epochs = sorted({len(training.losses) for training in trainings})
     length = f"{epochs[0]} epochs" if len(epochs) == 1 else f"{epochs[0]} to {epochs[-1]} epochs"
-    return f"Test accuracy: of {trainings[0].score.images:,} test images after full training ({length})"
+    words = "Test AP" if trainings[0].score is None else "Test accuracy"
+    return f"{words}: of {trainings[0].images:,} test images after full training ({length})"
 
 
 def _describe_device(device: Mapping[str, Any]) -> str:
@@ -362,20 +364,36 @@ def full_training_table(run: Run) -> TextTable | None:
     """
     if not run.definition.trains:
         return None
-    name = run.trained_problem().data.test_score
-    others = () if name == "accuracy" else (f"test {SCORE_WORDS[name]}",)
-    header = ("network", "test accuracy", "95 % interval", *others, "latency ms", "parameters", "MACs")
+    first, *others = test_scores(run.trained_problem().data.test_score)
+    header = (
+        "network", f"test {SCORE_WORDS[first]}", "95 % interval", *(f"test {SCORE_WORDS[other]}" for other in others),
+        "latency ms", "parameters", "MACs",
+    )  # fmt: skip
     rows = []
     for network in fully_trained(run):
-        low, high = network.result.score.interval
-        cells = [network.name, f"{network.result.score.accuracy:.2%}", f"{low:.2%} to {high:.2%}"]
-        quality = network.result.quality(name)
-        cells += ["-" if quality is None else f"{quality[0]:.2%}"] * len(others)
+        qualities = [network.result.quality(name) for name in (first, *others)]
+        interval = "-" if qualities[0] is None else f"{qualities[0][1]:.2%} to {qualities[0][2]:.2%}"
+        score, *more = ("-" if quality is None else f"{quality[0]:.2%}" for quality in qualities)
+        cells = [network.name, score, interval, *more]
         if isinstance(network.measurement, Measurement):
             cost = network.measurement.cost
             cells += [f"{network.measurement.latency_ms:.4f}", f"{cost.params:,}", f"{cost.macs:,}"]
         rows.append((*cells, *["-"] * (len(header) - len(cells))))
     return (header, rows) if rows else None
+
+
+def test_scores(name: ScoreName | PrecisionName) -> tuple[ScoreName | PrecisionName, ...]:
+    """Return the scores that tables show of full trainings, the one with an interval first.
+
+    Args:
+        name: The score by which the problem judges them.
+
+    Returns:
+        The accuracy, and `name` if it is another one; of detectors `name`, and the other average precision.
+    """
+    if name in PRECISIONS:
+        return name, *(other for other in PRECISIONS if other != name)
+    return ("accuracy",) if name == "accuracy" else ("accuracy", name)
 
 
 def baseline_table(run: Run) -> TextTable | None:

@@ -150,13 +150,13 @@ def result_table(run: Run, results: Sequence[Result]) -> TextTable:
     knee = next(iter(run.knees(list(results))), None)
     statuses = [_status(result, result is knee) for result in results]
     if run.definition.trains:
-        words = run.definition.score_words
-        has_two = words != "accuracy" and run.definition.kind != DetectionDefinition.kind  # a detector has no accuracy
-        names = (words, "±", *("accuracy",) * has_two)
-        scored = ("test accuracy",) * any(result.score is not None for result in results)
+        words, is_detector = run.definition.score_words, run.definition.kind == DetectionDefinition.kind
+        names = (words, "±", *("accuracy",) * (words != "accuracy" and not is_detector))  # a detector has none
+        tested, test_key = (f"test {words}", "test_score") if is_detector else ("test accuracy", "test_accuracy")
+        scored = (tested,) * any(result.training is not None for result in results)
         peak = ("peak KiB",) * (run.definition.constraints.max_peak_kb is not None)
         header = ("id", *names, *scored, "latency ms", "95 % interval", "parameters", "MACs", *peak, "status")
-        shown = ("score", "score_error", "accuracy")[: len(names)] + ("test_accuracy",) * len(scored)
+        shown = ("score", "score_error", "accuracy")[: len(names)] + (test_key,) * len(scored)
         rows = [_trained_cells(result.to_dict(), shown, len(peak) > 0) for result in results]
     else:
         quality, cost = run.definition.axes

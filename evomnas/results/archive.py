@@ -235,9 +235,7 @@ class Archive(Database):
         with self._transaction():
             self._write("trainings", {**key, **training_to_row(result), "created": _now()})
             self._write_answers(context, architecture, result)
-            if isinstance(result, Training) and result.findings is not None:
-                found = result.findings.to_row()
-                self._write("findings", {"context": context, "network": str(architecture), **found})
+            self._write_findings(context, architecture, result)
 
     def add_cut(self, run: str, architecture: Architecture, cut: Cut) -> None:
         """Store the part of a training that a run cut off. For other runs the network is not trained.
@@ -338,6 +336,7 @@ class Archive(Database):
         with self._transaction():
             self._write("full_trainings", {**key, **full_training_to_row(result), "created": _now()})
             self._write_answers(context, network, result)
+            self._write_findings(context, network, result)
 
     def full_training(self, context: str, network: object) -> FullTraining | Failure | None:
         """Return the full training of a network.
@@ -356,7 +355,8 @@ class Archive(Database):
         result = full_training_from_row(row)
         if isinstance(result, Failure):
             return result
-        return replace(result, answers=self.answers(row["context"], row["network"]))
+        key = row["context"], row["network"]
+        return replace(result, answers=self.answers(*key), findings=self.findings(*key))
 
     def full_trainings(self, context: str) -> dict[str, FullTraining | Failure]:
         """Return all full trainings of a context.
@@ -397,6 +397,11 @@ class Archive(Database):
             "UPDATE answers SET loss = ?, loss_error = ? WHERE context = ? AND network = ? AND loss IS NULL",
             (answers.loss, answers.loss_error, *key),
         )
+
+    def _write_findings(self, context: str, network: object, result: Training | FullTraining | Failure) -> None:
+        """Store what was found in images within a transaction, unless there is something."""
+        if not isinstance(result, Failure) and result.findings is not None:
+            self._write("findings", {"context": context, "network": str(network), **result.findings.to_row()})
 
     def answers(self, context: str, network: object) -> Answers | None:
         """Return the answers of a trained network to the images that score it.

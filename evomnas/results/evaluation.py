@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evomnas.core import remedies
-from evomnas.problem.sections import ScoreName
+from evomnas.problem.sections import PrecisionName, ScoreName
 from evomnas.problem.tabular_space import TabularArchitecture
 from evomnas.results.answers.mistakes import Answers
 from evomnas.results.detection.findings import Findings
@@ -130,25 +130,39 @@ class FullTraining:
     """The result of a full training.
 
     Attributes:
-        score: On the test images.
+        score: On the test images; None of a network that finds things in them.
         losses: Mean training loss per epoch.
         seconds: How long it took.
         answers: The answers to the test images; None where an older version kept none.
+        findings: What was found in the test images; None where they were classified.
     """
 
-    score: Score
+    score: Score | None
     losses: tuple[float, ...]
     seconds: float
     answers: Answers | None = field(default=None, repr=False, compare=False)
+    findings: Findings | None = field(default=None, repr=False, compare=False)
 
-    def quality(self, name: ScoreName) -> tuple[float, float, float] | None:
+    @property
+    def images(self) -> int:
+        """The number of test images."""
+        if self.score is not None:
+            return self.score.images
+        return 0 if self.findings is None else self.findings.images
+
+    def quality(self, name: ScoreName | PrecisionName) -> tuple[float, float, float] | None:
         """Return a score on the test images and the ends of its 95 % interval; None where it is not known.
 
         Args:
             name: The score.
         """
+        if name == "ap" or name == "ap50":
+            if self.findings is None:
+                return None
+            value = self.findings.score(name)
+            return value, *(self.findings.interval(name) or (value, value))
         if name == "accuracy":
-            return self.score.accuracy, *self.score.interval
+            return None if self.score is None else (self.score.accuracy, *self.score.interval)
         if self.answers is None:
             return None
         value, error = self.answers.confusion.score(name), self.answers.confusion.score_error(name)

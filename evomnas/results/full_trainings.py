@@ -50,6 +50,7 @@ def fully_trained(run: Run) -> list[FullyTrained]:
     """
     problem = run.trained_problem()
     names = {str(fit_to_resolution(published(name), problem.data.resolution)): name for name in PUBLISHED_NETWORKS}
+    names.setdefault(str(problem.space.reference_network()), problem.words.reference)
     records, donor = run.reader.baselines(), problem.weights and problem.weights.donor
     names |= {one.baseline.notation: one.baseline.label for one in records if one.baseline.name == donor}
     device = run.record.measurement_context

@@ -60,6 +60,8 @@ class Result:
         evaluation: What came of it.
         on_front: Whether it is on the run's Pareto front.
         training: Its full training with its test score; None where it was not trained in full.
+        test_quality: The score by which the problem judges that training, with the ends of its 95 % interval; None
+            where it is not known.
         peak_kb: The peak memory of its activations in the precision of its latency; None where none is built.
     """
 
@@ -69,10 +71,11 @@ class Result:
     on_front: bool
     training: FullTraining | None = None
     peak_kb: float | None = None
+    test_quality: tuple[float, float, float] | None = None
 
     @property
     def score(self) -> Score | None:
-        """Its score on the test images after a full training; None where it was not trained in full."""
+        """Its test images that were classified correctly after a full training; None where none were."""
         return None if self.training is None else self.training.score
 
     def to_dict(self) -> dict[str, Any]:
@@ -97,6 +100,8 @@ class Result:
             "score_error": evaluation.score_error,
             "validation_loss": None if evaluation.trained is None else evaluation.trained.loss,
             "peak_kb": self.peak_kb,
+            "test_score": None if self.test_quality is None else self.test_quality[0],
+            "test_score_interval": None if self.test_quality is None else list(self.test_quality[1:]),
         }
 
     def point(self, definition: Definition) -> dict[str, Any]:
@@ -380,8 +385,14 @@ class Run:
     def _scored(self, results: Sequence[Result]) -> list[Result]:
         """Return results with the full trainings of those networks that have one."""
         trainings = self.reader.any_full_trainings()
+        if not trainings:
+            return list(results)
+        name = self.trained_problem().data.test_score
         found = ((result, trainings.get(str(result.evaluation.architecture))) for result in results)
-        return [result if training is None else replace(result, training=training) for result, training in found]
+        return [
+            result if training is None else replace(result, training=training, test_quality=training.quality(name))
+            for result, training in found
+        ]
 
     def front(self, results: list[Result] | None = None) -> list[Result]:
         """Return the Pareto set, fastest first.

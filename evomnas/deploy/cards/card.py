@@ -85,6 +85,7 @@ class ScoreDetails(_Part):
             classes: The names of the classes.
         """
         score = result.score
+        assert score is not None  # a detector has a card of its own
         known = cls(accuracy=score.accuracy, interval=score.interval, correct=score.correct, images=score.images)
         if result.answers is None:
             return known

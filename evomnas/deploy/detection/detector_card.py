@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from evomnas.data.photographs import Preprocessing
 from evomnas.deploy.cards.card import format_share
 from evomnas.deploy.cards.markdown import escape_markdown, markdown_table
@@ -49,6 +51,7 @@ def detector_card(title: str, manifest: DetectorManifest) -> str:
         ("Test AP50", _share(test.ap50, test.ap50_interval)),
         ("Test images", f"{test.images:,}; intervals are bootstrapped over them"),
         *([("Latency", _latency(manifest))] if manifest.latency else []),
+        *([("Found by", escape_markdown(manifest.origin))] if manifest.origin else []),
         ("Started from", escape_markdown(manifest.start)),
         ("Trained on", f"{manifest.trained_on:,} images, {recipe['epochs']} epochs, {recipe['optimizer']}, batch "
                        f"{recipe['batch']}, learning rate {recipe['learning_rate']:g}"),
@@ -61,17 +64,7 @@ def detector_card(title: str, manifest: DetectorManifest) -> str:
 
 {markdown_table(("", ""), rows, left=2)}
 
-## Use
-
-This runs as it stands in this folder, with evomnas, on a picture `photo.jpg` of yours. It draws what was found into
-`found.png`.
-
-```python
-{SNIPPET}```
-
-`detector(pixels)` itself returns a box and scores at every anchor. `evomnas.networks.detection.suppression.suppress`
-leaves one box for each object.
-
+{usage_section()}
 ## By class
 
 {markdown_table(("class", "test AP"), by_class)}
@@ -83,6 +76,36 @@ leaves one box for each object.
 - Scores are not calibrated probabilities. From which score on a box counts is up to the use.
 - Latencies are without suppression, whose time depends on the image.
 """
+
+
+def usage_section(files: Sequence[Sequence[str]] = ()) -> str:
+    """Return the section of a model card that says how the detector is used, with its exported files.
+
+    Args:
+        files: A row of cells for each file: name, AP, AP50, agreement with PyTorch, latency in milliseconds, KiB.
+
+    Returns:
+        The section in Markdown, from its heading on.
+    """
+    header = ("file", "test AP", "AP50", "as PyTorch", "latency ms", "KiB")
+    listed = f"""
+{markdown_table(header, list(files))}
+
+They take one image of pixel values from 0 to 255, and return `boxes` from 0 to 1 and `scores` of the classes at every
+anchor. Names of classes and the way of a picture to its pixels are in their metadata. "As PyTorch": boxes that are
+found in the same place. `evomnas predict FILE photo.jpg` runs any of them.
+"""
+    return f"""## Use
+
+This runs as it stands in this folder, with evomnas, on a picture `photo.jpg` of yours. It draws what was found into
+`found.png`. On the command line, `evomnas predict . photo.jpg` prints classes, scores and boxes.
+
+```python
+{SNIPPET}```
+
+`detector(pixels)` itself returns a box and scores at every anchor. `evomnas.networks.detection.suppression.suppress`
+leaves one box for each object.
+{listed if files else ""}"""
 
 
 def _share(value: float, interval: Interval) -> str:

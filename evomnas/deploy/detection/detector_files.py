@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,6 +13,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from evomnas.core.arguments import checked
 from evomnas.core.files import write_atomically
+from evomnas.core.system.machine import describe_machine, describe_versions
+from evomnas.deploy.detection.detection_training import TrainedDetector
 from evomnas.deploy.saving import (
     MAX_CLASSES,
     MODEL_CARD,
@@ -25,7 +28,9 @@ from evomnas.deploy.saving import (
 from evomnas.networks.detection.detector import build_detector
 from evomnas.networks.detection.object_detector import ObjectDetector
 from evomnas.problem.architecture import Architecture
+from evomnas.problem.detection.counting import count_detector
 from evomnas.problem.sections import Fit, ResolutionField
+from evomnas.results.detection.findings import Findings
 
 DETECTOR_MANIFEST = "detector.json"
 FORMAT_VERSION = 1  # of detector.json
@@ -54,6 +59,20 @@ class Precisions(BaseModel):
     ap50_interval: Interval
     by_class: dict[str, float | None]
     images: int
+
+    @classmethod
+    def of(cls, findings: Findings, classes: Sequence[str]) -> Precisions:
+        """Return the average precisions of what was found.
+
+        Args:
+            findings: What was found in the test images.
+            classes: The names of the classes.
+        """
+        return cls(
+            ap=findings.ap, ap_interval=findings.interval("ap"), ap50=findings.ap50,
+            ap50_interval=findings.interval("ap50"), images=findings.images,
+            by_class=dict(zip(classes, findings.details["by_class"], strict=True)),
+        )  # fmt: skip
 
 
 class Latency(BaseModel):
@@ -97,6 +116,8 @@ class DetectorManifest(BaseModel):
         seconds: How long the training took.
         versions: The versions of the software that trained it, by name.
         machine: The machine that trained it.
+        scored: The archive's key of everything that the score depended on; None of one that is in no archive.
+        origin: The search that found its backbone, in words; None if none did.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -122,12 +143,54 @@ class DetectorManifest(BaseModel):
     seconds: float
     versions: dict[str, str]
     machine: dict[str, Any]
+    scored: str | None = None
+    origin: str | None = None
 
     @model_validator(mode="after")
     def _check_channels(self) -> DetectorManifest:
         if not self.channels == len(self.mean) == len(self.std):
             raise ValueError("mean and std must have one value per channel")
         return self
+
+
+def describe_detector(
+    trained: TrainedDetector,
+    start: str,
+    key: str,
+    findings: Findings,
+    latency: Latency | None,
+    weights: str,
+    trained_on: int,
+    recipe: dict[str, Any],
+    scored: str | None = None,
+    origin: str | None = None,
+) -> DetectorManifest:
+    """Return the content of `detector.json` of a detector that was trained here.
+
+    Args:
+        trained: The detector.
+        start: See `DetectorManifest`.
+        key: See `DetectorManifest`.
+        findings: What it found in the test images.
+        latency: See `DetectorManifest`.
+        weights: See `DetectorManifest`.
+        trained_on: See `DetectorManifest`.
+        recipe: See `DetectorManifest`.
+        scored: See `DetectorManifest`.
+        origin: See `DetectorManifest`.
+    """
+    detector = trained.detector
+    plan, classes, channels = detector.detector.plan, detector.classes, detector.preprocessing.channels
+    counts = count_detector(plan, len(classes) + 1, channels)
+    return DetectorManifest(
+        format=FORMAT_VERSION, network=str(plan.architecture), weights=weights, classes=classes, channels=channels,
+        resolution=plan.resolution, mean=tuple(detector.normalise.mean.flatten().tolist()),
+        std=tuple(detector.normalise.std.flatten().tolist()), fit=detector.preprocessing.fit, key=key, start=start,
+        params=counts.params, macs=counts.macs, test=Precisions.of(findings, classes), latency=latency,
+        trained_on=trained_on, recipe=recipe, losses=trained.losses, seconds=round(trained.seconds, 1),
+        versions=describe_versions(), scored=scored, origin=origin,
+        machine={name: value for name, value in describe_machine().items() if name != "host"},
+    )  # fmt: skip
 
 
 def save_detector(folder: Path, weights: bytes, manifest: DetectorManifest, card: str) -> None:

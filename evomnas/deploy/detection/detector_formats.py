@@ -7,7 +7,7 @@ part of the files; ONNX files may have it as a node of their own.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,9 +19,11 @@ from evomnas.core.files import write_atomically
 from evomnas.core.quiet import silence, silence_native_code
 from evomnas.data.rows import Images
 from evomnas.latency.runtimes.base import Float32Array
+from evomnas.latency.runtimes.detection.detector_graph import DECODING
 from evomnas.networks.detection.object_detector import ObjectDetector
 from evomnas.results.evaluation import RuntimeMismatch
 
+DETECTION = "detection"  # the task, in the texts of files
 MAX_DIFFERENCE = 1e-3  # of a file's boxes and scores, all from 0 to 1, from PyTorch's
 Answers = tuple[Float32Array, Float32Array]  # boxes and scores
 
@@ -50,14 +52,29 @@ class DetectorFormat:
     Attributes:
         suffix: The suffix of its files.
         install: The command that installs what writing and running them needs.
+        runtime: The name of the runtime that runs its files.
         write: Returns the content of a file of a detector, for an image of some shape, with texts by name.
         run: Returns the answers of a file to an image, shape (1, c, h, w).
     """
 
     suffix: str
     install: str
+    runtime: str
     write: Callable[[ObjectDetector, torch.Tensor, Mapping[str, str]], bytes]
     run: Callable[[bytes], Callable[[Float32Array], Answers]]
+
+
+@dataclass(frozen=True, slots=True)
+class ConvertedDetector:
+    """The content of a file that was checked.
+
+    Attributes:
+        model: The content.
+        difference: The largest difference of its boxes and scores from PyTorch's.
+    """
+
+    model: bytes
+    difference: float
 
 
 def write_detector(
@@ -79,8 +96,30 @@ def write_detector(
         InputError: A package is missing, or a part of the network cannot be written in this format.
         RuntimeMismatch: The file answers otherwise than PyTorch.
     """
+    converted = convert_detector(detector, name, pictures, suppress)
+    path = folder / f"detector{find_format(name).suffix}"
+    write_atomically(path, converted.model)
+    return DetectorFile(path, name, converted.difference, len(converted.model))
+
+
+def convert_detector(
+    detector: ObjectDetector, name: str, pictures: Images, suppress: bool = False
+) -> ConvertedDetector:
+    """Return a detector as the content of a file for devices, once its answers to pictures are those of PyTorch.
+
+    Args:
+        detector: See `write_detector`.
+        name: See `write_detector`.
+        pictures: See `write_detector`.
+        suppress: See `write_detector`.
+
+    Raises:
+        InputError: A package is missing, or a part of the network cannot be written in this format.
+        RuntimeMismatch: The file answers otherwise than PyTorch.
+    """
     kind = find_format(name, suppress)
     texts = {
+        "task": DETECTION,
         "classes": json.dumps(detector.classes),
         "network": str(detector.detector.plan.architecture),
         "preprocessing": detector.preprocessing.model_dump_json(),
@@ -95,9 +134,25 @@ def write_detector(
     difference = max(_difference(detector, run, picture[None].astype(np.float32)) for picture in pictures)
     if not difference <= MAX_DIFFERENCE:
         raise RuntimeMismatch(f"the {name} file answers otherwise than PyTorch: by {difference:.3g}")
-    path = folder / f"detector{kind.suffix}"
-    write_atomically(path, model)
-    return DetectorFile(path, name, difference, len(model))
+    return ConvertedDetector(model, difference)
+
+
+def quantize_detector(name: str) -> Callable[[bytes, Sequence[Float32Array]], bytes]:
+    """Return what makes an int8 file of a float one and calibration images; decoding stays in float.
+
+    Args:
+        name: The format.
+
+    Raises:
+        InputError: There are no int8 files of detectors in this format.
+    """
+    if name == "onnx":
+        return _quantize_onnx
+    if name == "litert":
+        from evomnas.latency.quantization.litert_int8 import quantize_litert
+
+        return lambda model, images: quantize_litert(model, images, kept=DECODING)
+    raise InputError(f"int8 files of detectors are written as onnx and litert, not as {name}: drop --quantize or --to")
 
 
 def find_format(name: str, suppress: bool = False) -> DetectorFormat:
@@ -139,6 +194,17 @@ def _write_onnx(
     return bytes(model.SerializeToString())
 
 
+def _quantize_onnx(model: bytes, images: Sequence[Float32Array]) -> bytes:
+    import onnx
+
+    from evomnas.latency.quantization.onnx_int8 import quantize_onnx
+
+    quantized = onnx.load_from_string(quantize_onnx(model, images, kept=DECODING))
+    texts = {entry.key: entry.value for entry in onnx.load_from_string(model).metadata_props}
+    onnx.helper.set_model_props(quantized, texts)
+    return bytes(quantized.SerializeToString())
+
+
 def _write_suppressing_onnx(detector: ObjectDetector, image: torch.Tensor, texts: Mapping[str, str]) -> bytes:
     return _write_onnx(detector, image, texts, suppress=True)
 
@@ -166,6 +232,7 @@ def _run_litert(model: bytes) -> Callable[[Float32Array], Answers]:
         from ai_edge_litert.interpreter import Interpreter
 
         interpreter = Interpreter(model_content=model)
+        interpreter.allocate_tensors()  # which says what it does
         runner = interpreter.get_signature_runner()
 
     def run(picture: Float32Array) -> Answers:
@@ -195,7 +262,9 @@ def _run_executorch(model: bytes) -> Callable[[Float32Array], Answers]:
 
 
 DETECTOR_FORMATS = {
-    "onnx": DetectorFormat(".onnx", "pip install onnx onnxruntime", _write_onnx, _run_onnx),
-    "litert": DetectorFormat(".tflite", "pip install 'evomnas[litert]'", _write_litert, _run_litert),
-    "executorch": DetectorFormat(".pte", "pip install 'evomnas[executorch]'", _write_executorch, _run_executorch),
+    "onnx": DetectorFormat(".onnx", "pip install onnx onnxruntime", "onnxruntime", _write_onnx, _run_onnx),
+    "litert": DetectorFormat(".tflite", "pip install 'evomnas[litert]'", "litert", _write_litert, _run_litert),
+    "executorch": DetectorFormat(
+        ".pte", "pip install 'evomnas[executorch]'", "executorch", _write_executorch, _run_executorch
+    ),
 }

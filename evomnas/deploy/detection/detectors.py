@@ -5,7 +5,6 @@ The files of a detector are in the run's folder, in `detectors/ID-DATA-PIXELSpx-
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -13,29 +12,24 @@ from pathlib import Path
 
 from evomnas.core.errors import InputError
 from evomnas.core.resolution import format_resolution
-from evomnas.core.system.machine import describe_machine, describe_versions
-from evomnas.deploy.detection.detection_training import DetectionTraining, TrainedDetector
+from evomnas.deploy.detection.detection_training import COLOURS, DetectionTraining, Start
 from evomnas.deploy.detection.detector_card import detector_card
 from evomnas.deploy.detection.detector_files import (
     DETECTOR_MANIFEST,
-    FORMAT_VERSION,
     DetectorManifest,
     Latency,
-    Precisions,
+    describe_detector,
     load_detector,
     read_detector_manifest,
     save_detector,
 )
 from evomnas.deploy.detection.detector_formats import DetectorFile, find_format, write_detector
 from evomnas.deploy.detection.detector_latency import DetectorLatency, measure_detectors
-from evomnas.deploy.detection.starting_weights import COLOURS, Start, find_start
+from evomnas.deploy.detection.starting_weights import find_start
 from evomnas.deploy.saving import weights_hash, weights_of
 from evomnas.problem.architecture import Architecture
-from evomnas.problem.detection.counting import count_detector
 from evomnas.problem.detection.plan import plan_detector
 from evomnas.problem.sections import DataSection, Recipe
-from evomnas.results.archive import context_key
-from evomnas.results.detection.score import PRECISIONS
 from evomnas.results.run import Run
 
 DETECTORS_FOLDER, CHECKPOINT_FILE = "detectors", "checkpoint.pt"
@@ -153,8 +147,7 @@ def _known(folder: Path, training: DetectionTraining, start: Start) -> DetectorM
         load_detector(folder)
     except InputError:
         return None
-    key = context_key(training.context(start.network.architecture, start.weights))
-    return manifest if manifest.key == key else None
+    return manifest if manifest.key == training.key(start.network.architecture, start.weights) else None
 
 
 def _train(
@@ -172,51 +165,19 @@ def _train(
         start, folder / CHECKPOINT_FILE, lambda epoch, epochs, loss: on_progress(architecture.id, epoch, epochs, loss)
     )
     say(f"{architecture.id}: looking at the test images")
-    test = _precisions(trained, training)
+    findings = training.find(trained.detector)
     classes, resolution = len(training.training.classes), training.section.resolution
     latency = measure_detectors(run, [notation], classes, COLOURS, resolution, say)[notation]
-    weights = weights_of(trained.detector.detector, str(trained.detector.detector.plan.architecture))
-    manifest = _manifest(trained, start, training, test, latency, weights_hash(weights))
-    title = f"{run.trained_problem().name} {architecture.id} finds {training.section.path or training.section.dataset}"
-    save_detector(folder, weights, manifest, detector_card(title, manifest))
-    (folder / CHECKPOINT_FILE).unlink(missing_ok=True)
-    return manifest
-
-
-def _precisions(trained: TrainedDetector, training: DetectionTraining) -> Precisions:
-    score = training.score(trained.detector)
-    by_class = dict(zip(trained.detector.classes, score.by_class, strict=True))
-    ap_interval, ap50_interval = (
-        None if math.isnan(score.interval(name)[0]) else score.interval(name) for name in PRECISIONS
-    )
-    return Precisions(
-        ap=score.value("ap"), ap_interval=ap_interval, ap50=score.value("ap50"), ap50_interval=ap50_interval,
-        by_class=by_class, images=score.images,
-    )  # fmt: skip
-
-
-def _manifest(
-    trained: TrainedDetector,
-    start: Start,
-    training: DetectionTraining,
-    test: Precisions,
-    latency: DetectorLatency | str,
-    weights: str,
-) -> DetectorManifest:
-    detector = trained.detector
-    plan, classes = detector.detector.plan, detector.classes
-    counts = count_detector(plan, len(classes) + 1, COLOURS)
     measured = None
     if isinstance(latency, DetectorLatency):
         interval = latency.low_ms, latency.high_ms
         measured = Latency(ms=latency.latency_ms, interval=interval, setting=latency.setting)
-    return DetectorManifest(
-        format=FORMAT_VERSION, network=str(plan.architecture), weights=weights, classes=classes, channels=COLOURS,
-        resolution=plan.resolution, mean=tuple(detector.normalise.mean.flatten().tolist()),
-        std=tuple(detector.normalise.std.flatten().tolist()), fit=detector.preprocessing.fit,
-        key=context_key(training.context(plan.architecture, start.weights)), start=start.words, params=counts.params,
-        macs=counts.macs, test=test, latency=measured, trained_on=len(training.training.labels),
-        recipe=training.recipe.context, losses=trained.losses, seconds=round(trained.seconds, 1),
-        versions=describe_versions(),
-        machine={name: value for name, value in describe_machine().items() if name != "host"},
+    weights = weights_of(trained.detector.detector, str(trained.detector.detector.plan.architecture))
+    manifest = describe_detector(
+        trained, start.words, training.key(notation, start.weights), findings, measured, weights_hash(weights),
+        len(training.training.labels), training.recipe.context,
     )  # fmt: skip
+    title = f"{run.trained_problem().name} {architecture.id} finds {training.section.path or training.section.dataset}"
+    save_detector(folder, weights, manifest, detector_card(title, manifest))
+    (folder / CHECKPOINT_FILE).unlink(missing_ok=True)
+    return manifest

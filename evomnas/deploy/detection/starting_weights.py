@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import torch
 from torch import nn
 
 from evomnas.core.errors import InputError
-from evomnas.deploy.full_training import check_classifies
+from evomnas.deploy.detection.detection_training import COLOURS, Start
 from evomnas.deploy.saving import MODEL_MANIFEST, load_network, read_manifest
 from evomnas.deploy.trained_networks import network_folder
 from evomnas.networks.network import Network, build_network
@@ -21,26 +21,6 @@ from evomnas.problem.pretrained.donors import DONORS, Donor
 from evomnas.problem.pretrained.files import find_weights, read_weights
 from evomnas.problem.pretrained.traits import PLAIN
 from evomnas.results.run import Run
-from evomnas.training.batches import Normalisation
-
-COLOURS = 3  # channels of the images in which detectors look
-
-
-@dataclass(frozen=True, eq=False)
-class Start:
-    """A trained network, which takes colour images.
-
-    Attributes:
-        network: The network; a detector takes its modules, so that it can be used once.
-        normalisation: The mean and the standard deviation of each channel by which its images are normalised.
-        words: Where its weights come from, for people.
-        weights: The SHA-256 of the file of its weights.
-    """
-
-    network: Network
-    normalisation: Normalisation
-    words: str
-    weights: str
 
 
 def find_start(run: Run, architecture: Architecture) -> Start:
@@ -76,11 +56,11 @@ def find_start(run: Run, architecture: Architecture) -> Start:
 def _ways_to_weights(run: Run, architecture: Architecture, donor: Donor | None) -> str:
     """Return how a network gets trained weights: by the run, if its networks tell classes apart, or by a donor."""
     published = [] if donor is None else [f"{donor.how} brings published weights"]
-    if published and run.definition.kind == DetectionDefinition.kind:
-        return published[0]
-    check_classifies(run.trained_problem())
-    name = run.network_argument(architecture)
-    return ", or ".join([f"evomnas train {run.argument} {name} trains them", *published])
+    command = f"evomnas train {run.argument} {run.network_argument(architecture)}"
+    if run.definition.kind == DetectionDefinition.kind:
+        own = f"the run searched detectors, and {command} trains this one on the run's own images"
+        return ", or ".join([*published, own])
+    return ", or ".join([f"{command} trains them", *published])
 
 
 def _spellings(donor: Donor) -> tuple[Architecture, Architecture]:
@@ -90,6 +70,7 @@ def _spellings(donor: Donor) -> tuple[Architecture, Architecture]:
 
 def _in_colour(start: Start) -> Start:
     """Return a start that takes colour images."""
+    assert start.normalisation is not None
     mean, std = start.normalisation
     if len(mean) == COLOURS:
         return start

@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -15,7 +16,35 @@ from evomnas.results.evaluation import Score
 
 EXPORTS_FILE = "exports.json"
 INT8 = "int8"  # at the end of the name of a variant
-_FILE_NAME = re.compile(r"model[-_][\w.+-]+")
+FILE_NAME = re.compile(r"model[-_][\w.+-]+")
+
+
+class MeasuredFile(Protocol):
+    """An exported file with its latency, of whatever network; see `Export`."""
+
+    @property
+    def file(self) -> str:
+        """Its name."""
+
+    @property
+    def format(self) -> str:
+        """The name of its format."""
+
+    @property
+    def variant(self) -> str:
+        """`float`, `int8` and so on."""
+
+    @property
+    def latency_ms(self) -> float | None:
+        """The latency in milliseconds; None if it could not be measured."""
+
+    @property
+    def low_ms(self) -> float | None:
+        """The lower end of its 95 % interval."""
+
+    @property
+    def high_ms(self) -> float | None:
+        """The upper end of its 95 % interval."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +88,7 @@ class Export:
     @property
     def has_own_name(self) -> bool:
         """Whether the file is called as evomnas calls its files. The table may have been written by anybody."""
-        return _FILE_NAME.fullmatch(self.file) is not None
+        return FILE_NAME.fullmatch(self.file) is not None
 
     @property
     def score(self) -> Score:
@@ -99,7 +128,7 @@ def read_exports(folder: Path) -> list[Export]:
 
 
 def slow_int8_files(
-    exports: Sequence[Export], formats: Sequence[str], limit_ms: float | None, was_searched_in_float: bool
+    exports: Sequence[MeasuredFile], formats: Sequence[str], limit_ms: float | None, was_searched_in_float: bool
 ) -> list[str]:
     """Return a line for each int8 file that is slower than its float file, or beyond the latency limit of the search.
 

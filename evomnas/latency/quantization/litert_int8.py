@@ -17,12 +17,13 @@ if TYPE_CHECKING:
     from evomnas.latency.runtimes.base import Float32Array
 
 
-def quantize_litert(model: bytes, calibration: Iterable[Float32Array]) -> bytes:
+def quantize_litert(model: bytes, calibration: Iterable[Float32Array], kept: str | None = None) -> bytes:
     """Return a LiteRT file in int8.
 
     Args:
         model: The content of a float file that evomnas wrote.
         calibration: Inputs that show the range of the activations, each of shape (n, c, h, w) as PyTorch takes them.
+        kept: The beginning of the names of values that stay in float; None to quantize all.
 
     Returns:
         The content of the file, which takes and returns float values as before.
@@ -34,15 +35,15 @@ def quantize_litert(model: bytes, calibration: Iterable[Float32Array]) -> bytes:
     with silence(), silence_native_code(), redirect_stdout(nowhere), redirect_stderr(nowhere):
         from ai_edge_quantizer import quantizer
 
-        work = quantizer.Quantizer(model, _recipe())
+        work = quantizer.Quantizer(model, _recipe(kept))
         return bytes(work.quantize(work.calibrate({SIGNATURE: images})).quantized_model)
 
 
-def _recipe() -> list[dict[str, Any]]:
-    """Return the quantizer's rules: int8 weights and activations everywhere, but for input and output."""
+def _recipe(kept: str | None) -> list[dict[str, Any]]:
+    """Return the quantizer's rules: int8 weights and activations, but for input, output and values of kept names."""
     from ai_edge_quantizer import recipe
 
     rules: list[dict[str, Any]] = recipe.static_wi8_ai8()
-    return rules + [
-        dict(rules[0], operation=operation, algorithm_key="no_quantize") for operation in ("INPUT", "OUTPUT")
-    ]
+    plain = [dict(rules[0], operation=operation, algorithm_key="no_quantize") for operation in ("INPUT", "OUTPUT")]
+    named = [] if kept is None else [dict(rules[0], regex=f"^{kept}.*", algorithm_key="no_quantize")]
+    return [*rules, *plain, *named]

@@ -17,12 +17,13 @@ if TYPE_CHECKING:
     from evomnas.latency.runtimes.base import Float32Array
 
 
-def quantize_onnx(model: bytes, calibration: Iterable[Float32Array]) -> bytes:
+def quantize_onnx(model: bytes, calibration: Iterable[Float32Array], kept: str | None = None) -> bytes:
     """Return an ONNX file in int8.
 
     Args:
         model: The content of a float file with an input `image`.
         calibration: Inputs that show the range of the activations, each of the shape that the file takes.
+        kept: The beginning of the names of nodes that stay in float; None to quantize all.
 
     Returns:
         The content of the file, which takes and returns float values as before.
@@ -39,9 +40,16 @@ def quantize_onnx(model: bytes, calibration: Iterable[Float32Array]) -> bytes:
 
     with silence(), tempfile.TemporaryDirectory(prefix="evomnas-") as folder:
         source, path = Path(folder) / "float.onnx", Path(folder) / "int8.onnx"
+        excluded = [] if kept is None else [name for name in _node_names(model) if name.startswith(kept)]
         source.write_bytes(model)  # ONNX Runtime before 1.21 loses the weights of a model in memory
         quantize_static(
             source, path, ImageReader(), quant_format=QuantFormat.QDQ, per_channel=True,
-            activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8,
+            activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8, nodes_to_exclude=excluded,
         )  # fmt: skip
         return path.read_bytes()
+
+
+def _node_names(model: bytes) -> list[str]:
+    import onnx
+
+    return [node.name for node in onnx.load_from_string(model).graph.node]

@@ -77,9 +77,13 @@ class LiteRTGraph:
 
     A value is represented by the number of its tensor. Methods that add operations take that of their input, and return
     that of their output.
+
+    Attributes:
+        prefix: The beginning of the names of values that are added.
     """
 
     def __init__(self) -> None:
+        self.prefix = "v"
         self._tensors: list[Any] = []
         self._operators: list[Any] = []
         self._codes: dict[int, int] = {}  # the place of each kind of operation in the list of kinds
@@ -99,7 +103,7 @@ class LiteRTGraph:
         tensor = schema.TensorT()
         tensor.shape = np.array(shape, dtype=np.int32)
         tensor.type = _TYPE.INT32 if content is not None and content.dtype == np.int32 else _TYPE.FLOAT32
-        tensor.name = (name or f"v{len(self._tensors)}").encode()
+        tensor.name = (name or f"{self.prefix}{len(self._tensors)}").encode()
         tensor.buffer = 0
         if content is not None:
             buffer = schema.BufferT()

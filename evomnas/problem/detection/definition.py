@@ -15,10 +15,11 @@ from pydantic import Field, model_validator
 from evomnas.core.errors import InputError
 from evomnas.problem.definition import ProblemDefinition, Words
 from evomnas.problem.detection.plan import plan_detector
-from evomnas.problem.sections import FLOAT, DataSection, LatencySection, PrecisionName, TrainingSection
+from evomnas.problem.sections import FLOAT, DataSection, FullSection, LatencySection, PrecisionName, TrainingSection
 
 BoxAugmentation = Literal["flip", "zoom"]
 FOR_CLASSES = ("label_smoothing", "dropout", "head_rate", "statistics", "class_weights")  # of a recipe
+FULL_FOR_CLASSES = (*FOR_CLASSES, "schedule", "final_rate", "averaging", "temperature", "teaching")
 
 
 class DetectionData(DataSection):
@@ -52,6 +53,24 @@ class DetectionTraining(TrainingSection):
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
 
 
+class DetectionFull(FullSection):
+    """The full training of a chosen detector: the recipe of the proxy task, three times as long as usual there.
+
+    Attributes:
+        augment: Random changes of the training images; those of the data section if absent.
+    """
+
+    batch: Annotated[int, Field(ge=2)] = 8
+    optimizer: Literal["sgd", "rmsprop", "adamw"] = "sgd"
+    learning_rate: Annotated[float, Field(gt=0)] = 0.03
+    warmup: Annotated[float, Field(ge=0, lt=1)] = 0.3
+    weight_decay: Annotated[float, Field(ge=0)] = 4e-5
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    bn_momentum: Annotated[float, Field(gt=0, le=1)] = 0.1
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    augment: tuple[BoxAugmentation, ...] | None = None  # type: ignore[assignment]
+
+
 class DetectionDefinition(ProblemDefinition):
     """A problem whose networks are trained to find things in images, and measured.
 
@@ -63,6 +82,7 @@ class DetectionDefinition(ProblemDefinition):
     task: Literal["detection"]
     data: DetectionData
     training: DetectionTraining
+    full: DetectionFull = DetectionFull()
 
     @classmethod
     def describes(cls, values: Mapping[str, Any]) -> bool:
@@ -78,10 +98,11 @@ class DetectionDefinition(ProblemDefinition):
 
     @model_validator(mode="after")
     def _check_detection(self) -> DetectionDefinition:
-        usual = DetectionTraining(epochs=1)
-        wrong = next((name for name in FOR_CLASSES if getattr(self.training, name) != getattr(usual, name)), None)
-        if wrong is not None:
-            raise InputError(f"training.{wrong} is for networks that tell classes apart: drop it")
+        usual = DetectionTraining(epochs=1), DetectionFull()
+        wrong = [f"training.{name}" for name in FOR_CLASSES if getattr(self.training, name) != getattr(usual[0], name)]
+        wrong += [f"full.{name}" for name in FULL_FOR_CLASSES if getattr(self.full, name) != getattr(usual[1], name)]
+        if wrong:
+            raise InputError(f"{wrong[0]} is for networks that tell classes apart: drop it")
         if self.latency.method != LatencySection().method:
             raise InputError("detectors are measured whole: drop latency.method")
         if {self.latency.precision, self.training.precision} != {FLOAT}:

@@ -104,7 +104,8 @@ def full_training_to_row(result: FullTraining | Failure) -> dict[str, Any]:
     """
     if isinstance(result, Failure):
         return _failure_to_row(result)
-    return asdict(result.score) | {"losses": json.dumps(result.losses), "seconds": result.seconds}
+    counts = {"correct": None, "images": result.images} if result.score is None else asdict(result.score)
+    return counts | {"losses": json.dumps(result.losses), "seconds": result.seconds}
 
 
 def full_training_from_row(row: sqlite3.Row) -> FullTraining | Failure:
@@ -115,7 +116,8 @@ def full_training_from_row(row: sqlite3.Row) -> FullTraining | Failure:
     """
     if row["failure"]:
         return _failure_from_row(row)
-    return FullTraining(Score(row["correct"], row["images"]), tuple(json.loads(row["losses"])), row["seconds"])
+    score = None if row["correct"] is None else Score(row["correct"], row["images"])  # detectors count no images
+    return FullTraining(score, tuple(json.loads(row["losses"])), row["seconds"])
 
 
 def calibration_to_row(calibration: Calibration) -> dict[str, Any]:

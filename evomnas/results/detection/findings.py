@@ -13,7 +13,7 @@ import numpy as np
 from evomnas.core.resolution import Resolution, sides
 from evomnas.data.boxes.detections import Detections
 from evomnas.problem.sections import PrecisionName
-from evomnas.results.detection.score import DetectionScore
+from evomnas.results.detection.score import PRECISIONS, DetectionScore
 
 SHOWN_IMAGES = 6  # of which found boxes are kept, the same ones for all networks
 SHOWN_BOXES = 40  # of an image, at most
@@ -62,7 +62,8 @@ class Findings:
         ap_error: Its standard error; None where it is not known.
         ap50: That at an intersection over union of 0.5.
         ap50_error: Its standard error; None likewise.
-        details: `ap75`, `small`, `medium`, `large`, and by class `by_class` and `by_class50`.
+        details: `ap75`, `small`, `medium`, `large`, and by class `by_class` and `by_class50`; and, unless an older
+            version wrote them, `images`, the number of images, and `intervals`, the 95 % intervals of `ap` and `ap50`.
         shown: Some images with the boxes that were found in them.
     """
 
@@ -75,7 +76,7 @@ class Findings:
 
     @classmethod
     def of(
-        cls, score: DetectionScore, detections: Detections, resolution: Resolution, places: Sequence[int]
+        cls, score: DetectionScore, detections: Detections, resolution: Resolution, places: Sequence[int] = ()
     ) -> Findings:
         """Return the findings in images.
 
@@ -83,10 +84,12 @@ class Findings:
             score: Their score.
             detections: The boxes that were found in n images.
             resolution: The size of the network's input in pixels.
-            places: The place of each image among those that validate, n of them.
+            places: The place of each image among those that validate, n of them; none to show no images.
         """
         errors = [None if math.isnan(error := score.error(name)) else error for name in ("ap", "ap50")]
-        details = {name: getattr(score, name) for name in (*DETAILS, "by_class", "by_class50")}
+        details = {name: getattr(score, name) for name in (*DETAILS, "by_class", "by_class50", "images")}
+        intervals = {name: score.interval(name) for name in PRECISIONS}
+        details["intervals"] = {name: ends for name, ends in intervals.items() if not math.isnan(ends[0])}
         chosen = np.unique(np.linspace(0, len(places) - 1, min(SHOWN_IMAGES, len(places))).round().astype(int))
         order = np.argsort(places, kind="stable")  # so that all networks show the same images, whatever their folds
         shown = (ShownImage(int(places[one]), _boxes(detections, int(one), resolution)) for one in order[chosen])
@@ -107,6 +110,20 @@ class Findings:
             name: Which.
         """
         return self.ap_error if name == "ap" else self.ap50_error
+
+    def interval(self, name: PrecisionName) -> tuple[float, float] | None:
+        """Return the 95 % interval of an average precision; None where it is not known.
+
+        Args:
+            name: Which.
+        """
+        ends = self.details.get("intervals", {}).get(name)
+        return None if ends is None else (float(ends[0]), float(ends[1]))
+
+    @property
+    def images(self) -> int:
+        """The number of images; 0 where an older version did not keep it."""
+        return int(self.details.get("images", 0))
 
     def to_row(self) -> dict[str, Any]:
         """Return the findings as columns of the archive's table `findings`; `from_row` is the inverse."""
@@ -138,8 +155,12 @@ class Findings:
             if not all(0 <= number <= 1 for number in numbers):
                 raise ValueError("a found box is outside of its image")
         details = json.loads(row["details"])
-        if not isinstance(details, dict):
+        if not isinstance(details, dict) or not isinstance(details.get("intervals", {}), dict):
             raise ValueError("the details of a score are none")
+        if not all(0 <= low <= high <= 1 for low, high in details.get("intervals", {}).values()):
+            raise ValueError("an interval of an average precision is none that there is")
+        if not isinstance(details.get("images", 0), int):
+            raise ValueError("the number of images is none")
         return cls(precisions[0], errors[0], precisions[1], errors[1], details, shown)
 
 

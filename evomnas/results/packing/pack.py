@@ -27,7 +27,7 @@ from evomnas.results.packing.unpack import packed_run_id
 from evomnas.results.readers import full_training_alias, trained_images_alias
 from evomnas.results.run import Run
 
-MODEL_MANIFEST = "model.json"  # written last: a network's folder that has it is complete
+MODEL_MANIFESTS = ("model.json", "detector.json")  # written last: a network's folder that has one is complete
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +84,7 @@ def pack(run: Run, out: Path) -> PackedRun:
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     size = out.stat().st_size if is_zip else sum(path.stat().st_size for path in out.rglob("*") if path.is_file())
-    trained = sum(name.name == MODEL_MANIFEST for name in files)
+    trained = sum(name.name in MODEL_MANIFESTS for name in files)
     left_out = sum(path.stat().st_size for path in run.folder.glob(f"{NETWORKS}/*/checkpoint.pt"))
     return PackedRun(out, size, run.manifest.evaluations, trained, left_out)
 
@@ -106,10 +106,15 @@ def _files(folder: Path) -> Iterator[tuple[PurePosixPath, Path]]:
     for name in (FRONT, REPORT, LISTING):
         if (folder / name).is_file():
             yield PurePosixPath(name), folder / name
-    for manifest in sorted(folder.glob(f"{NETWORKS}/*/{MODEL_MANIFEST}")):
+    for manifest in _manifests(folder):
         for path in sorted(manifest.parent.iterdir()):
             if is_network_file(path.name) and path.is_file():
                 yield PurePosixPath(NETWORKS, manifest.parent.name, path.name), path
+
+
+def _manifests(folder: Path) -> list[Path]:
+    """Return the files that describe the trained networks of a run."""
+    return sorted(path for name in MODEL_MANIFESTS for path in folder.glob(f"{NETWORKS}/*/{name}"))
 
 
 def _write_zip(folder: Path, files: dict[PurePosixPath, Path], out: Path) -> None:
@@ -156,6 +161,7 @@ def _write_archive(run: Run, path: Path) -> None:
         for context in sorted(full_contexts):
             copy("full_trainings", context=context)
             copy("answers", context=context)
+            copy("findings", context=context)
         for images, places in _pictured(source, record.training_context, full_contexts, networks).items():
             copy("class_names", images=images)
             pictures = {place: source.picture(images, place) for place in sorted(places)}
@@ -184,7 +190,7 @@ def _pictured(
 def _contexts_of_networks(folder: Path) -> list[str]:
     """Return the contexts of trained networks, of which older versions left some without an alias."""
     contexts = []
-    for path in sorted(folder.glob(f"{NETWORKS}/*/{MODEL_MANIFEST}")):
+    for path in _manifests(folder):
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError, RecursionError):

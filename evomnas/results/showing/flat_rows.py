@@ -24,6 +24,7 @@ PARTS = {  # columns of lists that have one number per cell
     "losses": ("loss_1", "loss_2"),
     "latency_ci": ("latency_low_ms", "latency_high_ms"),
     "test_interval": ("test_low", "test_high"),
+    "test_score_interval": ("test_score_low", "test_score_high"),
 }
 
 
@@ -49,6 +50,7 @@ def to_csv(rows: Sequence[Mapping[str, Any]], first: Sequence[str] = ()) -> str:
     """
     buffer = io.StringIO()
     keys = [*first, *COLUMNS, "test_accuracy", "test_interval", "score", "score_error", "validation_loss"]
+    keys += ["test_score", "test_score_interval"]
     columns = [column for key in keys for column in PARTS.get(key, (key,))]
     writer = csv.DictWriter(buffer, columns, lineterminator="\n", extrasaction="ignore")
     writer.writeheader()

@@ -13,6 +13,7 @@ from evomnas.networks.detection.detector import Detector
 from evomnas.networks.detection.features import Features, TappedLayer
 from evomnas.networks.detection.heads import Head
 
+DECODING = "decoding"  # the beginning of the names of what quantizers leave as it is
 Value = TypeVar("Value")  # of a graph: a name in ONNX, a number in LiteRT
 
 

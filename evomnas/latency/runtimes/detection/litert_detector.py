@@ -12,7 +12,7 @@ import torch
 from ai_edge_litert import schema_py_generated as schema
 from torch import Tensor
 
-from evomnas.latency.runtimes.detection.detector_graph import DetectorGraph
+from evomnas.latency.runtimes.detection.detector_graph import DECODING, DetectorGraph
 from evomnas.latency.runtimes.litert_graph import LiteRTGraph
 from evomnas.networks.detection.boxes import MAX_LOG_SIZE, PLACE_FACTOR, SIZE_FACTOR, Decoder
 from evomnas.networks.detection.object_detector import JoinedAnswers, ObjectDetector
@@ -57,7 +57,8 @@ class _DetectorGraph(LiteRTGraph, DetectorGraph[int]):
         return self.reshape(value, (count, height * width * channels // values, values))
 
     def decoding(self, offsets: int, decoder: Decoder) -> int:
-        """Add what `evomnas.networks.detection.boxes.decode` computes."""
+        """Add what `evomnas.networks.detection.boxes.decode` computes. Nothing but decoding follows."""
+        self.prefix = f"{DECODING}_"
         centres, sizes = decoder.anchors[:, :2], decoder.anchors[:, 2:]
         moves = self.arithmetic("MUL", self.slice(offsets, 0, 2), sizes / PLACE_FACTOR)
         middles = self.arithmetic("ADD", moves, centres)

@@ -13,13 +13,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from evomnas.latency.runtimes.detection.detector_graph import DetectorGraph
+from evomnas.latency.runtimes.detection.detector_graph import DECODING, DetectorGraph
 from evomnas.latency.runtimes.onnx_graph import OnnxGraph, to_onnx
 from evomnas.networks.detection.boxes import MAX_LOG_SIZE, PLACE_FACTOR, SIZE_FACTOR, Decoder
 from evomnas.networks.detection.object_detector import JoinedAnswers, ObjectDetector
 from evomnas.networks.detection.suppression import MAX_BOXES, MAX_OVERLAP, MIN_SCORE
-
-DECODING = "decoding"  # the beginning of the names of the nodes that quantizers leave as they are
 
 
 def detector_to_onnx(network: ObjectDetector | JoinedAnswers, images: Tensor, suppress: bool = False) -> bytes:
