@@ -45,6 +45,9 @@ const bestWithin = (limit) => {
   return within.length ? within[within.length - 1] : null;
 };
 
+// Whether networks have an accuracy beside their score; detectors have none.
+const hasAccuracies = data.score !== "accuracy" && !nets.name && nets.accuracy.some((value) => value !== null);
+
 // How a network compares with another, in words.
 const compared = (index, other) => {
   const factor = nets.x[other] / nets.x[index];

@@ -14,7 +14,7 @@ const table = new Table((index) => pick(index));
 const describeFacts = () => {
   const rows = [
     [data.quality + data.training, (i) => quality(nets.y[i], 2) + (hasError(i) ? ` ± ${qualityError(i).toFixed(1)}` : "")],
-    ["accuracy", (i) => (data.score === "accuracy" || nets.name ? null : `${nets.accuracy[i].toFixed(2)} %`)],
+    ["accuracy", (i) => (!hasAccuracies ? null : `${nets.accuracy[i].toFixed(2)} %`)],
     [`test ${data.score}, trained in full`, testAccuracy],
     [data.cost, (i) => (timed ? `${fine(nets.x[i])}${unit}` : cost(nets.x[i])) + (hasInterval(i) ? ` (${interval(i)})` : "")],
     ["parameters", (i) => (data.cost === "parameters" ? null : whole(nets.params[i]))],

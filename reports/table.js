@@ -6,7 +6,7 @@ const columns = nets.name
   ? [[data.quality, (i) => nets.y[i], (i) => quality(nets.y[i], 2)], [data.cost, (i) => nets.x[i], (i) => amount(nets.x[i])]]
   : [
       [data.score, (i) => nets.y[i], (i) => `${quality(nets.y[i], 2)}`],
-      ...(data.score === "accuracy" ? [] : [["accuracy", (i) => nets.accuracy[i], (i) => `${quality(nets.accuracy[i], 2)}`]]),
+      ...(!hasAccuracies ? [] : [["accuracy", (i) => nets.accuracy[i], (i) => `${quality(nets.accuracy[i], 2)}`]]),
       ...(anyTrained ? [[`test ${data.score}`, (i) => nets.test[i] ?? -1, (i) => (isTrained(i) ? quality(nets.test[i], 2) : "–")]] : []),
       ["latency ms", (i) => nets.x[i], (i) => nets.x[i].toPrecision(4)],
       ["95 % interval", (i) => nets.high[i] - nets.low[i], interval],

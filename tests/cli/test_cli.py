@@ -255,6 +255,8 @@ def test_show_and_describe_read_a_run(finished_run):
         "score_error",
         "validation_loss",
         "peak_kb",
+        "test_score",
+        "test_score_interval",
     ]
     assert list(rows[0]) == keys
     front = answer("show", finished_run.folder, "--format", "csv")

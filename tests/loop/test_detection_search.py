@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import json
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
-from box_files import draw, write_voc
+from box_files import draw, save, write_voc
 from typer.testing import CliRunner
 
 import evomnas
-from evomnas.cli import deploy, measure, search, show  # noqa: F401 they register themselves
+from evomnas.cli import deploy, measure, predict, search, show  # noqa: F401 they register themselves
 from evomnas.cli.app import app
 from evomnas.cli.detection import detect  # noqa: F401
 from evomnas.core.errors import InputError
 from evomnas.data.splits import load_dataset
+from evomnas.deploy.detection.detector_files import load_detector, read_detector_manifest
 from evomnas.problem.architecture import Architecture
 from evomnas.problem.detection.counting import count_detector
 from evomnas.problem.detection.plan import plan_detector
 from evomnas.problem.loading import validate_definition
+from evomnas.report.references import find_references
+from evomnas.report.reproduce import problem_file
 from evomnas.report.run_report import write_report
 from evomnas.results.archive import Archive
 from evomnas.results.constraints import DetectorLimits
@@ -94,7 +98,7 @@ def test_the_report_shows_boxes_on_pictures_by_network(run):
     boxes = sum(len(run.reader.findings(one.evaluation.architecture).shown[0].boxes) for one in run.front())
     assert section.count("<rect") >= boxes
     assert "AP50 of ball" in section
-    assert "evomnas train" not in page.partition("<footer")[0].partition('id="commands"')[0]
+    assert "evomnas train" in page.partition("<footer")[0].partition('id="commands"')[0]
 
 
 def test_the_table_has_no_column_of_accuracies_which_detectors_lack(run):
@@ -112,17 +116,125 @@ def test_a_packed_run_is_read_elsewhere_with_its_boxes(run, tmp_path):
     assert opened.archive.picture(images, place) == run.archive.picture(images, place)
 
 
-def test_commands_on_its_networks_are_about_detectors_or_refuse_in_one_line(run):
+def test_a_network_of_the_run_is_described_as_a_detector(run):
     network = run.front()[0].evaluation.architecture.id
     described = command("describe", network, "--run", run.folder)
     assert "SSDLite with 4 logits" in described.stdout
-    for refused in (
-        command("train", run.folder, network, "--device", "cpu"), command("export", run.folder, network),
-        command("detect", run.folder, network, "--data", run.definition.data.path),
-    ):  # fmt: skip
-        assert refused.exit_code == 2
-        assert "evomnas: shapes searched backbones of detectors, and this is for" in refused.stderr
-        assert "evomnas train" not in refused.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("train", "--teacher"), "detectors learn from boxes alone, and have no teacher: drop --teacher"),
+        (("train", "--set", "full.dropout=0.1"), "full.dropout is for networks that tell classes apart: drop it"),
+        (("export",), r"is not trained yet: evomnas train \S+ \w{8}$"),
+        (("export", "--teacher"), "detectors learn from boxes alone, and have no teacher: drop --teacher"),
+        (("export", "--prune", "0.5"), "exported in float and int8: drop --prune, --factorize and --huffman"),
+        (("detect", "--data", "."), r"evomnas train \S+ \w{8} trains this one on the run's own images"),
+    ],
+)  # fmt: skip
+def test_what_no_detector_can_do_is_refused_in_one_line_that_leads_on(run, arguments, message):
+    network = run.results()[-1].evaluation.architecture.id
+    refused = command(arguments[0], run.folder, network, *arguments[1:])
+    assert refused.exit_code == 2
+    assert refused.stderr.count("\n") == 1
+    assert re.search(message, refused.stderr.strip())
+
+
+@pytest.fixture(scope="module")
+def trained(run):
+    """The row of a detector that the run has trained in full."""
+    network = run.front()[0].evaluation.architecture.id
+    done = command("train", run.folder, network, "--epochs", "2", "--device", "cpu", "--format", "json", "--quiet")
+    assert done.exit_code == 0, done.output
+    [row] = json.loads(done.stdout)
+    return row
+
+
+def test_a_found_detector_is_trained_in_full_and_scored_on_the_test_images(run, trained):
+    manifest = read_detector_manifest(Path(trained["folder"]))
+    assert manifest.start == "random weights"
+    assert (manifest.test.ap50, manifest.test.images) == (trained["test_ap50"], trained["test_images"])
+    assert manifest.test.ap50_interval == tuple(trained["test_ap50_interval"])
+    assert f"random, seed {run.record.seed}, 3 networks evaluated" in manifest.origin
+    assert manifest.latency.ms == trained["latency_ms"]
+    assert (trained["test_accuracy"], trained["failure"]) == (None, None)
+    again = command("train", run.folder, trained["id"], "--epochs", "2", "--device", "cpu", "--quiet")
+    assert re.search(rf"{trained['id']} +{trained['test_ap50']:.2%}", again.stdout)
+    assert read_detector_manifest(Path(trained["folder"])) == manifest
+
+
+def test_the_score_of_a_full_training_is_in_table_report_and_pack(run, trained, tmp_path):
+    opened = Run.open(run.folder)
+    row = next(one.to_dict() for one in opened.results() if one.evaluation.architecture.id == trained["id"])
+    assert (row["test_score"], row["test_accuracy"]) == (trained["test_ap50"], None)
+    assert "test AP50" in command("show", run.folder).stdout
+    assert "Test AP: of " in write_report(opened).read_text()
+    elsewhere = Run.open(pack(opened, tmp_path / "run.zip").path)
+    assert load_detector(elsewhere.folder / "networks" / Path(trained["folder"]).name)
+    assert elsewhere.front()[0].test_quality == opened.front()[0].test_quality
+
+
+def test_a_trained_detector_says_what_is_in_pictures_and_where(run, trained, tmp_path):
+    picture = save(tmp_path / "photo.png", draw(1, (96, 128), seed=5)[0].pixels)
+    (tmp_path / "broken.png").write_bytes(b"no picture")
+    answer = command("predict", trained["folder"], tmp_path, "--min-score", "0.05", "--format", "json")
+    assert answer.exit_code == 1
+    broken, found = json.loads(answer.stdout)
+    assert "cannot read the image" in broken["error"]
+    assert (found["image"], found["error"]) == (str(picture), None)
+    for thing in found["objects"]:
+        left, top, right, bottom = thing["box"]
+        assert 0 <= left <= right <= 128
+        assert 0 <= top <= bottom <= 96
+        assert thing["class"] in ("ball", "car", "tree")
+    assert found["objects"]
+    assert "nothing" in command("predict", trained["folder"], picture, "--min-score", "1").stdout
+    header, *_ = command("predict", trained["folder"], picture, "--min-score", "0.05", "--format", "csv").stdout.split()
+    assert header == "image,class,score,left,top,right,bottom,error"
+    refused = command("predict", trained["folder"], picture, "--top", "2")
+    assert "is a detector, which finds things: --top is for classes" in refused.stderr
+
+
+def test_exported_detectors_are_scored_in_their_runtime_and_find_the_same(run, trained, tmp_path):
+    options = ("--epochs", "2", "--device", "cpu", "--quantize", "int8", "--format", "json")
+    done = command("export", run.folder, trained["id"], *options)
+    assert done.exit_code == 0, done.output
+    plain, quantized = json.loads(done.stdout)
+    assert [(one["format"], one["variant"]) for one in (plain, quantized)] == [("onnx", "float"), ("onnx", "int8")]
+    assert plain["ap50"] == pytest.approx(trained["test_ap50"], abs=1e-3)
+    assert quantized["bytes"] < 0.6 * plain["bytes"]
+    assert min(plain["latency_ms"], quantized["latency_ms"]) > 0
+    folder = Path(trained["folder"])
+    assert "| `model-int8.onnx` |" in (folder / "README.md").read_text()
+    picture = save(tmp_path / "photo.png", draw(1, (96, 128), seed=5)[0].pixels)
+    answers = {
+        name: json.loads(
+            command("predict", folder / name, picture, "--min-score", "0.05", "--format", "json").stdout
+        )[0]["objects"]
+        for name in ("detector.json", "model-float.onnx", "model-int8.onnx")
+    }  # fmt: skip
+    whole, same, near = answers.values()
+    assert [one["class"] for one in same[:5]] == [one["class"] for one in whole[:5]]
+    assert [one["score"] for one in same[:5]] == pytest.approx([one["score"] for one in whole[:5]], abs=1e-3)
+    assert near[0]["score"] == pytest.approx(whole[0]["score"], abs=0.1)
+
+
+@pytest.mark.thorough
+def test_baselines_stand_beside_the_front(run, problem, tmp_path):
+    path = tmp_path / "shapes.toml"
+    path.write_text(problem_file(run))
+    options = ("--archive", run.archive.path, "--out", tmp_path / "baselines", "--device", "cpu")
+    done = command("baselines", path, "reference", "mnasnet-small@0.35", *options, "--set", "full.epochs=1", "--format",
+                   "json")  # fmt: skip
+    assert done.exit_code == 0, done.output
+    rows = json.loads(done.stdout)
+    assert [row["name"] for row in rows] == ["reference", "mnasnet-small@0.35"]
+    assert all(row["latency_ms"] > 0 and row["test_images"] > 0 for row in rows)
+    [reference, *_] = find_references(run, run.results())
+    assert reference.losses[0] == pytest.approx(1 - rows[0]["validation_score"])
+    assert load_detector(tmp_path / "baselines" / "reference")
+    assert "unknown backbone 'resnet18'" in command("baselines", path, "resnet18", *options).stderr
 
 
 @pytest.mark.thorough

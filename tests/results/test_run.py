@@ -157,7 +157,16 @@ def test_front_csv_holds_the_front_with_the_numbers_of_its_rows(run, tmp_path):
 
 def test_a_row_says_what_is_known_and_nothing_else(run):
     ok, *_, failed, stopped = (result.to_dict() for result in run.results())
-    more = ["test_accuracy", "test_interval", "score", "score_error", "validation_loss", "peak_kb"]
+    more = [
+        "test_accuracy",
+        "test_interval",
+        "score",
+        "score_error",
+        "validation_loss",
+        "peak_kb",
+        "test_score",
+        "test_score_interval",
+    ]
     assert list(ok) == [*COLUMNS, *more]
     assert (ok["test_accuracy"], ok["test_interval"]) == (None, None)
     assert ok["losses"] == pytest.approx([0.1, 3.0])
@@ -316,7 +325,7 @@ def test_a_cell_has_one_number():
     header, *_ = text.splitlines()
     assert header == (
         "id,architecture,status,loss_1,loss_2,accuracy,latency_ms,latency_low_ms,latency_high_ms,params,macs,on_front,order,"
-        "test_accuracy,test_low,test_high,score,score_error,validation_loss"
+        "test_accuracy,test_low,test_high,score,score_error,validation_loss,test_score,test_score_low,test_score_high"
     )
     known, unknown = csv.DictReader(text.splitlines())
     given = {

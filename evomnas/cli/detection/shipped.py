@@ -16,7 +16,7 @@ if TYPE_CHECKING:  # imported where they are used, so that --help does not wait 
     from evomnas.deploy.detection.detector_baselines import DetectorBaseline
     from evomnas.deploy.detection.detector_export import DetectorExports
     from evomnas.deploy.detection.detector_prediction import Findings
-    from evomnas.problem.sections import PrecisionName
+    from evomnas.problem.sections import PrecisionName, ScoreName
 
 
 def print_exports(exported: DetectorExports, output: PlainFormat) -> None:
@@ -49,7 +49,7 @@ def print_exports(exported: DetectorExports, output: PlainFormat) -> None:
 
 
 def print_detector_baselines(
-    baselines: Sequence[DetectorBaseline], score: PrecisionName, folder: Path, output: PlainFormat
+    baselines: Sequence[DetectorBaseline], score: ScoreName | PrecisionName, folder: Path, output: PlainFormat
 ) -> None:
     """Print detectors on published networks.
 

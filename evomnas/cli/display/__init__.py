@@ -5,4 +5,5 @@
 - `search_progress`: where a search stands, on a live line or in a log.
 - `evaluation_lines`: a line for each network.
 - `json_lines`: an object for each event, for scripts.
+- `full_scores`: the scores of full trainings as cells of tables.
 """

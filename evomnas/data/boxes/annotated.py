@@ -12,6 +12,7 @@ from evomnas.core.errors import InputError
 from evomnas.data.gallery.layout import Split
 
 NO_NUMBER = float("nan")
+MAX_NAMED = 20  # places of each kind of fault that a message names
 
 
 class Outline(NamedTuple):
@@ -92,8 +93,13 @@ class Faults:
         """
         count = sum(map(len, self.places.values()))
         if count:
-            listed = "; ".join(f"{what}: {', '.join(places)}" for what, places in self.places.items())
+            listed = "; ".join(f"{what}: {_listed(places)}" for what, places in self.places.items())
             raise InputError(f"{root} has {count:,} fault{'s' * (count > 1)} in its boxes: {listed}. {remedy}")
+
+
+def _listed(places: Sequence[str]) -> str:
+    more = len(places) - MAX_NAMED
+    return ", ".join(places[:MAX_NAMED]) + (f" and {more:,} more" if more > 0 else "")
 
 
 def to_number(value: object) -> float:

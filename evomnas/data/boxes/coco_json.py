@@ -13,7 +13,7 @@ from typing import Any
 
 from evomnas.data.boxes.annotated import Annotated, Annotations, Faults, Outline, to_number, to_size
 from evomnas.data.boxes.picture_index import PictureIndex
-from evomnas.data.catalogues.entries import printable
+from evomnas.data.catalogues.entries import Leftovers, printable
 from evomnas.data.gallery.layout import Split
 
 SUFFIX = ".json"
@@ -22,13 +22,16 @@ LISTS = ("images", "annotations", "categories")
 Id = int | str
 
 
-def load_coco(files: Sequence[Path], pictures: PictureIndex, faults: Faults) -> dict[Path, dict[str, Any]]:
+def load_coco(
+    files: Sequence[Path], pictures: PictureIndex, faults: Faults, leftovers: Leftovers
+) -> dict[Path, dict[str, Any]]:
     """Return the content of those JSON files that are in COCO's format.
 
     Args:
         files: JSON files. Of COCO's own, only those of boxes count.
         pictures: The pictures that there are, for the names of files.
         faults: Takes what is wrong.
+        leftovers: Takes the files that are in another format, with the reason.
 
     Returns:
         The parsed content by file, without outlines of things.
@@ -41,9 +44,21 @@ def load_coco(files: Sequence[Path], pictures: PictureIndex, faults: Faults) -> 
         except (OSError, ValueError, RecursionError):
             faults.add("files that cannot be read (no JSON)", pictures.name(file))
             continue
-        if isinstance(content, dict) and all(isinstance(content.get(name), list) for name in LISTS):
+        reason = _other_format(content)
+        if reason:
+            leftovers.add(f"files that are not in COCO's format ({reason})", pictures.name(file))
+        else:
             found[file] = content
     return found
+
+
+def _other_format(content: object) -> str:
+    """Return why the content of a JSON file is not in COCO's format; empty if it is."""
+    if not isinstance(content, dict):
+        kind = "a list" if isinstance(content, list) else "a single value"
+        return f"{kind} and not an object with {', '.join(LISTS)}"
+    missing = [name for name in LISTS if not isinstance(content.get(name), list)]
+    return f"without a list of {' and '.join(missing)}" if missing else ""
 
 
 def _without_outline(values: dict[str, Any]) -> dict[str, Any]:

@@ -73,7 +73,7 @@ def _root(file: Path) -> Path:
 
 def _read(path: Path, root: Path, files: Sequence[Path], section: DataSection) -> GalleryFiles:
     pictures, faults, leftovers = PictureIndex(root, files), Faults(), Leftovers()
-    annotations = _annotations(path, files, pictures, faults)
+    annotations = _annotations(path, files, pictures, faults, leftovers)
     annotated = [*annotations.pictures]
     headers = read_headers([one.picture for one in annotated])
     usable = check_pictures(annotated, headers, faults)
@@ -85,13 +85,15 @@ def _read(path: Path, root: Path, files: Sequence[Path], section: DataSection) -
     return _arrange(path, root, annotated, targets, annotations.classes, pictures, leftovers)
 
 
-def _annotations(path: Path, files: Sequence[Path], pictures: PictureIndex, faults: Faults) -> Annotations:
+def _annotations(
+    path: Path, files: Sequence[Path], pictures: PictureIndex, faults: Faults, leftovers: Leftovers
+) -> Annotations:
     """Read what the files of a set describe, in the one format that is there."""
     by_suffix: dict[str, list[Path]] = {}
     for file in [path] if path.is_file() else files:
         by_suffix.setdefault(file.suffix.lower(), []).append(file)
     found: dict[str, Callable[[], Annotations]] = {}
-    contents = load_coco(by_suffix.get(JSON, []), pictures, faults)
+    contents = load_coco(by_suffix.get(JSON, []), pictures, faults, leftovers)
     if contents:
         splits = [None if split == "all" else split for split in splits_of_files([*contents], pictures.root)]
         found["COCO"] = lambda: read_coco(contents, splits, pictures, faults)
@@ -102,7 +104,8 @@ def _annotations(path: Path, files: Sequence[Path], pictures: PictureIndex, faul
         found["YOLO"] = lambda: read_yolo(by_suffix.get(TEXT, []), names, pictures, faults)
     if not found:
         faults.check(path, REMEDY)
-        raise InputError(f"{path} has no boxes: {LAYOUT}")
+        others = "; ".join(f"{group.what}: {', '.join(group.examples)}" for group in leftovers.groups())
+        raise InputError(f"{path} has no boxes{' (' * bool(others)}{others}{')' * bool(others)}: {LAYOUT}")
     if len(found) > 1:
         raise InputError(
             f"{path} has boxes in two formats, {' and '.join(found)}: give the .json file, or move one elsewhere"

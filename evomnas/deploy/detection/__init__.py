@@ -6,5 +6,9 @@
 - `detector_files`: the folder of a trained detector, and `load_detector`.
 - `detector_card`: the model card of a detector.
 - `detector_formats`: files of detectors for devices.
-- `detectors`: the detectors of a run.
+- `detectors`: the detectors of a run, on networks that were trained before.
+- `detector_store`: full trainings of detectors that a search found.
+- `detector_baselines`: published networks as backbones, to compare with.
+- `detector_export`: exports of a trained detector, each scored and measured.
+- `detector_prediction`: the things in pictures, by a detector or an exported file.
 """

@@ -379,3 +379,33 @@ def test_the_rarest_class_stands_for_a_picture():
     labels = np.array([0, 0, 0, 1, 1, 2, 0, 1])
     boxes = Boxes.of([4, 2, 0, 2], np.zeros((8, 4)), labels, np.zeros(8, bool), np.zeros(8))
     assert rarest_classes(boxes, 3).tolist() == [1, 2, 3, 1]
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        ("[]", "a list and not an object with images, annotations, categories"),
+        ("null", "a single value and not an object with images, annotations, categories"),
+        ('{"images": [], "annotations": null}', "without a list of annotations and categories"),
+    ],
+)
+def test_json_in_another_format_is_named_with_the_reason(tmp_path, content, reason):
+    save(tmp_path / "0.png", DRAWN[0].pixels)
+    (tmp_path / "boxes.json").write_text(content)
+    with pytest.raises(
+        InputError, match=rf"has no boxes \(files that are not in COCO's format \({reason}\): boxes.json\)"
+    ):
+        list_boxes(section(tmp_path))
+
+
+def test_json_in_another_format_beside_boxes_is_left_out(tmp_path):
+    write_voc(tmp_path, DRAWN)
+    (tmp_path / "results.json").write_text("[]")
+    assert ["results.json"] in [group.examples for group in list_boxes(section(tmp_path)).unread()]
+
+
+def test_a_file_whose_pictures_are_all_missing_names_some_of_them(tmp_path):
+    content = {"images": [{"id": number, "file_name": f"{number}.png"} for number in range(50)]}
+    (tmp_path / "boxes.json").write_text(json.dumps(coco({}) | content))
+    with pytest.raises(InputError, match=r"has 50 faults .* boxes.json: 19.png and 30 more\. Mend"):
+        list_boxes(section(tmp_path))
