@@ -91,3 +91,12 @@ def open_page(page: Path) -> None:
         is_open = False
     if not is_open:
         typer.echo(f"There is no browser here: open {page.resolve()} on a machine that has one.", err=True)
+
+
+def one_line(text: str) -> str:
+    """Return a text from outside on one line, without what would steer the terminal.
+
+    Args:
+        text: The text.
+    """
+    return "".join(character if character.isprintable() else "?" for character in " ".join(text.split()))

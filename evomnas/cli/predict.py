@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from evomnas.cli.app import app, reported
-from evomnas.cli.output import Format, print_columns, print_csv
+from evomnas.cli.output import Format, one_line, print_columns, print_csv
 from evomnas.cli.progress import ProgressDisplay
 from evomnas.core.errors import InputError
 
@@ -83,7 +83,7 @@ def predict(
         _print_table(answers)
     failed = [answer for answer in answers if answer.error is not None]
     for answer in failed:
-        typer.echo(f"evomnas: {printable(str(answer.error))}", err=True)
+        typer.echo(f"evomnas: {one_line(str(answer.error))}", err=True)
     if failed:
         raise typer.Exit(1)
 
@@ -91,29 +91,20 @@ def predict(
 def _print_table(answers: Sequence[Answer]) -> None:
     rows = []
     for answer in answers:
-        shares = [(printable(name), f"{probability:.2%}") for name, probability in answer.classes]
+        shares = [(one_line(name), f"{probability:.2%}") for name, probability in answer.classes]
         name, probability = shares[0] if shares else ("failed", "-")
         others = ", ".join(f"{name} {share}" for name, share in shares[1:])
-        rows.append((printable(str(answer.image)), name, probability, others))
+        rows.append((one_line(str(answer.image)), name, probability, others))
     width = 4 if any(row[3] for row in rows) else 3
     print_columns(("image", "class", "probability", "then")[:width], [row[:width] for row in rows], left=2)
 
 
 def _csv_rows(answer: Answer) -> list[dict[str, Any]]:
     """Return a row for each class of an answer, with one value in each cell; one row for an error."""
-    image = {"image": printable(str(answer.image))}
+    image = {"image": one_line(str(answer.image))}
     if answer.error is not None:
-        return [image | {"rank": "", "class": "", "probability": "", "error": printable(answer.error)}]
+        return [image | {"rank": "", "class": "", "probability": "", "error": one_line(answer.error)}]
     return [
-        image | {"rank": rank, "class": printable(name), "probability": probability, "error": ""}
+        image | {"rank": rank, "class": one_line(name), "probability": probability, "error": ""}
         for rank, (name, probability) in enumerate(answer.classes, 1)
     ]
-
-
-def printable(text: str) -> str:
-    """Return a text from outside on one line, without what would steer the terminal.
-
-    Args:
-        text: The text.
-    """
-    return "".join(character if character.isprintable() else "?" for character in " ".join(text.split()))

@@ -198,7 +198,7 @@ def _choose_fidelity(
             problem, archive_path(archive, folder), NETWORKS, workers=where, device=device, candidates=candidates,
             on_pilot=_PilotDisplay(display),
         )  # fmt: skip
-    for line in fidelity_lines(pilot):
+    for line in fidelity_lines(pilot, problem):
         display.note(line)
     left = None if limit is None else max(1.0, limit - (time.perf_counter() - started))
     return with_epochs(problem, pilot.proposed), left
@@ -362,7 +362,7 @@ def _estimate_fidelity(
     from evomnas.report.words import fidelity_lines, fidelity_table
 
     print_columns(*fidelity_table(pilot), left=0)
-    for line in fidelity_lines(pilot):
+    for line in fidelity_lines(pilot, definition):
         typer.echo(line)
 
 

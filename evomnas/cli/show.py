@@ -80,10 +80,16 @@ def show(
 
 
 def _show_baselines(opened: Run, output: Format) -> None:
+    from evomnas.problem.detection.definition import DetectionDefinition
     from evomnas.results.full_trainings import baseline_results
     from evomnas.results.showing.flat_rows import to_csv
 
-    opened.trained_problem()  # raises where there is nothing to fine-tune
+    problem = opened.trained_problem()  # raises where there is nothing to fine-tune
+    if problem.kind == DetectionDefinition.kind:
+        raise InputError(
+            "detectors start from random weights and have no pretrained baselines: evomnas baselines PROBLEM trains "
+            "published backbones, which the report shows"
+        )
     rows = [one.to_dict() for one in baseline_results(opened)]
     if output is Format.JSON:
         typer.echo(json.dumps(rows, indent=2))

@@ -394,11 +394,12 @@ def _format_range(interval: tuple[float, float]) -> str:
     return f"{interval[0]:.2f} to {interval[1]:.2f}"
 
 
-def fidelity_lines(pilot: Pilot) -> list[str]:
+def fidelity_lines(pilot: Pilot, definition: Definition) -> list[str]:
     """Return what a pilot has shown, and what it proposes, as lines of text.
 
     Args:
         pilot: The pilot.
+        definition: The problem.
 
     Returns:
         A sentence on the ranking by whole trainings, and one on what is proposed.
@@ -411,9 +412,11 @@ def fidelity_lines(pilot: Pilot) -> list[str]:
         f"them with tau {whole.ranking.tau:.2f} ({low:.2f} to {high:.2f}); shorter trainings can hardly do better."
     ]
     if not low > 0:
+        is_detector = definition.kind == DetectionDefinition.kind
+        ways = "more epochs" if is_detector else "--set data.score=likelihood"
         lines.append(
             "That may be chance: nothing shorter can be compared, and a search would rank by chance as well. More "
-            "validation images, --set data.folds=5 or --set data.score=likelihood tell more."
+            f"validation images, --set data.folds=5 or {ways} tell more."
         )
         return lines
     if pilot.proposed == whole.epochs:

@@ -11,11 +11,15 @@ from evomnas.cli import search  # noqa: F401 it registers itself
 from evomnas.cli.app import app
 from evomnas.loop.fidelity.pilot import Fidelity, Pilot
 from evomnas.loop.fidelity.ranking import Ranking
+from evomnas.problem.loading import load_definition
 from evomnas.report.words import fidelity_lines, fidelity_table
 from evomnas.results.run import Run
 from evomnas.training.proxy_task import ProxyTask
 
 EPOCHS = ("--set", "training.epochs=3")
+
+
+DIGITS = load_definition("digits")
 
 
 def evomnas(*arguments: object, code: int = 0):
@@ -38,7 +42,7 @@ def pilot(proposed: int, whole: Ranking = ranking(0.6, 0.4, 0.8), failed: int = 
 
 
 def test_what_a_pilot_proposes_is_said_with_its_chance_and_when_it_pays():
-    lines = " ".join(fidelity_lines(pilot(2, failed=1)))
+    lines = " ".join(fidelity_lines(pilot(2, failed=1), DIGITS))
     assert "16 random networks (1 more could not be trained)" in lines
     assert "all 5 epochs rank them with tau 0.60 (0.40 to 0.80)" in lines
     assert "--set training.epochs=2, 2 s a network instead of 5" in lines
@@ -51,15 +55,17 @@ def test_what_a_pilot_proposes_is_said_with_its_chance_and_when_it_pays():
 
 
 def test_where_nothing_shorter_is_shown_to_rank_as_well_all_epochs_stay():
-    lines = fidelity_lines(pilot(5))
+    lines = fidelity_lines(pilot(5), DIGITS)
     assert "all 5 stay" in lines[-1]
     assert pilot(5).worthwhile_budget is None
 
 
 def test_where_even_whole_trainings_rank_by_chance_it_is_said_what_tells_more():
-    lines = fidelity_lines(pilot(5, ranking(0.1, -0.2, 0.4)))
+    by_chance = pilot(5, ranking(0.1, -0.2, 0.4))
+    lines = fidelity_lines(by_chance, DIGITS)
     assert "That may be chance" in lines[-1]
     assert "data.score=likelihood" in lines[-1]
+    assert "--set data.folds=5 or more epochs tell more" in fidelity_lines(by_chance, load_definition("coco"))[-1]
 
 
 @pytest.mark.thorough

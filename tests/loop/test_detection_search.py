@@ -196,6 +196,7 @@ def test_a_trained_detector_says_what_is_in_pictures_and_where(run, trained, tmp
     assert "is a detector, which finds things: --top is for classes" in refused.stderr
 
 
+@pytest.mark.thorough
 def test_exported_detectors_are_scored_in_their_runtime_and_find_the_same(run, trained, tmp_path):
     options = ("--epochs", "2", "--device", "cpu", "--quantize", "int8", "--format", "json")
     done = command("export", run.folder, trained["id"], *options)

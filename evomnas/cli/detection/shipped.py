@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from evomnas.cli.output import Format, PlainFormat, print_columns, print_csv
+from evomnas.cli.output import Format, PlainFormat, one_line, print_columns, print_csv
 
 if TYPE_CHECKING:  # imported where they are used, so that --help does not wait for torch
     from evomnas.deploy.detection.detector_baselines import DetectorBaseline
     from evomnas.deploy.detection.detector_export import DetectorExports
-    from evomnas.deploy.detection.detector_prediction import Findings
+    from evomnas.deploy.detection.detector_prediction import PictureFindings
     from evomnas.problem.sections import PrecisionName, ScoreName
 
 
@@ -82,7 +82,7 @@ def print_detector_baselines(
     typer.echo(f"\nNetworks: {folder}")
 
 
-def print_findings(found: Sequence[Findings], output: Format) -> None:
+def print_findings(found: Sequence[PictureFindings], output: Format) -> None:
     """Print what a detector finds in pictures.
 
     Args:
@@ -103,18 +103,15 @@ def print_findings(found: Sequence[Findings], output: Format) -> None:
     print_columns(("image", "class", "score", "box (left, top, right, bottom)"), cells, left=2)
 
 
-def _rows(answer: Findings) -> list[dict[str, Any]]:
+def _rows(answer: PictureFindings) -> list[dict[str, Any]]:
     """Return a row for each thing in a picture, with one value in each cell; one row where there is none."""
-    from evomnas.cli.predict import printable
-
     names = ("left", "top", "right", "bottom")
-    image = {"image": printable(str(answer.image))}
+    image = {"image": one_line(str(answer.image))}
     empty = {"class": "", "score": "", **dict.fromkeys(names, "")}
     if not answer.things:
-        return [image | empty | {"error": printable(answer.error or "")}]
+        return [image | empty | {"error": one_line(answer.error or "")}]
     return [
-        image
-        | {"class": printable(one.name), "score": one.score, **dict(zip(names, one.box, strict=True)), "error": ""}
+        image | {"class": one_line(one.name), "score": one.score, **dict(zip(names, one.box, strict=True)), "error": ""}
         for one in answer.things
     ]
 

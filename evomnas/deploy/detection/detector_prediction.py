@@ -43,8 +43,8 @@ class Thing:
 
 
 @dataclass(frozen=True, slots=True)
-class Findings:
-    """What a detector finds in a picture.
+class PictureFindings:
+    """The things that a detector finds in a picture.
 
     Attributes:
         image: The picture's file.
@@ -102,7 +102,7 @@ class OpenedDetector:
         return tuple(Thing(self.classes[label], score, tuple(box)) for box, score, label in rows if score >= min_score)
 
 
-def find_things(detector: OpenedDetector, pictures: Sequence[Path], min_score: float) -> Iterator[Findings]:
+def find_things(detector: OpenedDetector, pictures: Sequence[Path], min_score: float) -> Iterator[PictureFindings]:
     """Look for things in pictures one by one. A picture that cannot be read is an answer with an error.
 
     Args:
@@ -115,9 +115,9 @@ def find_things(detector: OpenedDetector, pictures: Sequence[Path], min_score: f
     """
     for picture in pictures:
         try:
-            yield Findings(picture, detector.find(picture, min_score))
+            yield PictureFindings(picture, detector.find(picture, min_score))
         except InputError as error:
-            yield Findings(picture, (), str(error))
+            yield PictureFindings(picture, (), str(error))
 
 
 def open_detector(path: Path) -> OpenedDetector:
