@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from evomnas.core.errors import InputError
+from evomnas.core.quiet import silence_native_code
 from evomnas.data.gallery.layout import picture_files
 from evomnas.data.photographs import Preprocessing
 from evomnas.data.rows import Images
@@ -134,7 +135,9 @@ def is_detector(path: Path) -> bool:
     kind = next((kind for kind in FORMATS.values() if path.suffix.lower() == kind.suffix), None)
     if kind is not None and path.is_file():
         try:
-            return kind.metadata(path.read_bytes()).get("task") == "detection"
+            open_runtime(kind.runtime)
+            with silence_native_code():  # of a damaged file, whose reader says more than one line
+                return kind.metadata(path.read_bytes()).get("task") == "detection"
         except Exception:  # whoever opens it says what is wrong
             return False
     folder = path if path.is_dir() else path.parent

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from accessibility import hidden_columns, serious, sticking_out
 from box_files import draw, save, write_voc
 from typer.testing import CliRunner
 
@@ -219,6 +220,20 @@ def test_exported_detectors_are_scored_in_their_runtime_and_find_the_same(run, t
     assert [one["class"] for one in same[:5]] == [one["class"] for one in whole[:5]]
     assert [one["score"] for one in same[:5]] == pytest.approx([one["score"] for one in whole[:5]], abs=1e-3)
     assert near[0]["score"] == pytest.approx(whole[0]["score"], abs=0.1)
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("dark", 390)])
+def test_the_report_works_in_a_browser(run, trained, visit, scheme, width):
+    """Its script goes through, though detectors have no accuracy."""
+    page = visit(write_report(Run.open(run.folder)), scheme, width)
+    page.wait_for_selector("#facts tbody tr")
+    headings = page.locator("#networks thead button").all_inner_texts()
+    assert headings[:3] == ["id", "AP50", "test AP50"]
+    assert "accuracy" not in headings
+    assert page.locator("#commands").inner_text().count("evomnas train") == 1
+    page.evaluate("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
+    assert sticking_out(page) == hidden_columns(page) == serious(page) == []
 
 
 @pytest.mark.thorough
