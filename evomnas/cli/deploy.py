@@ -78,6 +78,7 @@ def train(
     changes = _full_settings(epochs, settings)
     with repeatable(KEPT), ProgressDisplay("starting", note_to=ignore_note if quiet else None) as display:
         from evomnas.deploy.trained_networks import front_networks, knee_network, most_accurate_network, train_networks
+        from evomnas.problem.detection.definition import DetectionDefinition
         from evomnas.report.run_words import knee_line
 
         opened = _opened(folder, data)
@@ -100,8 +101,9 @@ def train(
                 accept_changes=accept_changes, on_plan=shown.begin, on_progress=shown.show_epoch,
             )
         )  # fmt: skip
+    finds = opened.trained_problem().kind == DetectionDefinition.kind
     if output is PlainFormat.JSON:
-        typer.echo(json.dumps([_training_row(training) for training in trainings], indent=2))
+        typer.echo(json.dumps([_training_row(training, finds) for training in trainings], indent=2))
     else:
         _print_trainings(opened, trainings, f"{' --teacher' * teacher}{_data_option(data)}{_set_options(changes)}")
     with working(not quiet) as show_words:
@@ -342,10 +344,10 @@ def _print_constant_answer(majority: Majority, score: ScoreName) -> None:
     typer.echo(majority.describe(score, f"{majority.total:,} test images"))
 
 
-def _training_row(training: TrainedNetwork) -> dict[str, Any]:
+def _training_row(training: TrainedNetwork, finds: bool) -> dict[str, Any]:
     from evomnas.deploy.cards.class_card import class_scores
     from evomnas.deploy.detection.detector_baselines import detector_scores
-    from evomnas.results.evaluation import Failure, FullTraining
+    from evomnas.results.evaluation import Failure
 
     score = _score(training.result)
     row = {
@@ -361,9 +363,7 @@ def _training_row(training: TrainedNetwork) -> dict[str, Any]:
         "validation_score": None if training.origin is None else training.origin.score,
         **class_scores(training.result, training.classes),
     }
-    if isinstance(training.result, FullTraining) and training.result.findings is not None:
-        row |= detector_scores(training.result)
-    return row
+    return row | (detector_scores(training.result) if finds else {})
 
 
 def _print_trainings(opened: Run, trainings: Sequence[TrainedNetwork], options: str) -> None:
