@@ -26,6 +26,7 @@ from evomnas.problem.loading import validate_definition
 from evomnas.report.references import find_references
 from evomnas.report.reproduce import problem_file
 from evomnas.report.run_report import write_report
+from evomnas.report.shipping.network_files import network_files
 from evomnas.results.archive import Archive
 from evomnas.results.constraints import DetectorLimits
 from evomnas.results.packing.pack import pack
@@ -209,6 +210,9 @@ def test_exported_detectors_are_scored_in_their_runtime_and_find_the_same(run, t
     assert min(plain["latency_ms"], quantized["latency_ms"]) > 0
     folder = Path(trained["folder"])
     assert "| `model-int8.onnx` |" in (folder / "README.md").read_text()
+    header, files = network_files(run)
+    assert header[2] == "test AP"
+    assert (f"networks/{folder.name}/model-int8.onnx", f"{quantized['ap']:.2%}") in [(row[0], row[2]) for row in files]
     picture = save(tmp_path / "photo.png", draw(1, (96, 128), seed=5)[0].pixels)
     answers = {
         name: json.loads(

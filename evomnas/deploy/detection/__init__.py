@@ -9,6 +9,7 @@
 - `detectors`: the detectors of a run, on networks that were trained before.
 - `detector_store`: full trainings of detectors that a search found.
 - `detector_baselines`: published networks as backbones, to compare with.
+- `exported_detectors`: the table of a detector's exported files.
 - `detector_export`: exports of a trained detector, each scored and measured.
 - `detector_prediction`: the things in pictures, by a detector or an exported file.
 """

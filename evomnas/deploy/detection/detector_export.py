@@ -9,13 +9,12 @@ from __future__ import annotations
 import json
 import zlib
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import torch
-from pydantic import TypeAdapter, ValidationError
 from torch import Tensor
 from torchvision.ops import box_iou
 
@@ -28,8 +27,9 @@ from evomnas.deploy.detection.detector_card import usage_section
 from evomnas.deploy.detection.detector_files import DETECTOR_MANIFEST, load_detector, read_detector_manifest
 from evomnas.deploy.detection.detector_formats import DETECTOR_FORMATS, Answers, convert_detector, quantize_detector
 from evomnas.deploy.detection.detector_store import DetectorTask
+from evomnas.deploy.detection.exported_detectors import DetectorExport, read_detector_exports
 from evomnas.deploy.export import OnStep, Request
-from evomnas.deploy.formats.exported_files import EXPORTS_FILE, FILE_NAME, slow_int8_files
+from evomnas.deploy.formats.exported_files import EXPORTS_FILE, slow_int8_files
 from evomnas.deploy.saving import MODEL_CARD
 from evomnas.deploy.trained_networks import check_images, network_folder
 from evomnas.latency.meter import open_meter
@@ -50,42 +50,6 @@ from evomnas.training.scoring import calibration_places
 
 SAME_OVERLAP, SAME_SCORE = 0.7, 0.1  # of a box that a file finds as PyTorch does: its least overlap, most difference
 CHECKED_PICTURES = 8
-
-
-@dataclass(frozen=True)
-class DetectorExport:
-    """An exported file and its figures, a row of `exports.json`.
-
-    Attributes:
-        file: The name of the file, in the detector's folder.
-        format: `onnx`, `executorch` or `litert`.
-        variant: `float` or `int8`.
-        ap: COCO's average precision on the test images, in its runtime.
-        ap50: That at an intersection over union of 0.5.
-        images: The number of test images.
-        agreement: The share of the boxes of which PyTorch is at least 30 % sure that the file finds as well: of the
-            same class, with an overlap of at least 0.7 and a score that differs by at most 0.1; None where it has none.
-        latency_ms: The latency in milliseconds; None if it could not be measured.
-        low_ms: The lower end of its 95 % interval; None likewise.
-        high_ms: The upper end of its 95 % interval; None likewise.
-        bytes: The size of the file.
-        packed_bytes: The size of the file after deflate.
-        source: The hash of the weights.
-    """
-
-    file: str
-    format: str
-    variant: str
-    ap: float
-    ap50: float
-    images: int
-    agreement: float | None
-    latency_ms: float | None
-    low_ms: float | None
-    high_ms: float | None
-    bytes: int
-    packed_bytes: int
-    source: str
 
 
 class DetectorExports(NamedTuple):
@@ -161,7 +125,7 @@ def export_detector(
     if not (folder / DETECTOR_MANIFEST).is_file():
         raise InputError(f"{architecture.id} is not trained yet: {again}")
     manifest, detector = read_detector_manifest(folder), load_detector(folder)
-    earlier = _read_exports(folder)
+    earlier = read_detector_exports(folder)
     say("reading the images")
     task = DetectorTask(definition, device)
     check_images(run, task, accept_changes)
@@ -265,18 +229,6 @@ def _latencies(
         if not isinstance(ratio, Failure):
             latencies[name] = scale_ms * ratio.ratio, scale_ms * ratio.low, scale_ms * ratio.high
     return latencies
-
-
-def _read_exports(folder: Path) -> list[DetectorExport]:
-    """Return the table of a detector's exports; files that are not called as evomnas calls them are left out."""
-    try:
-        rows = TypeAdapter(list[DetectorExport]).validate_json((folder / EXPORTS_FILE).read_bytes())
-    except FileNotFoundError:
-        return []
-    except (OSError, ValidationError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not a table that evomnas export wrote"
-        raise InputError(f"cannot read {folder / EXPORTS_FILE}: {reason}; remove it, and export again") from None
-    return [row for row in rows if FILE_NAME.fullmatch(row.file) and row.format in DETECTOR_FORMATS]
 
 
 def _update_card(path: Path, exports: Sequence[DetectorExport]) -> None:

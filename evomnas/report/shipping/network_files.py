@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from evomnas.core.errors import InputError
+from evomnas.deploy.detection.exported_detectors import read_detector_exports
 from evomnas.deploy.formats.exported_files import Export, read_exports
+from evomnas.problem.detection.definition import DetectionDefinition
 from evomnas.report.words import TextTable
 from evomnas.results.run import Run
 
@@ -27,9 +29,11 @@ def network_files(run: Run) -> TextTable | None:
     Returns:
         A header, and a row of cells per file, with `-` for what is not known of it. None where there are none.
     """
+    is_detector = run.definition.kind == DetectionDefinition.kind
     folders = sorted(path for path in (run.folder / NETWORKS_FOLDER).glob("*") if path.is_dir())
-    rows = [row for folder in folders for row in _rows(folder)]
-    return (HEADER, rows) if rows else None
+    rows = [row for folder in folders for row in (_detector_rows(folder) if is_detector else _rows(folder))]
+    header = tuple(name.replace("accuracy", "AP") for name in HEADER) if is_detector else HEADER
+    return (header, rows) if rows else None
 
 
 def _rows(folder: Path) -> Iterator[tuple[str, ...]]:
@@ -37,7 +41,23 @@ def _rows(folder: Path) -> Iterator[tuple[str, ...]]:
         latency = "-" if export.latency_ms is None else f"{export.latency_ms:.4f}"
         words = f"{export.format}, {export.variant}"
         yield _row(folder / export.file, words, f"{export.score.accuracy:.2%}", latency)
-    for name, words in KNOWN_FILES.items():
+    yield from _known_rows(folder, KNOWN_FILES)
+
+
+def _detector_rows(folder: Path) -> Iterator[tuple[str, ...]]:
+    try:
+        exports = read_detector_exports(folder)
+    except InputError:
+        exports = []
+    for export in exports:
+        if (folder / export.file).is_file():
+            latency = "-" if export.latency_ms is None else f"{export.latency_ms:.4f}"
+            yield _row(folder / export.file, f"{export.format}, {export.variant}", f"{export.ap:.2%}", latency)
+    yield from _known_rows(folder, KNOWN_FILES | {"weights.safetensors": "weights, for evomnas.load_detector"})
+
+
+def _known_rows(folder: Path, known: Mapping[str, str]) -> Iterator[tuple[str, ...]]:
+    for name, words in known.items():
         if (folder / name).is_file():
             yield _row(folder / name, words, "-", "-")
 
