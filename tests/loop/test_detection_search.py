@@ -19,6 +19,7 @@ from evomnas.cli.detection import detect  # noqa: F401
 from evomnas.core.errors import InputError
 from evomnas.data.splits import load_dataset
 from evomnas.deploy.detection.detector_files import load_detector, read_detector_manifest
+from evomnas.deploy.hubs.pushing import files_to_push
 from evomnas.problem.architecture import Architecture
 from evomnas.problem.detection.counting import count_detector
 from evomnas.problem.detection.plan import plan_detector
@@ -131,6 +132,7 @@ def test_a_network_of_the_run_is_described_as_a_detector(run):
         (("train", "--set", "full.dropout=0.1"), "full.dropout is for networks that tell classes apart: drop it"),
         (("export",), r"is not trained yet: evomnas train \S+ \w{8}$"),
         (("export", "--teacher"), "detectors learn from boxes alone, and have no teacher: drop --teacher"),
+        (("export", "--to", "python"), "unknown format 'python': there are executorch, litert, onnx"),
         (("export", "--prune", "0.5"), "exported in float and int8: drop --prune, --factorize and --huffman"),
         (("detect", "--data", "."), r"evomnas train \S+ \w{8} trains this one on the run's own images"),
     ],
@@ -175,6 +177,15 @@ def test_the_score_of_a_full_training_is_in_table_report_and_pack(run, trained, 
     elsewhere = Run.open(pack(opened, tmp_path / "run.zip").path)
     assert load_detector(elsewhere.folder / "networks" / Path(trained["folder"]).name)
     assert elsewhere.front()[0].test_quality == opened.front()[0].test_quality
+
+
+def test_what_others_need_of_a_detector_is_pushed_as_one(run, trained):
+    folder = Path(trained["folder"])
+    files = files_to_push(folder, "apache-2.0")
+    assert {"README.md", "detector.json", "weights.safetensors"} <= files.keys()
+    head = files["README.md"].decode().split("\n---\n")[0]
+    assert "license: apache-2.0" in head
+    assert "pipeline_tag: object-detection" in head
 
 
 def test_a_trained_detector_says_what_is_in_pictures_and_where(run, trained, tmp_path):

@@ -40,15 +40,20 @@ def push(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be sent; send nothing.")] = False,
 ) -> None:  # fmt: skip
     """Put a trained network on the Hugging Face Hub: card, weights, and the files that evomnas export wrote."""
+    from evomnas.deploy.detection.detector_files import DETECTOR_MANIFEST
     from evomnas.deploy.hubs.pushing import check_repository, files_to_push, push_files
     from evomnas.deploy.saving import MODEL_MANIFEST
     from evomnas.deploy.trained_networks import network_folder
+    from evomnas.problem.detection.definition import DetectionDefinition
 
     check_repository(repository)
     opened = open_run(folder)
     architecture = find_architecture(arch, opened)
     place = network_folder(opened, architecture, teacher)
-    if not (place / MODEL_MANIFEST).is_file():
+    finds = opened.trained_problem().kind == DetectionDefinition.kind
+    if finds and teacher:
+        raise InputError("detectors learn from boxes alone, and have no teacher: drop --teacher")
+    if not (place / (DETECTOR_MANIFEST if finds else MODEL_MANIFEST)).is_file():
         again = f"evomnas train {opened.argument} {opened.network_argument(architecture)}{' --teacher' * teacher}"
         raise InputError(f"{architecture.id} is not trained yet: {again}")
     files = files_to_push(place, license_name)

@@ -6,9 +6,11 @@ from collections.abc import Sequence
 
 from evomnas.data.photographs import Preprocessing
 from evomnas.deploy.cards.card import format_share
+from evomnas.deploy.cards.front_matter import detector_front_matter
 from evomnas.deploy.cards.markdown import escape_markdown, markdown_table
 from evomnas.deploy.detection.detector_files import DetectorManifest, Interval
 
+RANDOM_WEIGHTS = "random weights"  # from which a detector that a search found starts
 SHOWN_CLASSES = 20  # names on the card
 
 SNIPPET = """\
@@ -29,11 +31,12 @@ picture.save("found.png")
 """
 
 
-def detector_card(title: str, manifest: DetectorManifest) -> str:
+def detector_card(title: str, problem: str, manifest: DetectorManifest) -> str:
     """Return the model card of a trained detector.
 
     Args:
         title: Its title.
+        problem: The name of the problem.
         manifest: All that is known of the detector.
 
     Returns:
@@ -58,7 +61,10 @@ def detector_card(title: str, manifest: DetectorManifest) -> str:
         ("Software", ", ".join(f"{name} {version}" for name, version in manifest.versions.items())),
     ]  # fmt: skip
     by_class = [(escape_markdown(name), "-" if ap is None else format_share(ap)) for name, ap in test.by_class.items()]
-    return f"""# {escape_markdown(title)}
+    started_from = None if manifest.start == RANDOM_WEIGHTS else manifest.start
+    head = detector_front_matter(title, problem, test.ap, test.ap50, started_from)
+    return f"""{head}
+# {escape_markdown(title)}
 
 `{manifest.network}` with SSDLite
 

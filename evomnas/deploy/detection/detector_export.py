@@ -25,7 +25,13 @@ from evomnas.data.boxes.detections import Detections
 from evomnas.deploy.cards.card import replace_usage
 from evomnas.deploy.detection.detector_card import usage_section
 from evomnas.deploy.detection.detector_files import DETECTOR_MANIFEST, load_detector, read_detector_manifest
-from evomnas.deploy.detection.detector_formats import DETECTOR_FORMATS, Answers, convert_detector, quantize_detector
+from evomnas.deploy.detection.detector_formats import (
+    DETECTOR_FORMATS,
+    Answers,
+    convert_detector,
+    find_format,
+    quantize_detector,
+)
 from evomnas.deploy.detection.detector_store import DetectorTask
 from evomnas.deploy.detection.exported_detectors import DetectorExport, read_detector_exports
 from evomnas.deploy.export import OnStep, Request
@@ -114,6 +120,8 @@ def export_detector(
     """
     if request.prune is not None or request.factorize is not None or request.huffman:
         raise InputError("detectors are exported in float and int8: drop --prune, --factorize and --huffman")
+    for name in request.formats:
+        find_format(name)
     request.check()
     if request.quantize:
         for name in request.formats:

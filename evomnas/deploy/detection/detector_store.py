@@ -12,7 +12,7 @@ from evomnas.data.splits import split_for_search
 from evomnas.deploy.cards.card import LatencyDetails
 from evomnas.deploy.checkpoint import read_checkpoint
 from evomnas.deploy.detection.detection_training import COLOURS, DetectionTraining, Start, TrainedDetector
-from evomnas.deploy.detection.detector_card import detector_card
+from evomnas.deploy.detection.detector_card import RANDOM_WEIGHTS, detector_card
 from evomnas.deploy.detection.detector_files import (
     DETECTOR_MANIFEST,
     DetectorManifest,
@@ -41,8 +41,6 @@ from evomnas.problem.sections import SCORE_WORDS
 from evomnas.results.archive import Archive
 from evomnas.results.evaluation import Failure, FullTraining, Measurement
 from evomnas.results.readers import full_training_alias, trained_images_alias
-
-RANDOM_WEIGHTS = "random weights"
 
 
 class DetectorTask(DetectionTraining):
@@ -201,7 +199,7 @@ class DetectorTrainings(TrainingStore):
                     update={"versions": saved.manifest.versions, "machine": saved.manifest.machine}
                 )
             title = f"{task.definition.name} {network.id}"
-            save_detector(folder, weights, manifest, detector_card(title, manifest))
+            save_detector(folder, weights, manifest, detector_card(title, task.definition.name, manifest))
         return result
 
     def _latency(self, network: Architecture, measurement: Measurement | None) -> Latency | None:

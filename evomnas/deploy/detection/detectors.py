@@ -178,6 +178,6 @@ def _train(
         len(training.training.labels), training.recipe.context,
     )  # fmt: skip
     title = f"{run.trained_problem().name} {architecture.id} finds {training.section.path or training.section.dataset}"
-    save_detector(folder, weights, manifest, detector_card(title, manifest))
+    save_detector(folder, weights, manifest, detector_card(title, run.trained_problem().name, manifest))
     (folder / CHECKPOINT_FILE).unlink(missing_ok=True)
     return manifest

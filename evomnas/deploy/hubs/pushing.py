@@ -8,6 +8,8 @@ from pathlib import Path
 from types import ModuleType
 
 from evomnas.core.errors import InputError
+from evomnas.deploy.detection.detector_files import DETECTOR_MANIFEST, read_detector_manifest
+from evomnas.deploy.detection.exported_detectors import read_detector_exports
 from evomnas.deploy.formats.exported_files import EXPORTS_FILE, read_exports
 from evomnas.deploy.saving import MODEL_CARD, MODEL_MANIFEST, WEIGHTS_FILE, read_manifest
 
@@ -31,10 +33,15 @@ def files_to_push(folder: Path, license_name: str | None = None) -> dict[str, by
     Raises:
         InputError: The folder has no trained network or no card, or the licence has another form.
     """
-    read_manifest(folder)
-    exported = [export.file for export in read_exports(folder) if export.has_own_name]
+    is_detector = (folder / DETECTOR_MANIFEST).is_file()
+    if is_detector:
+        read_detector_manifest(folder)
+        exported = [export.file for export in read_detector_exports(folder)]
+    else:
+        read_manifest(folder)
+        exported = [export.file for export in read_exports(folder) if export.has_own_name]
     pictures = sorted(path.name for pattern in CARD_FILES for path in folder.glob(pattern))
-    names = [MODEL_CARD, MODEL_MANIFEST, WEIGHTS_FILE, EXPORTS_FILE, *exported, *pictures]
+    names = [MODEL_CARD, MODEL_MANIFEST, DETECTOR_MANIFEST, WEIGHTS_FILE, EXPORTS_FILE, *exported, *pictures]
     files = {name: (folder / name).read_bytes() for name in dict.fromkeys(names) if (folder / name).is_file()}
     if MODEL_CARD not in files:
         raise InputError(f"{folder} has no {MODEL_CARD}, the model card: evomnas train writes it")
