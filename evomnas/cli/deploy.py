@@ -12,6 +12,7 @@ import typer
 
 from evomnas.cli import completion
 from evomnas.cli.app import RunArgument, app, open_run, repeatable, reported
+from evomnas.cli.display.check_output import check_files
 from evomnas.cli.display.search_output import ignore_note
 from evomnas.cli.display.verbosity import QuietOption
 from evomnas.cli.options import (
@@ -199,13 +200,19 @@ def baselines(
 @app.command()
 @reported
 def export(
-    folder: RunArgument,
-    arch: Annotated[
-        str,
+    folder: Annotated[
+        Path,
         typer.Argument(
-            metavar="ARCH", help="Network that evomnas train has trained.", autocompletion=completion.networks
+            metavar="RUN", help="Folder of a run, or packed run; with --check also an exported file.",
+            autocompletion=completion.runs,
         ),
     ],
+    arch: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[ARCH]", help="Network that evomnas train has trained.", autocompletion=completion.networks
+        ),
+    ] = None,
     to: Annotated[
         list[str] | None,
         typer.Option(
@@ -231,6 +238,19 @@ def export(
         ),
     ] = None,
     huffman: Annotated[bool, typer.Option("--huffman", help="Print the size of Huffman-coded int8 weights.")] = False,
+    any_size: Annotated[
+        bool, typer.Option("--any-size", help="Files take images of any size and resize them (onnx, litert).")
+    ] = False,
+    any_batch: Annotated[
+        bool, typer.Option("--any-batch", help="Files take any number of images at once (onnx, litert).")
+    ] = False,
+    check: Annotated[
+        Path | None,
+        typer.Option(
+            "--check", metavar="DIR", show_default=False,
+            help="Run the files on a folder of images, and compare their classes with the names of its folders.",
+        ),
+    ] = None,
     teacher: Annotated[
         bool, typer.Option("--teacher", help="Export the network that was trained with --teacher.")
     ] = False,
@@ -244,6 +264,11 @@ def export(
     """Export a trained network, run each file on the test images, and measure its latency."""
     if quantize not in (None, "int8"):
         raise InputError(f"--quantize knows int8 alone, not {quantize!r}")
+    if arch is None:
+        _check_file_alone(folder, check, output)
+        return
+    if check is not None and not check.is_dir():  # before anything is written
+        raise InputError(f"{check} is no folder: --check takes a folder of images, with a folder for each class")
     changes = _full_settings(epochs, settings)
     with repeatable(KEPT), ProgressDisplay("starting") as display:
         from evomnas.deploy.export import Request, export_network
@@ -252,7 +277,10 @@ def export(
 
         opened = _opened(folder, data)
         finds = opened.trained_problem().kind == DetectionDefinition.kind
-        request = Request(tuple(dict.fromkeys(to or ["onnx"])), quantize is not None, prune, factorize, huffman)
+        if finds and (any_size or any_batch or check is not None):
+            raise InputError("--any-size, --any-batch and --check are for networks that tell classes apart")
+        formats = tuple(dict.fromkeys(to or ["onnx"]))
+        request = Request(formats, quantize is not None, prune, factorize, huffman, any_size, any_batch)
         shown = _PlanDisplay(display, "Exporting")
         if finds:
             if teacher:
@@ -274,10 +302,22 @@ def export(
         from evomnas.cli.detection.shipped import print_exports
 
         print_exports(detector, output)
-    elif output is PlainFormat.JSON:
-        typer.echo(json.dumps([_export_row(export) for export in exported.exports], indent=2))
-    else:
+        return
+    if output is PlainFormat.TABLE:
         _print_exports(exported)
+    elif check is None:
+        typer.echo(json.dumps([_export_row(export) for export in exported.exports], indent=2))
+    if check is not None:
+        check_files([exported.folder / name for name in exported.written], check, output)
+
+
+def _check_file_alone(file: Path, folder: Path | None, output: PlainFormat) -> None:
+    """Run a file on a folder of images, wherever it comes from."""
+    if folder is None:
+        raise InputError(f"export takes a network: evomnas export {quote(str(file))} ARCH; or a file and --check DIR")
+    if file.is_dir():
+        raise InputError(f"{file} is a folder: name a file of it to be checked, or the network as well")
+    check_files([file], folder, output)
 
 
 def _opened(folder: Path, data: Path | None) -> Run:

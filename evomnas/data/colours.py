@@ -34,6 +34,23 @@ def read_picture(image: Image.Image, channels: int, size: tuple[int, int], fit: 
     return to_picture(colours, transform, channels, size, fit)
 
 
+def read_whole_picture(image: Image.Image, channels: int) -> Image.Image:
+    """Return an opened file as a picture of its own size, in 8 bits, grey or RGB, as a viewer shows it on white.
+
+    Args:
+        image: The opened file, of which nothing was read; of several pictures the first counts.
+        channels: 1 for grey, 3 for RGB.
+
+    Returns:
+        The picture in mode `L` or `RGB`, upright, in sRGB.
+
+    Raises:
+        ValueError: The pixels have no known range.
+    """
+    transform, colours = read_colours(image, channels)
+    return colours if transform is None else transform.apply(colours).convert("L" if channels == 1 else "RGB")
+
+
 def to_picture(
     colours: Image.Image, transform: ImageCms.ImageCmsTransform | None, channels: int, size: tuple[int, int], fit: str
 ) -> Image.Image:

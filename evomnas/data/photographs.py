@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from evomnas.core.errors import InputError
 from evomnas.core.resolution import Resolution, describe_resolution, sides
-from evomnas.data.colours import read_colours, read_picture, to_picture
+from evomnas.data.colours import read_colours, read_picture, read_whole_picture, to_picture
 from evomnas.data.prepared.source import Content
 from evomnas.data.rows import Images
 from evomnas.problem.sections import Fit, ResolutionField
@@ -67,6 +67,25 @@ class Preprocessing(BaseModel):
         """
         pixels = read_photograph(path, self)
         return np.array(np.atleast_3d(pixels).transpose(2, 0, 1), order="C")  # one's own, which may be written to
+
+    def read_whole(self, path: Path | str) -> Images:
+        """Read an image file at its own size, for a file that resizes its images itself.
+
+        Args:
+            path: The file, in any format that Pillow reads.
+
+        Returns:
+            Pixel values from 0 to 255, uint8, shape (channels, h, w).
+
+        Raises:
+            InputError: The file cannot be read, or its pixels have no known range.
+        """
+        try:
+            with Image.open(path) as opened:
+                pixels = np.asarray(read_whole_picture(opened, self.channels), dtype=np.uint8)
+        except Exception as error:  # every format raises errors of its own
+            raise unreadable(str(path), read_reason(error)) from None
+        return np.array(np.atleast_3d(pixels).transpose(2, 0, 1), order="C")
 
     def describe(self) -> str:
         """Return the network's input in words, such as `RGB images of 96x96 pixels, ...`."""

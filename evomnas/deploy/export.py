@@ -27,8 +27,16 @@ from evomnas.deploy.cards.card import replace_usage
 from evomnas.deploy.cards.snippets import usage_section
 from evomnas.deploy.compression import check_ranks, factorize_network, fine_tuning_epochs, huffman_bytes, prune_network
 from evomnas.deploy.durations import Plan
-from evomnas.deploy.formats import FORMATS, ExportFormat
-from evomnas.deploy.formats.exported_files import EXPORTS_FILE, Export, read_exports, slow_int8_files
+from evomnas.deploy.formats import FORMATS, ExportFormat, FlexibleFormat
+from evomnas.deploy.formats.exported_files import (
+    ANY_BATCH,
+    ANY_SIZE,
+    EXPORTS_FILE,
+    INT8,
+    Export,
+    read_exports,
+    slow_int8_files,
+)
 from evomnas.deploy.formats.pytorch.catalogue import PYTORCH_FORMATS, PyTorchFormat
 from evomnas.deploy.formats.pytorch.names import PYTORCH_SUFFIXES
 from evomnas.deploy.full_training import FullTask, check_classifies
@@ -65,6 +73,8 @@ class Request:
         factorize: The share of their weights that the head and the classifier keep, each as two factors, for a
             factorized variant; None for no such variant.
         huffman: True to compute the size of the int8 files with Huffman-coded weights.
+        any_size: True for files that take images of any size and resize them themselves.
+        any_batch: True for files that take any number of images at once.
     """
 
     formats: tuple[str, ...] = ("onnx",)
@@ -72,6 +82,8 @@ class Request:
     prune: float | None = None
     factorize: float | None = None
     huffman: bool = False
+    any_size: bool = False
+    any_batch: bool = False
 
     @property
     def device_formats(self) -> tuple[str, ...]:
@@ -84,6 +96,10 @@ class Request:
         Raises:
             InputError: A value is wrong, or a runtime or a module is not installed.
         """
+        able = [name for name, kind in FORMATS.items() if isinstance(kind, FlexibleFormat)]
+        for name in self.formats:
+            if (self.any_size or self.any_batch) and name in {*FORMATS, *PYTORCH_FORMATS}.difference(able):
+                raise InputError(f"--any-size and --any-batch are for {' and '.join(able)} files, not for {name}")
         for name in self.device_formats:
             if name not in FORMATS:
                 raise unknown("export format", name, [*FORMATS, *PYTORCH_FORMATS])
@@ -98,6 +114,16 @@ class Request:
             raise InputError("--quantize int8 makes files of runtimes: add --to onnx")
         if self.huffman and not self.quantize:
             raise InputError("--huffman codes int8 weights: add --quantize int8")
+
+    def variant(self, name: str) -> str:
+        """Return the name of a variant of the network in the files that the request asks for.
+
+        Args:
+            name: `float`, or the words for a smaller network.
+        """
+        words = [] if name == FLOAT else [name]
+        words += [ANY_SIZE] * self.any_size + [ANY_BATCH] * self.any_batch
+        return ", ".join(words) or FLOAT
 
 
 def _check_import(module: str, kind: ExportFormat) -> None:
@@ -122,6 +148,7 @@ class ExportResult(NamedTuple):
         classes: The names of the classes.
         score_name: By which score networks are judged.
         advice: What is to be known of int8 files that cost too much, one line each.
+        written: The names of the files that this export has written.
     """
 
     folder: Path
@@ -131,6 +158,7 @@ class ExportResult(NamedTuple):
     classes: tuple[str, ...]
     score_name: ScoreName
     advice: list[str]
+    written: list[str]
 
 
 @dataclass(frozen=True)
@@ -163,7 +191,7 @@ def _file_name(variant: str, kind: ExportFormat) -> str:
 
 def _quantized(variant: str) -> str:
     """Return the name of a variant's int8 file."""
-    return "int8" if variant == "float" else f"{variant}, int8"
+    return INT8 if variant == FLOAT else f"{variant}, {INT8}"
 
 
 # The words for the steps of an export, by which their expected times are known as well
@@ -262,7 +290,8 @@ def export_network(
     limit_ms = definition.constraints.max_latency_ms
     formats = [kind.name for kind in FORMATS.values() if kind.runtime == latency.runtime]
     advice = slow_int8_files(rows, formats, limit_ms, latency.precision == FLOAT)
-    return ExportResult(folder, score, rows, confusion, names, definition.data.test_score, advice)
+    written = [file.name for file in files]
+    return ExportResult(folder, score, rows, confusion, names, definition.data.test_score, advice, written)
 
 
 def _plan(request: Request, manifest: ModelManifest, measured: Measurement | Failure | None, task: FullTask) -> Plan:
@@ -271,8 +300,9 @@ def _plan(request: Request, manifest: ModelManifest, measured: Measurement | Fai
     fine_tuning = epoch * fine_tuning_epochs(task.recipe.epochs)
     latency_ms = measured.latency_ms if isinstance(measured, Measurement) else 0.0
     expected: dict[str, float | None] = {}
-    for variant in ["float", *_smaller_variant(request)]:
-        if variant != "float":
+    for smaller in [FLOAT, *_smaller_variant(request)]:
+        variant = request.variant(smaller)
+        if smaller != FLOAT:
             expected |= {FACTORIZING: fine_tuning} if request.factorize is not None else {}
             expected |= {PRUNING: fine_tuning} if request.prune is not None else {}
         for name in request.device_formats:
@@ -281,7 +311,7 @@ def _plan(request: Request, manifest: ModelManifest, measured: Measurement | Fai
             if request.quantize:
                 expected[QUANTIZING.format(variant=variant, format=name)] = quantized
     for name in request.device_formats:
-        variants = ["float", *_smaller_variant(request)]
+        variants = [request.variant(one) for one in (FLOAT, *_smaller_variant(request))]
         files = [one for variant in variants for one in [variant, *[_quantized(variant)] * request.quantize]]
         expected[MEASURING.format(format=name)] = MEASURING_S * len(files)
         for variant in files:
@@ -354,24 +384,35 @@ def _recorded(
 def _files(
     variants: Iterable[tuple[str, Classifier]], task: FullTask, request: Request, manifest: ModelManifest, say: OnStep
 ) -> Iterator[_File]:
-    calibration = _calibration_images(task)
-    for variant, smaller in variants:
-        metadata = _metadata(smaller, task, manifest)
+    calibration, preprocessing = _calibration_images(task), task.interface.preprocessing
+
+    def taking_any(kind: ExportFormat, model: bytes) -> bytes:
+        if not (request.any_size or request.any_batch):
+            return model
+        return cast(FlexibleFormat, kind).take_any(model, preprocessing, request.any_size, request.any_batch)
+
+    for plain, smaller in variants:
+        variant, metadata = request.variant(plain), _metadata(smaller, task, manifest)
+        if request.any_size:
+            metadata["input"] = f"images of any size, from which are made here: {metadata['input']}"
+            metadata[ANY_SIZE] = "yes"
+        if request.any_batch:
+            metadata[ANY_BATCH] = "yes"
         for name in request.device_formats:
             kind = FORMATS[name]
             say(EXPORTING.format(variant=variant, format=name))
-            yield _File(kind, variant, kind.convert(smaller, metadata), [], smaller)
+            yield _File(kind, variant, taking_any(kind, kind.convert(smaller, metadata)), [], smaller)
             if request.quantize:
                 say(QUANTIZING.format(variant=variant, format=name))
                 model, weights = kind.quantize(smaller, metadata, calibration)
-                yield _File(kind, _quantized(variant), model, weights, smaller)
+                yield _File(kind, _quantized(variant), taking_any(kind, model), weights, smaller)
 
 
 def _variants(
     classifier: Classifier, task: FullTask, request: Request, say: OnStep
 ) -> Iterator[tuple[str, Classifier]]:
     """Yield the network itself, and a smaller one if the request asks for one."""
-    yield "float", classifier
+    yield FLOAT, classifier
     for variant in _smaller_variant(request):
         network = cast(Network, classifier.network)
         if request.factorize is not None:

@@ -22,7 +22,8 @@ from evomnas.data.gallery.layout import picture_files
 from evomnas.data.photographs import Preprocessing
 from evomnas.data.rows import Images
 from evomnas.deploy.formats import FORMATS, ExportFormat
-from evomnas.latency.runtimes.base import Float32Array, open_runtime
+from evomnas.deploy.formats.exported_files import ANY_SIZE
+from evomnas.latency.runtimes.base import Float32Array, Runtime, open_runtime
 
 Probabilities = NDArray[np.float64]
 DETECTOR = "detector.json"  # in the folder of a detector
@@ -37,11 +38,13 @@ class OpenedNetwork:
         preprocessing: What is done with a picture.
         logits: The function from pixel values from 0 to 255, uint8, shape (channels, h, w), to the logits, shape
             (classes,).
+        resizes: Whether it takes pictures of any size.
     """
 
     classes: tuple[str, ...]
     preprocessing: Preprocessing
     logits: Callable[[Images], Float32Array]
+    resizes: bool = False
 
     def classify(self, path: Path) -> Probabilities:
         """Return the probability of every class for a picture.
@@ -55,7 +58,8 @@ class OpenedNetwork:
         Raises:
             InputError: The file cannot be read as a picture, or the network's output is not finite.
         """
-        logits = self.logits(self.preprocessing.read(path)).astype(np.float64)
+        read = self.preprocessing.read_whole if self.resizes else self.preprocessing.read
+        logits = self.logits(read(path)).astype(np.float64)
         if logits.shape != (len(self.classes),) or not np.isfinite(logits).all():
             raise InputError(f"{path}: the network's output is not one finite number for each of its classes")
         exponentials = np.exp(logits - logits.max())
@@ -205,21 +209,31 @@ def _open_file(path: Path, kind: ExportFormat) -> OpenedNetwork:
     except Exception as error:  # every runtime raises errors of its own for a damaged or foreign file
         raise InputError(f"cannot read {path}: {str(error) or type(error).__name__}") from None
     classes, preprocessing = _read_classes(path, metadata), _read_preprocessing(path, metadata)
-    buffer = np.zeros((1, preprocessing.channels, *preprocessing.size), dtype=np.float32)
+    file = _RunningFile(runtime, model)
     try:
-        run = runtime.load(model, buffer, 1)
-        outputs = run().shape
+        outputs = file(np.zeros(preprocessing.shape, dtype=np.uint8)).shape
     except Exception as error:
         raise InputError(f"{path} cannot be run: {str(error) or type(error).__name__}") from None
     if outputs != (1, len(classes)):
         raise InputError(f"{path} has {len(classes)} classes and an output of shape {outputs}: export it again")
+    return OpenedNetwork(classes, preprocessing, lambda pixels: file(pixels)[0], ANY_SIZE in metadata)
 
-    def logits(pixels: Images) -> Float32Array:
-        buffer[0] = pixels  # the runtime reads its input anew at every run
-        output: Float32Array = run()[0]
-        return output
 
-    return OpenedNetwork(classes, preprocessing, logits)
+class _RunningFile:
+    """A file in its runtime, which is loaded again for images of another size."""
+
+    def __init__(self, runtime: Runtime, model: bytes) -> None:
+        self._runtime, self._model = runtime, model
+        self._buffer = np.zeros(0, dtype=np.float32)
+        self._run: Callable[[], Float32Array] = lambda: self._buffer
+
+    def __call__(self, pixels: Images) -> Float32Array:
+        """Return the output for an image, shape (channels, h, w)."""
+        if self._buffer.shape[1:] != pixels.shape:
+            self._buffer = np.zeros((1, *pixels.shape), dtype=np.float32)
+            self._run = self._runtime.load(self._model, self._buffer, 1)
+        self._buffer[0] = pixels  # the runtime reads its input anew at every run
+        return self._run()
 
 
 def _read_classes(path: Path, metadata: dict[str, str]) -> tuple[str, ...]:

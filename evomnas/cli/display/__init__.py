@@ -1,9 +1,10 @@
-"""How much of a search is shown, and how.
+"""What commands show, and how much of it.
 
 - `verbosity`: the options `--quiet`, `--verbose` and `--json`.
 - `search_output`: everything that a search shows while it works.
 - `search_progress`: where a search stands, on a live line or in a log.
 - `evaluation_lines`: a line for each network.
+- `check_output`: the answers of exported files to a folder of images.
 - `json_lines`: an object for each event, for scripts.
 - `full_scores`: the scores of full trainings as cells of tables.
 """

@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from evomnas.data import colours
 from evomnas.data.photographs import Preprocessing
 from evomnas.deploy.formats import FORMATS, ExportFormat
-from evomnas.deploy.formats.exported_files import Export
+from evomnas.deploy.formats.exported_files import ANY_SIZE, Export
 from evomnas.deploy.formats.pytorch.names import PYTORCH_SUFFIXES, usage
 
 PICTURE = "photo.jpg"  # the user's, on every card
@@ -25,6 +25,7 @@ FUNCTIONS: tuple[Callable[..., object], ...] = (  # by which a picture becomes p
     colours.apply_gamma, colours.turn_upright, colours.read_orientation, colours.to_picture, colours.scale_picture,
     colours.crop_box, colours.inner_size, colours.pad_picture,
 )  # fmt: skip
+WHOLE_FUNCTIONS = (colours.read_whole_picture, *FUNCTIONS[1:8])  # at its own size
 
 _PYTORCH = """\
 import evomnas
@@ -52,7 +53,7 @@ model, picture = {file}, {picture}
 
 
 with Image.open(picture) as opened:
-    image = read_picture(opened, {channels}, ({height}, {width}), {fit})
+    {reading}
 pixels = np.asarray(image, dtype=np.float32).reshape(1, {height}, {width}, {channels})
 pixels = np.ascontiguousarray(pixels.transpose(0, 3, 1, 2))  # channels first, values from 0 to 255
 
@@ -69,24 +70,27 @@ def pytorch_snippet() -> str:
     return _PYTORCH.format(picture=json.dumps(PICTURE), shown=SHOWN_CLASSES)
 
 
-def file_snippet(kind: ExportFormat, file: str, preprocessing: Preprocessing) -> str:
+def file_snippet(kind: ExportFormat, file: str, preprocessing: Preprocessing, any_size: bool = False) -> str:
     """Return the code that classifies a picture with an exported file; evomnas need not be installed.
 
     Args:
         kind: The format of the file.
         file: The name of the file.
         preprocessing: What is done with the picture.
+        any_size: Whether the file does that itself, with pictures of any size.
     """
+    (height, width), channels, fit = preprocessing.size, preprocessing.channels, json.dumps(preprocessing.fit)
+    reading = f"image = read_picture(opened, {channels}, ({height}, {width}), {fit})"
     imports = ["import numpy as np", *kind.imports, "from PIL import Image, ImageCms"]
     return _FILE.format(
         imports="\n".join(sorted(imports, key=lambda line: (line.startswith("from"), line.lower()))),
         file=json.dumps(file),
         picture=json.dumps(PICTURE),
-        functions="\n\n\n".join(_source(function) for function in FUNCTIONS),
-        channels=preprocessing.channels,
-        height=preprocessing.size[0],
-        width=preprocessing.size[1],
-        fit=json.dumps(preprocessing.fit),
+        functions="\n\n\n".join(_source(function) for function in (WHOLE_FUNCTIONS if any_size else FUNCTIONS)),
+        reading=f"image = read_whole_picture(opened, {channels})" if any_size else reading,
+        channels=channels,
+        height="image.height" if any_size else height,
+        width="image.width" if any_size else width,
         code=kind.code,
         shown=SHOWN_CLASSES,
     )
@@ -121,12 +125,21 @@ def usage_section(exports: Sequence[Export], preprocessing: Preprocessing) -> st
                 f"```python\n{usage(name, file)}```"
             )
             continue
-        kind, files = FORMATS[name], [export.file for export in exports if export.format == name]
-        first = min(files, key=_preference)
-        others = " Other files of this format take the place of its name." if len(files) > 1 else ""
-        snippet = file_snippet(kind, first, preprocessing)
-        parts.append(f"`{first}`, without evomnas (`pip install {kind.packages}`).{others}\n\n```python\n{snippet}```")
+        for any_size in (False, True):
+            files = [one.file for one in exports if one.format == name and (ANY_SIZE in one.variant) == any_size]
+            if files:
+                parts.append(_file_part(FORMATS[name], files, preprocessing, any_size))
     return "## Use\n\n" + "\n\n".join(parts) + "\n"
+
+
+def _file_part(kind: ExportFormat, files: Sequence[str], preprocessing: Preprocessing, any_size: bool) -> str:
+    """Return the part of a card about files of a format, with the code for one of them."""
+    first = min(files, key=_preference)
+    others = " Other files of this format take the place of its name." if len(files) > 1 else ""
+    if any_size:
+        others = " It takes pictures of any size and resizes them itself; so do others whose names say so."
+    snippet = file_snippet(kind, first, preprocessing, any_size)
+    return f"`{first}`, without evomnas (`pip install {kind.packages}`).{others}\n\n```python\n{snippet}```"
 
 
 def _files_table(exports: Sequence[Export]) -> str:

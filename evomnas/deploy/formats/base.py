@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
+from evomnas.data.photographs import Preprocessing
 from evomnas.latency.runtimes.base import Float32Array
 
 if TYPE_CHECKING:  # reading a file does not need torch; only writing does
@@ -82,5 +83,21 @@ class ExportFormat(Protocol):
 
         Raises:
             Exception: The runtime cannot read the file; every runtime has errors of its own.
+        """
+        ...
+
+
+@runtime_checkable
+class FlexibleFormat(Protocol):
+    """A format whose files can take images of any size, or any number of them."""
+
+    def take_any(self, model: bytes, preprocessing: Preprocessing, size: bool, batch: bool) -> bytes:
+        """Return a file that takes other images than before.
+
+        Args:
+            model: The content of a file, as `ExportFormat.convert` or `ExportFormat.quantize` returned it.
+            preprocessing: The size of its images, and how those of other proportions get it.
+            size: Whether it resizes its images itself, as a search does.
+            batch: Whether it takes any number of images.
         """
         ...

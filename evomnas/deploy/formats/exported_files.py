@@ -16,6 +16,7 @@ from evomnas.results.evaluation import Score
 
 EXPORTS_FILE = "exports.json"
 INT8 = "int8"  # at the end of the name of a variant
+ANY_SIZE, ANY_BATCH = "any size", "any batch"  # in the name of a variant, and texts that the file holds
 FILE_NAME = re.compile(r"model[-_][\w.+-]+")
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from evomnas.data.photographs import Preprocessing
 from evomnas.latency.runtimes.base import Float32Array
 
 if TYPE_CHECKING:  # reading a file needs the runtime alone
@@ -55,6 +56,12 @@ logits = run(image=pixels.transpose(0, 2, 3, 1))["logits"][0]
 
         quantized = quantize_litert(self.convert(classifier, metadata), np.split(calibration, len(calibration)))
         return quantized, _int8_weights(quantized)
+
+    def take_any(self, model: bytes, preprocessing: Preprocessing, size: bool, batch: bool) -> bytes:
+        """See `FlexibleFormat.take_any`."""
+        from evomnas.deploy.formats.any_size.litert_sizes import take_any
+
+        return take_any(model, preprocessing, size, batch)
 
     def metadata(self, model: bytes) -> dict[str, str]:
         """See `ExportFormat.metadata`."""

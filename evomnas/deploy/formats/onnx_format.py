@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from evomnas.data.photographs import Preprocessing
 from evomnas.latency.runtimes.base import Float32Array
 
 if TYPE_CHECKING:  # reading a file needs the runtime alone
@@ -51,6 +52,19 @@ logits = session.run(None, {"image": pixels})[0][0]
         constants = map(onnx.numpy_helper.to_array, model.graph.initializer)
         weights = [constant for constant in constants if constant.dtype == np.int8 and constant.ndim > 1]
         return _with_metadata(model, metadata), weights
+
+    def take_any(self, model: bytes, preprocessing: Preprocessing, size: bool, batch: bool) -> bytes:
+        """See `FlexibleFormat.take_any`."""
+        import onnx
+
+        from evomnas.deploy.formats.any_size import onnx_sizes
+
+        content = onnx.load_from_string(model)
+        if size:
+            onnx_sizes.any_size(content, preprocessing)
+        if batch:
+            onnx_sizes.any_batch(content)
+        return bytes(content.SerializeToString())
 
     def metadata(self, model: bytes) -> dict[str, str]:
         """See `ExportFormat.metadata`."""

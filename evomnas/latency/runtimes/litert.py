@@ -48,13 +48,16 @@ class LiteRTRuntime:
         Its input is channels-last. Images that nobody can write to are brought into that order once, others before
         every inference.
         """
+        channels_last = images.transpose(0, 2, 3, 1)
         with silence(), silence_native_code():
             from ai_edge_litert.interpreter import Interpreter
 
             interpreter = Interpreter(model_content=model, num_threads=threads)
+            [taken], [returned] = interpreter.get_input_details(), interpreter.get_output_details()
+            image, logits = taken["index"], returned["index"]
+            if channels_last.shape != tuple(taken["shape"]):  # the file takes images of any size, or any number of them
+                interpreter.resize_tensor_input(image, channels_last.shape, strict=True)
             interpreter.allocate_tensors()
-        image, logits = interpreter.get_input_details()[0]["index"], interpreter.get_output_details()[0]["index"]
-        channels_last = images.transpose(0, 2, 3, 1)
         changes = images.flags.writeable
         interpreter.set_tensor(image, np.ascontiguousarray(channels_last))
 

@@ -396,7 +396,7 @@ class LiteRTGraph:
         graph.inputs, graph.outputs = (np.array(values, dtype=np.int32) for values in ([image], [*outputs.values()]))
         model = schema.ModelT()
         model.version, model.description, model.subgraphs = FILE_VERSION, b"evomnas", [graph]
-        model.operatorCodes = [_code(kind) for kind in self._codes]
+        model.operatorCodes = [operator_code(kind) for kind in self._codes]
         model.signatureDefs = [_signature(image, outputs)]
         model.metadata = []
         for name, text in metadata.items():
@@ -411,9 +411,15 @@ class LiteRTGraph:
         return bytes(builder.Output())
 
 
-def _code(kind: int) -> Any:
+def operator_code(kind: int) -> Any:
+    """Return the entry of a kind of operation in the list of a file's kinds.
+
+    Args:
+        kind: The kind, of the schema's `BuiltinOperator`.
+    """
     code = schema.OperatorCodeT()
-    code.builtinCode = code.deprecatedBuiltinCode = kind  # readers of before 2020 know the second name alone
+    code.builtinCode = kind
+    code.deprecatedBuiltinCode = min(kind, 127)  # readers of before 2020 know this name alone
     code.version = 1
     return code
 

@@ -79,9 +79,15 @@ class OnnxGraph:
     name of their output.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, prefix: str = "") -> None:
+        """Begin a graph.
+
+        Args:
+            prefix: The beginning of all names, where they must differ from those of another graph.
+        """
         self.nodes: list[onnx.NodeProto] = []
         self.constants: list[onnx.TensorProto] = []
+        self._prefix = prefix
 
     def constant(self, value: Tensor | NDArray[np.generic]) -> str:
         """Return the name of a new constant.
@@ -90,7 +96,7 @@ class OnnxGraph:
             value: Its value.
         """
         array = value.detach().cpu().contiguous().numpy() if isinstance(value, Tensor) else value
-        name = f"c{len(self.constants)}"
+        name = f"{self._prefix}c{len(self.constants)}"
         self.constants.append(numpy_helper.from_array(array, name))
         return name
 
@@ -102,7 +108,7 @@ class OnnxGraph:
             inputs: Its inputs.
             attributes: Its attributes, and its own `name`.
         """
-        name = f"v{len(self.nodes)}"
+        name = f"{self._prefix}v{len(self.nodes)}"
         self.nodes.append(helper.make_node(operation, inputs, [name], **attributes))
         return name
 
