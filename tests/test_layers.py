@@ -245,7 +245,7 @@ def test_what_some_systems_lack_is_used_in_core_system_alone():
         for name, tree in modules().items()
         if not name.startswith("evomnas.core.system.") and (found := system_dependent(tree))
     }
-    assert elsewhere == {}
+    assert elsewhere == {"evomnas.latency.devices.android.phone": {"/sys/devices/system/cpu"}}  # of a phone
     within = set().union(*(system_dependent(tree) for name, tree in modules().items() if "core.system" in name))
     assert {"os.kill", "sys.platform", "/proc/stat", "ctypes"} <= within  # they would be found
 

@@ -34,7 +34,7 @@ TargetOption = Annotated[
     typer.Option(
         "--target",
         show_default=False,
-        help="Device to measure on: local, or ssh://user@host:port [default: local, or the run's]",
+        help="Device to measure on: local, ssh://user@host:port, or adb://SERIAL [default: local, or the run's]",
     ),
 ]
 RuntimeOption = Annotated[

@@ -44,7 +44,7 @@ from evomnas.deploy.saving import MODEL_CARD, MODEL_MANIFEST, ModelManifest, loa
 from evomnas.deploy.trained_networks import check_images, network_folder
 from evomnas.latency.meter import open_meter
 from evomnas.latency.runtimes.base import Float32Array, PreparedNetwork, Runtime, open_runtime
-from evomnas.latency.setting import Setting
+from evomnas.latency.setting import Setting, runtime_of
 from evomnas.networks.classifier import Classifier
 from evomnas.networks.network import Network
 from evomnas.problem.architecture import Architecture
@@ -504,7 +504,7 @@ def _latencies(
     """
     runtime = open_runtime(files[0].format.runtime)
     latency, shape = definition.latency, files[0].classifier
-    target = latency.target if runtime.name == "onnxruntime" else LOCAL
+    target = latency.target if (runtime_of(latency.target) or "onnxruntime") == runtime.name else LOCAL
     setting = Setting(
         runtime.name, target, latency.threads, 1, shape.channels, shape.resolution, len(shape.classes),
         definition.space.reference_network(),

@@ -12,7 +12,7 @@ from evomnas.problem.architecture import Architecture
 from evomnas.problem.definition import ProblemDefinition
 from evomnas.problem.published import fit_to_resolution, published
 from evomnas.problem.sections import FLOAT, Precision
-from evomnas.problem.target import SshTarget, parse_target
+from evomnas.problem.target import AdbTarget, SshTarget, parse_target
 
 IMAGES = ProblemDefinition.kind  # the kind of problem that older versions knew
 
@@ -23,7 +23,7 @@ class Setting:
 
     Attributes:
         runtime: A registered runtime.
-        target: `local`, an ssh or a ray target, see `evomnas.latency.devices.factory`.
+        target: `local`, an ssh, adb or ray target, see `evomnas.latency.devices.factory`.
         threads: Threads that one inference may use.
         batch: Images per inference.
         channels: Channels of the images.
@@ -55,8 +55,11 @@ class Setting:
         Raises:
             InputError: It cannot, or the target is misspelt.
         """
-        if isinstance(parse_target(self.target), SshTarget) and self.runtime != "onnxruntime":
-            raise InputError(f"on {self.target} only the runtime onnxruntime can measure, not {self.runtime}")
+        only = runtime_of(self.target)
+        if only not in (None, self.runtime):
+            raise InputError(f"on {self.target} only the runtime {only} can measure, not {self.runtime}")
+        if isinstance(parse_target(self.target), AdbTarget) and self.provider != CPU:
+            raise InputError(f"on {self.target} only the CPU can measure, not {self.provider}")
         if self.method == "layers" and self.runtime == "torch":
             raise InputError("the runtime torch runs whole networks alone: latency.method = 'layers' needs another")
         if self.precision == "int8":
@@ -65,6 +68,21 @@ class Setting:
                 raise InputError(
                     "layers are added up in float alone: latency.precision = 'int8' measures whole networks"
                 )
+
+
+def runtime_of(target: str) -> str | None:
+    """Return the only runtime that can measure on a target; None if there are several.
+
+    Args:
+        target: The target.
+
+    Raises:
+        InputError: The target is misspelt.
+    """
+    address = parse_target(target)
+    if isinstance(address, SshTarget):
+        return "onnxruntime"
+    return "litert" if isinstance(address, AdbTarget) else None
 
 
 def problem_setting(definition: ProblemDefinition, classes: int, channels: int) -> Setting:

@@ -37,7 +37,7 @@ class LabelledAnswer:
 
 @dataclass(frozen=True, slots=True)
 class FileCheck:
-    """What a file answers to the images of a folder.
+    """The answers of a file to the images of a folder.
 
     Attributes:
         file: The file.
@@ -75,6 +75,9 @@ def find_images(folder: Path) -> list[Path]:
     Args:
         folder: The folder.
 
+    Returns:
+        Their files, of which there is at least one.
+
     Raises:
         InputError: It is no folder, or has no image.
     """
@@ -87,11 +90,7 @@ def find_images(folder: Path) -> list[Path]:
 
 
 def check_file(
-    file: Path,
-    folder: Path,
-    images: Sequence[Path],
-    top: int = 3,
-    on_answer: Callable[[int], None] = lambda count: None,
+    file: Path, folder: Path, images: Sequence[Path], on_answer: Callable[[int], None] = lambda count: None
 ) -> FileCheck:
     """Run a file on images. What is wrong with it, or with an image, is a line of the result.
 
@@ -100,6 +99,9 @@ def check_file(
         folder: The folder that was asked for.
         images: The images in it and below it.
         on_answer: Called after every image with the number of images so far.
+
+    Returns:
+        The answers and the faults.
     """
     try:
         network = open_network(file)

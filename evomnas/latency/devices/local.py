@@ -131,7 +131,7 @@ class LocalDevice:
     def calibrate(self, reference: PreparedNetwork) -> Calibration:
         """See `Device.calibrate`."""
         copies = self._load_reference(reference)
-        with _locked_machine():
+        with locked_machine():
             return calibrate(copies, self._timer)
 
     def compare(
@@ -149,7 +149,7 @@ class LocalDevice:
             except Exception as error:
                 yield index, Failure.of(error)
         indices, reference_copies = list(loaded), self._load_reference(reference)
-        with _locked_machine(on_wait):
+        with locked_machine(on_wait):
             for position, ratio in compare(list(loaded.values()), reference_copies, self._timer, time_limit_s):
                 yield indices[position], ratio
 
@@ -158,8 +158,15 @@ class LocalDevice:
 
 
 @contextlib.contextmanager
-def _locked_machine(on_wait: Callable[[], None] = lambda: None) -> Iterator[None]:
-    """Hold `lock.measuring`; raise InputError with a clear message if the locks belong to another user."""
+def locked_machine(on_wait: Callable[[], None] = lambda: None) -> Iterator[None]:
+    """Hold `lock.measuring` for a block.
+
+    Args:
+        on_wait: Called each time when the machine is busy with something else.
+
+    Raises:
+        InputError: The locks belong to another user.
+    """
     try:
         lock.lock_folder()
     except OSError as error:

@@ -26,6 +26,7 @@ This module needs numpy and the standard library only, and Python 3.9: it is als
 from __future__ import annotations
 
 import itertools
+import math
 import random
 import statistics
 import time
@@ -41,6 +42,7 @@ from evomnas.results.timing import Calibration, Ratio
 
 VERSION = 6  # of the protocol: latencies of different versions cannot be compared
 MIN_ROUNDS = 8
+MAX_DISTURBED = 24  # rounds of a network that do not count, where some may not
 PRECISION = 0.01  # half the width of the interval, relative to the ratio
 MIN_SECONDS, TIME_LIMIT_S = 0.2, 0.48  # per network; the minimum is there since the interval misses slow changes
 TRIMMED_SHARE = 0.2  # of the rounds, at either end
@@ -105,17 +107,32 @@ def choose_timer(in_caller: bool) -> Timer:
 
 
 @dataclass
-class _Series:
-    """The rounds of one network so far."""
+class Series:
+    """The rounds of one network so far.
+
+    Attributes:
+        index: The network's.
+        burst: Runs a burst of the network and returns its result in seconds.
+        loading_seconds: The time that loading it took.
+        samples: The results of its rounds, relative to the reference.
+        seconds: The time that its rounds took.
+        disturbed: The number of rounds that did not count.
+    """
 
     index: int
     burst: Callable[[], float]
-    loading_seconds: float
+    loading_seconds: float = 0.0
     samples: list[float] = field(default_factory=list)
     seconds: float = 0.0
+    disturbed: int = 0
 
-    def result(self, load: BackgroundLoad, time_limit_s: float) -> Ratio | None:
-        """Return the network's ratio if it is precise or its time is over, else None."""
+    def result(self, load: Callable[[], float | None], time_limit_s: float) -> Ratio | None:
+        """Return the network's ratio if it is precise or its time is over, else None.
+
+        Args:
+            load: Returns the load of the machine.
+            time_limit_s: Its time in seconds, loading included.
+        """
         count = len(self.samples)
         if count < MIN_ROUNDS or self.seconds < min(MIN_SECONDS, time_limit_s):
             return None
@@ -150,12 +167,37 @@ def compare(
     Yields:
         A candidate's index and its ratio, as soon as it is known.
     """
-    shuffle = random.Random(seed).shuffle
-    load = BackgroundLoad()
-    time_reference = _make_bursts(reference, timer)
     waiting = [
-        _Series(index, _make_bursts(copies, timer), copies.loading_seconds) for index, copies in enumerate(candidates)
+        Series(index, _make_bursts(copies, timer), copies.loading_seconds) for index, copies in enumerate(candidates)
     ]
+    for index, ratio in compare_bursts(waiting, _make_bursts(reference, timer), time_limit_s, seed, BackgroundLoad()):
+        assert ratio is not None  # since no round is too disturbed
+        yield index, ratio
+
+
+def compare_bursts(
+    candidates: Sequence[Series],
+    time_reference: Callable[[], float],
+    time_limit_s: float,
+    seed: int = 0,
+    load: Callable[[], float | None] = lambda: None,
+    max_drift: float = math.inf,
+) -> Iterator[tuple[int, Ratio | None]]:
+    """Time candidates relative to a reference, whatever runs their bursts; see `compare`.
+
+    Args:
+        candidates: The networks to time.
+        time_reference: Runs a burst of the reference and returns its result in seconds.
+        time_limit_s: See `compare`.
+        seed: See `compare`.
+        load: Returns the load of the machine.
+        max_drift: A round does not count if the reference's time changes by more than this share in it.
+
+    Yields:
+        A candidate's index and its ratio; None after `MAX_DISTURBED` rounds that did not count.
+    """
+    shuffle = random.Random(seed).shuffle
+    waiting = list(candidates)
     before = time_reference()
     while waiting:
         shuffle(waiting)
@@ -163,11 +205,14 @@ def compare(
             started = time.perf_counter()
             candidate_time = series.burst()
             after = time_reference()
-            series.samples.append(2 * candidate_time / (before + after))
+            if abs(after - before) > max_drift * before:
+                series.disturbed += 1
+            else:
+                series.samples.append(2 * candidate_time / (before + after))
             series.seconds += time.perf_counter() - started
             before = after
             result = series.result(load, time_limit_s)
-            if result is not None:
+            if result is not None or series.disturbed >= MAX_DISTURBED:
                 waiting.remove(series)
                 yield series.index, result
                 before = time_reference()  # again, since the caller may have taken time with the result
@@ -184,8 +229,17 @@ def calibrate(reference: LoadedCopies, timer: Timer, seconds: float = CALIBRATIO
     Returns:
         The latency in milliseconds, the result of every burst, and the load of the machine.
     """
-    load = BackgroundLoad()
-    burst = _make_bursts(reference, timer)
+    return calibrate_burst(_make_bursts(reference, timer), BackgroundLoad(), seconds)
+
+
+def calibrate_burst(burst: Callable[[], float], load: Callable[[], float | None], seconds: float) -> Calibration:
+    """Measure the reference network's own latency, whatever runs its bursts; see `calibrate`.
+
+    Args:
+        burst: Runs a burst of the reference and returns its result in seconds.
+        load: Returns the load of the machine.
+        seconds: See `calibrate`.
+    """
     end = time.perf_counter() + seconds
     samples: list[float] = []
     while len(samples) < MIN_ROUNDS or time.perf_counter() < end:

@@ -6,9 +6,12 @@ the others go on.
 
 from __future__ import annotations
 
+import contextlib
+import subprocess
+import threading
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from evomnas.core.errors import InputError
 from evomnas.latency.devices.local import IndexedResults
@@ -28,6 +31,23 @@ class ConnectionLost(Exception):
     """
 
     index: int | None = None
+
+
+@contextlib.contextmanager
+def killed_after(process: subprocess.Popen[bytes], seconds: float) -> Iterator[None]:
+    """Kill a client, which ends its connection, if a block takes longer than a time.
+
+    Args:
+        process: The client.
+        seconds: The time.
+    """
+    timer = threading.Timer(seconds, process.kill)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 class RemoteDevice(ABC):

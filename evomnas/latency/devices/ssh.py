@@ -13,8 +13,7 @@ import json
 import shlex
 import subprocess
 import tempfile
-import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from importlib import resources
 from itertools import accumulate
 from typing import Any, cast
@@ -25,7 +24,7 @@ from evomnas.core.errors import InputError
 from evomnas.core.system.processes import detached
 from evomnas.latency.devices import agent
 from evomnas.latency.devices.local import IndexedResults
-from evomnas.latency.devices.remote import ConnectionLost, RemoteDevice
+from evomnas.latency.devices.remote import ConnectionLost, RemoteDevice, killed_after
 from evomnas.latency.runtimes.base import CPU, PreparedNetwork, check_output
 from evomnas.problem.target import SshTarget
 from evomnas.results.evaluation import Failure
@@ -93,8 +92,9 @@ class SshDevice(RemoteDevice):
 
     def _start_agent(self) -> dict[str, str]:
         script, address = _agent_script(), self._address
+        assert self._process is not None
         try:
-            with self._time_limit(GREETING_TIMEOUT_S):
+            with killed_after(self._process, GREETING_TIMEOUT_S):
                 self._stdin.write(b"%d\n" % len(script) + script)
                 self._stdin.flush()
                 self._await_greeting()
@@ -118,18 +118,6 @@ class SshDevice(RemoteDevice):
     @property
     def _stdout(self) -> Any:
         return self._process and self._process.stdout
-
-    @contextlib.contextmanager
-    def _time_limit(self, seconds: float) -> Iterator[None]:
-        """Kill the client, which ends the connection, if the block takes longer than this."""
-        assert self._process is not None
-        timer = threading.Timer(seconds, self._process.kill)
-        timer.daemon = True
-        timer.start()
-        try:
-            yield
-        finally:
-            timer.cancel()
 
     def _await_greeting(self) -> None:
         seen = b""
@@ -187,7 +175,7 @@ class SshDevice(RemoteDevice):
         request["shape"] = list(prepared.images.shape)
         if self._process is None:
             raise ConnectionLost(f"the connection to {self._address.target} was lost")
-        with self._time_limit(LOADING_TIMEOUT_S):
+        with killed_after(self._process, LOADING_TIMEOUT_S):
             answer, [output] = self._ask(request, [prepared.model, prepared.images.astype(np.float32).tobytes()])
         check_output("onnxruntime", np.frombuffer(output, dtype=np.float32).reshape(answer["shape"]), prepared.logits)
         self._loaded[number] = prepared

@@ -69,10 +69,15 @@ def test_nodes_without_a_cluster_say_what_to_add(monkeypatch):
         "ray://CPU",
         "ray://two words",
         "ray://-x",
+        "adb://-x",
+        "adb://a b",
+        "adb://phone/tool;reboot",
     ],
 )
 def test_what_is_no_target_is_refused(text):
-    with pytest.raises(InputError, match="write local, ssh://user@host:port, or ray://NAME"):
+    with pytest.raises(
+        InputError, match="write local, ssh://user@host:port, adb://SERIAL for an Android phone, or ray://NAME"
+    ):
         parse_target(text)
 
 
