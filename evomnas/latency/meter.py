@@ -260,7 +260,8 @@ def measure_latency(
     Args:
         architecture: The network, such as `published("mnasnet-a1")`; it is built with random weights.
         runtime: A registered runtime: `onnxruntime`, `executorch`, `litert`, `ncnn`, `openvino`, `torch`.
-        target: `local`, `ssh://user@host:port` for another machine, `ray://NAME` for a node of a Ray cluster.
+        target: `local`, `ssh://user@host:port` for another machine, `adb://SERIAL` for an Android phone, `ray://NAME`
+            for a node of a Ray cluster.
         threads: Threads that one inference may use.
         batch: Images per inference.
         channels: Channels of the images.

@@ -11,7 +11,11 @@ from collections.abc import Iterable
 from contextlib import redirect_stderr, redirect_stdout
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from evomnas.core.quiet import silence, silence_native_code
+
+MIN_RANGE = 1e-6  # of the values of an activation
 
 if TYPE_CHECKING:
     from evomnas.latency.runtimes.base import Float32Array
@@ -36,7 +40,17 @@ def quantize_litert(model: bytes, calibration: Iterable[Float32Array], kept: str
         from ai_edge_quantizer import quantizer
 
         work = quantizer.Quantizer(model, _recipe(kept))
-        return bytes(work.quantize(work.calibrate({SIGNATURE: images})).quantized_model)
+        ranges = work.calibrate({SIGNATURE: images})
+        for values in ranges.values():
+            _widen(values)
+        return bytes(work.quantize(ranges).quantized_model)
+
+
+def _widen(values: dict[str, Any]) -> None:
+    """Widen the range of an activation that is the same for all images: XNNPACK refuses the scale of a dead ReLU."""
+    if {"min", "max"} <= values.keys():
+        is_constant = values["max"] - values["min"] < MIN_RANGE
+        values["max"] = np.where(is_constant, values["min"] + 1, values["max"]).astype(np.float32)
 
 
 def _recipe(kept: str | None) -> list[dict[str, Any]]:

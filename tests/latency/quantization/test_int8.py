@@ -18,6 +18,7 @@ from evomnas.latency.runtimes.base import open_runtime
 from evomnas.latency.setting import problem_setting
 from evomnas.loop.launch import check_runtime, search
 from evomnas.networks.classifier import Classifier
+from evomnas.problem.architecture import Architecture
 from evomnas.problem.loading import validate_definition
 from evomnas.problem.sections import FullSection, LatencySection, TrainingSection
 
@@ -137,3 +138,10 @@ def test_scoring_in_int8_needs_a_runtime_that_has_it_and_its_quantizer(tiny, mon
 def test_a_setting_of_int8_is_another_setting(tiny):
     setting = problem_setting(in_int8(tiny), 10, 1)
     assert replace(setting, precision="float") == problem_setting(tiny, 10, 1)
+
+
+def test_a_gate_that_is_dead_for_all_images_does_not_spoil_the_file():
+    """Its activations are 0 on all calibration images, and XNNPACK refuses a scale of 4e-12."""
+    network = Architecture.parse("stem8_s2-mbconv3_k3_s2_f12_n1_se0.25-head16")
+    prepared = prepare(open_runtime("litert"), network, 5, 3, 16, precision="int8")
+    assert np.isfinite(prepared.logits).all()
