@@ -163,6 +163,11 @@ class Definition(Section):
         return FLOAT
 
     @property
+    def runtime(self) -> str:
+        """The runtime in which they are measured; empty where none is."""
+        return ""
+
+    @property
     def trains(self) -> bool:
         """Whether its networks are built, trained and measured."""
         return self.epochs > 0
@@ -315,6 +320,11 @@ class ProblemDefinition(Definition):
         """See `Definition.axes`."""
         scored = "" if self.training.precision == FLOAT else f" in {self.training.precision}"
         return f"validation {self.score_words}{scored} (%)", "latency (ms)"
+
+    @property
+    def runtime(self) -> str:
+        """See `Definition.runtime`."""
+        return self.latency.runtime
 
     @property
     def precision(self) -> Precision:

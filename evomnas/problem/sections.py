@@ -306,12 +306,14 @@ class ConstraintsSection(Section):
         max_params: Trainable parameters.
         max_macs: MACs without squeeze-and-excite.
         max_peak_kb: Peak memory of the activations in units of 1,024 bytes, in the precision of the latencies.
+        max_file_kb: Size of the network's file in units of 1,024 bytes, in the precision of the latencies.
     """
 
     max_latency_ms: Annotated[float, Field(gt=0)] | None = None
     max_params: Count | None = None
     max_macs: Count | None = None
     max_peak_kb: Annotated[float, Field(gt=0)] | None = None
+    max_file_kb: Annotated[float, Field(gt=0)] | None = None
 
 
 class Objective(Section):

@@ -18,7 +18,7 @@ from evomnas.report.latency_breakdown import Breakdown, fit_breakdown
 from evomnas.report.references import find_references
 from evomnas.report.reproduce import network_commands
 from evomnas.report.run_words import knee_line
-from evomnas.report.words import format_training
+from evomnas.report.words import format_training, limited_memory
 from evomnas.results.full_trainings import baseline_results, fully_trained
 from evomnas.results.run import Result, Run
 
@@ -89,7 +89,11 @@ def _columns(run: Run, complete: Sequence[Result]) -> dict[str, list[Any]]:
         )
         for column, value in zip(columns.values(), values, strict=True):
             column.append(value)
-    return columns | _composition(run, complete)
+    memory = {
+        heading: [_round(result.to_dict()[name]) for result in complete]
+        for name, heading in limited_memory(run).items()
+    }
+    return columns | _composition(run, complete) | {"memory": memory}
 
 
 def _test_values(run: Run, result: Result) -> tuple[float | None, ...]:

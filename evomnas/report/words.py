@@ -16,6 +16,7 @@ from evomnas.problem.detection.definition import DetectionDefinition
 from evomnas.problem.sections import FITS, SCORE_WORDS
 from evomnas.problem.typed.paths import OWN_DATASETS
 from evomnas.report.classes.class_words import constant_answer_line
+from evomnas.results.constraints import KEYS, MEMORY
 from evomnas.results.manifest import GoalAnswer, ImageData
 from evomnas.results.run import Result, Run
 
@@ -154,15 +155,26 @@ def result_table(run: Run, results: Sequence[Result]) -> TextTable:
         names = (words, "±", *("accuracy",) * (words != "accuracy" and not is_detector))  # a detector has none
         tested, test_key = (f"test {words}", "test_score") if is_detector else ("test accuracy", "test_accuracy")
         scored = (tested,) * any(result.training is not None for result in results)
-        peak = ("peak KiB",) * (run.definition.constraints.max_peak_kb is not None)
-        header = ("id", *names, *scored, "latency ms", "95 % interval", "parameters", "MACs", *peak, "status")
+        memory = limited_memory(run)
+        costs = ("latency ms", "95 % interval", "parameters", "MACs", *memory.values())
+        header = ("id", *names, *scored, *costs, "status")
         shown = ("score", "score_error", "accuracy")[: len(names)] + (test_key,) * len(scored)
-        rows = [_trained_cells(result.to_dict(), shown, len(peak) > 0) for result in results]
+        rows = [_trained_cells(result.to_dict(), shown, list(memory)) for result in results]
     else:
         quality, cost = run.definition.axes
         header = ("id", "network", quality, cost, "status")
         rows = [_looked_up_cells(run, result) for result in results]
     return header, [(*cells, status) for cells, status in zip(rows, statuses, strict=True)]
+
+
+def limited_memory(run: Run) -> dict[str, str]:
+    """Return the headings of the memory that a problem limits, by the key in a result's row.
+
+    Args:
+        run: A run of the problem.
+    """
+    limits = run.definition.constraints
+    return {name: heading for name, heading in MEMORY.items() if getattr(limits, KEYS[name]) is not None}
 
 
 def _looked_up_cells(run: Run, result: Result) -> tuple[str, ...]:
@@ -173,14 +185,13 @@ def _looked_up_cells(run: Run, result: Result) -> tuple[str, ...]:
     return tuple(cell or "-" for cell in cells)
 
 
-def _trained_cells(row: dict[str, Any], shown: Sequence[str], has_peak: bool) -> tuple[str, ...]:
-    """Return the cells of a network; `shown` are the shares among them, by their keys."""
+def _trained_cells(row: dict[str, Any], shown: Sequence[str], memory: Sequence[str]) -> tuple[str, ...]:
+    """Return the cells of a network; `shown` are the shares among them, `memory` what it needs, by their keys."""
     interval = row["latency_ci"] and f"{row['latency_ci'][0]:.4f} to {row['latency_ci'][1]:.4f}"
     shares = [None if row[name] is None else f"{row[name]:.2%}" for name in shown]
     latency = None if row["latency_ms"] is None else f"{row['latency_ms']:.4f}"
     counts = [None if row[name] is None else f"{row[name]:,}" for name in ("params", "macs")]
-    if has_peak:
-        counts.append(None if row["peak_kb"] is None else f"{row['peak_kb']:,.1f}")
+    counts += [None if row[name] is None else f"{row[name]:,.1f}" for name in memory]
     return tuple(cell or "-" for cell in (row["id"], *shares, latency, interval, *counts))
 
 

@@ -197,7 +197,8 @@ class EvaluationReader(ABC):
     @cached_property
     def limits(self) -> Limits:
         """The problem's limits."""
-        return Limits(self.definition.constraints, self.shape, self.definition.precision)
+        definition = self.definition
+        return Limits(definition.constraints, self.shape, definition.precision, definition.runtime)
 
 
 class NetworkReader(EvaluationReader):

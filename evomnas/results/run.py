@@ -23,9 +23,9 @@ from evomnas.data.gallery.listing import ListedImage, describe_changes, read_lis
 from evomnas.problem.architecture import Architecture
 from evomnas.problem.counting import NetworkShape
 from evomnas.problem.definition import Definition, ProblemDefinition
-from evomnas.problem.memory.peak import peak_kb
 from evomnas.problem.pareto import hypervolume, knees, non_dominated
 from evomnas.results.archive import Archive
+from evomnas.results.constraints import memory_of
 from evomnas.results.evaluation import Evaluation, FullTraining, Score
 from evomnas.results.manifest import (
     MANIFEST,
@@ -63,6 +63,7 @@ class Result:
         test_quality: The score by which the problem judges that training, with the ends of its 95 % interval; None
             where it is not known.
         peak_kb: The peak memory of its activations in the precision of its latency; None where none is built.
+        file_kb: The size of its file in that precision; None where none is built, or the size is not known.
     """
 
     order: int
@@ -72,6 +73,7 @@ class Result:
     training: FullTraining | None = None
     peak_kb: float | None = None
     test_quality: tuple[float, float, float] | None = None
+    file_kb: float | None = None
 
     @property
     def score(self) -> Score | None:
@@ -102,6 +104,7 @@ class Result:
             "peak_kb": self.peak_kb,
             "test_score": None if self.test_quality is None else self.test_quality[0],
             "test_score_interval": None if self.test_quality is None else list(self.test_quality[1:]),
+            "file_kb": self.file_kb,
         }
 
     def point(self, definition: Definition) -> dict[str, Any]:
@@ -374,13 +377,14 @@ class Run:
             first.setdefault(ask.architecture, ask)
         parse, evaluation = self.definition.parse, self.reader.evaluation
         ranked = rank([(ask, evaluation(parse(ask.architecture))) for ask in first.values()])
-        return self._scored([self._with_peak(result) for result in ranked])
+        return self._scored([self._with_memory(result) for result in ranked])
 
-    def _with_peak(self, result: Result) -> Result:
+    def _with_memory(self, result: Result) -> Result:
         architecture = result.evaluation.architecture
         if self.definition.kind != "images" or self.shape is None or not isinstance(architecture, Architecture):
             return result
-        return replace(result, peak_kb=peak_kb(architecture, self.definition.precision, **self.shape))
+        memory = memory_of(architecture, self.shape, self.definition.runtime, self.definition.precision)
+        return replace(result, peak_kb=memory["peak_kb"], file_kb=memory["file_kb"])
 
     def _scored(self, results: Sequence[Result]) -> list[Result]:
         """Return results with the full trainings of those networks that have one."""

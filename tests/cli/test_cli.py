@@ -257,6 +257,7 @@ def test_show_and_describe_read_a_run(finished_run):
         "peak_kb",
         "test_score",
         "test_score_interval",
+        "file_kb",
     ]
     assert list(rows[0]) == keys
     front = answer("show", finished_run.folder, "--format", "csv")

@@ -166,6 +166,7 @@ def test_a_row_says_what_is_known_and_nothing_else(run):
         "peak_kb",
         "test_score",
         "test_score_interval",
+        "file_kb",
     ]
     assert list(ok) == [*COLUMNS, *more]
     assert (ok["test_accuracy"], ok["test_interval"]) == (None, None)

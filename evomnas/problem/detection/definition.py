@@ -107,8 +107,10 @@ class DetectionDefinition(ProblemDefinition):
             raise InputError("detectors are measured whole: drop latency.method")
         if {self.latency.precision, self.training.precision} != {FLOAT}:
             raise InputError("detectors are searched as float networks: drop latency.precision and training.precision")
-        if self.constraints.max_peak_kb is not None:
-            raise InputError("the memory of detectors is not counted: drop constraints.max_peak_kb")
+        if self.constraints.max_peak_kb is not None or self.constraints.max_file_kb is not None:
+            raise InputError(
+                "the memory of detectors is not counted: drop constraints.max_peak_kb and constraints.max_file_kb"
+            )
         for resolution in {self.data.resolution, self.latency_resolution, *self.space.resolutions}:
             plan_detector(replace(self.space.reference_network(), resolution=None), resolution)
         return self

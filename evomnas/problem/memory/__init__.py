@@ -1,4 +1,5 @@
-"""The memory that a network takes while it runs.
+"""The memory of a network in closed form.
 
-- `peak`: the peak of its activations in closed form.
+- `peak`: the peak of its activations.
+- `file_size`: the size of its file.
 """
