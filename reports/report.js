@@ -19,7 +19,7 @@ const describeFacts = () => {
     [data.cost, (i) => (timed ? `${fine(nets.x[i])}${unit}` : cost(nets.x[i])) + (hasInterval(i) ? ` (${interval(i)})` : "")],
     ["parameters", (i) => (data.cost === "parameters" ? null : whole(nets.params[i]))],
     ["MACs", (i) => (data.cost === "MACs" ? null : whole(nets.macs[i]))],
-    ...Object.entries(nets.memory).map(([name, values]) => [name, (i) => values[i].toFixed(1)]),
+    ...Object.entries(data.memory).map(([name, values]) => [name, (i) => values[i].toFixed(1)]),
     ["found in generation", (i) => String(nets.generation[i])],
     ["it is", (i) => roles(i).join(", ")],
     ["architecture", (i) => notation(i)],

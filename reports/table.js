@@ -13,7 +13,7 @@ const columns = nets.name
       ["± standard error", (i) => qualityError(i), (i) => qualityError(i).toFixed(2)],
       ["parameters", (i) => nets.params[i], (i) => whole(nets.params[i])],
       ["MACs", (i) => nets.macs[i], (i) => whole(nets.macs[i])],
-      ...Object.entries(nets.memory).map(([name, values]) => [name, (i) => values[i], (i) => values[i].toFixed(1)]),
+      ...Object.entries(data.memory).map(([name, values]) => [name, (i) => values[i], (i) => values[i].toFixed(1)]),
     ];
 columns.unshift(["id", (i) => nets.id[i]]);
 columns.push(["generation", (i) => nets.generation[i]]);

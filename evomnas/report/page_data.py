@@ -58,6 +58,7 @@ def page_data(run: Run, results: Sequence[Result]) -> dict[str, Any]:
         "baselines": _baselines(run),
         "reference": run.reference_id,
         "referenceName": run.definition.words.reference,
+        "memory": _memory(run, complete),
         "limits": run.definition.constraints.model_dump(exclude_none=True),
         "targets": _targets(run),
         "trueFront": [run.definition.plot_point(losses) for losses in true_losses],
@@ -89,11 +90,13 @@ def _columns(run: Run, complete: Sequence[Result]) -> dict[str, list[Any]]:
         )
         for column, value in zip(columns.values(), values, strict=True):
             column.append(value)
-    memory = {
-        heading: [_round(result.to_dict()[name]) for result in complete]
-        for name, heading in limited_memory(run).items()
-    }
-    return columns | _composition(run, complete) | {"memory": memory}
+    return columns | _composition(run, complete)
+
+
+def _memory(run: Run, complete: Sequence[Result]) -> dict[str, list[float]]:
+    """Return the memory that each network needs, in KiB, by the heading of what the problem limits."""
+    rows = [result.to_dict() for result in complete]
+    return {heading: [_round(row[name]) for row in rows] for name, heading in limited_memory(run).items()}
 
 
 def _test_values(run: Run, result: Result) -> tuple[float | None, ...]:

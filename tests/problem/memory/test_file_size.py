@@ -63,5 +63,5 @@ def test_a_search_keeps_both_limits_of_memory_and_shows_them(tiny, tmp_path):
     header, _ = result_table(run, results)
     assert header[-3:] == ("peak KiB", "file KiB", "status")
     complete = [result for result in results if result.evaluation.losses]
-    memory = page_data(run, results)["networks"]["memory"]
+    memory = page_data(run, results)["memory"]
     assert memory["file KiB"] == pytest.approx([result.file_kb for result in complete], rel=1e-3)
