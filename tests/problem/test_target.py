@@ -37,7 +37,7 @@ def test_a_port_that_does_not_exist_is_refused(port):
 def test_nodes_are_named_by_a_resource_of_their_own_and_not_by_one_that_all_have():
     assert parse_target("ray://pi4") == RayTarget("ray://pi4", "pi4")
     for resource in ("CPU", "GPU", "memory", "object_store_memory"):
-        with pytest.raises(InputError, match="write local, ssh://user@host:port, or ray://NAME"):
+        with pytest.raises(InputError, match="write local, ssh://user@host:port, adb://SERIAL .*, or ray://NAME"):
             parse_target(f"ray://{resource}")
 
 

@@ -25,7 +25,11 @@ def init(
     images: Annotated[Path, typer.Argument(metavar="DIR", help="Folder or list of images, or an .npz file.")],
     target: Annotated[
         str | None,
-        typer.Option("--target", help="Device that runs the network: local, or ssh://user@host.", show_default=False),
+        typer.Option(
+            "--target",
+            help="Device that runs the network: local, ssh://user@host, or adb://SERIAL.",
+            show_default=False,
+        ),
     ] = None,
     limit: Annotated[
         str | None,
@@ -83,9 +87,12 @@ def _suited(images: Path, settings: tuple[str, ...]) -> tuple[ProblemDefinition,
 def _problem_text(images: Path, name: str, path: Path, answers: Answers, has_own_size: bool) -> str:
     """Return the file for somebody's answers; `has_own_size` where the size is not the one that suits the images."""
     from evomnas.cli.start.problem_file import write_problem
+    from evomnas.latency.setting import runtime_of
     from evomnas.report.reproduce import format_toml
 
     settings = [f"latency.target={format_toml(answers.target)}"]
+    runtime = runtime_of(answers.target)
+    settings += [] if runtime is None else [f"latency.runtime={runtime}"]
     settings += [] if answers.limit_ms is None else [f"constraints.max_latency_ms={answers.limit_ms}"]
     if has_own_size:
         sides = format_toml(list(answers.resolution) if isinstance(answers.resolution, tuple) else answers.resolution)

@@ -45,7 +45,9 @@ def ask(target: str | None, limit: str | None, resolution: str | None, usual: Re
         InputError: An answer that was typed as an option cannot be used.
     """
     return Answers(
-        target=_answer(target, "Device that runs the network (local, or ssh://user@host)", LOCAL, _read_target),
+        target=_answer(
+            target, "Device that runs the network (local, ssh://user@host, or adb://SERIAL)", LOCAL, _read_target
+        ),
         limit_ms=_answer(limit, "Longest latency in milliseconds", NO_LIMIT, read_limit),
         resolution=_answer(resolution, "Image size in pixels", format_resolution(usual), parse_resolution),
     )

@@ -48,8 +48,14 @@ def test_options_are_the_answers(here):
     assert done.exit_code == 0, done.stderr
     problem = load_definition("p.toml")
     assert (problem.constraints.max_latency_ms, problem.data.resolution) == (5.0, (48, 64))
-    assert problem.latency.target == "ssh://pi@box"
+    assert (problem.latency.target, problem.latency.runtime) == ("ssh://pi@box", "onnxruntime")
     assert problem.data.path == here / 'my "photos"'
+
+
+def test_a_phone_brings_its_runtime(here):
+    assert call('my "photos"', "--target", "adb://R58M", "--out", "p.toml").exit_code == 0
+    problem = load_definition("p.toml")
+    assert (problem.latency.target, problem.latency.runtime) == ("adb://R58M", "litert")
 
 
 def test_three_questions_are_asked_on_a_terminal_and_again_after_nonsense(here, monkeypatch):

@@ -258,6 +258,7 @@ def test_version_6_is_these_numbers():
     assert numbers == {
         "VERSION": 6,
         "MIN_ROUNDS": 8,
+        "MAX_DISTURBED": 24,
         "PRECISION": 0.01,
         "MIN_SECONDS": 0.2,
         "TIME_LIMIT_S": 0.48,
