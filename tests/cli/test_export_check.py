@@ -82,7 +82,7 @@ def test_each_fault_is_a_line(labelled, trained, exports, tmp_path):
         (["model.onnx", "--check", "."], "there is no image in the folder .: --check takes"),
         (
             ["RUN", "ID", "--to", "executorch", "--any-size"],
-            "--any-size and --any-batch are for onnx and litert files, not for executorch",
+            "are for onnx and litert files, not for executorch",
         ),
     ],
 )

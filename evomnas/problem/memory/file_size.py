@@ -18,7 +18,7 @@ from evomnas.core.resolution import Resolution
 from evomnas.problem.architecture import Architecture, Block
 from evomnas.problem.counting import best_architecture
 from evomnas.problem.memory.peak import KB
-from evomnas.problem.ops.base import Gate
+from evomnas.problem.ops.base import ChannelIndex, Concatenation, Gate, Shortcut, Shuffle, Step, sized_convolutions
 from evomnas.problem.search_space import SearchSpace
 from evomnas.problem.sections import Precision
 
@@ -43,7 +43,8 @@ RULES: dict[str, dict[Precision, FileRule]] = {  # by runtime, as fitted to ten 
     "openvino": _ONNX,  # it reads these files
     "litert": {"float": FileRule(40, 42, 2150), "int8": FileRule(10, 283, 3040)},
 }
-_GATE_OPERATIONS, _TAIL_OPERATIONS = 5, 4  # of squeeze-and-excite; of the head, the pooling and the classifier
+_TAIL_OPERATIONS = 4  # of the head, the pooling and the classifier
+_STEP_OPERATIONS: dict[type[Step], int] = {Gate: 5, Shuffle: 3, ChannelIndex: 1, Concatenation: 1, Shortcut: 3}
 _SHORTCUT_OPERATIONS = {"none": 0, "identity": 1, "pool": 3}
 
 
@@ -80,8 +81,10 @@ def smallest_file_architecture(
     def block_size(block: Block, in_filters: int, size: Resolution) -> int:
         return _block_size(block, in_filters, rule)
 
-    def ends_size(last_filters: int, image: Resolution, stem_size: Resolution, size: Resolution) -> int:
-        stem = _stem_size(space.stem_filters, channels, rule)
+    def ends_size(
+        scaled: SearchSpace, last_filters: int, image: Resolution, stem_size: Resolution, size: Resolution
+    ) -> int:
+        stem = _stem_size(scaled.stem_filters, channels, rule)
         return stem + _tail_size(last_filters, space.head, classes, rule)
 
     return best_architecture(space, block_size, ends_size, operator.add, resolution)
@@ -104,14 +107,15 @@ def _block_size(block: Block, in_filters: int, rule: FileRule) -> int:
 def _layer_size(block: Block, in_filters: int, stride: int, rule: FileRule) -> int:
     weights = channels = 0
     operations = _SHORTCUT_OPERATIONS[block.shortcut(in_filters, stride)]
-    for step in block.steps(in_filters, stride):
+    steps = block.steps(in_filters, stride)
+    for convolution, _ in sized_convolutions(steps, 1):
+        weights += convolution.in_filters // convolution.groups * convolution.filters * convolution.kernel**2
+        channels += convolution.filters
+        operations += 1
+    for step in steps:
+        operations += next((count for kind, count in _STEP_OPERATIONS.items() if isinstance(step, kind)), 0)
         if isinstance(step, Gate):
             squeezed = block.squeeze(in_filters)
             weights += 2 * squeezed * step.filters
             channels += squeezed + step.filters
-            operations += _GATE_OPERATIONS
-        else:
-            weights += step.in_filters // step.groups * step.filters * step.kernel**2
-            channels += step.filters
-            operations += 1
     return weights * rule.weight + channels * rule.channel + operations * rule.operation

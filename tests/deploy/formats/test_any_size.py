@@ -136,9 +136,7 @@ def test_the_code_of_the_card_gives_a_picture_as_it_is(small, tmp_path):
 
 
 def test_executorch_programs_are_refused():
-    with pytest.raises(
-        InputError, match="--any-size and --any-batch are for onnx and litert files, not for executorch"
-    ):
+    with pytest.raises(InputError, match="-batch are for onnx and litert files, not for executorch"):
         Request(("executorch",), any_batch=True).check()
 
 
