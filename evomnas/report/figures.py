@@ -16,7 +16,7 @@ from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 from matplotlib.patches import Arc, Rectangle
 
-from evomnas.core.resolution import Resolution, divided, sides
+from evomnas.core.resolution import MAX_PIXELS, Resolution, divided, sides
 from evomnas.core.showing.style import ACCENT, MUTED, STYLE, to_svg
 from evomnas.problem.architecture import Architecture
 from evomnas.problem.ops.catalogue import operation
@@ -78,7 +78,8 @@ def architecture_figure(
             )
             y += height
         y = _draw_gap(axes, y)
-        axes.text(MIDDLE_IN, y + 0.07, "average pooling, linear", ha="center", va="center", size=7.5)
+        end = "linear" if architecture.traits.head == "late" else "average pooling, linear"
+        axes.text(MIDDLE_IN, y + 0.07, end, ha="center", va="center", size=7.5)
         axes.text(LABEL_IN, y + 0.07, f"{classes}", ha="right", va="center", size=7, color=MUTED)
         return figure
 
@@ -121,7 +122,9 @@ def boxes(architecture: Architecture) -> Iterator[Box]:
         skips = (block.shortcut(inputs, block.stride), *[block.shortcut(block.filters, 1)] * (block.layers - 1))
         yield Box(name, block.op, block.filters, block.stride, block.se > 0, skips)
         inputs = block.filters
-    yield Box("Conv 1×1", "conv", architecture.head, 1, False, ("none",))
+    is_late = architecture.traits.head == "late"
+    name, stride = ("Pool, Conv 1×1", MAX_PIXELS) if is_late else ("Conv 1×1", 1)  # the average is over all pixels
+    yield Box(name, "conv", architecture.head, stride, False, ("none",))
 
 
 def _draw_box(axes: Axes, box: Box, y: float, height: float) -> None:

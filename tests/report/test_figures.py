@@ -10,7 +10,7 @@ from evomnas.core.errors import InputError
 from evomnas.core.showing.style import to_svg
 from evomnas.problem.architecture import Architecture
 from evomnas.problem.published import published
-from evomnas.report.figures import architecture_figure
+from evomnas.report.figures import architecture_figure, boxes
 
 
 def texts_of(architecture: Architecture, **shape: int) -> list[str]:
@@ -66,3 +66,11 @@ def test_long_labels_stay_inside_the_figure():
 def test_images_that_are_too_small_are_refused():
     with pytest.raises(InputError, match="block 4 brings the total stride to 16"):
         architecture_figure(published("mnasnet-a1"), 8)
+
+
+def test_a_late_head_is_drawn_behind_the_average_and_operations_without_a_kernel_have_none():
+    architecture = Architecture.parse("stem8_s1-ffn2_k1_s2_f12_n1-condense4_k5_s1_f12_n1-head32-late")
+    drawn = list(boxes(architecture))
+    assert [box.text for box in drawn] == ["Conv 3×3", "FFN2", "Cond4 5×5", "Pool, Conv 1×1"]
+    texts = {text.get_text() for text in architecture_figure(architecture, 16, 3, 10).axes[0].texts}
+    assert {"8×8×12", "1×1×32", "linear"} <= texts

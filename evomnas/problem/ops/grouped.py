@@ -106,7 +106,7 @@ class CondensedConvolution(_Numbered):
     activation. CondenseNet learns the index by pruning while it trains. Here a new network has a fixed one.
     """
 
-    family, title, meaning = "condense", "Condense", "a number of groups"
+    family, title, meaning = "condense", "Cond", "a number of groups"
 
     def steps(self, layer: LayerShape) -> Sequence[Step]:
         """See `Operation.steps`."""
