@@ -139,7 +139,8 @@ class _Graph:
         weight, bias = fused.parameters()
         activation = "" if fused.activation is None else _ACTIVATIONS[type(fused.activation)]
         if value in self._flat:
-            output = self.linear(weight.flatten(1), bias, value, activation)
+            matrix = torch.block_diag(*weight.flatten(1).chunk(conv.groups))  # one block for each group
+            output = self.linear(matrix, bias, value, activation)
             self._flat.add(output)
             return output
         pads = (SAME, SAME) if fused.is_same else conv.padding

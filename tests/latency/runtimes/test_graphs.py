@@ -75,6 +75,14 @@ def test_activations_are_computed(writer, activation):
     np.testing.assert_allclose(found, expected, atol=1e-4)
 
 
+def test_convolutions_behind_the_average_are_computed(writer):
+    """As in a late head, and in the surroundings in which one is timed."""
+    convolutions = [nn.Conv2d(6, 8, 1), nn.Hardswish(), nn.Conv2d(8, 8, 1, groups=8), nn.Conv2d(8, 4, 1, groups=2)]
+    module = nn.Sequential(nn.AdaptiveAvgPool2d(1), *convolutions, nn.Flatten())
+    found, expected = run(writer, module, torch.randn(2, 6, 5, 4, generator=torch.Generator().manual_seed(0)))
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
 @pytest.mark.parametrize("op", OTHER_OPS)
 @given(sizes=st.tuples(st.integers(1, 9), st.integers(1, 9)), stride=st.sampled_from([1, 2]), traits=traits)
 @settings(max_examples=6)
