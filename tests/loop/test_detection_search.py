@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -177,6 +178,14 @@ def test_the_score_of_a_full_training_is_in_table_report_and_pack(run, trained, 
     elsewhere = Run.open(pack(opened, tmp_path / "run.zip").path)
     assert load_detector(elsewhere.folder / "networks" / Path(trained["folder"]).name)
     assert elsewhere.front()[0].test_quality == opened.front()[0].test_quality
+
+
+def test_a_damaged_detector_of_a_run_names_the_command_that_mends_it(trained, tmp_path):
+    folder = tmp_path / "networks" / "copy"
+    shutil.copytree(trained["folder"], folder)
+    (folder / "detector.json").write_text("[]")
+    save(tmp_path / "photo.png", draw(1)[0].pixels)
+    assert "Input should be an object; evomnas train writes it again" in command("predict", folder, tmp_path).stderr
 
 
 def test_what_others_need_of_a_detector_is_pushed_as_one(run, trained):

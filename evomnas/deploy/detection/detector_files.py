@@ -31,10 +31,10 @@ from evomnas.problem.architecture import Architecture
 from evomnas.problem.detection.counting import count_detector
 from evomnas.problem.sections import Fit, ResolutionField
 from evomnas.results.detection.findings import Findings
+from evomnas.results.packing.content import NETWORKS
 
 DETECTOR_MANIFEST = "detector.json"
 FORMAT_VERSION = 1  # of detector.json
-COMMAND = "evomnas detect"
 Precision = Annotated[float, Field(ge=0, le=1)]
 Interval = tuple[Precision, Precision] | None  # None where there is nothing to find
 
@@ -220,7 +220,12 @@ def read_detector_manifest(folder: Path) -> DetectorManifest:
     Raises:
         InputError: There is no `detector.json`, it cannot be read, or its content is not that of a detector.
     """
-    return read_description(folder / DETECTOR_MANIFEST, DetectorManifest, "detector", COMMAND)
+    return read_description(folder / DETECTOR_MANIFEST, DetectorManifest, "detector", _command(folder))
+
+
+def _command(folder: Path) -> str:
+    """Return the command that writes the folder of a detector, by where it is."""
+    return "evomnas train" if folder.resolve().parent.name == NETWORKS else "evomnas detect"
 
 
 @checked
@@ -246,6 +251,6 @@ def load_detector(path: Path | str) -> ObjectDetector:
     architecture = Architecture.parse(manifest.network)
     detector = build_detector(architecture, len(manifest.classes), manifest.resolution, manifest.channels)
     path, expected = folder / WEIGHTS_FILE, detector.state_dict()
-    state = read_weights(path, expected, manifest.network, manifest.weights, DETECTOR_MANIFEST, COMMAND)
+    state = read_weights(path, expected, manifest.network, manifest.weights, DETECTOR_MANIFEST, _command(folder))
     detector.load_state_dict(state)
     return ObjectDetector(detector, manifest.mean, manifest.std, manifest.classes, manifest.fit).eval()
