@@ -139,7 +139,8 @@ class _Graph:
         weight, bias = fused.parameters()
         activation = "" if fused.activation is None else _ACTIVATIONS[type(fused.activation)]
         if value in self._flat:
-            matrix = torch.block_diag(*weight.flatten(1).chunk(conv.groups))  # one block for each group
+            blocks = weight.flatten(1).chunk(conv.groups)  # one for each group
+            matrix = torch.block_diag(*blocks)  # type: ignore[no-untyped-call]
             output = self.linear(matrix, bias, value, activation)
             self._flat.add(output)
             return output

@@ -86,10 +86,10 @@ def _tail_peak(in_filters: int, head: int, classes: int, size: Resolution, trait
 
 @lru_cache(maxsize=100_000)  # a search counts thousands of networks that consist of the same blocks
 def _block_peak(block: Block, in_filters: int, size: Resolution) -> int:
-    first = max(_layer_sums(block, in_filters, block.stride, size))
-    if block.layers == 1:
-        return first
-    return max(first, *_layer_sums(block, block.filters, 1, divided(size, block.stride)))
+    sums = [in_filters * area(size), *_layer_sums(block, in_filters, block.stride, size)]  # no layer keeps its input
+    if block.layers > 1:
+        sums += _layer_sums(block, block.filters, 1, divided(size, block.stride))
+    return max(sums)
 
 
 def _layer_sums(block: Block, in_filters: int, stride: int, size: Resolution) -> Iterator[int]:

@@ -80,6 +80,13 @@ def test_every_operation_has_the_peak_that_following_finds(op, ending):
         assert closed_peak(architecture, **SHAPE) == followed_peak(architecture, **SHAPE)
 
 
+def test_a_block_that_is_no_layer_adds_nothing():
+    """The peak is that of the stem, of 3 x 8 x 8 and 8 x 8 x 8 values."""
+    architecture = Architecture.parse("stem8_s1-pass_k1_s1_f8_n1-head2-late")
+    shape = {"classes": 2, "channels": 3, "resolution": 8}
+    assert closed_peak(architecture, **shape) == followed_peak(architecture, **shape) == 11 * 64
+
+
 @pytest.mark.thorough
 @pytest.mark.parametrize("name", PUBLISHED_NETWORKS)
 def test_published_networks_have_the_peak_that_following_finds(name):
