@@ -422,7 +422,8 @@ class Run:
         Args:
             results: The run's results.
         """
-        reference = [result for result in results if result.evaluation.architecture.id == self.reference_id]
+        name = self.reference_id
+        reference = [result for result in results if result.evaluation.architecture.id == name]
         return [*self.front(list(results)), *(result for result in reference if not result.on_front)]
 
     def cut_trainings(self, results: Sequence[Result]) -> CutTrainings:

@@ -6,8 +6,6 @@ Every figure has a canvas of its own. Matplotlib's global state is neither used 
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import matplotlib
@@ -48,18 +46,7 @@ def to_svg(figure: Figure, outlines: bool = False) -> str:
         The element, without an XML prologue and without a date.
     """
     buffer = io.StringIO()
-    with matplotlib.rc_context(STYLE | {"svg.fonttype": "path" if outlines else "none"}), _laid_out(figure):
+    with matplotlib.rc_context(STYLE | {"svg.fonttype": "path" if outlines else "none"}):
         figure.savefig(buffer, format="svg", metadata={"Date": None}, transparent=True)
     text = buffer.getvalue()
     return text[text.index("<svg") :]
-
-
-@contextmanager
-def _laid_out(figure: Figure) -> Iterator[None]:
-    """Lay a figure out now, since saving would draw it twice to do so, which is a third of the time."""
-    engine = figure.get_layout_engine()
-    if engine is not None:
-        engine.execute(figure)
-        figure.set_layout_engine("none")
-    yield
-    figure.set_layout_engine(engine)
