@@ -159,6 +159,7 @@ setup(
         ],
         "evomnas.algorithms": [
             "nsga2 = evomnas.algorithms.nsga2:NSGA2",
+            "nsga3 = evomnas.algorithms.many_objectives.nsga3:NSGA3",
             "nsga2-surrogate = evomnas.algorithms.surrogate.nsga2_surrogate:NSGA2Surrogate",
             "rl-weighted = evomnas.algorithms.rl_weighted:RLWeighted",
             "evo-weighted = evomnas.algorithms.evolution:EvoWeighted",

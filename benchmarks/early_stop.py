@@ -29,7 +29,7 @@ from pathlib import Path
 
 import numpy as np
 
-from evomnas.problem.pareto import Front, hypervolume, non_dominated
+from evomnas.problem.pareto import Front, PlaneFront, hypervolume, non_dominated
 from evomnas.report.comparison.benchmark import benchmark
 from evomnas.results.evaluation import NetworkEvaluation
 from evomnas.results.run import Run
@@ -80,7 +80,7 @@ def generations(run: Run, at_once: int | None) -> Generations:
 def play(searched: Generations, epochs: int, reference: Sequence[float], tally: Tally) -> None:
     """Add to a tally what the rule would have done in a search."""
     everything = [one for generation in searched for one in generation]
-    front: Front[NetworkEvaluation] = Front()
+    front: Front[NetworkEvaluation] = PlaneFront()
     rule = EarlyStop(epochs, front)
     kept: list[NetworkEvaluation] = []
     for number, generation in enumerate(searched):

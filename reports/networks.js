@@ -4,6 +4,11 @@ const nets = data.networks;
 const count = nets.id.length;
 const everyone = nets.id.map((_, index) => index);
 const front = everyone.filter((index) => nets.front[index]).sort((i, j) => nets.x[i] - nets.x[j]);
+// Further objectives: a list of values each, in the order of data.further; none of most runs.
+const further = nets.further;
+const better = (i, j) => (data.percent ? nets.y[j] > nets.y[i] : nets.y[j] < nets.y[i]);
+const bestOf = (list) => list.reduce((best, index) => (best === null || !better(index, best) ? index : best), null);
+const best = bestOf(front);
 const timed = data.cost === "latency (ms)";
 const unit = { "latency (ms)": " ms", parameters: " parameters", MACs: " MACs" }[data.cost] || "";
 const referenceAt = nets.id.indexOf(data.reference);
@@ -18,6 +23,9 @@ const share = (value) => `${(100 * value).toFixed(value < 0.1 ? 1 : 0)} %`;
 const bestWords = data.percent && data.score === "accuracy" ? "most accurate" : "best";
 const hasError = (index) => nets.error[index] !== null;
 const qualityError = (index) => nets.error[index] || 0;
+// How sure the front is: the score that is expected without luck, and the chance to be on the front, in percent.
+const isJudged = nets.chance.some((chance) => chance !== null);
+const judged = (index) => (nets.chance[index] === null ? "" : `${nets.expected[index] === null ? "" : `expected ${quality(nets.expected[index])}, `}on the front with a chance of ${nets.chance[index].toFixed(0)} %`);
 const isTrained = (index) => nets.test[index] !== null; // in full, with a test score
 const anyTrained = everyone.some(isTrained);
 const testAccuracy = (index) => (isTrained(index) ? `${quality(nets.test[index], 2)} (${quality(nets.testLow[index])} to ${quality(nets.testHigh[index])})` : "–");
@@ -31,7 +39,8 @@ const notation = (index) => (nets.name ? nets.name[index] : parts(index).map((pa
 const roles = (index) => {
   const found = [];
   if (front.length > 1 && index === front[0]) found.push(timed ? "fastest" : "cheapest");
-  if (front.length > 1 && index === front[front.length - 1]) found.push(bestWords);
+  if (front.length > 1 && index === best) found.push(bestWords);
+  further.forEach((values, place) => { if (front.length > 1 && index === leastOf(place)) found.push(`least ${data.further[place].label}`); });
   const knee = data.knees.indexOf(index);
   if (knee >= 0) found.push(knee ? "a knee" : "the knee");
   if (index === referenceAt) found.push(data.referenceName);
@@ -39,11 +48,16 @@ const roles = (index) => {
   return found;
 };
 
-// The best network of the front that costs at most so much; null where none does.
-const bestWithin = (limit) => {
-  const within = front.filter((index) => nets.x[index] <= limit);
-  return within.length ? within[within.length - 1] : null;
+// The network of the front with the least of a further objective, the best of these.
+const leastOf = (place) => {
+  const least = Math.min(...front.map((index) => further[place][index]));
+  return bestOf(front.filter((index) => further[place][index] === least));
 };
+const amountOf = (place, value) => amount(value) + data.further[place].unit;
+
+// The best network of the front that costs at most so much, and so much of each further objective; null where none does.
+const isWithin = (index, limits) => limits.every((limit, place) => limit === null || further[place][index] <= limit * (1 + 1e-9));
+const bestWithin = (limit, limits) => bestOf(front.filter((index) => nets.x[index] <= limit && isWithin(index, limits)));
 
 // Whether networks have an accuracy beside their score; detectors have none.
 const hasAccuracies = data.score !== "accuracy" && !nets.name && nets.accuracy.some((value) => value !== null);

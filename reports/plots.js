@@ -23,11 +23,14 @@ const hover = (index) => {
   const lines = [
     `<b>${plain(nets.id[index])}</b> · ${plain(roles(index).join(", "))}`,
     `${data.percent ? nets.y[index].toFixed(2) : nets.y[index]}${error} ${plain(data.quality)}${plain(data.training)}`,
+    ...(nets.chance[index] === null ? [] : [plain(judged(index))]),
     ...(isTrained(index) ? [`<b>${plain(testAccuracy(index))} test ${plain(data.score)}</b>, trained in full`] : []),
     `${plain(cost(nets.x[index]))}${unit ? "" : ` ${plain(data.cost)}`}${hasInterval(index) ? ` (${interval(index)})` : ""}`,
   ];
-  if (nets.params[index] !== null && data.cost !== "parameters") lines.push(`${whole(nets.params[index])} parameters`);
-  if (nets.macs[index] !== null && data.cost !== "MACs") lines.push(`${whole(nets.macs[index])} MACs`);
+  const shown = data.further.map(({ label }) => label);
+  further.forEach((values, place) => lines.push(plain(amountOf(place, values[index]))));
+  if (nets.params[index] !== null && ![data.cost, ...shown].includes("parameters")) lines.push(`${whole(nets.params[index])} parameters`);
+  if (nets.macs[index] !== null && ![data.cost, ...shown].includes("MACs")) lines.push(`${whole(nets.macs[index])} MACs`);
   return [...lines, `generation ${nets.generation[index]}`].join("<br>");
 };
 
@@ -49,7 +52,7 @@ class Plot {
 
   trace(name, list, look, bars) {
     const bar = (ends) => ({
-      type: "data", symmetric: false, thickness: 1, width: 0, color: `${look.marker.color}70`,
+      type: "data", symmetric: false, thickness: 1, width: 0, color: `${typeof look.marker.color === "string" ? look.marker.color : this.colours.accent}70`,
       array: list.map((index) => ends(index)[1]), arrayminus: list.map((index) => ends(index)[0]),
     });
     return {
@@ -71,7 +74,7 @@ class Plot {
       ...(this.options.extra ? this.options.extra(c) : []),
       this.trace("Pareto front", front, {
         mode: this.options.step ? "lines+markers" : "markers", line: { shape: "hv", width: 1.5, color: c.accent },
-        marker: { color: c.accent, size: front.map((index) => size(knee.has(index) ? 12 : 8)), symbol: front.map((index) => (knee.has(index) ? "diamond" : "circle")) },
+        marker: { ...this.coloured(c), size: front.map((index) => size(knee.has(index) ? 12 : 8)), symbol: front.map((index) => (knee.has(index) ? "diamond" : "circle")) },
       }, bars),
     ];
     const axis = { gridcolor: c.line, zeroline: false, linecolor: c.soft, automargin: true };
@@ -89,6 +92,16 @@ class Plot {
       this.root.on("plotly_afterplot", () => this.mark());
     }
     this.mark();
+  }
+
+  // The colours of the front: one for all, or by a further objective, from light (little) to dark.
+  coloured(c) {
+    if (!this.options.colour) return { color: c.accent };
+    const { label, values } = this.options.colour();
+    return {
+      color: front.map((index) => values[index]), colorscale: [[0, c.second], [1, c.accent]], showscale: true,
+      colorbar: { title: { text: plain(label), side: "right" }, thickness: 12, outlinewidth: 0 }, line: { width: 1, color: c.ink },
+    };
   }
 
   // Vertical lines at what does not change: the reference's cost, targets, the problem's own limit.
@@ -144,7 +157,7 @@ const paretoPlot = () => {
   data.targets.forEach((x) => add(x, "target T", "dot"));
   if (timeLimit !== undefined) add(timeLimit, "limit", "solid");
   return new Plot("pareto", [data.cost, data.quality], (index) => [nets.x[index], nets.y[index]], {
-    step: true, fromZero: true, limited: true, lines,
+    step: !further.length, fromZero: true, ...(further.length && { colour: () => objectiveBy(1) }), limited: true, lines,
     barX: (index) => [nets.x[index] - nets.low[index], nets.high[index] - nets.x[index]],
     barY: (index) => [qualityError(index), qualityError(index)],
     extra: (c) => [
@@ -154,8 +167,8 @@ const paretoPlot = () => {
         text: everyone.filter(isTrained).map(hover), hovertemplate: "%{text}<extra></extra>", marker: { color: c.second, symbol: "star", size: 12 },
       }] : []),
       ...(data.trueFront.length ? [{
-        name: "true front", x: data.trueFront.map((p) => p[0]), y: data.trueFront.map((p) => p[1]), type: "scatter", mode: "lines",
-        line: { shape: "hv", width: 1, color: c.ink }, hoverinfo: "skip",
+        name: "true front", x: data.trueFront.map((p) => p[0]), y: data.trueFront.map((p) => p[1]), type: "scatter", mode: further.length ? "markers" : "lines",
+        line: { shape: "hv", width: 1, color: c.ink }, marker: { symbol: "cross-thin", size: 5, line: { width: 1, color: c.ink } }, hoverinfo: "skip",
       }] : []),
       ...[true, false].map((onFront) => [onFront, data.baselines.filter((one) => one.front === onFront)]).filter(([, list]) => list.length).map(([onFront, list]) => ({
         name: "pretrained baselines", showlegend: onFront, type: "scatter", mode: onFront ? "lines+markers" : "markers", x: list.map((one) => one.x), y: list.map((one) => one.y),
@@ -172,6 +185,17 @@ const paretoPlot = () => {
     ],
   });
 };
+
+// One objective as an axis, or as a colour: 0 is the cost, then come the further ones.
+const objectiveBy = (place) => (place ? { label: data.further[place - 1].label, values: further[place - 1] } : { label: data.cost, values: nets.x });
+
+// With further objectives: quality against one of them, coloured by another one.
+const furtherPlot = (across) => {
+  const { label, values } = objectiveBy(across);
+  const colour = objectiveBy(across ? 0 : 1);
+  return new Plot(`further-${across}`, [label, data.quality], (index) => [values[index], nets.y[index]], { fromZero: true, colour: () => colour });
+};
+const furtherPlots = () => data.further.map((_, place) => furtherPlot(place + 1));
 
 const countedPlot = () =>
   document.getElementById("counted") === null ? null : new Plot("counted", ["MACs", "latency (ms)"], (index) => [nets.macs[index], nets.x[index]], { fromZero: "both" });

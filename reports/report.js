@@ -1,5 +1,5 @@
 // What is picked, and everything that follows it.
-const state = { picked: [null, null], slot: 0, limit: null };
+const state = { picked: [null, null], slot: 0, limit: null, limits: data.further.map(() => null) };
 const byId = (id) => document.getElementById(id);
 const limitInput = byId("limit");
 const lowest = front.length ? nets.x[front[0]] : 0;
@@ -9,14 +9,18 @@ const positionOf = (limit) => Math.round((1000 * (limit - lowest)) / (highest - 
 
 const pareto = paretoPlot();
 const counted = countedPlot();
+const views = furtherPlots();
+const plots = [pareto, ...views, ...(counted ? [counted] : [])];
 const table = new Table((index) => pick(index));
 
 const describeFacts = () => {
   const rows = [
     [data.quality + data.training, (i) => quality(nets.y[i], 2) + (hasError(i) ? ` ± ${qualityError(i).toFixed(1)}` : "")],
+    ["without luck", (i) => judged(i) || null],
     ["accuracy", (i) => (!hasAccuracies ? null : `${nets.accuracy[i].toFixed(2)} %`)],
     [`test ${data.score}, trained in full`, testAccuracy],
     [data.cost, (i) => (timed ? `${fine(nets.x[i])}${unit}` : cost(nets.x[i])) + (hasInterval(i) ? ` (${interval(i)})` : "")],
+    ...data.further.map(({ label }, place) => [label, (i) => (["parameters", "MACs"].includes(label) ? null : amount(further[place][i]))]),
     ["parameters", (i) => (data.cost === "parameters" ? null : whole(nets.params[i]))],
     ["MACs", (i) => (data.cost === "MACs" ? null : whole(nets.macs[i]))],
     ...Object.entries(data.memory).map(([name, values]) => [name, (i) => values[i].toFixed(1)]),
@@ -49,11 +53,12 @@ const describeCommands = () => {
 
 const describeLimit = () => {
   const limit = state.limit === null ? highest : state.limit;
-  const best = bestWithin(limit * (1 + 1e-9));
+  const found = bestWithin(limit * (1 + 1e-9), state.limits);
   byId("limit-value").textContent = cost(limit);
   limitInput.setAttribute("aria-valuetext", cost(limit));
-  byId("within").textContent = best === null ? "" : `The ${bestWords} network within it: ${nets.id[best]}, ${quality(nets.y[best])} at ${cost(nets.x[best])}.`;
-  return best;
+  const also = found === null ? "" : further.map((values, place) => ` and ${amountOf(place, values[found])}`).join("");
+  const none = further.length ? "No network of the front is within these limits." : "";
+  byId("within").textContent = found === null ? none : `The ${bestWords} network within ${further.length ? "them" : "it"}: ${nets.id[found]}, ${quality(nets.y[found])} at ${cost(nets.x[found])}${also}.`;
 };
 
 const show = () => {
@@ -64,6 +69,7 @@ const show = () => {
   if (!nets.name) drawPair(state.picked);
   table.mark(state.picked);
   pareto.mark(state.picked, state.limit === null ? undefined : state.limit);
+  views.forEach((view, place) => view.mark(state.picked, state.limits[place] === null ? undefined : state.limits[place]));
   if (counted) counted.mark(state.picked);
   remember();
 };
@@ -73,12 +79,33 @@ const pick = (index) => {
   show();
 };
 
-const setLimit = (limit) => {
-  state.limit = limit;
-  const best = bestWithin(limit * (1 + 1e-9));
-  if (best !== null) state.picked[state.slot] = best;
+const pickWithin = () => {
+  const found = bestWithin((state.limit === null ? highest : state.limit) * (1 + 1e-9), state.limits);
+  if (found !== null) state.picked[state.slot] = found;
   show();
 };
+
+const setLimit = (limit) => {
+  state.limit = limit;
+  pickWithin();
+};
+
+// A slider for each further objective, over the values that the front has.
+const furtherSliders = () => data.further.map(({ label }, place) => {
+  const values = front.map((index) => further[place][index]).sort((a, b) => a - b);
+  const [id, last] = [`limit-${place}`, values.length - 1];
+  const output = element("output", { for: id }, amountOf(place, values[last]));
+  const input = element("input", {
+    type: "range", id, min: 0, max: last, value: last, "aria-valuetext": amountOf(place, values[last]),
+    oninput: (event) => {
+      state.limits[place] = values[Number(event.target.value)];
+      output.textContent = amountOf(place, state.limits[place]);
+      event.target.setAttribute("aria-valuetext", output.textContent);
+      pickWithin();
+    },
+  });
+  return element("div", {}, element("label", { for: id }, "At most ", output), input);
+});
 
 // Walk along the front from what is picked.
 const step = (by) => {
@@ -95,7 +122,8 @@ const shortcuts = () => {
   const add = (index, name) => { if (index !== undefined && index >= 0 && !named.has(index)) named.set(index, name); };
   data.knees.forEach((index, place) => add(index, place ? `knee ${place + 1}` : "knee"));
   add(front[0], timed ? "fastest" : "cheapest");
-  add(front[front.length - 1], bestWords);
+  add(best, bestWords);
+  data.further.forEach(({ label }, place) => add(leastOf(place), `least ${label}`));
   add(referenceAt, data.referenceName);
   const sorted = [...named].sort(([i], [j]) => nets.x[i] - nets.x[j]);
   byId("shortcuts").replaceChildren(...sorted.map(([index, name]) => element("button", { type: "button", onclick: () => pick(index) }, `${name} · ${quality(nets.y[index])}, ${cost(nets.x[index])}`)));
@@ -114,8 +142,8 @@ const recall = () => {
 const start = async () => {
   const kept = recall();
   const known = (kept.picked || []).map((id) => nets.id.indexOf(id));
-  const knee = data.knees.length ? data.knees[0] : front[front.length - 1];
-  const rival = referenceAt >= 0 && referenceAt !== knee ? referenceAt : front[front.length - 1] === knee ? front[0] : front[front.length - 1];
+  const knee = data.knees.length ? data.knees[0] : best;
+  const rival = referenceAt >= 0 && referenceAt !== knee ? referenceAt : best === knee ? front[0] : best;
   state.picked = [known[0] >= 0 ? known[0] : knee, known[1] >= 0 ? known[1] : rival];
   state.slot = kept.slot || 0;
   document.getElementsByName("slot")[state.slot].checked = true;
@@ -128,15 +156,15 @@ const start = async () => {
   if (kept.by !== undefined) Object.assign(table, { by: kept.by, descending: kept.descending });
   table.draw();
   shortcuts();
-  await Promise.all([pareto.draw(), counted ? counted.draw() : null]);
-  pareto.onPick(pick);
-  if (counted) counted.onPick(pick);
+  byId("further-limits").replaceChildren(...furtherSliders());
+  await Promise.all(plots.map((plot) => plot.draw()));
+  plots.forEach((plot) => plot.onPick(pick));
   show();
   if (kept.scroll && document.getElementById("running")) scrollTo(0, kept.scroll);
 };
 
 if (front.length) {
-  byId("knee-note").textContent = data.knees.length ? "Diamonds are knees: where the front lies furthest below the straight line between its ends (Das, 1999), and once more on either side." : data.noKnee;
+  byId("knee-note").textContent = data.knees.length ? `Diamonds are knees: ${further.length ? "of the first two objectives alone, " : ""}where the front lies furthest below the straight line between its ends (Das, 1999), and once more on either side.` : data.noKnee;
   if (!nets.name) {
     byId("bars-of").textContent = count > MANY ? " (drawn for the front alone)" : "";
     byId("drawing-note").textContent = data.breakdown
@@ -150,7 +178,7 @@ if (front.length) {
     event.preventDefault();
     keys[event.key]();
   });
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => { pareto.draw(); if (counted) counted.draw(); });
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => plots.forEach((plot) => plot.draw()));
   start();
 } else {
   byId("pick").hidden = true;

@@ -14,7 +14,11 @@ const columns = nets.name
       ["parameters", (i) => nets.params[i], (i) => whole(nets.params[i])],
       ["MACs", (i) => nets.macs[i], (i) => whole(nets.macs[i])],
       ...Object.entries(data.memory).map(([name, values]) => [name, (i) => values[i], (i) => values[i].toFixed(1)]),
+      ...(isJudged ? [["expected", (i) => nets.expected[i] ?? -1, (i) => (nets.expected[i] === null ? "–" : quality(nets.expected[i], 2))], ["on front", (i) => nets.chance[i] ?? -1, (i) => (nets.chance[i] === null ? "–" : `${nets.chance[i].toFixed(0)} %`)]] : []),
     ];
+data.further.forEach(({ label }, place) => {
+  if (!columns.some(([name]) => name === label)) columns.push([label, (i) => further[place][i], (i) => amount(further[place][i])]);
+});
 columns.unshift(["id", (i) => nets.id[i]]);
 columns.push(["generation", (i) => nets.generation[i]]);
 columns.push([nets.name ? "network" : "architecture", notation]);

@@ -6,6 +6,7 @@
 - `suitability`: which of pymoo's algorithms can search networks.
 - `mating`: NSGA-II's mating on whole arrays, which is faster than pymoo's.
 - `nsga2`: NSGA-II, for the whole Pareto set.
+- `many_objectives/`: NSGA-III, for three objectives and more.
 - `surrogate/`: NSGA-II on predictions, which needs fewer evaluations for the Pareto set. It is the default.
 - `rl_weighted`: the paper's own search, by reinforcement learning.
 - `policy/`: what this search shares with MONAS and RENA, and those two.

@@ -27,6 +27,7 @@ from evomnas.core import registry
 from evomnas.core.errors import InputError
 from evomnas.problem.counting import NetworkShape
 from evomnas.problem.search_space import Genomes, Space
+from evomnas.problem.sections import MAX_OBJECTIVES
 
 Losses = NDArray[np.float64]
 
@@ -50,8 +51,8 @@ class Algorithm(Protocol):
 
         Args:
             genomes: The genomes as `ask` returned them, shape (n, n_var).
-            losses: (error, latency in ms), shape (n, 2). They are infinite for a candidate that failed or that was not
-                trained.
+            losses: (error, latency in ms) and, for `ManyObjectives`, further ones, shape (n, m). They are infinite for
+                a candidate that failed or that was not trained.
             violations: Shape (n,): 0 where a candidate is feasible, positive where it exceeds a limit, infinite where
                 it failed.
         """
@@ -78,6 +79,19 @@ class Choosing(GoalSeeking, Protocol):
 
         Returns:
             One genome per goal, shape (goals, n_var).
+        """
+        ...
+
+
+@runtime_checkable
+class ManyObjectives(Protocol):
+    """An algorithm that can minimise more than two losses."""
+
+    def learn_objectives(self, count: int) -> None:
+        """Learn how many losses there are. It is called at most once, before anything else, where there are not two.
+
+        Args:
+            count: The number of losses, two or more.
         """
         ...
 
@@ -157,13 +171,13 @@ class Measure:
     """The measure of a problem's losses: how far networks count, and how noisy errors are.
 
     Attributes:
-        reference_point: The reference point (error, latency in ms) of the problem's hypervolume. A network beyond it
-            brings nothing.
+        reference_point: The reference point of the problem's hypervolume, in the units of the losses: error, latency in
+            ms, and further ones. A network beyond it brings nothing.
         images: Number of validation images that an error is counted on; 0 where that is unknown, or where errors are
             exact.
     """
 
-    reference_point: tuple[float, float]
+    reference_point: tuple[float, ...]
     images: int = 0
 
 
@@ -217,7 +231,7 @@ class SteadyState(Protocol):
 
         Args:
             genomes: Any of these genomes in any order, shape (n, n_var).
-            losses: As of `Algorithm.tell`, shape (n, 2).
+            losses: As of `Algorithm.tell`, shape (n, m).
             violations: As of `Algorithm.tell`, shape (n,).
         """
         ...
@@ -243,6 +257,7 @@ class AskAndTell(ABC):
             space: The search space.
         """
         self.space = space
+        self._objectives = 2  # a class that is `ManyObjectives` may learn of more
         self._asked_genomes: Genomes | None = None
         self._pending: list[NDArray[np.int64]] = []  # genomes that `ask_more` returned and that have no result yet
         self._is_exhausted = False
@@ -280,7 +295,7 @@ class AskAndTell(ABC):
             raise RuntimeError("tell was called before ask")
         if not np.array_equal(genomes, self._asked_genomes):
             raise ValueError("tell needs the genomes that were asked for last, in their order")
-        _check_results(genomes, losses, violations)
+        _check_results(genomes, losses, violations, self._objectives)
         self._asked_genomes = None
         self._learn(genomes, losses, violations)
 
@@ -320,7 +335,7 @@ class AskAndTell(ABC):
             ValueError: A genome was not asked for or has a result already; or the results have a wrong shape or are
                 NaN.
         """
-        _check_results(genomes, losses, violations)
+        _check_results(genomes, losses, violations, self._objectives)
         still_pending = list(self._pending)
         for genome in genomes:
             place = next((index for index, other in enumerate(still_pending) if np.array_equal(other, genome)), None)
@@ -331,11 +346,11 @@ class AskAndTell(ABC):
         self._learn(genomes, losses, violations)
 
 
-def _check_results(genomes: Genomes, losses: Losses, violations: Losses) -> None:
+def _check_results(genomes: Genomes, losses: Losses, violations: Losses, objectives: int) -> None:
     """Raise ValueError where results have a wrong shape or are NaN."""
-    if losses.shape != (len(genomes), 2) or violations.shape != (len(genomes),):
+    if losses.shape != (len(genomes), objectives) or violations.shape != (len(genomes),):
         raise ValueError(
-            f"tell needs losses of shape ({len(genomes)}, 2) and violations of shape ({len(genomes)},), "
+            f"tell needs losses of shape ({len(genomes)}, {objectives}) and violations of shape ({len(genomes)},), "
             f"got {losses.shape} and {violations.shape}"
         )
     if np.isnan(losses).any() or np.isnan(violations).any():
@@ -355,6 +370,22 @@ def rules_version(algorithm: str) -> int:
         InputError: There is no algorithm of that name.
     """
     return int(getattr(registry.load("algorithms", algorithm), "rules", 1))
+
+
+def max_objectives(algorithm: str) -> int:
+    """Return how many losses an algorithm can minimise at most.
+
+    Args:
+        algorithm: Name of a registered algorithm.
+
+    Returns:
+        2 where it is not `ManyObjectives`; else its class attribute `max_objectives`, or `MAX_OBJECTIVES`.
+
+    Raises:
+        InputError: There is no algorithm of that name.
+    """
+    kind = registry.load("algorithms", algorithm)
+    return int(getattr(kind, "max_objectives", MAX_OBJECTIVES)) if issubclass(kind, ManyObjectives) else 2
 
 
 def option_defaults(algorithm: str) -> dict[str, Any]:

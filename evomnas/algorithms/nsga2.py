@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+from pymoo.algorithms.base.genetic import GeneticAlgorithm
 from pymoo.algorithms.moo.nsga2 import NSGA2 as PymooNSGA2
 from pymoo.core.evaluator import Evaluator
 from pymoo.core.population import Population
@@ -39,14 +42,27 @@ class NSGA2(AskAndTell):
         """
         super().__init__(space)
         check_whole_number("population", population, 4)
-        sizes = space.gene_sizes
-        self._problem = Problem(len(sizes), 2, 1, xl=np.zeros_like(sizes), xu=sizes - 1, vtype=int)
-        operators = make_operators(space)
-        self._duplicates = operators["eliminate_duplicates"]
-        self._algorithm = PymooNSGA2(pop_size=population, **operators)
-        self._algorithm.mating = ArrayMating(self._algorithm, self._duplicates.decode, self._duplicates.history)
-        self._algorithm.setup(self._problem, termination=NoTermination(), seed=seed)
+        self._population, self._seed = population, seed
         self._min_results, self._results = population // 2, 0  # results before the first child, and so far
+        self._begin()
+
+    def learn_objectives(self, count: int) -> None:
+        """See `ManyObjectives.learn_objectives`."""
+        self._objectives = count
+        self._begin()
+
+    def _begin(self) -> None:
+        sizes = self.space.gene_sizes
+        self._problem = Problem(len(sizes), self._objectives, 1, xl=np.zeros_like(sizes), xu=sizes - 1, vtype=int)
+        operators = make_operators(self.space)
+        self._duplicates = operators["eliminate_duplicates"]
+        self._algorithm = self._genetic_algorithm(operators)
+        self._algorithm.mating = ArrayMating(self._algorithm, self._duplicates.decode, self._duplicates.history)
+        self._algorithm.setup(self._problem, termination=NoTermination(), seed=self._seed)
+
+    def _genetic_algorithm(self, operators: dict[str, Any]) -> GeneticAlgorithm:
+        """Return the algorithm of pymoo, which has not begun."""
+        return PymooNSGA2(pop_size=self._population, **operators)
 
     def _waits(self) -> bool:
         return bool(self._pending) and self._results < self._min_results

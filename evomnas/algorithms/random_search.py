@@ -56,6 +56,10 @@ class RandomSearch(AskAndTell):
         self._rng = np.random.default_rng(seed)
         self._seen: set[Any] = set()
 
+    def learn_objectives(self, count: int) -> None:
+        """See `ManyObjectives.learn_objectives`."""
+        self._objectives = count
+
     def _breed(self) -> Genomes:
         draws = (draw_new_genome(self.space, self._seen, self._rng) for _ in range(BATCH_SIZE))
         genomes = [genome for genome in draws if genome is not None]

@@ -456,8 +456,9 @@ def _finish(finished: Run, where: Workers, output: SearchOutput) -> None:
     from evomnas.report.run_report import write_report
     from evomnas.report.run_words import figure_notes, hypervolume_note
     from evomnas.report.words import cut_line, format_duration, goal_lines, headline, limits_line, reuse_line
+    from evomnas.results.certainty.judged import judge
 
-    results = finished.results()
+    results = judge(finished, finished.results())
     report_path = write_report(finished, results)
     output.display.stop()
     if output.lines is not None:
@@ -466,7 +467,7 @@ def _finish(finished: Run, where: Workers, output: SearchOutput) -> None:
     front = finished.front(results)
     print_results(finished, front)
     typer.echo(headline(finished, results))
-    reference_point = finished.definition.hypervolume.reference_point
+    reference_point = finished.definition.reference_point
     trend = read_trend(results, reference_point).describe() if front else ""
     lines = (
         trend, limits_line(finished, results), reuse_line(finished), cut_line(finished, results), *goal_lines(finished)

@@ -49,6 +49,7 @@ def show(
     baselines: Annotated[bool, typer.Option("--baselines", help="Print the pretrained baselines.")] = False,
 ) -> None:
     """Print a run's Pareto set, all its evaluations, its failures, or the pretrained baselines of its problem."""
+    from evomnas.results.certainty.judged import judge
     from evomnas.results.showing.flat_rows import to_csv
 
     if failed and everything:
@@ -62,7 +63,8 @@ def show(
     if failed:
         _show_failures(opened, output)
         return
-    results = opened.results() if everything else opened.front()
+    judged = judge(opened, opened.results())
+    results = judged if everything else opened.front(judged)
     rows = [result.to_dict() for result in results]
     if output is Format.JSON:
         typer.echo(json.dumps(rows, indent=2))

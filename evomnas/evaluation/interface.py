@@ -163,6 +163,10 @@ class Evaluator(ABC):
     def reference_cost(self) -> float:
         """Return the second loss of the reference network, measured now if need be: milliseconds, or a table's cost."""
 
+    def reference_costs(self) -> tuple[float, ...]:
+        """Return all losses of the reference network but the first; see `reference_cost`."""
+        return self.reference_cost(), *self.reader.reference_further
+
     @abstractmethod
     def check_limits(self) -> None:
         """Check the limits of the problem.

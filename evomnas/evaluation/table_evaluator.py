@@ -38,22 +38,21 @@ class TableEvaluator(Evaluator):
         """
         self._table, self._objectives = definition.lookup_table, definition.table.objectives
         self._reference = self._losses(self._table.columns[self._table.space.reference_row])
-        if not self._reference[1] > 0:
-            raise InputError(
-                f"the reference network of {definition.table.path} has the cost {self._reference[1]:g}: name another"
-            )
-        self._hypervolume = definition.hypervolume
+        free = next((cost for cost in self._reference[1:] if not cost > 0), None)
+        if free is not None:
+            raise InputError(f"the reference network of {definition.table.path} has the cost {free:g}: name another")
+        self._reference_point = definition.reference_point
         objectives = [objective.model_dump(mode="json") for objective in self._objectives]
         content = {"table": self._table.fingerprint, "objectives": objectives, "reference": self._reference[1]}
+        content |= {"further": list(self._reference[2:])} if len(objectives) > 2 else {}
         context = archive.add_context(content)
         super().__init__(TableReader(archive, definition, context, context, self.describe_data()))
 
-    def _losses(self, row: Any) -> tuple[float, float]:
-        quality, cost = (_loss(objective, value) for objective, value in zip(self._objectives, row, strict=True))
-        return quality, cost
+    def _losses(self, row: Any) -> tuple[float, ...]:
+        return tuple(_loss(objective, value) for objective, value in zip(self._objectives, row, strict=True))
 
-    def _relative(self, losses: tuple[float, float]) -> tuple[float, float]:
-        return losses[0], losses[1] / self._reference[1]
+    def _relative(self, losses: tuple[float, ...]) -> tuple[float, ...]:
+        return losses[0], *(cost / own for cost, own in zip(losses[1:], self._reference[1:], strict=True))
 
     def look_up(self, architecture: TabularArchitecture) -> TabularEvaluation:
         """Return what the table says of a network, within the problem's limits or not.
@@ -140,7 +139,7 @@ class TableEvaluator(Evaluator):
         losses = [evaluation.losses for evaluation in evaluations if evaluation.losses is not None]
         front = sorted(point for point, is_member in zip(losses, non_dominated(losses), strict=True) if is_member)
         relative = [self._relative(point) for point in front]
-        return TrueFront(hypervolume=hypervolume(relative, self._hypervolume.reference_point), losses=front)
+        return TrueFront(hypervolume=hypervolume(relative, self._reference_point), losses=front)
 
 
 def _loss(objective: Objective, value: float) -> float:

@@ -18,17 +18,20 @@ from evomnas.algorithms.base import (
     Introspective,
     Learning,
     Losses,
+    ManyObjectives,
     Measure,
     Measured,
     SteadyState,
     Weighing,
     make_algorithm,
+    max_objectives,
 )
 from evomnas.algorithms.goals import Goal
 from evomnas.core import registry
 from evomnas.core.errors import InputError
 from evomnas.evaluation.interface import Evaluator
 from evomnas.loop.tally import Tally
+from evomnas.problem.definition import Definition
 from evomnas.problem.search_space import Genomes
 from evomnas.results.lessons import to_lessons
 from evomnas.results.run import Run
@@ -64,6 +67,26 @@ def check_learning(algorithm: str) -> None:
         raise InputError(f"{algorithm} learns from its own results alone: drop --learn-from, or use {', '.join(able)}")
 
 
+def check_objectives(definition: Definition, algorithm: str) -> None:
+    """Check that an algorithm can minimise all objectives of a problem.
+
+    Args:
+        definition: The problem.
+        algorithm: The name of a registered algorithm.
+
+    Raises:
+        InputError: It minimises fewer.
+    """
+    objectives, most = 2 + len(definition.further), max_objectives(algorithm)
+    if objectives > most:
+        able = [name for name in registry.available("algorithms") if max_objectives(name) >= objectives]
+        further = " and ".join(axis.name for axis in definition.further[most - 2 :])
+        raise InputError(
+            f"{algorithm} minimises {'error and cost alone' if most == 2 else f'up to {most} objectives'}, and "
+            f"{definition.name} has {objectives}: search with {', '.join(able)}, or drop {further} of its objectives"
+        )
+
+
 def is_steady(algorithm: str) -> bool:
     """Return whether an algorithm can breed while networks are still being evaluated.
 
@@ -93,11 +116,14 @@ class TimedAlgorithm:
         self._space = evaluator.definition.space
         with self._watch.on("algorithm"):
             self._algorithm: Algorithm = make_algorithm(record.algorithm, self._space, record.seed, record.options)
+        if run.objectives > 2:
+            cast(ManyObjectives, self._algorithm).learn_objectives(run.objectives)
         if isinstance(self._algorithm, Measured):
-            error, relative_cost = run.definition.hypervolume.reference_point
+            error, *relative_costs = run.definition.reference_point
             data = run.image_data
             images = 0 if data is None else data.validation
-            self._algorithm.learn_measure(Measure((error, relative_cost * evaluator.reference_cost()), images))
+            costs = (share * own for share, own in zip(relative_costs, evaluator.reference_costs(), strict=True))
+            self._algorithm.learn_measure(Measure((error, *costs), images))
         if isinstance(self._algorithm, Counting) and run.shape is not None:
             self._algorithm.learn_shape(run.shape)
         if record.mode.lessons is not None:

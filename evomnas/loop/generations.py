@@ -7,7 +7,6 @@ from itertools import takewhile
 from typing import Any
 
 from evomnas.loop.loop import SearchLoop
-from evomnas.results.evaluation import losses_and_violations
 from evomnas.results.records import Ask
 
 
@@ -25,7 +24,7 @@ class Generations(SearchLoop):
             asked, room = self.journal.asked, self.stopping.room
             is_complete = self._evaluate(architectures)
             if is_complete:
-                self.algorithm.tell(genomes, *losses_and_violations(self.tally.of(architectures)))
+                self.algorithm.tell(genomes, *self.tally.told(self.tally.of(architectures)))
             self._end_generation(is_new=self.journal.asked > asked)
             if not is_complete:
                 return

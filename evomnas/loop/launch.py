@@ -27,7 +27,7 @@ from evomnas.evaluation.interface import Evaluator
 from evomnas.latency.quantization.scoring import quantizer_for
 from evomnas.latency.runtimes.base import CPU, open_runtime
 from evomnas.latency.setting import problem_setting
-from evomnas.loop.asking import check_learning, check_steady
+from evomnas.loop.asking import check_learning, check_objectives, check_steady
 from evomnas.loop.callbacks.audience import Audience
 from evomnas.loop.callbacks.base import Callback
 from evomnas.loop.callbacks.notebook_bar import usual_display
@@ -430,9 +430,11 @@ def check_options(definition: Definition, algorithm: str, options: Mapping[str, 
         options: Its options.
 
     Raises:
-        InputError: It has no such option, lacks one, or a value is wrong.
+        InputError: It has no such option, lacks one, a value is wrong, or the problem has more objectives than it can
+            minimise.
     """
     # A target's default is known when the device is.
+    check_objectives(definition, algorithm)
     target = {"target_ms": 1.0} if "target_ms" in option_defaults(algorithm) else {}
     make_algorithm(algorithm, definition.space, 0, target | dict(options))
 

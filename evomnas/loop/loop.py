@@ -58,7 +58,7 @@ class SearchLoop(ABC):
             on_evaluation: Called with every network that was evaluated in this session.
         """
         self.evaluator = evaluator.for_run(run.record.id, self._take_notice)
-        self.tally = Tally(run.definition.epochs, run.mode.early_stop)
+        self.tally = Tally(run.definition.epochs, run.mode.early_stop, run.objectives)
         self.stopping = Stopping(run.manifest.budget, deadline, self.tally)
         self.journal = Journal(run, clock, self.tally, on_generation)
         self.progress = ProgressReporter(run, self.evaluator, self.tally, on_progress, deadline)

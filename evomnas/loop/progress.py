@@ -46,7 +46,7 @@ class Progress:
     cut: int = 0
     reused: int = 0
     metrics: Mapping[str, float] = field(default_factory=dict)
-    best: tuple[float, float] | None = None
+    best: tuple[float, ...] | None = None
     batch: int = 0
     seconds_left: float | None = None
 
@@ -101,7 +101,7 @@ class ProgressReporter:
         front = [result.evaluation for result in self._tally.front.items]
         points = [evaluation.relative_losses for evaluation in (*front, *batch)]
         best = min((evaluation.losses for evaluation in (*front, *batch) if evaluation.losses), default=None)
-        reference_point = self._run.definition.hypervolume.reference_point
+        reference_point = self._run.definition.reference_point
         evaluated = self._tally.ended + sum(evaluation.ended for evaluation in batch)
         measured = sum(evaluation.measured is not None and not evaluation.ended for evaluation in batch)
         return Progress(

@@ -33,11 +33,11 @@ from evomnas.results.evaluation import Evaluation, losses_and_violations
 Evaluate = Callable[[Sequence[Any]], list[Evaluation]]
 
 PENALTY_FACTOR = 10.0  # the least penalty's latency, relative to that of the hypervolume's reference point
-_SHARED = ("definition", "space", "_evaluate_architectures", "_reference_cost")  # between copies: they never change
+_SHARED = ("definition", "space", "_evaluate_architectures", "_reference_costs")  # between copies: they never change
 
 
 class SearchProblem(Problem):  # type: ignore[misc]
-    """A problem file as a pymoo problem: integer genomes in, (error, latency in ms) out.
+    """A problem file as a pymoo problem: integer genomes in, (error, latency in ms) and further objectives out.
 
     It can be copied and pickled, with or without the algorithm that searches it. Copies evaluate by the same function.
     Individuals get a `status` beside their objectives: `ok`, `failed` or `infeasible`.
@@ -49,46 +49,48 @@ class SearchProblem(Problem):  # type: ignore[misc]
 
     @checked
     def __init__(
-        self, definition: Definition, evaluate: Evaluate, reference_cost: Callable[[], float] | None = None
+        self, definition: Definition, evaluate: Evaluate, reference_costs: Callable[[], Sequence[float]] | None = None
     ) -> None:
         """Wrap a problem; nothing is evaluated before pymoo asks for it.
 
         Args:
             definition: The problem file.
             evaluate: Turns networks into evaluations, in their order.
-            reference_cost: Returns the latency of the reference network, which penalties are relative to. With None,
-                failures violate a constraint.
+            reference_costs: Returns all losses of the reference network but the first, which penalties are relative to.
+                With None, failures violate a constraint.
         """
         self.definition = definition
         self.space: Space = definition.space
-        self._evaluate_architectures, self._reference_cost = evaluate, reference_cost
+        self._evaluate_architectures, self._reference_costs = evaluate, reference_costs
         sizes = self.space.gene_sizes
-        constraints = 1 if reference_cost is None else 0
+        constraints = 1 if reference_costs is None else 0
         bounds = {"xl": np.zeros_like(sizes), "xu": sizes - 1}
-        super().__init__(len(sizes), 2, constraints, **bounds, vtype=int, requires_kwargs=True)
+        self._objectives = 2 + len(definition.further)
+        super().__init__(len(sizes), self._objectives, constraints, **bounds, vtype=int, requires_kwargs=True)
 
     def _evaluate(self, x: Genomes, out: dict[str, Any], *args: Any, **kwargs: Any) -> None:
         check_algorithm(kwargs.get("algorithm"), len(x))
         check_genomes(np.asarray(x))
         evaluations = self._evaluate_architectures([self.space.decode(genome) for genome in x])
-        losses, violations = losses_and_violations(evaluations)
-        if self._reference_cost is None:
+        losses, violations = losses_and_violations(evaluations, self._objectives)
+        if self._reference_costs is None:
             out["G"] = violations[:, None]
         else:
-            losses = self._penalised(losses, violations, self._reference_cost())
+            losses = self._penalised(losses, violations, self._reference_costs())
         out["F"], out["status"] = losses, [evaluation.status for evaluation in evaluations]
 
     def _penalised(
-        self, losses: NDArray[np.float64], violations: NDArray[np.float64], reference_cost: float
+        self, losses: NDArray[np.float64], violations: NDArray[np.float64], reference_costs: Sequence[float]
     ) -> NDArray[np.float64]:
         """Return losses with penalties in the place of infinite ones.
 
         A penalty is (1, L) times a factor above 1, which rises with the excess over the limits and is 2 for a failure.
-        L is `PENALTY_FACTOR` times the latency of the hypervolume's reference point. No network has an error above 1.
+        L is `PENALTY_FACTOR` times the latency of the hypervolume's reference point, and likewise of further
+        objectives. No network has an error above 1.
         """
-        cost = PENALTY_FACTOR * self.definition.hypervolume.reference_point[1] * reference_cost
+        costs = PENALTY_FACTOR * np.array(self.definition.reference_point[1:]) * np.array(reference_costs)
         excess = np.where(np.isinf(violations), 1.0, violations / (1.0 + np.minimum(violations, np.finfo(float).max)))
-        penalties = np.array([1.0, cost]) * (1.0 + excess)[:, None]
+        penalties = np.append(1.0, costs) * (1.0 + excess)[:, None]
         return np.where(np.isfinite(losses), losses, penalties)
 
     def has_constraints(self) -> bool:
@@ -171,4 +173,4 @@ def load_problem(
     """
     definition = load_definition(problem, overrides) if isinstance(problem, str | Path) else problem
     evaluator = EvaluatorOnDemand(definition, archive, workers, device)
-    return SearchProblem(definition, evaluator.evaluate, evaluator.reference_cost if failures == "penalty" else None)
+    return SearchProblem(definition, evaluator.evaluate, evaluator.reference_costs if failures == "penalty" else None)

@@ -15,7 +15,6 @@ from typing import Any
 from numpy.typing import NDArray
 
 from evomnas.loop.loop import SearchLoop
-from evomnas.results.evaluation import losses_and_violations
 from evomnas.results.records import Ask
 
 
@@ -127,7 +126,7 @@ class SteadyStateLoop(SearchLoop):
         if architecture not in self.tally.evaluations:
             self._count(Ask(position, position // state.size, str(architecture)), evaluation, is_new)
         self.stopping.count_tell(self.tally.ended > ended)
-        self.algorithm.tell_some(genome[None], *losses_and_violations([evaluation]))
+        self.algorithm.tell_some(genome[None], *self.tally.told([evaluation]))
         state.told += 1
         self._take_notice("training")
         if state.told >= state.size:

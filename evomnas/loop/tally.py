@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from evomnas.algorithms.base import Losses
 from evomnas.core.errors import EverythingFailed
 from evomnas.problem.candidate import Candidate
-from evomnas.problem.pareto import Front
-from evomnas.results.evaluation import Evaluation
+from evomnas.problem.pareto import Front, growing_front
+from evomnas.results.evaluation import Evaluation, losses_and_violations
 from evomnas.results.records import Ask
 from evomnas.results.run import Result
 from evomnas.training.early_stop import EarlyStop, ThresholdFor, no_threshold
@@ -22,20 +23,23 @@ class Tally:
         ended: How many count against the budget; networks beyond a limit do not.
         failed: How many of those failed.
         cut: How many of those were cut off.
+        objectives: The number of losses.
         front: The Pareto front so far.
         threshold_for: Says what a candidate must reach to be trained to the end.
     """
 
-    def __init__(self, epochs: int, early_stop: bool) -> None:
+    def __init__(self, epochs: int, early_stop: bool, objectives: int = 2) -> None:
         """Begin with nothing.
 
         Args:
             epochs: Of a candidate's training.
             early_stop: Whether candidates may be cut off.
+            objectives: The number of losses.
         """
         self.evaluations: dict[Candidate, Evaluation] = {}
         self.ended, self.failed, self.cut = 0, 0, 0
-        self.front: Front[Result] = Front()
+        self.objectives = objectives
+        self.front: Front[Result] = growing_front(objectives)
         self._early_stop = EarlyStop(epochs, self.front) if early_stop else None
         self.threshold_for: ThresholdFor = no_threshold if self._early_stop is None else self._early_stop.threshold
 
@@ -62,6 +66,14 @@ class Tally:
             architectures: Networks that were added before.
         """
         return [self.evaluations[architecture] for architecture in architectures]
+
+    def told(self, evaluations: Sequence[Evaluation]) -> tuple[Losses, Losses]:
+        """Return evaluations as an algorithm is told of them; see `losses_and_violations`.
+
+        Args:
+            evaluations: n of them.
+        """
+        return losses_and_violations(evaluations, self.objectives)
 
     def check_failures(self) -> None:
         """Check that not all have failed.

@@ -15,6 +15,7 @@
 - `definition`: a checked problem file, one class per kind of problem.
 - `loading`: from TOML and overrides to a definition.
 - `detection/`: SSDLite detectors: their construction, anchors and sizes.
+- `objectives/`: objectives beside error and latency.
 - `memory/`: the peak memory of a network's activations in closed form.
 - `pretrained/`: what pretrained networks bring along.
 - `sampling/`: networks drawn at random, and how many there are.

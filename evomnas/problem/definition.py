@@ -16,12 +16,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 
 import numpy as np
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from evomnas.core.errors import InputError
 from evomnas.core.resolution import Resolution, area, format_resolution, sides
 from evomnas.problem.architecture import Architecture
 from evomnas.problem.candidate import Candidate
+from evomnas.problem.counting import Counts, NetworkShape, count_architecture
+from evomnas.problem.memory.file_size import RULES
+from evomnas.problem.objectives.further import ERROR, FURTHER, LATENCY, Axis, CountedNetwork, check_names
 from evomnas.problem.pretrained.donors import Donor, find_donor
 from evomnas.problem.pretrained.heritage import check_space
 from evomnas.problem.pretrained.preset import FULL, PROXY, with_defaults
@@ -31,6 +34,7 @@ from evomnas.problem.sections import (
     FLOAT,
     MAX_COST,
     SCORE_WORDS,
+    USUAL_LIMIT,
     ConstraintsSection,
     DataSection,
     FullSection,
@@ -44,6 +48,10 @@ from evomnas.problem.sections import (
 )
 from evomnas.problem.table import Table
 from evomnas.problem.tabular_space import TabularArchitecture, TabularSpace
+
+ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth")  # `MAX_OBJECTIVES` of them
+TABLE_LABELS = {"accuracy": "accuracy", "latency_ms": "latency (ms)", "params": "parameters", "macs": "MACs"}
+TABLE_UNITS = {"latency_ms": " ms", "params": " parameters", "macs": " MACs"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,14 +116,31 @@ class Definition(Section):
     @property
     @abstractmethod
     def axes(self) -> tuple[str, str]:
-        """What the two losses are about, as people read it: quality, cost."""
+        """What the first two losses are about, as people read it: quality, cost."""
+
+    @property
+    @abstractmethod
+    def further(self) -> tuple[Axis, ...]:
+        """The objectives beside these two; none of most problems."""
+
+    @property
+    def reference_point(self) -> tuple[float, ...]:
+        """The reference point of the hypervolume: an error, and costs relative to the reference network's."""
+        named = self.hypervolume.reference_point
+        return named + (USUAL_LIMIT,) * (2 + len(self.further) - len(named))
+
+    def _check_reference_point(self) -> None:
+        """Raise InputError where the reference point has more values than there are objectives."""
+        named, objectives = len(self.hypervolume.reference_point), 2 + len(self.further)
+        if named > objectives:
+            raise InputError(f"hypervolume.reference_point has {named} values, and there are {objectives} objectives")
 
     @abstractmethod
     def plot_point(self, losses: Sequence[float]) -> tuple[float, float]:
         """Return where two losses lie in a plot with these `axes`.
 
         Args:
-            losses: The two minimised objectives.
+            losses: The minimised objectives; the first two count.
 
         Returns:
             The cost, which goes to the right, and the quality, which goes up.
@@ -207,6 +232,7 @@ class ProblemDefinition(Definition):
     """A problem whose networks are trained and measured; each attribute is a section of its file."""
 
     kind: ClassVar[str] = "images"
+    objectives: Annotated[tuple[str, ...], AfterValidator(check_names)] = (ERROR, LATENCY)
     space: SearchSpace = SearchSpace()
     data: DataSection
     training: TrainingSection
@@ -227,6 +253,12 @@ class ProblemDefinition(Definition):
     @model_validator(mode="after")
     def _check(self) -> ProblemDefinition:
         self._check_task()
+        self._check_reference_point()
+        if "file_kb" in self.objectives and self.runtime not in RULES:
+            raise InputError(
+                f"the size of a file of {self.runtime} is not known in closed form: drop file_kb of objectives, or set "
+                f"latency.runtime to one of {', '.join(RULES)}"
+            )
         if self.donor is not None:
             check_space(self.donor.architecture, self.space)
         if self.teaching is not None and (mixed := sorted({"mixup", "cutmix"} & set(self.data.augment))):
@@ -327,6 +359,35 @@ class ProblemDefinition(Definition):
         return self.latency.runtime
 
     @property
+    def further(self) -> tuple[Axis, ...]:
+        """See `Definition.further`."""
+        return tuple(FURTHER[name].axis for name in self.objectives[2:])
+
+    def count(self, architecture: Architecture, shape: NetworkShape) -> Counts:
+        """Return the parameters and MACs of what is built of an architecture.
+
+        Args:
+            architecture: The network.
+            shape: Classes, channels and resolution of the networks.
+        """
+        return count_architecture(architecture, **shape)
+
+    def further_values(self, architecture: Architecture, shape: NetworkShape) -> tuple[float, ...]:
+        """Return the further objectives of a network.
+
+        Args:
+            architecture: The network.
+            shape: Classes, channels and resolution of the networks.
+
+        Returns:
+            One value for each of `further`.
+        """
+        if len(self.objectives) == 2:
+            return ()
+        network = CountedNetwork(architecture, self.count(architecture, shape), shape, self.precision, self.runtime)
+        return tuple(float(FURTHER[name].amount(network)) for name in self.objectives[2:])
+
+    @property
     def precision(self) -> Precision:
         """See `Definition.precision`."""
         return self.latency.precision
@@ -389,6 +450,7 @@ class ProblemDefinition(Definition):
     def comparable_settings(self) -> dict[str, Any]:
         """See `Definition.comparable_settings`."""
         settings = {"space": self.model_dump(mode="json")["space"], "score": self.data.score}
+        settings |= {"objectives": list(self.objectives)}
         return super().comparable_settings | settings
 
 
@@ -413,6 +475,7 @@ class TableDefinition(Definition):
         twice = sorted({column for column in columns if columns.count(column) > 1})
         if twice:
             raise InputError(f"table: the column {twice[0]} is named twice, as genes or objectives")
+        self._check_reference_point()
         quantities = {objective.quantity for objective in self.table.objectives}
         for name, value in self.constraints.model_dump(exclude_none=True).items():
             if name.removeprefix("max_") not in quantities:
@@ -443,7 +506,7 @@ class TableDefinition(Definition):
                     f"the column {objective.column} of {section.path} is maximised and spans {low:g} to {high:g}: "
                     "give its objective a scale that brings it into [0, 1], as scale = 0.01 does for percentages"
                 )
-        quality, cost = (
+        quality, *costs = (
             objective.scale * table.columns[:, place] for place, objective in enumerate(section.objectives)
         )
         if section.objectives[0].direction == "minimize" and not 0 <= np.nanmin(quality) <= np.nanmax(quality) <= 1:
@@ -451,11 +514,13 @@ class TableDefinition(Definition):
                 f"the first objective, {columns[0]} of {section.path}, must be a share between 0 and 1 and spans "
                 f"{np.nanmin(quality):g} to {np.nanmax(quality):g}: give it a scale"
             )
-        if section.objectives[1].direction == "minimize" and not 0 < np.nanmin(cost) <= np.nanmax(cost) < MAX_COST:
-            raise InputError(
-                f"the second objective, {columns[1]} of {section.path}, must be positive and below {MAX_COST:g} "
-                f"and spans {np.nanmin(cost):g} to {np.nanmax(cost):g}"
-            )
+        for place, cost in enumerate(costs, start=1):
+            low, high = np.nanmin(cost), np.nanmax(cost)
+            if section.objectives[place].direction == "minimize" and not 0 < low <= high < MAX_COST:
+                raise InputError(
+                    f"the {ORDINALS[place]} objective, {columns[place]} of {section.path}, must be positive and below "
+                    f"{MAX_COST:g} and spans {low:g} to {high:g}"
+                )
         return table
 
     @property
@@ -466,10 +531,25 @@ class TableDefinition(Definition):
     @property
     def axes(self) -> tuple[str, str]:
         """See `Definition.axes`."""
-        names = {"accuracy": "accuracy", "latency_ms": "latency (ms)", "params": "parameters", "macs": "MACs"}
-        quality, cost = (names.get(objective.quantity or "", objective.column) for objective in self.table.objectives)
-        percent, inverted = (objective.direction == "maximize" for objective in self.table.objectives)
-        return f"{quality} (%)" if percent else quality, f"1 - {cost}" if inverted else cost
+        quality, *_ = self.table.objectives
+        name = TABLE_LABELS.get(quality.quantity or "", quality.column)
+        cost, *_ = self._costs
+        return f"{name} (%)" if quality.direction == "maximize" else name, cost.label
+
+    @property
+    def further(self) -> tuple[Axis, ...]:
+        """See `Definition.further`."""
+        return tuple(self._costs[1:])
+
+    @property
+    def _costs(self) -> list[Axis]:
+        """All objectives but the first, as people read them."""
+        costs = []
+        for objective in self.table.objectives[1:]:
+            label = TABLE_LABELS.get(objective.quantity or "", objective.column)
+            shown = f"1 - {label}" if objective.direction == "maximize" else label
+            costs.append(Axis(objective.column, shown, TABLE_UNITS.get(objective.quantity or "", f" {shown}")))
+        return costs
 
     def plot_point(self, losses: Sequence[float]) -> tuple[float, float]:
         """See `Definition.plot_point`."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import moocore
 import numpy as np
@@ -54,30 +55,67 @@ def hypervolume_curve(losses: ArrayLike, reference_point: ArrayLike) -> NDArray[
     It is computed anew only where a point extends the front. Once a search is under way, few points do.
 
     Args:
-        losses: Points in their order, shape (n, 2). An infinite point adds nothing.
-        reference_point: As of `hypervolume`, shape (2,).
+        losses: Points in their order, shape (n, m). An infinite point adds nothing.
+        reference_point: As of `hypervolume`, shape (m,).
 
     Returns:
         Shape (n,). Element i is the `hypervolume` of points 0 to i.
     """
     reference = np.asarray(reference_point, dtype=np.float64)
-    points = np.asarray(losses, dtype=np.float64).reshape(-1, 2)
+    points = np.asarray(losses, dtype=np.float64).reshape(-1, len(reference))
+    within = np.all(points < reference, axis=1)
     curve = np.zeros(len(points))
-    front: Front[None] = Front()
+    front = growing_front(len(reference))
     value = 0.0
-    for index, (first, second) in enumerate(points.tolist()):
-        if first < reference[0] and second < reference[1] and front.add((first, second), None):
+    for index, point in enumerate(points.tolist()):
+        if within[index] and front.add(tuple(point), None):
             value = hypervolume(front.points, reference)
         curve[index] = value
     return curve
 
 
-class Front(Generic[Item]):
+class Front(ABC, Generic[Item]):
     """A Pareto front that grows: of all items added so far, it keeps those that no other dominates.
 
-    Every item has two losses. Items of equal losses are all kept. Adding an item takes a bisection, so a search of any
-    length can know its front at any time.
+    Every item has losses. Items of equal losses are all kept.
     """
+
+    @property
+    @abstractmethod
+    def points(self) -> list[tuple[float, ...]]:
+        """The distinct losses on the front, in the order of a rising first loss."""
+
+    @property
+    @abstractmethod
+    def items(self) -> list[Item]:
+        """The items on the front, in the order of `points`."""
+
+    @abstractmethod
+    def least_first_loss(self, max_others: Sequence[float]) -> float | None:
+        """Return the least first loss among the items whose other losses are small enough.
+
+        Args:
+            max_others: The largest values of all losses but the first that are small enough.
+
+        Returns:
+            The least first loss; None where no item's other losses are small enough.
+        """
+
+    @abstractmethod
+    def add(self, losses: tuple[float, ...], item: Item) -> bool:
+        """Add an item unless another dominates it, and drop the items that it dominates.
+
+        Args:
+            losses: The item's losses.
+            item: The item.
+
+        Returns:
+            True where `points` has changed; False where the item is dominated, or lies on a point that was there.
+        """
+
+
+class PlaneFront(Front[Item]):
+    """A growing front of two losses. Adding takes a bisection, so a search of any length can know its front."""
 
     def __init__(self) -> None:
         self._firsts: list[float] = []  # the first losses, rising; the second losses fall
@@ -85,37 +123,23 @@ class Front(Generic[Item]):
         self._items: list[list[Item]] = []
 
     @property
-    def points(self) -> list[tuple[float, float]]:
-        """The distinct losses on the front, in the order of a rising first loss."""
+    def points(self) -> list[tuple[float, ...]]:
+        """See `Front.points`."""
         return list(zip(self._firsts, self._seconds, strict=True))
 
     @property
     def items(self) -> list[Item]:
-        """The items on the front, in the order of a rising first loss."""
+        """See `Front.items`."""
         return [item for items in self._items for item in items]
 
-    def least_first_loss(self, max_second: float) -> float | None:
-        """Return the least first loss among the items whose second loss is small enough.
-
-        Args:
-            max_second: The largest second loss that is small enough.
-
-        Returns:
-            The least first loss; None where no item's second loss is small enough.
-        """
+    def least_first_loss(self, max_others: Sequence[float]) -> float | None:
+        """See `Front.least_first_loss`."""
+        (max_second,) = max_others
         place = bisect_left(self._seconds, -max_second, key=lambda second: -second)
         return self._firsts[place] if place < len(self._firsts) else None
 
-    def add(self, losses: tuple[float, float], item: Item) -> bool:
-        """Add an item unless another dominates it, and drop the items that it dominates.
-
-        Args:
-            losses: The item's two losses.
-            item: The item.
-
-        Returns:
-            True where `points` has changed; False where the item is dominated, or lies on a point that was there.
-        """
+    def add(self, losses: tuple[float, ...], item: Item) -> bool:
+        """See `Front.add`."""
         first, second = losses
         before = bisect_right(self._firsts, first)
         if before and self._seconds[before - 1] <= second:
@@ -129,6 +153,53 @@ class Front(Generic[Item]):
         return True
 
 
+class WideFront(Front[Item]):
+    """A growing front of more than two losses. Adding takes a comparison with every point of it."""
+
+    def __init__(self, objectives: int) -> None:
+        self._points = np.zeros((0, objectives))  # in lexicographic order
+        self._items: list[list[Item]] = []
+
+    @property
+    def points(self) -> list[tuple[float, ...]]:
+        """See `Front.points`."""
+        return [tuple(point) for point in self._points.tolist()]
+
+    @property
+    def items(self) -> list[Item]:
+        """See `Front.items`."""
+        return [item for items in self._items for item in items]
+
+    def least_first_loss(self, max_others: Sequence[float]) -> float | None:
+        """See `Front.least_first_loss`."""
+        firsts = self._points[np.all(self._points[:, 1:] <= np.asarray(max_others), axis=1), 0]
+        return float(firsts.min()) if len(firsts) else None
+
+    def add(self, losses: tuple[float, ...], item: Item) -> bool:
+        """See `Front.add`."""
+        point = np.array(losses, dtype=np.float64)
+        no_worse = np.flatnonzero(np.all(self._points <= point, axis=1))
+        if len(no_worse):
+            if np.array_equal(self._points[no_worse[0]], point):
+                self._items[no_worse[0]].append(item)
+            return False
+        kept = np.flatnonzero(~np.all(self._points >= point, axis=1))
+        points = np.vstack([self._points[kept], point])
+        order = np.lexsort(points.T[::-1])
+        items = [*(self._items[place] for place in kept), [item]]
+        self._points, self._items = points[order], [items[place] for place in order]
+        return True
+
+
+def growing_front(objectives: int) -> Front[Any]:
+    """Return a front without any item.
+
+    Args:
+        objectives: The number of losses of an item, two or more.
+    """
+    return PlaneFront() if objectives == 2 else WideFront(objectives)
+
+
 def knees(losses: ArrayLike) -> list[int]:
     """Return the knees of a front.
 
@@ -137,13 +208,19 @@ def knees(losses: ArrayLike) -> list[int]:
     that point are searched in the same way. A point is a knee only if it lies deeper than `MIN_KNEE_DEPTH`.
 
     Args:
-        losses: The front's points, shape (n, 2), in any order.
+        losses: The front's points, shape (n, m), in any order. Of more than two losses, those points are looked at
+            that are on the front of the first two alone.
 
     Returns:
         Up to three rows of `losses`, the most marked knee first; none where the front is straight.
     """
-    points = np.asarray(losses, dtype=np.float64).reshape(-1, 2)
+    points = np.asarray(losses, dtype=np.float64)
+    if len(points) == 0:
+        return []
     order = np.argsort(points[:, 1], kind="stable")
+    if points.shape[1] > 2:
+        points = points[:, :2]
+        order = order[non_dominated(points)[order]]
     main_knee = _knee(points, order)
     if main_knee is None:
         return []

@@ -48,6 +48,8 @@ BOXES = "boxes"  # the data set of images in which things are to be found
 COLUMNLESS = {"digits", "image-folder", "npz", "webdataset", BOXES, *TABLES}  # those that are known to have no others
 NEWEST_RULES: Literal[2] = 2  # by which a folder of images is read
 MAX_COST = 1e100  # beyond it arithmetic overflows
+MAX_OBJECTIVES = 6  # the hypervolume of more takes long
+USUAL_LIMIT = 2.0  # of a cost relative to the reference network's: beyond it networks add no hypervolume
 
 
 def _registered(group: str) -> AfterValidator:
@@ -57,6 +59,14 @@ def _registered(group: str) -> AfterValidator:
 def _checked_target(target: str) -> str:
     parse_target(target)
     return target
+
+
+def _validate_reference_point(values: tuple[float, ...]) -> tuple[float, ...]:
+    if not 2 <= len(values) <= MAX_OBJECTIVES:
+        raise ValueError(f"must be a list of 2 to {MAX_OBJECTIVES} numbers: error, latency, and further objectives")
+    if values[0] > 1:
+        raise ValueError("the first value is an error, which is at most 1")
+    return values
 
 
 def _validate_resolution(value: Any, check_side: Callable[[Any], int]) -> Resolution:
@@ -322,7 +332,7 @@ class Objective(Section):
     Attributes:
         column: The column that holds it.
         direction: Whether it is to be minimised or maximised. What is maximised must be a share in [0, 1]: its loss
-            is 1 - value. The first objective must be a share in any case, the second one positive.
+            is 1 - value. The first objective must be a share in any case, all others positive.
         scale: Values are multiplied by this, as percentages by 0.01.
         quantity: What it is, where it is one of these (milliseconds, counts, a share); shown as such.
     """
@@ -333,6 +343,12 @@ class Objective(Section):
     quantity: Literal["accuracy", "latency_ms", "params", "macs"] | None = None
 
 
+def _validate_objectives(objectives: tuple[Objective, ...]) -> tuple[Objective, ...]:
+    if not 2 <= len(objectives) <= MAX_OBJECTIVES:
+        raise ValueError(f"must be a list of 2 to {MAX_OBJECTIVES} objectives")
+    return objectives
+
+
 class TableSection(Section):
     """A table of evaluated networks: see `evomnas.problem.table`.
 
@@ -340,18 +356,26 @@ class TableSection(Section):
         path: A CSV or JSON file.
         genes: Columns that are genes; none where the keys of a JSON file are genomes.
         genes_per_block: So many neighbouring genes describe one block together.
-        objectives: Two of them; the second one, a cost, is what `relative` costs and targets are about.
+        objectives: Two of them, or more. The second one, a cost, is what targets are about.
         reference: Name of the reference network; by default the one whose cost is the table's median.
     """
 
     path: Path | None = None
     genes: tuple[str, ...] = ()
     genes_per_block: Count = 1
-    objectives: tuple[Objective, Objective]
+    objectives: Annotated[tuple[Objective, ...], AfterValidator(_validate_objectives)]
     reference: str | None = None
 
 
 class HypervolumeSection(Section):
-    """The reference point (error, latency relative to the reference network's) of the hypervolume."""
+    """The reference point of the hypervolume.
 
-    reference_point: tuple[Annotated[float, Field(gt=0, le=1)], Annotated[float, Field(gt=0)]] = (1.0, 2.0)
+    Attributes:
+        reference_point: The error, the latency relative to the reference network's, and likewise all further
+            objectives. Those that it does not name count up to `USUAL_LIMIT` times the reference network's.
+    """
+
+    reference_point: Annotated[tuple[Annotated[float, Field(gt=0)], ...], AfterValidator(_validate_reference_point)] = (
+        1.0,
+        USUAL_LIMIT,
+    )

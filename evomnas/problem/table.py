@@ -35,7 +35,7 @@ class Table:
     Attributes:
         path: The file.
         space: The genes, their choices, and the genomes of the table's networks.
-        columns: The two objectives of each network, as they stand in the file, shape (networks, 2); NaN where the file
+        columns: The m objectives of each network, as they stand in the file, shape (networks, m); NaN where the file
             has no number. Several rows of one network, as of a benchmark that repeats trainings, are averaged.
         fingerprint: A hash of the networks' names and these values, 24 hexadecimal digits.
     """
@@ -53,7 +53,7 @@ class Table:
         Args:
             path: The file.
             genes: The columns that are genes; none where the keys of a JSON file are the genomes.
-            objectives: The two columns that are objectives.
+            objectives: The columns that are objectives, two or more.
             reference: Name of the reference network. None stands for the network whose second objective is the median.
             genes_per_block: Number of neighbouring genes that describe one block together.
 
@@ -89,7 +89,7 @@ class Table:
 
     @cached_property
     def complete(self) -> bool:
-        """True where every genome of the space has a row with both objectives."""
+        """True where every genome of the space has a row with all objectives."""
         return len(self.columns) == self.space.genomes and bool(np.isfinite(self.columns).all())
 
     def row(self, architecture: TabularArchitecture) -> NDArray[np.float64] | None:
@@ -99,7 +99,7 @@ class Table:
             architecture: The network.
 
         Returns:
-            The two values as they stand in the file, shape (2,); None where the table lacks the network or one of them.
+            The values as they stand in the file, shape (m,); None where the table lacks the network or one of them.
         """
         number = self._row_by_name.get(architecture.name)
         return None if number is None or not np.isfinite(self.columns[number]).all() else self.columns[number]
@@ -109,15 +109,15 @@ def _group_means(values: NDArray[np.float64], group: NDArray[np.int64], groups: 
     """Average rows by group, leaving out what is not finite.
 
     Args:
-        values: Shape (n, 2).
+        values: Shape (n, m).
         group: The group of each row, shape (n,).
         groups: Number of groups.
 
     Returns:
-        Shape (groups, 2); NaN where a group has no finite value.
+        Shape (groups, m); NaN where a group has no finite value.
     """
     known = np.isfinite(values)
-    sums, counts = np.zeros((groups, 2)), np.zeros((groups, 2))
+    sums, counts = np.zeros((groups, values.shape[1])), np.zeros((groups, values.shape[1]))
     np.add.at(sums, group, np.where(known, values, 0.0))
     np.add.at(counts, group, known)
     return np.where(counts > 0, sums / np.maximum(counts, 1), np.nan)
@@ -158,7 +158,7 @@ def _parse(path: Path, genes: Sequence[str], objectives: Sequence[str]) -> tuple
     """Read the rows of a file.
 
     Returns:
-        The values of the genes, row by row; and the objectives, shape (n, 2), NaN where one is empty.
+        The values of the genes, row by row; and the m objectives, shape (n, m), NaN where one is empty.
     """
     try:
         text = path.read_text(encoding="utf-8-sig")
@@ -184,7 +184,8 @@ def _parse(path: Path, genes: Sequence[str], objectives: Sequence[str]) -> tuple
         if not np.isfinite(column).any():
             raise InputError(f"the column {name} of {path} holds no number")
     if not np.isfinite(values).all(axis=1).any():
-        raise InputError(f"no row of {path} has both {' and '.join(objectives)}")
+        every = "both" if len(objectives) == 2 else "all of"
+        raise InputError(f"no row of {path} has {every} {' and '.join(objectives)}")
     return gene_values, values
 
 

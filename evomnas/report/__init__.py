@@ -17,6 +17,7 @@ Figures and pages:
 - `run_figures`: still figures of a run.
 - `pages`: HTML pages from templates.
 - `run_report`: the report of a run.
+- `certainty/`: what people read about how sure a front is.
 - `classes/`: classes of images: sentences, and data of the report's script.
 - `findings/`: what networks find in images: precisions, and boxes on pictures.
 - `shipping/`: the files of trained networks.

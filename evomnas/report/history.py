@@ -14,7 +14,7 @@ from itertools import accumulate
 import numpy as np
 from numpy.typing import NDArray
 
-from evomnas.problem.pareto import Front, hypervolume_curve
+from evomnas.problem.pareto import growing_front, hypervolume_curve
 from evomnas.results.run import Result, Run
 
 MIN_TREND_NETWORKS = 15  # of fewer networks, even random ones join the front so often that it says nothing
@@ -97,7 +97,7 @@ class Trend:
         return f"Still improving: {joined} and raised its hypervolume by {self.gain:.1%}."
 
 
-def read_trend(results: Sequence[Result], reference_point: tuple[float, float]) -> Trend:
+def read_trend(results: Sequence[Result], reference_point: tuple[float, ...]) -> Trend:
     """Read the trend of a search from its results.
 
     Args:
@@ -108,10 +108,11 @@ def read_trend(results: Sequence[Result], reference_point: tuple[float, float]) 
         The trend.
     """
     ended = [result.evaluation for result in results if result.evaluation.ended]
-    front: Front[None] = Front()
+    front = growing_front(len(reference_point))
     joins = [evaluation.losses is not None and front.add(evaluation.losses, None) for evaluation in ended]
     recent = len(ended) // RECENT_PART if len(ended) >= MIN_TREND_NETWORKS else 0
-    points = [evaluation.relative_losses or (math.inf, math.inf) for evaluation in ended]
+    nothing = (math.inf,) * len(reference_point)
+    points = [evaluation.relative_losses or nothing for evaluation in ended]
     curve = hypervolume_curve(points, reference_point)
     before = float(curve[-recent - 1]) if recent else 0.0
     return Trend(
@@ -191,8 +192,9 @@ def read_history(run: Run, results: Sequence[Result]) -> History:
     """
     asks = run.asks
     ended = [result.evaluation for result in results if result.evaluation.ended]
-    points = [evaluation.relative_losses or (math.inf, math.inf) for evaluation in ended]
-    curve = hypervolume_curve(points, run.definition.hypervolume.reference_point)
+    nothing = (math.inf,) * run.objectives
+    points = [evaluation.relative_losses or nothing for evaluation in ended]
+    curve = hypervolume_curve(points, run.definition.reference_point)
     first_losses = np.array([evaluation.losses[0] if evaluation.losses else math.inf for evaluation in ended])
     best_losses = np.minimum.accumulate(first_losses) if len(first_losses) else first_losses
     asks_by_generation = Counter(ask.generation for ask in asks)

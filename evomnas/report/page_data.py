@@ -45,6 +45,7 @@ def page_data(run: Run, results: Sequence[Result]) -> dict[str, Any]:
         "run": run.record.id,
         "quality": quality,
         "cost": cost,
+        "further": [{"label": axis.label, "unit": axis.unit} for axis in run.definition.further],
         "percent": quality.endswith("(%)"),
         "training": format_training(run.definition),
         "score": run.definition.score_words,
@@ -76,7 +77,7 @@ def _breakdown_summary(breakdown: Breakdown) -> dict[str, float]:
 def _columns(run: Run, complete: Sequence[Result]) -> dict[str, list[Any]]:
     """Return one list per quantity of the networks with losses, in the order in which they were asked for."""
     names = ("id", "x", "y", "low", "high", "params", "macs", "generation", "front", "test", "testLow", "testHigh")
-    columns: dict[str, list[Any]] = {name: [] for name in (*names, "error", "accuracy")}
+    columns: dict[str, list[Any]] = {name: [] for name in (*names, "error", "accuracy", "expected", "chance")}
     for result in complete:
         point, quantities = result.point(run.definition), result.evaluation.quantities
         values = (
@@ -87,9 +88,12 @@ def _columns(run: Run, complete: Sequence[Result]) -> dict[str, list[Any]]:
             int(result.on_front),
             *_test_values(run, result),
             *(_percent(value) for value in (result.evaluation.score_error, quantities.get("accuracy"))),
+            *(_percent(value) for value in (result.expected_score, result.front_chance)),
         )
         for column, value in zip(columns.values(), values, strict=True):
             column.append(value)
+    losses = [result.evaluation.losses or () for result in complete]
+    columns["further"] = [[_round(own[place]) for own in losses] for place in range(2, run.objectives)]
     return columns | _composition(run, complete)
 
 

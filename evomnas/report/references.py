@@ -6,10 +6,11 @@ same images, recipe and device as the run. A reference without an accuracy gives
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from evomnas.problem.published import PUBLISHED_NETWORKS, fit_to_resolution, published
+from evomnas.results.evaluation import Evaluation
 from evomnas.results.run import Result, Run
 
 
@@ -50,8 +51,7 @@ def find_references(run: Run, results: list[Result]) -> list[Reference]:
     if evaluation is None:
         evaluation = run.reader.for_run(None).known(run.definition.reference(run.manifest.data))
     if evaluation is not None and evaluation.losses is not None:
-        notation = str(evaluation.architecture)
-        references.append(Reference(name, evaluation.losses, notation, evaluation.latency_ci, evaluation.quantities))
+        references.append(_to_reference(name, evaluation, evaluation.losses))
     elif cost is not None:
         quantities = {} if run.reader.calibration is None else {"latency_ms": cost}
         references.append(Reference(name, (None, cost), None, None, quantities))
@@ -67,8 +67,10 @@ def _published_references(run: Run) -> list[Reference]:
     for name in PUBLISHED_NETWORKS:
         evaluation = run.reader.for_run(None).known(fit_to_resolution(published(name), resolution))
         if evaluation.losses is not None:
-            notation = str(evaluation.architecture)
-            references.append(
-                Reference(name, evaluation.losses, notation, evaluation.latency_ci, evaluation.quantities)
-            )
+            references.append(_to_reference(name, evaluation, evaluation.losses))
     return references
+
+
+def _to_reference(name: str, evaluation: Evaluation, losses: Sequence[float]) -> Reference:
+    notation, interval = str(evaluation.architecture), evaluation.latency_ci
+    return Reference(name, (losses[0], losses[1]), notation, interval, evaluation.quantities)

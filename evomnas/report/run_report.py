@@ -20,6 +20,7 @@ from evomnas.report.reproduce import problem_file, resume_command, run_command, 
 from evomnas.report.run_figures import hypervolume_figure, hypervolume_over_time_figure, metric_figure, pareto_figure
 from evomnas.report.shipping.network_files import network_files
 from evomnas.report.words import cut_line, failure_rows, goal_lines, headline, result_table, reuse_line
+from evomnas.results.certainty.judged import judge
 from evomnas.results.run import Result, Run
 
 REPORT_NAME = "report.html"
@@ -79,6 +80,7 @@ class LiveReport:
 
 def _content(run: Run, results: list[Result], running: bool) -> dict[str, Any]:
     """Return the variables of the template. Users' templates may use any of them, so that their names must stay."""
+    results = judge(run, results)
     front = run.front(results)
     header, cells = result_table(run, front)
     return {
@@ -89,7 +91,7 @@ def _content(run: Run, results: list[Result], running: bool) -> dict[str, Any]:
         "written": round(time.time()),
         "written_at": time.strftime("%H:%M"),
         "headline": headline(run, results),
-        "trend": read_trend(results, run.definition.hypervolume.reference_point).describe(),
+        "trend": read_trend(results, run.definition.reference_point).describe(),
         "figure_notes": run_words.figure_notes(run, results),
         "train": train_command(run, results) if front and run.definition.trains else None,
         "resume": resume_command(run),

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from statistics import median
 from typing import Any
 
 from evomnas.problem.definition import Definition
 from evomnas.problem.sections import SCORE_WORDS, PrecisionName, ScoreName
+from evomnas.report.certainty.certainty_words import certainty_line
 from evomnas.report.history import History
 from evomnas.report.words import TextTable, format_duration, format_quality, format_training
 from evomnas.results.detection.score import PRECISIONS
@@ -39,6 +41,7 @@ def figure_notes(run: Run, results: Sequence[Result]) -> list[str]:
     return [
         f"{_describe_quality(run)}{after}",
         *([f"{describe_test(trainings)}."] if trainings else []),
+        *filter(None, [certainty_line(run, results)]),
         f"Latency: {_describe_device(device)}.",
         *(one.describe() for one in run.accepted),
         *([] if run.manifest.later_rules is None else [run.manifest.later_rules.describe()]),
@@ -86,12 +89,16 @@ def hypervolume_note(definition: Definition) -> str:
     Args:
         definition: The problem.
     """
-    loss, factor = definition.hypervolume.reference_point
+    loss, *factors = definition.reference_point
     quality, cost = definition.axes
     error = "an error" if definition.is_percent else quality
+    costs = (cost, *(axis.label for axis in definition.further))
+    names = (re.sub(r" \((ms|KiB)\)$", "", name) for name in costs)
+    limits = " and ".join(f"{factor:g} times the {name}" for factor, name in zip(factors, names, strict=True))
+    extent = "area" if len(costs) == 1 else "volume"
     return (
-        f"Hypervolume is the share of the area up to {error} of {loss:g} and {factor:g} times the "
-        f"{cost.removesuffix(' (ms)')} of {definition.words.reference} that the front covers; more is better."
+        f"Hypervolume is the share of the {extent} up to {error} of {loss:g} and {limits} of "
+        f"{definition.words.reference} that the front covers; more is better."
     )
 
 

@@ -78,19 +78,22 @@ def format_time_left(seconds: float | None) -> str:
 
 
 def format_losses(definition: Definition, losses: Sequence[float]) -> str:
-    """Return two losses as text.
+    """Return losses as text.
 
     Args:
         definition: The problem, which gives the units.
-        losses: The two minimised objectives.
+        losses: The minimised objectives.
 
     Returns:
-        A text such as `97.8% at 0.0493 ms`, or `84.1% macro-F1 at 0.0493 ms` where the score is not the accuracy.
+        A text such as `97.8% at 0.0493 ms`, or `84.1% macro-F1 at 0.0493 ms` where the score is not the accuracy. With
+        further objectives, `97.8% at 0.0493 ms and 12,345 parameters`.
     """
     cost, _ = definition.plot_point(losses)
     quality, words = format_quality(definition, losses[0]), definition.score_words
     named = quality if words == "accuracy" else f"{quality} {words}"
-    return f"{named} at {format_cost(definition, cost)}"
+    further = zip(definition.further, losses[2:], strict=True)
+    costs = (format_cost(definition, cost), *(format_amount(value) + axis.unit for axis, value in further))
+    return f"{named} at {' and '.join(costs)}"
 
 
 def format_quality(definition: Definition, loss: float, digits: int = 1) -> str:
@@ -128,9 +131,9 @@ def format_amount(value: float) -> str:
         value: The cost.
 
     Returns:
-        Three significant digits below 10,000, and all digits of the integer above.
+        Three significant digits below 1,000, and all digits of the integer above.
     """
-    return f"{value:,.0f}" if abs(value) >= 10_000 else f"{value:.3g}"
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
 
 
 def _unit(definition: Definition) -> str:
@@ -152,29 +155,34 @@ def result_table(run: Run, results: Sequence[Result]) -> TextTable:
     statuses = [_status(result, result is knee) for result in results]
     if run.definition.trains:
         words, is_detector = run.definition.score_words, run.definition.kind == DetectionDefinition.kind
-        names = (words, "±", *("accuracy",) * (words != "accuracy" and not is_detector))  # a detector has none
+        has_two = words != "accuracy" and not is_detector  # a detector has no accuracy
+        judged = any(result.front_chance is not None for result in results)
+        names = (words, "±", *("expected", "on front") * judged, *("accuracy",) * has_two)
         tested, test_key = (f"test {words}", "test_score") if is_detector else ("test accuracy", "test_accuracy")
         scored = (tested,) * any(result.training is not None for result in results)
         memory = limited_memory(run)
         costs = ("latency ms", "95 % interval", "parameters", "MACs", *memory.values())
         header = ("id", *names, *scored, *costs, "status")
-        shown = ("score", "score_error", "accuracy")[: len(names)] + (test_key,) * len(scored)
+        shown = ("score", "score_error", *("expected_score", "front_chance") * judged, *("accuracy",) * has_two)
+        shown += (test_key,) * len(scored)
         rows = [_trained_cells(result.to_dict(), shown, list(memory)) for result in results]
     else:
         quality, cost = run.definition.axes
-        header = ("id", "network", quality, cost, "status")
+        header = ("id", "network", quality, cost, *(axis.label for axis in run.definition.further), "status")
         rows = [_looked_up_cells(run, result) for result in results]
     return header, [(*cells, status) for cells, status in zip(rows, statuses, strict=True)]
 
 
 def limited_memory(run: Run) -> dict[str, str]:
-    """Return the headings of the memory that a problem limits, by the key in a result's row.
+    """Return the headings of the memory that a problem limits or minimises, by the key in a result's row.
 
     Args:
         run: A run of the problem.
     """
-    limits = run.definition.constraints
-    return {name: heading for name, heading in MEMORY.items() if getattr(limits, KEYS[name]) is not None}
+    limits, further = run.definition.constraints, {axis.name for axis in run.definition.further}
+    return {
+        name: heading for name, heading in MEMORY.items() if name in further or getattr(limits, KEYS[name]) is not None
+    }
 
 
 def _looked_up_cells(run: Run, result: Result) -> tuple[str, ...]:
@@ -182,13 +190,15 @@ def _looked_up_cells(run: Run, result: Result) -> tuple[str, ...]:
     cost, quality = run.definition.plot_point(losses) if losses else (None, None)
     text = None if quality is None else f"{quality:.2f}" if run.definition.is_percent else f"{quality:.4g}"
     cells = (row["id"], row["architecture"], text, None if cost is None else format_amount(cost))
-    return tuple(cell or "-" for cell in cells)
+    further = ("-",) * (run.objectives - 2) if losses is None else map(format_amount, losses[2:])
+    return (*(cell or "-" for cell in cells), *further)
 
 
 def _trained_cells(row: dict[str, Any], shown: Sequence[str], memory: Sequence[str]) -> tuple[str, ...]:
     """Return the cells of a network; `shown` are the shares among them, `memory` what it needs, by their keys."""
     interval = row["latency_ci"] and f"{row['latency_ci'][0]:.4f} to {row['latency_ci'][1]:.4f}"
-    shares = [None if row[name] is None else f"{row[name]:.2%}" for name in shown]
+    digits = {"front_chance": 0}
+    shares = [None if row[name] is None else f"{row[name]:.{digits.get(name, 2)}%}" for name in shown]
     latency = None if row["latency_ms"] is None else f"{row['latency_ms']:.4f}"
     counts = [None if row[name] is None else f"{row[name]:,}" for name in ("params", "macs")]
     counts += [None if row[name] is None else f"{row[name]:,.1f}" for name in memory]
@@ -219,7 +229,8 @@ def headline(run: Run, results: Sequence[Result]) -> str:
     work = f"{evaluated} network{'s' * (evaluated != 1)} in {format_duration(run.manifest.seconds.total)}"
     if not front:
         return f"No network on the front yet: {work}."
-    first, last = (format_losses(run.definition, result.evaluation.losses or ()) for result in (front[0], front[-1]))
+    best_one = min(reversed(front), key=lambda result: (result.evaluation.losses or ())[:1])
+    first, last = (format_losses(run.definition, result.evaluation.losses or ()) for result in (front[0], best_one))
     words, training = run.definition.words, format_training(run.definition)
     if len(front) == 1:
         text = f"1 network on the Pareto front, with {first}{training}"

@@ -14,5 +14,6 @@
 - `overview`: many runs at a glance.
 - `full_trainings`: networks that were trained in full.
 - `showing/`: a run as people see it in a notebook, and its rows as CSV.
+- `certainty/`: how sure a run's front is.
 - `packing/`: runs that travel, as one file.
 """

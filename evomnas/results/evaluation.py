@@ -255,13 +255,13 @@ class Evaluation(ABC):
 
     @property
     @abstractmethod
-    def losses(self) -> tuple[float, float] | None:
-        """The two minimised objectives: (error, cost); None unless all is known, went well and is feasible."""
+    def losses(self) -> tuple[float, ...] | None:
+        """The minimised objectives: error, cost, and further ones; None unless all is known, went well, is feasible."""
 
     @property
     @abstractmethod
-    def relative_losses(self) -> tuple[float, float] | None:
-        """(error, cost relative to the reference network's): the axes of the hypervolume; None as `losses`."""
+    def relative_losses(self) -> tuple[float, ...] | None:
+        """The error, and all costs relative to the reference network's: the hypervolume's axes; None as `losses`."""
 
     @property
     @abstractmethod
@@ -277,9 +277,14 @@ class Evaluation(ABC):
         """
 
     @property
-    def expected_losses(self) -> tuple[float, float] | None:
-        """(predicted error, cost) of a network whose training was cut off; None of all others."""
+    def expected_losses(self) -> tuple[float, ...] | None:
+        """The losses, with the predicted error, of a network whose training was cut off; None of all others."""
         return None
+
+    @property
+    def further(self) -> tuple[float, ...]:
+        """The objectives beside error and cost that follow from the network itself."""
+        return ()
 
     @property
     def measured(self) -> Measurement | None:
@@ -342,12 +347,16 @@ class NetworkEvaluation(Evaluation):
         measurement: Its first half, or why that failed; None where it is not there yet.
         training: Its second half, likewise.
         violation: See `Evaluation`.
+        further: See `Evaluation.further`.
+        further_ratios: The further objectives relative to the reference network's, in the same order.
     """
 
     architecture: Any
     measurement: Measurement | Failure | None = None
     training: Training | Cut | Failure | None = None
     violation: float = 0.0
+    further: tuple[float, ...] = ()
+    further_ratios: tuple[float, ...] = ()
 
     @property
     def measured(self) -> Measurement | None:
@@ -371,25 +380,25 @@ class NetworkEvaluation(Evaluation):
         return next((half for half in halves if isinstance(half, Failure)), None)
 
     @property
-    def losses(self) -> tuple[float, float] | None:
-        """(error, latency in ms); see `Evaluation.losses`."""
+    def losses(self) -> tuple[float, ...] | None:
+        """Error, latency in ms, and further objectives; see `Evaluation.losses`."""
         if self.violation > 0 or self.measured is None or self.trained is None:
             return None
-        return self.trained.error, self.measured.latency_ms
+        return self.trained.error, self.measured.latency_ms, *self.further
 
     @property
-    def relative_losses(self) -> tuple[float, float] | None:
-        """(error, latency relative to the reference network's); see `Evaluation.relative_losses`."""
+    def relative_losses(self) -> tuple[float, ...] | None:
+        """See `Evaluation.relative_losses`."""
         if self.violation > 0 or self.measured is None or self.trained is None:
             return None
-        return self.trained.error, self.measured.ratio
+        return self.trained.error, self.measured.ratio, *self.further_ratios
 
     @property
-    def expected_losses(self) -> tuple[float, float] | None:
-        """(predicted error, latency in ms); see `Evaluation.expected_losses`."""
+    def expected_losses(self) -> tuple[float, ...] | None:
+        """See `Evaluation.expected_losses`."""
         if self.violation > 0 or self.measured is None or self.cut is None:
             return None
-        return self.cut.error, self.measured.latency_ms
+        return self.cut.error, self.measured.latency_ms, *self.further
 
     @property
     def quantities(self) -> dict[str, float]:
@@ -432,8 +441,8 @@ class TabularEvaluation(Evaluation):
     """
 
     architecture: TabularArchitecture
-    losses: tuple[float, float] | None
-    relative_losses: tuple[float, float] | None
+    losses: tuple[float, ...] | None
+    relative_losses: tuple[float, ...] | None
     quantities: Mapping[str, float]
     failure: Failure | None = None
     violation: float = 0.0
@@ -444,20 +453,21 @@ class TabularEvaluation(Evaluation):
 
 
 def losses_and_violations(
-    evaluations: Sequence[Evaluation],
+    evaluations: Sequence[Evaluation], objectives: int = 2
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return evaluations as an algorithm is told of them.
 
     Args:
         evaluations: n of them.
+        objectives: The number m of losses.
 
     Returns:
-        Losses of shape (n, 2), and violations of shape (n,). A failure has infinite losses and an infinite violation. A
+        Losses of shape (n, m), and violations of shape (n,). A failure has infinite losses and an infinite violation. A
         network beyond a limit has infinite losses, and the sum of its relative excesses as violation. A network whose
         training was cut off has the error that its learning curve predicts.
     """
-    nothing = (np.inf, np.inf)
+    nothing = (np.inf,) * objectives
     known = [evaluation.losses or evaluation.expected_losses or nothing for evaluation in evaluations]
-    losses = np.array(known, dtype=np.float64).reshape(-1, 2)
+    losses = np.array(known, dtype=np.float64).reshape(-1, objectives)
     violations = [np.inf if evaluation.status == "failed" else evaluation.violation for evaluation in evaluations]
     return losses, np.array(violations, dtype=np.float64)

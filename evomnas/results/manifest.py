@@ -131,11 +131,11 @@ class TrueFront(_Part):
 
     Attributes:
         hypervolume: Its share of the problem's reference box.
-        losses: (first loss, second loss) of its networks.
+        losses: The losses of its networks.
     """
 
     hypervolume: float
-    losses: list[tuple[float, float]]
+    losses: list[tuple[float, ...]]
 
 
 class Answer(_Part):
@@ -150,7 +150,7 @@ class Answer(_Part):
 
     id: str
     architecture: str
-    losses: tuple[float, float] | None
+    losses: tuple[float, ...] | None
     score: float | None
 
 

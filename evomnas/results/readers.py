@@ -138,6 +138,11 @@ class EvaluationReader(ABC):
         """
         return self.limits.apply(self.known(architecture))
 
+    @property
+    def objectives(self) -> int:
+        """The number of losses."""
+        return 2 + len(self.definition.further)
+
     def answers(self, architecture: Any) -> Answers | None:
         """Return the answers of a network to the validation images; None where they were not kept.
 
@@ -167,6 +172,11 @@ class EvaluationReader(ABC):
     @abstractmethod
     def reference_cost(self) -> float | None:
         """Return the second loss of the reference network; None where it is not known."""
+
+    @property
+    @abstractmethod
+    def reference_further(self) -> tuple[float, ...]:
+        """The further objectives of the reference network; none of most problems."""
 
     def full_trainings(self) -> dict[str, FullTraining]:
         """Return the full trainings by the problem's own recipe, scored on the latest test split, by notation.
@@ -216,7 +226,20 @@ class NetworkReader(EvaluationReader):
         )
         first = next(evaluations)
         known = first if first.training is not None else next((one for one in evaluations if one.training), first)
-        return self._with_error(known)
+        return self._with_further(self._with_error(known))
+
+    def _with_further(self, known: NetworkEvaluation) -> NetworkEvaluation:
+        """Return an evaluation with the further objectives of its network."""
+        if not self._problem.further or not isinstance(known.architecture, Architecture):
+            return known
+        values = self._problem.further_values(known.architecture, self.shape)
+        ratios = tuple(value / reference for value, reference in zip(values, self.reference_further, strict=True))
+        return replace(known, further=values, further_ratios=ratios)
+
+    @cached_property
+    def reference_further(self) -> tuple[float, ...]:
+        """See `EvaluationReader.reference_further`."""
+        return self._problem.further_values(self._problem.reference(self.data), self.shape)
 
     def _with_error(self, known: NetworkEvaluation) -> NetworkEvaluation:
         """Return an evaluation with the standard error of its score."""
@@ -340,6 +363,11 @@ class TableReader(EvaluationReader):
     def reference_cost(self) -> float:
         """See `EvaluationReader.reference_cost`."""
         return float(self.archive.context(self.training_context)["reference"])
+
+    @property
+    def reference_further(self) -> tuple[float, ...]:
+        """See `EvaluationReader.reference_further`."""
+        return tuple(self.archive.context(self.training_context).get("further", ()))
 
 
 READERS: dict[str, type[EvaluationReader]] = {

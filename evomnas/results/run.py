@@ -64,6 +64,9 @@ class Result:
             where it is not known.
         peak_kb: The peak memory of its activations in the precision of its latency; None where none is built.
         file_kb: The size of its file in that precision; None where none is built, or the size is not known.
+        expected_score: The score that is expected without the luck of the validation images; None where it is not known
+            or nobody asked (`evomnas.results.certainty.judged`).
+        front_chance: How likely it is on the true front of the run's networks; None likewise.
     """
 
     order: int
@@ -74,6 +77,8 @@ class Result:
     peak_kb: float | None = None
     test_quality: tuple[float, float, float] | None = None
     file_kb: float | None = None
+    expected_score: float | None = None
+    front_chance: float | None = None
 
     @property
     def score(self) -> Score | None:
@@ -105,6 +110,8 @@ class Result:
             "test_score": None if self.test_quality is None else self.test_quality[0],
             "test_score_interval": None if self.test_quality is None else list(self.test_quality[1:]),
             "file_kb": self.file_kb,
+            "expected_score": self.expected_score,
+            "front_chance": self.front_chance,
         }
 
     def point(self, definition: Definition) -> dict[str, Any]:
@@ -361,6 +368,11 @@ class Run:
         return quote(str(self.folder))
 
     @property
+    def objectives(self) -> int:
+        """The number of losses that it minimises."""
+        return self.reader.objectives
+
+    @property
     def reference_id(self) -> str:
         """The id of the reference network."""
         return self.definition.reference(self.manifest.data).id
@@ -443,7 +455,7 @@ class Run:
             results: Any of the run's results.
         """
         points = [result.evaluation.relative_losses for result in results]
-        reference_point = self.definition.hypervolume.reference_point
+        reference_point = self.definition.reference_point
         return hypervolume([point for point in points if point is not None], reference_point)
 
     def points(self, results: Sequence[Result]) -> list[dict[str, Any]]:

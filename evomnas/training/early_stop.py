@@ -1,7 +1,7 @@
 """Early stop: which candidates may end their training before its last epoch.
 
-A candidate stops when it is dominated beyond doubt, that is, when some network on the run's front is no slower and
-has a lower error than the candidate can be expected to reach at best.
+A candidate stops when it is dominated beyond doubt, that is, when some network on the run's front is no slower, no
+worse in any further objective, and has a lower error than the candidate can be expected to reach at best.
 
 1. The completed trainings of a run show how the final error follows from the mean training loss of an epoch. The
    model is a power law: a straight line through the logarithms of both, fitted by least squares, one per epoch.
@@ -177,7 +177,7 @@ class EarlyStop:
 
         Args:
             epochs: The epochs of a whole training.
-            front: The front of the run's evaluations by (error, latency in ms). The caller keeps it up to date.
+            front: The front of the run's evaluations by their losses. The caller keeps it up to date.
         """
         self._epochs, self._front = epochs, front
         self._log_losses: list[list[float]] = []  # of each completed training, after all epochs but the last
@@ -209,7 +209,7 @@ class EarlyStop:
         measured = evaluation.measured
         if measured is None or len(self._log_errors) < MIN_COMPLETED_TRAININGS:
             return None
-        rival_error = self._front.least_first_loss(measured.low_ms)
+        rival_error = self._front.least_first_loss((measured.low_ms, *evaluation.further))
         if rival_error is None:
             return None
         power_laws = self._fit_power_laws()

@@ -56,7 +56,7 @@ def test_the_rules_of_an_algorithm_have_a_version():
     [
         ("nsga2", {"batch": 3}, "nsga2 has no option batch: it takes population"),
         ("random", {"batch": 3}, "random has no option batch: it takes none"),
-        ("nsga3", {}, "unknown algorithm 'nsga3'.*did you mean nsga2"),
+        ("nsga22", {}, "unknown algorithm 'nsga22'.*did you mean nsga2"),
         ("nsga2", {"population": 3}, "population must be a whole number from 4 to 10000, got 3"),
     ],
 )

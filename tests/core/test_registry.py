@@ -59,5 +59,5 @@ def test_who_changes_the_answer_changes_no_other():
 
 
 def test_an_unknown_name_lists_the_known_ones():
-    with pytest.raises(InputError, match="unknown algorithm 'nsga3': there are .*nsga2"):
-        registry.load("algorithms", "nsga3")
+    with pytest.raises(InputError, match="unknown algorithm 'nsga22': there are .*nsga2"):
+        registry.load("algorithms", "nsga22")

@@ -209,6 +209,6 @@ def test_a_forked_process_opens_an_evaluator_of_its_own(archive, tabular_file, t
 def test_a_problem_of_the_user_s_own_function_is_copied_too(tabular_file):
     problem = load_problem(tabular_file)
     evaluate = problem._evaluate_architectures
-    own = pymoo_problem.SearchProblem(problem.definition, evaluate, evaluate.__self__.reference_cost)
+    own = pymoo_problem.SearchProblem(problem.definition, evaluate, evaluate.__self__.reference_costs)
     assert own.n_ieq_constr == 0
     assert np.array_equal(copy.deepcopy(own).evaluate(own.xl), pickle.loads(pickle.dumps(own)).evaluate(own.xl))

@@ -348,7 +348,7 @@ def test_a_damaged_manifest_is_named(damage, finished_run, tmp_path):
         ({"seed": -1}, "seed must be 0 or more"),
         ({"time_limit_s": 0.0}, "time limit must be positive"),
         ({"workers": -1}, "workers must lie between"),
-        ({"algorithm": "nsga3"}, "unknown algorithm 'nsga3': there are .*; did you mean nsga2"),
+        ({"algorithm": "nsga22"}, "unknown algorithm 'nsga22': there are .*; did you mean nsga2"),
         ({"algorithm": "nsga2", "options": {"tournament": 3}}, "nsga2 has no option tournament: it takes population"),
         ({"algorithm": "nsga2", "options": {"population": 2.5}}, "population must be a whole number from 4"),
         ({"candidates": CandidateLimits(seconds=60)}, "is kept by worker processes: drop it, or use --workers 1"),

@@ -216,7 +216,7 @@ def test_what_older_versions_did_not_have_is_no_part_of_a_recipe_that_does_witho
 
 def test_what_makes_runs_comparable_is_the_space_the_limits_the_score_and_the_reference_point():
     definition = load_definition("digits")
-    assert set(definition.comparable_settings) == {"space", "constraints", "hypervolume", "score"}
+    assert set(definition.comparable_settings) == {"space", "constraints", "hypervolume", "score", "objectives"}
     for override in ("training.epochs=99", "latency.threads=2", "summary=other"):
         assert load_definition("digits", [override]).comparable_settings == definition.comparable_settings
     for override in (

@@ -12,7 +12,15 @@ from deap import base, creator, tools
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from evomnas.problem.pareto import Front, attainment, hypervolume, hypervolume_curve, knees, non_dominated
+from evomnas.problem.pareto import (
+    PlaneFront,
+    WideFront,
+    attainment,
+    hypervolume,
+    hypervolume_curve,
+    knees,
+    non_dominated,
+)
 
 points = st.lists(st.tuples(st.integers(0, 6), st.integers(0, 6)), max_size=12)
 if not hasattr(creator, "Losses"):
@@ -34,7 +42,7 @@ def test_the_front_agrees_with_deap_s(losses):
 
 @given(points)
 def test_a_growing_front_is_the_front_of_all_that_was_added(losses):
-    front = Front()
+    front = PlaneFront()
     for index, loss in enumerate(losses):
         before = front.points
         assert front.add(loss, index) == (front.points != before)
@@ -45,12 +53,41 @@ def test_a_growing_front_is_the_front_of_all_that_was_added(losses):
 
 @given(points, st.floats(-1, 7))
 def test_a_growing_front_knows_the_least_first_loss_among_small_enough_second_ones(losses, max_second):
-    front = Front()
+    front = PlaneFront()
     for loss in losses:
         front.add(loss, None)
     for limit in (max_second, round(max_second)):
         expected = min((first for first, second in losses if second <= limit), default=None)
-        assert front.least_first_loss(limit) == expected
+        assert front.least_first_loss((limit,)) == expected
+
+
+triples = st.lists(st.tuples(*(st.integers(0, 3).map(float),) * 3), max_size=12)
+
+
+@given(triples, st.tuples(st.integers(-1, 4), st.integers(-1, 4)))
+def test_a_growing_front_of_three_losses_is_the_front_of_all_that_was_added(losses, limits):
+    front = WideFront(3)
+    for index, loss in enumerate(losses):
+        before = front.points
+        assert front.add(loss, index) == (front.points != before)
+    kept = np.flatnonzero(non_dominated(losses)).tolist()
+    assert sorted(front.items) == kept
+    assert front.points == sorted({losses[index] for index in kept})
+    expected = min((first for first, *others in losses if np.all(np.array(others) <= limits)), default=None)
+    assert front.least_first_loss(limits) == expected
+
+
+@given(triples)
+def test_the_curve_of_three_losses_is_the_hypervolume_of_each_beginning(losses):
+    curve = hypervolume_curve(np.array(losses).reshape(-1, 3), (3, 3, 3))
+    expected = [hypervolume(losses[: end + 1], (3, 3, 3)) for end in range(len(losses))]
+    assert np.allclose(curve, expected)
+
+
+def test_knees_of_three_losses_are_those_of_the_first_two():
+    front = np.array([(0.0, 1.0), (0.1, 0.1), (1.0, 0.0)])
+    wide = np.vstack([np.column_stack([front, np.ones(3)]), (0.5, 0.5, 0.0)])
+    assert knees(wide) == knees(front) == [1]
 
 
 @given(points)

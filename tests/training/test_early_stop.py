@@ -27,7 +27,7 @@ from evomnas.evaluation.factory import open_evaluator
 from evomnas.loop.launch import resume, search
 from evomnas.problem.counting import count_architecture
 from evomnas.problem.loading import validate_definition
-from evomnas.problem.pareto import Front
+from evomnas.problem.pareto import Front, PlaneFront
 from evomnas.report.comparison.comparison import compare
 from evomnas.report.reproduce import run_command
 from evomnas.report.run_report import write_report
@@ -69,7 +69,7 @@ def measured(latency_ms: float, training=None, low_ms: float | None = None) -> N
 
 
 def taught(losses: np.ndarray, errors: np.ndarray, rival: tuple[float, float] = (0.2, 1.0)) -> EarlyStop:
-    front: Front[None] = Front()
+    front: Front[None] = PlaneFront()
     front.add(rival, None)
     rule = EarlyStop(losses.shape[1], front)
     for curve, error in zip(losses, errors, strict=True):
@@ -170,10 +170,10 @@ def test_losses_that_say_nothing_stop_nobody(losses):
 
 @given(st.lists(st.tuples(st.integers(0, 6), st.integers(0, 6)), max_size=12), st.integers(-1, 7))
 def test_the_least_error_within_a_latency_is_found_on_the_front(losses, limit):
-    front: Front[None] = Front()
+    front: Front[None] = PlaneFront()
     for loss in losses:
         front.add(loss, None)
-    assert front.least_first_loss(limit) == min((x for x, y in losses if y <= limit), default=None)
+    assert front.least_first_loss((limit,)) == min((x for x, y in losses if y <= limit), default=None)
 
 
 # --- searches ------------------------------------------------------------------------------------------------
@@ -350,7 +350,7 @@ def test_runs_of_older_versions_cut_nothing_off_when_they_go_on(cutting_run, ful
 
 def test_worker_processes_cut_off_where_this_process_does(problem, tiny_dataset, cutting_run):
     cuts = of_status(cutting_run, "cut")
-    front: Front[None] = Front()
+    front: Front[None] = PlaneFront()
     rule = EarlyStop(EPOCHS, front)
     for result in cutting_run.results():
         if result.generation == 0:

@@ -8,4 +8,6 @@
 - `first_batch`: the networks to evaluate before anything can be predicted.
 - `proposals`: candidates that NSGA-II finds on the predictions.
 - `acquisition`: the choice of a batch of candidates by their expected gain of hypervolume.
+- `layers`: the same for three objectives or more.
+- `certainty`: how sure a front is, where scores are noisy.
 """

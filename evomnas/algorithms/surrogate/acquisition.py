@@ -16,6 +16,7 @@ expectations of both are prices of European put options, which [2] computes.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -103,14 +104,47 @@ class Predictions:
         errors: The errors, predicted.
         costs: The costs, known or predicted.
         success_chances: The chance of each candidate to give a result and to be within all limits, shape (n,).
+        further: The objectives beside these two, predicted; none of most problems.
     """
 
     errors: Lognormal
     costs: Lognormal
     success_chances: Floats
+    further: tuple[Lognormal, ...] = ()
 
     def __getitem__(self, rows: NDArray[np.int64]) -> Predictions:
-        return Predictions(self.errors[rows], self.costs[rows], self.success_chances[rows])
+        further = tuple(one[rows] for one in self.further)
+        return Predictions(self.errors[rows], self.costs[rows], self.success_chances[rows], further)
+
+    def medians(self) -> Floats:
+        """Return the medians of costs, errors and further objectives, shape (n, m)."""
+        return np.column_stack([one.medians() for one in (self.costs, self.errors, *self.further)])
+
+
+class Gaining(Protocol):
+    """A front that says what candidates would bring."""
+
+    def joined_by(self, cost: float, error: float, *further: float) -> Self:
+        """Return the front with one network more.
+
+        Args:
+            cost: The cost of the network.
+            error: Its error.
+            *further: Its further objectives.
+        """
+        ...
+
+    def gains_and_chances(self, candidates: Predictions) -> tuple[Floats, Floats]:
+        """Return what each candidate would bring by itself.
+
+        Args:
+            candidates: n candidates.
+
+        Returns:
+            The expected gains of hypervolume, and the chances to join the front within the reference point, both of
+            shape (n,).
+        """
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,13 +161,8 @@ class Front:
     stairs: Staircase
     reference_point: tuple[float, float] | None = None
 
-    def joined_by(self, cost: float, error: float) -> Front:
-        """Return the front with one network more.
-
-        Args:
-            cost: The cost of the network.
-            error: Its error.
-        """
+    def joined_by(self, cost: float, error: float, *further: float) -> Front:
+        """See `Gaining.joined_by`; there are no further objectives."""
         costs, errors = self.stairs
         return Front(staircase(np.append(costs, cost), np.append(errors, error)), self.reference_point)
 
@@ -157,27 +186,17 @@ class Front:
         heights[:, 0] = np.maximum(heights[:, 0], candidates.errors.medians()) + error_margin
         return ends, heights
 
-
-def gains_and_chances(front: Front, candidates: Predictions) -> tuple[Floats, Floats]:
-    """Return what each candidate would bring by itself.
-
-    Args:
-        front: The present front.
-        candidates: n candidates.
-
-    Returns:
-        The expected gains of hypervolume, and the chances to join the front within the reference point, both of shape
-        (n,).
-    """
-    ends, heights = front.steps(candidates)
-    cheaper, widths = (np.diff(part, axis=1, prepend=0.0) for part in candidates.costs.below(ends))
-    better, improvements = candidates.errors.below(heights)
-    gains: Floats = candidates.success_chances * (widths * improvements).sum(axis=1)
-    chances: Floats = (cheaper * better).sum(axis=1)
-    return gains, chances
+    def gains_and_chances(self, candidates: Predictions) -> tuple[Floats, Floats]:
+        """See `Gaining.gains_and_chances`."""
+        ends, heights = self.steps(candidates)
+        cheaper, widths = (np.diff(part, axis=1, prepend=0.0) for part in candidates.costs.below(ends))
+        better, improvements = candidates.errors.below(heights)
+        gains: Floats = candidates.success_chances * (widths * improvements).sum(axis=1)
+        chances: Floats = (cheaper * better).sum(axis=1)
+        return gains, chances
 
 
-def candidate_worth(front: Front, candidates: Predictions) -> Floats:
+def candidate_worth(front: Gaining, candidates: Predictions) -> Floats:
     """Return the expected gain of each candidate times the chance that it joins the front at all.
 
     The gain alone prefers large improvements that hardly ever come to small ones that do come. On synthetic tables,
@@ -190,11 +209,11 @@ def candidate_worth(front: Front, candidates: Predictions) -> Floats:
     Returns:
         Shape (n,).
     """
-    gains, chances = gains_and_chances(front, candidates)
+    gains, chances = front.gains_and_chances(candidates)
     return gains * chances
 
 
-def best_batch(count: int, front: Front, candidates: Predictions) -> NDArray[np.int64]:
+def best_batch(count: int, front: Gaining, candidates: Predictions) -> NDArray[np.int64]:
     """Choose a batch of candidates, one after the other, each the one of the largest `candidate_worth`.
 
     Each joins the front with its predicted losses before the next one is chosen. So the batch spreads over the front.
@@ -208,12 +227,12 @@ def best_batch(count: int, front: Front, candidates: Predictions) -> NDArray[np.
         Their rows in the order of the choice, shape (count,), or (n,) where there are fewer.
     """
     shortlist = np.argsort(-candidate_worth(front, candidates), kind="stable")[: max(SHORTLIST_SIZE, count)]
-    costs, errors = candidates.costs.medians(), candidates.errors.medians()
+    medians = candidates.medians()
     batch: list[int] = []
     while len(batch) < count and len(shortlist):
         best = int(np.argmax(candidate_worth(front, candidates[shortlist])))
         row = shortlist[best]
         batch.append(int(row))
         shortlist = np.delete(shortlist, best)
-        front = front.joined_by(float(costs[row]), float(errors[row]))
+        front = front.joined_by(*medians[row].tolist())
     return np.array(batch, dtype=np.int64)

@@ -12,15 +12,12 @@ from sklearn.ensemble import ExtraTreesClassifier
 from sklearn.linear_model import LogisticRegression
 
 from evomnas.algorithms.base import Measure
-from evomnas.algorithms.surrogate.acquisition import (
-    Front,
-    Lognormal,
-    Predictions,
-    staircase,
-)
+from evomnas.algorithms.surrogate.acquisition import Front, Gaining, Lognormal, Predictions, staircase
 from evomnas.algorithms.surrogate.features import EncodedNetworks, NetworkEncoder, Standardizer, concatenate
+from evomnas.algorithms.surrogate.layers import LayeredFront
 from evomnas.algorithms.surrogate.predictors import Blend, Inputs, Predictor, RelatedRidge
 from evomnas.algorithms.surrogate.relatives import Relatives
+from evomnas.problem.pareto import non_dominated
 
 Floats = NDArray[np.float64]
 
@@ -51,6 +48,8 @@ class Experience:
         self._log_errors = np.zeros(0)  # of the evaluated networks; infinite where there is no result
         self._noise = np.zeros(0)  # variances of these logarithms by the choice of validation images
         self._true_log_errors = np.zeros(0)  # what is expected of them without this noise
+        self._further: list[Blend] = []  # predictors of the objectives beside error and cost
+        self._log_further = np.zeros((0, 0))  # of the evaluated networks
         self._log_costs = np.zeros(0)  # of the networks with a cost
         self._log_cost_by_key: dict[Hashable, float] = {}  # infinite where a network is ruled out
         self._classifiers: list[Any] = []  # tell networks with a result from others, as soon as there are both
@@ -64,8 +63,18 @@ class Experience:
     @property
     def taus(self) -> dict[str, float]:
         """Kendall's tau of the predictors for errors and for costs, as far as it is known; see `Blend.tau`."""
-        taus = {"tau (error)": self._error.tau, "tau (cost)": self._cost.tau}
+        further = {f"tau (objective {number})": blend.tau for number, blend in enumerate(self._further, start=3)}
+        taus = {"tau (error)": self._error.tau, "tau (cost)": self._cost.tau, **further}
         return {name: tau for name, tau in taus.items() if tau is not None}
+
+    def learn_objectives(self, count: int) -> None:
+        """Learn how many objectives there are, before there are any results.
+
+        Args:
+            count: Their number.
+        """
+        self._further = [Blend(*(kind() for kind in self._kinds)) for _ in range(count - 2)]
+        self._log_further = np.zeros((0, count - 2))
 
     def learn_measure(self, measure: Measure) -> None:
         """Learn what the problem says about its losses, before there are any results.
@@ -92,7 +101,7 @@ class Experience:
 
         Args:
             networks: n evaluated networks.
-            losses: Their losses as of `Algorithm.tell`, shape (n, 2).
+            losses: Their losses as of `Algorithm.tell`, shape (n, m).
             violations: Their violations as of `Algorithm.tell`, shape (n,).
         """
         good = np.isfinite(losses).all(axis=1) & (violations <= 0)
@@ -101,6 +110,8 @@ class Experience:
         self._evaluated = concatenate(self._evaluated, networks)
         self._log_errors = np.append(self._log_errors, log_errors)
         self._noise = np.append(self._noise, self._noise_of(errors))
+        log_further = np.log(np.maximum(np.where(good[:, None], losses[:, 2:], 1.0), np.finfo(float).tiny))
+        self._log_further = np.concatenate([self._log_further, log_further])
         self.add_costs(networks[np.flatnonzero(good)], losses[good, 1])
         self._error_is_fresh = False
 
@@ -144,7 +155,7 @@ class Experience:
         """
         return np.array([self._log_cost_by_key.get(key, np.nan) for key in networks.keys], dtype=np.float64)
 
-    def front(self) -> Front:
+    def front(self) -> Gaining:
         """Return the front of the results: of the errors that are expected without the known noise.
 
         There must be at least two results. Where noise is not known, the errors are those of the results. Else a
@@ -154,16 +165,29 @@ class Experience:
         log_costs, log_errors = self._known_points()
         costs, errors = np.exp(log_costs), np.exp(log_errors) - self._error_shift
         reference_point = None if self._measure is None else self._measure.reference_point
-        if reference_point is not None and not ((errors < reference_point[0]) & (costs < reference_point[1])).any():
+        losses = np.column_stack([errors, costs, np.exp(self._known_further())])
+        if reference_point is not None and not (losses < reference_point).all(axis=1).any():
             reference_point = None
-        return Front(staircase(costs, errors), reference_point)
+        if self._further:
+            own = None if reference_point is None else tuple(_cost_first(np.array(reference_point)))
+            return LayeredFront.of(_cost_first(losses), own)
+        return Front(
+            staircase(costs, errors), None if reference_point is None else (reference_point[0], reference_point[1])
+        )
 
     def front_networks(self) -> EncodedNetworks:
         """Return the networks on the front of the results, as of `front`."""
         costs, log_errors = self._known_points()
+        good = np.flatnonzero(np.isfinite(self._log_errors))
+        if self._further:
+            return self._evaluated[good[non_dominated(np.column_stack([costs, log_errors, self._known_further()]))]]
         stairs, heights = staircase(costs, log_errors)
         on_front = np.isin(costs, stairs) & np.isin(log_errors, heights)
-        return self._evaluated[np.flatnonzero(np.isfinite(self._log_errors))[on_front]]
+        return self._evaluated[good[on_front]]
+
+    def _known_further(self) -> Floats:
+        """Return the logarithms of the further objectives of the results, shape (k, m - 2)."""
+        return self._log_further[np.isfinite(self._log_errors)]
 
     def _known_points(self) -> tuple[Floats, Floats]:
         """Return the logarithms of the costs and of the expected true errors of the results, both of shape (k,)."""
@@ -186,7 +210,13 @@ class Experience:
         self._learn_errors()
         means, deviations = self._error.predict(self._error_inputs(networks, costs.means))
         errors = Lognormal(means, deviations, self._error_shift)
-        return Predictions(errors, costs, self._success_chances(networks))
+        return Predictions(errors, costs, self._success_chances(networks), self._predict_further(networks))
+
+    def _predict_further(self, networks: EncodedNetworks) -> tuple[Lognormal, ...]:
+        if not self._further:
+            return ()
+        inputs = self._inputs(networks, self._further_scale)
+        return tuple(Lognormal(*blend.predict(inputs)) for blend in self._further)
 
     def estimated_costs(self, networks: EncodedNetworks) -> Lognormal:
         """Return the costs of n networks: the known ones, which are certain, and predictions of the others.
@@ -230,7 +260,17 @@ class Experience:
         self._true_log_errors = self._log_errors.copy()
         self._true_log_errors[rows] = self._error.true_means
         self._learn_failures()
+        self._learn_further(rows)
         self._error_is_fresh = True
+
+    def _learn_further(self, rows: NDArray[np.int64]) -> None:
+        """Let the predictors of the further objectives learn from results."""
+        if not self._further:
+            return
+        self._further_scale = Standardizer(self._evaluated[rows].sizes)
+        inputs = self._inputs(self._evaluated[rows], self._further_scale)
+        for blend, values in zip(self._further, self._log_further[rows].T, strict=True):
+            blend.fit(inputs, values)
 
     def _lesson_rows(self, good: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return the rows to learn errors from: all that have a result, or `MAX_LESSONS` of them where there are more.
@@ -270,3 +310,9 @@ class Experience:
             chances = np.minimum(chances, classifier.predict_proba(networks.one_hot)[:, 1])
         chances[np.isinf(self.known_costs(networks))] = 0.0
         return chances
+
+
+def _cost_first(losses: Floats) -> Floats:
+    """Return losses, shape (..., m), with the cost before the error."""
+    swapped: Floats = losses[..., [1, 0, *range(2, losses.shape[-1])]]
+    return swapped

@@ -18,7 +18,7 @@ from threadpoolctl import ThreadpoolController
 
 from evomnas.algorithms.base import AskAndTell, Lesson, Losses, Measure, check_whole_number
 from evomnas.algorithms.random_search import draw_new_genome
-from evomnas.algorithms.surrogate.acquisition import Front, best_batch, candidate_worth
+from evomnas.algorithms.surrogate.acquisition import Gaining, best_batch, candidate_worth
 from evomnas.algorithms.surrogate.experience import Experience
 from evomnas.algorithms.surrogate.features import EncodedNetworks, NetworkEncoder, concatenate, drop_duplicates
 from evomnas.algorithms.surrogate.first_batch import first_batch, first_candidates, promising_networks
@@ -44,6 +44,7 @@ class NSGA2Surrogate(AskAndTell):
     It never asks for a network twice. Where nobody tells it the costs of candidates (see `Weighing`), it predicts them.
 
     Attributes:
+        max_objectives: See `evomnas.algorithms.base.max_objectives`: gains of more take long to compute.
         rules: See `evomnas.algorithms.base.rules_version`: 1 maximised a hypervolume in logarithms of error and cost.
         explanations: Texts for the report, by the names of `metrics`.
         first_batch_size: Networks of the first batch, if other batches are not larger. benchmarks/search_quality.py
@@ -55,6 +56,7 @@ class NSGA2Surrogate(AskAndTell):
     """
 
     steady = True
+    max_objectives = 4
     rules = 2
     explanations: ClassVar[Mapping[str, str]] = {
         "tau": "how well the predictors ranked the networks before a batch was chosen, each without being shown it "
@@ -91,6 +93,11 @@ class NSGA2Surrogate(AskAndTell):
             all_genomes = np.array(list(np.ndindex(*map(int, space.gene_sizes))), dtype=np.int64)
             self._all = drop_duplicates(self._encode(all_genomes))
         self._sources = {"first": 0, "predicted": 0, "drawn": 0}  # of the last batch's networks
+
+    def learn_objectives(self, count: int) -> None:
+        """See `ManyObjectives.learn_objectives`."""
+        self._objectives = count
+        self._experience.learn_objectives(count)
 
     def learn_measure(self, measure: Measure) -> None:
         """See `Measured.learn_measure`."""
@@ -161,10 +168,10 @@ class NSGA2Surrogate(AskAndTell):
         def predict(genomes: Genomes) -> NDArray[np.float64]:
             visited.append(self._encode(genomes))
             predictions = self._experience.predict(visited[-1])
-            losses = (predictions.errors, predictions.costs)
+            losses = (predictions.errors, predictions.costs, *predictions.further)
             return np.column_stack([loss.means - loss.deviations for loss in losses])
 
-        search_predictions(self.space, start, predict, int(self._rng.integers(2**31)))
+        search_predictions(self.space, start, predict, int(self._rng.integers(2**31)), self._objectives)
         return drop_duplicates(concatenate(*visited), self._seen)
 
     def _rank_by_worth(self, candidates: EncodedNetworks) -> NDArray[np.int64]:
@@ -203,13 +210,13 @@ class NSGA2Surrogate(AskAndTell):
             wanted += promising_networks(candidates, costs, expected, int(PROMISING_SHARE * count))
         return first_batch(candidates, costs, count, self._rng, wanted)
 
-    def _expected_front(self) -> Front:
+    def _expected_front(self) -> Gaining:
         """Return the front of the results and of what is predicted for networks that are still being evaluated."""
         front = self._experience.front()
         if self._pending:
             predictions = self._experience.predict(self._encode(np.stack(self._pending)))
-            for cost, error in zip(predictions.costs.medians(), predictions.errors.medians(), strict=True):
-                front = front.joined_by(float(cost), float(error))
+            for medians in predictions.medians().tolist():
+                front = front.joined_by(*medians)
         return front
 
     def _draw_new(self, count: int) -> list[NDArray[np.int64]]:

@@ -87,10 +87,12 @@ class Predictor(Protocol):
         left_out_means: For each network that the last fit learnt from, the mean that would be predicted without this
             network, shape (n,).
         true_means: For each of these networks, the mean of its value without the known noise, shape (n,).
+        true_deviations: The standard deviations of these values, shape (n,); 0 where no noise is known.
     """
 
     left_out_means: Floats
     true_means: Floats
+    true_deviations: Floats
 
     def fit(self, inputs: Inputs, values: Floats, noise: Floats | float = 0.0) -> None:
         """Learn from networks whose objective is known. An earlier fit is forgotten.
@@ -120,6 +122,7 @@ class _Process(ABC):
 
     left_out_means: Floats
     true_means: Floats
+    true_deviations: Floats
     _variance: float  # of a network before anything was learnt, in standard units
 
     def _standardise(self, inputs: Inputs, values: Floats, noise: Floats | float) -> tuple[Floats, Floats]:
@@ -145,6 +148,9 @@ class _Process(ABC):
         left_out = standard - self._dual / np.diag(inverse)  # [1], equation 5.12
         self.left_out_means = self._mean + self._scale * left_out
         self.true_means = self._mean + self._scale * (standard - known_noise * self._dual)  # [1], equation 2.25
+        # With N for the known noise and A for all of the covariance: N - N A^-1 N, from equation 2.26.
+        true_variance = known_noise - known_noise**2 * np.diag(inverse)
+        self.true_deviations = self._scale * np.sqrt(np.maximum(true_variance, 0.0))
 
     def predict(self, inputs: Inputs) -> tuple[Floats, Floats]:
         """See `Predictor.predict`. A network deviates from what is learnt by the noise that is not known, too."""
@@ -393,6 +399,12 @@ class Blend:
             [sd**2 + (mean - blend) ** 2 for mean, sd in zip(means, deviations, strict=True)]
         )
         return blend, np.sqrt(variance)
+
+    @property
+    def true_deviations(self) -> Floats:
+        """As of `Predictor.true_deviations`. Where the predictors disagree, that counts as uncertainty, too."""
+        variances = [one.true_deviations**2 + (one.true_means - self.true_means) ** 2 for one in self._predictors]
+        return np.sqrt(self._weighted_mean(variances))
 
     def _weighted_mean(self, parts: Sequence[Floats]) -> Floats:
         mean: Floats = self._weights @ np.stack(parts)

@@ -22,7 +22,7 @@ PROPOSAL_POPULATION, PROPOSAL_GENERATIONS = 100, 10  # some 1,000 candidates
 Predict = Callable[[Genomes], NDArray[np.float64]]
 
 
-def search_predictions(space: Space, start: Genomes, predict: Predict, seed: int) -> None:
+def search_predictions(space: Space, start: Genomes, predict: Predict, seed: int, objectives: int = 2) -> None:
     """Let NSGA-II search predicted losses. It has the operators of `nsga2`, but may come back to a network.
 
     There is no result: all genomes that it visits pass through `predict`, where the caller can collect them.
@@ -30,11 +30,12 @@ def search_predictions(space: Space, start: Genomes, predict: Predict, seed: int
     Args:
         space: The search space.
         start: The first population, shape (k, n_var).
-        predict: Returns the predicted losses, shape (n, 2), of genomes of shape (n, n_var).
+        predict: Returns the predicted losses, shape (n, m), of genomes of shape (n, n_var).
         seed: The source of NSGA-II's random numbers.
+        objectives: The number m of losses.
     """
     sizes = space.gene_sizes
-    problem = Problem(len(sizes), 2, 0, xl=np.zeros_like(sizes), xu=sizes - 1, vtype=int)
+    problem = Problem(len(sizes), objectives, 0, xl=np.zeros_like(sizes), xu=sizes - 1, vtype=int)
     operators = make_operators(space) | {"sampling": start, "eliminate_duplicates": True}
     algorithm = NSGA2(pop_size=PROPOSAL_POPULATION, **operators)
     algorithm.mating = ArrayMating(algorithm, bytes)

@@ -13,7 +13,10 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field, model_validator
 
 from evomnas.core.errors import InputError
+from evomnas.problem.architecture import Architecture
+from evomnas.problem.counting import Counts, NetworkShape
 from evomnas.problem.definition import ProblemDefinition, Words
+from evomnas.problem.detection.counting import count_detector
 from evomnas.problem.detection.plan import plan_detector
 from evomnas.problem.sections import FLOAT, DataSection, FullSection, LatencySection, PrecisionName, TrainingSection
 
@@ -111,6 +114,8 @@ class DetectionDefinition(ProblemDefinition):
             raise InputError(
                 "the memory of detectors is not counted: drop constraints.max_peak_kb and constraints.max_file_kb"
             )
+        if {"peak_kb", "file_kb"} & set(self.objectives):
+            raise InputError("the memory of detectors is not counted: drop peak_kb and file_kb of objectives")
         for resolution in {self.data.resolution, self.latency_resolution, *self.space.resolutions}:
             plan_detector(replace(self.space.reference_network(), resolution=None), resolution)
         return self
@@ -119,6 +124,12 @@ class DetectionDefinition(ProblemDefinition):
     def training_context(self) -> dict[str, Any]:
         """See `ProblemDefinition.training_context`. All scores of a training are kept."""
         return {"task": self.task}
+
+    def count(self, architecture: Architecture, shape: NetworkShape) -> Counts:
+        """Return the parameters and MACs of the detector of a backbone; see `ProblemDefinition.count`."""
+        plan = plan_detector(architecture, shape["resolution"])
+        counts = count_detector(plan, shape["classes"] + 1, shape["channels"])
+        return counts.backbone + counts.extras + counts.heads
 
     @property
     def words(self) -> Words:

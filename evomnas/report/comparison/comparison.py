@@ -172,7 +172,8 @@ class Comparison:
         best_known: The largest hypervolume that is known.
         complete: True where that is the hypervolume of the true front, of a complete table. Otherwise it is that of all
             runs together.
-        best_front: The losses of the front with that hypervolume, shape (k, 2).
+        best_front: The losses of the front with that hypervolume, shape (k, 2): of the first two objectives, where
+            there are more.
         best_under: For each of `COST_LIMITS`, the best first loss on that front within the limit; None where no network
             is within it.
         reference_cost: The second loss of the reference network; None where it was never measured.
@@ -223,9 +224,9 @@ class Comparison:
         """Return the comparison as `evomnas compare --format json` prints it; None stands for what is not known."""
         return {
             "problem": self.definition.name,
-            "objectives": list(self.definition.axes),
+            "objectives": [*self.definition.axes, *(axis.label for axis in self.definition.further)],
             "evaluations": self.evaluations,
-            "reference_point": list(self.definition.hypervolume.reference_point),
+            "reference_point": list(self.definition.reference_point),
             "reference_cost": self.reference_cost,
             "best_known": {
                 "hypervolume": self.best_known,
@@ -264,11 +265,11 @@ def compare(runs: Sequence[Run | Path | str]) -> Comparison:
     named_traces = tuple(zip(group_names(traces), traces, strict=True))
     first = traces[0]
     if first.true_hypervolume is not None and first.true_front is not None:
-        best, front = first.true_hypervolume, first.true_front
+        best, front = first.true_hypervolume, _plane_front(first.true_front)
     else:
-        reference_point = first.definition.hypervolume.reference_point
+        reference_point = first.definition.reference_point
         best = hypervolume(np.concatenate([trace.relative for trace in traces]), reference_point)
-        front = _non_dominated_losses(np.concatenate([trace.losses for trace in traces]))
+        front = _plane_front(np.concatenate([trace.losses for trace in traces]))
     costs = [trace.reference_cost for trace in traces if trace.reference_cost is not None]
     reference_cost = costs[0] if costs else None
     members: dict[str, list[Trace]] = {}
@@ -293,7 +294,7 @@ def compare(runs: Sequence[Run | Path | str]) -> Comparison:
 
 def _make_group(name: str, traces: Sequence[Trace], evaluations: int, best_known: float) -> Group:
     curves = np.stack([_hypervolume_curve(trace, evaluations) for trace in traces])
-    fronts = [_non_dominated_losses(trace.losses[:evaluations]) for trace in traces]
+    fronts = [_plane_front(trace.losses[:evaluations]) for trace in traces]
     levels = {"best": 1, "median": math.ceil(len(fronts) / 2), "worst": len(fronts)}
     totals = [trace.own_seconds + trace.seconds.sum() for trace in traces if trace.seconds is not None]
     shares = [trace.own_seconds / total for trace, total in zip(traces, totals, strict=False) if total > 0]
@@ -324,7 +325,7 @@ def _hypervolume_curve(trace: Trace, evaluations: int) -> Floats:
 
     It stays constant where a finished run has nothing more to ask.
     """
-    curve = hypervolume_curve(trace.relative[:evaluations], trace.definition.hypervolume.reference_point)
+    curve = hypervolume_curve(trace.relative[:evaluations], trace.definition.reference_point)
     return np.pad(curve, (0, evaluations - len(curve)), mode="edge")
 
 
@@ -351,9 +352,12 @@ def _best_known_under(front: Floats, reference_cost: float | None) -> tuple[floa
     return tuple(float(losses.min()) if len(losses) else None for losses in within)
 
 
-def _non_dominated_losses(losses: Floats) -> Floats:
-    """Return the distinct points that no other dominates, shape (k, 2). Infinite points, of failures, are left out."""
-    points = np.unique(losses[np.isfinite(losses).all(axis=1)], axis=0)
+def _plane_front(losses: Floats) -> Floats:
+    """Return the distinct points that no other dominates in the first two losses, shape (k, 2).
+
+    Infinite points, of failures, are left out.
+    """
+    points = np.unique(losses[np.isfinite(losses).all(axis=1), :2], axis=0)
     return points[non_dominated(points)]
 
 

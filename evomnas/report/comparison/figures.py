@@ -176,7 +176,7 @@ def _draw_surface(comparison: Comparison, axes: Axes, losses: Floats, **style: o
 
 def _set_axes(comparison: Comparison, axes: Axes) -> None:
     """Label the axes, and let them span the part of the fronts that counts for the hypervolume."""
-    error, relative = comparison.definition.hypervolume.reference_point
+    error, relative = comparison.definition.reference_point[:2]
     cost = np.inf if comparison.reference_cost is None else relative * comparison.reference_cost
     losses = np.concatenate([comparison.best_front, *(group.surfaces["worst"] for group in comparison.groups)])
     inside = losses[(losses[:, 0] < error) & (losses[:, 1] < cost)]

@@ -39,7 +39,7 @@ class Trace:
         seed: The algorithm's seed.
         status: `finished`, or the reason why the run is not.
         budget: Number of evaluations that the run may make.
-        losses: Both losses of each evaluation, shape (evaluations, 2); infinite for failed candidates. Networks beyond
+        losses: All losses of each evaluation, shape (evaluations, m); infinite for failed candidates. Networks beyond
             a limit are left out.
         relative: The same, with the second loss relative to that of the reference network, shape (evaluations, 2). The
             hypervolume is computed from these.
@@ -48,7 +48,7 @@ class Trace:
         own_seconds: Seconds that the algorithm itself took in the whole run.
         reference_cost: The second loss of the reference network; None where it was never measured.
         true_hypervolume: The hypervolume of the true front, where the problem is a complete table; else None.
-        true_front: The losses of the true front, shape (k, 2), where the problem is a complete table; else None.
+        true_front: The losses of the true front, shape (k, m), where the problem is a complete table; else None.
         definition: The problem.
         settings: The settings that runs must share to be comparable, by flat names.
     """
@@ -99,7 +99,7 @@ def read_trace(run: Run | Path | str) -> Trace:
     """
     with _open_run(run) as opened:
         evaluations = [result.evaluation for result in opened.results() if result.evaluation.ended]
-        failed = (np.inf, np.inf)
+        failed = (np.inf,) * opened.objectives
         losses = [evaluation.losses or failed for evaluation in evaluations]
         relative = [evaluation.relative_losses or failed for evaluation in evaluations]
         seconds = [evaluation.seconds or 0.0 for evaluation in evaluations]
@@ -112,13 +112,13 @@ def read_trace(run: Run | Path | str) -> Trace:
             seed=record.seed,
             status=manifest.status,
             budget=manifest.budget,
-            losses=_pairs(losses),
-            relative=_pairs(relative),
+            losses=_rows(losses, opened.objectives),
+            relative=_rows(relative, opened.objectives),
             seconds=np.array(seconds) if opened.definition.trains else None,
             own_seconds=manifest.seconds.algorithm,
             reference_cost=opened.reference_cost(),
             true_hypervolume=true_front.hypervolume if true_front else None,
-            true_front=_pairs(true_front.losses) if true_front else None,
+            true_front=_rows(true_front.losses, opened.objectives) if true_front else None,
             definition=opened.definition,
             settings=comparable_settings(
                 opened.definition, opened.archive, record.training_context, record.measurement_context
@@ -126,9 +126,9 @@ def read_trace(run: Run | Path | str) -> Trace:
         )
 
 
-def _pairs(losses: Sequence[tuple[float, float]]) -> NDArray[np.float64]:
-    """Return pairs of losses as an array of shape (n, 2), also where there are none."""
-    return np.array(losses, dtype=np.float64).reshape(-1, 2)
+def _rows(losses: Sequence[tuple[float, ...]], objectives: int) -> NDArray[np.float64]:
+    """Return losses as an array of shape (n, objectives), also where there are none."""
+    return np.array(losses, dtype=np.float64).reshape(-1, objectives)
 
 
 def _mode_options(run: Run) -> dict[str, str]:

@@ -20,12 +20,14 @@ COLUMNS = (
     "on_front",
     "order",
 )
-PARTS = {  # columns of lists that have one number per cell
+PARTS = {  # columns of lists that have one number per cell; of more losses, loss_3 and so on
     "losses": ("loss_1", "loss_2"),
     "latency_ci": ("latency_low_ms", "latency_high_ms"),
     "test_interval": ("test_low", "test_high"),
     "test_score_interval": ("test_score_low", "test_score_high"),
 }
+
+JUDGED = ("expected_score", "front_chance")  # columns of rows whose certainty is known
 
 
 def flat_row(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -36,9 +38,16 @@ def flat_row(row: Mapping[str, Any]) -> dict[str, Any]:
     """
     flat: dict[str, Any] = {}
     for key, value in row.items():
-        names = PARTS.get(key)
+        names = _part_names(key, len(value) if isinstance(value, list) else 0)
         flat |= {key: value} if names is None else dict(zip(names, value or (None,) * len(names), strict=True))
     return flat
+
+
+def _part_names(key: str, numbers: int) -> tuple[str, ...] | None:
+    """Return the keys of the numbers of a list; None of what is no list."""
+    if key == "losses" and numbers > 2:
+        return tuple(f"loss_{number}" for number in range(1, numbers + 1))
+    return PARTS.get(key)
 
 
 def to_csv(rows: Sequence[Mapping[str, Any]], first: Sequence[str] = ()) -> str:
@@ -51,7 +60,9 @@ def to_csv(rows: Sequence[Mapping[str, Any]], first: Sequence[str] = ()) -> str:
     buffer = io.StringIO()
     keys = [*first, *COLUMNS, "test_accuracy", "test_interval", "score", "score_error", "validation_loss"]
     keys += ["test_score", "test_score_interval"]
-    columns = [column for key in keys for column in PARTS.get(key, (key,))]
+    keys += [key for key in JUDGED if any(row.get(key) is not None for row in rows)]
+    objectives = max((len(row.get("losses") or ()) for row in rows), default=0)
+    columns = [column for key in keys for column in _part_names(key, objectives) or (key,)]
     writer = csv.DictWriter(buffer, columns, lineterminator="\n", extrasaction="ignore")
     writer.writeheader()
     for row in rows:

@@ -35,7 +35,7 @@ def front_figure(
     with matplotlib.rc_context(STYLE):
         figure = ShownFigure(figsize=SIZE, layout="constrained", dpi=150)
         axes = figure.add_subplot()
-        _draw_networks(axes, points)
+        _draw_networks(axes, points, steps=not definition.further)
         _draw_baselines(axes, baselines)
         if reference is not None:
             axes.axvline(reference, color=INK, lw=0.8, ls="--", label=f"as {definition.words.reference}")
@@ -45,7 +45,7 @@ def front_figure(
         return figure
 
 
-def _draw_networks(axes: Axes, points: Sequence[Point]) -> None:
+def _draw_networks(axes: Axes, points: Sequence[Point], steps: bool) -> None:
     others = [point for point in points if not point["on_front"]]
     front = sorted((point for point in points if point["on_front"]), key=lambda point: float(point["x"]))
     xs, ys = [point["x"] for point in others], [point["y"] for point in others]
@@ -54,7 +54,8 @@ def _draw_networks(axes: Axes, points: Sequence[Point]) -> None:
     if front:
         xs, ys = [point["x"] for point in front], [point["y"] for point in front]
         axes.errorbar(xs, ys, xerr=_reach(front), fmt="o", color=ACCENT, ms=5, elinewidth=1.2, label="Pareto front")
-        axes.step(xs, ys, where="post", color=ACCENT, lw=1.2)
+        if steps:  # of more than two objectives, the front is no line here
+            axes.step(xs, ys, where="post", color=ACCENT, lw=1.2)
 
 
 def _draw_baselines(axes: Axes, baselines: Sequence[Point]) -> None:

@@ -19,7 +19,6 @@ from evomnas.algorithms.surrogate.acquisition import (
     Predictions,
     best_batch,
     candidate_worth,
-    gains_and_chances,
     staircase,
 )
 from evomnas.problem.pareto import non_dominated
@@ -28,11 +27,11 @@ SHIFT = 0.125
 
 
 def expected_gain(front: Front, candidates: Predictions) -> np.ndarray:
-    return gains_and_chances(front, candidates)[0]
+    return front.gains_and_chances(candidates)[0]
 
 
 def joining_chance(front: Front, candidates: Predictions) -> np.ndarray:
-    return gains_and_chances(front, candidates)[1]
+    return front.gains_and_chances(candidates)[1]
 
 
 grid = st.integers(1, 9).map(float)

@@ -333,7 +333,7 @@ def test_a_batch_has_two_networks_at_least():
 def test_proposals_begin_with_the_front_s_networks_among_a_hundred(monkeypatch):
     starts = []
 
-    def search_predictions(space, start, predict, seed) -> None:
+    def search_predictions(space, start, predict, seed, objectives) -> None:
         starts.append(start)
         predict(start)
 

@@ -435,9 +435,11 @@ def test_without_the_known_noise_a_network_lies_where_the_joint_normal_distribut
     precision = np.linalg.inv(joint)[:20, :20]  # of the true values, given those that were seen
     mean = -np.linalg.solve(precision, np.linalg.inv(joint)[:20, 20:] @ (values - centre) / scale)
     assert model.true_means == pytest.approx(centre + scale * mean, rel=1e-4)
+    assert model.true_deviations == pytest.approx(scale * np.sqrt(np.diag(np.linalg.inv(precision))), rel=1e-4)
     assert (np.abs(model.true_means - values)[noise > 0.1] > 0).all()
     model.fit(known, values)
     assert model.true_means == pytest.approx(values)
+    assert not model.true_deviations.any()
 
 
 def test_the_ridge_takes_known_noise_off_what_it_finds_down_to_the_least_of_its_grid():

@@ -18,6 +18,7 @@ from evomnas.core.errors import InputError
 from evomnas.loop.launch import search as search_problem
 from evomnas.report.page_data import page_data
 from evomnas.report.run_words import full_training_table
+from evomnas.results.certainty.judged import judge
 from evomnas.results.packing.pack import pack
 from evomnas.results.run import Run
 
@@ -163,7 +164,8 @@ def test_commands_that_take_a_run_take_a_packed_one(trained_run, tmp_path, monke
     assert said.endswith("Look:    evomnas show 'my run.zip'\n")
     first = CliRunner().invoke(app, ["show", "my run.zip", "--format", "json"])
     assert first.stderr == ("my run.zip is unpacked now: my run is the run, and what is added to it goes there.\n")
-    assert json.loads(first.stdout) == [result.to_dict() for result in trained_run.front()]
+    judged = judge(trained_run, trained_run.results())
+    assert json.loads(first.stdout) == [result.to_dict() for result in trained_run.front(judged)]
     again = CliRunner().invoke(app, ["show", "my run.zip", "--format", "json"])
     assert (again.stderr, again.stdout) == ("", first.stdout)
     assert answer("report", "my run.zip") == f"{Path('my run') / 'report.html'}\n"
