@@ -25,4 +25,4 @@ def test_the_scripts_draw_no_kind_of_trace_that_the_basic_bundle_lacks():
     text = "".join(path.read_text() for path in editable_folder("reports").glob("*.js") if path.name != PLOTLY)
     kinds = set(re.findall(r'\btype: "(\w+)"[^}]*?\bmode:', text))
     assert kinds == {"scatter"}
-    assert set(re.findall(r'\btype: "(\w+)"', text)) <= {"scatter", "data", "line", "button", "search"}
+    assert set(re.findall(r'\btype: "(\w+)"', text)) <= {"scatter", "data", "line", "button", "search", "range"}
