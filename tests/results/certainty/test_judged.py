@@ -35,7 +35,7 @@ def test_show_has_them_as_json_and_csv_and_in_its_table(finished_run, judged):
     rows = json.loads(CliRunner().invoke(app, ["show", folder, "--all", "--format", "json"]).stdout)
     assert [row["front_chance"] for row in rows] == [one.front_chance for one in judged]
     header = CliRunner().invoke(app, ["show", folder, "--format", "csv"]).stdout.splitlines()[0]
-    assert header.endswith("validation_loss,expected_score,front_chance")
+    assert header.endswith(",expected_score,front_chance")
     header, cells = result_table(finished_run, finished_run.front(judged))
     assert header[3:5] == ("expected", "on front")
     assert cells[0][4].endswith("%")
