@@ -93,7 +93,7 @@ def hypervolume_note(definition: Definition) -> str:
     quality, cost = definition.axes
     error = "an error" if definition.is_percent else quality
     costs = (cost, *(axis.label for axis in definition.further))
-    names = (re.sub(r" \((ms|KiB)\)$", "", name) for name in costs)
+    names = (re.sub(r" \(ms\)$| KiB$", "", name) for name in costs)
     limits = " and ".join(f"{factor:g} times the {name}" for factor, name in zip(factors, names, strict=True))
     extent = "area" if len(costs) == 1 else "volume"
     return (

@@ -44,7 +44,7 @@ class Axis:
 
     Attributes:
         name: The key of its values in files.
-        label: What it is, with its unit: `peak memory (KiB)`.
+        label: What it is, with its unit: `peak KiB`.
         unit: What stands behind a number: ` KiB`.
     """
 
@@ -79,8 +79,8 @@ FURTHER = {
     for objective in (
         FurtherObjective(Axis("params", "parameters", " parameters"), lambda network: network.counts.params),
         FurtherObjective(Axis("macs", "MACs", " MACs"), lambda network: network.counts.macs),
-        FurtherObjective(Axis("peak_kb", "peak memory (KiB)", " KiB at the peak"), _peak_kb),
-        FurtherObjective(Axis("file_kb", "file (KiB)", " KiB of file"), _file_kb),
+        FurtherObjective(Axis("peak_kb", "peak KiB", " KiB at the peak"), _peak_kb),
+        FurtherObjective(Axis("file_kb", "file KiB", " KiB of file"), _file_kb),
     )
 }
 
