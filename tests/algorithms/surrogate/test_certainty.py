@@ -7,7 +7,13 @@ import itertools
 import numpy as np
 import pytest
 
-from evomnas.algorithms.surrogate.certainty import ERROR_SHIFT, MIN_NETWORKS, front_chances, judge_front
+from evomnas.algorithms.surrogate.certainty import (
+    ERROR_SHIFT,
+    MAX_NETWORKS,
+    MIN_NETWORKS,
+    front_chances,
+    judge_front,
+)
 from evomnas.problem.pareto import non_dominated
 from evomnas.problem.tabular_space import TabularSpace
 from evomnas.results.answers.confusion import share_error
@@ -85,3 +91,21 @@ def test_of_more_networks_than_fit_those_near_the_front_count(monkeypatch):
     assert judged.sum() == 30
     assert judged[non_dominated(losses)].all()
     assert not certainty.chances[~judged].any()
+
+
+def test_the_expected_error_is_the_mean_and_the_chance_that_of_the_medians(monkeypatch):
+    """Of the lognormal distribution: its mean by sampling, and errors that are drawn around its median."""
+    rng = np.random.default_rng(3)
+    means, deviations = np.log(rng.uniform(0.1, 0.4, MIN_NETWORKS)), rng.uniform(0.1, 0.6, MIN_NETWORKS)
+    monkeypatch.setattr("evomnas.algorithms.surrogate.certainty._expect", lambda *arguments: (means, deviations))
+    losses = table(0)[:MIN_NETWORKS]
+    certainty = judge_front(SPACE, GENOMES[:MIN_NETWORKS], losses, np.zeros(MIN_NETWORKS))
+    draws = np.exp(means + deviations * rng.standard_normal((200_000, MIN_NETWORKS))) - ERROR_SHIFT
+    assert certainty.errors == pytest.approx(draws.mean(axis=0), rel=0.01)
+    chances = front_chances(np.exp(means) - ERROR_SHIFT, deviations, losses[:, 1:])
+    assert np.array_equal(certainty.chances, chances)
+
+
+def test_ten_networks_are_enough_and_a_thousand_are_judged():
+    assert (MIN_NETWORKS, MAX_NETWORKS) == (10, 1000)
+    assert judge_front(SPACE, GENOMES[:10], table(0)[:10], np.full(10, 0.1)) is not None
