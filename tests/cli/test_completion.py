@@ -39,7 +39,7 @@ def test_commands_and_options_are_proposed(folder):
 
 def test_problems_are_built_in_ones_and_what_lies_here(folder):
     assert proposals("evomnas run di") == ["digits"]
-    assert proposals("evomnas run m") == ["mine.toml"]
+    assert proposals("evomnas run mi") == ["mine.toml"]
     assert proposals("evomnas estimate p") == ["photos"]
     assert proposals("evomnas run nothing/of/that") == []  # then the shell proposes files
 

@@ -51,9 +51,9 @@ def test_scores_stand_in_the_headline_and_in_what_show_prints_once_there_are_any
     score, name = trained.result.score, trained.network.id
     printed = evomnas("show", finished_run.folder).stdout
     header, *rows = printed.splitlines()
-    assert re.split(r"  +", header)[:5] == ["id", "accuracy", "±", "test accuracy", "latency ms"]
+    assert re.split(r"  +", header)[:6] == ["id", "accuracy", "±", "expected", "on front", "test accuracy"]
     cells = next(re.split(r"  +", row) for row in rows if row.startswith(name))
-    assert cells[3] == f"{score.accuracy:.2%}"
+    assert cells[5] == f"{score.accuracy:.2%}"
     assert f"Test accuracy: of {score.images} test images after full training (" in printed
     everything = json.loads(evomnas("show", finished_run.folder, "--all", "--format", "json").stdout)
     row = next(row for row in everything if row["id"] == name)

@@ -98,7 +98,7 @@ def test_tensorflow_s_padding_is_the_operation_s_own(litert):
 
 @pytest.mark.parametrize(
     "module",
-    [nn.Hardswish(), nn.Conv2d(4, 4, 1, groups=2), nn.Conv2d(4, 8, 1, groups=4), nn.Flatten()],
+    [nn.Softplus(), nn.ConvTranspose2d(4, 4, 1), nn.LayerNorm(6), nn.Flatten()],
 )
 def test_what_cannot_be_written_is_named(module):
     with pytest.raises(UnknownModule, match=r"LiteRT"):
