@@ -26,6 +26,7 @@ from evomnas.cli.options import (
     ImagesOption,
     ProblemArgument,
     SettingsOption,
+    full_settings,
     load_problem,
 )
 from evomnas.cli.output import PlainFormat, print_columns
@@ -76,7 +77,7 @@ def train(
     quiet: QuietOption = False,
 ) -> None:
     """Train networks of a run in full on all training images, and score them on the test images."""
-    changes = _full_settings(epochs, settings)
+    changes = full_settings(epochs, settings)
     with repeatable(KEPT), ProgressDisplay("starting", note_to=ignore_note if quiet else None) as display:
         from evomnas.deploy.trained_networks import front_networks, knee_network, most_accurate_network, train_networks
         from evomnas.problem.detection.definition import DetectionDefinition
@@ -269,7 +270,7 @@ def export(
         return
     if check is not None and not check.is_dir():  # before anything is written
         raise InputError(f"{check} is no folder: --check takes a folder of images, with a folder for each class")
-    changes = _full_settings(epochs, settings)
+    changes = full_settings(epochs, settings)
     with repeatable(KEPT), ProgressDisplay("starting") as display:
         from evomnas.deploy.export import Request, export_network
         from evomnas.problem.detection.definition import DetectionDefinition
@@ -329,16 +330,6 @@ def _opened(folder: Path, data: Path | None) -> Run:
     else:
         check_images(opened.definition)
     return opened
-
-
-def _full_settings(epochs: int | None, settings: Sequence[str] | None) -> list[str]:
-    """Return the settings of the full training that were typed, `--epochs` as one of them."""
-    typed = list(settings or [])
-    if epochs is None:
-        return typed
-    if any(setting.partition("=")[0].strip() == "full.epochs" for setting in typed):
-        raise InputError("the epochs are given twice, by --epochs and by --set full.epochs: drop one of them")
-    return [f"full.epochs={epochs}", *typed]
 
 
 def _set_options(settings: Sequence[str]) -> str:

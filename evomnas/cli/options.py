@@ -384,3 +384,24 @@ def _targets(text: str) -> float | list[float]:
             f"cannot read the targets {text!r}: write milliseconds, as 0.5, or several as 0.5,1,2"
         ) from None
     return targets[0] if len(targets) == 1 else targets
+
+
+def full_settings(epochs: int | None, settings: Sequence[str] | None) -> list[str]:
+    """Return the settings of a full training that were typed.
+
+    Args:
+        epochs: The number of `--epochs`; None where it was not given.
+        settings: Those of `--set`; None where there were none.
+
+    Returns:
+        All settings, `--epochs` as one of them.
+
+    Raises:
+        InputError: The epochs are given twice.
+    """
+    typed = list(settings or [])
+    if epochs is None:
+        return typed
+    if any(setting.partition("=")[0].strip() == "full.epochs" for setting in typed):
+        raise InputError("the epochs are given twice, by --epochs and by --set full.epochs: drop one of them")
+    return [f"full.epochs={epochs}", *typed]

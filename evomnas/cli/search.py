@@ -491,11 +491,11 @@ def _print_next(finished: Run, results: list[Result], where: Workers) -> None:
     """Print the commands that may follow a search."""
     from evomnas.report.reproduce import resume_command, train_command
 
-    front = finished.front(results)
-    if front and finished.definition.trains:
+    if finished.front(results) and finished.definition.trains:
+        best = finished.best(results).evaluation.architecture.id
         if (training := train_command(finished, results)) is not None:
             typer.echo(f"Next:    {training[1]}  # {training[0]}")
-        typer.echo(f"Look:    evomnas describe {front[-1].evaluation.architecture.id} --run {finished.argument}")
+        typer.echo(f"Look:    evomnas describe {best} --run {finished.argument}")
     go_on = resume_command(finished)
     if go_on is None:
         typer.echo("There is nothing more to ask for: a larger budget would change nothing.")

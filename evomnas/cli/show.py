@@ -350,7 +350,7 @@ def _describe_off_the_shelf(name: str, network: AnyNetwork, shape: NetworkShape,
         typer.echo(json.dumps(values | {"params": cost.params, "macs": cost.macs}, indent=2))
         return
     typer.echo(f"{network}\nid {network.id}, {format_resolution(shape['resolution'])} px, {shape['classes']} classes")
-    typer.echo(f"{cost.params:,} parameters, {cost.macs:,} MACs, those of squeeze-and-excite among them")
+    typer.echo(f"{cost.params:,} parameters, {cost.macs:,} MACs")
 
 
 def _layers(architecture: Architecture, shape: NetworkShape, detect: bool) -> list[LayerCost]:

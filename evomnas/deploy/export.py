@@ -41,7 +41,7 @@ from evomnas.deploy.formats.pytorch.catalogue import PYTORCH_FORMATS, PyTorchFor
 from evomnas.deploy.formats.pytorch.names import PYTORCH_SUFFIXES
 from evomnas.deploy.full_training import FullTask, check_classifies
 from evomnas.deploy.saving import MODEL_CARD, MODEL_MANIFEST, ModelManifest, load_network, read_manifest
-from evomnas.deploy.trained_networks import check_images, network_folder
+from evomnas.deploy.trained_networks import check_images, network_folder, trained_otherwise
 from evomnas.latency.meter import open_meter
 from evomnas.latency.runtimes.base import Float32Array, PreparedNetwork, Runtime, open_runtime
 from evomnas.latency.setting import Setting, runtime_of
@@ -176,14 +176,6 @@ class _File:
         return _file_name(self.variant, self.format)
 
 
-def _trained_otherwise(folder: Path, architecture: Architecture) -> str:
-    """Return the words for a network's trainings with other settings than those of a folder; empty if it has none."""
-    folders = sorted(path.parent.name for path in folder.parent.glob(f"{architecture.id}*/{MODEL_MANIFEST}"))
-    if not folders:
-        return ""
-    return f"; there is {', '.join(folders)}, and the end of such a name says its --set"
-
-
 def _file_name(variant: str, kind: ExportFormat) -> str:
     words = variant.replace(" %", "").replace(",", "").replace(" ", "-")
     return f"model-{words}{kind.suffix}"
@@ -239,7 +231,9 @@ def export_network(
     again = f"evomnas train {run.argument} {run.network_argument(architecture)}{' --teacher' * distilled}"
     again += "".join(f" --set {quote(setting)}" for setting in settings)
     if not (folder / MODEL_MANIFEST).is_file():
-        raise InputError(f"{architecture.id} is not trained yet: {again}{_trained_otherwise(folder, architecture)}")
+        raise InputError(
+            f"{architecture.id} is not trained yet: {again}{trained_otherwise(folder, architecture, MODEL_MANIFEST)}"
+        )
     manifest, classifier = read_manifest(folder), load_network(folder)
     if request.factorize is not None:
         check_ranks(classifier.network, request.factorize)

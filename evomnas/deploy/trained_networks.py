@@ -66,7 +66,7 @@ def knee_network(run: Run) -> Architecture:
     Raises:
         InputError: The front is empty, or the run searched a table.
     """
-    *_, best = front_networks(run)
+    best = most_accurate_network(run)
     return next((result.evaluation.architecture for result in run.knees()), best)
 
 
@@ -82,7 +82,9 @@ def most_accurate_network(run: Run) -> Architecture:
     Raises:
         InputError: The front is empty, or the run searched a table.
     """
-    return front_networks(run)[-1]
+    front_networks(run)  # raises InputError where there are none
+    best: Architecture = run.best().evaluation.architecture
+    return best
 
 
 def network_folder(run: Run, network: AnyNetwork, distilled: bool, recipe: FullSection | None = None) -> Path:
@@ -102,6 +104,21 @@ def network_folder(run: Run, network: AnyNetwork, distilled: bool, recipe: FullS
     settings = usual if recipe is None else recipe.model_dump(mode="json")
     changed = [f"-{name}-{_word(value)}" for name, value in settings.items() if value != usual[name]]
     return run.folder / NETWORKS_FOLDER / "".join([network.id, *["-distilled"] * distilled, *changed])
+
+
+def trained_otherwise(folder: Path, network: AnyNetwork, manifest: str) -> str:
+    """Return what to say of a network's trainings with other settings than those of a folder that is not there.
+
+    Args:
+        folder: The folder in which the network would be stored, as of `network_folder`.
+        network: The network.
+        manifest: The name of the file that describes a trained network, in its folder.
+
+    Returns:
+        The end of a sentence; empty if it has no other trainings.
+    """
+    folders = sorted(path.parent.name for path in folder.parent.glob(f"{network.id}*/{manifest}"))
+    return f"; there is {', '.join(folders)}, and the end of such a name says its --set" if folders else ""
 
 
 def _word(value: object) -> str:

@@ -79,11 +79,11 @@ def check_objectives(definition: Definition, algorithm: str) -> None:
     """
     objectives, most = 2 + len(definition.further), max_objectives(algorithm)
     if objectives > most:
-        able = [name for name in registry.available("algorithms") if max_objectives(name) >= objectives]
+        *able, last = (name for name in sorted(registry.available("algorithms")) if max_objectives(name) >= objectives)
         further = " and ".join(axis.name for axis in definition.further[most - 2 :])
         raise InputError(
             f"{algorithm} minimises {'error and cost alone' if most == 2 else f'up to {most} objectives'}, and "
-            f"{definition.name} has {objectives}: search with {', '.join(able)}, or drop {further} of its objectives"
+            f"{definition.name} has {objectives}: search with {', '.join(able)} or {last}, or drop {further} from them"
         )
 
 

@@ -166,7 +166,7 @@ def train_command(run: Run, results: list[Result]) -> tuple[str, str]:
         best score.
     """
     has_knee = bool(run.knees(results))
-    which = "--knee" if has_knee else run.front(results)[-1].evaluation.architecture.id
+    which = "--knee" if has_knee else run.best(results).evaluation.architecture.id
     best = "most accurate" if run.definition.score_words == "accuracy" else "best"
     name = "the front's knee" if has_knee else f"the {best} network"
     return f"train {name} in full, for a test {run.definition.score_words}", f"evomnas train {run.argument} {which}"

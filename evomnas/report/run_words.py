@@ -94,7 +94,8 @@ def hypervolume_note(definition: Definition) -> str:
     error = "an error" if definition.is_percent else quality
     costs = (cost, *(axis.label for axis in definition.further))
     names = (re.sub(r" \(ms\)$| KiB$", "", name) for name in costs)
-    limits = " and ".join(f"{factor:g} times the {name}" for factor, name in zip(factors, names, strict=True))
+    *others, last = (f"{factor:g} times the {name}" for factor, name in zip(factors, names, strict=True))
+    limits = " and ".join([*filter(None, [", ".join(others)]), last])
     extent = "area" if len(costs) == 1 else "volume"
     return (
         f"Hypervolume is the share of the {extent} up to {error} of {loss:g} and {limits} of "

@@ -419,6 +419,14 @@ class Run:
         members = [result for result in (self.results() if results is None else results) if result.on_front]
         return sorted(members, key=lambda result: result.evaluation.losses[1] if result.evaluation.losses else np.inf)
 
+    def best(self, results: list[Result] | None = None) -> Result:
+        """Return the network of the Pareto set with the best score, which must not be empty.
+
+        Args:
+            results: The run's results, where they are at hand.
+        """
+        return min(self.front(results), key=lambda result: (result.evaluation.losses or (np.inf,))[0])
+
     def knees(self, results: list[Result] | None = None) -> list[Result]:
         """Return the knees of the Pareto set, the most marked first; see `evomnas.problem.pareto.knees`.
 

@@ -69,7 +69,11 @@ def describe_plan(plan: SearchPlan) -> list[tuple[str, str]]:
     definition = plan.definition
     _check(plan)
     learns = [] if plan.learn_from is None else [("Learns", _lessons(plan, plan.learn_from))]
-    lines = [("Problem", f"{definition.name}: {definition.summary}"), ("Space", _space(definition))]
+    summary = f": {definition.summary}" * bool(definition.summary)
+    lines = [("Problem", f"{definition.name}{summary}"), ("Space", _space(definition))]
+    if definition.further:
+        axes = (*definition.axes, *(axis.label for axis in definition.further))
+        lines.append(("Losses", f"{len(axes)}: {', '.join(axes)}"))
     if isinstance(definition, ProblemDefinition):
         images = load_training_images(definition.data)
         dataset = split_for_search(images, definition.data)
@@ -111,7 +115,8 @@ def _lessons(plan: SearchPlan, path: Path) -> str:
 def _space(definition: Definition) -> str:
     networks = definition.space.networks
     shown = f"{networks:,}" if networks < 10**6 else f"{networks:.1e}"
-    reference = f"; {definition.words.reference} is the reference" if definition.trains else ""
+    named = definition.words.reference
+    reference = f"; {named} is the reference" if definition.trains and "reference" not in named else ""
     return f"{shown} distinct networks{reference}"
 
 

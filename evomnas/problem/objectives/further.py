@@ -102,9 +102,7 @@ def check_names(names: Sequence[str]) -> tuple[str, ...]:
             raise unknown("objective", name, [ERROR, LATENCY, *FURTHER])
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
-        raise InputError(f"objectives: {twice} is named twice")
+        raise InputError(f"{twice} is named twice")
     if tuple(names[:2]) != (ERROR, LATENCY):
-        raise InputError(
-            f'objectives: the first two are always {ERROR} and {LATENCY}, as in ["{ERROR}", "{LATENCY}", "params"]'
-        )
+        raise InputError(f'the first two are always {ERROR} and {LATENCY}, as in ["{ERROR}", "{LATENCY}", "params"]')
     return tuple(names)

@@ -26,7 +26,7 @@ def certainty_line(run: Run, results: Sequence[Result]) -> str:
         return ""
     count, likely = len(chances), sum(chance >= 0.5 for chance in chances.values())
     least = min(chances, key=lambda name: chances[name])
-    doubt = "" if count == 1 else f"; the least likely is {least} ({chances[least]:.0%})"
+    doubt = "" if count == 1 or chances[least] > 0.995 else f"; the least likely is {least} ({chances[least]:.0%})"
     networks, verb = f"{count} network{'s' * (count != 1)}", "is" if likely == 1 else "are"
     return (
         f"Luck: of the front's {networks}, {likely} {verb} more likely on it than not{doubt}. "

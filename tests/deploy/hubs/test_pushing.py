@@ -100,6 +100,9 @@ def test_a_dry_run_lists_the_files_and_loads_no_library_of_the_hub(finished_run,
     assert "weights.safetensors" in done.output
     assert "These would go to someone/birds. Nothing was sent." in done.output
     assert "The card names no licence: --license NAME" in done.output
+    done = CliRunner().invoke(app, [*words, "--dry-run", "--epochs", "9"])
+    assert f"is not trained yet: evomnas train {finished_run.folder} {trained.network.id}" in done.output
+    assert f" --set full.epochs=9; there is {trained.network.id}" in done.output
     done = CliRunner().invoke(app, words)
     assert (done.exit_code, done.output.count("\n")) == (2, 1)
     assert "evomnas push needs huggingface_hub: pip install 'evomnas[hub]'" in done.output
