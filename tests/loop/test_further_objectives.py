@@ -85,5 +85,7 @@ def test_parameters_of_trained_networks_are_an_objective(finished_run, tiny_valu
         params = count_architecture(result.evaluation.architecture, **run.shape).params
         assert losses[2] == params == result.evaluation.quantities["params"]
     assert 0 < run.manifest.hypervolume <= 1
+    header = (run.folder / "front.csv").read_text().splitlines()[0].split(",")
+    assert {"loss_3", "peak_kb", "file_kb"} <= {*header}
     errors = [result.evaluation.losses[0] for result in run.front()]
     assert run.best().evaluation.losses[0] == min(errors) < errors[-1]  # the slowest may be on the front for its size

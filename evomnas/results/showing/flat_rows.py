@@ -27,7 +27,7 @@ PARTS = {  # columns of lists that have one number per cell; of more losses, los
     "test_score_interval": ("test_score_low", "test_score_high"),
 }
 
-JUDGED = ("expected_score", "front_chance")  # columns of rows whose certainty is known
+WHERE_KNOWN = ("peak_kb", "file_kb", "expected_score", "front_chance")  # columns of some runs only
 
 
 def flat_row(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -60,7 +60,7 @@ def to_csv(rows: Sequence[Mapping[str, Any]], first: Sequence[str] = ()) -> str:
     buffer = io.StringIO()
     keys = [*first, *COLUMNS, "test_accuracy", "test_interval", "score", "score_error", "validation_loss"]
     keys += ["test_score", "test_score_interval"]
-    keys += [key for key in JUDGED if any(row.get(key) is not None for row in rows)]
+    keys += [key for key in WHERE_KNOWN if any(row.get(key) is not None for row in rows)]
     objectives = max((len(row.get("losses") or ()) for row in rows), default=0)
     columns = [column for key in keys for column in _part_names(key, objectives) or (key,)]
     writer = csv.DictWriter(buffer, columns, lineterminator="\n", extrasaction="ignore")
