@@ -493,5 +493,6 @@ def find_architecture(text: str, opened: Run | None) -> Architecture:
     if re.fullmatch(r"[0-9a-f]{8}", text):
         raise InputError(f"{text} is the id of a run's network: say which run with --run RUN")
     raise InputError(
-        f"{unknown('network', text, PUBLISHED_NETWORKS)} (or an off-the-shelf one, as mobilenet_v1, a notation, or an id with --run RUN)"
+        f"{unknown('network', text, PUBLISHED_NETWORKS)} (or an off-the-shelf one, as mobilenet_v1, a notation, "
+        "or an id with --run RUN)"
     )
