@@ -188,7 +188,7 @@ def _choose_fidelity(
     from evomnas.loop.fidelity.pilot import NETWORKS, check_pilot, run_pilot, with_epochs
     from evomnas.loop.launch import archive_path
     from evomnas.report.words import fidelity_lines
-    from evomnas.results.run import check_free
+    from evomnas.results.manifest import check_free
 
     started = time.perf_counter()
     problem = check_pilot(definition)

@@ -167,16 +167,24 @@ class TrainingStore(ABC):
 
     task: TrainingTask
 
-    def __init__(self, archive: Archive, measurement_context: MeasurementContext, searched: str | None = None) -> None:
+    def __init__(
+        self,
+        task: TrainingTask,
+        archive: Archive,
+        measurement_context: MeasurementContext,
+        searched: str | None = None,
+    ) -> None:
         """Set the trainings up. Nothing is read or trained yet.
 
         Args:
+            task: The images and the recipe.
             archive: The archive that gets the scores.
             measurement_context: The device whose latencies the model cards show.
             searched: The fingerprint of the images of the search whose report is to find the trainings, if these are
                 no longer the task's.
         """
-        self._searched, self.archive, self._measurement_context = searched, archive, measurement_context
+        self.task, self.archive = task, archive
+        self._searched, self._measurement_context = searched, measurement_context
 
     def remaining_epochs(self, network: Any, folder: Path, teacher: str | None = None) -> int:
         """Return how many epochs `train` would train; 0 if all was done before.
@@ -229,6 +237,13 @@ class TrainingStore(ABC):
                 (folder / CHECKPOINT_FILE).unlink()
         return TrainedNetwork(network, folder, result, measurement, origin, self.task.training.classes)
 
+    def _folders(self, folder: Path, network: Any, manifest: str) -> list[Path]:
+        """Return where a trained network may be: in this folder, or in those of other runs of the archive."""
+        if not isinstance(self.archive.path, Path):
+            return [folder]
+        manifests = self.archive.path.parent.glob(f"*/{NETWORKS_FOLDER}/{network.id}*/{manifest}")
+        return [folder, *sorted(path.parent for path in manifests)]
+
     @abstractmethod
     def _is_saved(self, folder: Path, key: str, network: Any) -> bool:
         """Return whether a network was trained before, under the key of a context, and its files are whole."""
@@ -253,20 +268,6 @@ class FullTrainings(TrainingStore):
     """Full trainings of networks that tell classes apart; see `TrainingStore`."""
 
     task: FullTask
-
-    def __init__(
-        self, task: FullTask, archive: Archive, measurement_context: MeasurementContext, searched: str | None = None
-    ) -> None:
-        """Set the trainings up. Nothing is read or trained yet.
-
-        Args:
-            task: The images and the recipe.
-            archive: See `TrainingStore`.
-            measurement_context: See `TrainingStore`.
-            searched: See `TrainingStore`.
-        """
-        super().__init__(archive, measurement_context, searched)
-        self.task = task
 
     def remaining_epochs(self, network: AnyNetwork, folder: Path, teacher: str | None = None) -> int:
         """See `TrainingStore.remaining_epochs`."""
@@ -355,12 +356,8 @@ class FullTrainings(TrainingStore):
 
         Folders that are damaged or incomplete are passed over.
         """
-        folders = [folder]
-        if isinstance(self.archive.path, Path):
-            manifests = self.archive.path.parent.glob(f"*/{NETWORKS_FOLDER}/{network.id}*/{MODEL_MANIFEST}")
-            folders += sorted(path.parent for path in manifests)
         expected = (key, str(network), self.task.interface)
-        for candidate in folders:
+        for candidate in self._folders(folder, network, MODEL_MANIFEST):
             try:
                 manifest = read_manifest(candidate)
                 if (manifest.key, manifest.network, manifest.interface) == expected:

@@ -43,9 +43,10 @@ from evomnas.results.archive import Archive
 from evomnas.results.candidate_limits import CandidateLimits
 from evomnas.results.database.connection import JOURNAL_SUFFIX
 from evomnas.results.lessons import collect_lessons
+from evomnas.results.manifest import check_free
 from evomnas.results.readers import LIBRARIES
 from evomnas.results.records import RunRecord, SearchMode
-from evomnas.results.run import Run, changed_images, check_free
+from evomnas.results.run import Run, changed_images
 
 __all__ = ["EverythingFailed", "Progress", "resume", "search"]
 ARCHIVE = "evomnas.sqlite"

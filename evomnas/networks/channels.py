@@ -96,8 +96,8 @@ class ChannelSelection(nn.Module):
         return x.index_select(1, self.index)
 
 
-class Concatenated(nn.Module):
-    """Several modules that get the same input and whose outputs are put one behind another, by channels.
+class Branches(nn.Module):
+    """Several modules that get the same input.
 
     Attributes:
         branches: The modules.
@@ -107,10 +107,14 @@ class Concatenated(nn.Module):
         """Put the modules side by side.
 
         Args:
-            branches: The modules, at least two; their outputs have equal sizes.
+            branches: The modules, at least one; their outputs have equal sizes.
         """
         super().__init__()
         self.branches = nn.ModuleList(branches)
+
+
+class Concatenated(Branches):
+    """Several modules whose outputs are put one behind another, by channels."""
 
     def forward(self, x: Tensor) -> Tensor:
         """Apply all branches.

@@ -45,7 +45,7 @@ from torch.nn import functional as F
 
 from evomnas.core.arguments import Count, Natural, Share, checked
 from evomnas.core.seeding import torch_generator
-from evomnas.networks.channels import ChannelSelection, ChannelShuffle, Concatenated
+from evomnas.networks.channels import Branches, ChannelSelection, ChannelShuffle, Concatenated
 from evomnas.problem.architecture import Architecture, Block
 from evomnas.problem.ops.base import ChannelIndex, Convolution, Gate, Shortcut, Shuffle, Step
 from evomnas.problem.pretrained.traits import Traits
@@ -386,21 +386,8 @@ def _initialise(network: nn.Module, generator: torch.Generator) -> None:
             nn.init.zeros_(module.bias)
 
 
-class Parallel(nn.Module):
-    """Several modules that get the same input and whose outputs are added.
-
-    Attributes:
-        branches: The modules.
-    """
-
-    def __init__(self, branches: Iterable[nn.Module]) -> None:
-        """Put the modules side by side.
-
-        Args:
-            branches: The modules, at least one; their outputs have equal shapes.
-        """
-        super().__init__()
-        self.branches = nn.ModuleList(branches)
+class Parallel(Branches):
+    """Several modules whose outputs, of equal shapes, are added."""
 
     def forward(self, x: Tensor) -> Tensor:
         """Apply all branches.

@@ -116,7 +116,7 @@ class Definition(Section):
     @property
     @abstractmethod
     def axes(self) -> tuple[str, str]:
-        """What the first two losses are about, as people read it: quality, cost."""
+        """The names of the first two losses, as people read them: quality, cost."""
 
     @property
     @abstractmethod

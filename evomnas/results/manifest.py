@@ -10,7 +10,9 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from evomnas.core.errors import InputError
+from evomnas.core.files import check_place, is_partial
 from evomnas.core.remedies import shown
+from evomnas.core.system.shell import quote
 from evomnas.data.gallery.found import Found
 from evomnas.problem.sections import Fit
 from evomnas.results.answers.majority import Majority
@@ -307,3 +309,22 @@ def describe_faults(error: ValidationError, prefix: str = "") -> str:
     places = [f"{prefix}{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors()]
     more = [f"and {len(places) - MAX_FAULTS} more"] if len(places) > MAX_FAULTS else []
     return "; ".join(places[:MAX_FAULTS] + more)
+
+
+def check_free(folder: Path) -> None:
+    """Check that a folder can be a new run's.
+
+    Args:
+        folder: The folder, which need not exist.
+
+    Raises:
+        InputError: It holds a run or anything else, or cannot be made.
+    """
+    check_place(folder / MANIFEST, "--out DIR")
+    if (folder / MANIFEST).exists():
+        raise InputError(
+            f"{folder} holds a run already: go on with it (evomnas resume {quote(str(folder))}), or start "
+            "another with --seed N or --out DIR"
+        )
+    if folder.exists() and (not folder.is_dir() or any(not is_partial(path) for path in folder.iterdir())):
+        raise InputError(f"{folder} exists and is not an empty folder: choose another with --out DIR")

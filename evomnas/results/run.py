@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from evomnas.core.arguments import checked
 from evomnas.core.errors import InputError
-from evomnas.core.files import check_place, is_partial, write_atomically
+from evomnas.core.files import write_atomically
 from evomnas.core.system.machine import describe_environment
 from evomnas.core.system.shell import quote
 from evomnas.data.first_look import check_images
@@ -36,6 +36,7 @@ from evomnas.results.manifest import (
     Manifest,
     Seconds,
     TrueFront,
+    check_free,
     describe_faults,
     read_manifest,
 )
@@ -587,22 +588,3 @@ def changed_images(run: Run, changes: str) -> str:
         f"the images of {run.folder} have changed since its search: {changes}. Bring them back, or go on with them as "
         "they are by --accept-changes: what was measured stays, and the report says so"
     )
-
-
-def check_free(folder: Path) -> None:
-    """Check that a folder can be a new run's.
-
-    Args:
-        folder: The folder, which need not exist.
-
-    Raises:
-        InputError: It holds a run or anything else, or cannot be made.
-    """
-    check_place(folder / MANIFEST, "--out DIR")
-    if (folder / MANIFEST).exists():
-        raise InputError(
-            f"{folder} holds a run already: go on with it (evomnas resume {quote(str(folder))}), or start "
-            "another with --seed N or --out DIR"
-        )
-    if folder.exists() and (not folder.is_dir() or any(not is_partial(path) for path in folder.iterdir())):
-        raise InputError(f"{folder} exists and is not an empty folder: choose another with --out DIR")

@@ -16,9 +16,9 @@ from evomnas.problem.tabular_space import TabularArchitecture
 from evomnas.results.archive import Archive
 from evomnas.results.candidate_limits import CandidateLimits
 from evomnas.results.evaluation import Cost, Cut, Failure, Measurement, NetworkEvaluation, TabularEvaluation, Training
-from evomnas.results.manifest import CutTrainings, Reused, TrueFront
+from evomnas.results.manifest import CutTrainings, Reused, TrueFront, check_free
 from evomnas.results.records import Ask, RunRecord, SearchMode
-from evomnas.results.run import Result, Run, check_free, rank
+from evomnas.results.run import Result, Run, rank
 from evomnas.results.showing.flat_rows import COLUMNS, to_csv
 from evomnas.results.timing import Calibration
 

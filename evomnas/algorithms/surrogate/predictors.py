@@ -29,7 +29,6 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import cho_solve, solve_triangular
 from scipy.optimize import minimize
-from scipy.stats import kendalltau
 
 Floats = NDArray[np.float64]
 
@@ -415,4 +414,6 @@ def _tau(predicted: Floats, values: Floats) -> float | None:
     """Return Kendall's rank correlation; None where either side is constant."""
     if np.ptp(predicted) == 0 or np.ptp(values) == 0:
         return None
+    from scipy.stats import kendalltau  # here: it takes longer to import than to show a run
+
     return float(kendalltau(predicted, values).statistic)

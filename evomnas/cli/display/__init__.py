@@ -1,4 +1,4 @@
-"""What commands show, and how much of it.
+"""The output of commands, and how much of it there is.
 
 - `verbosity`: the options `--quiet`, `--verbose` and `--json`.
 - `search_output`: everything that a search shows while it works.

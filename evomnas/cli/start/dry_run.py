@@ -14,7 +14,7 @@ from evomnas.problem.definition import Definition, ProblemDefinition
 from evomnas.report.words import format_duration
 from evomnas.results.archive import Archive
 from evomnas.results.candidate_limits import CandidateLimits
-from evomnas.results.run import check_free
+from evomnas.results.manifest import check_free
 
 
 @dataclass(frozen=True, slots=True)

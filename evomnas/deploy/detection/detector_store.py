@@ -26,8 +26,6 @@ from evomnas.deploy.full_training import Teacher
 from evomnas.deploy.saving import weights_hash, weights_of
 from evomnas.deploy.training_store import (
     CHECKPOINT_FILE,
-    NETWORKS_FOLDER,
-    MeasurementContext,
     OnProgress,
     SearchOrigin,
     TrainingStore,
@@ -38,7 +36,6 @@ from evomnas.problem.architecture import Architecture
 from evomnas.problem.definition import ProblemDefinition
 from evomnas.problem.detection.definition import DetectionDefinition
 from evomnas.problem.sections import SCORE_WORDS
-from evomnas.results.archive import Archive
 from evomnas.results.evaluation import Failure, FullTraining, Measurement
 from evomnas.results.readers import full_training_alias, trained_images_alias
 
@@ -125,20 +122,6 @@ class DetectorTrainings(TrainingStore):
 
     task: DetectorTask
 
-    def __init__(
-        self, task: DetectorTask, archive: Archive, measurement_context: MeasurementContext, searched: str | None = None
-    ) -> None:
-        """Set the trainings up. Nothing is read or trained yet.
-
-        Args:
-            task: The images and the recipe.
-            archive: See `TrainingStore`.
-            measurement_context: See `TrainingStore`.
-            searched: See `TrainingStore`.
-        """
-        super().__init__(archive, measurement_context, searched)
-        self.task = task
-
     def _is_saved(self, folder: Path, key: str, network: Architecture) -> bool:
         return self._find(folder, network) is not None
 
@@ -147,11 +130,7 @@ class DetectorTrainings(TrainingStore):
 
         Folders that are damaged or incomplete are passed over.
         """
-        folders = [folder]
-        if isinstance(self.archive.path, Path):
-            manifests = self.archive.path.parent.glob(f"*/{NETWORKS_FOLDER}/{network.id}*/{DETECTOR_MANIFEST}")
-            folders += sorted(path.parent for path in manifests)
-        for candidate in folders:
+        for candidate in self._folders(folder, network, DETECTOR_MANIFEST):
             try:
                 manifest = read_detector_manifest(candidate)
                 if manifest.key == self.task.key(network):

@@ -50,6 +50,22 @@ def killed_after(process: subprocess.Popen[bytes], seconds: float) -> Iterator[N
         timer.cancel()
 
 
+def end_process(process: subprocess.Popen[bytes]) -> None:
+    """Close a client's streams, which ends its connection, and wait for its end; kill it if that takes 5 seconds.
+
+    Args:
+        process: The client.
+    """
+    for stream in (process.stdin, process.stdout):
+        with contextlib.suppress(OSError):
+            stream.close()  # type: ignore[union-attr]
+    try:
+        process.wait(timeout=5)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
 class RemoteDevice(ABC):
     """Another machine as a device. A subclass connects to it, and calibrates and compares on it."""
 

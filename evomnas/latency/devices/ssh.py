@@ -8,7 +8,6 @@ back, and nothing stays behind.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import shlex
 import subprocess
@@ -24,7 +23,7 @@ from evomnas.core.errors import InputError
 from evomnas.core.system.processes import detached
 from evomnas.latency.devices import agent
 from evomnas.latency.devices.local import IndexedResults
-from evomnas.latency.devices.remote import ConnectionLost, RemoteDevice, killed_after
+from evomnas.latency.devices.remote import ConnectionLost, RemoteDevice, end_process, killed_after
 from evomnas.latency.runtimes.base import CPU, PreparedNetwork, check_output
 from evomnas.problem.target import SshTarget
 from evomnas.results.evaluation import Failure
@@ -216,14 +215,7 @@ class SshDevice(RemoteDevice):
     def close(self) -> None:
         """End the agent. It has written nothing to the other machine's disk."""
         if self._process is not None:
-            for stream in (self._process.stdin, self._process.stdout):
-                with contextlib.suppress(OSError):
-                    stream.close()  # type: ignore[union-attr]
-            try:
-                self._process.wait(timeout=5)
-            except subprocess.TimeoutExpired:
-                self._process.kill()
-                self._process.wait()
+            end_process(self._process)
             self._errors.close()
             self._process = None
 

@@ -97,7 +97,7 @@ class _Halve(nn.Module):
 
 
 class _Cell(nn.Module):
-    """What normal cells and reductions have in common: both inputs are brought to the cell's filters and size.
+    """A normal cell or a reduction: both inputs are brought to the cell's filters and size.
 
     Attributes:
         filters: The filters of a branch.

@@ -1,4 +1,4 @@
-"""What a problem file need not say: named search spaces, and the defaults of a problem with a donor.
+"""Named search spaces, and the defaults of a problem with a donor, which a problem file need not spell out.
 
 With a donor these are the space around the donor, and recipes that suit pretrained weights.
 

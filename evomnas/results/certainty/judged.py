@@ -18,21 +18,22 @@ def judge(run: Run, results: Sequence[Result]) -> list[Result]:
 
     Args:
         run: The run.
-        results: All its results.
+        results: All its results; judged ones are not judged again.
 
     Returns:
         The same results. They are as they were if no standard error of a score is known, as on tables, or if there are
         too few of them.
     """
-    from evomnas.algorithms.surrogate.certainty import judge_front  # SciPy takes half a second
-
     errors = {
         place: result.evaluation.score_error
         for place, result in enumerate(results)
         if result.evaluation.losses is not None and result.evaluation.score_error is not None
     }
-    if not errors or not run.definition.trains:
+    is_judged = any(result.front_chance is not None for result in results)
+    if is_judged or not errors or not run.definition.trains:
         return list(results)
+    from evomnas.algorithms.surrogate.certainty import judge_front  # here: SciPy takes half a second
+
     evaluations = [results[place].evaluation for place in errors]
     space = run.definition.space
     genomes = np.stack([space.encode(evaluation.architecture) for evaluation in evaluations])

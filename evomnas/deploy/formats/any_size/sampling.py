@@ -107,7 +107,7 @@ class Side(Generic[V]):
 
 @dataclass(frozen=True)
 class _Part(Generic[V]):
-    """What is kept of a side, and what becomes of it.
+    """The part of a side that is kept, and its place in the result.
 
     Attributes:
         start: The first pixel that is kept.

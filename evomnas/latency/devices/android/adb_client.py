@@ -6,7 +6,6 @@ timed goes through it.
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import shlex
 import subprocess
@@ -16,7 +15,7 @@ from pathlib import Path
 
 from evomnas.core.errors import InputError
 from evomnas.core.system.processes import detached
-from evomnas.latency.devices.remote import ConnectionLost, killed_after
+from evomnas.latency.devices.remote import ConnectionLost, end_process, killed_after
 from evomnas.problem.target import AdbTarget
 
 CALL_TIMEOUT_S, PUSH_TIMEOUT_S = 20.0, 300.0
@@ -151,14 +150,7 @@ class PhoneShell:
 
     def close(self) -> None:
         """End the shell, which then does what it was told to do at its end."""
-        for stream in (self._process.stdin, self._process.stdout):
-            with contextlib.suppress(OSError):
-                stream.close()  # type: ignore[union-attr]
-        try:
-            self._process.wait(timeout=5)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+        end_process(self._process)
         self._errors.close()
 
 
