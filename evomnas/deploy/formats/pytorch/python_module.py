@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from evomnas.core.errors import InputError
-from evomnas.networks.channels import ChannelSelection, ChannelShuffle, Concatenated, shuffled
+from evomnas.networks.channels import Branches, ChannelSelection, ChannelShuffle, Concatenated, shuffled
 from evomnas.networks.classifier import Classifier, Normalise
 from evomnas.networks.network import Layer, Network, PoolSkip, SamePad, SqueezeExcite
 
@@ -112,8 +112,8 @@ def write_module(classifier: Classifier, metadata: Mapping[str, str]) -> bytes:
         raise InputError("--to python takes a network of the search space, not an off-the-shelf one")
     names = ("stem", "blocks", "head", "classifier")
     parts = {name: textwrap.indent(_expression(getattr(network, name)), " " * 8).strip() for name in names}
-    present = {type(module) for module in network.modules()}
-    kinds = (SamePad, SqueezeExcite, PoolSkip, ChannelShuffle, ChannelSelection, Concatenated)
+    present = {kind for module in network.modules() for kind in type(module).__mro__}
+    kinds = (SamePad, SqueezeExcite, PoolSkip, ChannelShuffle, ChannelSelection, Branches, Concatenated)
     helpers = [inspect.getsource(kind) for kind in kinds if kind in present]
     if present & {ChannelShuffle, ChannelSelection}:
         helpers.insert(0, inspect.getsource(shuffled))
