@@ -9,11 +9,13 @@ import os
 import shutil
 import sqlite3
 import tempfile
+from collections.abc import Callable
 from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import pytest
+from filelock import FileLock
 from hypothesis import settings
 from tiny_problem import TINY
 
@@ -48,6 +50,9 @@ def own_machine(tmp_path_factory):
     ):
         patch.setenv("XDG_CACHE_HOME", str(cache))
         patch.setenv("XDG_CONFIG_HOME", str(cache))  # without the developer's own defaults
+        patch.setenv(
+            "MPLCONFIGDIR", str(tmp_path_factory.getbasetemp().parent / "matplotlib")
+        )  # fonts are looked for once
         patch.setenv("TMPDIR", folder)
         patch.setattr(tempfile, "tempdir", None)
         yield
@@ -115,6 +120,18 @@ def tiny_dataset(tiny):
 
 
 @pytest.fixture(scope="session")
+def few_digits(tmp_path_factory) -> list[str]:
+    """Settings of a problem for 300 of the digits, and 60 to test on: large networks take seconds for all of them."""
+    from sklearn.datasets import load_digits
+
+    images, labels = load_digits(return_X_y=True)
+    images = (images.reshape(-1, 8, 8) * 15).astype(np.uint8)
+    path = tmp_path_factory.mktemp("digits") / "digits.npz"
+    np.savez(path, x_train=images[:300], y_train=labels[:300], x_test=images[300:360], y_test=labels[300:360])
+    return ["data.dataset=npz", f"data.path={path}"]
+
+
+@pytest.fixture(scope="session")
 def rare(tmp_path_factory) -> ProblemDefinition:
     """A problem with 97 images of one class to 3 of the other, which differ little: one answer for all has 97 %.
 
@@ -135,15 +152,42 @@ def rare(tmp_path_factory) -> ProblemDefinition:
 
 
 @pytest.fixture(scope="session")
-def finished_run(tiny, tmp_path_factory):
-    """A search of 24 networks of the tiny problem, in this process, with its report."""
+def built(request, tmp_path_factory):
+    """Folders that take seconds to fill: one test process fills one, and each gets a copy of its own."""
+
+    def build(name: str, fill: Callable[[Path], None]) -> Path:
+        own = tmp_path_factory.mktemp(name, numbered=False)
+        if not hasattr(request.config, "workerinput"):  # there is no other process
+            fill(own)
+            return own
+        shared = tmp_path_factory.getbasetemp().parent / f"built-{name}"
+        with FileLock(f"{shared}.lock"):
+            if not shared.exists():
+                fill(own)
+                shutil.copytree(own, shared)
+        return shutil.copytree(shared, own, dirs_exist_ok=True)
+
+    return build
+
+
+@pytest.fixture(scope="session")
+def finished_run(tiny, built):
+    """A search of 24 networks of the tiny problem, with its report; what `trained` and `exports` want is there."""
+    from evomnas.deploy.export import export_network
+    from evomnas.deploy.trained_networks import most_accurate_network, train_networks
     from evomnas.loop.launch import search
     from evomnas.report.run_report import write_report
+    from evomnas.results.run import Run
 
-    run = search(tiny, "nsga2", budget=24, seed=3, out=tmp_path_factory.mktemp("finished") / "run", workers=0)
+    def fill(folder: Path) -> None:
+        run = search(tiny, "nsga2", budget=24, seed=3, out=folder / "run", workers=0)
+        [trained] = train_networks(run, [most_accurate_network(run)], device="cpu")
+        export_network(run, trained.network, exported(), device="cpu")
+        # Whoever copies a file gives up all locks of its process on it, and SQLite's usual journal lives by them.
+        run.archive.make_portable()
+
+    run = Run.open(built("finished", fill) / "run")
     write_report(run)
-    # Whoever copies a file gives up all locks of its process on it, and SQLite's usual journal lives by them.
-    run.archive.make_portable()
     return run
 
 
@@ -159,11 +203,17 @@ def trained(finished_run):
 @pytest.fixture(scope="session")
 def exports(finished_run, trained):
     """The trained network's ONNX files, all options given, by variant."""
-    from evomnas.deploy.export import Request, export_network
+    from evomnas.deploy.export import export_network
 
-    request = Request(("onnx",), quantize=True, prune=0.5, factorize=0.9, huffman=True)
-    result = export_network(finished_run, trained.network, request, device="cpu")
+    result = export_network(finished_run, trained.network, exported(), device="cpu")
     return {export.variant: export for export in result.exports}
+
+
+def exported():
+    """What `exports` asks for."""
+    from evomnas.deploy.export import Request
+
+    return Request(("onnx",), quantize=True, prune=0.5, factorize=0.9, huffman=True)
 
 
 @pytest.fixture(scope="session")

@@ -152,7 +152,7 @@ def count_module(module: nn.Module, shape: tuple[int, ...]) -> Cost:
     """Count the parameters and MACs of a module.
 
     Args:
-        module: A network or a part of one, without weights that are still wanted: its biases are taken away.
+        module: A network or a part of one that nobody needs afterwards: it loses its biases and batch norms.
         shape: The shape of its input for one image.
 
     Returns:
@@ -162,9 +162,12 @@ def count_module(module: nn.Module, shape: tuple[int, ...]) -> Cost:
         RuntimeError: The module cannot run on such an input.
     """
     params = sum(parameter.numel() for parameter in module.parameters())
-    for submodule in module.modules():
+    for submodule in list(module.modules()):
         if isinstance(submodule, nn.Conv2d | nn.Linear):
             submodule.bias = None  # ptflops would count its addition
+        for name, part in submodule.named_children():
+            if isinstance(part, nn.BatchNorm2d):  # it counts nothing, and is most of the time without numbers
+                setattr(submodule, name, nn.Identity())
     gates = [submodule for submodule in module.modules() if isinstance(submodule, SqueezeExcite)]
     se_macs = sum(_macs(gate, (gate.reduce.in_channels, 1, 1)) for gate in gates)
     return Cost(params, _macs(module, shape) - se_macs, se_macs)

@@ -45,14 +45,14 @@ def algorithm(name):
 
 
 def test_genomes_are_valid_and_no_network_is_asked_for_twice(name, algorithm):
-    genomes = play(algorithm(SPACE, 1), 8)
+    genomes = play(algorithm(SPACE, 1), 6)
     assert genomes.dtype == np.int64
     architectures = [SPACE.decode(genome) for genome in genomes]
     assert len(set(architectures)) == len(architectures) or name in REPEATING
 
 
 def test_the_seed_decides_the_sequence(algorithm):
-    first, again, other = (play(algorithm(SPACE, seed), 3) for seed in (1, 1, 2))
+    first, again, other = (play(algorithm(SPACE, seed), 2) for seed in (1, 1, 2))
     assert np.array_equal(first, again)
     assert not np.array_equal(first, other)
 
@@ -74,7 +74,7 @@ def test_ties_are_played_the_same_in_a_fresh_process(name, ties):
     assert ties[0][name] == ties[1][name]
 
 
-@pytest.mark.parametrize("name", _but("nsga2-surrogate", "monas", "monas-constrained", "rena"))
+@pytest.mark.parametrize("name", _but("nsga2-surrogate", "dpp-net", "monas", "monas-constrained", "rena"))
 def test_failures_are_survived_and_not_bred_from(name, algorithm):
     searcher = algorithm(SPACE, 3)
 
@@ -90,7 +90,7 @@ def test_failures_are_survived_and_not_bred_from(name, algorithm):
     assert broken(genomes[-100:]).mean() < drawn / 2 or name in INDIFFERENT
 
 
-@pytest.mark.parametrize("name", _but("rl-weighted", "monas-constrained", "rena", "dpp-net"))
+@pytest.mark.parametrize("name", _but("rl-weighted", "monas", "monas-constrained", "rena", "dpp-net"))
 def test_networks_beyond_a_limit_are_bred_from_less_and_less(name, algorithm):
     def excess(genomes: np.ndarray) -> np.ndarray:
         """At most a third of the genes may stand on their last choice."""
@@ -140,7 +140,7 @@ def test_ask_and_tell_take_turns(algorithm):
 
 def test_asked_genomes_are_the_caller_s_own(algorithm):
     searcher, twin = algorithm(SPACE, 2), algorithm(SPACE, 2)
-    for _ in range(3):
+    for _ in range(2):
         genomes, twin_genomes = searcher.ask(), twin.ask()
         assert np.array_equal(genomes, twin_genomes)
         kept = genomes.copy()

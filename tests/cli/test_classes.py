@@ -84,6 +84,7 @@ def test_a_search_for_accuracy_by_choice_or_with_equal_classes_hears_of_no_other
         assert "hardly counts" not in evomnas(*arguments, "--budget", 1, "--workers", 0, "--algo", "random").stderr
 
 
+@pytest.mark.thorough
 def test_an_estimate_says_what_folds_cost_and_proposes_balanced_accuracy(file, monkeypatch):
     monkeypatch.setattr("evomnas.loop.estimate.SAMPLED_NETWORKS", 2)
     without_weights = ("--set", "training.class_weights=none")

@@ -1,4 +1,4 @@
-"""The commands compare and benchmark: real processes where a benchmark runs or is interrupted, else in this one.
+"""The commands compare and benchmark: a real process where a benchmark is interrupted, else in this one.
 
 A benchmark is interrupted by SIGTERM, in the thorough part by SIGINT as well; `test_cli.py` does so with a search, the
 other way round.
@@ -23,11 +23,6 @@ from evomnas.cli.app import app
 COMMAND = [sys.executable, "-c", "from evomnas.cli import main; main()"]
 
 
-def evomnas(*arguments: object, cwd=None) -> subprocess.CompletedProcess[str]:
-    command = [*COMMAND, *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, timeout=300, check=False)
-
-
 def invoke(*arguments: object):
     """What a command ends with in this process."""
     return CliRunner().invoke(app, [*map(str, arguments)])
@@ -35,8 +30,9 @@ def invoke(*arguments: object):
 
 def test_a_benchmark_ends_with_the_comparison_and_compare_makes_the_same(tabular_file, tmp_path, monkeypatch):
     arguments = (tabular_file, "--algo", "nsga2", "--algo", "random", "--seeds", "2", "--budget", "10")
-    result = evomnas("benchmark", *arguments, cwd=tmp_path)
-    assert result.returncode == 0, result.stderr
+    monkeypatch.chdir(tmp_path)
+    result = invoke("benchmark", *arguments)
+    assert result.exit_code == 0, result.stderr
     assert "random, seed 2 (run 4 of 4)" in result.stderr
     folder = tmp_path / "runs" / "tabular-benchmark"
     assert re.search(r"^nsga2 +2 +0\.\d{4} +0\.\d{4} to 0\.\d{4} +\d", result.stdout, re.MULTILINE)
@@ -46,7 +42,6 @@ def test_a_benchmark_ends_with_the_comparison_and_compare_makes_the_same(tabular
     assert (tmp_path / page) == folder / "comparison.html"
     runs = sorted(path.parent for path in folder.glob("*/run.json"))
     (folder / "comparison.html").unlink()
-    monkeypatch.chdir(tmp_path)
     compared = invoke("compare", *runs, "--format", "json")
     assert (folder / "comparison.html").is_file()
     values, kept = json.loads(compared.stdout), json.loads((folder / "comparison.json").read_text())

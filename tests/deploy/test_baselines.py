@@ -12,7 +12,9 @@ import torchvision
 from evomnas.core import registry
 from evomnas.core.errors import InputError
 from evomnas.deploy.baselines import baseline_network, default_baselines, train_baselines
+from evomnas.deploy.trained_networks import train_networks
 from evomnas.latency.prepare import prepare
+from evomnas.loop.launch import search
 from evomnas.networks.layer_costs import count_any_cost
 from evomnas.networks.torchvision_models import (
     TORCHVISION_MODELS,
@@ -22,6 +24,7 @@ from evomnas.networks.torchvision_models import (
     explain_incompatibility,
     parse_network,
 )
+from evomnas.problem.loading import load_definition
 from evomnas.report.run_report import write_report
 from evomnas.results.evaluation import FullTraining, Measurement
 from evomnas.results.full_trainings import fully_trained
@@ -30,10 +33,17 @@ NAMES = ["mobilenet-v2@0.1", "mobilenet_v3_small", "squeezenet1_1"]
 
 
 @pytest.fixture(scope="module")
-def baselines(finished_run, tmp_path_factory):
-    """A folder and three off-the-shelf networks on the finished run's problem; one cannot take eight pixels."""
+def run(few_digits, tmp_path_factory):
+    """A run of one network."""
+    definition = load_definition("digits", [*few_digits, "data.train_images=60", "training.epochs=1", "full.epochs=2"])
+    return search(definition, "random", budget=1, out=tmp_path_factory.mktemp("run") / "run")
+
+
+@pytest.fixture(scope="module")
+def baselines(run, tmp_path_factory):
+    """A folder and three off-the-shelf networks on the run's problem; one cannot take eight pixels."""
     folder, plans = tmp_path_factory.mktemp("baselines"), []
-    arguments = finished_run.definition, NAMES, finished_run.archive.path, folder
+    arguments = run.definition, NAMES, run.archive.path, folder
     trained = train_baselines(*arguments, device="cpu", on_plan=plans.append)
     train_baselines(*arguments, device="cpu", on_plan=plans.append)
     first, again = (plan.expected for plan in plans)
@@ -42,7 +52,7 @@ def baselines(finished_run, tmp_path_factory):
     return folder, {baseline.name: baseline for baseline in trained}
 
 
-def test_they_are_trained_measured_and_saved(baselines, finished_run):
+def test_they_are_trained_measured_and_saved(baselines, run):
     folder, by_name = baselines
     assert list(by_name) == NAMES
     for name in NAMES[:2]:
@@ -53,11 +63,11 @@ def test_they_are_trained_measured_and_saved(baselines, finished_run):
         assert content["network"] == str(baseline.network)
         assert [*content["origin"]] == ["problem", "data"]  # no search found it
         assert content["latency"]["ms"] == baseline.measurement.latency_ms
-        assert (finished_run.archive.full_training(_key(finished_run), baseline.network)) == baseline.result
+        assert (run.archive.full_training(_key(run), baseline.network)) == baseline.result
         row = baseline.to_dict()
         assert row["reason"] is None
         assert row["latency_ci"][0] <= row["latency_ms"] <= row["latency_ci"][1]
-        assert row["test_images"] == 359
+        assert row["test_images"] == 60
 
 
 def _key(run) -> str:
@@ -73,27 +83,29 @@ def test_one_that_cannot_take_the_resolution_says_why(baselines):
     assert baseline.to_dict()["reason"].startswith("it cannot take images of 8 pixels: ")
 
 
-def test_nothing_is_done_twice(baselines, finished_run, monkeypatch):
+def test_nothing_is_done_twice(baselines, run, monkeypatch):
     monkeypatch.setattr(
         "evomnas.deploy.full_training.FullTask.train", lambda *_, **__: pytest.fail("was trained again")
     )
     monkeypatch.setattr("evomnas.deploy.baselines.prepare_here", lambda *_: pytest.fail("was measured again"))
-    again = train_baselines(finished_run.definition, NAMES, finished_run.archive.path, baselines[0], device="cpu")
+    again = train_baselines(run.definition, NAMES, run.archive.path, baselines[0], device="cpu")
     assert {baseline.name: baseline for baseline in again} == baselines[1]
 
 
-def test_a_report_gets_them_from_the_archive_without_reading_images(baselines, finished_run, trained, monkeypatch):
+def test_a_report_gets_them_from_the_archive_without_reading_images(baselines, run, monkeypatch):
+    [result] = run.results()
+    [trained] = train_networks(run, [result.evaluation.architecture], device="cpu")
     monkeypatch.setattr("evomnas.deploy.full_training.load_training_images", lambda *_: pytest.fail("read the images"))
-    by_notation = {network.notation: network for network in fully_trained(finished_run)}
+    by_notation = {network.notation: network for network in fully_trained(run)}
     for name in NAMES[:2]:
         baseline = baselines[1][name]
         listed = by_notation[str(baseline.network)]
         assert (listed.result, listed.measurement) == (baseline.result, baseline.measurement)
     assert by_notation["torchvision:mobilenet_v3_small"].name == "mobilenet_v3_small"
     assert by_notation[str(trained.network)].result == trained.result
-    accuracies = [network.result.score.accuracy for network in fully_trained(finished_run)]
+    accuracies = [network.result.score.accuracy for network in fully_trained(run)]
     assert accuracies == sorted(accuracies, reverse=True)
-    page = write_report(finished_run).read_text()
+    page = write_report(run).read_text()
     assert "Trained in full" in page
     assert f">{accuracies[0]:.2%}</td>" in page
 

@@ -221,6 +221,7 @@ def test_what_does_not_fit_is_trained_again(here, what):
     assert [one.variant for one in exported] == ["float", "int8"]  # the same weights: what was exported still holds
 
 
+@pytest.mark.thorough
 def test_the_huffman_size_of_the_same_file_is_kept(here):
     before = {one.variant: one.huffman_bytes for one in read_exports(here.folder)}
     exported = export_network(here.run, here.network, Request(quantize=True), device="cpu").exports

@@ -65,6 +65,7 @@ def test_an_interrupted_training_ends_as_it_would_have_without(task, tiny, whole
     assert all(torch.equal(one, weights(parts)[name]) for name, one in weights(whole.classifier).items())
 
 
+@pytest.mark.thorough
 def test_what_is_left_of_a_training_is_known_before_it_goes_on(task, tiny, tmp_path, monkeypatch):
     monkeypatch.setattr(checkpoint, "CHECKPOINT_INTERVAL_S", 0.0)
     network, path = tiny.space.mobilenet_v2(), tmp_path / "parts.pt"
@@ -80,6 +81,7 @@ def test_what_is_left_of_a_training_is_known_before_it_goes_on(task, tiny, tmp_p
     assert task.remaining_epochs(network, path, "another teacher") == 4
 
 
+@pytest.mark.thorough
 def test_timing_a_step_leaves_a_training_as_it_is(task, tiny, whole, tmp_path):
     network = tiny.space.mobilenet_v2()
     assert task.time_step(network) > 0

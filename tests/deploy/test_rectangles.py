@@ -132,6 +132,7 @@ def test_searches_with_sizes_of_the_same_proportions_train_and_measure_each_at_i
     assert re.search(r"at batch 1 and 12x16 pixels", (trained.folder / "README.md").read_text())
 
 
+@pytest.mark.thorough
 def test_a_square_that_is_written_as_two_numbers_shares_its_archive(tiny, tmp_path):
     first = search(tiny, "random", budget=2, seed=1, out=tmp_path / "a", workers=0)
     definition = validate_definition({**TINY, "data": {**TINY["data"], "resolution": [8, 8]}})

@@ -66,6 +66,7 @@ def test_the_worst_mistakes_of_the_front_and_the_reference_have_pictures(accurat
         assert all(accurate_run.archive.picture(images, one.image) for one in mistakes)
 
 
+@pytest.mark.thorough
 def test_a_run_without_answers_is_searched_again_for_another_score(rare, tmp_path):
     """As an archive of an older version, which kept none."""
     run = search(rare, "random", budget=2, seed=1, out=tmp_path / "run")

@@ -239,6 +239,7 @@ def test_the_time_that_is_left_is_at_most_that_of_the_limit(finished_run, tiny, 
     assert {round(state.seconds_left, -3) for state in seen if state.seconds_left is not None} == {1000.0}
 
 
+@pytest.mark.thorough
 def test_a_time_limit_stops_in_the_middle_of_a_generation_and_loses_nothing(tiny, tmp_path, monkeypatch):
     import evomnas.loop.launch as search_module
 

@@ -151,6 +151,7 @@ def test_a_front_without_a_knee_says_so(visit, shown_run, results, tmp_path):
     assert page.locator("#knee-note").inner_text().startswith("The front has no knee: it has ")
 
 
+@pytest.mark.thorough
 def test_test_accuracies_are_in_the_table_the_chart_its_labels_and_the_facts(visit, shown_run, results, tmp_path):
     run = Run(tmp_path, shown_run.archive, shown_run.record, shown_run.manifest.model_copy())
     last = shown_run.front(results)[-1]
@@ -193,6 +194,7 @@ def test_the_slider_picks_the_most_accurate_network_within_a_limit(visit, path, 
     assert picked(page)[0] == front[-1].evaluation.architecture.id
 
 
+@pytest.mark.thorough
 def test_arrow_keys_walk_along_the_front(visit, path, front):
     page = ready(visit(path))
     page.locator("#pareto").focus()
@@ -258,6 +260,7 @@ def test_two_networks_stand_side_by_side(visit, path, shown_run, results):
         assert sum(ms) == pytest.approx(evaluation.losses[1], rel=0.05)
 
 
+@pytest.mark.thorough
 def test_a_command_is_copied(visit, path, shown_run):
     page = ready(visit(path))
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
@@ -338,6 +341,7 @@ def test_an_open_page_of_a_running_search_shows_the_newer_state_and_keeps_what_w
     assert page.evaluate(top) == pytest.approx(place, abs=2)  # what was read stays in view, whatever came above it
 
 
+@pytest.mark.thorough
 def test_without_a_result_there_is_nothing_to_pick(visit, shown_run, tmp_path):
     run = Run(tmp_path, shown_run.archive, shown_run.record, shown_run.manifest.model_copy())
     page = visit(write_report(run, []))

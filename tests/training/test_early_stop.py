@@ -294,6 +294,7 @@ def test_a_run_stays_as_it_was_whatever_others_train_in_full(cutting_run, full_r
     assert {row["status"] for row in before} == {"ok", "cut"}
 
 
+@pytest.mark.thorough
 def test_a_search_that_is_killed_among_its_cuts_resumes_to_the_one_that_nobody_disturbed(
     problem, cutting_run, tmp_path, monkeypatch
 ):
@@ -368,6 +369,7 @@ def test_worker_processes_cut_off_where_this_process_does(problem, tiny_dataset,
         assert (there.losses, there.error) == (here.losses, here.error)
 
 
+@pytest.mark.thorough
 def test_the_command_cuts_nothing_off_where_it_is_told_so(tiny_file, tmp_path):
     command = ["run", str(tiny_file), "--no-early-stop", "--budget", "1", "--workers", "0", "--out", f"{tmp_path}/run"]
     done = CliRunner().invoke(app, [*command, "--set", "training.epochs=2"])

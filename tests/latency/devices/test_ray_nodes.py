@@ -87,6 +87,7 @@ def test_a_search_measures_there_and_trains_elsewhere(cluster, tiny, tmp_path):
     assert int(context["cores"]) >= 1
 
 
+@pytest.mark.thorough
 def test_it_waits_for_the_lock_of_its_machine(device, networks):
     assert_waits(device, networks, lock.training())
 
@@ -99,6 +100,7 @@ def test_a_network_with_other_logits_fails_alone(device, networks):
     assert not isinstance(results[1], Failure)
 
 
+@pytest.mark.thorough
 def test_a_network_that_ends_the_actor_twice_fails_alone(device, networks, monkeypatch):
     monkeypatch.setattr(remote, "RETRY_PAUSES_S", (0.1, 0.1, 0.1))
     fatal = PreparedNetwork(networks[2].model, Fatal(), networks[2].logits)
@@ -161,6 +163,7 @@ def assert_refused(device, networks, difference: str) -> None:
         device.calibrate(networks[0])
 
 
+@pytest.mark.thorough
 def test_what_cannot_measure_is_one_line(cluster):
     with pytest.raises(
         InputError, match=r"no node of the cluster has the resource pi5; it has pi4: start one .*pi5"

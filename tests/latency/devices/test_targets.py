@@ -196,6 +196,7 @@ def test_a_connection_that_stays_lost_is_a_recorded_failure(device, networks, mo
         dict(device.compare(networks[1:], networks[0], lambda: None))
 
 
+@pytest.mark.thorough
 def test_a_machine_that_comes_back_is_used_again(device, networks, monkeypatch):
     """What failed while it was away has failed; what comes later is measured."""
     monkeypatch.setattr(remote, "RETRY_PAUSES_S", (0.1,))
@@ -210,6 +211,7 @@ def test_a_machine_that_comes_back_is_used_again(device, networks, monkeypatch):
     assert len(ratios(device, networks)) == 3
 
 
+@pytest.mark.thorough
 def test_a_connection_lost_while_calibrating_is_taken_up_again(device, networks, monkeypatch):
     monkeypatch.setattr(remote, "RETRY_PAUSES_S", (0.1,))
     for pid in agents():
@@ -226,6 +228,7 @@ def test_a_host_that_never_answers_is_given_up(server, tmp_path, monkeypatch):
         open_device(f"ssh://device{silent}", "onnxruntime", 1)
 
 
+@pytest.mark.thorough
 def test_an_interrupt_while_connecting_leaves_no_client_behind(server, tmp_path, monkeypatch):
     clients = []
     start = ssh.subprocess.Popen
@@ -272,6 +275,7 @@ def test_a_network_with_other_logits_fails_alone(device, networks):
     assert not isinstance(results[1], Failure)
 
 
+@pytest.mark.thorough
 def test_one_latency_at_a_time_there_as_well(device, networks):
     """The agent waits for the lock of the machine that it runs on, which is this one."""
     assert_waits(device, networks, lock.measuring())
@@ -299,6 +303,7 @@ def test_a_machine_without_onnxruntime_is_told_what_to_type(server, tmp_path):
         open_device(f"ssh://device{bare}/bin/python", "onnxruntime", 1)
 
 
+@pytest.mark.thorough
 def test_what_a_login_script_prints_does_no_harm(server, networks, tmp_path):
     noisy = tmp_path / "python"
     noisy.write_text(f'#!/bin/sh\necho "Welcome to this machine"\nexec {sys.executable} "$@"\n')

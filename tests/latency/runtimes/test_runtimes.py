@@ -119,7 +119,7 @@ def test_tensorflow_s_padding_is_a_part_of_the_convolution_in_an_onnx_file():
     assert (nodes.count("Conv"), nodes.count("Pad")) == (convolutions, 0)
 
 
-def test_images_that_can_be_written_to_are_read_at_every_run(runtime):
+def test_images_that_can_be_written_to_are_read_at_every_run(quick_runtime):
     prepared = prepare(runtime, SPACE.mobilenet_v2(), 4, 3, 9)
     images = prepared.images.copy()
     run = runtime.load(prepared.model, images, 1)

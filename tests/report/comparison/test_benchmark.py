@@ -265,6 +265,7 @@ def test_the_page_is_one_small_file_that_asks_for_nothing(benchmarked):
             assert f"{name}-s{seed}" in text
 
 
+@pytest.mark.thorough
 def test_names_from_a_problem_file_stay_text(tabular_file, tmp_path, monkeypatch):
     hostile = r"<script>alert(1)</script> $\frac{a}$ & _"
     for file in (tabular_file, tmp_path / "table.csv"):
