@@ -24,7 +24,7 @@ from evomnas.problem.loading import validate_definition
 
 # Before torch is imported: where cores are busy, its threads spend ten times as long waiting for each other.
 os.environ["OMP_NUM_THREADS"] = "1"
-settings.register_profile("suite", deadline=None, max_examples=40, derandomize=bool(os.environ.get("CI")))
+settings.register_profile("suite", deadline=None, max_examples=30, derandomize=bool(os.environ.get("CI")))
 settings.load_profile("suite")
 gc.disable()  # until all tests are collected: what is imported stays, and looking at it again and again takes seconds
 
@@ -73,6 +73,9 @@ def no_waiting_for_the_disk():
         yield
 
 
+SHORT = {"PRECISION": 1.0, "MIN_SECONDS": 0.0, "MAX_COPIES": 1, "MAX_COPIES_OF_SMALL": 1, "MIN_COPIES": 1}
+
+
 @pytest.fixture(autouse=True, scope="session")
 def short_measurements():
     """Latencies that this process takes itself end after the fewest rounds: tests want a number, not a precise one.
@@ -82,10 +85,10 @@ def short_measurements():
     """
     from evomnas.latency.devices import protocol
 
-    before = {name: getattr(protocol, name) for name in ("PRECISION", "MIN_SECONDS")}
+    before = {name: getattr(protocol, name) for name in SHORT}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(protocol, "PRECISION", 1.0)
-        patch.setattr(protocol, "MIN_SECONDS", 0.0)
+        for name, value in SHORT.items():
+            patch.setattr(protocol, name, value)
         patch.setattr(protocol.calibrate, "__defaults__", (0.05,))
         yield before
 

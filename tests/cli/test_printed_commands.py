@@ -192,6 +192,7 @@ def test_commands_of_a_report(run):
             assert values.get("folder", values.get("run_folder")) == run.folder
 
 
+@pytest.mark.thorough
 def test_a_report_s_command_for_a_network_runs(run, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     write_report(run)

@@ -100,6 +100,7 @@ def test_a_checkpoint_of_another_training_or_a_torn_one_is_not_used(task, tiny, 
     assert len(task.train(network, path)[1]) == 4
 
 
+@pytest.mark.thorough
 def test_the_weights_that_ship_are_the_average(tiny, whole, tmp_path):
     """Without looking back the average is the last step's weights, and the network is another one."""
     network = tiny.space.mobilenet_v2()

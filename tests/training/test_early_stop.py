@@ -282,11 +282,13 @@ def test_without_it_every_candidate_is_trained_to_the_end_and_none_on_the_front_
     assert front == [one.evaluation.architecture for one in cutting_run.front()]
 
 
+@pytest.mark.thorough
 def test_a_search_that_cuts_off_and_one_that_does_not_are_two_searches_to_a_comparison(cutting_run, full_run):
     compared = compare([cutting_run.folder, full_run.folder])
     assert sorted(name for name, _ in compared.runs) == ["random", "random (early stop yes)"]
 
 
+@pytest.mark.thorough
 def test_a_run_stays_as_it_was_whatever_others_train_in_full(cutting_run, full_run):
     before = rows(cutting_run)
     again = resume(cutting_run.folder)

@@ -236,7 +236,7 @@ def test_a_sum_that_is_not_positive_is_a_failure(monkeypatch):
 def test_a_search_may_add_up_its_latencies(tiny_values, tmp_path, monkeypatch):
     from evomnas.problem.loading import validate_definition
 
-    monkeypatch.setattr(layer_table, "FIT_NETWORKS", 10)
+    monkeypatch.setattr(layer_table, "FIT_NETWORKS", 9)
     tiny_values["latency"] = {"method": "layers"}
     run = search(validate_definition(tiny_values), budget=2, seed=1, out=tmp_path / "run", workers=0)
     results = run.results()

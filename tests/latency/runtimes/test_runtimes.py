@@ -61,7 +61,7 @@ sizes = squares | st.tuples(squares, squares)
 
 
 @given(genome=genomes, resolution=sizes, batch=st.integers(1, 3), channels=st.sampled_from([1, 3]))
-@settings(max_examples=15)
+@settings(max_examples=10)
 @pytest.mark.parametrize("name", ["onnxruntime", "torch", "litert", "openvino", "ncnn"])
 def test_a_runtime_computes_the_network_s_logits(name, genome, resolution, batch, channels):
     """Every op, kernel, SE and skip of the space, at odd and even resolutions, square and not."""
@@ -119,7 +119,7 @@ def test_tensorflow_s_padding_is_a_part_of_the_convolution_in_an_onnx_file():
     assert (nodes.count("Conv"), nodes.count("Pad")) == (convolutions, 0)
 
 
-def test_images_that_can_be_written_to_are_read_at_every_run(quick_runtime):
+def test_images_that_can_be_written_to_are_read_at_every_run(runtime):
     prepared = prepare(runtime, SPACE.mobilenet_v2(), 4, 3, 9)
     images = prepared.images.copy()
     run = runtime.load(prepared.model, images, 1)
