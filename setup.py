@@ -31,7 +31,7 @@ TEST = [
     *PARQUET,
     *TIMM,
     *HUB,
-    "filelock>=3.12",
+    "filelock>=4.3",
     "hypothesis>=6.100",
     "ipykernel>=7.4",
     "markdown-it-py>=3.0",

@@ -60,10 +60,10 @@ const drawing = (index, mostMs, mostMacs) => {
     const ms = shares[place] * nets.x[index];
     const name = element("th", { scope: "row" }, box(part), element("span", { class: "unseen" }, words(part)));
     const macs = bar(part[MACS], mostMacs, share(part[MACS] / totalMacs));
-    const last = place === found.length - 1 ? shape(1, part[FILTERS]) : shape(part[SIDE], part[FILTERS]);
+    const last = place === found.length - 1 && !data.detects ? shape(1, part[FILTERS]) : shape(part[SIDE], part[FILTERS]);
     body.append(element("tr", {}, name, element("td", {}, last), ...(data.breakdown ? [bar(ms, mostMs, `${ms.toPrecision(2)} ms`)] : []), macs));
   });
-  body.append(element("tr", {}, element("th", { scope: "row", class: "end" }, "linear"), element("td", {}, String(classes)), ...empty()));
+  body.append(element("tr", {}, element("th", { scope: "row", class: "end" }, data.detects ? "SSDLite" : "linear"), element("td", {}, data.detects ? "" : String(classes)), ...empty()));
   return element("table", { class: "network" }, head, body);
 };
 

@@ -276,8 +276,6 @@ def describe(
             raise InputError(f"--figure takes a name that ends in .svg, .pdf or .png, not {figure.name!r}")
         if not figure.parent.is_dir():
             raise InputError(f"there is no folder {figure.parent} for --figure")
-        if detect:
-            raise InputError("--figure draws a network without a detector: drop --detect or --figure")
     from evomnas.problem.detection.definition import DetectionDefinition
 
     opened = None if run_folder is None else open_run(run_folder)
@@ -310,7 +308,7 @@ def describe(
     if figure is not None:
         from evomnas.report.figures import architecture_figure, save_figure
 
-        save_figure(architecture_figure(architecture, **shape), figure)
+        save_figure(architecture_figure(architecture, **shape, detects=detect), figure)
     if output is PlainFormat.JSON:
         _print_layers_json(architecture, shape, layers, detect)
         return

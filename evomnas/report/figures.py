@@ -19,6 +19,7 @@ from matplotlib.patches import Arc, Rectangle
 from evomnas.core.resolution import MAX_PIXELS, Resolution, divided, sides
 from evomnas.core.showing.style import ACCENT, MUTED, STYLE, to_svg
 from evomnas.problem.architecture import Architecture
+from evomnas.problem.detection.plan import plan_detector
 from evomnas.problem.ops.catalogue import operation
 
 # The drawing of an architecture, in inches; colours with their opacity.
@@ -33,7 +34,11 @@ SE_COLOUR = "#a23bd8"
 
 
 def architecture_figure(
-    architecture: Architecture, resolution: Resolution = 224, channels: int = 3, classes: int = 1000
+    architecture: Architecture,
+    resolution: Resolution = 224,
+    channels: int = 3,
+    classes: int = 1000,
+    detects: bool = False,
 ) -> Figure:
     """Draw an architecture from its image to its logits, as in figure 7 of the MnasNet paper.
 
@@ -48,15 +53,23 @@ def architecture_figure(
         resolution: The size of its images in pixels.
         channels: Channels of its images.
         classes: Number of its logits.
+        detects: Draw the network as the backbone of an SSDLite detector, and its extra layers behind it.
 
     Returns:
         A figure as tall as the network is deep.
 
     Raises:
-        InputError: The images are too small for the network's strides.
+        InputError: The images are too small for the network's strides, or of no size that a detector takes.
     """
     architecture.check_resolution(resolution)
     network_boxes = list(boxes(architecture))
+    if detects:
+        plan = plan_detector(architecture, resolution)
+        network_boxes += [Box("Extra 3×3", "conv", filters, 2, False, ("none",)) for filters in plan.extras]
+        end, answers = "boxes and classes", f"{plan.boxes:,} × {classes + 1}"
+    else:
+        end = "linear" if architecture.traits.head == "late" else "average pooling, linear"
+        answers = f"{classes}"
     heights = [0.2 + 0.11 * len(box.skips) for box in network_boxes]
     depth = sum(heights) + GAP_IN * (len(network_boxes) + 1) + 0.4
     with matplotlib.rc_context(STYLE):
@@ -78,9 +91,8 @@ def architecture_figure(
             )
             y += height
         y = _draw_gap(axes, y)
-        end = "linear" if architecture.traits.head == "late" else "average pooling, linear"
         axes.text(MIDDLE_IN, y + 0.07, end, ha="center", va="center", size=7.5)
-        axes.text(LABEL_IN, y + 0.07, f"{classes}", ha="right", va="center", size=7, color=MUTED)
+        axes.text(LABEL_IN, y + 0.07, answers, ha="right", va="center", size=7, color=MUTED)
         return figure
 
 

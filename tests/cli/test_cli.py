@@ -220,7 +220,6 @@ def test_doctor_looks_at_noise_disk_memory_and_versions(tmp_path, monkeypatch):
     [
         ((), "describe takes an architecture"),
         (("mnasnet-a1", "--detect", "--resolution", 64), "a detector takes images of 96 to 512 pixels a side"),
-        (("mnasnet-a1", "--detect", "--figure", "a1.svg"), "drop --detect or --figure"),
         (("mnasnet-a1", "--space", "digits"), "describe takes an architecture"),
         (("--space", "digits", "--classes", "3"), "drop --space"),
         (("mnasnet-a1", "--figure", "a1.gif"), "ends in .svg, .pdf or .png"),

@@ -68,6 +68,14 @@ def test_images_that_are_too_small_are_refused():
         architecture_figure(published("mnasnet-a1"), 8)
 
 
+def test_a_detector_is_drawn_with_its_extra_layers_and_ends_in_boxes():
+    texts = texts_of(published("mnasnet-a1"), resolution=320, classes=90, detects=True)
+    assert texts.count("Extra 3×3") == 4
+    shapes = [word for word in texts if re.match(r"\d+×\d+×", word)]
+    assert shapes[-5:] == ["10×10×1280", "5×5×512", "3×3×256", "2×2×256", "1×1×128"]
+    assert texts[-2:] == ["boxes and classes", "2,034 × 91"]  # 3 at 20x20 places, 6 at 10x10, 5x5, 3x3, 2x2 and 1
+
+
 def test_a_late_head_is_drawn_behind_the_average_and_operations_without_a_kernel_have_none():
     architecture = Architecture.parse("stem8_s1-ffn2_k1_s2_f12_n1-condense4_k5_s1_f12_n1-head32-late")
     drawn = list(boxes(architecture))
