@@ -166,6 +166,36 @@ class Weighing(Protocol):
         ...
 
 
+@runtime_checkable
+class Inheriting(Protocol):
+    """An algorithm whose networks may inherit the weights of trained ones.
+
+    Attributes:
+        inherits: Whether they do. Then what came of a network depends on those that it descends from.
+    """
+
+    inherits: bool
+
+    def parents(self, genomes: Genomes) -> list[NDArray[np.int64] | None]:
+        """Return from which network each of some networks inherits.
+
+        Args:
+            genomes: Genomes that were just asked for, shape (n, n_var).
+
+        Returns:
+            The parent's genome, shape (n_var,), which was asked for and told before; None where a network has none.
+        """
+        ...
+
+    def fertile(self) -> Genomes:
+        """Return the networks that may still become parents. The weights of all others may be forgotten.
+
+        Returns:
+            Shape (n, n_var).
+        """
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Measure:
     """The measure of a problem's losses: how far networks count, and how noisy errors are.

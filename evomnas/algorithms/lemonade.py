@@ -4,8 +4,9 @@
     ICLR 2019, algorithm 1.
 
 Published are the two samplings against a kernel density of the cheap objectives, and that the population is the Pareto
-front. Kernel, bandwidth, numbers and the mutation, which changes genes of this package's spaces, are ours. Children do
-not inherit weights, which is the other half of [1]: here an evaluation depends on its network alone.
+front. Kernel, bandwidth, numbers and the mutation, which changes genes of this package's spaces, are ours. The other
+half of [1] is an option: children inherit the weights of their parents, see `evomnas.evaluation.inheritance`. Without
+it an evaluation depends on its network alone.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ class Member(NamedTuple):
 
 
 class Lemonade(AskAndTell):
-    """Evolution of a Pareto population, as LEMONADE does it, without inheritance of weights.
+    """Evolution of a Pareto population, as LEMONADE does it; see `Inheriting` for its children.
 
     Cheap are the objectives that follow from a network without training: its MACs and parameters, and its cost where
     that takes no time to know. Many proposals are mutants of parents from sparse regions of the front, by their cheap
@@ -54,7 +55,9 @@ class Lemonade(AskAndTell):
 
     steady = True
 
-    def __init__(self, space: Space, seed: int, *, children: int = 8, proposals: int = 64) -> None:
+    def __init__(
+        self, space: Space, seed: int, *, children: int = 8, proposals: int = 64, inherit: bool = False
+    ) -> None:
         """Begin a search.
 
         Args:
@@ -62,6 +65,7 @@ class Lemonade(AskAndTell):
             seed: The source of all random numbers.
             children: Number of networks per ask, at least 2.
             proposals: Number of mutants from which the children are chosen, at least as many.
+            inherit: Whether children inherit the weights of their parents.
 
         Raises:
             InputError: An option is out of range.
@@ -71,6 +75,9 @@ class Lemonade(AskAndTell):
         self._proposal_count = check_whole_number("proposals", proposals, 2)
         if proposals < children:
             raise InputError(f"proposals must be at least the children, {children}, got {proposals}")
+        if not isinstance(inherit, bool):
+            raise InputError(f"inherit must be true or false, got {inherit}")
+        self.inherits = inherit
         self._rng = np.random.default_rng(seed)
         self._encode = NetworkEncoder(space)
         sizes = space.gene_sizes
@@ -80,6 +87,7 @@ class Lemonade(AskAndTell):
         self._costs: dict[Hashable, float] = {}  # by keys
         self._population: list[Member] = []
         self._proposals: Genomes | None = None  # what `consider` returned for the next ask
+        self._parents: dict[Hashable, NDArray[np.int64]] = {}  # of the proposals, by their keys
 
     def _waits(self) -> bool:
         return bool(self._pending) and not self._population
@@ -94,6 +102,15 @@ class Lemonade(AskAndTell):
     def weigh(self, genomes: Genomes, costs: NDArray[np.float64]) -> None:
         """See `Weighing.weigh`."""
         self._costs.update(zip(self._encode(genomes).keys, costs.tolist(), strict=True))
+
+    def parents(self, genomes: Genomes) -> list[NDArray[np.int64] | None]:
+        """See `Inheriting.parents`."""
+        return [self._parents.get(key) for key in self._encode(genomes).keys]
+
+    def fertile(self) -> Genomes:
+        """See `Inheriting.fertile`: the population."""
+        genomes = np.array([member.genome for member in self._population], dtype=np.int64)
+        return genomes.reshape(-1, len(self.space.gene_sizes))
 
     def _breed(self) -> Genomes:
         if not self._population:
@@ -123,10 +140,14 @@ class Lemonade(AskAndTell):
         population = np.array([member.genome for member in self._population])
         chances = self._sparse_chances(population)
         proposals = self._encode(population[:0])
+        self._parents = {}
         for _ in range(MAX_MUTATION_ROUNDS):
             parents = self._rng.choice(len(population), size=self._proposal_count, p=chances)
             mutants = self._mutation._do(self._problem, population[parents], random_state=self._rng)
-            proposals = drop_duplicates(concatenate(proposals, self._encode(mutants)), self._seen)
+            encoded = self._encode(mutants)
+            for key, parent in zip(encoded.keys, parents, strict=True):
+                self._parents.setdefault(key, population[parent])
+            proposals = drop_duplicates(concatenate(proposals, encoded), self._seen)
             if len(proposals) >= self._proposal_count:
                 break
         return proposals.genomes[: self._proposal_count]

@@ -417,9 +417,8 @@ def _print_trainings(opened: Run, trainings: Sequence[TrainedNetwork], options: 
     print_columns(header, rows, left=1)
     results = [training.result for training in trainings if isinstance(training.result, FullTraining)]
     if results:
-        typer.echo(
-            f"{describe_test(results)}; in the search: of the validation images{format_training(opened.definition)}."
-        )
+        epochs = format_training(opened.definition, opened.mode.inherits)
+        typer.echo(f"{describe_test(results)}; in the search: of the validation images{epochs}.")
         _print_majority(results, trainings[0].classes, score)
     successes = [training for training in trainings if _is_trained(training.result)]
     if successes:

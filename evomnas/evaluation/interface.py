@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import copy
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Protocol, Self
 
+from evomnas.core.errors import InputError
 from evomnas.data.gallery.listing import Listing
 from evomnas.evaluation.stopwatch import Stopwatch
 from evomnas.problem.definition import Definition
@@ -178,6 +180,36 @@ class Evaluator(ABC):
     @abstractmethod
     def describe_data(self) -> dict[str, Any]:
         """Return the section `data` of run.json: sizes of splits and images, or of a table."""
+
+    def begin_lineage(self, folder: Path) -> None:
+        """Let networks inherit the weights of trained ones from now on. Their evaluations are this run's own.
+
+        Args:
+            folder: The folder of the weights that may be inherited.
+
+        Raises:
+            InputError: No network of this kind can inherit.
+        """
+        raise InputError(f"the networks of {self.definition.name} cannot inherit weights")
+
+    def note_parents(self, parents: Mapping[Any, Any]) -> None:
+        """Learn from which network each of some networks inherits, before they are evaluated.
+
+        Args:
+            parents: The parent of each network, which was evaluated before; None where it has none.
+
+        Raises:
+            InputError: The weights of a parent are gone.
+        """
+        raise InputError(f"the networks of {self.definition.name} cannot inherit weights")
+
+    def forget_weights(self, fertile: Sequence[Any]) -> None:
+        """Forget the weights of networks from which none will inherit any more.
+
+        Args:
+            fertile: Networks that may still become parents.
+        """
+        raise InputError(f"the networks of {self.definition.name} cannot inherit weights")
 
     def keep_pictures(self, architectures: Sequence[Any]) -> None:  # noqa: B027  a table has no images
         """Keep small pictures of the images that networks were most wrong about, for those who read the run.

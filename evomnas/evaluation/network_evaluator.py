@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain, islice
 from operator import attrgetter
-from typing import Any, ClassVar, Self
+from pathlib import Path
+from typing import Any, ClassVar, Self, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +19,16 @@ from evomnas.data.gallery.listing import Listing
 from evomnas.data.images import Dataset
 from evomnas.data.pictures import encode_picture
 from evomnas.evaluation.executors.base import Executor
-from evomnas.evaluation.executors.jobs import CountingJob, PartsJob, PreparationJob, TeachingJob, TrainingJob
+from evomnas.evaluation.executors.jobs import (
+    CountingJob,
+    HeirJob,
+    HeirTraining,
+    PartsJob,
+    PreparationJob,
+    TeachingJob,
+    TrainingJob,
+)
+from evomnas.evaluation.inheritance.lineage import Lineage, child_recipe
 from evomnas.evaluation.interface import Evaluator, OnPhase, ignore_phase
 from evomnas.latency.layers.stages import Parts
 from evomnas.latency.layers.table import LayerTable
@@ -119,6 +129,7 @@ class NetworkEvaluator(Evaluator):
             problem_setting(definition, len(dataset.classes), dataset.channels), self._reference, archive
         )
         self._recipe: TrainingSection | None = None
+        self._lineage: Lineage | None = None  # of the run that a view of this evaluator serves
         self._lessons: list[int] = []  # that the executor was given, shared by all views of this evaluator
         self._conditions = training_settings(definition, dataset.fingerprint, executor.device, donor)
         if definition.teaching is not None:
@@ -263,22 +274,53 @@ class NetworkEvaluator(Evaluator):
             if isinstance(result, Cut):
                 self.archive.add_cut(str(self.reader.run), architecture, result)
             else:
-                self.archive.add_training(self.training_context, architecture, result, self.candidates)
+                if isinstance(result, HeirTraining):
+                    cast(Lineage, self._lineage).keep(architecture, result.weights)
+                    result = result.training
+                context = self.reader.contexts(architecture)[0]
+                self.archive.add_training(context, architecture, result, self.candidates)
             self.stopwatch.trained += 1
             self.stopwatch.under_way -= 1
             self.on_phase("training")
             yield architecture
 
+    def begin_lineage(self, folder: Path) -> None:
+        """See `Evaluator.begin_lineage`."""
+        self.reader = replace(self.reader, inherits=True)
+        self._lineage = Lineage(str(self.reader.run), self.archive, folder, self._conditions)
+
+    def note_parents(self, parents: Mapping[Architecture, Architecture | None]) -> None:
+        """See `Evaluator.note_parents`. A parent that was not trained, being beyond a limit, is none."""
+        assert self._lineage is not None
+        for architecture, parent in parents.items():
+            is_child = parent is not None and isinstance(self.reader.known(parent).training, Training)
+            self._lineage.note(architecture, parent if is_child else None, self._heir_recipe(is_child))
+
+    def forget_weights(self, fertile: Sequence[Architecture]) -> None:
+        """See `Evaluator.forget_weights`."""
+        assert self._lineage is not None
+        self._lineage.forget(fertile, lambda architecture: self.known(architecture).status == "stopped")
+
+    def _heir_recipe(self, is_child: bool) -> TrainingSection:
+        recipe = self._definition.training
+        return child_recipe(recipe) if is_child else recipe
+
+    def _training_job(self, architecture: Architecture, threshold_for: ThresholdFor) -> TrainingJob | HeirJob:
+        if self._lineage is None:
+            return TrainingJob(architecture, threshold_for(self.known(architecture)), self._recipe)
+        ancestor = self._lineage.ancestor(architecture)
+        return HeirJob(architecture, ancestor, self._heir_recipe(ancestor is not None))
+
     def _training_jobs(
         self, architectures: Iterable[Architecture | None], threshold_for: ThresholdFor
-    ) -> Iterator[TrainingJob | None]:
+    ) -> Iterator[TrainingJob | HeirJob | None]:
         """Yield the training of each network, and count it as under way from then on."""
         for architecture in architectures:
             if architecture is None:
                 yield None
             else:
                 self.stopwatch.under_way += 1
-                yield TrainingJob(architecture, threshold_for(self.known(architecture)), self._recipe)
+                yield self._training_job(architecture, threshold_for)
 
     def price(self, evaluations: Sequence[Evaluation]) -> float:
         """Return the seconds of a measurement relative to a whole evaluation's; see `Evaluator.price`.

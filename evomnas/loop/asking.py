@@ -15,6 +15,7 @@ from evomnas.algorithms.base import (
     Choosing,
     Counting,
     GoalSeeking,
+    Inheriting,
     Introspective,
     Learning,
     Losses,
@@ -171,6 +172,16 @@ class TimedAlgorithm:
         """Tell what came of some of them; see `SteadyState.tell_some`."""
         with self._watch.on("algorithm"):
             cast(SteadyState, self._algorithm).tell_some(genomes, losses, violations)
+
+    def parents(self, genomes: Genomes) -> dict[Any, Any]:
+        """Return from which network each of those that were just asked for inherits; None where it has no parent."""
+        parents = cast(Inheriting, self._algorithm).parents(genomes)
+        decoded = (None if parent is None else self._space.decode(parent) for parent in parents)
+        return dict(zip(map(self._space.decode, genomes), decoded, strict=True))
+
+    def fertile(self) -> list[Any]:
+        """Return the networks that may still become parents; see `Inheriting.fertile`."""
+        return [self._space.decode(genome) for genome in cast(Inheriting, self._algorithm).fertile()]
 
     def choices(self) -> list[Any]:
         """Return the network that it holds to be the best for each of its goals; none where it does not choose."""

@@ -20,11 +20,13 @@ class Generations(SearchLoop):
             if len(genomes) == 0:
                 return
             self._listen()
+            self._note_parents(genomes)
             architectures = [self._space.decode(genome) for genome in genomes]
             asked, room = self.journal.asked, self.stopping.room
             is_complete = self._evaluate(architectures)
             if is_complete:
                 self.algorithm.tell(genomes, *self.tally.told(self.tally.of(architectures)))
+                self._forget_weights()
             self._end_generation(is_new=self.journal.asked > asked)
             if not is_complete:
                 return

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from evomnas.algorithms.base import AskAndTell, make_algorithm, option_defaults, rules_version
+from evomnas.algorithms.base import AskAndTell, Inheriting, make_algorithm, option_defaults, rules_version
 from evomnas.core import defaults, registry
 from evomnas.core.arguments import checked
 from evomnas.core.errors import EverythingFailed, InputError
@@ -167,6 +167,9 @@ def begin(
     """
     evaluator.check_limits()
     evaluator.archive.establish()
+    options = settled_options(evaluator, algorithm, options)
+    if inherits(evaluator.definition, algorithm, options):
+        mode = replace(mode, inherits=True, early_stop=False)  # losses of children foretell nothing about others
     if lessons is not None:
         mode = replace(mode, lessons=evaluator.archive.add_context(lessons))
     record = RunRecord(
@@ -177,7 +180,7 @@ def begin(
         training_context=evaluator.training_context,
         measurement_context=evaluator.measurement_context,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
-        options=settled_options(evaluator, algorithm, options),
+        options=options,
         candidates=evaluator.candidates,
         mode=mode,
         rules=rules_version(algorithm),
@@ -437,7 +440,27 @@ def check_options(definition: Definition, algorithm: str, options: Mapping[str, 
     # A target's default is known when the device is.
     check_objectives(definition, algorithm)
     target = {"target_ms": 1.0} if "target_ms" in option_defaults(algorithm) else {}
-    make_algorithm(algorithm, definition.space, 0, target | dict(options))
+    inherits(definition, algorithm, target | dict(options))
+
+
+def inherits(definition: Definition, algorithm: str, options: Mapping[str, Any]) -> bool:
+    """Return whether the networks of a search inherit the weights of others that it trained.
+
+    Args:
+        definition: The problem.
+        algorithm: The name of the algorithm.
+        options: Its options, with a target if it wants one.
+
+    Raises:
+        InputError: A value of an option is wrong, or the problem has no networks that can inherit.
+    """
+    made = make_algorithm(algorithm, definition.space, 0, options)
+    if not isinstance(made, Inheriting) or not made.inherits:
+        return False
+    if definition.kind != "images":
+        why = "are looked up in a table" if definition.kind == "table" else "are trained as parts of detectors"
+        raise InputError(f"the networks of {definition.name} {why} and cannot inherit weights: drop inherit")
+    return True
 
 
 def check_runtime(definition: Definition) -> None:

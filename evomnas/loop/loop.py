@@ -18,10 +18,13 @@ from evomnas.loop.progress import OnEvaluation, OnGeneration, OnProgress, Progre
 from evomnas.loop.run_clock import RunClock
 from evomnas.loop.stopping import Stopping
 from evomnas.loop.tally import Tally
+from evomnas.problem.search_space import Genomes
 from evomnas.results.evaluation import Evaluation, losses_and_violations
 from evomnas.results.manifest import Answer, GoalAnswer
 from evomnas.results.records import Ask
 from evomnas.results.run import Result, Run
+
+WEIGHTS = "weights"  # the folder within that of a run, of the weights that its networks inherit
 
 
 class SearchLoop(ABC):
@@ -63,6 +66,8 @@ class SearchLoop(ABC):
         self.journal = Journal(run, clock, self.tally, on_generation)
         self.progress = ProgressReporter(run, self.evaluator, self.tally, on_progress, deadline)
         self.algorithm = TimedAlgorithm(run, self.evaluator, self.tally)
+        if run.mode.inherits:
+            self.evaluator.begin_lineage(run.folder / WEIGHTS)
         self._space = run.definition.space
         self._run, self._on_evaluation = run, on_evaluation
         run.manifest.explanations = self.algorithm.explanations  # a report imports no algorithm
@@ -102,6 +107,19 @@ class SearchLoop(ABC):
         self.stopping.check_time()
         self.journal.note_time()
         self.progress.report(phase)
+
+    def _note_parents(self, genomes: Genomes) -> None:
+        """Let the evaluator know from whom networks inherit that were just asked for."""
+        if self._run.mode.inherits:
+            self.evaluator.note_parents(self.algorithm.parents(genomes))
+
+    def _forget_weights(self) -> None:
+        """Let the evaluator forget the weights of networks that will have no more children.
+
+        While an earlier session is played again, the weights of its later networks are there already.
+        """
+        if self._run.mode.inherits and not self.journal.is_replaying and not self.journal.tells:
+            self.evaluator.forget_weights(self.algorithm.fertile())
 
     def _listen(self) -> None:
         """Let those who watch know what the algorithm says of itself."""

@@ -103,7 +103,10 @@ class SteadyStateLoop(SearchLoop):
         state = self._state
         if state.starved_at == state.told:
             return False
-        state.bred.extend(self.algorithm.ask_more())
+        genomes = self.algorithm.ask_more()
+        if len(genomes):
+            self._note_parents(genomes)
+        state.bred.extend(genomes)
         self._listen()
         state.size = state.size or len(state.bred)
         state.starved_at = -1 if state.bred else state.told
@@ -127,6 +130,7 @@ class SteadyStateLoop(SearchLoop):
             self._count(Ask(position, position // state.size, str(architecture)), evaluation, is_new)
         self.stopping.count_tell(self.tally.ended > ended)
         self.algorithm.tell_some(genome[None], *self.tally.told([evaluation]))
+        self._forget_weights()
         state.told += 1
         self._take_notice("training")
         if state.told >= state.size:

@@ -22,6 +22,7 @@ from evomnas.core.arguments import checked
 from evomnas.core.errors import InputError
 from evomnas.networks.network import Network, clip_activations
 from evomnas.problem.architecture import Architecture
+from evomnas.problem.ops.builtin import InvertedBottleneck, SeparableConvolution
 from evomnas.problem.ops.catalogue import operation
 from evomnas.problem.pretrained.traits import PLAIN
 
@@ -156,7 +157,7 @@ def _check_operations(architecture: Architecture, library: str, has_se: bool) ->
     in_filters = architecture.stem
     for number, block in enumerate(architecture.blocks, start=1):
         place = f"block {number} ({block})"
-        is_known = operation(block.op).inherits
+        is_known = isinstance(operation(block.op), SeparableConvolution | InvertedBottleneck)
         if not is_known or (block.se and not has_se):
             part = {"conv": "plain convolutions"}.get(block.op, "squeeze-and-excite" if is_known else block.op)
             raise InputError(f"weights of another network: {library} have no {part}, as {place} has")

@@ -48,7 +48,7 @@ def page_data(run: Run, results: Sequence[Result]) -> dict[str, Any]:
         "cost": cost,
         "further": [{"label": axis.label, "unit": axis.unit} for axis in run.definition.further],
         "percent": quality.endswith("(%)"),
-        "training": format_training(run.definition),
+        "training": format_training(run.definition, run.mode.inherits),
         "score": run.definition.score_words,
         "validation": run.manifest.data.get("validation"),
         "classes": class_data(run, results, fully_trained(run) if run.definition.trains else []),

@@ -52,7 +52,8 @@ def _describe_quality(run: Run) -> str:
     score, trainings = run.definition.score_words, run.definition.trainings
     folds = f" ({trainings} folds)" if trainings > 1 else ""
     images = f"{run.manifest.data['validation']:,} validation images{folds}"
-    return f"{score[0].upper()}{score[1:]} (± one standard error): of {images}{format_training(run.definition)}"
+    training = format_training(run.definition, run.mode.inherits)
+    return f"{score[0].upper()}{score[1:]} (± one standard error): of {images}{training}"
 
 
 def describe_test(trainings: Sequence[FullTraining]) -> str:

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 from evomnas.core.resolution import describe_resolution, sides
 from evomnas.core.system.machine import memory_gib
 from evomnas.data.photographs import describe_fit
+from evomnas.evaluation.inheritance.lineage import child_recipe
 from evomnas.loop.fidelity.ranking import MARGIN
-from evomnas.problem.definition import Definition
+from evomnas.problem.definition import Definition, ProblemDefinition
 from evomnas.problem.detection.definition import DetectionDefinition
 from evomnas.problem.sections import FITS, SCORE_WORDS
 from evomnas.problem.typed.paths import OWN_DATASETS
@@ -231,7 +232,7 @@ def headline(run: Run, results: Sequence[Result]) -> str:
         return f"No network on the front yet: {work}."
     best_one = min(reversed(front), key=lambda result: (result.evaluation.losses or ())[:1])
     first, last = (format_losses(run.definition, result.evaluation.losses or ()) for result in (front[0], best_one))
-    words, training = run.definition.words, format_training(run.definition)
+    words, training = run.definition.words, format_training(run.definition, run.mode.inherits)
     if len(front) == 1:
         text = f"1 network on the Pareto front, with {first}{training}"
     else:
@@ -245,17 +246,22 @@ def headline(run: Run, results: Sequence[Result]) -> str:
     return f"{'; '.join(filter(None, parts))}. {constant_answer_line(run)}".rstrip()
 
 
-def format_training(definition: Definition) -> str:
+def format_training(definition: Definition, inherits: bool = False) -> str:
     """Return after how much training a search scores its networks.
 
     Args:
         definition: The problem.
+        inherits: Whether networks inherit the weights of others; these are trained less.
 
     Returns:
         A text such as ` after 5 epochs of training`; empty where the search trains none.
     """
     epochs = definition.epochs
-    return f" after {epochs} epoch{'s' * (epochs != 1)} of training" if epochs else ""
+    if not epochs:
+        return ""
+    recipe = definition.training if inherits and isinstance(definition, ProblemDefinition) else None
+    heirs = "" if recipe is None else f", or {child_recipe(recipe).epochs} with the weights of a trained network"
+    return f" after {epochs} epoch{'s' * (epochs != 1)} of training{heirs}"
 
 
 def _trained_scores(run: Run, front: Sequence[Result]) -> str:

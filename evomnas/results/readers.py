@@ -72,6 +72,16 @@ def trained_images_alias(search_images_fingerprint: str) -> str:
     return context_key({"trained in full after a search of": search_images_fingerprint})
 
 
+def lineage_alias(run: str | None, network: object) -> str:
+    """Return the key under which the archive lists the context of a network's training where networks inherit weights.
+
+    Args:
+        run: The id of the run.
+        network: The network.
+    """
+    return context_key({"lineage": run, "network": str(network)})
+
+
 @dataclass(frozen=True, slots=True)
 class BaselineRecord:
     """A pretrained baseline, as the archive has it.
@@ -101,6 +111,7 @@ class EvaluationReader(ABC):
         run: The run whose trainings that were cut off count as evaluated; None where nobody's do.
         all_contexts: The contexts of trainings that count, the first one first, where there are others: a run may have
             gone on with images that had changed.
+        inherits: Whether the networks of the run inherit weights. Then the training of each has a context of its own.
     """
 
     data_model: ClassVar[type[BaseModel]]  # what `data` must be like
@@ -113,6 +124,7 @@ class EvaluationReader(ABC):
     candidates: CandidateLimits = field(default_factory=CandidateLimits)
     run: str | None = None
     all_contexts: tuple[str, ...] = ()
+    inherits: bool = False
 
     def for_run(self, run: str | None) -> Self:
         """Return the reader for which what a run cut off counts as evaluated.
@@ -219,7 +231,7 @@ class NetworkReader(EvaluationReader):
     def known(self, architecture: Architecture) -> NetworkEvaluation:
         """See `EvaluationReader.known`; halves that are missing are None."""
         score = self._problem.data.score
-        contexts = self.all_contexts or (self.training_context,)
+        contexts = self.contexts(architecture)
         evaluations = (
             self.archive.evaluation(context, self.measurement_context, architecture, self.candidates, self.run, score)
             for context in contexts
@@ -227,6 +239,17 @@ class NetworkReader(EvaluationReader):
         first = next(evaluations)
         known = first if first.training is not None else next((one for one in evaluations if one.training), first)
         return self._with_further(self._with_error(known))
+
+    def contexts(self, architecture: Architecture) -> tuple[str, ...]:
+        """Return the contexts of a network's trainings that count, at least one.
+
+        Args:
+            architecture: The network.
+        """
+        if self.inherits:
+            alias = lineage_alias(self.run, architecture)
+            return (*self.archive.alias_contexts(alias), alias)[:1]  # nothing is kept under the alias itself
+        return self.all_contexts or (self.training_context,)
 
     def _with_further(self, known: NetworkEvaluation) -> NetworkEvaluation:
         """Return an evaluation with the further objectives of its network."""
@@ -272,7 +295,7 @@ class NetworkReader(EvaluationReader):
 
     def answers(self, architecture: Architecture) -> Answers | None:
         """See `EvaluationReader.answers`."""
-        return self.archive.answers(self.training_context, architecture)
+        return self.archive.answers(self.contexts(architecture)[0], architecture)
 
     @property
     def _problem(self) -> ProblemDefinition:

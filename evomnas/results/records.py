@@ -20,15 +20,18 @@ class SearchMode:
         asynchronous: It breeds whenever a worker is free, and does not wait for the end of a generation.
         early_stop: It cuts candidates off that their first epochs show to be dominated beyond doubt.
         lessons: The archive's context of what it learnt from elsewhere before it began; None where that is nothing.
+        inherits: Its networks may inherit the weights of others, so that what came of them is its own.
     """
 
     asynchronous: bool = False
     early_stop: bool = False
     lessons: str | None = None
+    inherits: bool = False
 
     def to_json(self) -> dict[str, Any]:
-        """Return its values by name, without lessons where there are none."""
-        return {name: value for name, value in asdict(self).items() if name != "lessons" or value is not None}
+        """Return its values by name, without those that older versions did not know where they are the defaults."""
+        newer = {"lessons": None, "inherits": False}
+        return {name: value for name, value in asdict(self).items() if name not in newer or value != newer[name]}
 
 
 @dataclass(frozen=True, slots=True)

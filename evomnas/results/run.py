@@ -240,6 +240,7 @@ class Run:
             record.candidates,
             record.id,
             self.training_contexts,
+            record.mode.inherits,
         )
 
     @property

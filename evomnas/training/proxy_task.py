@@ -9,6 +9,7 @@ import copy
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import cast
 
 import numpy as np
 import torch
@@ -21,9 +22,13 @@ from evomnas.core.system.device import choose_device
 from evomnas.data.images import Dataset
 from evomnas.networks.classifier import Normalise
 from evomnas.networks.fast_layers import use_fast_layers
+from evomnas.networks.network import Network
+from evomnas.networks.pretrained.descent import begin_with, pack_weights
 from evomnas.networks.pretrained.planting import plant_weights
 from evomnas.networks.pretrained.weights import DonorWeights, PretrainedWeights
 from evomnas.networks.torchvision_models import AnyNetwork, build_any_network
+from evomnas.problem.architecture import Architecture
+from evomnas.problem.pretrained.ancestor import Ancestor
 from evomnas.problem.sections import FLOAT, DataSection, TrainingSection, WeightsSection
 from evomnas.results.answers.mistakes import Answers
 from evomnas.results.evaluation import Cut, Training, TrainingDiverged
@@ -161,12 +166,41 @@ class ProxyTask:
         Raises:
             TrainingDiverged: A loss or a logit became infinite or not a number.
         """
+        return self._train(architecture, threshold, None, [])
+
+    def train_heir(self, architecture: Architecture, ancestor: Ancestor | None) -> tuple[Training, bytes]:
+        """Train a network whose weights others may inherit, and which may begin with the weights of another one.
+
+        Args:
+            architecture: The architecture.
+            ancestor: From whom it inherits; None for random weights, or those of the donor.
+
+        Returns:
+            The training, as of `train`, and its weights as in `Ancestor`.
+
+        Raises:
+            TrainingDiverged: A loss or a logit became infinite or not a number.
+        """
+        networks: list[nn.Module] = []
+        training = self._train(architecture, None, ancestor, networks)
+        assert isinstance(training, Training)  # without a threshold
+        return training, pack_weights(cast(list[Network], networks))
+
+    def _train(
+        self,
+        architecture: AnyNetwork,
+        threshold: LossThreshold | None,
+        ancestor: Ancestor | None,
+        networks: list[nn.Module],
+    ) -> Training | Cut:
+        """Train a network, see `train`, and add what was trained to `networks`."""
         started = time.perf_counter()
         waited = 0.0
         losses: tuple[float, ...] = ()
         answers = []
         for number in range(self.dataset.trainings):
-            trainer = self.fit(architecture, number, None if number else threshold)
+            trainer = self.fit(architecture, number, None if number else threshold, ancestor)
+            networks.append(trainer.network)
             waited += trainer.waited_seconds
             losses = losses or tuple(trainer.losses)
             if threshold is not None and len(trainer.losses) < self.recipe.epochs:
@@ -176,13 +210,20 @@ class ProxyTask:
         accuracy, seconds = joined.confusion.score("accuracy"), time.perf_counter() - started - waited
         return Training(accuracy, losses, seconds, loss=joined.loss, answers=joined)
 
-    def fit(self, architecture: AnyNetwork, number: int = 0, threshold: LossThreshold | None = None) -> Trainer:
+    def fit(
+        self,
+        architecture: AnyNetwork,
+        number: int = 0,
+        threshold: LossThreshold | None = None,
+        ancestor: Ancestor | None = None,
+    ) -> Trainer:
         """Train a new network, to the end or until it is stopped early.
 
         Args:
             architecture: The architecture.
             number: Which of the trainings; there are several with folds.
             threshold: The losses at which the training stops early; None trains to the end.
+            ancestor: From whom it inherits its weights; None for random ones, or those of the donor.
 
         Returns:
             The training, with the network.
@@ -204,7 +245,9 @@ class ProxyTask:
                 bn_momentum=recipe.bn_momentum,
                 seed=weights_seed,
             )
-            if self._donor is not None:
+            if ancestor is not None:
+                begin_with(cast(Network, network), ancestor, number)
+            elif self._donor is not None:
                 plant_weights(network, self._donor)
             network = network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
             if self.device.type == "cpu":

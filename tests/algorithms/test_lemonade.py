@@ -86,6 +86,32 @@ def test_children_are_chosen_by_costs_that_are_free():
     assert proposals[2].tolist() in children
 
 
+def test_children_have_parents_in_the_population_from_which_they_differ_in_few_genes():
+    searcher = Lemonade(SPACE, 1, inherit=True)
+    genomes = searcher.ask()
+    assert searcher.parents(genomes) == [None] * len(genomes)
+    assert searcher.fertile().shape == (0, len(SPACE.gene_sizes))
+    for _ in range(4):
+        searcher.tell(genomes, losses_of(genomes), np.zeros(len(genomes)))
+        fertile = searcher.fertile().tolist()
+        assert fertile == [member.genome.tolist() for member in searcher._population]
+        genomes = searcher.ask()
+        parents = searcher.parents(genomes)
+        for genome, parent in zip(genomes, parents, strict=True):
+            assert parent.tolist() in fertile
+            assert 0 < (genome != parent).sum() < len(genome) / 2
+    plain = play_like(Lemonade(SPACE, 1)), play_like(Lemonade(SPACE, 1, inherit=True))
+    assert np.array_equal(*plain)  # inheriting changes nothing but what evaluations give
+
+
+def play_like(searcher: Lemonade) -> np.ndarray:
+    asked = []
+    for _ in range(3):
+        asked.append(searcher.ask())
+        searcher.tell(asked[-1], losses_of(asked[-1]), np.zeros(len(asked[-1])))
+    return np.concatenate(asked)
+
+
 def test_macs_and_parameters_are_cheap_in_a_space_of_networks():
     searcher = Lemonade(SPACE, 1)
     genomes = SPACE.sample(3, np.random.default_rng(1))
@@ -100,6 +126,7 @@ def test_macs_and_parameters_are_cheap_in_a_space_of_networks():
     [
         ({"children": 1}, "children must be a whole number from 2"),
         ({"children": 9, "proposals": 8}, "proposals must be at least the children, 9, got 8"),
+        ({"inherit": 1}, "inherit must be true or false, got 1"),
     ],
 )
 def test_wrong_numbers_are_refused(options, message):

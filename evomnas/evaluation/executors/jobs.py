@@ -7,7 +7,7 @@ there once (`evomnas.evaluation.executors.worker`).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Protocol, TypeVar
+from typing import ClassVar, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from evomnas.latency.layers.stages import Parts
 from evomnas.latency.runtimes.base import PreparedNetwork
 from evomnas.problem.architecture import Architecture
+from evomnas.problem.pretrained.ancestor import Ancestor
 from evomnas.problem.sections import TrainingSection
 from evomnas.results.evaluation import Cost, Cut, Training
 from evomnas.training.early_stop import LossThreshold
@@ -63,6 +64,21 @@ class Bench(Protocol):
 
         Returns:
             The training, or what is left of one that was cut off.
+        """
+        ...
+
+    def train_heir(
+        self, architecture: Architecture, ancestor: Ancestor | None, recipe: TrainingSection
+    ) -> tuple[Training, bytes]:
+        """Train an architecture whose weights others may inherit.
+
+        Args:
+            architecture: What is trained.
+            ancestor: From whom it inherits; None for the weights that any other training begins with.
+            recipe: The recipe.
+
+        Returns:
+            The training, and the weights after it as in `Ancestor`.
         """
         ...
 
@@ -184,3 +200,35 @@ class TrainingJob:
     def run(self, bench: Bench) -> Training | Cut:
         """Return the training, or what is left of one that was cut off; see `Job.run`."""
         return bench.train(self.subject, self.threshold, self.recipe)
+
+
+class HeirTraining(NamedTuple):
+    """A training whose weights others may inherit.
+
+    Attributes:
+        training: The training.
+        weights: The weights after it, as in `Ancestor`.
+    """
+
+    training: Training
+    weights: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class HeirJob:
+    """Train a network on the proxy task, perhaps from the weights of another one, and bring its weights back.
+
+    Attributes:
+        ancestor: From whom it inherits; None for the weights that any other training begins with.
+        recipe: The recipe.
+    """
+
+    kind: ClassVar[str] = "train"
+    trains: ClassVar[bool] = True
+    subject: Architecture
+    ancestor: Ancestor | None
+    recipe: TrainingSection
+
+    def run(self, bench: Bench) -> HeirTraining:
+        """Return the training and the weights; see `Job.run`."""
+        return HeirTraining(*bench.train_heir(self.subject, self.ancestor, self.recipe))

@@ -27,7 +27,7 @@ from evomnas.evaluation.executors.base import WORKER_GIB, JobQueue, Patience, R,
 from evomnas.evaluation.executors.crew import Crew, WorkerDied
 from evomnas.evaluation.executors.deaths import Inquest
 from evomnas.evaluation.executors.image_files import open_images, open_lessons, save_images, save_lessons
-from evomnas.evaluation.executors.jobs import Job, Logits, TrainingJob
+from evomnas.evaluation.executors.jobs import HeirJob, Job, Logits, TrainingJob
 from evomnas.problem.definition import ProblemDefinition
 from evomnas.problem.loading import validate_definition
 from evomnas.problem.pretrained.files import DonorFile
@@ -224,7 +224,7 @@ def _end_with_parent() -> None:
 def _work(job: Job[S, R], patience: float | None, note: str, growth: float | None) -> tuple[float, R | Failure]:
     """Return how long a job took, and its outcome; the process ends itself where it takes more than `patience`."""
     global _is_limited, _is_taught
-    if isinstance(job, TrainingJob) and not _is_taught:
+    if isinstance(job, TrainingJob | HeirJob) and not _is_taught:
         _bench.learn(open_lessons(_files))
         _is_taught = True
     if growth is not None and not _is_limited:

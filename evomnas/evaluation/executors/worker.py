@@ -18,6 +18,7 @@ from evomnas.networks.pretrained.weights import PretrainedWeights, load_donor
 from evomnas.problem.architecture import Architecture
 from evomnas.problem.definition import ProblemDefinition
 from evomnas.problem.detection.definition import DetectionDefinition
+from evomnas.problem.pretrained.ancestor import Ancestor
 from evomnas.problem.pretrained.files import DonorFile
 from evomnas.problem.sections import TrainingSection
 from evomnas.results.evaluation import Cost, Cut, Failure, Training
@@ -95,6 +96,13 @@ class Workbench:
         """See `Bench.train`."""
         task = self.task if recipe is None else self.task.with_recipe(recipe)
         return task.train(architecture) if threshold is None else task.train(architecture, threshold)
+
+    def train_heir(
+        self, architecture: Architecture, ancestor: Ancestor | None, recipe: TrainingSection
+    ) -> tuple[Training, bytes]:
+        """See `Bench.train_heir`."""
+        assert isinstance(self.task, ProxyTask)  # the networks of detectors do not inherit
+        return self.task.with_recipe(recipe).train_heir(architecture, ancestor)
 
     def teach(self, number: int) -> Logits:
         """See `Bench.teach`."""

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import torch
 from torch import nn
 
+from evomnas.networks.channels import ChannelSelection
 from evomnas.networks.network import Layer, Network, SqueezeExcite
 from evomnas.problem.architecture import Architecture, Block
+from evomnas.problem.ops.base import Step
 
 
 class LayerNames(NamedTuple):
@@ -20,22 +22,46 @@ class LayerNames(NamedTuple):
         block_number: That block's number, from 0.
         number: The layer's number within its block, from 0.
         in_filters: The channels of its input.
-        shortcut: Its kind of skip: `none`, `identity` or `pool`.
-        expand: The convolution that expands, with its batch norm.
-        depthwise: The depthwise convolution, with its batch norm.
+        stride: Its stride.
+        convolutions: Its convolutions from input to output, those of branches one branch after another, each with its
+            batch norm. Those of squeeze-and-excite are left out.
         gate: Squeeze-and-excite.
-        project: The projection, with its batch norm.
+        selections: The stored orders of channels.
     """
 
     block: Block
     block_number: int
     number: int
     in_filters: int
-    shortcut: str
-    expand: tuple[str, str] | None
-    depthwise: tuple[str, str]
+    stride: int
+    convolutions: tuple[tuple[str, str], ...]
     gate: str | None
-    project: tuple[str, str]
+    selections: tuple[str, ...]
+
+    @property
+    def steps(self) -> Sequence[Step]:
+        """What it computes, step by step."""
+        return self.block.steps(self.in_filters, self.stride)
+
+    @property
+    def shortcut(self) -> str:
+        """Its kind of skip: `none`, `identity` or `pool`."""
+        return self.block.shortcut(self.in_filters, self.stride)
+
+    @property
+    def expand(self) -> tuple[str, str] | None:
+        """The convolution of an inverted bottleneck that expands; None where none does."""
+        return self.convolutions[0] if len(self.convolutions) > 2 else None
+
+    @property
+    def depthwise(self) -> tuple[str, str]:
+        """The depthwise convolution of an inverted bottleneck."""
+        return self.convolutions[-2]
+
+    @property
+    def project(self) -> tuple[str, str]:
+        """The projection of an inverted bottleneck."""
+        return self.convolutions[-1]
 
 
 class NetworkNames(NamedTuple):
@@ -56,7 +82,7 @@ def name_parts(architecture: Architecture) -> NetworkNames:
     """Return the names of the modules of an architecture's network.
 
     Args:
-        architecture: An architecture without plain convolutions (`conv`).
+        architecture: The architecture.
 
     Returns:
         The names.
@@ -67,24 +93,26 @@ def name_parts(architecture: Architecture) -> NetworkNames:
     layers = []
     for (number, layer, block, in_filters, stride), module in zip(architecture.layers(), modules, strict=True):
         assert isinstance(module, Layer)
-        *expand, depthwise, project = _convolutions(module.body, f"blocks.{number - 1}.{layer - 1}.body")
-        gate = next(_named(module.body, SqueezeExcite), None)
+        prefix = f"blocks.{number - 1}.{layer - 1}.body"
+        gate = next(_named(module.body, prefix, SqueezeExcite), None)
         layers.append(
             LayerNames(
-                block, number - 1, layer - 1, in_filters, block.shortcut(in_filters, stride),
-                expand[0] if expand else None, depthwise,
-                None if gate is None else f"blocks.{number - 1}.{layer - 1}.body.{gate}", project,
+                block, number - 1, layer - 1, in_filters, stride, _convolutions(module.body, prefix), gate,
+                tuple(f"{name}.index" for name in _named(module.body, prefix, ChannelSelection)),
             )
         )  # fmt: skip
     [stem], [head] = _convolutions(network.stem, "stem"), _convolutions(network.head, "head")
     return NetworkNames(stem, tuple(layers), head)
 
 
-def _named(sequence: nn.Module, kind: type[nn.Module]) -> Iterator[str]:
-    return (name for name, module in sequence.named_children() if isinstance(module, kind))
+def _named(sequence: nn.Module, prefix: str, kind: type[nn.Module]) -> Iterator[str]:
+    """Yield the names of a sequence's modules of a kind, in their order, outside of squeeze-and-excite."""
+    gates = tuple(f"{name}." for name, module in sequence.named_modules() if isinstance(module, SqueezeExcite))
+    for name, module in sequence.named_modules(prefix=""):
+        if isinstance(module, kind) and not name.startswith(gates):
+            yield f"{prefix}.{name}"
 
 
-def _convolutions(sequence: nn.Module, prefix: str) -> list[tuple[str, str]]:
+def _convolutions(sequence: nn.Module, prefix: str) -> tuple[tuple[str, str], ...]:
     """Return the names of a sequence's convolutions, each with that of the batch norm behind it."""
-    pairs = zip(_named(sequence, nn.Conv2d), _named(sequence, nn.BatchNorm2d), strict=True)
-    return [(f"{prefix}.{convolution}", f"{prefix}.{norm}") for convolution, norm in pairs]
+    return tuple(zip(_named(sequence, prefix, nn.Conv2d), _named(sequence, prefix, nn.BatchNorm2d), strict=True))

@@ -24,6 +24,7 @@ from evomnas.problem.pretrained.files import DonorFile
 MAX_CLASSES = 100_000  # of a donor's classifier
 _BIASES = ("classifier.1.bias", "classifier.bias", "_fc.bias")  # of the classifier, by the layouts of names
 _TORCH_BEGINNINGS = (b"PK", b"\x80")  # of a zip archive, and of the files of torch before 1.6
+_SAFETENSORS_HEADER = slice(8, 9)  # begins behind the header's length, which may begin as torch's files do
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,7 +114,7 @@ def read_state_dict(content: bytes) -> dict[str, Tensor]:
         InputError: The file cannot be read, or holds anything but tensors.
     """
     try:
-        if content.startswith(_TORCH_BEGINNINGS):
+        if content.startswith(_TORCH_BEGINNINGS) and content[_SAFETENSORS_HEADER] != b"{":
             with warnings.catch_warnings(action="ignore"):  # of unusual files
                 values: object = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
         else:

@@ -158,14 +158,12 @@ class Operation(ABC):
         name: Its canonical name, as in an architecture's notation. Equal operations have equal names.
         label: Its name in drawings.
         expansion: The factor by which a 1x1 convolution widens the input before all other steps; 1 where none does.
-        inherits: Whether its layers can take the weights of a donor. Donors consist of inverted bottlenecks.
         is_weightless: Whether it has no weights. Then its blocks have one layer, neither squeeze-and-excite nor a skip.
     """
 
     name: str
     label: str
     expansion: int = 1
-    inherits: bool = False
     is_weightless: bool = False
 
     @property

@@ -86,7 +86,6 @@ class SeparableConvolution(_Plain):
 
     name = "dconv"
     label = "SepConv"
-    inherits = True
 
     def steps(self, layer: LayerShape) -> Sequence[Step]:
         """See `Operation.steps`."""
@@ -100,7 +99,6 @@ class InvertedBottleneck(_Widening):
 
     family = "mbconv"
     title = "MBConv"
-    inherits = True
 
     def __init__(self, number: int | None = None) -> None:
         """Make the operation.

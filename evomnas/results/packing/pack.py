@@ -10,7 +10,7 @@ import json
 import shutil
 import tempfile
 import zipfile
-from collections.abc import Container, Iterable, Iterator
+from collections.abc import Container, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -24,7 +24,7 @@ from evomnas.results.database.contexts import limited_context
 from evomnas.results.manifest import MANIFEST
 from evomnas.results.packing.content import ARCHIVE, FRONT, NETWORKS, REPORT, is_network_file
 from evomnas.results.packing.unpack import packed_run_id
-from evomnas.results.readers import full_training_alias, trained_images_alias
+from evomnas.results.readers import full_training_alias, lineage_alias, trained_images_alias
 from evomnas.results.run import Run
 
 MODEL_MANIFESTS = ("model.json", "detector.json")  # written last: a network's folder that has one is complete
@@ -129,8 +129,11 @@ def _write_archive(run: Run, path: Path) -> None:
     """Write the archive of one run: what it evaluated, and what its report compares it with."""
     source, record = run.archive, run.record
     contexts = {*run.training_contexts, record.measurement_context, *filter(None, [record.mode.lessons])}
-    aliases: list[str] = []
     networks = {ask.architecture for ask in run.asks} | {str(run.definition.reference(run.manifest.data))}
+    lineages = {lineage_alias(record.id, one): one for one in sorted(networks)} if record.mode.inherits else {}
+    descended = {key: [one] for alias, one in lineages.items() for key in source.alias_contexts(alias)}
+    contexts.update(descended)
+    aliases: list[str] = []
     if run.definition.trains:
         problem, images = run.trained_problem(), run.search_images_fingerprint
         aliases = [full_training_alias(problem, images), trained_images_alias(images)]
@@ -162,21 +165,23 @@ def _write_archive(run: Run, path: Path) -> None:
             copy("full_trainings", context=context)
             copy("answers", context=context)
             copy("findings", context=context)
-        for images, places in _pictured(source, record.training_context, full_contexts, networks).items():
+        trained = {record.training_context: sorted(networks)} | descended
+        for images, places in _pictured(source, trained, dict.fromkeys(full_contexts, sorted(networks))).items():
             copy("class_names", images=images)
             pictures = {place: source.picture(images, place) for place in sorted(places)}
             target.add_pictures(images, {place: content for place, content in pictures.items() if content is not None})
-        for alias in aliases:
+        for alias in (*aliases, *lineages):
             copy("aliases", alias=alias)
         target.make_portable()
 
 
 def _pictured(
-    source: Archive, training_context: str, full_contexts: Iterable[str], networks: Iterable[str]
+    source: Archive, trained: Mapping[str, list[str]], trained_in_full: Mapping[str, list[str]]
 ) -> dict[str, set[int]]:
-    """Return the images that reports show, as places by the fingerprint of all images."""
+    """Return the images that reports show, as places by the fingerprint of all images; networks are by contexts."""
     pictured: dict[str, set[int]] = {}
-    for context, split in ((training_context, "data"), *((context, "test") for context in full_contexts)):
+    splits = [(split, *one) for split, group in (("data", trained), ("test", trained_in_full)) for one in group.items()]
+    for split, context, networks in splits:
         images = source.context(context).get(split)
         if images is not None:
             answers = filter(None, (source.answers(context, notation) for notation in networks))

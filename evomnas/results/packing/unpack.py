@@ -217,7 +217,7 @@ def _read_all(archive: Archive, manifest: Manifest) -> None:
         kind.data_model.model_validate(manifest.data)
         reader = kind(
             archive, record.definition, record.training_context, record.measurement_context, manifest.data,
-            record.candidates, record.id,
+            record.candidates, record.id, inherits=record.mode.inherits,
         )  # fmt: skip
         for ask in archive.asks(record.id):
             reader.evaluation(record.definition.parse(ask.architecture))

@@ -94,9 +94,8 @@ def test_a_pass_is_a_shortcut_without_weights():
     assert list(operation("pass").steps(LAYER)) == [Shortcut(8, 24, 2)]
 
 
-def test_only_inverted_bottlenecks_inherit_and_only_their_expansion_comes_first():
+def test_only_the_expansion_of_inverted_bottlenecks_comes_first():
     names = ["conv", "dconv", "mbconv3", "fmbconv3", "extradw3", "convnext3"]
-    assert [operation(name).inherits for name in names] == [False, True, True, False, False, False]
     assert [operation(name).expansion for name in names] == [1, 1, 3, 1, 1, 1]
     assert [operation(name).label for name in names] == [
         "Conv", "SepConv", "MBConv3", "FusedMBConv3", "ExtraDW3", "ConvNext3",

@@ -1,0 +1,4 @@
+"""Networks that inherit the weights of others of their run.
+
+- `lineage`: who inherits from whom, and the weights that may be inherited
+"""
