@@ -174,7 +174,11 @@ class TimedAlgorithm:
             cast(SteadyState, self._algorithm).tell_some(genomes, losses, violations)
 
     def parents(self, genomes: Genomes) -> dict[Any, Any]:
-        """Return from which network each of those that were just asked for inherits; None where it has no parent."""
+        """Return from which network each of some networks inherits; None where it has no parent.
+
+        Args:
+            genomes: What was just asked for, shape (n, n_var).
+        """
         parents = cast(Inheriting, self._algorithm).parents(genomes)
         decoded = (None if parent is None else self._space.decode(parent) for parent in parents)
         return dict(zip(map(self._space.decode, genomes), decoded, strict=True))

@@ -180,7 +180,8 @@ def _all_faults(error: ValidationError, values: dict[str, Any], model: type[Base
     """Return the faults of an error, and those that hide behind them.
 
     A section is checked as a whole only when its values are right. So wrong values are removed and the rest is checked
-    again, until no new fault comes up.
+    again, until no new fault comes up. Then defaults take the place of what was removed. A fault of a whole section, or
+    of the whole problem, counts only where nothing of it was removed: else it may be one of these defaults.
     """
     values = copy.deepcopy(values)
     faults = error.errors()
@@ -190,7 +191,7 @@ def _all_faults(error: ValidationError, values: dict[str, Any], model: type[Base
             model.model_validate(values)
             break
         except ValidationError as further:
-            known = {fault["loc"] for fault in faults}
+            known = {fault["loc"][:length] for fault in faults for length in range(len(fault["loc"]) + 1)}
             new = [one for one in further.errors() if one["loc"] not in known and one["type"] != "missing"]
             faults += new
     return faults

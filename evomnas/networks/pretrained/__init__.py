@@ -5,4 +5,5 @@
 - `sorting`: a network's channels in the order of their importance, without a change of what it computes.
 - `transplant`: weights for another architecture.
 - `planting`: the weights that a training begins with, those of torchvision's networks included.
+- `descent`: weights of trained networks in a file, and networks that begin with them.
 """
