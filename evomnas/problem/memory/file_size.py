@@ -39,7 +39,7 @@ class FileRule(NamedTuple):
     Attributes:
         weight: Of a weight.
         channel: Of a channel that a convolution or the classifier returns.
-        index: Of a channel that is put in another place.
+        place: Of a channel that is put in another place.
         frame: Of the file itself, with global pooling and classifier.
         convolution: Of a convolution.
         activation: Of an activation behind one; LiteRT's float convolutions have it inside.
@@ -55,7 +55,7 @@ class FileRule(NamedTuple):
 
     weight: int = 0
     channel: int = 0
-    index: int = 0
+    place: int = 0
     frame: int = 0
     convolution: int = 0
     activation: int = 0
@@ -155,9 +155,9 @@ def _step_size(step: Step, squeezed: int, rule: FileRule) -> int:
     if isinstance(step, Gate):
         return 2 * squeezed * step.filters * rule.weight + (squeezed + step.filters) * rule.channel + rule.gate
     if isinstance(step, Shuffle):
-        return (step.filters * rule.index + rule.shuffle) * (step.groups > 1)
+        return (step.filters * rule.place + rule.shuffle) * (step.groups > 1)
     if isinstance(step, ChannelIndex):
-        return step.filters * rule.index + rule.selection
+        return step.filters * rule.place + rule.selection
     if isinstance(step, Concatenation):
         return rule.concatenation
     changes_shape = isinstance(step, Shortcut) and (step.stride > 1 or step.in_filters != step.filters)
