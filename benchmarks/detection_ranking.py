@@ -27,8 +27,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from evomnas.core.numbers.ranks import kendall_tau
 from evomnas.data.splits import load_dataset
-from evomnas.loop.fidelity.ranking import QUANTILES, SAMPLES, kendall_tau
+from evomnas.loop.fidelity.ranking import QUANTILES, SAMPLES
 from evomnas.problem.architecture import Architecture
 from evomnas.problem.detection.definition import DetectionData, DetectionTraining
 from evomnas.problem.search_space import SearchSpace

@@ -5,9 +5,9 @@
 - `defaults`: the values of options that nobody sets.
 - `registry`: data sets, runtimes and algorithms by name, through entry points.
 - `requirements`: the packages that this one needs, compared with those that are installed.
-- `arrays`: the shapes and types of the arrays in a file.
 - `files`: files that are replaced in one step, a check of where a file may be written, the folders that users edit.
 - `remedies`: what helps where the operating system refuses something.
+- `numbers/`: arrays in files, and how alike two columns rank.
 - `system/`: this machine and its operating system: cores, memory, the lock for measurements, a temporary folder.
 - `ray_connection`: start or join a Ray cluster.
 - `showing/`: how results look, whatever they are about.

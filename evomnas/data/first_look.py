@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from evomnas.core.arrays import array_headers
 from evomnas.core.errors import InputError
+from evomnas.core.numbers.npz_headers import array_headers
 from evomnas.data.boxes.listing import list_boxes
 from evomnas.data.catalogues.finding import READERS, list_pictures
 from evomnas.data.check import EXAMPLES, check_classes, check_room, required_path

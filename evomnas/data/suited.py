@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from evomnas.core.arguments import checked
-from evomnas.core.arrays import array_headers
+from evomnas.core.numbers.npz_headers import array_headers
 from evomnas.data.catalogues.finding import READERS, list_pictures
 from evomnas.data.check import required_path
 from evomnas.data.gallery.files import GalleryFiles, list_files

@@ -15,6 +15,7 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import replace
+from functools import lru_cache
 
 from evomnas.core.arguments import checked
 from evomnas.core.errors import InputError, unknown
@@ -79,6 +80,7 @@ PUBLISHED_NETWORKS = {
 
 
 @checked
+@lru_cache(maxsize=64)
 def published(name: str) -> Architecture:
     """Return a published network by its name.
 
@@ -106,6 +108,7 @@ def published(name: str) -> Architecture:
     return replace(architecture, stem=round_filters(architecture.stem * width, 8), blocks=blocks, head=head)
 
 
+@lru_cache(maxsize=256)
 def fit_to_resolution(architecture: Architecture, resolution: Resolution) -> Architecture:
     """Return an architecture with strides that suit small images.
 

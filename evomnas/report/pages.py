@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,25 @@ def write_page(path: Path, template: str, content: Mapping[str, Any], templates:
     Raises:
         InputError: The user's folder has no template, or one of its templates is wrong.
     """
+    try:
+        environment = _environment(templates)
+        text = environment.get_template(template).render(content)
+    except TemplateError as error:
+        if templates is None:
+            raise
+        place = f"{getattr(error, 'name', None) or template}, line {getattr(error, 'lineno', '?')}"
+        raise InputError(f"a template of {templates} is wrong ({place}): {error}") from None
+    write_atomically(path, text)
+    return path
+
+
+@lru_cache(maxsize=8)
+def _environment(templates: Path | None) -> Environment:
+    """Return the templates, those of a user's folder first. Compiled ones are kept, and replaced once they change.
+
+    Raises:
+        InputError: The folder has no template.
+    """
     package = FileSystemLoader(editable_folder("reports"))
     loader = package if templates is None else ChoiceLoader([FileSystemLoader(templates), package])
     known = [name for name in package.list_templates() if not name.endswith((".py", ".md", ".pyc", ".LICENSE"))]
@@ -44,16 +64,8 @@ def write_page(path: Path, template: str, content: Mapping[str, Any], templates:
     def raw(name: str) -> Markup:
         return Markup(loader.get_source(environment, name)[0])
 
-    environment.globals |= {"raw": raw, "plotly": raw(PLOTLY)}
-    try:
-        text = environment.get_template(template).render(content)
-    except TemplateError as error:
-        if templates is None:
-            raise
-        place = f"{getattr(error, 'name', None) or template}, line {getattr(error, 'lineno', '?')}"
-        raise InputError(f"a template of {templates} is wrong ({place}): {error}") from None
-    write_atomically(path, text)
-    return path
+    environment.globals |= {"raw": raw, "plotly": partial(raw, PLOTLY)}
+    return environment
 
 
 def figure_markup(figure: Figure) -> Markup:

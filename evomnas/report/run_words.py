@@ -8,6 +8,9 @@ from collections.abc import Mapping, Sequence
 from statistics import median
 from typing import Any
 
+import numpy as np
+
+from evomnas.core.numbers.ranks import kendall_tau
 from evomnas.problem.definition import Definition
 from evomnas.problem.sections import SCORE_WORDS, PrecisionName, ScoreName
 from evomnas.report.certainty.certainty_words import certainty_line
@@ -140,10 +143,8 @@ def describe_counting(results: Sequence[Result]) -> str:
     )
     if len(pairs) < MIN_RANKED_NETWORKS:
         return ""
-    from scipy.stats import kendalltau  # it takes a while to import
-
     macs, latencies = [float(count) for count, _ in pairs], [float(latency) for _, latency in pairs]
-    tau = float(kendalltau(macs, latencies).statistic)
+    tau = kendall_tau(np.array(macs), np.array(latencies))
     wrong = f"in {(1 - tau) / 2:.0%} of all pairs (Kendall's tau {tau:.2f}, {len(pairs)} networks)"
     ratio = _largest_latency_ratio(macs, latencies)
     alike = f" Among networks whose MACs agree within 5%, latency differs by up to {ratio:.1f} times." if ratio else ""

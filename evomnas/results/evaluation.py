@@ -7,6 +7,7 @@ of epochs needs new trainings but no new measurement.
 
 from __future__ import annotations
 
+import math
 import traceback
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -21,6 +22,8 @@ from evomnas.problem.sections import PrecisionName, ScoreName
 from evomnas.problem.tabular_space import TabularArchitecture
 from evomnas.results.answers.mistakes import Answers
 from evomnas.results.detection.findings import Findings
+
+NORMAL_95 = 1.959963984540054  # 95 % of a normal distribution lie within so many standard deviations
 
 
 class TrainingDiverged(ArithmeticError):
@@ -119,10 +122,11 @@ class Score:
     @property
     def interval(self) -> tuple[float, float]:
         """The accuracy's 95 % confidence interval: Wilson's score interval (1927) of a binomial share."""
-        from scipy.stats import binomtest
-
-        found = binomtest(self.correct, self.images).proportion_ci(0.95, method="wilson")
-        return float(found.low), float(found.high)
+        misses, square = self.images - self.correct, NORMAL_95**2
+        middle = 2 * self.correct + square
+        reach = NORMAL_95 * math.sqrt(4 * self.correct * misses / self.images + square)
+        low, high = ((middle + side * reach) / (2 * (self.images + square)) for side in (-1, 1))
+        return (low if self.correct else 0.0), (high if misses else 1.0)
 
 
 @dataclass(frozen=True, slots=True)

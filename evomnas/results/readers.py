@@ -9,8 +9,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from itertools import groupby
-from operator import attrgetter
 from typing import Any, ClassVar, Self
 
 from pydantic import BaseModel
@@ -19,6 +17,7 @@ from evomnas.problem.architecture import Architecture
 from evomnas.problem.counting import NetworkShape
 from evomnas.problem.definition import Definition, ProblemDefinition
 from evomnas.problem.pretrained.baselines import PretrainedBaseline, pretrained_baselines
+from evomnas.problem.pretrained.donors import PUBLISHED_WEIGHTS
 from evomnas.problem.tabular_space import TabularArchitecture
 from evomnas.results.answers.confusion import share_error
 from evomnas.results.answers.mistakes import Answers
@@ -275,12 +274,14 @@ class NetworkReader(EvaluationReader):
     def baselines(self) -> list[BaselineRecord]:
         """See `EvaluationReader.baselines`."""
         records = []
-        for name, at_all_resolutions in groupby(pretrained_baselines(self._problem), attrgetter("name")):
+        for name in PUBLISHED_WEIGHTS:
             problem = self._problem.fine_tuning(name)
             contexts = self.archive.alias_contexts(baseline_alias(problem, self._images))[::-1]
+            if not contexts:
+                continue
             full_contexts = self.archive.alias_contexts(full_training_alias(problem, self._images))
             trainings = self._first_trainings(full_contexts, self._test_split(full_contexts))
-            for baseline in at_all_resolutions if contexts else ():
+            for baseline in pretrained_baselines(self._problem, [name]):
                 evaluation = self._baseline(baseline, contexts)
                 if evaluation.training is not None:
                     records.append(BaselineRecord(baseline, evaluation, trainings.get(baseline.notation)))

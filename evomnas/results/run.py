@@ -18,7 +18,6 @@ from evomnas.core.errors import InputError
 from evomnas.core.files import write_atomically
 from evomnas.core.system.machine import describe_environment
 from evomnas.core.system.shell import quote
-from evomnas.data.first_look import check_images
 from evomnas.data.gallery.listing import ListedImage, describe_changes, read_listing
 from evomnas.problem.architecture import Architecture
 from evomnas.problem.counting import NetworkShape
@@ -348,6 +347,8 @@ class Run:
         Raises:
             InputError: There are no such images.
         """
+        from evomnas.data.first_look import check_images  # here: whoever shows a run needs none of it
+
         moved = self.definition.with_data(path.expanduser().resolve())
         check_images(moved)
         self.definition = moved

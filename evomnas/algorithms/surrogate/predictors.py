@@ -30,6 +30,8 @@ from numpy.typing import NDArray
 from scipy.linalg import cho_solve, solve_triangular
 from scipy.optimize import minimize
 
+from evomnas.core.numbers.ranks import kendall_tau
+
 Floats = NDArray[np.float64]
 
 MAX_TUNING_NETWORKS = 128  # that hyperparameters are fitted to; with more, a fit is slow and its weights hardly better
@@ -414,6 +416,4 @@ def _tau(predicted: Floats, values: Floats) -> float | None:
     """Return Kendall's rank correlation; None where either side is constant."""
     if np.ptp(predicted) == 0 or np.ptp(values) == 0:
         return None
-    from scipy.stats import kendalltau  # here: it takes longer to import than to show a run
-
-    return float(kendalltau(predicted, values).statistic)
+    return kendall_tau(predicted, values)

@@ -22,8 +22,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import kendalltau
 
+from evomnas.core.numbers.ranks import kendall_tau
 from evomnas.latency.layers.stages import STAGE_COPIES, Parts, Stage, describe_stages
 from evomnas.latency.meter import Meter
 from evomnas.latency.runtimes.base import PreparedNetwork
@@ -313,5 +313,5 @@ def check_table(table: LayerTable, meter: Meter, prepare: Prepare, architectures
     )
     means = (first + second) / 2
     errors = np.abs(sums / means - 1)
-    tau, tau_whole = float(kendalltau(sums, means).statistic), float(kendalltau(first, second).statistic)
+    tau, tau_whole = kendall_tau(sums, means), kendall_tau(first, second)
     return TableCheck(len(compared), tau, tau_whole, float(errors.mean()), float(errors.max()))

@@ -15,6 +15,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from evomnas.core.numbers.ranks import kendall_tau
+
 SAMPLES = 2000
 QUANTILES = (0.05, 0.95)
 MARGIN = 0.1  # shorter trainings rank as well if their correlation is lower by less than this
@@ -41,21 +43,6 @@ class Ranking:
     difference: float
     difference_interval: tuple[float, float]
     chance: float
-
-
-def kendall_tau(first: Floats, second: Floats) -> float:
-    """Return Kendall's tau-b of two columns of values.
-
-    Args:
-        first: Values, shape (n,).
-        second: Values, shape (n,).
-
-    Returns:
-        From -1 to 1; NaN where all values of a column are equal, or there are fewer than two.
-    """
-    one, two = (np.sign(values[:, None] - values) for values in (first, second))
-    norm = float(np.sqrt((one**2).sum() * (two**2).sum()))
-    return float((one * two).sum()) / norm if norm else float("nan")
 
 
 def compare_rankings(scores: Mapping[int, Floats], repeat: Floats) -> dict[int, Ranking]:

@@ -17,9 +17,9 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from evomnas.core.arrays import array_headers
 from evomnas.core.errors import InputError
 from evomnas.core.files import editable_folder
+from evomnas.core.numbers.npz_headers import array_headers
 from evomnas.core.system.shell import quote
 from evomnas.problem.typed.settings import BACKSLASHES
 

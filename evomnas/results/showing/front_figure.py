@@ -14,6 +14,12 @@ from evomnas.problem.definition import Definition
 
 MAX_VECTOR_POINTS = 2000  # more points are drawn as pixels, which keeps a file small
 SIZE = (6.4, 3.6)  # width and height in inches
+PLACE = (
+    0.115,
+    0.135,
+    0.865,
+    0.835,
+)  # of the plot in its figure: finding it by the sizes of all texts takes as long as drawing
 
 Point = Mapping[str, Any]  # as `evomnas.results.run.Result.point` returns it
 
@@ -33,8 +39,8 @@ def front_figure(
         The figure.
     """
     with matplotlib.rc_context(STYLE):
-        figure = ShownFigure(figsize=SIZE, layout="constrained", dpi=150)
-        axes = figure.add_subplot()
+        figure = ShownFigure(figsize=SIZE, dpi=150)
+        axes = figure.add_axes(PLACE)
         _draw_networks(axes, points, steps=not definition.further)
         _draw_baselines(axes, baselines)
         if reference is not None:

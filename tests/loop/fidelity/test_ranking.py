@@ -1,29 +1,14 @@
-"""How trainings of different lengths rank networks: against scipy, and where chance decides."""
+"""How trainings of different lengths rank networks: where chance decides."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from hypothesis.extra import numpy as arrays
-from scipy import stats
 
-from evomnas.loop.fidelity.ranking import compare_rankings, kendall_tau, propose_epochs
-
-COLUMNS = st.integers(2, 12).flatmap(
-    lambda count: st.tuples(*[arrays.arrays(np.float64, count, elements=st.integers(0, 4).map(float))] * 2)
-)
-
-
-@given(COLUMNS)
-def test_tau_is_scipy_s_with_ties_as_well(columns):
-    found, expected = kendall_tau(*columns), stats.kendalltau(*columns).statistic
-    assert np.isnan(found) if np.isnan(expected) else found == pytest.approx(expected)
+from evomnas.loop.fidelity.ranking import compare_rankings, propose_epochs
 
 
 def test_a_column_that_is_constant_ranks_nothing():
-    assert np.isnan(kendall_tau(np.ones(5), np.arange(5.0)))
     ranking = compare_rankings({1: np.ones(8), 2: np.arange(8.0)}, np.arange(8.0))[1]
     assert np.isnan(ranking.tau)
     assert ranking.chance == 0

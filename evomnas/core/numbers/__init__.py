@@ -1,0 +1,5 @@
+"""Arrays of numbers.
+
+- `npz_headers`: the shapes and types of the arrays in an npz file.
+- `ranks`: how alike two columns rank.
+"""
