@@ -2,10 +2,10 @@
 
 Runs of 64, 1,000 and 10,000 networks of the digits' space are made up (random networks, an accuracy and a latency that
 follow from their MACs with noise, generations of 20: nothing is trained or measured), and their reports written in this
-process. For each it prints the file's size, and how long reading the archive and writing the page took. With Chromium
-(apt-get install chromium; pip install playwright) the largest page is then opened, and it prints the milliseconds from
-an event to the end of what follows it, the next frame included: the pointer onto points of the plot, and moves of the
-slider; the median and the maximum of 20.
+process. For each it prints the file's size, and the processor time of reading the archive and of writing the page.
+With Chromium (apt-get install chromium; pip install playwright) the largest page is then opened, and it prints the
+milliseconds from an event to the end of what follows it, the next frame included: the pointer onto points of the plot,
+and moves of the slider; the median and the maximum of 20.
 
     python benchmarks/report_scale.py [COUNT...]           takes some three minutes
 """
@@ -119,11 +119,11 @@ def main() -> None:
         write_report(made_up(Path(folder), 40))  # imports and fonts
         for networks in counts:
             run = made_up(Path(folder), networks)
-            started = time.perf_counter()
+            started = time.process_time()
             results = run.results()
-            read = time.perf_counter()
+            read = time.process_time()
             path = write_report(run, results)
-            done = time.perf_counter()
+            done = time.process_time()
             size = path.stat().st_size / 1e6
             print(
                 f"{networks:6,} networks: {size:.2f} MB, read in {read - started:.2f} s, written in {done - read:.2f} s"

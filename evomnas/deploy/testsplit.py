@@ -35,7 +35,7 @@ def check_test_split(section: DataSection) -> None:
     if section.dataset not in registry.available("testsplits"):
         raise InputError(
             f"the data set {section.dataset} has no test split: register a function of that name in the group "
-            "evomnas.testsplits, as CONTRIBUTING.md says"
+            "evomnas.testsplits, as docs/plug-ins.md says"
         )
     if section.dataset == "image-folder" and section.rules == 1 and section.path and (section.path / "train").is_dir():
         find_test_folder(section.path)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import lru_cache, partial
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,7 @@ def write_page(path: Path, template: str, content: Mapping[str, Any], templates:
     """
     try:
         environment = _environment(templates)
+        environment.globals["plotly"] = environment.globals["raw"](PLOTLY)  # which a user may replace, too
         text = environment.get_template(template).render(content)
     except TemplateError as error:
         if templates is None:
@@ -64,7 +65,7 @@ def _environment(templates: Path | None) -> Environment:
     def raw(name: str) -> Markup:
         return Markup(loader.get_source(environment, name)[0])
 
-    environment.globals |= {"raw": raw, "plotly": partial(raw, PLOTLY)}
+    environment.globals["raw"] = raw
     return environment
 
 
