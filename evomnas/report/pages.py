@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +35,7 @@ def write_page(path: Path, template: str, content: Mapping[str, Any], templates:
     """
     try:
         environment = _environment(templates)
-        environment.globals["plotly"] = environment.globals["raw"](PLOTLY)  # which a user may replace, too
+        environment.globals["plotly"] = _as_it_is(environment, PLOTLY)  # a user may replace it
         text = environment.get_template(template).render(content)
     except TemplateError as error:
         if templates is None:
@@ -61,12 +61,14 @@ def _environment(templates: Path | None) -> Environment:
     # A value that one of our own templates lacks is an error; a user's may be of another version.
     undefined = StrictUndefined if templates is None else Undefined
     environment = Environment(loader=loader, autoescape=True, undefined=undefined)
-
-    def raw(name: str) -> Markup:
-        return Markup(loader.get_source(environment, name)[0])
-
-    environment.globals["raw"] = raw
+    environment.globals["raw"] = partial(_as_it_is, environment)
     return environment
+
+
+def _as_it_is(environment: Environment, name: str) -> Markup:
+    """Return the text of a file beside the templates."""
+    assert environment.loader is not None
+    return Markup(environment.loader.get_source(environment, name)[0])
 
 
 def figure_markup(figure: Figure) -> Markup:
