@@ -34,7 +34,7 @@ def write_page(path: Path, template: str, content: Mapping[str, Any], templates:
         InputError: The user's folder has no template, or one of its templates is wrong.
     """
     try:
-        environment = _environment(templates)
+        environment = _own_templates() if templates is None else _environment(templates)
         environment.globals["plotly"] = _as_it_is(environment, PLOTLY)  # a user may replace it
         text = environment.get_template(template).render(content)
     except TemplateError as error:
@@ -46,9 +46,14 @@ def write_page(path: Path, template: str, content: Mapping[str, Any], templates:
     return path
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=1)
+def _own_templates() -> Environment:
+    """Return evomnas's own templates. They are compiled once, and again if they change."""
+    return _environment(None)
+
+
 def _environment(templates: Path | None) -> Environment:
-    """Return the templates, those of a user's folder first. Compiled ones are kept, and replaced once they change.
+    """Return the templates, those of a user's folder first.
 
     Raises:
         InputError: The folder has no template.
