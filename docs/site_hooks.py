@@ -77,7 +77,8 @@ def command_line() -> str:
         "[Commands](../commands.md) says what one does with them.", "",
     ]  # fmt: skip
     for name, command in sorted(group.commands.items()):
-        lines += [f"## evomnas {name}", "", _cell(command.help or ""), "", "| | |", "| --- | --- |"]
+        lines += [f"## evomnas {name}", "", _cell(command.help or ""), ""]
+        lines += ["| argument or option | meaning |", "| --- | --- |"]
         for parameter in command.params:
             if getattr(parameter, "hidden", False):
                 continue
