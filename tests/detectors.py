@@ -13,7 +13,8 @@ from torchvision.models.detection.ssd import SSD
 
 from evomnas.data.boxes.boxes import Boxes
 from evomnas.data.rows import ImageRows
-from evomnas.deploy.trained_networks import network_folder, train_networks
+from evomnas.deploy.folders.training_folders import network_folder
+from evomnas.deploy.trained_networks import train_networks
 from evomnas.networks.detection.suppression import MAX_BOXES, MAX_OVERLAP, MIN_SCORE
 from evomnas.problem.architecture import Architecture
 from evomnas.results.run import Run

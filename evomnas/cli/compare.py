@@ -41,6 +41,7 @@ from evomnas.cli.output import PlainFormat, print_columns
 from evomnas.cli.progress import PHASES, ProgressDisplay
 from evomnas.core import defaults
 from evomnas.core.errors import InputError
+from evomnas.core.files import check_place, writing
 
 if TYPE_CHECKING:  # imported where they are used, so that --help does not wait for torch
     from evomnas.report.comparison.benchmark import BenchmarkProgress
@@ -67,7 +68,8 @@ def compare(
     from evomnas.report.comparison.page import write_comparison
 
     comparison = compare_runs(folders)
-    write_comparison(comparison, page)
+    with writing(page, "--out FILE.html"):
+        write_comparison(comparison, page)
     _print_comparison(comparison, page, output)
 
 
@@ -145,6 +147,7 @@ def _page(first: Path, out: Path | None) -> Path:
         raise InputError(f"--out takes a name that ends in .html, not {page.name!r}")
     if page.is_dir() or (out is not None and not page.parent.is_dir()):
         raise InputError(f"there is {'a folder' if page.is_dir() else 'no folder for'} {page}: choose another --out")
+    check_place(page, "--out FILE.html")
     return page
 
 

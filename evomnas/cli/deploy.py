@@ -34,6 +34,7 @@ from evomnas.cli.progress import ProgressDisplay, working
 from evomnas.cli.show import find_architecture
 from evomnas.core import defaults
 from evomnas.core.errors import InputError
+from evomnas.core.files import check_place
 from evomnas.core.system.shell import quote
 
 if TYPE_CHECKING:  # imported where they are used, so that --help does not wait for torch
@@ -100,7 +101,7 @@ def train(
         trainings = list(
             train_networks(
                 opened, architectures, distil=teacher, device=device, settings=changes,
-                accept_changes=accept_changes, on_plan=shown.begin, on_progress=shown.show_epoch,
+                accept_changes=accept_changes, on_plan=shown.begin, on_progress=shown.show_epoch, say=shown.show_step,
             )
         )  # fmt: skip
     finds = opened.trained_problem().kind == DetectionDefinition.kind
@@ -171,6 +172,8 @@ def baselines(
         definition = loaded.trained(f"{loaded.name} is a table: there are no images to train baselines on")
         path = archive or Path(defaults.RUNS) / ARCHIVE
         place = out or path.parent / "baselines" / definition.name
+        check_place(path, "--archive FILE")
+        check_place(place / "model.json", "--out DIR")
         shown = _PlanDisplay(display, "Training", "network")
         callbacks: Any = {"on_plan": shown.begin, "on_progress": shown.show_epoch, "say": shown.show_step}
         trained: Sequence[Baseline]
@@ -272,7 +275,10 @@ def export(
         raise InputError(f"{check} is no folder: --check takes a folder of images, with a folder for each class")
     changes = full_settings(epochs, settings)
     with repeatable(KEPT), ProgressDisplay("starting") as display:
+        from evomnas.deploy.detection.detector_files import DETECTOR_MANIFEST
         from evomnas.deploy.export import Request, export_network
+        from evomnas.deploy.folders.training_folders import find_training
+        from evomnas.deploy.saving import MODEL_MANIFEST
         from evomnas.problem.detection.definition import DetectionDefinition
         from evomnas.report.run_report import write_report
 
@@ -282,19 +288,24 @@ def export(
             raise InputError("--any-size, --any-batch and --check are for networks that tell classes apart")
         formats = tuple(dict.fromkeys(to or ["onnx"]))
         request = Request(formats, quantize is not None, prune, factorize, huffman, any_size, any_batch)
+        if finds and teacher:
+            raise InputError("detectors learn from boxes alone, and have no teacher: drop --teacher")
+        request.check()
+        network = find_architecture(arch, opened)
+        training = find_training(opened, network, DETECTOR_MANIFEST if finds else MODEL_MANIFEST, changes, teacher)
+        if choice := training.describe_choice(changes, teacher):
+            display.note(choice)
         shown = _PlanDisplay(display, "Exporting")
         if finds:
-            if teacher:
-                raise InputError("detectors learn from boxes alone, and have no teacher: drop --teacher")
             from evomnas.deploy.detection.detector_export import export_detector
 
             detector = export_detector(
-                opened, find_architecture(arch, opened), request, device=device, settings=changes,
-                accept_changes=accept_changes, say=shown.show_step,
+                opened, network, request, device=device, settings=training.settings, accept_changes=accept_changes,
+                say=shown.show_step,
             )  # fmt: skip
         else:
             exported = export_network(
-                opened, find_architecture(arch, opened), request, distilled=teacher, device=device, settings=changes,
+                opened, network, request, distilled=training.distilled, device=device, settings=training.settings,
                 accept_changes=accept_changes, on_plan=shown.begin, say=shown.show_step,
             )  # fmt: skip
         display.restart("writing the report")
@@ -529,9 +540,7 @@ class _PlanDisplay:
         self._plan, seconds = plan, plan.seconds
         count = sum(one != 0 for one in plan.expected.values())
         work = f"{self._work} {count} {self._piece}{'s' * (count != 1)}" if self._piece else self._work
-        if seconds is None:
-            self._display.say(f"{work}: how long it takes is known after the first epoch.")
-        elif seconds > 0:
+        if seconds > 0:
             self._display.say(f"{work} takes about {format_duration(float(f'{seconds:.2g}'))}.")
 
     def show_step(self, text: str) -> None:

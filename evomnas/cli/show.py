@@ -20,6 +20,7 @@ from evomnas.cli.options import FormatOption, ResolutionOption, read_resolution
 from evomnas.cli.output import Format, PlainFormat, open_page, print_columns, print_results
 from evomnas.core import defaults
 from evomnas.core.errors import InputError, unknown
+from evomnas.core.files import check_place, writing
 from evomnas.core.resolution import format_resolution, sides
 from evomnas.core.system.shell import join
 
@@ -159,7 +160,10 @@ def report(
     if figures is not None:
         from evomnas.report.run_figures import write_figures
 
-        for path in write_figures(opened, figures, extension or FigureFormat.PDF):
+        check_place(figures / "pareto.pdf", "--figures DIR")
+        with writing(figures, "--figures DIR"):
+            paths = write_figures(opened, figures, extension or FigureFormat.PDF)
+        for path in paths:
             typer.echo(path)
         return
     from evomnas.report.run_report import write_report
@@ -276,6 +280,9 @@ def describe(
             raise InputError(f"--figure takes a name that ends in .svg, .pdf or .png, not {figure.name!r}")
         if not figure.parent.is_dir():
             raise InputError(f"there is no folder {figure.parent} for --figure")
+        if figure.is_dir():
+            raise InputError(f"{figure} is a folder: choose another with --figure FILE{figure.suffix}")
+        check_place(figure, "--figure FILE")
     from evomnas.problem.detection.definition import DetectionDefinition
 
     opened = None if run_folder is None else open_run(run_folder)
@@ -308,7 +315,8 @@ def describe(
     if figure is not None:
         from evomnas.report.figures import architecture_figure, save_figure
 
-        save_figure(architecture_figure(architecture, **shape, detects=detect), figure)
+        with writing(figure, "--figure FILE"):
+            save_figure(architecture_figure(architecture, **shape, detects=detect), figure)
     if output is PlainFormat.JSON:
         _print_layers_json(architecture, shape, layers, detect)
         return

@@ -21,13 +21,14 @@ from pathlib import Path
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, ParamSpec, TypeVar, Union, get_args, get_origin
 
-from evomnas.core.errors import InputError
+from evomnas.core.errors import CallError, InputError, unknown
 
 P = ParamSpec("P")
 R = TypeVar("R")
 C = TypeVar("C", bound=type)
 
 _PLAIN = (str, bytes, Real, list, tuple, set, frozenset, dict, NoneType)  # their repr is what people typed
+_NAMED = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 MAX_SHOWN_VALUE = 100  # characters
 
 
@@ -69,7 +70,8 @@ def checked(function: Callable[P, R]) -> Callable[P, R]:
     Returns:
         The function. It takes whole numbers of any class, such as numpy's, as `int`, real numbers as `float`, and text
         as a `Path`. It raises `InputError` for an argument that is not what its annotation says. Where a sequence is
-        wanted, anything but text is taken that can be iterated over.
+        wanted, anything but text is taken that can be iterated over. `CallError`, an `InputError`, is for arguments
+        that are missing, unknown or too many.
     """
     signature = inspect.signature(function)
 
@@ -77,8 +79,8 @@ def checked(function: Callable[P, R]) -> Callable[P, R]:
     def call(*args: P.args, **kwargs: P.kwargs) -> R:
         try:
             bound = signature.bind(*args, **kwargs)
-        except TypeError:
-            return function(*args, **kwargs)  # Python's own error says which argument is missing or unknown
+        except TypeError as error:
+            raise _call_error(signature, args, kwargs, function, error) from None
         hints = _hints(function)
         for name, value in bound.arguments.items():
             if name in hints and signature.parameters[name].kind is inspect.Parameter.VAR_POSITIONAL:
@@ -97,9 +99,22 @@ def checked_fields(cls: C) -> C:
         cls: A dataclass whose docstring explains its attributes, and which has a `__post_init__`.
 
     Returns:
-        The class. It raises `InputError` for a field that is not what its annotation says.
+        The class. It raises `InputError` for a field that is not what its annotation says, and `CallError`, an
+        `InputError`, for fields that are missing, unknown or too many.
     """
-    check_values = vars(cls)["__post_init__"]
+    check_values, make = vars(cls)["__post_init__"], vars(cls)["__init__"]
+    signature = inspect.signature(make)
+
+    @wraps(make)
+    def make_all(self: Any, *args: Any, **kwargs: Any) -> None:
+        try:
+            make(self, *args, **kwargs)
+        except TypeError:
+            try:
+                signature.bind(self, *args, **kwargs)
+            except TypeError as error:
+                raise _call_error(signature, (self, *args), kwargs, cls, error) from None
+            raise
 
     @wraps(check_values)
     def check_all(self: Any) -> None:
@@ -111,7 +126,28 @@ def checked_fields(cls: C) -> C:
         check_values(self)
 
     cls.__post_init__ = check_all  # type: ignore[attr-defined]
+    setattr(cls, "__init__", make_all)  # noqa: B010 which mypy would not let be assigned
     return cls
+
+
+def _call_error(
+    signature: inspect.Signature, args: tuple[Any, ...], kwargs: Mapping[str, Any], owner: Any, error: TypeError
+) -> CallError:
+    """Return the error for a call that does not suit a signature, which names the argument and those that there are."""
+    name = owner.__qualname__.removesuffix(".__init__")
+    names = [one for one in signature.parameters if one not in ("self", "cls")]
+    new = next((one for one in kwargs if one not in signature.parameters), None)
+    if new is not None:
+        return CallError(str(unknown(f"argument of {name}", new, names)))
+    required = (
+        one.name
+        for one in list(signature.parameters.values())[len(args) :]
+        if one.default is inspect.Parameter.empty and one.kind in _NAMED and one.name not in kwargs
+    )
+    missing = next(required, None)
+    if missing is not None:
+        return CallError(f"{name}: {missing} is missing{_explanation(missing, owner)}; it takes {', '.join(names)}")
+    return CallError(f"{name}: {error}; it takes {', '.join(names)}")
 
 
 @cache

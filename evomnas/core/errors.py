@@ -10,6 +10,10 @@ class InputError(ValueError):
     """Wrong input. The message is one line: what was wrong, what is allowed, and what to type."""
 
 
+class CallError(InputError, TypeError):
+    """Missing, unknown or too many arguments of a call. It is a TypeError as well, as Python's own error is."""
+
+
 class EverythingFailed(RuntimeError):
     """No candidate of a whole generation gave a result. The message says why most of them failed."""
 

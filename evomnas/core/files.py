@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import re
+import sqlite3
+import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 from evomnas.core import remedies
@@ -16,43 +18,57 @@ from evomnas.core.system.processes import is_alive
 
 _CONTROL_CHARACTERS = {number: None for number in (*range(32), *range(127, 160)) if chr(number) not in "\n\t"}
 MAX_WRITING_S = 600.0  # an unfinished file of this age is nobody's, where the system does not tell who lives
+PROBE_BYTES = 4096  # a full disk takes files, and no content
 REPLACING_PAUSES_S = (0.05, 0.1, 0.2, 0.4, 0.8)  # virus scanners have new files open for a moment
 
 
 def check_place(path: Path, option: str, suffix: str = "") -> None:
-    """Check that a file or folder could be created at a path. Nothing is created.
+    """Check that a file or folder can be made at a path, before that costs anything.
+
+    For that a small file is written into the folder, or into that in which folders would have to be made. It is
+    removed at once.
 
     Args:
         path: The path; its parent folders need not exist yet.
-        option: The command-line option that sets the path, for the message.
+        option: The words for how the path is typed, such as `--out DIR`, for the message.
         suffix: What the names of other files beside it will have behind its name.
 
     Raises:
-        InputError: A parent of the path is a file, or the path is too long.
+        InputError: A parent of the path is a file, the path is too long, or the system takes no file there.
     """
-    shown = remedies.shown(path)
-    try:
-        existing_parent = next(parent for parent in path.absolute().parents if parent.exists())
+    with writing(path, option):
+        folder = next(parent for parent in path.absolute().parents if parent.exists())
         with contextlib.suppress(FileNotFoundError, NotADirectoryError):
             os.lstat(f"{path}{suffix}")
-    except OSError as error:
-        raise InputError(f"{shown} cannot be made: {error.strerror}; choose another with {option}") from None
-    if not existing_parent.is_dir():
-        raise InputError(f"{shown} cannot be made, since {existing_parent} is a file: choose another with {option}")
+        if not folder.is_dir():
+            raise InputError(
+                f"{remedies.shown(path)} cannot be made, since {folder} is a file: choose another with {option}"
+            )
+        with tempfile.TemporaryFile(dir=folder, buffering=0) as probe:
+            probe.write(bytes(PROBE_BYTES))
 
 
-def check_writable(path: Path) -> None:
-    """Check that a file could be created at a path, before that costs anything. Nothing is created.
+@contextlib.contextmanager
+def writing(path: Path, option: str) -> Iterator[None]:
+    """Let what the system refuses inside the block be wrong input, whose message names the option.
 
     Args:
-        path: The path; its parent folders need not exist yet.
+        path: The file or folder that the block writes.
+        option: The words for how the path is typed, such as `--out DIR`.
+
+    Yields:
+        Nothing.
 
     Raises:
-        PermissionError: The folder, or the one in which folders would have to be made, cannot be written to.
+        InputError: The system refused something.
     """
-    existing_parent = next(parent for parent in path.absolute().parents if parent.exists())
-    if not os.access(existing_parent, os.W_OK | os.X_OK):
-        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(existing_parent))
+    try:
+        yield
+    except (OSError, sqlite3.OperationalError) as error:
+        line = remedies.refused(error, path, option)
+        if line is None:
+            raise
+        raise InputError(line) from None
 
 
 def editable_folder(name: str) -> Path:

@@ -28,11 +28,12 @@ _NAMED_IN_TEXT = (  # errors of libraries that come with no number, by what they
 _SHARING_VIOLATION = 32  # of Windows: another program has the file open
 
 
-def explain(error: BaseException) -> str | None:
+def explain(error: BaseException, other: str = "name another folder") -> str | None:
     """Return what the system refused and what helps, in one line.
 
     Args:
         error: An error of any library.
+        other: The words for how to choose another place.
 
     Returns:
         The line; None if it is no error of the system, or none for which something better is known than what it says.
@@ -42,11 +43,33 @@ def explain(error: BaseException) -> str | None:
     if NO_TEMPORARY_FOLDER in str(error):
         return "there is no folder for temporary files; set TMPDIR to one that you may write to, with room in it"
     number = _number(error)
-    remedy = None if number is None else _remedy(number, error)
+    remedy = None if number is None else _remedy(number, error, other)
     if number is None or remedy is None:
         return None
     what = str(error) if isinstance(error, MemoryError) and str(error) else os.strerror(number)
     return f"{what}{_place(error, number)}; {remedy}"
+
+
+def refused(error: BaseException, path: Path | str, option: str) -> str | None:
+    """Return what the system refused where somebody wanted a file or folder to be, in one line.
+
+    Args:
+        error: An error of any library.
+        path: The place, as it was typed.
+        option: The words for how it is typed, such as `--out DIR`.
+
+    Returns:
+        The line; None if it is no error of the system.
+    """
+    number = _number(error)
+    if number is None:
+        return None
+    other = f"choose another place with {option}"
+    remedy = _remedy(number, error, other) or other
+    what = os.strerror(number)
+    if number in (errno.ENOENT, errno.EPERM):  # of a file that is new, or in a folder of the system's own
+        what, remedy = "the system takes no new files there", other
+    return f"cannot write {shown(path)}: {what[0].lower()}{what[1:]}; {remedy}"
 
 
 def is_misuse(error: BaseException) -> bool:
@@ -75,11 +98,14 @@ def _number(error: BaseException) -> int | None:
     return next((number for pattern, number in _NAMED_IN_TEXT if pattern.search(text)), None)
 
 
-def _remedy(number: int, error: BaseException) -> str | None:
-    """Return what helps against an error of the system; None if that is not known."""
+def _remedy(number: int, error: BaseException, other: str) -> str | None:
+    """Return what helps against an error of the system; None if that is not known.
+
+    Where another place helps, `other` says how it is chosen.
+    """
     if getattr(error, "winerror", None) == _SHARING_VIOLATION:
         return "another program has the file open: close it there"
-    other_folder = "set TMPDIR to another folder" if _is_temporary(error) else "name another folder"
+    other_folder = "set TMPDIR to another folder" if _is_temporary(error) else other
     if number == errno.EMFILE:
         return f"at most {soft_limit('NOFILE')} are allowed here: raise that (ulimit -n 1024), or use fewer --workers"
     if number == errno.EAGAIN:
@@ -99,8 +125,9 @@ def _remedy(number: int, error: BaseException) -> str | None:
     constant = {
         errno.ENFILE: "the whole machine has too many files open: close other programs",
         errno.ENAMETOOLONG: "choose a shorter one",
-        errno.ENOTDIR: "a file is where a folder is needed: remove it, or choose another",
-        errno.EISDIR: "a folder is where a file is needed: remove it, or choose another",
+        errno.ELOOP: f"links lead there in a circle: remove them, or {other}",
+        errno.ENOTDIR: f"a file is where a folder is needed: remove it, or {other}",
+        errno.EISDIR: f"a folder is where a file is needed: remove it, or {other}",
         errno.EIO: "the disk fails, or is full: see the system's log",
     }
     return constant.get(number)
@@ -130,7 +157,7 @@ def _is_temporary(error: BaseException) -> bool:
         return False
     try:
         place = Path(path).resolve().relative_to(Path(tempfile.gettempdir()).resolve())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RuntimeError):  # the last of links in a circle
         return False
     return str(place).startswith(TEMPORARY_PREFIXES)
 

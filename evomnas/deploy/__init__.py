@@ -3,7 +3,8 @@
 - `testsplit`: the test images of every data set. No search can import it.
 - `checkpoint`: the state of a training in a file, from which an interrupted one goes on.
 - `full_training`: the paper's full training on all training images, and the score on the test images.
-- `trained_networks`: which networks of a run are trained in full, and their folders.
+- `trained_networks`: which networks of a run are trained in full.
+- `folders/`: the folders of a run's trained networks, and which training of a network is meant.
 - `training_store`: full trainings whose networks are kept in folders and whose scores in an archive.
 - `durations`: how long trainings will take, from what is known before they begin.
 - `saving`: the folder of a trained network, and `load_network`.

@@ -15,7 +15,7 @@ from typing import Any
 from evomnas.core.errors import InputError, unknown
 from evomnas.core.resolution import Resolution, sides
 from evomnas.deploy.cards.class_card import class_scores
-from evomnas.deploy.durations import Plan
+from evomnas.deploy.durations import CARD_S, Plan
 from evomnas.deploy.full_training import FullTask
 from evomnas.deploy.training_store import FullTrainings, MeasurementContext, OnProgress, TrainedNetwork
 from evomnas.latency.meter import Meter, open_meter
@@ -182,14 +182,14 @@ def _plan(trainings: FullTrainings, networks: Mapping[str, AnyNetwork], folder: 
     """Time a few steps of every network that is not trained yet, and return what the trainings will take."""
     task = trainings.task
     _, steps = task.recipe.batches(len(task.training.labels))
-    expected: dict[str, float | None] = {}
+    expected: dict[str, float] = {}
     for name, network in networks.items():
         epochs = trainings.remaining_epochs(network, folder / name)
         expected[name] = 0.0
         if epochs:
             say(f"timing a step of {name}")
             expected[name] = epochs * steps * task.time_step(network)
-    return Plan(expected)
+    return Plan(expected, CARD_S)
 
 
 def _results(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import time
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -20,13 +21,13 @@ from numpy.typing import NDArray
 from evomnas.core.errors import InputError, unknown
 from evomnas.core.files import write_atomically
 from evomnas.core.quiet import silence
-from evomnas.core.system.shell import quote
 from evomnas.data.photographs import Preprocessing
 from evomnas.data.rows import ImageRows
 from evomnas.deploy.cards.card import replace_usage
 from evomnas.deploy.cards.snippets import usage_section
 from evomnas.deploy.compression import check_ranks, factorize_network, fine_tuning_epochs, huffman_bytes, prune_network
-from evomnas.deploy.durations import Plan
+from evomnas.deploy.durations import REPORT_S, Plan
+from evomnas.deploy.folders.training_folders import find_training
 from evomnas.deploy.formats import FORMATS, ExportFormat, FlexibleFormat
 from evomnas.deploy.formats.exported_files import (
     ANY_BATCH,
@@ -41,7 +42,8 @@ from evomnas.deploy.formats.pytorch.catalogue import PYTORCH_FORMATS, PyTorchFor
 from evomnas.deploy.formats.pytorch.names import PYTORCH_SUFFIXES
 from evomnas.deploy.full_training import FullTask, check_classifies
 from evomnas.deploy.saving import MODEL_CARD, MODEL_MANIFEST, ModelManifest, load_network, read_manifest
-from evomnas.deploy.trained_networks import check_images, network_folder, trained_otherwise
+from evomnas.deploy.trained_networks import check_images
+from evomnas.latency.devices.protocol import CALIBRATION_S
 from evomnas.latency.meter import open_meter
 from evomnas.latency.runtimes.base import Float32Array, PreparedNetwork, Runtime, open_runtime
 from evomnas.latency.setting import Setting, runtime_of
@@ -214,6 +216,7 @@ def export_network(
         distilled: True for the network that had a teacher.
         device: `auto`, `cpu` or `cuda`, for fine-tuning.
         settings: The settings with which the network was trained, if they are not the problem's, as `full.epochs=20`.
+            Where there is but one training, they need not be given.
         accept_changes: Export also if images have changed since the search, but not since the training.
         on_plan: Called before the first step with the time that all of them are expected to take, by their words.
         say: Called with a few words when a step begins.
@@ -226,14 +229,9 @@ def export_network(
     """
     request.check()
     check_classifies(run.trained_problem())
-    definition = change_full_training(run.trained_problem(), settings)
-    folder = network_folder(run, architecture, distilled, definition.full_recipe)
-    again = f"evomnas train {run.argument} {run.network_argument(architecture)}{' --teacher' * distilled}"
-    again += "".join(f" --set {quote(setting)}" for setting in settings)
-    if not (folder / MODEL_MANIFEST).is_file():
-        raise InputError(
-            f"{architecture.id} is not trained yet: {again}{trained_otherwise(folder, architecture, MODEL_MANIFEST)}"
-        )
+    training = find_training(run, architecture, MODEL_MANIFEST, settings, distilled)
+    folder, definition = training.folder, change_full_training(run.trained_problem(), training.settings)
+    again = f"evomnas train {run.argument} {run.network_argument(architecture)} {training.options}".strip()
     manifest, classifier = read_manifest(folder), load_network(folder)
     if request.factorize is not None:
         check_ranks(classifier.network, request.factorize)
@@ -246,8 +244,11 @@ def export_network(
         raise InputError(
             f"the images or the recipe have changed since {folder} was trained: train it again with {again}"
         )
-    on_plan(_plan(request, manifest, run.archive.measurement(run.record.measurement_context, architecture), task))
+    started = time.perf_counter()
     predictions = task.predictions(classifier.to(task.device))
+    image_s = (time.perf_counter() - started) / len(task.test.labels)
+    measured = run.archive.measurement(run.record.measurement_context, architecture)
+    on_plan(_plan(request, manifest, measured, task, image_s))
     variants: list[tuple[str, Classifier]] = []
     made = _recorded(_variants(classifier.cpu(), task, request, say), variants)
     files = list(_files(made, task, request, manifest, say))
@@ -288,12 +289,14 @@ def export_network(
     return ExportResult(folder, score, rows, confusion, names, definition.data.test_score, advice, written)
 
 
-def _plan(request: Request, manifest: ModelManifest, measured: Measurement | Failure | None, task: FullTask) -> Plan:
-    """Return the expected seconds of the steps of an export, in their order."""
+def _plan(
+    request: Request, manifest: ModelManifest, measured: Measurement | Failure | None, task: FullTask, image_s: float
+) -> Plan:
+    """Return the expected seconds of the steps of an export, in their order; `image_s` is PyTorch's time per image."""
     epoch = manifest.seconds / len(manifest.losses) if manifest.losses else 0.0
     fine_tuning = epoch * fine_tuning_epochs(task.recipe.epochs)
     latency_ms = measured.latency_ms if isinstance(measured, Measurement) else 0.0
-    expected: dict[str, float | None] = {}
+    expected: dict[str, float] = {}
     for smaller in [FLOAT, *_smaller_variant(request)]:
         variant = request.variant(smaller)
         if smaller != FLOAT:
@@ -303,15 +306,17 @@ def _plan(request: Request, manifest: ModelManifest, measured: Measurement | Fai
             plain, quantized = FORMATS[name].seconds
             expected[EXPORTING.format(variant=variant, format=name)] = plain
             if request.quantize:
+                quantized += FORMATS[name].calibration * image_s * len(calibration_places(len(task.training.labels)))
                 expected[QUANTIZING.format(variant=variant, format=name)] = quantized
     for name in request.device_formats:
         variants = [request.variant(one) for one in (FLOAT, *_smaller_variant(request))]
         files = [one for variant in variants for one in [variant, *[_quantized(variant)] * request.quantize]]
-        expected[MEASURING.format(format=name)] = MEASURING_S * len(files)
+        reference_s = FORMATS[name].seconds[0] + CALIBRATION_S
+        expected[MEASURING.format(format=name)] = reference_s + MEASURING_S * len(files)
         for variant in files:
             running = RUNNING.format(file=_file_name(variant, FORMATS[name]))
             expected[running] = latency_ms / 1000 * len(task.test.labels)
-    return Plan(expected)
+    return Plan(expected, REPORT_S)
 
 
 def _smaller_variant(request: Request) -> list[str]:

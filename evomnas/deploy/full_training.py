@@ -291,15 +291,7 @@ class FullTask:
         with within_container(), training_mode(self.device, dropout_seed):
             module = self._build(network, weight_seed)
             self._inherit(module)
-            loss = None
-            if teacher is not None:
-                taught_by = self._place(teacher.classifier.network).eval()
-                loss = distillation_loss(recipe, taught_by, self.batches.labels)
-            decay = max(0.0, 1 - 1 / (recipe.averaging * self._steps))
-            averaging = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
-            average = AveragedModel(module, multi_avg_fn=averaging, use_buffers=True)
-            order = torch_generator(order_seed)
-            trainer = Trainer(module, self.batches, recipe, self._schedule, order, loss, average)
+            trainer, average = self._begin(module, order_seed, None if teacher is None else teacher.classifier.network)
             key = self._checkpoint_key(network, teacher.notation if teacher else None)
             state = Checkpoint(checkpoint, key, trainer, average)
             seconds = state.restore()
@@ -314,6 +306,19 @@ class FullTask:
             final = self._build(network, weight_seed, fast=False)
             final.load_state_dict(average.module.state_dict())
         return TrainedClassifier(self.build_classifier(final), tuple(trainer.losses), seconds)
+
+    def _begin(
+        self, module: nn.Module, order_seed: np.random.SeedSequence, teacher: nn.Module | None
+    ) -> tuple[Trainer, AveragedModel]:
+        """Return the training of a module before its first epoch, and the average of its weights."""
+        recipe, loss = self.recipe, None
+        if teacher is not None:
+            loss = distillation_loss(recipe, self._place(teacher).eval(), self.batches.labels)
+        decay = max(0.0, 1 - 1 / (recipe.averaging * self._steps))
+        averaging = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
+        average = AveragedModel(module, multi_avg_fn=averaging, use_buffers=True)
+        order = torch_generator(order_seed)
+        return Trainer(module, self.batches, recipe, self._schedule, order, loss, average), average
 
     def remaining_epochs(self, network: AnyNetwork, checkpoint: Path, teacher: str | None = None) -> int:
         """Return how many epochs `train` would train.
@@ -369,17 +374,17 @@ class FullTask:
         interface = self.interface
         return interface.classifier(network).to(self.device).eval()
 
-    def time_step(self, network: AnyNetwork) -> float:
+    def time_step(self, network: AnyNetwork, teacher: AnyNetwork | None = None) -> float:
         """Return the seconds of a training step of a network, by doing a few steps with weights that are thrown away.
 
         Args:
             network: The network.
+            teacher: The network that teaches it; None if none does.
         """
         seed, order = np.random.SeedSequence(self.recipe.seed).spawn(2)
         with within_container(), training_mode(self.device, order), lock.training():
-            trainer = Trainer(
-                self._build(network, seed), self.batches, self.recipe, self._schedule, torch_generator(order)
-            )
+            taught_by = None if teacher is None else self._build(teacher, seed)
+            trainer, _ = self._begin(self._build(network, seed), order, taught_by)
             return min(trainer.time_step() for _ in range(TIMED_STEPS))
 
     def fine_tune(self, network: nn.Module, epochs: int, rate: float) -> None:

@@ -1,22 +1,17 @@
-"""The networks of a run that are trained in full, and their folders.
-
-The files of a network are in the run's folder: in `networks/ID`, or in `networks/ID-distilled` if it had a teacher. If
-the training had other settings than the run's problem, they are in the name as well, as in `networks/ID-epochs-10`.
-"""
+"""The networks of a run that are trained in full."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 
 from evomnas.core.errors import InputError
 from evomnas.data.gallery.listing import list_images
 from evomnas.deploy.detection.detector_store import DetectorTask, DetectorTrainings
-from evomnas.deploy.durations import Plan, TrainingForecast
+from evomnas.deploy.durations import CARD_S, REPORT_S, Plan
+from evomnas.deploy.folders.training_folders import network_folder
 from evomnas.deploy.full_training import FullTask, Teacher
 from evomnas.deploy.saving import load_network
 from evomnas.deploy.training_store import (
-    NETWORKS_FOLDER,
     FullTrainings,
     MeasurementContext,
     OnProgress,
@@ -25,14 +20,14 @@ from evomnas.deploy.training_store import (
     TrainingStore,
     TrainingTask,
 )
-from evomnas.networks.torchvision_models import AnyNetwork
 from evomnas.problem.architecture import Architecture
 from evomnas.problem.definition import ProblemDefinition
 from evomnas.problem.detection.definition import DetectionDefinition
 from evomnas.problem.loading import change_full_training
-from evomnas.problem.sections import FullSection
 from evomnas.results.evaluation import Failure
 from evomnas.results.run import Result, Run, changed_images
+
+OnStep = Callable[[str], None]
 
 
 def front_networks(run: Run) -> list[Architecture]:
@@ -87,45 +82,6 @@ def most_accurate_network(run: Run) -> Architecture:
     return best
 
 
-def network_folder(run: Run, network: AnyNetwork, distilled: bool, recipe: FullSection | None = None) -> Path:
-    """Return the folder in which a run stores a trained network.
-
-    Args:
-        run: The run.
-        network: The network.
-        distilled: Whether it had a teacher.
-        recipe: The settings of its training, as `ProblemDefinition.full_recipe` has them; None for those of the run's
-            problem.
-
-    Returns:
-        The folder, which need not exist.
-    """
-    usual = run.trained_problem().full_recipe.model_dump(mode="json")
-    settings = usual if recipe is None else recipe.model_dump(mode="json")
-    changed = [f"-{name}-{_word(value)}" for name, value in settings.items() if value != usual[name]]
-    return run.folder / NETWORKS_FOLDER / "".join([network.id, *["-distilled"] * distilled, *changed])
-
-
-def trained_otherwise(folder: Path, network: AnyNetwork, manifest: str) -> str:
-    """Return what to say of a network's trainings with other settings than those of a folder that is not there.
-
-    Args:
-        folder: The folder in which the network would be stored, as of `network_folder`.
-        network: The network.
-        manifest: The name of the file that describes a trained network, in its folder.
-
-    Returns:
-        The end of a sentence; empty if it has no other trainings.
-    """
-    folders = sorted(path.parent.name for path in folder.parent.glob(f"{network.id}*/{manifest}"))
-    return f"; there is {', '.join(folders)}, and the end of such a name says its --set" if folders else ""
-
-
-def _word(value: object) -> str:
-    """Return the value of a setting as a part of a file's name."""
-    return "-".join(map(str, value)) or "none" if isinstance(value, list) else str(value)
-
-
 def train_networks(
     run: Run,
     architectures: Sequence[Architecture],
@@ -136,6 +92,7 @@ def train_networks(
     accept_changes: bool = False,
     on_plan: Callable[[Plan], None] = lambda plan: None,
     on_progress: OnProgress = lambda name, epoch, epochs, loss: None,
+    say: OnStep = lambda text: None,
 ) -> Iterator[TrainedNetwork]:
     """Train networks of a run in full, save each and score it on the test images.
 
@@ -149,9 +106,11 @@ def train_networks(
         settings: Other settings of the full training than the problem's, as `full.epochs=20`. Such a training is kept
             in a folder of its own, and its score is none of the problem's.
         accept_changes: Train also on images that have changed since the search; the run and the cards then say so.
-        on_plan: Called before the first training with the time that all of them are expected to take, by id.
+        on_plan: Called before the first training with the time that all of them are expected to take, by id. For that,
+            a few steps of each are timed.
         on_progress: Called after every epoch with the network's id, the number of epochs so far, the number of all
             epochs, and the mean loss of the last one.
+        say: Called with a few words when anything else begins.
 
     Yields:
         Each network as soon as its training has ended; first the teacher, if there is one.
@@ -175,7 +134,7 @@ def train_networks(
     changes = check_images(run, trainings.task, accept_changes)
     results = {str(result.evaluation.architecture): result for result in run.results()}
     networks = list(dict.fromkeys(architectures))
-    on_plan(_plan(run, trainings, networks, teacher_network))
+    on_plan(_plan(run, trainings, networks, teacher_network, say))
     teacher = None
     if teacher_network is not None:
         folder = network_folder(run, teacher_network, False, recipe)
@@ -211,18 +170,22 @@ def open_trainings(run: Run, definition: ProblemDefinition, device: str) -> Trai
     return FullTrainings(FullTask(definition, device), *where)
 
 
-def _plan(run: Run, trainings: TrainingStore, networks: Sequence[Architecture], teacher: Architecture | None) -> Plan:
-    """Return the time that the trainings of some networks are expected to take, the teacher's first."""
+def _plan(
+    run: Run, trainings: TrainingStore, networks: Sequence[Architecture], teacher: Architecture | None, say: OnStep
+) -> Plan:
+    """Time a few steps of every network that is not trained yet, the teacher's first, and return what is to come."""
     task = trainings.task
-    forecast = TrainingForecast(run, len(task.training.labels), task.device.type)
+    _, steps = task.recipe.batches(len(task.training.labels))
     lessons = [*([(teacher, None)] if teacher else []), *((network, teacher) for network in networks)]
-    expected: dict[str, float | None] = {}
+    expected: dict[str, float] = {}
     for network, its_teacher in lessons:
         folder = network_folder(run, network, its_teacher is not None, task.definition.full_recipe)
         epochs = trainings.remaining_epochs(network, folder, None if its_teacher is None else str(its_teacher))
-        seconds = forecast.epoch_seconds(network, task.recipe, its_teacher)
-        expected[network.id] = 0.0 if epochs == 0 else None if seconds is None else epochs * seconds
-    return Plan(expected)
+        expected[network.id] = 0.0
+        if epochs:
+            say(f"timing a step of {network.id}")
+            expected[network.id] = epochs * steps * task.time_step(network, its_teacher)
+    return Plan(expected, CARD_S + REPORT_S)
 
 
 def check_images(run: Run, task: TrainingTask, accept_changes: bool = False) -> str:

@@ -149,11 +149,12 @@ class TrainingTask(Protocol):
             teacher: The notation of the teacher; None if there is none.
         """
 
-    def time_step(self, network: Any) -> float:
+    def time_step(self, network: Any, teacher: Any = None) -> float:
         """Return the seconds of a training step of a network.
 
         Args:
             network: The network.
+            teacher: The network that teaches it; None if none does.
         """
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 
 import numpy as np
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, BaseModel, Field, ValidationError, model_validator
 
 from evomnas.core.errors import InputError
 from evomnas.core.resolution import Resolution, area, format_resolution, sides
@@ -49,6 +49,7 @@ from evomnas.problem.sections import (
 from evomnas.problem.table import Table
 from evomnas.problem.tabular_space import TabularArchitecture, TabularSpace
 
+MAX_FAULTS = 5  # that a message lists
 ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth")  # `MAX_OBJECTIVES` of them
 TABLE_LABELS = {"accuracy": "accuracy", "latency_ms": "latency (ms)", "params": "parameters", "macs": "MACs"}
 TABLE_UNITS = {"latency_ms": " ms", "params": " parameters", "macs": " MACs"}
@@ -75,7 +76,31 @@ class Words:
     conditions: str
 
 
-class Definition(Section):
+if TYPE_CHECKING:
+    from pydantic._internal._model_construction import ModelMetaclass
+else:
+    ModelMetaclass = type(BaseModel)  # which has no public name
+
+
+class _Stated(ModelMetaclass):
+    """Lets a problem that is made by hand say in one line what is wrong. pydantic's own way in is another one."""
+
+    def __call__(cls, *args: Any, **values: Any) -> Any:
+        how = "load_definition reads a problem: a built-in one, as load_definition('digits'), a file, or a folder"
+        if args:
+            raise InputError(f"{cls.__name__} takes its sections by name; {how}")
+        try:
+            return super().__call__(**values)
+        except ValidationError as error:
+            places = [(".".join(map(str, one["loc"])), one["msg"]) for one in error.errors()]
+            faults = [
+                ": ".join(filter(None, (place, message.removeprefix("Value error, "))))
+                for place, message in places[:MAX_FAULTS]
+            ]
+            raise InputError(f"{cls.__name__}: {'; '.join(faults)}. {how}") from None
+
+
+class Definition(Section, metaclass=_Stated):
     """A checked problem file of any kind.
 
     Attributes:

@@ -5,6 +5,7 @@ Every figure has a canvas of its own. Matplotlib's global state is neither used 
 
 from __future__ import annotations
 
+import io
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 from matplotlib.patches import Arc, Rectangle
 
+from evomnas.core.files import write_atomically
 from evomnas.core.resolution import MAX_PIXELS, Resolution, divided, sides
 from evomnas.core.showing.style import ACCENT, MUTED, STYLE, to_svg
 from evomnas.problem.architecture import Architecture
@@ -175,16 +177,19 @@ def _format_shape(size: Resolution, channels: int) -> str:
 
 
 def save_figure(figure: Figure, path: Path, outlines: bool = False) -> None:
-    """Write a figure to a file. The same figure gives the same bytes every time.
+    """Write a figure to a file, in one step. The same figure gives the same bytes every time.
 
     Args:
         figure: The figure.
         path: The file, which ends in .svg, .pdf or .png.
         outlines: Turn the text of an .svg into outlines, which need no fonts. Other formats do not regard it.
     """
-    if path.suffix.lower() == ".svg":
-        path.write_text(to_svg(figure, outlines), encoding="utf-8")
-    else:
-        with matplotlib.rc_context(STYLE):
-            date = {"CreationDate": None} if path.suffix.lower() == ".pdf" else {}
-            figure.savefig(path, dpi=200, metadata=date)
+    extension = path.suffix.lower().removeprefix(".")
+    if extension == "svg":
+        write_atomically(path, to_svg(figure, outlines))
+        return
+    content = io.BytesIO()  # of a full disk matplotlib would say other things
+    with matplotlib.rc_context(STYLE):
+        date = {"CreationDate": None} if extension == "pdf" else {}
+        figure.savefig(content, format=extension, dpi=200, metadata=date)
+    write_atomically(path, content.getvalue())

@@ -13,7 +13,7 @@ import sys
 import pytest
 from typer.testing import CliRunner
 
-from evomnas.cli import deploy, show  # noqa: F401 they register themselves
+from evomnas.cli import deploy, runs, show  # noqa: F401 they register themselves
 from evomnas.cli import search as search_command  # noqa: F401 as well
 from evomnas.cli.app import app
 from evomnas.core.remedies import explain
@@ -81,6 +81,29 @@ def test_images_that_do_not_fit_into_the_temporary_folder_say_what_to_set(disk, 
     assert [path.name for path in disk.iterdir()] == ["fill"]
 
 
+def test_what_a_full_disk_refuses_is_one_line_and_what_was_there_stays(disk, shown_run):
+    """With the option that names another place, before and while it is written."""
+    (disk / "figures").mkdir()
+    (disk / "figures" / "pareto.pdf").write_text("older")
+    fill(disk)
+    before = sorted(disk.rglob("*"))
+    for words, option in (
+        (["report", shown_run.folder, "--figures", disk / "figures"], "--figures DIR"),
+        (["pack", shown_run.folder, disk / "run.zip"], "evomnas pack RUN FILE.zip"),
+        (["describe", "mnasnet-a1", "--figure", disk / "drawing.svg"], "--figure FILE"),
+    ):
+        code, output, errors = here(*words)
+        assert (code, output, errors.count("\n")) == (2, "", 1), errors
+        assert "no space left on device; free some space, or choose another place with " + option in errors
+    with (disk / "fill").open("r+b") as file:
+        file.truncate(file.seek(0, os.SEEK_END) - 40_000)  # room for the first of what is written
+    code, _, errors = here("report", shown_run.folder, "--figures", disk / "figures", "--format", "png")
+    assert (code, errors.count("\n"), "--figures DIR" in errors) == (2, 1, True), errors
+    assert [path.name for path in disk.rglob("*.part")] == []
+    assert (disk / "figures" / "pareto.pdf").read_text() == "older"
+    assert set(before) <= set(disk.rglob("*"))
+
+
 @pytest.mark.thorough
 def test_a_run_on_a_read_only_disk_can_be_shown_and_nothing_else(disk, tabular_file):
     run = disk / "run"
@@ -92,11 +115,12 @@ def test_a_run_on_a_read_only_disk_can_be_shown_and_nothing_else(disk, tabular_f
     for code, errors in (
         here("resume", run, "--budget", 30)[::2],
         here("report", run)[::2],
-        here("run", tabular_file, "--out", disk / "other")[::2],
     ):
         assert code == 1
         assert "read" in errors.lower()
         assert "Traceback" not in errors
+    code, _, errors = here("run", tabular_file, "--out", disk / "other")
+    assert (code, "--out DIR" in errors) == (2, True)
 
 
 @pytest.fixture

@@ -174,7 +174,7 @@ def test_a_log_of_a_search_begins_before_the_first_network_and_has_a_line_per_ge
 
 def test_the_time_that_is_left_of_trainings_is_in_every_line(clock, capsys):
     shown = deploy._PlanDisplay(ProgressDisplay("starting"), "Training", "network")
-    shown.begin(Plan({"a": 240.0, "b": 120.0, "done": 0.0}, lambda: clock.seconds))
+    shown.begin(Plan({"a": 240.0, "b": 120.0, "done": 0.0}, clock=lambda: clock.seconds))
     for name, epoch, seconds in (("a", 1, 90.0), ("a", 2, 120.0), ("b", 1, 15.0), ("b", 2, 30.0)):
         clock.seconds += seconds
         shown.show_epoch(name, epoch, 2, 0.5)
@@ -186,18 +186,16 @@ def test_the_time_that_is_left_of_trainings_is_in_every_line(clock, capsys):
     ]
 
 
-def test_work_of_unknown_length_says_so_and_nothing_is_said_where_nothing_is_to_be_done(clock, capsys):
+def test_nothing_is_said_where_nothing_is_to_be_done(clock, capsys):
     shown = deploy._PlanDisplay(ProgressDisplay("starting"), "Training", "network")
-    shown.begin(Plan({"a": None}, lambda: clock.seconds))
-    assert capsys.readouterr().err == "Training 1 network: how long it takes is known after the first epoch.\n"
-    shown.begin(Plan({"a": 0.0}, lambda: clock.seconds))
+    shown.begin(Plan({"a": 0.0}, 2.0, lambda: clock.seconds))
     assert capsys.readouterr().err == ""
 
 
 def test_steps_of_an_export_say_what_is_left(clock, capsys):
     shown = deploy._PlanDisplay(ProgressDisplay("starting"), "Exporting")
     shown.show_step("reading the images")
-    shown.begin(Plan({"writing": 10.0, "measuring": 20.0}, lambda: clock.seconds))
+    shown.begin(Plan({"writing": 10.0, "measuring": 20.0}, clock=lambda: clock.seconds))
     shown.show_step("writing")
     clock.seconds += 30
     shown.show_step("measuring")

@@ -16,6 +16,8 @@ from numpy.typing import ArrayLike
 
 from evomnas.core.arguments import Between, Count, Share, checked, checked_fields
 from evomnas.core.errors import InputError
+from evomnas.problem.architecture import Block
+from evomnas.results.candidate_limits import CandidateLimits
 
 
 class Taker(Protocol):
@@ -142,11 +144,43 @@ def test_the_message_is_one_line_whatever_came(value):
     assert len(message) < 200
 
 
-def test_missing_and_unknown_arguments_are_python_s_own_errors():
-    with pytest.raises(TypeError, match="unexpected keyword argument 'cuont'"):
-        takes(cuont=3)
-    with pytest.raises(TypeError, match="missing 1 required positional argument: 'value'"):
-        checked(lambda value: value)()
+def test_missing_unknown_and_too_many_arguments_name_those_that_there_are():
+    """Such an error is also a TypeError, as Python's own."""
+    for error in (InputError, TypeError):
+        with pytest.raises(error, match="^unknown argument of takes 'cuont': there are .*; did you mean count"):
+            takes(cuont=3)
+
+    @checked
+    def pair(first: int, *, second: int) -> int:
+        """Return a sum.
+
+        Args:
+            first: One of two. There is another.
+            second: The other.
+        """
+        return first - second
+
+    assert pair(3, second=1) == 2
+    name = "test_missing_.*pair"
+    for call, line in (
+        (lambda: pair(), rf"{name}: first is missing \(one of two\); it takes first, second$"),
+        (lambda: pair(1), rf"{name}: second is missing \(the other\); it takes first, second$"),
+        (lambda: pair(second=1), rf"{name}: first is missing"),
+        (lambda: pair(1, 2), rf"{name}: too many positional arguments"),
+        (lambda: pair(1, 2, second=3), rf"{name}: too many positional arguments; it takes first, second$"),
+        (lambda: pair(1, first=2, second=3), rf"{name}: multiple values for argument 'first'; it takes"),
+    ):
+        with pytest.raises(InputError, match=f"^{line}"):
+            call()
+
+
+def test_fields_are_named_as_arguments_are():
+    with pytest.raises(InputError, match="^CandidateLimits: .*too many positional arguments; it takes seconds"):
+        CandidateLimits(1.0, 1.0, 1.0, 1.0)
+    with pytest.raises(TypeError, match="^unknown argument of CandidateLimits 'second': .*; did you mean seconds"):
+        CandidateLimits(second=1.0)
+    with pytest.raises(InputError, match=r"^Block: kernel is missing \(.*\); it takes op, kernel, "):
+        Block("conv")
 
 
 def test_nothing_of_an_iterator_is_used_up():

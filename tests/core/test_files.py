@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import sqlite3
 import subprocess
 import sys
 import time
@@ -11,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from evomnas.core import files
-from evomnas.core.files import write_atomically
+from evomnas.core.errors import InputError
+from evomnas.core.files import check_place, write_atomically, writing
 from evomnas.core.system import processes
 
 
@@ -69,3 +72,50 @@ def test_elsewhere_a_refusal_is_final(tmp_path, monkeypatch):
     refuse(1, monkeypatch)
     with pytest.raises(PermissionError, match="Permission denied"):
         write_atomically(tmp_path / "front.csv", "never")
+
+
+def test_a_place_is_tried_and_nothing_is_left(tmp_path):
+    check_place(tmp_path / "new" / "folder" / "run.json", "--out DIR")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("place", "line"),
+    [
+        ("/proc/x", "cannot write /proc/x: the system takes no new files there; choose another place with --out DIR"),
+        ("file/x", "file/x cannot be made, since .*file is a file: choose another with --out DIR"),
+        ("n" * 300, r"cannot write n{50}\.\.\.n{50}: file name too long; choose a shorter one"),
+        ("loop/x", "cannot write loop/x: too many levels of symbolic links; links lead there in a circle: remove them"),
+    ],
+)
+def test_a_place_that_takes_nothing_says_what_to_type(place, line, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").touch()
+    (tmp_path / "loop").symlink_to("loop")
+    with pytest.raises(InputError, match=f"^{line}"):
+        check_place(Path(place), "--out DIR")
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (
+            OSError(errno.ENOSPC, "", "/a/.b.1.part"),
+            "no space left on device; free some space, or choose another place",
+        ),
+        (OSError(errno.EROFS, ""), "read-only file system; choose another place with --out DIR on a disk that can be"),
+        (OSError(errno.EACCES, ""), "permission denied; change its permissions, or choose another place with --out"),
+        (OSError(errno.EISDIR, ""), "is a directory; a folder is where a file is needed: remove it, or choose another"),
+        (OSError(errno.ETXTBSY, ""), "text file busy; choose another place with --out DIR"),
+        (sqlite3.OperationalError("database or disk is full"), "no space left on device; free some space"),
+    ],
+)
+def test_what_the_system_refuses_is_said_of_the_place_that_was_typed(error, line):
+    with pytest.raises(InputError, match=f"^cannot write there/x: {line}"), writing(Path("there/x"), "--out DIR"):
+        raise error
+
+
+def test_other_errors_stay_what_they_are():
+    for error in (ValueError("a bug"), sqlite3.OperationalError("no such table: runs")):
+        with pytest.raises(type(error), match=str(error)), writing(Path("x"), "--out DIR"):
+            raise error

@@ -19,12 +19,12 @@ from printed_code import code_blocks, run_all
 
 from evomnas.core.errors import InputError
 from evomnas.deploy.cards.snippets import PICTURE
-from evomnas.deploy.export import Request, _calibration_images, export_network
+from evomnas.deploy.export import MEASURING_S, Request, _calibration_images, _plan, export_network
 from evomnas.deploy.formats import FORMATS
 from evomnas.deploy.formats.exported_files import EXPORTS_FILE, Export, read_exports, slow_int8_files
 from evomnas.deploy.formats.pytorch.python_module import load_module
 from evomnas.deploy.prediction import open_network, predict
-from evomnas.deploy.saving import load_network
+from evomnas.deploy.saving import load_network, read_manifest
 from evomnas.latency.runtimes import base as runtimes
 from evomnas.results.run import Run
 
@@ -114,6 +114,18 @@ def test_the_time_of_every_step_is_planned_in_the_order_of_the_steps(copied_netw
     }  # fmt: skip
     seconds = json.loads((run.folder / "networks" / network.id / "model.json").read_text())["seconds"]
     assert plan.expected["pruning and fine-tuning"] == pytest.approx(seconds / 4, abs=0.1)  # one epoch of four
+
+
+def test_int8_files_take_longer_by_their_images_and_every_format_measures_its_reference(copied_network, task):
+    run, network = copied_network
+    manifest = read_manifest(run.folder / "networks" / network.id)
+    request = Request(("onnx", "executorch"), quantize=True)
+    found = _plan(request, manifest, None, task, image_s=0.01).expected
+    assert found["quantizing float for onnx"] == pytest.approx(0.5 + 5.5 * 256 * 0.01)
+    assert found["quantizing float for executorch"] == pytest.approx(20 + 25 * 256 * 0.01)
+    assert found["exporting float to executorch"] == 11
+    assert found["measuring the files for executorch"] == 11 + 1 + 2 * MEASURING_S
+    assert found["running model-int8.onnx on the test images"] == 0  # where nobody has measured the network
 
 
 def test_exports_are_kept_in_one_table(trained, exports):
@@ -249,7 +261,7 @@ def test_a_network_that_was_not_trained_is_told_how(finished_run, trained):
     other = next(one.evaluation.architecture for one in finished_run.results() if not one.on_front)
     with pytest.raises(InputError, match=f"{other.id} is not trained yet: evomnas train .* {other.id}"):
         export_network(finished_run, other, Request())
-    with pytest.raises(InputError, match=f"--set full.epochs=3; there is .*{trained.network.id}, and the end of such"):
+    with pytest.raises(InputError, match="--set full.epochs=3; it was trained with no option$"):
         export_network(finished_run, trained.network, Request(), settings=["full.epochs=3"])
 
 

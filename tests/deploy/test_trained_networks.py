@@ -99,7 +99,8 @@ def test_the_time_is_said_before_a_training_begins(copied, trained, monkeypatch)
     assert kind == "plan"
     assert list(plan.expected) == [one.id for one in chosen]
     assert plan.expected[trained.network.id] == 0
-    assert plan.seconds == sum(plan.expected.values()) > 0
+    assert plan.seconds == sum(plan.expected.values()) + plan.afterwards
+    assert min(plan.expected[one.id] for one in others[:2]) > 0
     assert rest == [("epoch", one.id) for one in others[:2] for _ in range(4)]
     monkeypatch.setattr(FullTrainings, "_find", lambda *_: None)  # as if nothing was trained to the end
 
@@ -114,9 +115,10 @@ def test_the_time_is_said_before_a_training_begins(copied, trained, monkeypatch)
         told.append(plan.expected)
         raise RuntimeError("the plan is known")
 
-    whole = expected(4)
-    assert whole > 0
-    assert expected(1) == pytest.approx(whole / 4)  # interrupted after its third epoch
+    monkeypatch.setattr(FullTask, "time_step", lambda *_: 0.25)
+    steps = 1438 // 128
+    assert expected(4) == 4 * steps * 0.25
+    assert expected(1) == steps * 0.25  # interrupted after its third epoch
 
 
 def test_another_run_of_the_archive_takes_the_network_over(finished_run, trained, tmp_path, monkeypatch):

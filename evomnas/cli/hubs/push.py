@@ -12,7 +12,6 @@ from evomnas.cli.options import EpochsOption, FullSettingsOption, full_settings
 from evomnas.cli.output import print_columns
 from evomnas.cli.show import find_architecture
 from evomnas.core.errors import InputError
-from evomnas.core.system.shell import quote
 
 
 @app.command()
@@ -45,28 +44,23 @@ def push(
 ) -> None:  # fmt: skip
     """Put a trained network on the Hugging Face Hub: card, weights, and the files that evomnas export wrote."""
     from evomnas.deploy.detection.detector_files import DETECTOR_MANIFEST
+    from evomnas.deploy.folders.training_folders import find_training
     from evomnas.deploy.hubs.pushing import check_repository, files_to_push, push_files
     from evomnas.deploy.saving import MODEL_MANIFEST
-    from evomnas.deploy.trained_networks import network_folder, trained_otherwise
     from evomnas.problem.detection.definition import DetectionDefinition
-    from evomnas.problem.loading import change_full_training
 
     changes = full_settings(epochs, settings)
     check_repository(repository)
     opened = open_run(folder)
     architecture = find_architecture(arch, opened)
-    recipe = change_full_training(opened.trained_problem(), changes).full_recipe
-    place = network_folder(opened, architecture, teacher, recipe)
     finds = opened.trained_problem().kind == DetectionDefinition.kind
     if finds and teacher:
         raise InputError("detectors learn from boxes alone, and have no teacher: drop --teacher")
     manifest = DETECTOR_MANIFEST if finds else MODEL_MANIFEST
-    if not (place / manifest).is_file():
-        again = f"evomnas train {opened.argument} {opened.network_argument(architecture)}{' --teacher' * teacher}"
-        again += "".join(f" --set {quote(setting)}" for setting in changes)
-        otherwise = trained_otherwise(place, architecture, manifest)
-        raise InputError(f"{architecture.id} is not trained yet: {again}{otherwise}")
-    files = files_to_push(place, license_name)
+    training = find_training(opened, architecture, manifest, changes, teacher)
+    if choice := training.describe_choice(changes, teacher):
+        typer.echo(choice, err=True)
+    files = files_to_push(training.folder, license_name)
     if dry_run:
         rows = [(name, f"{len(content) / 1024:,.1f}") for name, content in files.items()]
         print_columns(("file", "KiB"), rows, left=1)

@@ -50,7 +50,7 @@ def init(
     What is not given as an option is asked for. Without a terminal nothing is asked, and the usual is taken.
     """
     from evomnas.cli.start.questions import ask
-    from evomnas.core.files import write_atomically
+    from evomnas.core.files import check_place, write_atomically, writing
     from evomnas.loop.launch import folder_name
     from evomnas.problem.loading import builtin_problems, load_definition
 
@@ -63,10 +63,12 @@ def init(
         raise InputError(f"{path} exists already: give another file with --out FILE.toml, or remove it")
     if path.suffix.lower() != ".toml" or not path.absolute().parent.is_dir():
         raise InputError(f"cannot write {path}: give a name that ends in .toml, in a folder that exists")
+    check_place(path, "--out FILE.toml")
     name = f"{name}-images" if name in builtin_problems() else name
     answers = ask(target, limit, resolution, suited.data.resolution)
     text = _problem_text(images, name, path, answers, answers.resolution != suited.data.resolution)
-    write_atomically(path, text)
+    with writing(path, "--out FILE.toml"):
+        write_atomically(path, text)
     load_definition(path)
     typer.echo(f"Wrote {path}. Read it, and change what you like.")
     typer.echo(f"Next:    evomnas run {quote(str(path))} --dry-run  # what would happen")

@@ -20,7 +20,6 @@ from torchvision.ops import box_iou
 
 from evomnas.core.errors import InputError
 from evomnas.core.files import write_atomically
-from evomnas.core.system.shell import quote
 from evomnas.data.boxes.detections import Detections
 from evomnas.deploy.cards.card import replace_usage
 from evomnas.deploy.detection.detector_card import usage_section
@@ -35,9 +34,10 @@ from evomnas.deploy.detection.detector_formats import (
 from evomnas.deploy.detection.detector_store import DetectorTask
 from evomnas.deploy.detection.exported_detectors import DetectorExport, read_detector_exports
 from evomnas.deploy.export import OnStep, Request
+from evomnas.deploy.folders.training_folders import find_training
 from evomnas.deploy.formats.exported_files import EXPORTS_FILE, slow_int8_files
 from evomnas.deploy.saving import MODEL_CARD
-from evomnas.deploy.trained_networks import check_images, network_folder
+from evomnas.deploy.trained_networks import check_images
 from evomnas.latency.meter import open_meter
 from evomnas.latency.runtimes.base import Float32Array, PreparedNetwork, open_runtime
 from evomnas.latency.setting import problem_setting
@@ -126,12 +126,9 @@ def export_detector(
     if request.quantize:
         for name in request.formats:
             quantize_detector(name)
-    definition = change_full_training(run.trained_problem(), settings)
-    folder = network_folder(run, architecture, False, definition.full_recipe)
-    again = f"evomnas train {run.argument} {run.network_argument(architecture)}"
-    again += "".join(f" --set {quote(setting)}" for setting in settings)
-    if not (folder / DETECTOR_MANIFEST).is_file():
-        raise InputError(f"{architecture.id} is not trained yet: {again}")
+    training = find_training(run, architecture, DETECTOR_MANIFEST, settings)
+    folder, definition = training.folder, change_full_training(run.trained_problem(), training.settings)
+    again = f"evomnas train {run.argument} {run.network_argument(architecture)} {training.options}".strip()
     manifest, detector = read_detector_manifest(folder), load_detector(folder)
     earlier = read_detector_exports(folder)
     say("reading the images")

@@ -100,11 +100,12 @@ class DetectorTask(DetectionTraining):
         state = read_checkpoint(checkpoint, self.key(network))
         return self.recipe.epochs - (0 if state is None else len(state["losses"]))
 
-    def time_step(self, network: Architecture) -> float:
+    def time_step(self, network: Architecture, teacher: None = None) -> float:
         """Return the seconds of a training step of a detector, by doing a few steps that are thrown away.
 
         Args:
             network: The architecture of its backbone.
+            teacher: None, since detectors have none.
         """
         return self.time_start(self.start(network))
 

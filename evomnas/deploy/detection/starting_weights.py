@@ -10,8 +10,8 @@ from torch import nn
 
 from evomnas.core.errors import InputError
 from evomnas.deploy.detection.detection_training import COLOURS, Start
+from evomnas.deploy.folders.training_folders import network_folder
 from evomnas.deploy.saving import MODEL_MANIFEST, load_network, read_manifest
-from evomnas.deploy.trained_networks import network_folder
 from evomnas.networks.network import Network, build_network
 from evomnas.networks.pretrained.planting import plant_weights
 from evomnas.networks.pretrained.weights import load_donor

@@ -32,7 +32,7 @@ class ExecuTorchFormat:
         "executorch.runtime",
         "executorch.backends.xnnpack.partition.xnnpack_partitioner",
     )
-    seconds = (10.0, 15.0)
+    seconds, calibration = (11.0, 20.0), 25.0
     packages = "executorch numpy pillow"
     imports: tuple[str, ...] = ("import torch", "from executorch.runtime import Runtime")
     code = """\

@@ -19,7 +19,7 @@ from evomnas.algorithms.base import option_names
 from evomnas.core import defaults, registry
 from evomnas.core.arguments import checked
 from evomnas.core.errors import EverythingFailed, InputError
-from evomnas.core.files import write_atomically
+from evomnas.core.files import check_place, write_atomically
 from evomnas.data.first_look import check_images
 from evomnas.data.suited import load_definition
 from evomnas.evaluation.factory import open_evaluator
@@ -135,6 +135,7 @@ def benchmark(
     check_runtime(definition)
     folder = default_folder(definition) if out is None else Path(out)
     existing_runs = _open_existing_runs(folder)
+    check_place(folder / COMPARISON_NAME, "--out DIR")
     options_by_algorithm = _algorithm_options(definition, algorithms, {} if options is None else options)
     path = _archive_path(folder, existing_runs, archive)
     with open_evaluator(definition, Archive(path, late=True), workers, device, candidates) as evaluator:

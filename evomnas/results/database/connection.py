@@ -13,7 +13,7 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from evomnas.core.errors import InputError
-from evomnas.core.files import check_writable
+from evomnas.core.files import check_place
 from evomnas.core.system.optional import soft_limit
 from evomnas.results.database.schema import APPLICATION_ID, MIGRATIONS, SCHEMA, SCHEMA_VERSION
 
@@ -47,7 +47,7 @@ class Database:
             raise InputError(f"there is no archive at {path}")
         self._is_late = late and str(path) != ":memory:" and not Path(path).exists()
         if self._is_late:
-            check_writable(Path(path))
+            check_place(Path(path), "--archive FILE")
         self._connect(":memory:" if self._is_late else path, create)
 
     def _connect(self, path: Path | str, create: bool) -> None:

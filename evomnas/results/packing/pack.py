@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from evomnas.core.errors import InputError
-from evomnas.core.files import check_place, write_atomically
+from evomnas.core.files import check_place, write_atomically, writing
 from evomnas.data.gallery.listing import LISTING
 from evomnas.problem.published import PUBLISHED_NETWORKS, fit_to_resolution, published
 from evomnas.results.archive import Archive
@@ -27,6 +27,7 @@ from evomnas.results.packing.unpack import packed_run_id
 from evomnas.results.readers import full_training_alias, lineage_alias, trained_images_alias
 from evomnas.results.run import Run
 
+WHERE = "evomnas pack RUN FILE.zip"
 MODEL_MANIFESTS = ("model.json", "detector.json")  # written last: a network's folder that has one is complete
 
 
@@ -64,6 +65,11 @@ def pack(run: Run, out: Path) -> PackedRun:
     """
     is_zip = out.suffix.lower() == ".zip"
     _check_free(run, out, is_zip)
+    with writing(out, WHERE):
+        return _write(run, out, is_zip)
+
+
+def _write(run: Run, out: Path, is_zip: bool) -> PackedRun:
     out.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
     try:
@@ -90,7 +96,7 @@ def pack(run: Run, out: Path) -> PackedRun:
 
 
 def _check_free(run: Run, out: Path, is_zip: bool) -> None:
-    check_place(out, "another name")
+    check_place(out, WHERE)
     if run.folder.resolve() in out.resolve().parents:
         raise InputError(f"{out} would lie in the run itself: name a place beside it")
     if not out.exists():

@@ -17,8 +17,8 @@ from evomnas.core.errors import InputError
 from evomnas.deploy.detection.detector_files import DETECTOR_MANIFEST, load_detector
 from evomnas.deploy.detection.detectors import CHECKPOINT_FILE, train_detectors
 from evomnas.deploy.detection.starting_weights import find_start
+from evomnas.deploy.folders.training_folders import network_folder
 from evomnas.deploy.saving import load_network
-from evomnas.deploy.trained_networks import network_folder
 from evomnas.problem.architecture import Architecture
 from evomnas.problem.published import published
 from evomnas.problem.sections import DataSection

@@ -102,7 +102,7 @@ def test_a_dry_run_lists_the_files_and_loads_no_library_of_the_hub(finished_run,
     assert "The card names no licence: --license NAME" in done.output
     done = CliRunner().invoke(app, [*words, "--dry-run", "--epochs", "9"])
     assert f"is not trained yet: evomnas train {finished_run.folder} {trained.network.id}" in done.output
-    assert f" --set full.epochs=9; there is {trained.network.id}" in done.output
+    assert " --set full.epochs=9; it was trained with no option" in done.output
     done = CliRunner().invoke(app, words)
     assert (done.exit_code, done.output.count("\n")) == (2, 1)
     assert "evomnas push needs huggingface_hub: pip install 'evomnas[hub]'" in done.output
