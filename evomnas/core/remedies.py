@@ -64,7 +64,7 @@ def refused(error: BaseException, path: Path | str, option: str) -> str | None:
     number = _number(error)
     if number is None:
         return None
-    other = f"choose another place with {option}"
+    other = f"choose another place ({option})"
     remedy = _remedy(number, error, other) or other
     what = os.strerror(number)
     if number in (errno.ENOENT, errno.EPERM):  # of a file that is new, or in a folder of the system's own

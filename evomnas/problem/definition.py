@@ -85,10 +85,10 @@ else:
 class _Stated(ModelMetaclass):
     """Lets a problem that is made by hand say in one line what is wrong. pydantic's own way in is another one."""
 
-    def __call__(cls, *args: Any, **values: Any) -> Any:
+    def __call__(self, *args: Any, **values: Any) -> Any:
         how = "load_definition reads a problem: a built-in one, as load_definition('digits'), a file, or a folder"
         if args:
-            raise InputError(f"{cls.__name__} takes its sections by name; {how}")
+            raise InputError(f"{self.__name__} takes its sections by name; {how}")
         try:
             return super().__call__(**values)
         except ValidationError as error:
@@ -97,7 +97,7 @@ class _Stated(ModelMetaclass):
                 ": ".join(filter(None, (place, message.removeprefix("Value error, "))))
                 for place, message in places[:MAX_FAULTS]
             ]
-            raise InputError(f"{cls.__name__}: {'; '.join(faults)}. {how}") from None
+            raise InputError(f"{self.__name__}: {'; '.join(faults)}. {how}") from None
 
 
 class Definition(Section, metaclass=_Stated):

@@ -78,7 +78,8 @@ def test_train_says_why_there_is_no_knee_and_which_network_it_takes(copied, monk
 def test_a_training_with_fewer_epochs_says_its_time_and_the_commands_that_follow(copied, trained):
     done = evomnas("train", copied, trained.network.id, "--epochs", 2, "--set", "full.dropout=0")
     assert done.exit_code == 0, done.stderr
-    said, first, *_ = done.stderr.splitlines()
+    timing, said, first, *_ = done.stderr.splitlines()
+    assert timing == f"timing a step of {trained.network.id}"
     assert re.fullmatch(r"Training 1 network takes about .* s\.", said)
     assert re.fullmatch(rf"{trained.network.id}: epoch 1 of 2, loss [\d.]+, (under|about) \d+ .* left", first)
     place = copied / "networks" / f"{trained.network.id}-epochs-2-dropout-0.0"

@@ -94,7 +94,7 @@ def test_what_a_full_disk_refuses_is_one_line_and_what_was_there_stays(disk, sho
     ):
         code, output, errors = here(*words)
         assert (code, output, errors.count("\n")) == (2, "", 1), errors
-        assert "no space left on device; free some space, or choose another place with " + option in errors
+        assert f"no space left on device; free some space, or choose another place ({option}) with room in it" in errors
     with (disk / "fill").open("r+b") as file:
         file.truncate(file.seek(0, os.SEEK_END) - 40_000)  # room for the first of what is written
     code, _, errors = here("report", shown_run.folder, "--figures", disk / "figures", "--format", "png")

@@ -82,7 +82,7 @@ def test_a_place_is_tried_and_nothing_is_left(tmp_path):
 @pytest.mark.parametrize(
     ("place", "line"),
     [
-        ("/proc/x", "cannot write /proc/x: the system takes no new files there; choose another place with --out DIR"),
+        ("/proc/x", "cannot write /proc/x: the system takes no new files there; choose another place .--out DIR."),
         ("file/x", "file/x cannot be made, since .*file is a file: choose another with --out DIR"),
         ("n" * 300, r"cannot write n{50}\.\.\.n{50}: file name too long; choose a shorter one"),
         ("loop/x", "cannot write loop/x: too many levels of symbolic links; links lead there in a circle: remove them"),
@@ -103,10 +103,10 @@ def test_a_place_that_takes_nothing_says_what_to_type(place, line, tmp_path, mon
             OSError(errno.ENOSPC, "", "/a/.b.1.part"),
             "no space left on device; free some space, or choose another place",
         ),
-        (OSError(errno.EROFS, ""), "read-only file system; choose another place with --out DIR on a disk that can be"),
-        (OSError(errno.EACCES, ""), "permission denied; change its permissions, or choose another place with --out"),
+        (OSError(errno.EROFS, ""), "read-only file system; choose another place .--out DIR. on a disk that can be"),
+        (OSError(errno.EACCES, ""), "permission denied; change its permissions, or choose another place .--out"),
         (OSError(errno.EISDIR, ""), "is a directory; a folder is where a file is needed: remove it, or choose another"),
-        (OSError(errno.ETXTBSY, ""), "text file busy; choose another place with --out DIR"),
+        (OSError(errno.ETXTBSY, ""), "text file busy; choose another place .--out DIR."),
         (sqlite3.OperationalError("database or disk is full"), "no space left on device; free some space"),
     ],
 )
