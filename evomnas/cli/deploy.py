@@ -41,6 +41,7 @@ if TYPE_CHECKING:  # imported where they are used, so that --help does not wait 
     from evomnas.deploy.baselines import Baseline
     from evomnas.deploy.durations import Plan
     from evomnas.deploy.export import ExportResult
+    from evomnas.deploy.folders.training_folders import Training
     from evomnas.deploy.formats.exported_files import Export
     from evomnas.deploy.training_store import TrainedNetwork
     from evomnas.problem.sections import ScoreName
@@ -275,10 +276,7 @@ def export(
         raise InputError(f"{check} is no folder: --check takes a folder of images, with a folder for each class")
     changes = full_settings(epochs, settings)
     with repeatable(KEPT), ProgressDisplay("starting") as display:
-        from evomnas.deploy.detection.detector_files import DETECTOR_MANIFEST
         from evomnas.deploy.export import Request, export_network
-        from evomnas.deploy.folders.training_folders import find_training
-        from evomnas.deploy.saving import MODEL_MANIFEST
         from evomnas.problem.detection.definition import DetectionDefinition
         from evomnas.report.run_report import write_report
 
@@ -290,23 +288,24 @@ def export(
         request = Request(formats, quantize is not None, prune, factorize, huffman, any_size, any_batch)
         if finds and teacher:
             raise InputError("detectors learn from boxes alone, and have no teacher: drop --teacher")
-        request.check()
         network = find_architecture(arch, opened)
-        training = find_training(opened, network, DETECTOR_MANIFEST if finds else MODEL_MANIFEST, changes, teacher)
-        if choice := training.describe_choice(changes, teacher):
-            display.note(choice)
+
+        def show_choice(training: Training) -> None:
+            if choice := training.describe_choice(changes, teacher):
+                display.note(choice)
+
         shown = _PlanDisplay(display, "Exporting")
         if finds:
             from evomnas.deploy.detection.detector_export import export_detector
 
             detector = export_detector(
-                opened, network, request, device=device, settings=training.settings, accept_changes=accept_changes,
-                say=shown.show_step,
+                opened, network, request, device=device, settings=changes, accept_changes=accept_changes,
+                on_training=show_choice, say=shown.show_step,
             )  # fmt: skip
         else:
             exported = export_network(
-                opened, network, request, distilled=training.distilled, device=device, settings=training.settings,
-                accept_changes=accept_changes, on_plan=shown.begin, say=shown.show_step,
+                opened, network, request, distilled=teacher, device=device, settings=changes,
+                accept_changes=accept_changes, on_training=show_choice, on_plan=shown.begin, say=shown.show_step,
             )  # fmt: skip
         display.restart("writing the report")
         write_report(opened)

@@ -69,6 +69,8 @@ def refused(error: BaseException, path: Path | str, option: str) -> str | None:
     what = os.strerror(number)
     if number in (errno.ENOENT, errno.EPERM):  # of a file that is new, or in a folder of the system's own
         what, remedy = "the system takes no new files there", other
+    if number == errno.ENAMETOOLONG:
+        remedy = f"choose a shorter one with {option}"
     return f"cannot write {shown(path)}: {what[0].lower()}{what[1:]}; {remedy}"
 
 

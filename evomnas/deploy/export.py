@@ -27,7 +27,7 @@ from evomnas.deploy.cards.card import replace_usage
 from evomnas.deploy.cards.snippets import usage_section
 from evomnas.deploy.compression import check_ranks, factorize_network, fine_tuning_epochs, huffman_bytes, prune_network
 from evomnas.deploy.durations import REPORT_S, Plan
-from evomnas.deploy.folders.training_folders import find_training
+from evomnas.deploy.folders.training_folders import Training, find_training
 from evomnas.deploy.formats import FORMATS, ExportFormat, FlexibleFormat
 from evomnas.deploy.formats.exported_files import (
     ANY_BATCH,
@@ -204,6 +204,7 @@ def export_network(
     device: str = "auto",
     settings: Sequence[str] = (),
     accept_changes: bool = False,
+    on_training: Callable[[Training], None] = lambda training: None,
     on_plan: Callable[[Plan], None] = lambda plan: None,
     say: OnStep = lambda text: None,
 ) -> ExportResult:
@@ -218,6 +219,7 @@ def export_network(
         settings: The settings with which the network was trained, if they are not the problem's, as `full.epochs=20`.
             Where there is but one training, they need not be given.
         accept_changes: Export also if images have changed since the search, but not since the training.
+        on_training: Called with the training that is exported, before anything is read.
         on_plan: Called before the first step with the time that all of them are expected to take, by their words.
         say: Called with a few words when a step begins.
 
@@ -230,6 +232,7 @@ def export_network(
     request.check()
     check_classifies(run.trained_problem())
     training = find_training(run, architecture, MODEL_MANIFEST, settings, distilled)
+    on_training(training)
     folder, definition = training.folder, change_full_training(run.trained_problem(), training.settings)
     again = f"evomnas train {run.argument} {run.network_argument(architecture)} {training.options}".strip()
     manifest, classifier = read_manifest(folder), load_network(folder)

@@ -351,7 +351,7 @@ def wrong(tmp_path):
         (["run", "images", "--set", "data.path=nowhere"], "does not exist"),
         (["run", "--out", "FOREIGN"], "is not an empty folder"),
         (["run", "--out", "FOREIGN/file/run"], "since FOREIGN/file is a file: choose another with --out DIR"),
-        (["run", "--out", "x" * 300], "choose another with --out DIR"),
+        (["run", "--out", "x" * 300], "choose a shorter one with --out DIR"),
         (["run", "--out", "run", "--archive", "run/a.sqlite"], "would lie in the run's own folder"),
         (["run", "--candidate-time", "9999999999999h"], "at most 10000h"),
         (["run", "--candidate-memory", "1"], "at least 1.5 GiB, most of which a worker process takes"),

@@ -146,8 +146,10 @@ def test_neither_do_benchmarks_and_baselines(command, here):
 def test_a_folder_that_cannot_be_written_to_is_told_before_the_images_are_read(here):
     (here / "broken" / "cats").mkdir(parents=True)
     result = CliRunner().invoke(app, ["run", "digits", "--archive", "/proc/nowhere/a.sqlite", "--workers", "0"])
-    assert result.exit_code == 1
-    assert "the file system refused" in result.stderr
+    assert result.exit_code == 2
+    assert (
+        "/proc/nowhere/a.sqlite: the system takes no new files there; choose another place (--archive" in result.stderr
+    )
 
 
 def test_a_table_that_was_moved_is_named_when_a_run_goes_on(tabular_file, here):

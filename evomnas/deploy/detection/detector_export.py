@@ -34,7 +34,7 @@ from evomnas.deploy.detection.detector_formats import (
 from evomnas.deploy.detection.detector_store import DetectorTask
 from evomnas.deploy.detection.exported_detectors import DetectorExport, read_detector_exports
 from evomnas.deploy.export import OnStep, Request
-from evomnas.deploy.folders.training_folders import find_training
+from evomnas.deploy.folders.training_folders import Training, find_training
 from evomnas.deploy.formats.exported_files import EXPORTS_FILE, slow_int8_files
 from evomnas.deploy.saving import MODEL_CARD
 from evomnas.deploy.trained_networks import check_images
@@ -98,6 +98,7 @@ def export_detector(
     device: str = "auto",
     settings: Sequence[str] = (),
     accept_changes: bool = False,
+    on_training: Callable[[Training], None] = lambda training: None,
     say: OnStep = lambda text: None,
 ) -> DetectorExports:
     """Export a trained detector of a run to files, run each on the test images, and measure it.
@@ -109,6 +110,7 @@ def export_detector(
         device: `auto`, `cpu` or `cuda`, for what PyTorch finds.
         settings: The settings with which the detector was trained, if they are not the problem's, as `full.epochs=20`.
         accept_changes: Export also if images have changed since the search, but not since the training.
+        on_training: Called with the training that is exported, before anything is read.
         say: Called with a few words when a step begins.
 
     Returns:
@@ -127,6 +129,7 @@ def export_detector(
         for name in request.formats:
             quantize_detector(name)
     training = find_training(run, architecture, DETECTOR_MANIFEST, settings)
+    on_training(training)
     folder, definition = training.folder, change_full_training(run.trained_problem(), training.settings)
     again = f"evomnas train {run.argument} {run.network_argument(architecture)} {training.options}".strip()
     manifest, detector = read_detector_manifest(folder), load_detector(folder)
