@@ -101,8 +101,9 @@ def _columns(run: Run, complete: Sequence[Result]) -> dict[str, list[Any]]:
 
 def _memory(run: Run, complete: Sequence[Result]) -> dict[str, list[float]]:
     """Return the memory that each network needs, in KiB, by the heading of what the problem limits."""
-    rows = [result.to_dict() for result in complete]
-    return {heading: [_round(row[name]) for row in rows] for name, heading in limited_memory(run).items()}
+    limited = limited_memory(run)
+    rows = [result.to_dict() for result in complete] if limited else []
+    return {heading: [_round(row[name]) for row in rows] for name, heading in limited.items()}
 
 
 def _test_values(run: Run, result: Result) -> tuple[float | None, ...]:

@@ -57,7 +57,7 @@ def judge_front(space: Space, genomes: Genomes, losses: Floats, standard_errors:
     """
     if len(genomes) < MIN_NETWORKS:
         return None
-    rows = _nearest(losses)
+    rows = nearest_to_front(losses)
     with ThreadpoolController().limit(limits=1):
         means, deviations = _expect(space, genomes[rows], losses[rows], standard_errors[rows])
     certainty = Certainty(np.full(len(losses), np.nan), np.zeros(len(losses)))
@@ -66,8 +66,15 @@ def judge_front(space: Space, genomes: Genomes, losses: Floats, standard_errors:
     return certainty
 
 
-def _nearest(losses: Floats) -> NDArray[np.int64]:
-    """Return the rows of the networks whose errors are nearest to those of the front at their costs."""
+def nearest_to_front(losses: Floats) -> NDArray[np.int64]:
+    """Return the networks that are judged: those whose errors are nearest to the front's at their costs.
+
+    Args:
+        losses: The losses of n networks, all finite, shape (n, m).
+
+    Returns:
+        Their rows, ascending: all n, or `MAX_NETWORKS` of them.
+    """
     if len(losses) <= MAX_NETWORKS:
         return np.arange(len(losses))
     order = np.argsort(losses[:, 1], kind="stable")

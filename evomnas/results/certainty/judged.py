@@ -32,17 +32,17 @@ def judge(run: Run, results: Sequence[Result]) -> list[Result]:
     is_judged = any(result.front_chance is not None for result in results)
     if is_judged or not errors or not run.definition.trains:
         return list(results)
-    from evomnas.algorithms.surrogate.certainty import judge_front  # here: SciPy takes half a second
+    from evomnas.algorithms.surrogate.certainty import judge_front, nearest_to_front  # here: SciPy takes half a second
 
-    evaluations = [results[place].evaluation for place in errors]
+    all_losses = np.array([results[place].evaluation.losses for place in errors], dtype=np.float64)
+    rows = nearest_to_front(all_losses)  # the others are not even encoded
+    places = np.array(list(errors))[rows].tolist()
     space = run.definition.space
-    genomes = np.stack([space.encode(evaluation.architecture) for evaluation in evaluations])
-    losses = np.array([evaluation.losses for evaluation in evaluations], dtype=np.float64)
-    certainty = judge_front(space, genomes, losses, np.array(list(errors.values()), dtype=np.float64))
-    judged = list(results)
+    genomes = np.stack([space.encode(results[place].evaluation.architecture) for place in places])
+    certainty = judge_front(space, genomes, all_losses[rows], np.array([errors[place] for place in places]))
     if certainty is None:
-        return judged
-    for place, error, chance in zip(errors, certainty.errors.tolist(), certainty.chances.tolist(), strict=True):
-        expected = None if np.isnan(error) else 1.0 - error
-        judged[place] = replace(judged[place], expected_score=expected, front_chance=chance)
+        return list(results)
+    judged = [replace(one, front_chance=0.0) if place in errors else one for place, one in enumerate(results)]
+    for place, error, chance in zip(places, certainty.errors.tolist(), certainty.chances.tolist(), strict=True):
+        judged[place] = replace(judged[place], expected_score=1.0 - error, front_chance=chance)
     return judged

@@ -58,3 +58,13 @@ def test_tables_are_sure(tabular_file, tmp_path):
 def test_a_handful_of_networks_says_nothing(finished_run):
     few = finished_run.results()[:5]
     assert judge(finished_run, few) == few
+
+
+def test_of_many_networks_the_ones_far_from_the_front_have_no_chance(finished_run, judged, monkeypatch):
+    monkeypatch.setattr("evomnas.algorithms.surrogate.certainty.MAX_NETWORKS", 12)
+    few = judge(finished_run, finished_run.results())
+    near = [one for one in few if one.expected_score is not None]
+    far = [one for one in few if one.expected_score is None and one.evaluation.losses is not None]
+    assert len(near) == 12
+    assert {one.front_chance for one in far} == {0.0}
+    assert {one.order for one in finished_run.front(few)} <= {one.order for one in near}
