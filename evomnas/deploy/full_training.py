@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -42,7 +42,7 @@ from evomnas.networks.torchvision_models import AnyNetwork, build_any_network
 from evomnas.problem.definition import ProblemDefinition
 from evomnas.problem.detection.definition import DetectionDefinition
 from evomnas.problem.pretrained.files import donor_file
-from evomnas.problem.sections import FullSection
+from evomnas.problem.sections import FLOAT, FullSection
 from evomnas.results.answers.mistakes import Answers
 from evomnas.results.archive import context_key
 from evomnas.results.evaluation import Score
@@ -50,12 +50,15 @@ from evomnas.training.batches import TrainingBatches
 from evomnas.training.lessons import distil
 from evomnas.training.losses import LossFunction, cross_entropy
 from evomnas.training.pixels import Pixels
+from evomnas.training.quantized.fake_quantization import FakeQuantized
 from evomnas.training.schedules import CosineSchedule, ExponentialSchedule
-from evomnas.training.scoring import Predictions, classify
+from evomnas.training.scoring import Predictions, calibration_places, classify
 from evomnas.training.trainer import Trainer, renew_statistics, training_mode
 
 TIMED_STEPS = 3  # the first one is slow, since memory is set up
 STATISTICS_SHARE = 0.1  # of the steps of a short training; batch norm's running statistics look back over so many
+QUANTIZED_SHARE = 0.2  # of the epochs of a training for int8, the last ones
+CALIBRATION_BATCH = 32  # images
 TEACHER_SETTINGS = ("temperature", "teaching")  # of the recipe; they matter only if there is a teacher
 OnEpoch = Callable[[int, int, float], None]
 
@@ -295,10 +298,14 @@ class FullTask:
             key = self._checkpoint_key(network, teacher.notation if teacher else None)
             state = Checkpoint(checkpoint, key, trainer, average)
             seconds = state.restore()
+            quantized = FakeQuantized(module)
             while len(trainer.losses) < recipe.epochs:
                 with lock.training():
                     started = time.perf_counter()
                     waited_before = trainer.waited_seconds
+                    if recipe.epochs - len(trainer.losses) <= self._quantized_epochs:
+                        quantized.calibrate(self.calibration_parts())
+                        trainer.forward = quantized
                     epoch_loss = trainer.train_epoch()
                     seconds += time.perf_counter() - started - (trainer.waited_seconds - waited_before)
                 state.save(seconds, force=len(trainer.losses) == recipe.epochs)
@@ -336,6 +343,17 @@ class FullTask:
         if self.recipe.schedule == "cosine":
             return partial(CosineSchedule, self.recipe.warmup)
         return partial(ExponentialSchedule, self.recipe.warmup, self.recipe.final_rate)
+
+    @property
+    def _quantized_epochs(self) -> int:
+        """The epochs at the end of a training that compute as the network's int8 file does."""
+        return 0 if self.recipe.precision == FLOAT else max(1, round(QUANTIZED_SHARE * self.recipe.epochs))
+
+    def calibration_parts(self) -> Iterator[Tensor]:
+        """Yield the images that calibrate int8 files, normalised and in parts, each of shape (n, c, h, w)."""
+        places = torch.from_numpy(calibration_places(len(self.batches.pixels)))
+        for part in torch.split(places, CALIBRATION_BATCH):
+            yield self.batches.normalise(self.batches.pixels.take(part))
 
     def _checkpoint_key(self, network: AnyNetwork, teacher: str | None) -> str:
         return context_key(self.context(teacher) | {"network": str(network)})
@@ -408,8 +426,12 @@ class FullTask:
                 partial(CosineSchedule, recipe.warmup),
                 torch_generator(order_seed),
             )
+            quantized = FakeQuantized(network)
             for _ in range(epochs):
                 with lock.training():
+                    if recipe.precision != FLOAT:
+                        quantized.calibrate(self.calibration_parts())
+                        trainer.forward = quantized
                     trainer.train_epoch()
         network.eval()
 

@@ -19,8 +19,8 @@ MAX_FAST_COLUMNS = 3
 class _PointwiseConv2d(nn.Conv2d):
     """A 1x1 convolution, computed as a matrix product. On small images the call of a convolution costs more."""
 
-    def forward(self, x: Tensor) -> Tensor:
-        return F.linear(x.permute(0, 2, 3, 1), self.weight.flatten(1), self.bias).permute(0, 3, 1, 2)
+    def _conv_forward(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        return F.linear(x.permute(0, 2, 3, 1), weight.flatten(1), bias).permute(0, 3, 1, 2)
 
 
 class _DepthwiseConv2d(nn.Conv2d):
@@ -31,11 +31,11 @@ class _DepthwiseConv2d(nn.Conv2d):
     than the rest of a network takes.
     """
 
-    def forward(self, x: Tensor) -> Tensor:
+    def _conv_forward(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         (rows, columns), (padding, _) = self.kernel_size, cast(tuple[int, int], self.padding)
         if columns <= MAX_FAST_COLUMNS and rows <= x.shape[2] and padding <= 1:
-            return super().forward(x)
-        convolved: Tensor = _Depthwise.apply(x, self.weight, self.bias, self.stride[0], padding)
+            return F.conv2d(x, weight, bias, self.stride, padding, groups=self.groups)
+        convolved: Tensor = _Depthwise.apply(x, weight, bias, self.stride[0], padding)
         return convolved
 
 

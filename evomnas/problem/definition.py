@@ -456,7 +456,7 @@ class ProblemDefinition(Definition):
         if self.weights is None or not self.weights.teach:
             return None
         shared = {name: value for name, value in self.full_recipe if name in TrainingSection.model_fields}
-        return TrainingSection(**shared)
+        return TrainingSection(**shared | {"precision": FLOAT})
 
     @property
     def origin(self) -> dict[str, str]:

@@ -245,6 +245,7 @@ class FullSection(Recipe):
         temperature: By which a teacher's and the student's logits are divided (Hinton et al. 2015).
         teaching: Weight of the teacher's answers in the loss; the labels have the rest.
         class_weights: See `Recipe`; those of the proxy task if absent.
+        precision: `int8` computes in the last epochs what the network's int8 file will compute.
     """
 
     rmsprop_epsilon: ClassVar[float] = 0.0316
@@ -263,6 +264,7 @@ class FullSection(Recipe):
     temperature: Annotated[float, Field(gt=0)] = 4.0
     teaching: Annotated[float, Field(ge=0, le=1)] = 0.5
     class_weights: ClassWeights | None = None
+    precision: Precision = "float"
 
 
 class WeightsSection(Section):

@@ -12,5 +12,6 @@
 - `scoring`: the classes that a trained network gives to images, and the images by which it becomes int8.
 - `early_stop`: which candidates may end their training before its last epoch.
 - `proxy_task`: the short training by which a search scores a candidate.
+- `quantized/`: training for int8: what a network's int8 file would compute, in float.
 - `detection/`: training of detectors on images with boxes, and what they find.
 """

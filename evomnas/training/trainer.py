@@ -32,6 +32,7 @@ class Trainer:
 
     Attributes:
         network: The network, on the device of the batches.
+        forward: Computes logits by the network's weights: the network itself, or what stands for it for some epochs.
         batches: The training images.
         generator: The generator of the images' order and of the augmentations.
         batch_size: The number of images in a batch.
@@ -67,6 +68,7 @@ class Trainer:
             lessons: A teacher's answers to the training images that are part of the loss; None for none.
         """
         self.network, self.batches, self.generator = network.train(), batches, generator
+        self.forward: Callable[[Tensor], Tensor] = network
         if recipe.statistics == "frozen":
             freeze_statistics(network)
         self.batch_size, self.steps_per_epoch = recipe.batches(len(batches))
@@ -109,7 +111,7 @@ class Trainer:
         # bfloat16 has the range of float32, so that losses need no scaling
         is_cuda = self.batches.device.type == "cuda"
         with torch.autocast("cuda", torch.bfloat16, enabled=is_cuda):
-            answers = self.network(images)
+            answers = self.forward(images)
             loss = self._loss(images, answers, wanted)
             if self._lessons is not None:
                 loss = self._lessons.mix(loss, answers, indices)

@@ -12,11 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
-from evomnas.deploy import checkpoint
+from evomnas.deploy import checkpoint, full_training
 from evomnas.deploy.full_training import FullTask, Teacher, distillation_loss
 from evomnas.networks.classifier import Classifier
 from evomnas.networks.torchvision_models import TorchvisionNetwork
 from evomnas.results.evaluation import Score, TrainingDiverged
+from evomnas.training.quantized.fake_quantization import FakeQuantized
 from evomnas.training.schedules import ExponentialSchedule
 
 
@@ -63,6 +64,46 @@ def test_an_interrupted_training_ends_as_it_would_have_without(task, tiny, whole
     assert done == [3, 4]
     assert losses_of_parts == whole.losses
     assert all(torch.equal(one, weights(parts)[name]) for name, one in weights(whole.classifier).items())
+
+
+@pytest.fixture(scope="module")
+def for_int8(tiny):
+    """The images and the recipe of trainings for int8."""
+    return FullTask(tiny.model_copy(update={"full": tiny.full.model_copy(update={"precision": "int8"})}), "cpu")
+
+
+def test_a_training_for_int8_is_one_in_float_up_to_its_last_fifth(tiny, whole, for_int8, tmp_path, monkeypatch):
+    done, calibrated, calibrate = [], [], FakeQuantized.calibrate
+    monkeypatch.setattr(FakeQuantized, "calibrate", lambda *args: calibrated.append(len(done)) or calibrate(*args))
+    network = tiny.space.mobilenet_v2()
+    quantized = for_int8.train(network, tmp_path / "whole.pt", on_epoch=lambda epoch, *_: done.append(epoch))
+    assert calibrated == [3]  # of four epochs, before the last one
+    assert quantized.losses[:3] == whole.losses[:3]
+    assert 0 < abs(quantized.losses[3] - whole.losses[3]) < 0.2
+    assert not torch.equal(weights(quantized.classifier)["head.0.weight"], weights(whole.classifier)["head.0.weight"])
+
+
+def test_an_interrupted_training_for_int8_ends_with_the_same_bits(for_int8, tiny, tmp_path, monkeypatch):
+    monkeypatch.setattr(checkpoint, "CHECKPOINT_INTERVAL_S", 0.0)
+    monkeypatch.setattr(full_training, "QUANTIZED_SHARE", 0.5)  # two epochs: it stops before them, and between them
+    network, path = tiny.space.mobilenet_v2(), tmp_path / "parts.pt"
+
+    def stop(epoch, epochs, loss):
+        if epoch in (2, 3):
+            raise Stopped
+
+    whole = for_int8.train(network, tmp_path / "whole.pt")
+    for _ in range(2):
+        with pytest.raises(Stopped):
+            for_int8.train(network, path, on_epoch=stop)
+    parts = for_int8.train(network, path)
+    assert parts.losses == whole.losses
+    assert all(torch.equal(one, weights(parts.classifier)[name]) for name, one in weights(whole.classifier).items())
+
+
+def test_precision_is_part_of_a_training_s_context_and_absent_of_one_in_float(task, for_int8):
+    assert for_int8.context()["recipe"]["precision"] == "int8"
+    assert "precision" not in task.context()["recipe"]
 
 
 @pytest.mark.thorough

@@ -22,7 +22,7 @@ from evomnas.problem.sections import FLOAT, DataSection, FullSection, LatencySec
 
 BoxAugmentation = Literal["flip", "zoom"]
 FOR_CLASSES = ("label_smoothing", "dropout", "head_rate", "statistics", "class_weights")  # of a recipe
-FULL_FOR_CLASSES = (*FOR_CLASSES, "schedule", "final_rate", "averaging", "temperature", "teaching")
+FULL_FOR_CLASSES = (*FOR_CLASSES, "schedule", "final_rate", "averaging", "temperature", "teaching", "precision")
 
 
 class DetectionData(DataSection):
