@@ -455,15 +455,28 @@ def doctor(
     fix: Annotated[
         bool, typer.Option("--fix", help="Take calibrations again that are damaged, or were taken on a busy machine.")
     ] = False,
-) -> None:
+    target: Annotated[
+        str | None,
+        typer.Option(
+            "--target", show_default=False,
+            help="Connect to this device instead and say what it is: adb://, ssh://user@host or ray://NAME.",
+        ),
+    ] = None,
+) -> None:  # fmt: skip
     """Check whether this machine is fit to search and to measure."""
-    from evomnas.latency.doctor import examine
+    from evomnas.latency.doctor import examine, examine_target
+    from evomnas.problem.target import LOCAL
 
-    findings = examine(fix)
+    if target is not None and fix:
+        raise InputError("--fix mends calibrations of this machine: drop it, or --target")
+    elsewhere = target not in (None, LOCAL)
+    findings = examine_target(str(target)) if elsewhere else examine(fix)
     width = max(len(finding.name) for finding in findings)
     for finding in findings:
         typer.echo(f"{'!' if finding.advice else ' '} {finding.name.ljust(width)}  {finding.state}")
         if finding.advice:
             typer.echo(f"  {' ' * width}  -> {finding.advice}")
     if not any(finding.advice for finding in findings):
-        typer.echo("\nThis machine is fit to search and to measure.")
+        typer.echo(
+            f"\n{'That device is fit to measure' if elsewhere else 'This machine is fit to search and to measure'}."
+        )

@@ -26,6 +26,7 @@ from evomnas.core.system.machine import (
     user_folder,
 )
 from evomnas.data.prepared.cache import VARIABLE, KeptSet, cache_folder, list_sets
+from evomnas.latency.devices.factory import open_device
 from evomnas.latency.devices.protocol import PRECISION, BackgroundLoad
 from evomnas.latency.machine_archive import (
     machine_archive_fault,
@@ -33,7 +34,7 @@ from evomnas.latency.machine_archive import (
     set_machine_archive_aside,
 )
 from evomnas.latency.meter import open_meter
-from evomnas.latency.setting import Setting, default_reference
+from evomnas.latency.setting import Setting, default_reference, runtime_of
 from evomnas.problem.published import published
 from evomnas.results.evaluation import Failure, Measurement
 
@@ -88,6 +89,29 @@ def examine(fix: bool = False) -> list[Finding]:
         *_prepared_images(),
     ]
     return [finding for finding in findings if finding.state]
+
+
+def examine_target(target: str) -> list[Finding]:
+    """Connect to another device, and say what latencies there would be of.
+
+    Args:
+        target: `ssh://...`, `adb://...` or `ray://...`.
+
+    Returns:
+        What the device says of itself, and of a phone its state.
+
+    Raises:
+        InputError: The device cannot be reached or used; the message says what to do.
+    """
+    with closing(open_device(target, runtime_of(target) or "onnxruntime", 1)) as device:
+        findings = [Finding("target", target)]
+        findings += [Finding(name, str(value)) for name, value in device.describe().items()]
+        health = getattr(device, "read_health", None)  # of a phone
+        if health is not None:
+            state = health()
+            advice = "let it cool down: a phone that is warm lowers its clock rate" if state.is_hot else ""
+            findings.append(Finding("state", state.text, advice))
+    return findings
 
 
 def _container() -> Finding:

@@ -216,6 +216,21 @@ def test_doctor_looks_at_noise_disk_memory_and_versions(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--target", "phone"), "cannot read the target 'phone'"),
+        (("--target", "adb://", "--fix"), "--fix mends calibrations of this machine: drop it, or --target"),
+        (("--target", "adb://"), "needs adb of Android"),
+    ],
+)
+def test_the_doctor_says_why_a_device_cannot_be_examined(options, message, monkeypatch):
+    monkeypatch.setenv("PATH", "")
+    done = CliRunner().invoke(app, ["doctor", *options])
+    assert done.exit_code == 2
+    assert message in done.stderr
+
+
+@pytest.mark.parametrize(
     ("arguments", "message"),
     [
         ((), "describe takes an architecture"),

@@ -11,6 +11,7 @@ from evomnas.data.images import Dataset
 from evomnas.data.splits import load_training_images, split_for_search
 from evomnas.evaluation.executors.base import Cluster, Workers
 from evomnas.problem.definition import Definition, ProblemDefinition
+from evomnas.problem.target import LOCAL
 from evomnas.report.words import format_duration
 from evomnas.results.archive import Archive
 from evomnas.results.candidate_limits import CandidateLimits
@@ -146,7 +147,8 @@ def _latency(problem: ProblemDefinition) -> str:
     latency = problem.latency
     images = "one image" if latency.batch == 1 else f"{latency.batch} images"
     size, threads = describe_resolution(problem.latency_resolution), _count(latency.threads, "thread")
-    return f"of {images} of {size}, in {latency.runtime} on {latency.target}, {threads}"
+    contact = "" if latency.target == LOCAL else "; a dry run does not contact it, and evomnas doctor --target does"
+    return f"of {images} of {size}, in {latency.runtime} on {latency.target}, {threads}{contact}"
 
 
 def _count(number: int, noun: str) -> str:

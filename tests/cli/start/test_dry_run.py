@@ -36,6 +36,14 @@ def test_it_says_what_would_happen_and_does_nothing(tiny_file, tmp_path, monkeyp
     assert set(tmp_path.rglob("*")) == before
 
 
+def test_a_phone_is_not_contacted(tiny_file, monkeypatch):
+    monkeypatch.setenv("PATH", "")  # there is no adb, and nobody asks for it
+    done = call(tiny_file, "--set", "latency.runtime=litert", "--set", "latency.target=adb://")
+    assert done.exit_code == 0, done.output
+    said = "in litert on adb://, 1 thread; a dry run does not contact it, and evomnas doctor --target does"
+    assert said in done.stdout
+
+
 def test_own_images_are_counted_by_folds_and_their_settings_are_given(photographs):
     done = call(photographs, "--auto-fidelity", "--workers", 0)
     assert "Set training.epochs = 30" in done.stderr

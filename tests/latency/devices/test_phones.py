@@ -23,6 +23,7 @@ from evomnas.latency.devices.android import adb_device, benchmark_tool, phone
 from evomnas.latency.devices.android.adb_device import _channels_last, _file_name
 from evomnas.latency.devices.android.benchmark_tool import Tool, read_seconds
 from evomnas.latency.devices.factory import open_device
+from evomnas.latency.doctor import Finding, examine_target
 from evomnas.latency.runtimes.base import PreparedNetwork
 from evomnas.latency.setting import Setting, default_reference
 from evomnas.problem.target import AdbTarget, parse_target
@@ -212,6 +213,17 @@ def test_ratios_are_those_of_the_times_and_nothing_stays_behind(handset, device)
     [folder] = handset.remains
     assert len(list((handset.folder / "tmp" / folder).iterdir())) == 1  # the reference network
     device.close()
+    assert handset.remains == []
+
+
+def test_the_doctor_says_what_a_phone_is_and_how_it_is(handset):
+    found = {finding.name: finding for finding in examine_target("adb://")}
+    assert found["target"].state == "adb://"
+    assert {name: found[name].state for name in ("host", "processor", "build", "cores")} == {
+        "host": "Phone 7", "processor": "chip, arm64-v8a", "build": "maker/phone:14", "cores": "3",
+    }  # fmt: skip
+    assert found["version"].state.startswith("benchmark_model ")
+    assert found["state"] == Finding("state", "battery 80 %, at 30.5 degrees Celsius; its screen is on")
     assert handset.remains == []
 
 

@@ -23,6 +23,7 @@ from evomnas.latency.devices.android.adb_client import PhoneShell, find_phone, p
 from evomnas.latency.devices.android.benchmark_tool import ADDRESS, ForeignTool, Tool, read_seconds
 from evomnas.latency.devices.android.phone import (
     MAX_TEMPERATURE_C,
+    Health,
     check_health,
     describe_phone,
     fastest_cores,
@@ -104,6 +105,10 @@ class AdbDevice(RemoteDevice):
         if self._shell is not None:
             self._shell.close()
             self._shell = None
+
+    def read_health(self) -> Health:
+        """Return the state of the phone on which its clock rate depends."""
+        return read_health(self._open_shell)
 
     @property
     def _open_shell(self) -> PhoneShell:

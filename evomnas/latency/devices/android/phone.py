@@ -38,6 +38,15 @@ class Health:
         """Whether it is too warm to be measured."""
         return self.temperature_c is not None and self.temperature_c > MAX_TEMPERATURE_C
 
+    @property
+    def text(self) -> str:
+        """The state in words."""
+        battery = "unknown" if self.battery is None else f"{self.battery} %"
+        temperature = (
+            "an unknown temperature" if self.temperature_c is None else f"{self.temperature_c:g} degrees Celsius"
+        )
+        return f"battery {battery}, at {temperature}; its screen is {'on' if self.is_awake else 'off'}"
+
 
 def describe_phone(shell: PhoneShell) -> dict[str, str]:
     """Return what a phone is: `host`, `processor` and `build`.
