@@ -69,6 +69,7 @@ def command_line() -> str:
     from evomnas.cli.app import app
     from evomnas.cli.detection import detect  # noqa: F401
     from evomnas.cli.hubs import push  # noqa: F401
+    from evomnas.cli.shipping import export  # noqa: F401
     from evomnas.cli.start import config, init  # noqa: F401
 
     group: Any = typer.main.get_command(app)

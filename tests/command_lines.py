@@ -14,6 +14,7 @@ from evomnas.cli import compare, deploy, measure, predict, runs, search, show  #
 from evomnas.cli.app import app
 from evomnas.cli.detection import detect  # noqa: F401
 from evomnas.cli.hubs import push  # noqa: F401
+from evomnas.cli.shipping import export  # noqa: F401
 
 UsageError = typer.BadParameter.__base__
 END_SIGNS = ",;:).?`"  # of a sentence, or of the part of it that holds the command

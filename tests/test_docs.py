@@ -23,6 +23,7 @@ from evomnas.cli import compare, deploy, measure, predict, runs, search, show  #
 from evomnas.cli.app import app
 from evomnas.cli.detection import detect  # noqa: F401
 from evomnas.cli.hubs import push  # noqa: F401
+from evomnas.cli.shipping import export  # noqa: F401
 from evomnas.cli.start import config, init  # noqa: F401
 from evomnas.problem.loading import load_definition
 from evomnas.problem.sections import WeightsSection

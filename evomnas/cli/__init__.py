@@ -5,7 +5,8 @@
 - `compare`: compare and benchmark.
 - `show`: show, report, problems, algorithms, describe.
 - `measure`: measure, runtimes, doctor.
-- `deploy`: train, baselines, export.
+- `deploy`: train, baselines.
+- `shipping/`: export.
 - `predict`: predict.
 - `detection/`: detect.
 - `hubs/`: push.
@@ -34,6 +35,7 @@ def main() -> None:
         from evomnas.cli.app import run
         from evomnas.cli.detection import detect  # noqa: F401
         from evomnas.cli.hubs import push  # noqa: F401
+        from evomnas.cli.shipping import export  # noqa: F401
         from evomnas.cli.start import config, init  # noqa: F401
 
         run()

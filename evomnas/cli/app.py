@@ -265,6 +265,29 @@ def open_run(path: Path) -> Run:
     return Run.open(run_folder(path))
 
 
+def open_with_images(path: Path, data: Path | None) -> Run:
+    """Open the run that was typed, whose images are needed.
+
+    Args:
+        path: See `open_run`.
+        data: Where its images are now; None where they were.
+
+    Returns:
+        The run.
+
+    Raises:
+        InputError: There is no such run, or its images are not there.
+    """
+    from evomnas.data.first_look import check_images
+
+    opened = open_run(path)
+    if data is not None:
+        opened.read_data_from(data)
+    else:
+        check_images(opened.definition)
+    return opened
+
+
 def run_folder(path: Path) -> Path:
     """Return the folder of the run that was typed; see `open_run`.
 

@@ -1,18 +1,18 @@
-"""Ship a network: train it in full, compare it with off-the-shelf networks, export it."""
+"""Train networks in full: those of a run, and off-the-shelf ones by the same recipe."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from evomnas.cli import completion
-from evomnas.cli.app import RunArgument, app, open_run, repeatable, reported
-from evomnas.cli.display.check_output import check_files
+from evomnas.cli.app import RunArgument, app, open_with_images, repeatable, reported
+from evomnas.cli.display.full_scores import print_constant_answer
+from evomnas.cli.display.plan_display import KEPT, PlanDisplay
 from evomnas.cli.display.search_output import ignore_note
 from evomnas.cli.display.verbosity import QuietOption
 from evomnas.cli.options import (
@@ -26,6 +26,7 @@ from evomnas.cli.options import (
     ImagesOption,
     ProblemArgument,
     SettingsOption,
+    TrainedPrecisionOption,
     full_settings,
     load_problem,
 )
@@ -39,17 +40,10 @@ from evomnas.core.system.shell import quote
 
 if TYPE_CHECKING:  # imported where they are used, so that --help does not wait for torch
     from evomnas.deploy.baselines import Baseline
-    from evomnas.deploy.durations import Plan
-    from evomnas.deploy.export import ExportResult
-    from evomnas.deploy.folders.training_folders import Training
-    from evomnas.deploy.formats.exported_files import Export
     from evomnas.deploy.training_store import TrainedNetwork
     from evomnas.problem.sections import ScoreName
-    from evomnas.results.answers.majority import Majority
     from evomnas.results.evaluation import Score
     from evomnas.results.run import Run
-
-KEPT = "what had ended is kept, and of a training the state that is saved every 20 seconds"  # after an interruption
 
 
 @app.command()
@@ -71,6 +65,7 @@ def train(
         typer.Option("--teacher", help="Learn from the front's most accurate network (knowledge distillation)."),
     ] = False,
     epochs: EpochsOption = None,
+    precision: TrainedPrecisionOption = None,
     settings: FullSettingsOption = None,
     data: DataOption = None,
     accept_changes: AcceptOption = False,
@@ -79,13 +74,13 @@ def train(
     quiet: QuietOption = False,
 ) -> None:
     """Train networks of a run in full on all training images, and score them on the test images."""
-    changes = full_settings(epochs, settings)
+    changes = full_settings(epochs, settings, precision)
     with repeatable(KEPT), ProgressDisplay("starting", note_to=ignore_note if quiet else None) as display:
         from evomnas.deploy.trained_networks import front_networks, knee_network, most_accurate_network, train_networks
         from evomnas.problem.detection.definition import DetectionDefinition
         from evomnas.report.run_words import knee_line
 
-        opened = _opened(folder, data)
+        opened = open_with_images(folder, data)
         if [bool(archs), front, knee].count(True) != 1:
             example = f"evomnas train {opened.argument} ID"
             raise InputError(f"train takes networks, as {example}, or one of --front and --knee")
@@ -98,7 +93,7 @@ def train(
         if front and teacher:
             architectures = [network for network in architectures if network != most_accurate_network(opened)]
         display.restart("reading the images")
-        shown = _PlanDisplay(display, "Training", "network")
+        shown = PlanDisplay(display, "Training", "network")
         trainings = list(
             train_networks(
                 opened, architectures, distil=teacher, device=device, settings=changes,
@@ -109,7 +104,7 @@ def train(
     if output is PlainFormat.JSON:
         typer.echo(json.dumps([_training_row(training, finds) for training in trainings], indent=2))
     else:
-        _print_trainings(opened, trainings, f"{' --teacher' * teacher}{_data_option(data)}{_set_options(changes)}")
+        _print_trainings(opened, trainings, changes, f"{' --teacher' * teacher}{_data_option(data)}")
     with working(not quiet) as show_words:
         from evomnas.report.run_report import write_report
 
@@ -175,7 +170,7 @@ def baselines(
         place = out or path.parent / "baselines" / definition.name
         check_place(path, "--archive FILE")
         check_place(place / "model.json", "--out DIR")
-        shown = _PlanDisplay(display, "Training", "network")
+        shown = PlanDisplay(display, "Training", "network")
         callbacks: Any = {"on_plan": shown.begin, "on_progress": shown.show_epoch, "say": shown.show_step}
         trained: Sequence[Baseline]
         if definition.kind == DetectionDefinition.kind:
@@ -202,146 +197,6 @@ def baselines(
         _print_baselines(trained, definition.data.test_score, place, pretrained)
 
 
-@app.command()
-@reported
-def export(
-    folder: Annotated[
-        Path,
-        typer.Argument(
-            metavar="RUN", help="Folder of a run, or packed run; with --check also an exported file.",
-            autocompletion=completion.runs,
-        ),
-    ],
-    arch: Annotated[
-        str | None,
-        typer.Argument(
-            metavar="[ARCH]", help="Network that evomnas train has trained.", autocompletion=completion.networks
-        ),
-    ] = None,
-    to: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--to", show_default=False,
-            help="Format: onnx, executorch or litert; python or torch-export, for PyTorch without evomnas. "
-            "Can be repeated. [default: onnx]",
-        ),
-    ] = None,
-    quantize: Annotated[
-        str | None, typer.Option("--quantize", metavar="int8", help="Write int8 files, too.", show_default=False)
-    ] = None,
-    prune: Annotated[
-        float | None,
-        typer.Option(
-            "--prune", metavar="SHARE", help="Write files without this share of the weights, too.", show_default=False
-        ),
-    ] = None,
-    factorize: Annotated[
-        float | None,
-        typer.Option(
-            "--factorize", metavar="SHARE", show_default=False,
-            help="Write files whose head and classifier are two factors each, with this share of their weights, too.",
-        ),
-    ] = None,
-    huffman: Annotated[bool, typer.Option("--huffman", help="Print the size of Huffman-coded int8 weights.")] = False,
-    any_size: Annotated[
-        bool, typer.Option("--any-size", help="Files take images of any size and resize them (onnx, litert).")
-    ] = False,
-    any_batch: Annotated[
-        bool, typer.Option("--any-batch", help="Files take any number of images at once (onnx, litert).")
-    ] = False,
-    check: Annotated[
-        Path | None,
-        typer.Option(
-            "--check", metavar="DIR", show_default=False,
-            help="Run the files on a folder of images, and compare their classes with the names of its folders.",
-        ),
-    ] = None,
-    teacher: Annotated[
-        bool, typer.Option("--teacher", help="Export the network that was trained with --teacher.")
-    ] = False,
-    epochs: EpochsOption = None,
-    settings: FullSettingsOption = None,
-    data: DataOption = None,
-    accept_changes: AcceptOption = False,
-    device: DeviceOption = "auto",
-    output: FormatOption = PlainFormat.TABLE,
-) -> None:  # fmt: skip
-    """Export a trained network, run each file on the test images, and measure its latency."""
-    if quantize not in (None, "int8"):
-        raise InputError(f"--quantize knows int8 alone, not {quantize!r}")
-    if arch is None:
-        _check_file_alone(folder, check, output)
-        return
-    if check is not None and not check.is_dir():  # before anything is written
-        raise InputError(f"{check} is no folder: --check takes a folder of images, with a folder for each class")
-    changes = full_settings(epochs, settings)
-    with repeatable(KEPT), ProgressDisplay("starting") as display:
-        from evomnas.deploy.export import Request, export_network
-        from evomnas.problem.detection.definition import DetectionDefinition
-        from evomnas.report.run_report import write_report
-
-        opened = _opened(folder, data)
-        finds = opened.trained_problem().kind == DetectionDefinition.kind
-        if finds and (any_size or any_batch or check is not None):
-            raise InputError("--any-size, --any-batch and --check are for networks that tell classes apart")
-        formats = tuple(dict.fromkeys(to or ["onnx"]))
-        request = Request(formats, quantize is not None, prune, factorize, huffman, any_size, any_batch)
-        if finds and teacher:
-            raise InputError("detectors learn from boxes alone, and have no teacher: drop --teacher")
-        network = find_architecture(arch, opened)
-
-        def show_choice(training: Training) -> None:
-            if choice := training.describe_choice(changes, teacher):
-                display.note(choice)
-
-        shown = _PlanDisplay(display, "Exporting")
-        if finds:
-            from evomnas.deploy.detection.detector_export import export_detector
-
-            detector = export_detector(
-                opened, network, request, device=device, settings=changes, accept_changes=accept_changes,
-                on_training=show_choice, say=shown.show_step,
-            )  # fmt: skip
-        else:
-            exported = export_network(
-                opened, network, request, distilled=teacher, device=device, settings=changes,
-                accept_changes=accept_changes, on_training=show_choice, on_plan=shown.begin, say=shown.show_step,
-            )  # fmt: skip
-        display.restart("writing the report")
-        write_report(opened)
-    if finds:
-        from evomnas.cli.detection.shipped import print_exports
-
-        print_exports(detector, output)
-        return
-    if output is PlainFormat.TABLE:
-        _print_exports(exported)
-    elif check is None:
-        typer.echo(json.dumps([_export_row(export) for export in exported.exports], indent=2))
-    if check is not None:
-        check_files([exported.folder / name for name in exported.written], check, output)
-
-
-def _check_file_alone(file: Path, folder: Path | None, output: PlainFormat) -> None:
-    """Run a file on a folder of images, wherever it comes from."""
-    if folder is None:
-        raise InputError(f"export takes a network: evomnas export {quote(str(file))} ARCH; or a file and --check DIR")
-    if file.is_dir():
-        raise InputError(f"{file} is a folder: name a file of it to be checked, or the network as well")
-    check_files([file], folder, output)
-
-
-def _opened(folder: Path, data: Path | None) -> Run:
-    from evomnas.data.first_look import check_images
-
-    opened = open_run(folder)
-    if data is not None:
-        opened.read_data_from(data)
-    else:
-        check_images(opened.definition)
-    return opened
-
-
 def _set_options(settings: Sequence[str]) -> str:
     return "".join(f" --set {quote(setting)}" for setting in settings)
 
@@ -354,14 +209,6 @@ def _score(result: object) -> Score | None:
     from evomnas.results.evaluation import FullTraining
 
     return result.score if isinstance(result, FullTraining) else None
-
-
-def _score_cells(score: Score | None) -> tuple[str, str]:
-    """Return accuracy and interval as cells of a table."""
-    if score is None:
-        return "failed", "-"
-    low, high = score.interval
-    return f"{score.accuracy:.2%}", f"{low:.2%} to {high:.2%}"
 
 
 def _is_trained(result: object) -> bool:
@@ -378,11 +225,7 @@ def _print_majority(results: Sequence[object], classes: Sequence[str], score: Sc
     known = (result.answers for result in results if isinstance(result, FullTraining))
     answers = next((one for one in known if one is not None), None)
     if answers is not None:
-        _print_constant_answer(Majority.of(answers.confusion, classes), score)
-
-
-def _print_constant_answer(majority: Majority, score: ScoreName) -> None:
-    typer.echo(majority.describe(score, f"{majority.total:,} test images"))
+        print_constant_answer(Majority.of(answers.confusion, classes), score)
 
 
 def _training_row(training: TrainedNetwork, finds: bool) -> dict[str, Any]:
@@ -407,14 +250,16 @@ def _training_row(training: TrainedNetwork, finds: bool) -> dict[str, Any]:
     return row | (detector_scores(training.result) if finds else {})
 
 
-def _print_trainings(opened: Run, trainings: Sequence[TrainedNetwork], options: str) -> None:
-    """Print what came of trainings, and the commands that may follow, with the options of their networks."""
+def _print_trainings(opened: Run, trainings: Sequence[TrainedNetwork], changes: Sequence[str], options: str) -> None:
+    """Print what came of trainings with other settings, and the commands that may follow, with the options of these."""
     from evomnas.cli.display.full_scores import score_cells, score_header
     from evomnas.problem.architecture import Architecture
+    from evomnas.problem.loading import change_full_training
     from evomnas.report.run_words import describe_test
     from evomnas.report.words import format_training
     from evomnas.results.evaluation import FullTraining
 
+    options += _set_options(changes)
     score = opened.trained_problem().data.test_score
     rows = []
     for training in trainings:
@@ -430,6 +275,8 @@ def _print_trainings(opened: Run, trainings: Sequence[TrainedNetwork], options: 
         epochs = format_training(opened.definition, opened.mode.inherits)
         typer.echo(f"{describe_test(results)}; in the search: of the validation images{epochs}.")
         _print_majority(results, trainings[0].classes, score)
+        if change_full_training(opened.trained_problem(), changes).full_recipe.precision == "int8":
+            typer.echo("Trained for int8: these are the scores in float, and export --quantize int8 has those in int8.")
     successes = [training for training in trainings if _is_trained(training.result)]
     if successes:
         network, folder = successes[-1].network, successes[-1].folder
@@ -481,87 +328,3 @@ def _print_baselines(baselines: Sequence[Baseline], score: ScoreName, folder: Pa
             "problem's runs have these networks as a front of their own."
         )
     typer.echo(f"\nNetworks: {folder}")
-
-
-def _export_row(export: Export) -> dict[str, Any]:
-    return asdict(export) | {"accuracy": export.score.accuracy, "interval": list(export.score.interval)}
-
-
-def _print_exports(exported: ExportResult) -> None:
-    from evomnas.deploy.formats.pytorch.names import PYTORCH_SUFFIXES
-    from evomnas.problem.sections import SCORE_WORDS
-    from evomnas.results.answers.majority import Majority
-
-    score, score_name = exported.score, exported.score_name
-    others = () if score_name == "accuracy" else (f"test {SCORE_WORDS[score_name]}",)
-    has_huffman = any(export.huffman_bytes is not None for export in exported.exports)  # where somebody asked for it
-    rows = []
-    for export in exported.exports:
-        unmeasured = "-" if export.format in PYTORCH_SUFFIXES else "failed"
-        latency = unmeasured if export.latency_ms is None else f"{export.latency_ms:.4f}"
-        interval = "-" if export.low_ms is None else f"{export.low_ms:.4f} to {export.high_ms:.4f}"
-        sizes = [_kib(size) for size in (export.bytes, export.packed_bytes, export.huffman_bytes)][: 2 + has_huffman]
-        other = export.score_of(score_name)
-        other_cells = ["-" if other is None else f"{other:.2%}"] * len(others)
-        accuracy = (*_score_cells(export.score), *other_cells, f"{export.agreement:.2%}")
-        rows.append((export.format, export.variant, *accuracy, latency, interval, *sizes))
-    header = (
-        "format", "variant", "test accuracy", "95 % interval", *others, "as PyTorch", "latency ms",
-        "95 % interval", "KiB", "packed KiB", *["Huffman KiB"] * has_huffman,
-    )  # fmt: skip
-    print_columns(header, rows, left=2)
-    accuracy_text, interval = _score_cells(score)
-    of_score = f"{exported.confusion.score(score_name):.2%} {SCORE_WORDS[score_name]}"
-    other_text = "" if score_name == "accuracy" else f", {of_score}"
-    typer.echo(f"In PyTorch: {accuracy_text} ({interval}) of {score.images:,} test images{other_text}.")
-    _print_constant_answer(Majority.of(exported.confusion, exported.classes), score_name)
-    for line in exported.advice:
-        typer.echo(line)
-    typer.echo(f"\nFiles:   {exported.folder}")
-
-
-def _kib(size: int | None) -> str:
-    return "-" if size is None else f"{size / 1024:.1f}"
-
-
-class _PlanDisplay:
-    """Shows how long work will take, and how long it still takes after every step; in a log, now and then."""
-
-    def __init__(self, display: ProgressDisplay, work: str, piece: str = "") -> None:
-        self._display, self._work, self._piece = display, work, piece
-        self._plan: Plan | None = None
-        self._step = ""
-
-    def begin(self, plan: Plan) -> None:
-        """Say what the work will take, if there is something to do."""
-        from evomnas.report.words import format_duration
-
-        self._plan, seconds = plan, plan.seconds
-        count = sum(one != 0 for one in plan.expected.values())
-        work = f"{self._work} {count} {self._piece}{'s' * (count != 1)}" if self._piece else self._work
-        if seconds > 0:
-            self._display.say(f"{work} takes about {format_duration(float(f'{seconds:.2g}'))}.")
-
-    def show_step(self, text: str) -> None:
-        """Show that a step begins, which ends the one before."""
-        left = ""
-        if self._plan is not None and text in self._plan.expected:
-            if self._step:
-                left = _time_left(self._plan.remaining(self._step, 1, 1))
-            self._step = text
-        self._display.restart(f"{text}{left}")
-        self._display.log(f"{text}{left}")
-
-    def show_epoch(self, name: str, epoch: int, epochs: int, loss: float) -> None:
-        """Show that an epoch of a training has ended; in a log, the last one of each and others now and then."""
-        if self._display.description != name:
-            self._display.restart(name, epochs)
-        left = "" if self._plan is None else _time_left(self._plan.remaining(name, epoch, epochs))
-        self._display.show(name, epoch, epochs, f"loss {loss:.3f}{left}")
-        self._display.log(f"{name}: epoch {epoch} of {epochs}, loss {loss:.3f}{left}", is_due=epoch == epochs)
-
-
-def _time_left(seconds: float) -> str:
-    from evomnas.report.words import format_time_left
-
-    return f", {format_time_left(seconds)}" if seconds > 0 else ""

@@ -81,6 +81,13 @@ EpochsOption = Annotated[
     int | None,
     typer.Option("--epochs", help="Epochs of the full training [default: the problem's]", show_default=False),
 ]
+TrainedPrecisionOption = Annotated[
+    str | None,
+    typer.Option(
+        "--precision", metavar="float|int8", show_default=False,
+        help="int8: the last epochs of the full training compute as the int8 file will [default: the problem's]",
+    ),
+]  # fmt: skip
 FullSettingsOption = Annotated[
     list[str] | None,
     typer.Option(
@@ -386,22 +393,26 @@ def _targets(text: str) -> float | list[float]:
     return targets[0] if len(targets) == 1 else targets
 
 
-def full_settings(epochs: int | None, settings: Sequence[str] | None) -> list[str]:
+def full_settings(epochs: int | None, settings: Sequence[str] | None, precision: str | None = None) -> list[str]:
     """Return the settings of a full training that were typed.
 
     Args:
         epochs: The number of `--epochs`; None where it was not given.
         settings: Those of `--set`; None where there were none.
+        precision: That of `--precision`; None where it was not given.
 
     Returns:
-        All settings, `--epochs` as one of them.
+        All settings, `--epochs` and `--precision` as two of them.
 
     Raises:
-        InputError: The epochs are given twice.
+        InputError: The epochs or the precision are given twice, or there is no such precision.
     """
     typed = list(settings or [])
-    if epochs is None:
-        return typed
-    if any(setting.partition("=")[0].strip() == "full.epochs" for setting in typed):
-        raise InputError("the epochs are given twice, by --epochs and by --set full.epochs: drop one of them")
-    return [f"full.epochs={epochs}", *typed]
+    keys = [setting.partition("=")[0].strip() for setting in typed]
+    flags = {name: value for name, value in (("epochs", epochs), ("precision", precision)) if value is not None}
+    for name in flags:
+        if f"full.{name}" in keys:
+            raise InputError(f"--{name} and --set full.{name} say the same: drop one of them")
+    if precision not in (None, "float", "int8"):
+        raise InputError(f"--precision is float or int8, got {precision}")
+    return [*(f"full.{name}={value}" for name, value in flags.items()), *typed]

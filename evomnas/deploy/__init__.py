@@ -11,7 +11,7 @@
 - `cards/`: the details of a trained network, and the model card that shows them with its code.
 - `baselines`: off-the-shelf networks by the same recipe, on the same data and device.
 - `pretrained_baselines`: published networks fine-tuned from their weights, at every resolution of a problem's space.
-- `compression`: pruning, low-rank factorization, and sizes after Huffman coding.
+- `compression`: pruning of weights and channels, low-rank factorization, and sizes after Huffman coding.
 - `formats/`: files for devices, in float and int8, the code that runs them, and the table of those of a network.
 - `detection/`: trained networks as the backbones of detectors.
 - `hubs/`: trained networks on the Hugging Face Hub, and as models of timm.

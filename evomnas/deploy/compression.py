@@ -1,13 +1,16 @@
-"""Compression of trained networks: fewer weights, smaller matrices, shorter codes.
+"""Compression of trained networks: fewer weights, fewer channels, smaller matrices, shorter codes.
 
 - Magnitude pruning (Han et al., NIPS 2015): the smallest weights of all layers together become 0 and stay 0 while the
   other weights are fine-tuned. Runtimes with dense kernels do not get faster by it, but the file can be packed better.
+- Channel pruning (Li et al., ICLR 2017): whole channels are dropped, the least important ones, and the others are
+  fine-tuned. What is left is a narrower network with dense kernels, so that file and latency shrink.
 - Low-rank factorization of the head (Denton et al., NIPS 2014): the last convolution and the classifier hold most
   weights of a small network. Each is replaced by two smaller layers, by its truncated singular value decomposition.
 - Huffman coding of quantized weights (Han et al., ICLR 2016): only the size is computed that a file would have if its
   int8 weights were coded so.
 
 References:
+    Li et al., "Pruning Filters for Efficient ConvNets", ICLR 2017.
     Han et al., "Learning both Weights and Connections for Efficient Neural Networks", NIPS 2015.
     Denton et al., "Exploiting Linear Structure Within Convolutional Networks for Efficient Evaluation", NIPS 2014.
     Han, Mao and Dally, "Deep Compression", ICLR 2016.
@@ -27,10 +30,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn.utils import prune
+from torch.nn.utils import parametrize, prune
 
 from evomnas.core.errors import InputError
 from evomnas.deploy.full_training import FullTask
+from evomnas.networks.narrowing import narrow_architecture, narrow_network
 from evomnas.networks.network import Network
 
 FINE_TUNING_SHARE = 0.3  # epochs of the fine-tuning, as a share of the full training's
@@ -55,10 +59,62 @@ def prune_network(network: Network, share: float, task: FullTask) -> Network:
     smaller = copy.deepcopy(network)
     weights = [(module, "weight") for module in smaller.modules() if isinstance(module, nn.Conv2d | nn.Linear)]
     prune.global_unstructured(weights, prune.L1Unstructured, amount=share)
+    for module, name in weights:
+        mask = cast(Tensor, module.weight_mask)
+        prune.remove(module, name)  # type: ignore[no-untyped-call]
+        parametrize.register_parametrization(module, name, _Masked(mask))
     task.fine_tune(smaller, fine_tuning_epochs(task.recipe.epochs), FINE_TUNING_RATE)
     for module, name in weights:
-        prune.remove(module, name)  # type: ignore[no-untyped-call]
+        parametrize.remove_parametrizations(module, name)
     return smaller
+
+
+def prune_channels(network: Network, share: float, task: FullTask) -> Network:
+    """Drop the channels of a network that matter least, and fine-tune the others; see `evomnas.networks.narrowing`.
+
+    Args:
+        network: The trained network; it is not changed.
+        share: The share of the filters that are dropped, between 0 and 1.
+        task: The images on which channels are compared, and the recipe of the fine-tuning.
+
+    Returns:
+        The network with fewer channels, in evaluation mode.
+
+    Raises:
+        InputError: Its channels cannot be dropped.
+        TrainingDiverged: The loss of the fine-tuning became infinite or not a number.
+    """
+    smaller = narrow_network(copy.deepcopy(network).to(task.device).eval(), share, task.calibration_parts())
+    task.fine_tune(smaller, fine_tuning_epochs(task.recipe.epochs), FINE_TUNING_RATE)
+    return smaller
+
+
+def check_channels(network: nn.Module, share: float) -> None:
+    """Check that channels of a network can be dropped.
+
+    Args:
+        network: The trained network.
+        share: The share of the filters that are dropped, between 0 and 1.
+
+    Raises:
+        InputError: They cannot, or the network is none that evomnas builds.
+    """
+    if not isinstance(network, Network):
+        raise InputError("--prune-channels takes a network of the search space, not one of torchvision's")
+    narrow_architecture(network.architecture, share)
+
+
+class _Masked(nn.Module):
+    """Keeps weights at 0, wherever they are read."""
+
+    mask: Tensor
+
+    def __init__(self, mask: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("mask", mask)
+
+    def forward(self, weight: Tensor) -> Tensor:
+        return weight * self.mask
 
 
 def factorize_network(network: Network, share: float, task: FullTask) -> Network:

@@ -25,7 +25,16 @@ from evomnas.data.photographs import Preprocessing
 from evomnas.data.rows import ImageRows
 from evomnas.deploy.cards.card import replace_usage
 from evomnas.deploy.cards.snippets import usage_section
-from evomnas.deploy.compression import check_ranks, factorize_network, fine_tuning_epochs, huffman_bytes, prune_network
+from evomnas.deploy.cards.tradeoffs import tradeoff_figure
+from evomnas.deploy.compression import (
+    check_channels,
+    check_ranks,
+    factorize_network,
+    fine_tuning_epochs,
+    huffman_bytes,
+    prune_channels,
+    prune_network,
+)
 from evomnas.deploy.durations import REPORT_S, Plan
 from evomnas.deploy.folders.training_folders import Training, find_training
 from evomnas.deploy.formats import FORMATS, ExportFormat, FlexibleFormat
@@ -33,6 +42,7 @@ from evomnas.deploy.formats.exported_files import (
     ANY_BATCH,
     ANY_SIZE,
     EXPORTS_FILE,
+    FIGURE_FILE,
     INT8,
     Export,
     read_exports,
@@ -72,6 +82,7 @@ class Request:
             `python` and `torch-export`.
         quantize: True for int8 files beside the float ones.
         prune: The share of the weights that become 0, for a pruned variant; None for no such variant.
+        prune_channels: The share of the channels that are dropped, for a narrower variant; None for no such variant.
         factorize: The share of their weights that the head and the classifier keep, each as two factors, for a
             factorized variant; None for no such variant.
         huffman: True to compute the size of the int8 files with Huffman-coded weights.
@@ -82,6 +93,7 @@ class Request:
     formats: tuple[str, ...] = ("onnx",)
     quantize: bool = False
     prune: float | None = None
+    prune_channels: float | None = None
     factorize: float | None = None
     huffman: bool = False
     any_size: bool = False
@@ -109,7 +121,8 @@ class Request:
             open_runtime(kind.runtime)
             for module in (*kind.needs, *([kind.quantizer] if self.quantize else [])):
                 _check_import(module, kind)
-        for name, share in (("--prune", self.prune), ("--factorize", self.factorize)):
+        shares = {"--prune": self.prune, "--prune-channels": self.prune_channels, "--factorize": self.factorize}
+        for name, share in shares.items():
             if share is not None and not 0 < share < 1:
                 raise InputError(f"{name} takes a share between 0 and 1, as 0.5, got {share:g}")
         if self.quantize and not self.device_formats:
@@ -190,6 +203,7 @@ def _quantized(variant: str) -> str:
 
 # The words for the steps of an export, by which their expected times are known as well
 FACTORIZING, PRUNING = "factorizing and fine-tuning", "pruning and fine-tuning"
+NARROWING = "dropping channels and fine-tuning"
 EXPORTING, QUANTIZING = "exporting {variant} to {format}", "quantizing {variant} for {format}"
 MEASURING, RUNNING = "measuring the files for {format}", "running {file} on the test images"
 MEASURING_S = 1.0  # of a file, with what it needs
@@ -236,6 +250,8 @@ def export_network(
     folder, definition = training.folder, change_full_training(run.trained_problem(), training.settings)
     again = f"evomnas train {run.argument} {run.network_argument(architecture)} {training.options}".strip()
     manifest, classifier = read_manifest(folder), load_network(folder)
+    if request.prune_channels is not None:
+        check_channels(classifier.network, request.prune_channels)
     if request.factorize is not None:
         check_ranks(classifier.network, request.factorize)
     earlier_exports = read_exports(folder)
@@ -303,6 +319,7 @@ def _plan(
     for smaller in [FLOAT, *_smaller_variant(request)]:
         variant = request.variant(smaller)
         if smaller != FLOAT:
+            expected |= {NARROWING: fine_tuning} if request.prune_channels is not None else {}
             expected |= {FACTORIZING: fine_tuning} if request.factorize is not None else {}
             expected |= {PRUNING: fine_tuning} if request.prune is not None else {}
         for name in request.device_formats:
@@ -324,8 +341,10 @@ def _plan(
 
 def _smaller_variant(request: Request) -> list[str]:
     """Return the name of the smaller variant that a request asks for; none if it asks for none."""
-    words = [] if request.factorize is None else [f"factorized {100 * request.factorize:g} %"]
-    words += [] if request.prune is None else [f"pruned {100 * request.prune:g} %"]
+    shares = {
+        "channels pruned": request.prune_channels, "factorized": request.factorize, "pruned": request.prune,
+    }  # fmt: skip
+    words = [f"{name} {100 * share:g} %" for name, share in shares.items() if share is not None]
     return [", ".join(words)] if words else []
 
 
@@ -334,7 +353,10 @@ def _write_table(folder: Path, exports: Iterable[Export]) -> None:
 
 
 def _update_card(path: Path, exports: Sequence[Export], preprocessing: Preprocessing) -> None:
-    """Let a model card show how the exported files are used. What else it says stays as it is."""
+    """Let a model card show how the exported files are used and compare. What else it says stays as it is."""
+    figure = tradeoff_figure(exports)
+    if figure is not None:
+        write_atomically(path.parent / FIGURE_FILE, figure)
     try:
         card = path.read_text(encoding="utf-8")
     except (OSError, ValueError):
@@ -417,6 +439,9 @@ def _variants(
     yield FLOAT, classifier
     for variant in _smaller_variant(request):
         network = cast(Network, classifier.network)
+        if request.prune_channels is not None:
+            say(NARROWING)
+            network = prune_channels(network, request.prune_channels, task)
         if request.factorize is not None:
             say(FACTORIZING)
             network = factorize_network(network, request.factorize, task)

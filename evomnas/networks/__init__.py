@@ -1,6 +1,7 @@
 """Architectures as torch modules.
 
 - `network`: builds the torch module of an architecture.
+- `narrowing`: networks with fewer channels: structured pruning.
 - `published_weights`: copies weights that torchvision or timm published into such a module.
 - `references/`: published networks that torchvision lacks.
 - `torchvision_models`: off-the-shelf networks of torchvision, to compare searched ones with.

@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 
 from evomnas.cli import deploy, runs, search, show  # noqa: F401 they register themselves
 from evomnas.cli.app import app
+from evomnas.cli.shipping import export  # noqa: F401
 from evomnas.report.reproduce import problem_file
 from evomnas.report.words import headline
 from evomnas.results.run import Run

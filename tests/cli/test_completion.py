@@ -9,6 +9,7 @@ from typer.testing import CliRunner
 
 from evomnas.cli import compare, deploy, measure, runs, search, show  # noqa: F401 they register themselves
 from evomnas.cli.app import app
+from evomnas.cli.shipping import export  # noqa: F401
 
 
 def proposals(line: str) -> list[str]:

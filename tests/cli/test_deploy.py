@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 
 from evomnas.cli import search  # noqa: F401 its commands register themselves
 from evomnas.cli.deploy import app
+from evomnas.cli.shipping import export  # noqa: F401 it registers itself
 from evomnas.deploy import trained_networks
 from evomnas.report.words import headline
 from evomnas.results.run import Run
@@ -113,7 +114,16 @@ def test_export_prints_one_table_of_all_exports(copied, trained, exports):
         (["train", "RUN", "mnasnet-a1"], "more than the image's 8 pixels"),
         (["train", "RUN", "ID", "--set", "data.resolution=9"], "data.resolution belongs to what was searched"),
         (["train", "RUN", "ID", "--epochs", "0"], "full.epochs: input should be greater than or equal to 1"),
-        (["train", "RUN", "ID", "--epochs", "1", "--set", "full.epochs=2"], "the epochs are given twice"),
+        (
+            ["train", "RUN", "ID", "--epochs", "1", "--set", "full.epochs=2"],
+            "--epochs and --set full.epochs say the same",
+        ),
+        (
+            ["train", "RUN", "ID", "--precision", "int8", "--set", "full.precision=float"],
+            "--precision and --set full.precision say the same",
+        ),
+        (["train", "RUN", "ID", "--precision", "int4"], "--precision is float or int8, got int4"),
+        (["export", "RUN", "ID", "--precision", "int8"], "evomnas train RUN ID --set full.precision=int8"),
         (["export", "RUN", "ID", "--epochs", "3"], "is not trained yet: evomnas train RUN ID --set full.epochs=3"),
         (["train", "nowhere", "--knee"], "holds no run"),
         (["export", "RUN", "ID", "--quantize", "int4"], "--quantize knows int8 alone, not 'int4'"),

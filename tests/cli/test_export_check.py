@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 
 from evomnas.cli import deploy  # noqa: F401 it registers itself
 from evomnas.cli.app import app
+from evomnas.cli.shipping import export  # noqa: F401
 
 
 def evomnas(*arguments: object):

@@ -20,6 +20,7 @@ from typer.testing import CliRunner
 
 from evomnas.cli import compare, deploy, measure, predict, search, show  # noqa: F401 they register themselves
 from evomnas.cli.app import app
+from evomnas.cli.shipping import export  # noqa: F401
 from evomnas.evaluation.factory import open_evaluator
 from evomnas.problem.loading import validate_definition
 from evomnas.results.archive import Archive

@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 
 from evomnas.cli import compare, deploy, measure, runs, search, show  # noqa: F401 they register themselves
 from evomnas.cli.app import app
+from evomnas.cli.shipping import export  # noqa: F401
 from evomnas.results.run import Run
 
 SMALL = ["--set", "data.resolution=32", "--set", "training.epochs=1", "--set", "space.width=0.35"]

@@ -25,6 +25,7 @@ from evomnas.cli.app import app, repeatable
 from evomnas.cli.display.search_output import SearchOutput
 from evomnas.cli.display.verbosity import Verbosity
 from evomnas.cli.progress import ProgressDisplay
+from evomnas.cli.shipping import export  # noqa: F401
 from evomnas.evaluation.executors.base import Cluster
 from evomnas.evaluation.factory import open_evaluator
 from evomnas.loop.launch import begin

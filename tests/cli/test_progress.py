@@ -9,8 +9,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from evomnas.cli import compare, deploy, progress
+from evomnas.cli import compare, progress
 from evomnas.cli.display import search_progress
+from evomnas.cli.display.plan_display import PlanDisplay
 from evomnas.cli.progress import LOG_EVERY_S, ProgressDisplay, working
 from evomnas.core.system.machine import usable_cores
 from evomnas.data.prepared.notices import Notice, tell
@@ -173,7 +174,7 @@ def test_a_log_of_a_search_begins_before_the_first_network_and_has_a_line_per_ge
 
 
 def test_the_time_that_is_left_of_trainings_is_in_every_line(clock, capsys):
-    shown = deploy._PlanDisplay(ProgressDisplay("starting"), "Training", "network")
+    shown = PlanDisplay(ProgressDisplay("starting"), "Training", "network")
     shown.begin(Plan({"a": 240.0, "b": 120.0, "done": 0.0}, clock=lambda: clock.seconds))
     for name, epoch, seconds in (("a", 1, 90.0), ("a", 2, 120.0), ("b", 1, 15.0), ("b", 2, 30.0)):
         clock.seconds += seconds
@@ -187,13 +188,13 @@ def test_the_time_that_is_left_of_trainings_is_in_every_line(clock, capsys):
 
 
 def test_nothing_is_said_where_nothing_is_to_be_done(clock, capsys):
-    shown = deploy._PlanDisplay(ProgressDisplay("starting"), "Training", "network")
+    shown = PlanDisplay(ProgressDisplay("starting"), "Training", "network")
     shown.begin(Plan({"a": 0.0}, 2.0, lambda: clock.seconds))
     assert capsys.readouterr().err == ""
 
 
 def test_steps_of_an_export_say_what_is_left(clock, capsys):
-    shown = deploy._PlanDisplay(ProgressDisplay("starting"), "Exporting")
+    shown = PlanDisplay(ProgressDisplay("starting"), "Exporting")
     shown.show_step("reading the images")
     shown.begin(Plan({"writing": 10.0, "measuring": 20.0}, clock=lambda: clock.seconds))
     shown.show_step("writing")
@@ -264,7 +265,7 @@ def test_a_log_of_a_benchmark_has_a_line_per_run(clock, capsys):
 
 
 def test_a_log_of_trainings_of_unknown_length_has_the_last_epoch_of_each(clock, capsys):
-    shown = deploy._PlanDisplay(ProgressDisplay("starting"), "Training", "network")
+    shown = PlanDisplay(ProgressDisplay("starting"), "Training", "network")
     for name in ("aa", "bb"):
         for epoch in (1, 2, 3):
             shown.show_epoch(name, epoch, 3, 0.5)
@@ -277,7 +278,7 @@ def test_a_log_of_trainings_of_unknown_length_has_the_last_epoch_of_each(clock, 
 
 def test_a_second_network_is_counted_anew_on_a_terminal(terminal, capsys):
     with ProgressDisplay("starting") as line:
-        shown = deploy._PlanDisplay(line, "Training", "network")
+        shown = PlanDisplay(line, "Training", "network")
         shown.show_epoch("aa", 3, 3, 0.5)
         capsys.readouterr()
         shown.show_epoch("bb", 1, 3, 0.25)

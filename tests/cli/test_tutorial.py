@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 
 from evomnas.cli import compare, deploy, measure, predict, runs, search, show  # noqa: F401 they register themselves
 from evomnas.cli.app import app
+from evomnas.cli.shipping import export  # noqa: F401
 
 TUTORIAL = Path(__file__).parents[2] / "docs" / "tutorial.md"
 EXAMPLE = "7ebf80fa"  # the id that the page has in its commands

@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 
 from evomnas.cli import deploy, predict, search  # noqa: F401 they register themselves
 from evomnas.cli.app import app
+from evomnas.cli.shipping import export  # noqa: F401
 from evomnas.data.first_look import check_images
 from evomnas.data.splits import load_training_images
 from evomnas.problem.loading import load_definition

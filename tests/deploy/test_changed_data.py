@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 
 from evomnas.cli.deploy import app
 from evomnas.cli.search import app as search_app
+from evomnas.cli.shipping import export  # noqa: F401 it registers itself
 from evomnas.core.errors import InputError
 from evomnas.deploy import full_training as full
 from evomnas.deploy.export import Request, export_network, read_exports

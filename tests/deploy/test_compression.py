@@ -15,14 +15,21 @@ from torch import nn
 from evomnas.core.errors import InputError
 from evomnas.deploy.compression import (
     CODE_TABLE_BYTES,
+    FINE_TUNING_RATE,
     _factors,
+    check_channels,
     check_ranks,
     code_lengths,
     factorize_network,
+    fine_tuning_epochs,
     huffman_bytes,
+    prune_channels,
     prune_network,
 )
+from evomnas.deploy.full_training import FullTask
 from evomnas.deploy.saving import load_network
+from evomnas.networks.narrowing import narrow_architecture
+from evomnas.training.quantized.fake_quantization import FakeQuantized
 
 
 def test_pruning_leaves_the_largest_weights_and_they_stay_zero_through_fine_tuning(trained, task):
@@ -37,6 +44,17 @@ def test_pruning_leaves_the_largest_weights_and_they_stay_zero_through_fine_tuni
     assert all(torch.equal(one, two) for one, two in zip(
         before, [m.weight for m in network.modules() if isinstance(m, nn.Conv2d | nn.Linear)], strict=True
     ))  # fmt: skip
+
+
+def test_a_pruned_network_for_int8_is_fine_tuned_as_its_file_computes(trained, task, tiny, monkeypatch):
+    network, computed = load_network(trained.folder).network, []
+    compute = FakeQuantized.__call__
+    monkeypatch.setattr(FakeQuantized, "__call__", lambda self, x: computed.append(len(x)) or compute(self, x))
+    for_int8 = FullTask(tiny.model_copy(update={"full": tiny.full.model_copy(update={"precision": "int8"})}))
+    made = prune_network(network, 0.5, for_int8)
+    assert sum(computed) == fine_tuning_epochs(tiny.full.epochs) * len(for_int8.training.labels) // 64 * 64
+    weights = torch.cat([one.weight.flatten() for one in made.modules() if isinstance(one, nn.Conv2d | nn.Linear)])
+    assert float((weights == 0).float().mean()) == pytest.approx(0.5, abs=1e-3)
 
 
 def test_factors_are_the_best_of_their_rank():
@@ -69,6 +87,21 @@ def test_a_share_that_leaves_no_rank_says_which_do(trained):
     check_ranks(network, least)
     with pytest.raises(InputError, match="leaves nothing of this network's (head|classifier): "):
         check_ranks(network, least - 0.002)
+
+
+def test_fewer_channels_are_fine_tuned_and_the_network_stays_as_it_was(trained, task, monkeypatch):
+    network, tuned = load_network(trained.folder).network, []
+    state = {name: value.clone() for name, value in network.state_dict().items()}
+    monkeypatch.setattr(task, "fine_tune", lambda *args: tuned.append(args))
+    made = prune_channels(network, 0.4, task)
+    assert tuned == [(made, fine_tuning_epochs(task.recipe.epochs), FINE_TUNING_RATE)]
+    assert made.architecture == narrow_architecture(network.architecture, 0.4)
+    assert all(torch.equal(value, state[name]) for name, value in network.state_dict().items())
+
+
+def test_channels_of_off_the_shelf_networks_are_not_dropped():
+    with pytest.raises(InputError, match="--prune-channels takes a network of the search space, not one of"):
+        check_channels(nn.Linear(3, 2), 0.5)
 
 
 def test_off_the_shelf_networks_are_not_factorized():

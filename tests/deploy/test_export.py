@@ -105,9 +105,17 @@ def test_the_time_of_every_step_is_planned_in_the_order_of_the_steps(copied_netw
     """Fine-tuning takes the share of the training that it has."""
     run, network = copied_network
     plans, said = [], []
-    request = Request(("onnx",), quantize=True, prune=0.5, factorize=0.9)
-    export_network(run, network, request, device="cpu", on_plan=plans.append, say=said.append)
+    request = Request(("onnx",), quantize=True, prune=0.5, prune_channels=0.25, factorize=0.9)
+    exported = export_network(run, network, request, device="cpu", on_plan=plans.append, say=said.append)
     [plan] = plans
+    assert next(iter(plan.expected)) == "exporting float to onnx"
+    assert "dropping channels and fine-tuning" in plan.expected
+    files = {one.variant: one for one in exported.exports}
+    assert files[f"channels pruned 25 %, {SMALLER}"].bytes < files[SMALLER].bytes
+    card = (exported.folder / "README.md").read_text()
+    assert "% smaller" in card
+    assert "(exports.svg)" in card
+    assert (exported.folder / "exports.svg").read_text().startswith("<svg")
     assert [text for text in said if text in plan.expected] == [*plan.expected]
     assert {text for text in said if text not in plan.expected} <= {
         "reading the images", "waiting for another training or latency"
@@ -214,6 +222,7 @@ def test_a_runtime_reads_its_images_at_every_run(trained, exports, task):
     [
         (Request(("tflite",)), "unknown export format 'tflite': there are executorch, litert, onnx"),
         (Request(prune=1.0), "--prune takes a share between 0 and 1, as 0.5, got 1"),
+        (Request(prune_channels=0.0), "--prune-channels takes a share between 0 and 1, as 0.5, got 0"),
         (Request(factorize=-0.5), "--factorize takes a share between 0 and 1"),
         (Request(huffman=True), "--huffman codes int8 weights: add --quantize int8"),
     ],

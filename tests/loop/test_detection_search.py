@@ -17,6 +17,7 @@ import evomnas
 from evomnas.cli import deploy, measure, predict, search, show  # noqa: F401 they register themselves
 from evomnas.cli.app import app
 from evomnas.cli.detection import detect  # noqa: F401
+from evomnas.cli.shipping import export  # noqa: F401
 from evomnas.core.errors import InputError
 from evomnas.data.splits import load_dataset
 from evomnas.deploy.detection.detector_files import load_detector, read_detector_manifest

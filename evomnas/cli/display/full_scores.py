@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import typer
+
 if TYPE_CHECKING:  # imported where they are used, so that --help does not wait for them
     from evomnas.problem.sections import PrecisionName, ScoreName
+    from evomnas.results.answers.majority import Majority
 
 
 def score_header(name: ScoreName | PrecisionName) -> tuple[str, ...]:
@@ -51,3 +54,13 @@ def _other_cell(result: object, name: ScoreName | PrecisionName) -> str:
         return "-"
     confusion = result.answers.confusion
     return f"{confusion.score(name):.2%} ± {confusion.score_error(name):.2%}"
+
+
+def print_constant_answer(majority: Majority, score: ScoreName) -> None:
+    """Print what one answer for all test images scores.
+
+    Args:
+        majority: The answers to the test images, and the largest class.
+        score: The score by which the problem judges full trainings.
+    """
+    typer.echo(majority.describe(score, f"{majority.total:,} test images"))

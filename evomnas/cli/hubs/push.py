@@ -8,7 +8,7 @@ import typer
 
 from evomnas.cli import completion
 from evomnas.cli.app import RunArgument, app, open_run, reported
-from evomnas.cli.options import EpochsOption, FullSettingsOption, full_settings
+from evomnas.cli.options import EpochsOption, FullSettingsOption, TrainedPrecisionOption, full_settings
 from evomnas.cli.output import print_columns
 from evomnas.cli.show import find_architecture
 from evomnas.core.errors import InputError
@@ -31,6 +31,7 @@ def push(
         bool, typer.Option("--teacher", help="Push the network that was trained with --teacher.")
     ] = False,
     epochs: EpochsOption = None,
+    precision: TrainedPrecisionOption = None,
     settings: FullSettingsOption = None,
     license_name: Annotated[
         str | None,
@@ -49,7 +50,7 @@ def push(
     from evomnas.deploy.saving import MODEL_MANIFEST
     from evomnas.problem.detection.definition import DetectionDefinition
 
-    changes = full_settings(epochs, settings)
+    changes = full_settings(epochs, settings, precision)
     check_repository(repository)
     opened = open_run(folder)
     architecture = find_architecture(arch, opened)

@@ -15,7 +15,8 @@ from collections.abc import Callable, Sequence
 from evomnas.data import colours
 from evomnas.data.photographs import Preprocessing
 from evomnas.deploy.formats import FORMATS, ExportFormat
-from evomnas.deploy.formats.exported_files import ANY_SIZE, Export
+from evomnas.deploy.formats.exported_files import ANY_SIZE, FIGURE_FILE, Export
+from evomnas.deploy.formats.gains import find_gain
 from evomnas.deploy.formats.pytorch.names import PYTORCH_SUFFIXES, usage
 
 PICTURE = "photo.jpg"  # the user's, on every card
@@ -143,12 +144,17 @@ def _file_part(kind: ExportFormat, files: Sequence[str], preprocessing: Preproce
 
 
 def _files_table(exports: Sequence[Export]) -> str:
-    """Return the exported files with their figures as a table in Markdown."""
-    rows = ["| file | test accuracy | as PyTorch | latency ms | KiB |", "| --- | --- | --- | --- | --- |"]
+    """Return the exported files with their figures as a table in Markdown, and the figure that shows them."""
+    header = ("file", "test accuracy", "as PyTorch", "latency ms", "KiB", "against float, on that device")
+    rows = [f"| {' | '.join(header)} |", f"|{' --- |' * len(header)}"]
     for export in exports:
         latency = "-" if export.latency_ms is None else f"{export.latency_ms:.4f}"
         shares = f"{export.score.accuracy:.2%} | {export.agreement:.2%}"
-        rows.append(f"| `{export.file}` | {shares} | {latency} | {export.bytes / 1024:.1f} |")
+        gain = find_gain(export, exports)
+        size = f"{export.bytes / 1024:.1f}"
+        rows.append(f"| `{export.file}` | {shares} | {latency} | {size} | {'' if gain is None else gain.text} |")
+    if sum(export.latency_ms is not None for export in exports) > 1:
+        rows += ["", f"![Test accuracy of these files against latency and size]({FIGURE_FILE})"]
     return "\n".join(rows)
 
 

@@ -14,7 +14,7 @@ from evomnas.core.errors import InputError
 from evomnas.problem.sections import ScoreName
 from evomnas.results.evaluation import Score
 
-EXPORTS_FILE = "exports.json"
+EXPORTS_FILE, FIGURE_FILE = "exports.json", "exports.svg"
 INT8 = "int8"  # at the end of the name of a variant
 ANY_SIZE, ANY_BATCH = "any size", "any batch"  # in the name of a variant, and texts that the file holds
 FILE_NAME = re.compile(r"model[-_][\w.+-]+")

@@ -10,11 +10,11 @@ from types import ModuleType
 from evomnas.core.errors import InputError
 from evomnas.deploy.detection.detector_files import DETECTOR_MANIFEST, read_detector_manifest
 from evomnas.deploy.detection.exported_detectors import read_detector_exports
-from evomnas.deploy.formats.exported_files import EXPORTS_FILE, read_exports
+from evomnas.deploy.formats.exported_files import EXPORTS_FILE, FIGURE_FILE, read_exports
 from evomnas.deploy.saving import MODEL_CARD, MODEL_MANIFEST, WEIGHTS_FILE, read_manifest
 
 INSTALL = "pip install 'evomnas[hub]'"
-CARD_FILES = ("confusion.csv", "mistake-*.png")  # what a card shows
+CARD_FILES = ("confusion.csv", "mistake-*.png", FIGURE_FILE)  # what a card shows
 _REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+", re.ASCII)
 _LICENSE = re.compile(r"[a-z0-9.-]+")
 _LICENSE_LINE = re.compile(r"^(# )?license:.*$", re.MULTILINE)

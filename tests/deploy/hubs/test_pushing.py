@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 
 from evomnas.cli.app import app
 from evomnas.cli.hubs import push  # noqa: F401 it registers itself
+from evomnas.cli.shipping import export  # noqa: F401
 from evomnas.core.errors import InputError
 from evomnas.deploy.hubs.pushing import check_repository, files_to_push, push_files
 
@@ -80,7 +81,14 @@ def test_card_weights_and_exports_arrive_in_one_commit(trained, exports):
     lines = [json.loads(line) for line in commit.splitlines()]
     sent = {one["value"]["path"]: base64.b64decode(one["value"]["content"]) for one in lines if one["key"] == "file"}
     assert sent == files
-    assert {"README.md", "model.json", "weights.safetensors", exports["int8"].file, "exports.json"} <= sent.keys()
+    assert {
+        "README.md",
+        "model.json",
+        "weights.safetensors",
+        exports["int8"].file,
+        "exports.json",
+        "exports.svg",
+    } <= sent.keys()
     assert sent["README.md"].startswith(b"---\nlicense: apache-2.0\n")
     assert b"# license" not in sent["README.md"]
     assert b"# license" in (trained.folder / "README.md").read_bytes()  # what is here stays as it is

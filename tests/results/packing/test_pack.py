@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 
 from evomnas.cli import compare, deploy, measure, runs, search, show  # noqa: F401 they register themselves
 from evomnas.cli.app import app
+from evomnas.cli.shipping import export  # noqa: F401
 from evomnas.core.errors import InputError
 from evomnas.loop.launch import search as search_problem
 from evomnas.report.page_data import page_data

@@ -1,0 +1,4 @@
+"""Files of trained networks.
+
+- `export`: export.
+"""
