@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 
-from evomnas.deploy.cards.tradeoffs import tradeoff_figure
+from matplotlib.colors import to_hex
+
+from evomnas.deploy.cards.tradeoffs import COLOURS, tradeoff_figure
 from evomnas.deploy.formats.exported_files import Export
 from evomnas.deploy.formats.gains import find_gain
 
@@ -36,8 +38,14 @@ def test_a_file_is_compared_with_the_float_one_of_its_format():
 
 def test_the_figure_shows_every_measured_file_against_latency_and_size():
     figure = tradeoff_figure(FILES)
-    assert all(len(re.findall(f">{re.escape(text)}<", figure)) == 2 for text in ("pruned 50 %", "slow", "x"))
-    for label in ("latency (ms)", "file (KiB)", "test accuracy (%)", "onnx", "litert", "executorch"):
-        assert f">{label}<" in figure
+    for label in ("latency (ms)", "file (KiB)", "test accuracy (%)", "onnx", "litert", "executorch", "float", "x"):
+        assert figure.count(f">{label}<") == 1
+    assert "int8<" in figure
+    markers = re.findall(r'<use xlink:href="#\w+"[^>]* style="fill: (#\w+); stroke: (#\w+)', figure)
+    names = [to_hex(COLOURS[place]) for place in (0, 1)]
+    filled = [(fill, stroke) for fill, stroke in markers if stroke == names[0]]
+    assert filled.count((names[0], names[0])) == 2 * 2  # int8 of two formats, in both parts
+    assert filled.count(("#ffffff", names[0])) == 2  # float of one, since the other was not measured
+    assert markers.count(("#ffffff", names[1])) == 2
     assert figure == tradeoff_figure(FILES)
     assert tradeoff_figure([FILES[0], FILES[4]]) is None
