@@ -97,7 +97,7 @@ def test_files_take_any_size_and_any_number_in_float_and_int8(small, name, run, 
             found = run(both, pixels.astype(np.float32))
             assert found.shape == (2, 4)
             scale = np.abs(expected).max()
-            assert np.abs(found - expected).max() <= 0.05 * scale  # single grey levels differ
+            assert np.abs(found - expected).max() <= 0.08 * scale  # single grey levels differ
             if shape == (12, 16):  # nothing is resized: the same logits
                 np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4 * scale)
                 np.testing.assert_allclose(

@@ -84,7 +84,7 @@ def test_what_was_measured_and_trained_in_float_is_what_it_was(tiny):
     """Archives of before have contexts without the new settings."""
     assert "precision" not in tiny.training.context
     assert TrainingSection(epochs=1, precision="int8").context["precision"] == "int8"
-    assert "precision" not in FullSection.model_fields
+    assert "precision" not in FullSection().context
     assert tiny.axes == ("validation accuracy (%)", "latency (ms)")
     assert in_int8(tiny).axes == ("validation accuracy in int8 (%)", "latency (ms)")
     assert quantizer_for(tiny) is None
