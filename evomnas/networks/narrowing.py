@@ -26,7 +26,7 @@ from evomnas.networks.network import Layer, Network, SqueezeExcite, build_networ
 from evomnas.problem.architecture import Architecture, Block
 from evomnas.problem.ops.base import Convolution, Gate, Shortcut
 
-COARSE_FROM, COARSE_STEP = 16, 4  # from so many filters on, kept ones are a multiple of the step, as kernels like it
+COARSE_FROM, COARSE_STEP = 8, 4  # from so many filters on, kept ones are a multiple of the step: others are slow
 
 
 def narrow_architecture(architecture: Architecture, share: float) -> Architecture:
@@ -51,7 +51,10 @@ def narrow_architecture(architecture: Architecture, share: float) -> Architectur
     for block in architecture.blocks:
         kept = filters if block.filters == before else _kept(block.filters, share)
         if kept == filters and block.filters != before and block.stride == 1:
-            kept += 1  # else its first layer could get a skip that it has not
+            step = (
+                COARSE_STEP if block.filters >= COARSE_FROM else 1
+            )  # its first layer must get no skip that it has not
+            kept = kept + step if kept + step <= block.filters else max(1, kept - step)
         blocks.append(replace(block, filters=kept))
         filters, before = kept, block.filters
     return replace(architecture, stem=stem, blocks=tuple(blocks), head=_kept(architecture.head, share))

@@ -11,18 +11,18 @@ from evomnas.networks.narrowing import narrow_architecture, narrow_network
 from evomnas.networks.network import Network, SqueezeExcite, build_network
 from evomnas.problem.architecture import Architecture
 
-NETWORKS = {  # by what is in them: each and the same with 60 % of its filters, a multiple of 4 from 16 on
+NETWORKS = {  # by what is in them: each and the same with 60 % of its filters, a multiple of 4 from 8 on
     "identity skips over blocks, squeeze-and-excite, a plain convolution": (
-        "stem10_s1-dconv_k3_s1_f10_n1_id-mbconv3_k3_s2_f12_n2_se0.25_id-conv_k3_s1_f12_n1_se0.5_id-head32",
-        "stem6_s1-dconv_k3_s1_f6_n1_id-mbconv3_k3_s2_f7_n2_se0.25_id-conv_k3_s1_f7_n1_se0.5_id-head20",
+        "stem12_s1-dconv_k3_s1_f12_n1_id-mbconv3_k3_s2_f16_n2_se0.25_id-conv_k3_s1_f16_n1_se0.5_id-head32",
+        "stem8_s1-dconv_k3_s1_f8_n1_id-mbconv3_k3_s2_f8_n2_se0.25_id-conv_k3_s1_f8_n1_se0.5_id-head20",
     ),
     "pooling skips that add channels and one that cuts them": (
-        "stem10_s1-conv_k3_s2_f12_n2_pool-fmbconv2_k3_s1_f15_n1_pool-extradw2_k5_s2_f24_n2_pool-pass_k1_s1_f20_n1-head20-relu6_same",
-        "stem6_s1-conv_k3_s2_f7_n2_pool-fmbconv2_k3_s1_f9_n1_pool-extradw2_k5_s2_f16_n2_pool-pass_k1_s1_f12_n1-head12-relu6_same",
+        "stem12_s1-conv_k3_s2_f12_n2_pool-fmbconv2_k3_s1_f16_n1_pool-extradw2_k5_s2_f24_n2_pool-pass_k1_s1_f20_n1-head20-relu6_same",
+        "stem8_s1-conv_k3_s2_f8_n2_pool-fmbconv2_k3_s1_f12_n1_pool-extradw2_k5_s2_f16_n2_pool-pass_k1_s1_f12_n1-head12-relu6_same",
     ),
     "the other universal bottlenecks and a late head": (
-        "stem8_s1-uib2a5_k3_s1_f12_n2_id-convnext2_k3_s2_f13_n1-ffn2_k1_s2_f9_n2_id-head32-hswish_late",
-        "stem5_s1-uib2a5_k3_s1_f7_n2_id-convnext2_k3_s2_f8_n1-ffn2_k1_s2_f5_n2_id-head20-hswish_late",
+        "stem8_s1-uib2a5_k3_s1_f12_n2_id-convnext2_k3_s2_f16_n1-ffn2_k1_s2_f8_n2_id-head32-hswish_late",
+        "stem4_s1-uib2a5_k3_s1_f8_n2_id-convnext2_k3_s2_f8_n1-ffn2_k1_s2_f4_n2_id-head20-hswish_late",
     ),
 }
 
@@ -104,7 +104,7 @@ def test_a_channel_matters_by_its_values_times_the_weights_that_read_it(images):
 def test_a_narrow_network_has_no_skip_that_the_wide_one_lacks():
     wide = Architecture.parse("stem8_s1-conv_k3_s1_f5_n2_id-conv_k3_s1_f6_n2_id-conv_k3_s1_f6_n1_id-head8")
     narrow = narrow_architecture(wide, 0.7)
-    assert str(narrow) == "stem2_s1-conv_k3_s1_f3_n2_id-conv_k3_s1_f2_n2_id-conv_k3_s1_f2_n1_id-head2"
+    assert str(narrow) == "stem4_s1-conv_k3_s1_f2_n2_id-conv_k3_s1_f3_n2_id-conv_k3_s1_f3_n1_id-head4"
     for one in (wide, narrow):
         layers = [layer for block in Network(one, 5, 3, 0.0, 0.1).blocks for layer in block]
         assert [layer.skip is not None for layer in layers] == [False, True, False, True, True]
