@@ -51,10 +51,8 @@ def narrow_architecture(architecture: Architecture, share: float) -> Architectur
     for block in architecture.blocks:
         kept = filters if block.filters == before else _kept(block.filters, share)
         if kept == filters and block.filters != before and block.stride == 1:
-            step = (
-                COARSE_STEP if block.filters >= COARSE_FROM else 1
-            )  # its first layer must get no skip that it has not
-            kept = kept + step if kept + step <= block.filters else max(1, kept - step)
+            more = COARSE_STEP if block.filters >= COARSE_FROM else 1  # or its first layer could get a skip
+            kept = kept + more if kept + more <= block.filters else max(1, kept - more)
         blocks.append(replace(block, filters=kept))
         filters, before = kept, block.filters
     return replace(architecture, stem=stem, blocks=tuple(blocks), head=_kept(architecture.head, share))

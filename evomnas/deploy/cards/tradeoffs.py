@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import matplotlib
 from matplotlib.axes import Axes
+from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, NullFormatter
@@ -15,7 +16,7 @@ from evomnas.deploy.formats.exported_files import INT8, Export
 from evomnas.problem.sections import FLOAT
 
 MARKERS = "osD^v"  # of formats, in their order
-COLOURS = matplotlib.color_sequences["tab10"]  # of variants
+COLOURS = tuple(map(to_hex, matplotlib.color_sequences["tab10"]))  # of variants
 SIZE = (7.6, 4.2)  # width and height in inches
 
 
@@ -63,7 +64,7 @@ def _without_precision(export: Export) -> str:
 _Point = tuple[float, float, Export]  # cost, accuracy in per cent, and the file
 
 
-def _draw(axes: Axes, points: Sequence[_Point], markers: dict[str, str], colours: dict[str, tuple[float, ...]]) -> None:
+def _draw(axes: Axes, points: Sequence[_Point], markers: dict[str, str], colours: dict[str, str]) -> None:
     axes.set_xscale("log")
     axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.xaxis.set_major_formatter("{x:g}")  # its own labels are formulas, which the style leaves as they are typed

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import re
 
-from matplotlib.colors import to_hex
-
 from evomnas.deploy.cards.tradeoffs import COLOURS, tradeoff_figure
 from evomnas.deploy.formats.exported_files import Export
 from evomnas.deploy.formats.gains import find_gain
@@ -42,7 +40,7 @@ def test_the_figure_shows_every_measured_file_against_latency_and_size():
         assert figure.count(f">{label}<") == 1
     assert "int8<" in figure
     markers = re.findall(r'<use xlink:href="#\w+"[^>]* style="fill: (#\w+); stroke: (#\w+)', figure)
-    names = [to_hex(COLOURS[place]) for place in (0, 1)]
+    names = COLOURS[:2]
     filled = [(fill, stroke) for fill, stroke in markers if stroke == names[0]]
     assert filled.count((names[0], names[0])) == 2 * 2  # int8 of two formats, in both parts
     assert filled.count(("#ffffff", names[0])) == 2  # float of one, since the other was not measured
