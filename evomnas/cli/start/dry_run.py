@@ -122,11 +122,10 @@ def _space(definition: Definition) -> str:
 
 
 def _data(problem: ProblemDefinition, dataset: Dataset) -> str:
-    split = dataset.split(0)
-    validated = len(dataset.validated[1])
-    folds = f" in each of {dataset.trainings} folds" if problem.data.folds else ""
-    size = describe_resolution(dataset.resolution)
-    return f"{len(split.train_labels):,} images to train on{folds}, {validated:,} score a network; {size}"
+    trained = sum(len(dataset.split(number).train_labels) for number in range(dataset.trainings)) / dataset.trainings
+    some, folds = ("some ", f" in each of {dataset.trainings} folds") if problem.data.folds else ("", "")
+    validated, size = len(dataset.validated[1]), describe_resolution(dataset.resolution)
+    return f"{some}{trained:,.0f} images to train on{folds}, {validated:,} score a network; {size}"
 
 
 def _training(plan: SearchPlan, problem: ProblemDefinition, dataset: Dataset) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 from typer.testing import CliRunner
@@ -49,6 +50,9 @@ def test_own_images_are_counted_by_folds_and_their_settings_are_given(photograph
     assert "Set training.epochs = 30" in done.stderr
     assert "Found 2 classes" in done.stdout
     assert "unless the pilot before it finds fewer epochs" in done.stdout
+    found = re.search(r"some (\d+) images .* each of (\d) folds, (\d+) score", done.stdout)
+    trained, folds, scored = map(int, found.groups())
+    assert trained == round(scored * (folds - 1) / folds)
 
 
 def test_a_table_has_neither_data_nor_trainings(tabular_file):
