@@ -20,9 +20,10 @@ const folded = (text, room) => {
 
 const hover = (index) => {
   const error = hasError(index) ? ` ± ${qualityError(index).toFixed(1)}` : "";
+  const repeated = nets.trainings[index] > 1 ? `, mean of ${nets.trainings[index]} trainings` : "";
   const lines = [
     `<b>${plain(nets.id[index])}</b> · ${plain(roles(index).join(", "))}`,
-    `${data.percent ? nets.y[index].toFixed(2) : nets.y[index]}${error} ${plain(data.quality)}${plain(data.training)}`,
+    `${data.percent ? nets.y[index].toFixed(2) : nets.y[index]}${error} ${plain(data.quality)}${plain(data.training)}${repeated}`,
     ...(nets.chance[index] === null ? [] : [plain(judged(index))]),
     ...(isTrained(index) ? [`<b>${plain(testAccuracy(index))} test ${plain(data.score)}</b>, trained in full`] : []),
     `${plain(cost(nets.x[index]))}${unit ? "" : ` ${plain(data.cost)}`}${hasInterval(index) ? ` (${interval(index)})` : ""}`,

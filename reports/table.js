@@ -11,6 +11,7 @@ const columns = nets.name
       ["latency ms", (i) => nets.x[i], (i) => nets.x[i].toPrecision(4)],
       ["95 % interval", (i) => nets.high[i] - nets.low[i], interval],
       ["± standard error", (i) => qualityError(i), (i) => qualityError(i).toFixed(2)],
+      ...(nets.trainings.some((count) => count > 1) ? [["trainings", (i) => nets.trainings[i], (i) => whole(nets.trainings[i])]] : []),
       ["parameters", (i) => nets.params[i], (i) => whole(nets.params[i])],
       ["MACs", (i) => nets.macs[i], (i) => whole(nets.macs[i])],
       ...Object.entries(data.memory).map(([name, values]) => [name, (i) => values[i], (i) => values[i].toFixed(1)]),

@@ -211,6 +211,13 @@ LearnFromOption = Annotated[
         help="Learn first from the networks of the same space in an archive, or in that of a run's folder.",
     ),
 ]  # fmt: skip
+ConfirmOption = Annotated[
+    float,
+    typer.Option(
+        "--confirm", metavar="SHARE", show_default=False,
+        help="Keep this share of the budget, such as 0.1, to train networks again that may be on the front by luck.",
+    ),
+]  # fmt: skip
 EarlyStopOption = Annotated[
     bool,
     typer.Option(

@@ -28,6 +28,7 @@ from evomnas.cli.options import (
     CandidateGpusOption,
     CandidateMemoryOption,
     CandidateTimeOption,
+    ConfirmOption,
     DataOption,
     DeviceOption,
     DonorOption,
@@ -114,6 +115,7 @@ def run(
     asynchronous: AsyncOption = False,
     early_stop: EarlyStopOption = True,
     learn_from: LearnFromOption = None,
+    confirm: ConfirmOption = 0.0,
     auto_fidelity: Annotated[
         bool,
         typer.Option("--auto-fidelity", help="Train as few epochs as a pilot shows to rank networks as well as all."),
@@ -144,7 +146,7 @@ def run(
             place = archive_path(archive, folder)
             plan = SearchPlan(
                 definition, algo, options, budget, seed, where, folder, place, limit, candidates, early_stop,
-                auto_fidelity, asynchronous, learn_from,
+                auto_fidelity, asynchronous, learn_from, confirm,
             )  # fmt: skip
             for name in track or ():
                 registry.load("trackers", name)  # known; opened, it might write
@@ -157,7 +159,7 @@ def run(
                 definition, algo, options=options, budget=budget, seed=seed, out=folder, archive=archive,
                 time_limit_s=limit, workers=where, device=device,
                 candidates=candidates, asynchronous=asynchronous,
-                early_stop=early_stop, learn_from=learn_from, callbacks=output.callbacks(track or ()),
+                early_stop=early_stop, learn_from=learn_from, confirm=confirm, callbacks=output.callbacks(track or ()),
                 on_progress=output.on_progress(definition), on_generation=_live_report(),
                 on_begin=lambda begun: _say_found(begun.definition, begun.image_data, display, chosen),
             )  # fmt: skip

@@ -142,7 +142,7 @@ class Journal:
             self._ended.append(GenerationRecord(number, seconds, metrics))
         if time.perf_counter() - self._written >= WRITE_EVERY_S:
             self.keep_generations()
-            self._run.write(self._tally.ended, self._tally.front.items)
+            self._run.write(self._tally.spent, self._tally.front.items)
             self._written = self._noted = time.perf_counter()
             if is_new:
                 self._on_generation(self._run)
@@ -156,5 +156,5 @@ class Journal:
         """Write the run's files within a generation, where that was not done for long."""
         if time.perf_counter() - self._noted >= NOTE_EVERY_S:
             self._clock.note()
-            self._run.write(self._tally.ended, self._tally.front.items)
+            self._run.write(self._tally.spent, self._tally.front.items)
             self._noted = time.perf_counter()

@@ -31,6 +31,7 @@ from evomnas.loop.asking import check_learning, check_objectives, check_steady
 from evomnas.loop.callbacks.audience import Audience
 from evomnas.loop.callbacks.base import Callback
 from evomnas.loop.callbacks.notebook_bar import usual_display
+from evomnas.loop.confirming.second_trainings import check_share
 from evomnas.loop.generations import Generations
 from evomnas.loop.progress import OnGeneration, OnProgress, Progress
 from evomnas.loop.run_clock import RunClock
@@ -71,6 +72,7 @@ def search(
     asynchronous: bool = False,
     early_stop: bool = True,
     learn_from: Path | str | None = None,
+    confirm: float = 0.0,
     callbacks: Sequence[Callback] = (),
     on_begin: OnGeneration = lambda run: None,
     on_progress: OnProgress | None = None,
@@ -98,6 +100,8 @@ def search(
         early_stop: Cut candidates off that their first epochs show to be dominated beyond doubt.
         learn_from: An archive, or the folder of a run: what its networks of the same space reached, on whatever images,
             teaches the algorithm before its first batch. The search keeps a copy of it.
+        confirm: The share of the budget, up to a half, that is kept for second trainings of networks that may or may
+            not be on the front; 0 trains every network once.
         callbacks: Told of every evaluation and generation, in this order; one that fails is warned of and told no more.
         on_begin: Called with the run when its images were read and nothing was evaluated yet.
         on_progress: Called whenever something may have changed. None shows a bar in a notebook, and nothing elsewhere.
@@ -120,6 +124,7 @@ def search(
     check_runtime(definition)
     if asynchronous:
         check_steady(algorithm)
+    check_share(definition, confirm, inherits(definition, algorithm, options))
     lessons = None if learn_from is None else find_lessons(Path(learn_from), definition, algorithm)
     audience, on_progress = Audience(callbacks), on_progress or usual_display()
     folder = Path(out) if out is not None else default_folder(definition, algorithm, seed)
@@ -127,7 +132,7 @@ def search(
     path = archive_path(archive, folder)
     on_progress(Progress("starting", 0, budget))
     store = Archive(path.resolve(), late=True)
-    mode = SearchMode(asynchronous=asynchronous, early_stop=early_stop and definition.epochs > 1)
+    mode = SearchMode(asynchronous, early_stop and definition.epochs > 1, confirm=confirm)
     with open_evaluator(
         definition, store, workers, device, candidates, asynchronous,
         on_phase=lambda phase: on_progress(Progress(phase, 0, budget)),
@@ -575,6 +580,7 @@ def carry_on(
     loop = kind(run, evaluator, clock, deadline, on_progress, on_generations, callback.on_evaluation)
     try:
         loop.run()
+        loop.confirm()
         run.manifest.goals = loop.answer_goals()
         run.manifest.status = "finished"
     except TimeUp:
@@ -585,7 +591,8 @@ def carry_on(
         results = run.results()  # with what ended in a generation that did not
         if run.mode.early_stop:
             run.manifest.cut = run.cut_trainings(results)
-        run.write(sum(result.evaluation.ended for result in results), run.front(results))
+        ended = sum(result.evaluation.ended for result in results)
+        run.write(ended + loop.tally.confirmed, run.front(results))
         evaluator.keep_pictures([result.evaluation.architecture for result in run.explained(results)])
         callback.on_end(run)
     return run

@@ -13,6 +13,7 @@ import numpy as np
 from evomnas.algorithms.goals import Goal
 from evomnas.evaluation.interface import Evaluator
 from evomnas.loop.asking import TimedAlgorithm
+from evomnas.loop.confirming.second_trainings import SecondTrainings
 from evomnas.loop.journal import Journal
 from evomnas.loop.progress import OnEvaluation, OnGeneration, OnProgress, ProgressReporter
 from evomnas.loop.run_clock import RunClock
@@ -34,6 +35,7 @@ class SearchLoop(ABC):
         evaluator: The evaluator, as the run uses it.
         algorithm: The algorithm.
         tally: What was evaluated.
+        second_trainings: What is trained once more.
         stopping: When the search ends.
         journal: What is kept of it.
         progress: Those who watch it.
@@ -62,7 +64,8 @@ class SearchLoop(ABC):
         """
         self.evaluator = evaluator.for_run(run.record.id, self._take_notice)
         self.tally = Tally(run.definition.epochs, run.mode.early_stop, run.objectives)
-        self.stopping = Stopping(run.manifest.budget, deadline, self.tally)
+        self.second_trainings = SecondTrainings(run, self.evaluator, self.tally)
+        self.stopping = Stopping(run.manifest.budget, deadline, self.tally, self.second_trainings.keep)
         self.journal = Journal(run, clock, self.tally, on_generation)
         self.progress = ProgressReporter(run, self.evaluator, self.tally, on_progress, deadline)
         self.algorithm = TimedAlgorithm(run, self.evaluator, self.tally)
@@ -80,6 +83,22 @@ class SearchLoop(ABC):
             TimeUp: The time limit was reached.
             EverythingFailed: No candidate gave a result.
         """
+
+    def confirm(self) -> None:
+        """Train networks once more where that may change the front, with the share of the budget that is kept for it.
+
+        Raises:
+            TimeUp: The time limit was reached.
+        """
+        confirmed = set()
+        try:
+            for architecture in self.second_trainings.run(self.journal.position):
+                confirmed.add(architecture)
+                self._take_notice("training")
+        finally:
+            for result in self._run.results() if confirmed else ():
+                if result.evaluation.architecture in confirmed:
+                    self._on_evaluation(self._run, result)
 
     def answer_goals(self) -> list[GoalAnswer]:
         """Return the best network for each goal of the algorithm, and the algorithm's own choice.

@@ -20,8 +20,8 @@ class Progress:
 
     Attributes:
         phase: `starting`, or as `evomnas.evaluation.interface.OnPhase` has it.
-        evaluated: Distinct networks evaluated so far, of `budget`.
-        budget: Distinct networks in all.
+        evaluated: Distinct networks evaluated so far, and those of them that were trained once more, of `budget`.
+        budget: Evaluations in all.
         generation: From 0.
         best_accuracy: The best accuracy, or other score that the search maximises, on the validation split; None before
             the first.
@@ -91,7 +91,7 @@ class ProgressReporter:
         Args:
             phase: What is being done; see `Progress`.
         """
-        state = self._run.archive.changes, self.generation, self._tally.ended, self.reused, len(self.batch)
+        state = self._run.archive.changes, self.generation, self._tally.spent, self.reused, len(self.batch)
         if self._latest is None or self._latest[0] != state:
             self._latest = state, self._progress(phase)
         self._on_progress(replace(self._latest[1], phase=phase))
@@ -102,7 +102,7 @@ class ProgressReporter:
         points = [evaluation.relative_losses for evaluation in (*front, *batch)]
         best = min((evaluation.losses for evaluation in (*front, *batch) if evaluation.losses), default=None)
         reference_point = self._run.definition.reference_point
-        evaluated = self._tally.ended + sum(evaluation.ended for evaluation in batch)
+        evaluated = self._tally.spent + sum(evaluation.ended for evaluation in batch)
         measured = sum(evaluation.measured is not None and not evaluation.ended for evaluation in batch)
         return Progress(
             phase,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 from evomnas.loop.tally import Tally
 
@@ -22,21 +23,25 @@ class Stopping:
     An ask is one network in steady state, and otherwise a generation.
     """
 
-    def __init__(self, budget: int, deadline: float | None, tally: Tally) -> None:
+    def __init__(
+        self, budget: int, deadline: float | None, tally: Tally, keep: Callable[[int], int] = lambda left: 0
+    ) -> None:
         """Take the limits of a search.
 
         Args:
             budget: Distinct networks to evaluate.
             deadline: A reading of `time.perf_counter` at which it ends; None for no time limit.
             tally: What was evaluated so far.
+            keep: Says how many of the evaluations that are left are kept for other things than new networks.
         """
-        self._budget, self._deadline, self._tally = budget, deadline, tally
+        self._budget, self._deadline, self._tally, self._keep = budget, deadline, tally, keep
         self._fruitless = self._barren = 0
 
     @property
     def room(self) -> int:
-        """How many networks the budget still has; those beyond a limit were not trained and count for nothing."""
-        return self._budget - self._tally.ended
+        """How many new networks the budget still has; those beyond a limit were not trained and count for nothing."""
+        left = self._budget - self._tally.ended
+        return left - self._keep(left)
 
     @property
     def is_exhausted(self) -> bool:

@@ -23,6 +23,7 @@ class Tally:
         ended: How many count against the budget; networks beyond a limit do not.
         failed: How many of those failed.
         cut: How many of those were cut off.
+        confirmed: How many networks were trained once more, each of which counts against the budget, too.
         objectives: The number of losses.
         front: The Pareto front so far.
         threshold_for: Says what a candidate must reach to be trained to the end.
@@ -37,11 +38,16 @@ class Tally:
             objectives: The number of losses.
         """
         self.evaluations: dict[Candidate, Evaluation] = {}
-        self.ended, self.failed, self.cut = 0, 0, 0
+        self.ended, self.failed, self.cut, self.confirmed = 0, 0, 0, 0
         self.objectives = objectives
         self.front: Front[Result] = growing_front(objectives)
         self._early_stop = EarlyStop(epochs, self.front) if early_stop else None
         self.threshold_for: ThresholdFor = no_threshold if self._early_stop is None else self._early_stop.threshold
+
+    @property
+    def spent(self) -> int:
+        """How much of the budget is spent."""
+        return self.ended + self.confirmed
 
     def add(self, ask: Ask, evaluation: Evaluation) -> None:
         """Count the evaluation of a network.

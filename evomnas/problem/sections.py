@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, get_args
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainSerializer, WrapValidator, model_validator
 
@@ -196,6 +196,11 @@ class Recipe(Section):
     head_rate: Annotated[float, Field(gt=0, le=1000)] | None = None
     statistics: Literal["frozen"] | None = None
     class_weights: ClassWeights | None = None
+
+    @property
+    def repeated(self) -> Self:
+        """This recipe with another seed, by which a network is trained once more."""
+        return self.model_copy(update={"seed": self.seed + 1 if self.seed < 2**63 - 1 else 0})
 
     @property
     def context(self) -> dict[str, Any]:

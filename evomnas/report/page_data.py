@@ -79,7 +79,9 @@ def _breakdown_summary(breakdown: Breakdown) -> dict[str, float]:
 def _columns(run: Run, complete: Sequence[Result]) -> dict[str, list[Any]]:
     """Return one list per quantity of the networks with losses, in the order in which they were asked for."""
     names = ("id", "x", "y", "low", "high", "params", "macs", "generation", "front", "test", "testLow", "testHigh")
-    columns: dict[str, list[Any]] = {name: [] for name in (*names, "error", "accuracy", "expected", "chance")}
+    columns: dict[str, list[Any]] = {
+        name: [] for name in (*names, "error", "accuracy", "expected", "chance", "trainings")
+    }
     for result in complete:
         point, quantities = result.point(run.definition), result.evaluation.quantities
         values = (
@@ -91,6 +93,7 @@ def _columns(run: Run, complete: Sequence[Result]) -> dict[str, list[Any]]:
             *_test_values(run, result),
             *(_percent(value) for value in (result.evaluation.score_error, quantities.get("accuracy"))),
             *(_percent(value) for value in (result.expected_score, result.front_chance)),
+            result.trainings,
         )
         for column, value in zip(columns.values(), values, strict=True):
             column.append(value)

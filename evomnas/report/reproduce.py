@@ -48,6 +48,7 @@ def run_command(run: Run) -> str:
         parts.append("--no-early-stop")
     if run.mode.lessons is not None:
         parts += ["--learn-from", run.archive.context(run.mode.lessons)["learn_from"]]
+    parts += ["--confirm", f"{run.mode.confirm:g}"] if run.mode.confirm else []
     limits = run.record.candidates
     for flag, limit in (("--candidate-time", limits.seconds), ("--candidate-memory", limits.memory_gib)):
         parts += [] if limit is None else [flag, np.format_float_positional(limit, trim="-")]

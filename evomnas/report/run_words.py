@@ -13,7 +13,7 @@ import numpy as np
 from evomnas.core.numbers.ranks import kendall_tau
 from evomnas.problem.definition import Definition
 from evomnas.problem.sections import SCORE_WORDS, PrecisionName, ScoreName
-from evomnas.report.certainty.certainty_words import certainty_line
+from evomnas.report.certainty.certainty_words import certainty_line, confirmed_line
 from evomnas.report.history import History
 from evomnas.report.words import TextTable, format_duration, format_quality, format_training
 from evomnas.results.detection.score import PRECISIONS
@@ -44,7 +44,7 @@ def figure_notes(run: Run, results: Sequence[Result]) -> list[str]:
     return [
         f"{_describe_quality(run)}{after}",
         *([f"{describe_test(trainings)}."] if trainings else []),
-        *filter(None, [certainty_line(run, results)]),
+        *filter(None, [confirmed_line(run, results), certainty_line(run, results)]),
         f"Latency: {_describe_device(device)}.",
         *(one.describe() for one in run.accepted),
         *([] if run.manifest.later_rules is None else [run.manifest.later_rules.describe()]),

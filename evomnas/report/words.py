@@ -158,13 +158,15 @@ def result_table(run: Run, results: Sequence[Result]) -> TextTable:
         words, is_detector = run.definition.score_words, run.definition.kind == DetectionDefinition.kind
         has_two = words != "accuracy" and not is_detector  # a detector has no accuracy
         judged = any(result.front_chance is not None for result in results)
-        names = (words, "±", *("expected", "on front") * judged, *("accuracy",) * has_two)
+        repeated = any(result.trainings > 1 for result in results)
+        names = (words, "±", *("trainings",) * repeated, *("expected", "on front") * judged, *("accuracy",) * has_two)
         tested, test_key = (f"test {words}", "test_score") if is_detector else ("test accuracy", "test_accuracy")
         scored = (tested,) * any(result.training is not None for result in results)
         memory = limited_memory(run)
         costs = ("latency ms", "95 % interval", "parameters", "MACs", *memory.values())
         header = ("id", *names, *scored, *costs, "status")
-        shown = ("score", "score_error", *("expected_score", "front_chance") * judged, *("accuracy",) * has_two)
+        shown = ("score", "score_error", *("trainings",) * repeated, *("expected_score", "front_chance") * judged)
+        shown += ("accuracy",) * has_two
         shown += (test_key,) * len(scored)
         rows = [_trained_cells(result.to_dict(), shown, list(memory)) for result in results]
     else:
@@ -199,7 +201,11 @@ def _trained_cells(row: dict[str, Any], shown: Sequence[str], memory: Sequence[s
     """Return the cells of a network; `shown` are the shares among them, `memory` what it needs, by their keys."""
     interval = row["latency_ci"] and f"{row['latency_ci'][0]:.4f} to {row['latency_ci'][1]:.4f}"
     digits = {"front_chance": 0}
-    shares = [None if row[name] is None else f"{row[name]:.{digits.get(name, 2)}%}" for name in shown]
+    shares = [
+        None if row[name] is None
+        else str(row[name]) if name == "trainings" else f"{row[name]:.{digits.get(name, 2)}%}"
+        for name in shown
+    ]  # fmt: skip
     latency = None if row["latency_ms"] is None else f"{row['latency_ms']:.4f}"
     counts = [None if row[name] is None else f"{row[name]:,}" for name in ("params", "macs")]
     counts += [None if row[name] is None else f"{row[name]:,.1f}" for name in memory]

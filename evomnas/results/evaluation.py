@@ -54,6 +54,7 @@ class Training:
         score: What the search maximises, from 0 to 1; None where that is the accuracy.
         score_error: The standard error of the score; None where it is not known.
         loss: The mean cross-entropy of the validation images in nats; None where it is not known.
+        trainings: How many trainings with different seeds it is the mean of.
         answers: The answers to the validation images; None where they are not at hand. They are kept beside the
             training, since older versions kept none.
         findings: What was found in the validation images; None where they were classified. They are kept beside the
@@ -66,6 +67,7 @@ class Training:
     score: float | None = None
     score_error: float | None = None
     loss: float | None = None
+    trainings: int = 1
     answers: Answers | None = field(default=None, repr=False, compare=False)
     findings: Findings | None = field(default=None, repr=False, compare=False)
 
@@ -80,6 +82,35 @@ class Training:
     def error(self) -> float:
         """What the search minimises: 1 - score."""
         return 1.0 - self.quality
+
+
+def mean_training(*trainings: Training) -> Training:
+    """Return the mean of trainings of one network with different seeds.
+
+    Args:
+        trainings: At least one. Their standard errors count as independent of each other.
+
+    Returns:
+        The mean accuracy, score and loss, each None where one of the trainings has none, with the standard error of the
+        mean; the seconds of all; the curve and the answers of the first one.
+    """
+    count = len(trainings)
+    errors = [one.score_error for one in trainings]
+    squares = None if None in errors else sum(error**2 for error in errors if error is not None)
+    return replace(
+        trainings[0],
+        accuracy=_mean([one.accuracy for one in trainings]),
+        seconds=sum(one.seconds for one in trainings),
+        score=_mean([one.score for one in trainings]),
+        score_error=None if squares is None else squares**0.5 / count,
+        loss=_mean([one.loss for one in trainings]),
+        trainings=sum(one.trainings for one in trainings),
+    )
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if len(known) == len(values) else None
 
 
 @dataclass(frozen=True, slots=True)

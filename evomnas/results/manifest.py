@@ -220,8 +220,8 @@ class Manifest(_Part):
 
     Attributes:
         problem, algorithm, options, candidates, manner, seed: The settings of the run.
-        budget: Networks to evaluate; the one setting that can be raised.
-        evaluations: Networks evaluated so far.
+        budget: Evaluations; the one setting that can be raised.
+        evaluations: Evaluations so far: networks, and those of them that were trained once more.
         hypervolume: Of the front so far.
         status: `running`, `interrupted`, `out of time` or `finished`.
         run: The run's id in the archive.

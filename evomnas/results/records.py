@@ -21,16 +21,18 @@ class SearchMode:
         early_stop: It cuts candidates off that their first epochs show to be dominated beyond doubt.
         lessons: The archive's context of what it learnt from elsewhere before it began; None where that is nothing.
         inherits: Its networks may inherit the weights of others, so that what came of them is its own.
+        confirm: The share of its budget that it keeps for second trainings; 0 where no network is trained again.
     """
 
     asynchronous: bool = False
     early_stop: bool = False
     lessons: str | None = None
     inherits: bool = False
+    confirm: float = 0.0
 
     def to_json(self) -> dict[str, Any]:
         """Return its values by name, without those that older versions did not know where they are the defaults."""
-        newer = {"lessons": None, "inherits": False}
+        newer = {"lessons": None, "inherits": False, "confirm": 0.0}
         return {name: value for name, value in asdict(self).items() if name not in newer or value != newer[name]}
 
 

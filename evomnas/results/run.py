@@ -24,6 +24,7 @@ from evomnas.problem.counting import NetworkShape
 from evomnas.problem.definition import Definition, ProblemDefinition
 from evomnas.problem.pareto import hypervolume, knees, non_dominated
 from evomnas.results.archive import Archive
+from evomnas.results.certainty.confirmed import evaluations_of_means
 from evomnas.results.constraints import memory_of
 from evomnas.results.evaluation import Evaluation, FullTraining, Score
 from evomnas.results.manifest import (
@@ -85,6 +86,11 @@ class Result:
         """Its test images that were classified correctly after a full training; None where none were."""
         return None if self.training is None else self.training.score
 
+    @property
+    def trainings(self) -> int:
+        """How many trainings its score is the mean of."""
+        return 0 if self.evaluation.trained is None else self.evaluation.trained.trainings
+
     def to_dict(self) -> dict[str, Any]:
         """Return the row that `evomnas show --format json` prints; what is not known is None."""
         evaluation, losses, interval = self.evaluation, self.evaluation.losses, self.evaluation.latency_ci
@@ -112,6 +118,7 @@ class Result:
             "file_kb": self.file_kb,
             "expected_score": self.expected_score,
             "front_chance": self.front_chance,
+            "trainings": self.trainings,
         }
 
     def point(self, definition: Definition) -> dict[str, Any]:
@@ -386,11 +393,11 @@ class Run:
         return self.archive.asks(self.record.id)
 
     def results(self) -> list[Result]:
-        """Return one result per distinct network, in the order of the asks."""
+        """Return one result per distinct network, in the order of the asks; of several trainings it has the mean."""
         first: dict[str, Ask] = {}
         for ask in self.asks:
             first.setdefault(ask.architecture, ask)
-        parse, evaluation = self.definition.parse, self.reader.evaluation
+        parse, evaluation = self.definition.parse, evaluations_of_means(self.reader)
         ranked = rank([(ask, evaluation(parse(ask.architecture))) for ask in first.values()])
         return self._scored([self._with_memory(result) for result in ranked])
 

@@ -21,6 +21,7 @@ from evomnas.results.evaluation import (
     Training,
     TrainingDiverged,
     losses_and_violations,
+    mean_training,
 )
 
 NETWORK = Architecture.parse("stem8_s1-conv_k3_s1_f8_n1-head16")
@@ -175,3 +176,19 @@ def test_a_measurement_counts_as_precise_unless_it_says_otherwise():
 def test_results_are_never_changed(value, field):
     with pytest.raises(AttributeError):
         setattr(value, field, 1)
+
+
+def test_the_mean_of_trainings_has_half_the_variance_and_the_time_of_both():
+    first = Training(0.75, (2.0, 1.0), 3.5, score=0.5, score_error=0.03, loss=0.6)
+    second = Training(0.85, (2.5, 1.5), 2.5, score=0.7, score_error=0.04, loss=0.8)
+    mean = mean_training(first, second)
+    assert (mean.accuracy, mean.score, mean.loss) == pytest.approx((0.8, 0.6, 0.7))
+    assert mean.score_error == pytest.approx(0.025)  # of 0.03 and 0.04: the root of their squares' sum, over two
+    assert (mean.losses, mean.seconds, mean.trainings) == ((2.0, 1.0), 6.0, 2)
+    assert mean.error == pytest.approx(0.4)
+    assert mean_training(first) == first
+
+
+def test_of_what_one_training_does_not_say_there_is_no_mean():
+    mean = mean_training(Training(None, (1.0,), 1.0, score=0.5, score_error=0.1), Training(0.5, (1.0,), 1.0))
+    assert (mean.accuracy, mean.score, mean.score_error, mean.loss) == (None, None, None, None)

@@ -24,6 +24,7 @@ MIN_NETWORKS = 10  # fewer say nothing about networks that are alike
 MAX_NETWORKS = 1000  # the nearest to the front, where there are more
 PLANE_DRAWS, WIDE_DRAWS = 4000, 400  # of all errors: with two objectives, and with more, where a draw takes longer
 DRAWS_AT_ONCE = 250  # of the former: few enough that a thousand networks fit into a processor's cache
+UNDECIDED = (0.1, 0.9)  # chances to be on the front that a second training may well change
 ERROR_SHIFT = 1e-3  # added to errors before their logarithm
 
 
@@ -93,6 +94,21 @@ def _expect(space: Space, genomes: Genomes, losses: Floats, standard_errors: Flo
     shifted = losses[:, 0] + ERROR_SHIFT
     blend.fit(inputs, np.log(shifted), (standard_errors / shifted) ** 2)
     return blend.true_means, blend.true_deviations
+
+
+def undecided(chances: Floats) -> NDArray[np.int64]:
+    """Return the networks whose place a second training would settle.
+
+    Args:
+        chances: How likely each network is on the front, shape (n,).
+
+    Returns:
+        The rows of those with a chance from `UNDECIDED[0]` to `UNDECIDED[1]`, the chance nearest to one half first.
+    """
+    low, high = UNDECIDED
+    rows = np.flatnonzero((chances >= low) & (chances <= high))
+    ordered: NDArray[np.int64] = rows[np.argsort(np.abs(chances[rows] - 0.5), kind="stable")]
+    return ordered
 
 
 def front_chances(errors: Floats, deviations: Floats, costs: Floats) -> Floats:

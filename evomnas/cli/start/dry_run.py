@@ -37,6 +37,7 @@ class SearchPlan:
         pilot: Whether a pilot chooses the epochs first.
         asynchronous: Whether it breeds while networks are still being evaluated.
         learn_from: An archive, or a run's folder, that it learns from first; None for none.
+        confirm: The share of the budget that is kept for second trainings.
     """
 
     definition: Definition
@@ -53,6 +54,7 @@ class SearchPlan:
     pilot: bool
     asynchronous: bool
     learn_from: Path | None
+    confirm: float
 
 
 def describe_plan(plan: SearchPlan) -> list[tuple[str, str]]:
@@ -88,14 +90,16 @@ def describe_plan(plan: SearchPlan) -> list[tuple[str, str]]:
 def _check(plan: SearchPlan) -> None:
     """Refuse what the search would refuse before it reads images or writes."""
     from evomnas.loop.asking import check_steady
+    from evomnas.loop.confirming.second_trainings import check_share
     from evomnas.loop.fidelity.pilot import check_pilot
-    from evomnas.loop.launch import check_candidates, check_options, check_runtime, check_settings
+    from evomnas.loop.launch import check_candidates, check_options, check_runtime, check_settings, inherits
 
     definition = plan.definition
     check_settings(plan.budget, plan.seed, plan.time_limit_s, plan.workers)
     check_candidates(plan.candidates, plan.workers)
     check_options(definition, plan.algorithm, plan.options)
     check_runtime(definition)
+    check_share(definition, plan.confirm, inherits(definition, plan.algorithm, plan.options))
     if plan.asynchronous:
         check_steady(plan.algorithm)
     if plan.pilot:
@@ -160,7 +164,9 @@ def _search(plan: SearchPlan) -> str:
         "on a Ray cluster" if isinstance(plan.workers, Cluster)
         else f"by {plan.workers} worker process{'es' * (plan.workers != 1)}" if plan.workers else "in this process"
     )  # fmt: skip
-    return f"{plan.algorithm}{options}, seed {plan.seed}: {_count(plan.budget, 'network')}, {where}"
+    again = int(plan.confirm * plan.budget)
+    kept = f", up to {_count(again, 'training')} of them for networks that are trained once more" if again else ""
+    return f"{plan.algorithm}{options}, seed {plan.seed}: {_count(plan.budget, 'network')}{kept}, {where}"
 
 
 def _limits(plan: SearchPlan) -> str:

@@ -161,7 +161,7 @@ def pilot_recipes(recipe: TrainingSection) -> tuple[dict[int, TrainingSection], 
     """
     epochs = sorted({*(math.ceil(share * recipe.epochs) for share in SHARES), recipe.epochs})
     recipes = {one: recipe.model_copy(update={"epochs": one}) for one in epochs}
-    return recipes, recipe.model_copy(update={"seed": recipe.seed + 1 if recipe.seed < 2**63 - 1 else 0})
+    return recipes, recipe.repeated
 
 
 def _run(problem: ProblemDefinition, evaluator: NetworkEvaluator, networks: int, seed: int, on_pilot: OnPilot) -> Pilot:

@@ -1,4 +1,4 @@
 """What people read about how sure a front is.
 
-- `certainty_words`: a sentence on it.
+- `certainty_words`: sentences on it.
 """

@@ -1,4 +1,4 @@
-"""A sentence on how sure a front is."""
+"""Sentences on how sure a front is."""
 
 from __future__ import annotations
 
@@ -34,3 +34,21 @@ def certainty_line(run: Run, results: Sequence[Result]) -> str:
         f"{run.definition.score_words} without the luck of the validation images, by what similar networks reached. On "
         "front: the chance that no other evaluated network truly beats it."
     )
+
+
+def confirmed_line(run: Run, results: Sequence[Result]) -> str:
+    """Return a sentence on the networks that were trained once more.
+
+    Args:
+        run: The run.
+        results: Networks that people are shown.
+
+    Returns:
+        The sentence; empty where each of them was trained once.
+    """
+    again = [result for result in results if result.trainings > 1]
+    if not again:
+        return ""
+    names = ", ".join(result.evaluation.architecture.id for result in again)
+    which = f"{names} {'was' if len(again) == 1 else 'were'}" if len(again) < len(results) else "All of them were"
+    return f"Trained once more: {which} trained with 2 seeds, and the {run.definition.score_words} is the mean of both."

@@ -20,6 +20,7 @@ from evomnas.core.files import check_place, write_atomically, writing
 from evomnas.data.gallery.listing import LISTING
 from evomnas.problem.published import PUBLISHED_NETWORKS, fit_to_resolution, published
 from evomnas.results.archive import Archive
+from evomnas.results.certainty.confirmed import choices_alias, repeat_context
 from evomnas.results.database.contexts import limited_context
 from evomnas.results.manifest import MANIFEST
 from evomnas.results.packing.content import ARCHIVE, FRONT, NETWORKS, REPORT, is_network_file
@@ -135,6 +136,10 @@ def _write_archive(run: Run, path: Path) -> None:
     """Write the archive of one run: what it evaluated, and what its report compares it with."""
     source, record = run.archive, run.record
     contexts = {*run.training_contexts, record.measurement_context, *filter(None, [record.mode.lessons])}
+    chosen = [choices_alias(record.id)] * bool(record.mode.confirm)
+    for alias in chosen:
+        contexts |= {repeat_context(source, run.trained_problem(), one) for one in run.training_contexts}
+        contexts.update(source.alias_contexts(alias))
     networks = {ask.architecture for ask in run.asks} | {str(run.definition.reference(run.manifest.data))}
     lineages = {lineage_alias(record.id, one): one for one in sorted(networks)} if record.mode.inherits else {}
     descended = {key: [one] for alias, one in lineages.items() for key in source.alias_contexts(alias)}
@@ -176,7 +181,7 @@ def _write_archive(run: Run, path: Path) -> None:
             copy("class_names", images=images)
             pictures = {place: source.picture(images, place) for place in sorted(places)}
             target.add_pictures(images, {place: content for place, content in pictures.items() if content is not None})
-        for alias in (*aliases, *lineages):
+        for alias in (*aliases, *lineages, *chosen):
             copy("aliases", alias=alias)
         target.make_portable()
 

@@ -61,6 +61,7 @@ def to_csv(rows: Sequence[Mapping[str, Any]], first: Sequence[str] = ()) -> str:
     keys = [*first, *COLUMNS, "test_accuracy", "test_interval", "score", "score_error", "validation_loss"]
     keys += ["test_score", "test_score_interval"]
     keys += [key for key in WHERE_KNOWN if any(row.get(key) is not None for row in rows)]
+    keys += ["trainings"] * any(row.get("trainings", 0) > 1 for row in rows)
     objectives = max((len(row.get("losses") or ()) for row in rows), default=0)
     columns = [column for key in keys for column in _part_names(key, objectives) or (key,)]
     writer = csv.DictWriter(buffer, columns, lineterminator="\n", extrasaction="ignore")

@@ -13,6 +13,7 @@ from evomnas.algorithms.surrogate.certainty import (
     MIN_NETWORKS,
     front_chances,
     judge_front,
+    undecided,
 )
 from evomnas.problem.pareto import non_dominated
 from evomnas.problem.tabular_space import TabularSpace
@@ -109,3 +110,10 @@ def test_the_expected_error_is_the_mean_and_the_chance_that_of_the_medians(monke
 def test_ten_networks_are_enough_and_a_thousand_are_judged():
     assert (MIN_NETWORKS, MAX_NETWORKS) == (10, 1000)
     assert judge_front(SPACE, GENOMES[:10], table(0)[:10], np.full(10, 0.1)) is not None
+
+
+def test_the_most_undecided_come_first_and_the_sure_ones_never():
+    chances = np.array([0.0, 0.09, 0.1, 0.3, 0.45, 0.6, 0.9, 0.91, 1.0, 0.72])
+    assert undecided(chances).tolist() == [4, 5, 3, 9, 2, 6]
+    assert undecided(np.array([0.05, 0.99])).tolist() == []
+    assert undecided(np.zeros(0)).tolist() == []
