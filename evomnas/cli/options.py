@@ -211,6 +211,13 @@ LearnFromOption = Annotated[
         help="Learn first from the networks of the same space in an archive, or in that of a run's folder.",
     ),
 ]  # fmt: skip
+EarlierRunsOption = Annotated[
+    bool,
+    typer.Option(
+        "--earlier-runs/--no-earlier-runs",
+        help="Learn first from earlier runs of the archive, of the same space under other conditions.",
+    ),
+]
 ConfirmOption = Annotated[
     float,
     typer.Option(

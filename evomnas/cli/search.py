@@ -32,6 +32,7 @@ from evomnas.cli.options import (
     DataOption,
     DeviceOption,
     DonorOption,
+    EarlierRunsOption,
     EarlyStopOption,
     ExecutorKind,
     ExecutorOption,
@@ -115,6 +116,7 @@ def run(
     asynchronous: AsyncOption = False,
     early_stop: EarlyStopOption = True,
     learn_from: LearnFromOption = None,
+    earlier_runs: EarlierRunsOption = True,
     confirm: ConfirmOption = 0.0,
     auto_fidelity: Annotated[
         bool,
@@ -159,9 +161,10 @@ def run(
                 definition, algo, options=options, budget=budget, seed=seed, out=folder, archive=archive,
                 time_limit_s=limit, workers=where, device=device,
                 candidates=candidates, asynchronous=asynchronous,
-                early_stop=early_stop, learn_from=learn_from, confirm=confirm, callbacks=output.callbacks(track or ()),
+                early_stop=early_stop, learn_from=learn_from,
+                earlier_runs=earlier_runs, confirm=confirm, callbacks=output.callbacks(track or ()),
                 on_progress=output.on_progress(definition), on_generation=_live_report(),
-                on_begin=lambda begun: _say_found(begun.definition, begun.image_data, display, chosen),
+                on_begin=lambda begun: _say_beginning(begun, display, chosen),
             )  # fmt: skip
             _finish(finished, where, output)
 
@@ -405,6 +408,16 @@ class _PilotDisplay:
             step = f"pilot, training {min(done + 1, count)} of {count}"
         self._display.show(step, done, count, "")
         self._display.log(step, is_due=False)
+
+
+def _say_beginning(begun: Run, display: ProgressDisplay, chosen: Sequence[str]) -> None:
+    """Say what was found in the images, and what the search learns from first."""
+    from evomnas.report.words import lessons_line
+
+    _say_found(begun.definition, begun.image_data, display, chosen)
+    learns = lessons_line(begun)
+    if learns:
+        display.note(learns)
 
 
 def _say_found(definition: Definition, data: ImageData | None, display: ProgressDisplay, chosen: Sequence[str]) -> None:

@@ -32,9 +32,9 @@ from evomnas.core import registry
 from evomnas.core.errors import InputError
 from evomnas.evaluation.interface import Evaluator
 from evomnas.loop.tally import Tally
-from evomnas.problem.definition import Definition
+from evomnas.problem.definition import Definition, ProblemDefinition
 from evomnas.problem.search_space import Genomes
-from evomnas.results.lessons import to_lessons
+from evomnas.results.lessons import lessons_of_earlier_runs, to_lessons
 from evomnas.results.run import Run
 
 
@@ -61,11 +61,32 @@ def check_learning(algorithm: str) -> None:
     Raises:
         InputError: It cannot.
     """
-    able = [
-        name for name in registry.available("algorithms") if issubclass(registry.load("algorithms", name), Learning)
-    ]
-    if algorithm not in able:
+    if not learns(algorithm):
+        able = filter(learns, registry.available("algorithms"))
         raise InputError(f"{algorithm} learns from its own results alone: drop --learn-from, or use {', '.join(able)}")
+
+
+def learns(algorithm: str) -> bool:
+    """Return whether an algorithm can learn from other searches.
+
+    Args:
+        algorithm: The name of a registered algorithm.
+    """
+    return issubclass(registry.load("algorithms", algorithm), Learning)
+
+
+def lessons_from_archive(evaluator: Evaluator, algorithm: str) -> dict[str, Any] | None:
+    """Return what an algorithm learns from earlier runs of an evaluator's archive; None where that is nothing.
+
+    Args:
+        evaluator: An evaluator of the problem.
+        algorithm: The name of a registered algorithm.
+    """
+    definition = evaluator.definition
+    if not learns(algorithm) or not isinstance(definition, ProblemDefinition):
+        return None
+    contexts = evaluator.training_context, evaluator.measurement_context
+    return lessons_of_earlier_runs(evaluator.archive, definition, *contexts)
 
 
 def check_objectives(definition: Definition, algorithm: str) -> None:

@@ -27,7 +27,7 @@ from evomnas.evaluation.interface import Evaluator
 from evomnas.latency.quantization.scoring import quantizer_for
 from evomnas.latency.runtimes.base import CPU, open_runtime
 from evomnas.latency.setting import problem_setting
-from evomnas.loop.asking import check_learning, check_objectives, check_steady
+from evomnas.loop.asking import check_learning, check_objectives, check_steady, lessons_from_archive
 from evomnas.loop.callbacks.audience import Audience
 from evomnas.loop.callbacks.base import Callback
 from evomnas.loop.callbacks.notebook_bar import usual_display
@@ -72,6 +72,7 @@ def search(
     asynchronous: bool = False,
     early_stop: bool = True,
     learn_from: Path | str | None = None,
+    earlier_runs: bool = True,
     confirm: float = 0.0,
     callbacks: Sequence[Callback] = (),
     on_begin: OnGeneration = lambda run: None,
@@ -100,6 +101,8 @@ def search(
         early_stop: Cut candidates off that their first epochs show to be dominated beyond doubt.
         learn_from: An archive, or the folder of a run: what its networks of the same space reached, on whatever images,
             teaches the algorithm before its first batch. The search keeps a copy of it.
+        earlier_runs: Learn likewise from earlier runs of the search's own archive, where `learn_from` is None and they
+            searched the same space with other images, another recipe or another device.
         confirm: The share of the budget, up to a half, that is kept for second trainings of networks that may or may
             not be on the front; 0 trains every network once.
         callbacks: Told of every evaluation and generation, in this order; one that fails is warned of and told no more.
@@ -137,7 +140,7 @@ def search(
         definition, store, workers, device, candidates, asynchronous,
         on_phase=lambda phase: on_progress(Progress(phase, 0, budget)),
     ) as evaluator:  # fmt: skip
-        run = begin(evaluator, folder, algorithm, seed, budget, options, mode, lessons)
+        run = begin(evaluator, folder, algorithm, seed, budget, options, mode, lessons, earlier_runs)
         on_begin(run)
         return carry_on(run, evaluator, started, time_limit_s, on_progress, on_generation, audience)
 
@@ -151,6 +154,7 @@ def begin(
     options: Mapping[str, Any],
     mode: SearchMode = SearchMode(),
     lessons: Mapping[str, Any] | None = None,
+    earlier_runs: bool = False,
 ) -> Run:
     """Begin a run, with all its options settled; nothing is asked yet.
 
@@ -163,6 +167,7 @@ def begin(
         options: Of the algorithm.
         mode: How it searches.
         lessons: What the algorithm learns from elsewhere, as of `evomnas.results.lessons`; None for nothing.
+        earlier_runs: Where that is nothing, whether it learns from earlier runs of the evaluator's archive.
 
     Returns:
         The run, of which nothing was asked yet.
@@ -175,6 +180,8 @@ def begin(
     options = settled_options(evaluator, algorithm, options)
     if inherits(evaluator.definition, algorithm, options):
         mode = replace(mode, inherits=True, early_stop=False)  # losses of children foretell nothing about others
+    if lessons is None and earlier_runs:
+        lessons = lessons_from_archive(evaluator, algorithm)
     if lessons is not None:
         mode = replace(mode, lessons=evaluator.archive.add_context(lessons))
     record = RunRecord(

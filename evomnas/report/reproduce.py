@@ -46,8 +46,8 @@ def run_command(run: Run) -> str:
     parts += ["--async"] * run.mode.asynchronous
     if run.definition.epochs > 1 and not run.mode.early_stop:
         parts.append("--no-early-stop")
-    if run.mode.lessons is not None:
-        parts += ["--learn-from", run.archive.context(run.mode.lessons)["learn_from"]]
+    taught = {} if run.mode.lessons is None else run.archive.context(run.mode.lessons)
+    parts += ["--learn-from", taught["learn_from"]] if "learn_from" in taught else []
     parts += ["--confirm", f"{run.mode.confirm:g}"] if run.mode.confirm else []
     limits = run.record.candidates
     for flag, limit in (("--candidate-time", limits.seconds), ("--candidate-memory", limits.memory_gib)):

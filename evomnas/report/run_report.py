@@ -19,7 +19,7 @@ from evomnas.report.pages import figure_markup, write_page
 from evomnas.report.reproduce import problem_file, resume_command, run_command, train_command
 from evomnas.report.run_figures import hypervolume_figure, hypervolume_over_time_figure, metric_figure, pareto_figure
 from evomnas.report.shipping.network_files import network_files
-from evomnas.report.words import cut_line, failure_rows, goal_lines, headline, result_table, reuse_line
+from evomnas.report.words import cut_line, failure_rows, goal_lines, headline, lessons_line, result_table, reuse_line
 from evomnas.results.certainty.judged import judge
 from evomnas.results.run import Result, Run
 
@@ -134,6 +134,7 @@ def _history_content(run: Run, results: Sequence[Result]) -> dict[str, Any]:
     series, explanations = history.metric_series(), run.manifest.explanations or {}
     over_time = hypervolume_over_time_figure(history)
     sentences = [*run_words.describe_search(run, history), cut_line(run, results), reuse_line(run)]
+    sentences.append(lessons_line(run))
     return {
         "search": [sentence for sentence in sentences if sentence],
         "over_evaluations": figure_markup(hypervolume_figure(history)),

@@ -336,6 +336,26 @@ def reuse_line(run: Run) -> str:
     return f"{known}, which saved {format_duration(reused.seconds)} of training and measuring."
 
 
+def lessons_line(run: Run) -> str:
+    """Return a sentence about what a run learnt from before its first network.
+
+    Args:
+        run: The run.
+
+    Returns:
+        The sentence; empty where that was nothing.
+    """
+    if run.mode.lessons is None:
+        return ""
+    content = run.archive.context(run.mode.lessons)
+    networks, trainings = sum(map(len, content["errors"])), len(content["errors"])
+    runs = len(content.get("earlier_runs", ()))
+    source = content.get("learn_from") or f"{runs} earlier run{'s' * (runs != 1)} of this archive"
+    each = f", each in one of {trainings} trainings" if trainings > 1 else ""
+    off = " (--no-earlier-runs begins without)" if runs else ""
+    return f"Learns first from {networks:,} networks in {source}{each}{off}."
+
+
 def cut_line(run: Run, results: Sequence[Result]) -> str:
     """Return a sentence about the trainings that were cut off, and about the time that saved.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from evomnas.problem.architecture import Architecture
 from evomnas.problem.definition import ProblemDefinition
 from evomnas.problem.search_space import SearchSpace
 from evomnas.results.archive import Archive
+from evomnas.results.records import RunRecord
 from evomnas.results.run import Run
 
 MIN_NETWORKS = 10  # of a training; fewer say nothing about forty genes
@@ -39,14 +40,64 @@ def collect_lessons(path: Path, definition: ProblemDefinition) -> dict[str, Any]
     """
     with closing(Run.open(path).archive if path.is_dir() else Archive(path, create=False)) as archive:
         accuracies = archive.accuracies()
-    trainings = [dict(_of_space(errors, definition.space)) for errors in accuracies.values()]
-    trainings = sorted((one for one in trainings if len(one) >= MIN_NETWORKS), key=lambda one: (-len(one), min(one)))
+    trainings = _largest(accuracies.values(), definition.space)
     if not trainings:
         raise InputError(
             f"{path} has no {MIN_NETWORKS} networks of the space of {definition.name} that were trained alike: drop "
             "--learn-from, or name the archive of a search with the same [space]"
         )
-    return {"learn_from": str(path), "errors": trainings[:MAX_TRAININGS]}
+    return {"learn_from": str(path), "errors": trainings}
+
+
+def lessons_of_earlier_runs(
+    archive: Archive, definition: ProblemDefinition, training_context: str, measurement_context: str
+) -> dict[str, Any] | None:
+    """Return what earlier runs of an archive found out about the networks of the same space under other conditions.
+
+    Conditions are other where images, recipe or device of the trainings differ, or the device of the latencies does.
+    Runs under the same conditions teach nothing: their results are reused as they are, and searches that differ in the
+    seed alone stay independent of each other.
+
+    Args:
+        archive: The archive that a run is about to begin in.
+        definition: Its problem.
+        training_context: The context of its trainings.
+        measurement_context: The context of its measurements.
+
+    Returns:
+        The content of a context of the archive, as of `collect_lessons`, with the runs' ids; None where no other
+        training has enough networks.
+    """
+    accuracies = archive.accuracies()
+    known: dict[str, dict[str, float]] = {}
+    runs = []
+    for record in _runs_of_space(archive, definition):
+        if (record.training_context, record.measurement_context) == (training_context, measurement_context):
+            continue
+        trained = accuracies.get(record.training_context, {})
+        asked = dict.fromkeys(ask.architecture for ask in archive.asks(record.id))
+        known.setdefault(record.training_context, {}).update({one: trained[one] for one in asked if one in trained})
+        runs.append(record.id)
+    trainings = _largest(known.values(), definition.space)
+    return {"earlier_runs": runs, "errors": trainings} if trainings else None
+
+
+def _runs_of_space(archive: Archive, definition: ProblemDefinition) -> Iterator[RunRecord]:
+    """Yield the runs of an archive that trained networks of a problem's space."""
+    for row in archive.rows("runs"):
+        try:
+            record = RunRecord.from_row(row)
+        except InputError:  # of a later version, perhaps
+            continue
+        if record.definition.trains and record.definition.space == definition.space:
+            yield record
+
+
+def _largest(accuracies: Iterable[Mapping[str, float]], space: SearchSpace) -> list[dict[str, float]]:
+    """Return the errors of a space's networks by notation, of the trainings that have the most and enough of them."""
+    trainings = [dict(_of_space(own, space)) for own in accuracies]
+    enough = (one for one in trainings if len(one) >= MIN_NETWORKS)
+    return sorted(enough, key=lambda one: (-len(one), min(one)))[:MAX_TRAININGS]
 
 
 def _of_space(accuracies: Mapping[str, float], space: SearchSpace) -> Iterator[tuple[str, float]]:

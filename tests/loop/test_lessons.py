@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+from contextlib import closing
 from dataclasses import replace
 
 import pytest
@@ -13,15 +15,22 @@ from evomnas.cli.app import app
 from evomnas.core.errors import InputError
 from evomnas.loop.launch import resume, search
 from evomnas.report.reproduce import run_command
-from evomnas.results.lessons import collect_lessons, to_lessons
+from evomnas.report.words import lessons_line
+from evomnas.results.archive import Archive
+from evomnas.results.lessons import collect_lessons, lessons_of_earlier_runs, to_lessons
 from evomnas.results.packing.pack import pack
 from evomnas.results.run import Run
+
+
+def with_seed(problem, seed):
+    """A problem whose trainings have another seed, so that they are other trainings."""
+    return problem.model_copy(update={"training": problem.training.model_copy(update={"seed": seed})})
 
 
 @pytest.fixture(scope="module")
 def learner(tiny, finished_run, tmp_path_factory):
     """A search of other epochs, in an archive of its own, that was stopped after its first batch."""
-    other = tiny.model_copy(update={"training": tiny.training.model_copy(update={"seed": 9})})
+    other = with_seed(tiny, 9)
     folder = tmp_path_factory.mktemp("learner") / "run"
     return search(other, budget=10, out=folder, learn_from=finished_run.folder)
 
@@ -78,3 +87,60 @@ def test_what_cannot_learn_is_one_line(tiny, tabular_file, finished_run, tmp_pat
     assert refused.exit_code == 2
     assert "tabular searches a table, of which archives know nothing: drop --learn-from" in refused.stderr
     assert not (tmp_path / "run").exists()
+
+
+@pytest.fixture
+def archive(finished_run, tmp_path):
+    """A copy of the archive of a finished run, and the contexts of that run."""
+    path = tmp_path / "evomnas.sqlite"
+    shutil.copy(finished_run.archive.path, path)
+    with closing(Archive(path)) as copied:
+        yield copied
+
+
+def test_earlier_runs_under_other_conditions_are_lessons(tiny, finished_run, archive):
+    record = finished_run.record
+    training, measurement = record.training_context, record.measurement_context
+    expected = {"earlier_runs": [record.id], "errors": collect_lessons(archive.path, tiny)["errors"]}
+    assert lessons_of_earlier_runs(archive, tiny, "other", measurement) == expected
+    assert lessons_of_earlier_runs(archive, tiny, training, "other") == expected
+    assert lessons_of_earlier_runs(archive, tiny, training, measurement) is None
+    wider = tiny.model_copy(update={"space": replace(tiny.space, layers=(1, 2, 3))})  # its networks are of this space
+    assert collect_lessons(archive.path, wider)["errors"] == expected["errors"]
+    assert lessons_of_earlier_runs(archive, wider, "other", measurement) is None
+
+
+def test_of_earlier_runs_only_what_they_asked_for_counts(tiny, finished_run, archive):
+    record = finished_run.record
+    archive.add_run(replace(record, id="later"))
+    archive.add_asks("later", finished_run.asks[:12])
+    archive.add_run(replace(record, id="elsewhere", training_context="elsewhere"))
+    archive.add_asks("elsewhere", finished_run.asks)  # none of which was trained there
+    with archive._transaction():
+        archive._connection.execute("DELETE FROM asks WHERE run = ?", (record.id,))
+        archive._connection.execute("UPDATE runs SET definition = '{}' WHERE id = ?", (record.id,))  # nobody reads it
+    content = lessons_of_earlier_runs(archive, tiny, "other", record.measurement_context)
+    assert content["earlier_runs"] == ["later", "elsewhere"]
+    [errors] = content["errors"]
+    assert set(errors) == {ask.architecture for ask in finished_run.asks[:12]}
+
+
+def test_a_search_learns_from_earlier_runs_of_its_archive_and_keeps_what_it_learnt(learner, archive, tmp_path):
+    other = learner.definition
+    run = search(other, budget=10, out=tmp_path / "run", archive=archive.path)
+    assert [ask.architecture for ask in run.asks] == [ask.architecture for ask in learner.asks]
+    assert run.archive.context(run.mode.lessons)["errors"] == learner.archive.context(learner.mode.lessons)["errors"]
+    assert lessons_line(run) == (
+        "Learns first from 24 networks in 1 earlier run of this archive (--no-earlier-runs begins without)."
+    )
+    assert lessons_line(learner).startswith("Learns first from 24 networks in /")
+    assert "--learn-from" not in run_command(run)
+    cold = search(
+        with_seed(other, 10), budget=1, out=tmp_path / "cold", archive=archive.path, earlier_runs=False
+    )  # fmt: skip
+    rand = search(with_seed(other, 11), "random", budget=1, out=tmp_path / "random", archive=archive.path)
+    assert (cold.mode.lessons, rand.mode.lessons, lessons_line(cold)) == (None, None, "")
+    learnt, asks = run.mode.lessons, run.asks
+    resumed = resume(run.folder, budget=11)  # more is known by now, of which it is not told
+    assert resumed.mode.lessons == learnt
+    assert resumed.asks[:10] == asks
