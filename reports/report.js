@@ -164,7 +164,7 @@ const start = async () => {
 };
 
 if (front.length) {
-  byId("knee-note").textContent = data.knees.length ? `Diamonds are knees: ${further.length ? "of the first two objectives alone, " : ""}where the front lies furthest below the straight line between its ends (Das, 1999), and once more on either side.` : data.noKnee;
+  byId("knee-note").textContent = data.knees.length ? further.length ? "The diamond is the knee: the network that lies furthest below all mixes of the front's ends (Das, 1999), in all objectives." : "Diamonds are knees: where the front lies furthest below the straight line between its ends (Das, 1999), and once more on either side." : data.noKnee;
   if (!nets.name) {
     byId("bars-of").textContent = count > MANY ? " (drawn for the front alone)" : "";
     byId("drawing-note").textContent = data.breakdown

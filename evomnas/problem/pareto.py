@@ -203,24 +203,31 @@ def growing_front(objectives: int) -> Front[Any]:
 def knees(losses: ArrayLike) -> list[int]:
     """Return the knees of a front.
 
-    A knee is the point that lies furthest below the straight line between the front's ends, when both axes are scaled
-    to [0, 1] (Das, "On characterizing the knee of the Pareto curve", 1999). The parts of the front on either side of
-    that point are searched in the same way. A point is a knee only if it lies deeper than `MIN_KNEE_DEPTH`.
+    A knee is the point that lies furthest below the mixes of the front's ends, when all axes are scaled to [0, 1] (Das,
+    "On characterizing the knee of the Pareto curve", 1999). The ends are the points with the least of each loss. It is
+    a knee only if it lies deeper than `MIN_KNEE_DEPTH`.
+
+    Of two losses, the mixes are the straight line between the ends. The parts of the front on either side of the knee
+    are searched in the same way. Of more losses, a point lies as far below the mixes as one of them can be worse than
+    it in every loss, times the root of their number. Axes on which all points are equal do not count.
 
     Args:
-        losses: The front's points, shape (n, m), in any order. Of more than two losses, those points are looked at
-            that are on the front of the first two alone.
+        losses: The front's points, shape (n, m), in any order.
 
     Returns:
-        Up to three rows of `losses`, the most marked knee first; none where the front is straight.
+        Rows of `losses`: of two losses up to three, the most marked knee first, of more at most one; none where the
+        front is straight.
     """
     points = np.asarray(losses, dtype=np.float64)
     if len(points) == 0:
         return []
-    order = np.argsort(points[:, 1], kind="stable")
     if points.shape[1] > 2:
-        points = points[:, :2]
-        order = order[non_dominated(points)[order]]
+        points = points[:, np.ptp(points, axis=0) > 0]
+    if points.shape[1] < 2:
+        return []
+    if points.shape[1] > 2:
+        return _wide_knee(points)
+    order = np.argsort(points[:, 1], kind="stable")
     main_knee = _knee(points, order)
     if main_knee is None:
         return []
@@ -245,6 +252,39 @@ def _knee(points: NDArray[np.float64], order: NDArray[np.intp]) -> int | None:
     depth = (1 - scaled.sum(axis=1)) / np.sqrt(2)
     deepest = int(np.argmax(depth))
     return deepest if depth[deepest] > MIN_KNEE_DEPTH else None
+
+
+def _wide_knee(points: NDArray[np.float64]) -> list[int]:
+    """Return the row of the knee of points with more than two losses, all of which vary; none if none is deep enough.
+
+    Several losses may have the same end: the smallest network has the fewest parameters and MACs. So the ends may span
+    less than a plane, and the depth is found by a linear program.
+    """
+    scaled = (points - points.min(axis=0)) / np.ptp(points, axis=0)
+    sums = scaled.sum(axis=1)
+    ends = scaled[[np.lexsort((sums, column))[0] for column in scaled.T]]
+    depths = np.array([_depth(ends, point) for point in scaled])
+    deepest = int(np.argmax(depths))
+    return [deepest] if depths[deepest] > MIN_KNEE_DEPTH else []
+
+
+def _depth(ends: NDArray[np.float64], point: NDArray[np.float64]) -> float:
+    """Return how far a point lies below the mixes of the ends, shape (m, m), along the diagonal; negative above them.
+
+    Of all mixes it is the one whose smallest excess over the point is the largest.
+    """
+    from scipy.optimize import linprog  # here: SciPy takes half a second, and most fronts have two losses
+
+    count = len(point)
+    found = linprog(
+        np.append(np.zeros(count), -1.0),  # the shares of the ends, and the excess, which is maximised
+        A_ub=np.column_stack([-ends.T, np.ones(count)]),
+        b_ub=-point,
+        A_eq=np.append(np.ones(count), 0.0)[None],
+        b_eq=[1.0],
+        bounds=[(0.0, None)] * count + [(None, None)],
+    )
+    return float(-found.fun * np.sqrt(count))
 
 
 def attainment(fronts: Sequence[ArrayLike], level: int) -> NDArray[np.float64]:

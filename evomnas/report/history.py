@@ -21,6 +21,7 @@ MIN_TREND_NETWORKS = 15  # of fewer networks, even random ones join the front so
 RECENT_PART = 3  # the last one of so many equal parts of the networks counts as recent
 MIN_QUIET_NETWORKS = 10  # in a row that did not join the front, before the search counts as settled
 MIN_GAIN = 0.005  # of the hypervolume by recent networks, relative to it; a smaller one is hardly any
+MAX_TOLD_GAIN = 50.0  # beyond, the hypervolume before was nearly nothing, and the factor says nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +95,16 @@ class Trend:
             return f"Still improving: {joined}."
         if self.gain < MIN_GAIN:
             return f"Hardly improving any more: {joined} and raised its hypervolume by less than {MIN_GAIN:.1%}."
-        return f"Still improving: {joined} and raised its hypervolume by {self.gain:.1%}."
+        return f"Still improving: {joined} and {_growth(self.gain)}."
+
+
+def _growth(gain: float) -> str:
+    """Return in words by which share a hypervolume grew."""
+    if gain < 1:
+        return f"raised its hypervolume by {gain:.1%}"
+    if gain < MAX_TOLD_GAIN:
+        return f"made its hypervolume {1 + gain:.2g} times as large"
+    return "raised its hypervolume from nearly nothing"
 
 
 def read_trend(results: Sequence[Result], reference_point: tuple[float, ...]) -> Trend:

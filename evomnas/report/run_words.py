@@ -125,7 +125,8 @@ def knee_line(run: Run, results: list[Result] | None = None) -> str:
         return (
             f"The front has no knee: it has {points} network{'s' * (points != 1)}, and a knee lies between two others."
         )
-    return "The front has no knee: none of its networks lies far enough below the straight line between its ends."
+    between = "the straight line between its ends" if run.objectives == 2 else "all mixes of its ends"
+    return f"The front has no knee: none of its networks lies far enough below {between}."
 
 
 def describe_counting(results: Sequence[Result]) -> str:

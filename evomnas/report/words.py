@@ -14,7 +14,7 @@ from evomnas.evaluation.inheritance.lineage import child_recipe
 from evomnas.loop.fidelity.ranking import MARGIN
 from evomnas.problem.definition import Definition, ProblemDefinition
 from evomnas.problem.detection.definition import DetectionDefinition
-from evomnas.problem.sections import FITS, SCORE_WORDS
+from evomnas.problem.sections import FITS, MAX_OBJECTIVES, SCORE_WORDS
 from evomnas.problem.typed.paths import OWN_DATASETS
 from evomnas.report.classes.class_words import constant_answer_line
 from evomnas.results.constraints import KEYS, MEMORY
@@ -33,6 +33,7 @@ STATUS_WORDS = {  # of networks that are not on the front
     "cut": "cut off",
     "infeasible": "beyond a limit",
 }
+MAX_NAMED_OBJECTIVES = 3  # in a headline; of more, error and cost alone are named
 MAX_NAMED_SCORES = 3  # in a headline
 DONOR = "efficientnet-lite0"  # which is proposed: its package needs no account and no download at run time
 MIN_DONOR_SIDE, MAX_DONOR_IMAGES = 64, 20_000  # pixels and training images between which it is proposed
@@ -78,12 +79,13 @@ def format_time_left(seconds: float | None) -> str:
     return f"about {round(minutes / 10) * 10 // 60} h {round(minutes / 10) * 10 % 60} min left"
 
 
-def format_losses(definition: Definition, losses: Sequence[float]) -> str:
+def format_losses(definition: Definition, losses: Sequence[float], most: int = MAX_OBJECTIVES) -> str:
     """Return losses as text.
 
     Args:
         definition: The problem, which gives the units.
         losses: The minimised objectives.
+        most: How many objectives are named, where there are more: error, cost, and further ones.
 
     Returns:
         A text such as `97.8% at 0.0493 ms`, or `84.1% macro-F1 at 0.0493 ms` where the score is not the accuracy. With
@@ -92,7 +94,7 @@ def format_losses(definition: Definition, losses: Sequence[float]) -> str:
     cost, _ = definition.plot_point(losses)
     quality, words = format_quality(definition, losses[0]), definition.score_words
     named = quality if words == "accuracy" else f"{quality} {words}"
-    further = zip(definition.further, losses[2:], strict=True)
+    further = list(zip(definition.further, losses[2:], strict=True))[: most - 2]
     costs = (format_cost(definition, cost), *(format_amount(value) + axis.unit for axis, value in further))
     return f"{named} at {' and '.join(costs)}"
 
@@ -237,14 +239,18 @@ def headline(run: Run, results: Sequence[Result]) -> str:
     if not front:
         return f"No network on the front yet: {work}."
     best_one = min(reversed(front), key=lambda result: (result.evaluation.losses or ())[:1])
-    first, last = (format_losses(run.definition, result.evaluation.losses or ()) for result in (front[0], best_one))
+    named = run.objectives if run.objectives <= MAX_NAMED_OBJECTIVES else 2
+    first, last = (
+        format_losses(run.definition, result.evaluation.losses or (), named) for result in (front[0], best_one)
+    )
+    others = f" (and {run.objectives - named} further objectives, in the table)" * (named < run.objectives)
     words, training = run.definition.words, format_training(run.definition, run.mode.inherits)
     if len(front) == 1:
-        text = f"1 network on the Pareto front, with {first}{training}"
+        text = f"1 network on the Pareto front, with {first}{others}{training}"
     else:
         text = f"{len(front)} networks on the Pareto front{',' * bool(training)}{training}: "
         best = words.best if run.definition.score_words == "accuracy" else "best"
-        text += f"the {words.cheapest} has {first}, the {best} {last}"
+        text += f"the {words.cheapest} has {first}, the {best} {last}{others}"
     share = run.true_share()
     of_true = "" if share is None else f", {format_share(share)} of the true front's"
     hypervolume = f"hypervolume {run.manifest.hypervolume:.3f}{of_true}"

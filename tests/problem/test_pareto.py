@@ -84,10 +84,38 @@ def test_the_curve_of_three_losses_is_the_hypervolume_of_each_beginning(losses):
     assert np.allclose(curve, expected)
 
 
-def test_knees_of_three_losses_are_those_of_the_first_two():
-    front = np.array([(0.0, 1.0), (0.1, 0.1), (1.0, 0.0)])
-    wide = np.vstack([np.column_stack([front, np.ones(3)]), (0.5, 0.5, 0.0)])
-    assert knees(wide) == knees(front) == [1]
+def test_the_knee_of_three_losses_is_furthest_below_the_plane_of_the_ends():
+    front = np.array([(0.0, 1.0, 1.0), (1.0, 0.0, 1.0), (1.0, 1.0, 0.0), (0.6, 0.6, 0.6), (0.2, 0.4, 0.3)])
+    # The ends' plane has the sum 2, and a point of the sum s lies (2 - s) / 3 below it on every axis.
+    assert knees(front) == [4]
+    assert knees(front[[4, 2, 0, 1, 3]] * (1, 1024, 0.1)) == [0]  # whatever the order and the units
+    assert knees(front[:4]) == [3]  # 0.07 below on every axis, which is 0.12 along the diagonal
+    shallow = front[:4].copy()
+    shallow[3] = 0.62  # 0.047 and 0.08
+    assert knees(shallow) == []
+
+
+def test_a_loss_that_says_nothing_new_changes_no_knee():
+    front = np.array([(0.0, 1.0), (0.1, 0.3), (0.2, 0.1), (0.5, 0.05), (1.0, 0.0)])
+    assert knees(np.column_stack([front, front[:, 1]])) == knees(front)[:1] == [2]  # the same end has two losses
+    assert knees(np.column_stack([front, np.ones(5)])) == knees(front)  # and a constant one is none
+
+
+@given(st.lists(st.tuples(*[st.integers(0, 6)] * 3), min_size=1, max_size=8, unique=True))
+def test_the_knee_of_three_losses_is_the_deepest_by_trying_all_mixes(points):
+    front = np.array(points, dtype=float)[non_dominated(points)]
+    assume(np.all(np.ptp(front, axis=0) > 0))
+    scaled = (front - front.min(axis=0)) / np.ptp(front, axis=0)
+    ends = [min(scaled.tolist(), key=lambda point, axis=axis: (point[axis], sum(point))) for axis in range(3)]
+    shares = [(a / 60, b / 60, (60 - a - b) / 60) for a in range(61) for b in range(61 - a)]
+    mixes = np.array(shares) @ np.array(ends)
+    depths = [(mixes - point).min(axis=1).max() * 3**0.5 for point in scaled]  # too low by at most 0.06
+    found = knees(front)
+    if found:
+        assert max(depths) - 0.06 <= depths[found[0]]
+        assert depths[found[0]] > 0.1 - 0.06
+    else:
+        assert max(depths) <= 0.1
 
 
 @given(points)

@@ -66,6 +66,14 @@ def test_nothing_is_claimed_of_a_few_networks(count):
     [
         (Trend(30, 10, 3, 2, 0.0314), "Still improving: 3 of the last 10 networks joined the front and raised its "
          "hypervolume by 3.1%."),
+        (Trend(30, 10, 3, 2, 0.999), "Still improving: 3 of the last 10 networks joined the front and raised its "
+         "hypervolume by 99.9%."),
+        (Trend(30, 10, 3, 2, 1.0), "Still improving: 3 of the last 10 networks joined the front and made its "
+         "hypervolume 2 times as large."),
+        (Trend(30, 10, 3, 2, 9.36), "Still improving: 3 of the last 10 networks joined the front and made its "
+         "hypervolume 10 times as large."),
+        (Trend(30, 10, 3, 2, 50.0), "Still improving: 3 of the last 10 networks joined the front and raised its "
+         "hypervolume from nearly nothing."),
         (Trend(30, 10, 3, 2, None), "Still improving: 3 of the last 10 networks joined the front."),
         (Trend(90, 30, 1, 28, 0.02), "Still improving: 1 of the last 30 networks joined the front (the last of them 28 "
          "networks ago) and raised its hypervolume by 2.0%."),
