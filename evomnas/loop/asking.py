@@ -26,6 +26,7 @@ from evomnas.algorithms.base import (
     Weighing,
     make_algorithm,
     max_objectives,
+    option_defaults,
 )
 from evomnas.algorithms.goals import Goal
 from evomnas.core import registry
@@ -87,6 +88,28 @@ def lessons_from_archive(evaluator: Evaluator, algorithm: str) -> dict[str, Any]
         return None
     contexts = evaluator.training_context, evaluator.measurement_context
     return lessons_of_earlier_runs(evaluator.archive, definition, *contexts)
+
+
+def settled_options(evaluator: Evaluator, algorithm: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options of an algorithm without its defaults, so that equal searches look alike.
+
+    Args:
+        evaluator: Knows the cost of the reference network: the target of an algorithm that wants one, where none is
+            given.
+        algorithm: A registered algorithm.
+        options: Its options.
+    """
+    defaults_by_name = option_defaults(algorithm)
+    needs_target = "target_ms" in defaults_by_name and "target_ms" not in options
+    target = {"target_ms": evaluator.reference_cost()} if needs_target else {}
+    return target | {
+        name: value for name, value in options.items() if _as_kept(value) != _as_kept(defaults_by_name[name])
+    }
+
+
+def _as_kept(value: Any) -> Any:
+    """Return the value of an option as the archive keeps it, where a tuple is a list."""
+    return list(value) if isinstance(value, tuple) else value
 
 
 def check_objectives(definition: Definition, algorithm: str) -> None:

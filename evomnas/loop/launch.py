@@ -27,7 +27,7 @@ from evomnas.evaluation.interface import Evaluator
 from evomnas.latency.quantization.scoring import quantizer_for
 from evomnas.latency.runtimes.base import CPU, open_runtime
 from evomnas.latency.setting import problem_setting
-from evomnas.loop.asking import check_learning, check_objectives, check_steady, lessons_from_archive
+from evomnas.loop.asking import check_learning, check_objectives, check_steady, lessons_from_archive, settled_options
 from evomnas.loop.callbacks.audience import Audience
 from evomnas.loop.callbacks.base import Callback
 from evomnas.loop.callbacks.notebook_bar import usual_display
@@ -122,12 +122,11 @@ def search(
     options = {} if options is None else options
     check_settings(budget, seed, time_limit_s, workers)
     check_candidates(candidates, workers)
-    check_options(definition, algorithm, options)
+    check_options(definition, algorithm, options, confirm)
     check_images(definition)
     check_runtime(definition)
     if asynchronous:
         check_steady(algorithm)
-    check_share(definition, confirm, inherits(definition, algorithm, options))
     lessons = None if learn_from is None else find_lessons(Path(learn_from), definition, algorithm)
     audience, on_progress = Audience(callbacks), on_progress or usual_display()
     folder = Path(out) if out is not None else default_folder(definition, algorithm, seed)
@@ -222,28 +221,6 @@ def find_lessons(path: Path, definition: Definition, algorithm: str) -> dict[str
         f"{definition.name} searches a table, of which archives know nothing: drop --learn-from"
     )
     return collect_lessons(path, problem)
-
-
-def settled_options(evaluator: Evaluator, algorithm: str, options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the options of an algorithm without its defaults, so that equal searches look alike.
-
-    Args:
-        evaluator: Knows the cost of the reference network: the target of an algorithm that wants one, where none is
-            given.
-        algorithm: A registered algorithm.
-        options: Its options.
-    """
-    defaults_by_name = option_defaults(algorithm)
-    needs_target = "target_ms" in defaults_by_name and "target_ms" not in options
-    target = {"target_ms": evaluator.reference_cost()} if needs_target else {}
-    return target | {
-        name: value for name, value in options.items() if _as_kept(value) != _as_kept(defaults_by_name[name])
-    }
-
-
-def _as_kept(value: Any) -> Any:
-    """Return the value of an option as the archive keeps it, where a tuple is a list."""
-    return list(value) if isinstance(value, tuple) else value
 
 
 @checked
@@ -437,22 +414,23 @@ def archive_path(archive: Path | str | None, folder: Path) -> Path:
     return path
 
 
-def check_options(definition: Definition, algorithm: str, options: Mapping[str, Any]) -> None:
+def check_options(definition: Definition, algorithm: str, options: Mapping[str, Any], confirm: float = 0.0) -> None:
     """Check the options of an algorithm.
 
     Args:
         definition: The problem.
         algorithm: The name of the algorithm.
         options: Its options.
+        confirm: The share of the budget that is kept for second trainings.
 
     Raises:
-        InputError: It has no such option, lacks one, a value is wrong, or the problem has more objectives than it can
-            minimise.
+        InputError: It has no such option, lacks one, a value is wrong, the problem has more objectives than it can
+            minimise, or nothing can be trained again.
     """
     # A target's default is known when the device is.
     check_objectives(definition, algorithm)
     target = {"target_ms": 1.0} if "target_ms" in option_defaults(algorithm) else {}
-    inherits(definition, algorithm, target | dict(options))
+    check_share(definition, confirm, inherits(definition, algorithm, target | dict(options)))
 
 
 def inherits(definition: Definition, algorithm: str, options: Mapping[str, Any]) -> bool:

@@ -90,16 +90,14 @@ def describe_plan(plan: SearchPlan) -> list[tuple[str, str]]:
 def _check(plan: SearchPlan) -> None:
     """Refuse what the search would refuse before it reads images or writes."""
     from evomnas.loop.asking import check_steady
-    from evomnas.loop.confirming.second_trainings import check_share
     from evomnas.loop.fidelity.pilot import check_pilot
-    from evomnas.loop.launch import check_candidates, check_options, check_runtime, check_settings, inherits
+    from evomnas.loop.launch import check_candidates, check_options, check_runtime, check_settings
 
     definition = plan.definition
     check_settings(plan.budget, plan.seed, plan.time_limit_s, plan.workers)
     check_candidates(plan.candidates, plan.workers)
-    check_options(definition, plan.algorithm, plan.options)
+    check_options(definition, plan.algorithm, plan.options, plan.confirm)
     check_runtime(definition)
-    check_share(definition, plan.confirm, inherits(definition, plan.algorithm, plan.options))
     if plan.asynchronous:
         check_steady(plan.algorithm)
     if plan.pilot:

@@ -24,6 +24,7 @@ from evomnas.data.first_look import check_images
 from evomnas.data.suited import load_definition
 from evomnas.evaluation.factory import open_evaluator
 from evomnas.evaluation.interface import Evaluator
+from evomnas.loop.asking import settled_options
 from evomnas.loop.launch import (
     ARCHIVE,
     Progress,
@@ -35,7 +36,6 @@ from evomnas.loop.launch import (
     check_runtime,
     check_settings,
     folder_name,
-    settled_options,
 )
 from evomnas.problem.definition import Definition
 from evomnas.report.comparison.comparison import Comparison, compare

@@ -254,6 +254,11 @@ def test_a_share_out_of_range_is_one_line(tiny, share, tmp_path):
         search(tiny, "random", out=tmp_path / "run", confirm=share)
 
 
+def test_networks_that_inherit_are_trained_once(tiny, tmp_path):
+    with pytest.raises(InputError, match="networks that inherit weights are trained once: drop --confirm"):
+        search(tiny, "lemonade", options={"inherit": True}, out=tmp_path / "run", confirm=0.1)
+
+
 def test_a_table_has_one_result_of_each_network(tabular_file, tmp_path):
     arguments = ["run", str(tabular_file), "--confirm", "0.1", "--out", str(tmp_path / "run")]
     for more in ([], ["--dry-run"]):
