@@ -105,7 +105,9 @@ def test_earlier_runs_under_other_conditions_are_lessons(tiny, finished_run, arc
     assert lessons_of_earlier_runs(archive, tiny, "other", measurement) == expected
     assert lessons_of_earlier_runs(archive, tiny, training, "other") == expected
     assert lessons_of_earlier_runs(archive, tiny, training, measurement) is None
-    wider = tiny.model_copy(update={"space": replace(tiny.space, layers=(1, 2, 3))})  # its networks are of this space
+    wider = tiny.model_copy(
+        update={"space": replace(tiny.space, layer_offsets=(-1, 0, 1, 2))}
+    )  # its networks are of this space
     assert collect_lessons(archive.path, wider)["errors"] == expected["errors"]
     assert lessons_of_earlier_runs(archive, wider, "other", measurement) is None
 
