@@ -277,7 +277,9 @@ class NetworkEvaluator(Evaluator):
                 if isinstance(result, HeirTraining):
                     cast(Lineage, self._lineage).keep(architecture, result.weights)
                     result = result.training
-                context = self.reader.contexts(architecture)[0]
+                # Where images have changed, a run reads what earlier ones gave, and adds what today's give.
+                inherits = self._lineage is not None
+                context = self.reader.contexts(architecture)[0] if inherits else self.training_context
                 self.archive.add_training(context, architecture, result, self.candidates)
             self.stopwatch.trained += 1
             self.stopwatch.under_way -= 1

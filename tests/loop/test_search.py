@@ -80,9 +80,9 @@ def test_the_same_seed_with_the_archive_at_hand_gives_the_same_run_without_train
     assert again.manifest.hypervolume == finished_run.manifest.hypervolume
 
 
-def test_another_seed_asks_for_other_networks_and_shares_what_is_known(finished_run, tiny):
-    seen = []
-    other = search(tiny, budget=3, seed=4, out=finished_run.folder.parent / "other", workers=0, on_progress=seen.append)
+def test_another_seed_asks_for_other_networks_and_shares_what_is_known(finished_run, tiny, tmp_path):
+    seen, beside = [], shutil.copytree(finished_run.folder.parent, tmp_path / "copy")
+    other = search(tiny, budget=3, seed=4, out=beside / "other", workers=0, on_progress=seen.append)
     assert sequence(other)[1:] != sequence(finished_run)[1:3]
     assert seen[-1].reused >= 1  # the reference network is everyone's first
     known = other.results()[0].evaluation
