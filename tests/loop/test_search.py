@@ -6,6 +6,7 @@ import csv
 import json
 import math
 import os
+import shutil
 
 import pytest
 
@@ -98,8 +99,6 @@ class Interrupt(KeyboardInterrupt):
 @pytest.mark.parametrize("job", ["train", "measure"])
 def test_an_interrupted_run_resumes_to_the_run_that_nobody_disturbed(job, tiny, tmp_path, finished_run, monkeypatch):
     """Stopped in a training or a measurement; then what had ended is never taken again."""
-    import shutil
-
     from evomnas.latency.devices import local
 
     # The undisturbed run's archive holds every number, so that both runs see the same latencies.
