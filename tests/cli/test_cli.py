@@ -275,6 +275,7 @@ def test_show_and_describe_read_a_run(finished_run):
         "file_kb",
         "expected_score",
         "front_chance",
+        "trainings",
     ]
     assert list(rows[0]) == keys
     front = answer("show", finished_run.folder, "--format", "csv")

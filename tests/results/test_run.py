@@ -168,7 +168,7 @@ def test_a_row_says_what_is_known_and_nothing_else(run):
         "test_score_interval",
         "file_kb",
     ]
-    more += ["expected_score", "front_chance"]
+    more += ["expected_score", "front_chance", "trainings"]
     assert list(ok) == [*COLUMNS, *more]
     assert (ok["test_accuracy"], ok["test_interval"]) == (None, None)
     assert ok["losses"] == pytest.approx([0.1, 3.0])
