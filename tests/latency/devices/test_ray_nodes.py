@@ -76,6 +76,7 @@ def test_the_node_with_the_resource_measures_by_the_same_protocol(cluster, devic
     assert {name: described[name] for name in ("processor", "version")}.items() <= here.describe().items()
 
 
+@pytest.mark.thorough
 def test_a_search_measures_there_and_trains_elsewhere(cluster, tiny, tmp_path):
     definition = tiny.model_copy(update={"latency": tiny.latency.model_copy(update={"target": "ray://pi4"})})
     run = search(definition, budget=4, seed=3, out=tmp_path / "run", workers=Cluster(cluster.address))
