@@ -12,7 +12,7 @@ NCNN = ["ncnn>=1.0.20250503"]
 PARQUET = ["pyarrow>=17"]
 MLFLOW = ["mlflow-skinny>=3.17"]
 TENSORBOARD = ["tensorboard>=2.21"]
-DOCS = ["mkdocs-material>=9.8.2", "mkdocstrings-python>=2.0.11", "pymdown-extensions>=13.1"]
+DOCS = ["mkdocs-material>=9.8.2", "mkdocstrings-python>=2.0.11", "pymdown-extensions>=12.3"]
 TIMM = ["timm>=1.0.31"]
 HUB = ["huggingface_hub>=2.4"]
 TEST = [
