@@ -9,6 +9,7 @@ import sys
 import pytest
 import torch
 from torch import nn
+from torch.nn.utils import parametrize
 
 from evomnas.core.errors import InputError
 from evomnas.deploy.formats.pytorch.catalogue import PYTORCH_FORMATS
@@ -63,6 +64,19 @@ def test_a_python_file_has_the_same_logits_state_and_classes_without_evomnas(not
     assert path.name == "model_float.py"
     homes = {type(module).__module__.partition(".")[0] for module in network.modules()}
     assert homes == {"torch", "<run_path>"}
+
+
+def test_a_pruned_network_keeps_its_weights_in_their_places(tmp_path):
+    """Pruning registers weights anew, behind their biases."""
+    ours = classifier()
+    for module in [one for one in ours.network.modules() if isinstance(one, nn.Conv2d | nn.Linear)]:
+        parametrize.register_parametrization(module, "weight", nn.Identity())
+        parametrize.remove_parametrizations(module, "weight")
+    assert list(ours.network.classifier.state_dict()) == ["bias", "weight"]
+    path = tmp_path / "model_pruned.py"
+    path.write_bytes(write_module(ours, WORDS))
+    network = runpy.run_path(str(path))["load"]()
+    torch.testing.assert_close(network(pixels()).detach(), ours(pixels()).detach(), rtol=1e-5, atol=1e-6)
 
 
 def test_other_libraries_networks_are_refused_in_one_line():

@@ -152,9 +152,21 @@ def _literal(values: object) -> str:
 
 def _weights(classifier: Classifier) -> str:
     state = classifier.state_dict()
-    values = [value for name, value in state.items() if not name.endswith("num_batches_tracked")]
+    values = [state[name] for name in _in_a_new_order(state) if not name.endswith("num_batches_tracked")]
     numbers = torch.cat([value.detach().cpu().float().flatten() for value in values]).numpy().astype("<f4")
     return base64.b64encode(numbers.tobytes()).decode()
+
+
+def _in_a_new_order(state: Mapping[str, Tensor]) -> list[str]:
+    """Return the names of a state dict as a new network has them; pruning puts weights behind their biases."""
+    modules = {name.rpartition(".")[0]: place for place, name in reversed(list(enumerate(state)))}
+    ranks = {"weight": 0, "bias": 1}
+
+    def place(name: str) -> tuple[int, int]:
+        module, _, own = name.rpartition(".")
+        return modules[module], ranks.get(own, len(ranks))
+
+    return sorted(state, key=place)
 
 
 def _expression(module: nn.Module) -> str:
