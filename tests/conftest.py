@@ -50,9 +50,8 @@ def own_machine(tmp_path_factory):
     ):
         patch.setenv("XDG_CACHE_HOME", str(cache))
         patch.setenv("XDG_CONFIG_HOME", str(cache))  # without the developer's own defaults
-        patch.setenv(
-            "MPLCONFIGDIR", str(tmp_path_factory.getbasetemp().parent / "matplotlib")
-        )  # fonts are looked for once
+        # All test processes share it, so that only one looks for fonts.
+        patch.setenv("MPLCONFIGDIR", str(tmp_path_factory.getbasetemp().parent / "matplotlib"))
         patch.setenv("TMPDIR", folder)
         patch.setattr(tempfile, "tempdir", None)
         yield
@@ -174,13 +173,14 @@ def built(request, tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def finished_run(tiny, built):
-    """A search of 24 networks of the tiny problem, with its report; what `trained` and `exports` want is there."""
+def finished_folder(tiny, built) -> Path:
+    """The folder of a search of 24 networks of the tiny problem, one of them trained and exported, and its archive.
+
+    Nobody changes it; whoever wants to opens a copy.
+    """
     from evomnas.deploy.export import export_network
     from evomnas.deploy.trained_networks import most_accurate_network, train_networks
     from evomnas.loop.launch import search
-    from evomnas.report.run_report import write_report
-    from evomnas.results.run import Run
 
     def fill(folder: Path) -> None:
         run = search(tiny, "nsga2", budget=24, seed=3, out=folder / "run", workers=0)
@@ -189,7 +189,16 @@ def finished_run(tiny, built):
         # Whoever copies a file gives up all locks of its process on it, and SQLite's usual journal lives by them.
         run.archive.make_portable()
 
-    run = Run.open(built("finished", fill) / "run")
+    return built("finished", fill)
+
+
+@pytest.fixture(scope="session")
+def finished_run(finished_folder, tmp_path_factory):
+    """That run with its report, in a copy that all tests share: its archive may get more."""
+    from evomnas.report.run_report import write_report
+    from evomnas.results.run import Run
+
+    run = Run.open(shutil.copytree(finished_folder, tmp_path_factory.mktemp("shared") / "finished") / "run")
     write_report(run)
     return run
 

@@ -77,7 +77,6 @@ def train(
     changes = full_settings(epochs, settings, precision)
     with repeatable(KEPT), ProgressDisplay("starting", note_to=ignore_note if quiet else None) as display:
         from evomnas.deploy.trained_networks import front_networks, knee_network, most_accurate_network, train_networks
-        from evomnas.problem.detection.definition import DetectionDefinition
         from evomnas.report.run_words import knee_line
 
         opened = open_with_images(folder, data)
@@ -100,7 +99,7 @@ def train(
                 accept_changes=accept_changes, on_plan=shown.begin, on_progress=shown.show_epoch, say=shown.show_step,
             )
         )  # fmt: skip
-    finds = opened.trained_problem().kind == DetectionDefinition.kind
+    finds = opened.trained_problem().detects
     if output is PlainFormat.JSON:
         typer.echo(json.dumps([_training_row(training, finds) for training in trainings], indent=2))
     else:
@@ -150,7 +149,6 @@ def baselines(
     quiet: QuietOption = False,
 ) -> None:
     """Train and measure off-the-shelf networks by a problem's own recipe, on its data and device."""
-    from evomnas.problem.detection.definition import DetectionDefinition
     from evomnas.problem.typed.paths import is_problem
 
     networks = list(names or [])
@@ -173,7 +171,7 @@ def baselines(
         shown = PlanDisplay(display, "Training", "network")
         callbacks: Any = {"on_plan": shown.begin, "on_progress": shown.show_epoch, "say": shown.show_step}
         trained: Sequence[Baseline]
-        if definition.kind == DetectionDefinition.kind:
+        if definition.detects:
             if pretrained:
                 raise InputError("detectors are searched and compared from random weights: drop --pretrained")
             from evomnas.deploy.detection.detector_baselines import train_detector_baselines
@@ -187,7 +185,7 @@ def baselines(
         else:
             chosen = networks or default_baselines()
             trained = train_baselines(definition, chosen, path.resolve(), place, device=device, **callbacks)
-    if definition.kind == DetectionDefinition.kind:
+    if definition.detects:
         from evomnas.cli.detection.shipped import print_detector_baselines
 
         print_detector_baselines(detectors, definition.data.test_score, place, output)

@@ -83,12 +83,11 @@ def show(
 
 
 def _show_baselines(opened: Run, output: Format) -> None:
-    from evomnas.problem.detection.definition import DetectionDefinition
     from evomnas.results.full_trainings import baseline_results
     from evomnas.results.showing.flat_rows import to_csv
 
     problem = opened.trained_problem()  # raises where there is nothing to fine-tune
-    if problem.kind == DetectionDefinition.kind:
+    if problem.detects:
         raise InputError(
             "detectors start from random weights and have no pretrained baselines: evomnas baselines PROBLEM trains "
             "published backbones, which the report shows"
@@ -283,7 +282,6 @@ def describe(
         if figure.is_dir():
             raise InputError(f"{figure} is a folder: choose another with --figure FILE{figure.suffix}")
         check_place(figure, "--figure FILE")
-    from evomnas.problem.detection.definition import DetectionDefinition
 
     opened = None if run_folder is None else open_run(run_folder)
     other = _off_the_shelf(arch)
@@ -295,7 +293,7 @@ def describe(
         usual |= {"classes": 80, "resolution": 320}
     if opened is not None:
         usual = opened.network_shape
-        detect = detect or opened.definition.kind == DetectionDefinition.kind
+        detect = detect or opened.definition.detects
     shape: NetworkShape = {
         "classes": usual["classes"] if classes is None else classes,
         "channels": usual["channels"] if channels is None else channels,

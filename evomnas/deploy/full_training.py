@@ -40,7 +40,6 @@ from evomnas.networks.fast_layers import use_fast_layers
 from evomnas.networks.pretrained.planting import load_weights, plant_weights
 from evomnas.networks.torchvision_models import AnyNetwork, build_any_network
 from evomnas.problem.definition import ProblemDefinition
-from evomnas.problem.detection.definition import DetectionDefinition
 from evomnas.problem.pretrained.files import donor_file
 from evomnas.problem.sections import FLOAT, FullSection
 from evomnas.results.answers.mistakes import Answers
@@ -104,7 +103,7 @@ def check_classifies(definition: ProblemDefinition) -> None:
     Raises:
         InputError: They are backbones of detectors.
     """
-    if definition.kind == DetectionDefinition.kind:
+    if definition.detects:
         raise InputError(
             f"{definition.name} searched backbones of detectors, and this is for networks that tell classes apart: "
             "evomnas train RUN ARCH trains a detector in full, evomnas export RUN ARCH writes its files"

@@ -8,7 +8,7 @@ from evomnas.core.errors import InputError
 from evomnas.data.gallery.listing import list_images
 from evomnas.deploy.detection.detector_store import DetectorTask, DetectorTrainings
 from evomnas.deploy.durations import CARD_S, REPORT_S, Plan
-from evomnas.deploy.folders.training_folders import network_folder
+from evomnas.deploy.folders.training_folders import check_teacher, network_folder
 from evomnas.deploy.full_training import FullTask, Teacher
 from evomnas.deploy.saving import load_network
 from evomnas.deploy.training_store import (
@@ -22,7 +22,6 @@ from evomnas.deploy.training_store import (
 )
 from evomnas.problem.architecture import Architecture
 from evomnas.problem.definition import ProblemDefinition
-from evomnas.problem.detection.definition import DetectionDefinition
 from evomnas.problem.loading import change_full_training
 from evomnas.results.evaluation import Failure
 from evomnas.results.run import Result, Run, changed_images
@@ -120,8 +119,7 @@ def train_networks(
             of the networks to be taught.
     """
     definition = change_full_training(run.trained_problem(), settings)
-    if distil and definition.kind == DetectionDefinition.kind:
-        raise InputError("detectors learn from boxes alone, and have no teacher: drop --teacher")
+    check_teacher(definition, distil)
     for architecture in architectures:
         architecture.check_resolution(definition.data.resolution)
     teacher_network = most_accurate_network(run) if distil else None
@@ -165,7 +163,7 @@ def open_trainings(run: Run, definition: ProblemDefinition, device: str) -> Trai
         InputError: The images cannot be read, or there is no test split.
     """
     where = run.archive, measurement_context(run), run.search_images_fingerprint
-    if definition.kind == DetectionDefinition.kind:
+    if definition.detects:
         return DetectorTrainings(DetectorTask(definition, device), *where)
     return FullTrainings(FullTask(definition, device), *where)
 

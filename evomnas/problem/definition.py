@@ -109,9 +109,11 @@ class Definition(Section, metaclass=_Stated):
         constraints: What a network may have at most.
         hypervolume: The reference point of the hypervolume.
         kind: The name of the kind; evaluators and reports are found by it.
+        detects: Whether its networks find things in images, each in a box.
     """
 
     kind: ClassVar[str]
+    detects: ClassVar[bool] = False
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
     summary: str = ""

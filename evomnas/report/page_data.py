@@ -12,7 +12,6 @@ from typing import Any
 from evomnas.core.resolution import Resolution, divided
 from evomnas.problem.architecture import Architecture
 from evomnas.problem.counting import NetworkShape, count_parts
-from evomnas.problem.detection.definition import DetectionDefinition
 from evomnas.report.classes.class_data import class_data
 from evomnas.report.figures import OP_COLOURS, SE_COLOUR, Box, boxes
 from evomnas.report.latency_breakdown import Breakdown, fit_breakdown
@@ -67,7 +66,7 @@ def page_data(run: Run, results: Sequence[Result]) -> dict[str, Any]:
         "breakdown": None if breakdown is None else _breakdown_summary(breakdown),
         "colours": {name: list(colour) for name, colour in OP_COLOURS.items()} | {"se": [SE_COLOUR, 0.3]},
         "image": run.shape,
-        "detects": run.definition.kind == DetectionDefinition.kind,
+        "detects": run.definition.detects,
         "commands": network_commands(run),
     }
 

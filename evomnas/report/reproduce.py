@@ -12,7 +12,6 @@ import numpy as np
 from evomnas.core import defaults
 from evomnas.core.system.shell import join, quote
 from evomnas.problem.counting import NetworkShape
-from evomnas.problem.detection.definition import DetectionDefinition
 from evomnas.problem.loading import builtin_problems, flat, load_definition
 from evomnas.problem.typed.paths import OWN_IMAGES
 from evomnas.problem.typed.settings import parse_value
@@ -199,7 +198,7 @@ def network_commands(run: Run) -> list[dict[str, str]]:
     folder, shape = quote(str(run.folder)), run.shape
     if shape is None:
         return []
-    if run.definition.kind == DetectionDefinition.kind:
+    if run.definition.detects:
         return _detector_commands(folder, shape)
     build = (
         "import evomnas\n\n"

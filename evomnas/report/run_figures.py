@@ -17,7 +17,6 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from evomnas.core.showing.style import ACCENT, GRID, INK, MUTED, STYLE
-from evomnas.problem.detection.definition import DetectionDefinition
 from evomnas.report.figures import architecture_figure, save_figure
 from evomnas.report.gene_preferences import Preferences, count_preferences
 from evomnas.report.history import History, read_history
@@ -247,7 +246,7 @@ def run_figures(run: Run, results: Sequence[Result]) -> Iterator[tuple[str, Figu
     for name, lines in history.metric_series().items():
         yield name.replace(" ", "-"), metric_figure(name, lines, chance_levels(history, name))
     if run.shape is not None:
-        detects = run.definition.kind == DetectionDefinition.kind
+        detects = run.definition.detects
         for architecture in (result.evaluation.architecture for result in run.front(list(results))):
             yield f"network-{architecture.id}", architecture_figure(architecture, **run.shape, detects=detects)
 

@@ -13,7 +13,6 @@ from evomnas.data.photographs import describe_fit
 from evomnas.evaluation.inheritance.lineage import child_recipe
 from evomnas.loop.fidelity.ranking import MARGIN
 from evomnas.problem.definition import Definition, ProblemDefinition
-from evomnas.problem.detection.definition import DetectionDefinition
 from evomnas.problem.sections import FITS, MAX_OBJECTIVES, SCORE_WORDS
 from evomnas.problem.typed.paths import OWN_DATASETS
 from evomnas.report.classes.class_words import constant_answer_line
@@ -157,7 +156,7 @@ def result_table(run: Run, results: Sequence[Result]) -> TextTable:
     knee = next(iter(run.knees(list(results))), None)
     statuses = [_status(result, result is knee) for result in results]
     if run.definition.trains:
-        words, is_detector = run.definition.score_words, run.definition.kind == DetectionDefinition.kind
+        words, is_detector = run.definition.score_words, run.definition.detects
         has_two = words != "accuracy" and not is_detector  # a detector has no accuracy
         judged = any(result.front_chance is not None for result in results)
         repeated = any(result.trainings > 1 for result in results)
@@ -238,10 +237,10 @@ def headline(run: Run, results: Sequence[Result]) -> str:
     work = f"{evaluated} network{'s' * (evaluated != 1)} in {format_duration(run.manifest.seconds.total)}"
     if not front:
         return f"No network on the front yet: {work}."
-    best_one = min(reversed(front), key=lambda result: (result.evaluation.losses or ())[:1])
     named = run.objectives if run.objectives <= MAX_NAMED_OBJECTIVES else 2
     first, last = (
-        format_losses(run.definition, result.evaluation.losses or (), named) for result in (front[0], best_one)
+        format_losses(run.definition, result.evaluation.losses or (), named)
+        for result in (front[0], run.best(list(results)))
     )
     others = f" (and {run.objectives - named} further objectives, in the table)" * (named < run.objectives)
     words, training = run.definition.words, format_training(run.definition, run.mode.inherits)
@@ -472,7 +471,7 @@ def fidelity_lines(pilot: Pilot, definition: Definition) -> list[str]:
         f"them with tau {whole.ranking.tau:.2f} ({low:.2f} to {high:.2f}); shorter trainings can hardly do better."
     ]
     if not low > 0:
-        is_detector = definition.kind == DetectionDefinition.kind
+        is_detector = definition.detects
         ways = "more epochs" if is_detector else "--set data.score=likelihood"
         lines.append(
             "That may be chance: nothing shorter can be compared, and a search would rank by chance as well. More "

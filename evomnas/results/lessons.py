@@ -68,23 +68,22 @@ def lessons_of_earlier_runs(
         The content of a context of the archive, as of `collect_lessons`, with the runs' ids; None where no other
         training has enough networks.
     """
-    accuracies = archive.accuracies()
+    records = list(_runs_of_space(archive, definition, (training_context, measurement_context)))
+    accuracies = archive.accuracies() if records else {}
     known: dict[str, dict[str, float]] = {}
-    runs = []
-    for record in _runs_of_space(archive, definition):
-        if (record.training_context, record.measurement_context) == (training_context, measurement_context):
-            continue
+    for record in records:
         trained = accuracies.get(record.training_context, {})
         asked = dict.fromkeys(ask.architecture for ask in archive.asks(record.id))
         known.setdefault(record.training_context, {}).update({one: trained[one] for one in asked if one in trained})
-        runs.append(record.id)
     trainings = _largest(known.values(), definition.space)
-    return {"earlier_runs": runs, "errors": trainings} if trainings else None
+    return {"earlier_runs": [record.id for record in records], "errors": trainings} if trainings else None
 
 
-def _runs_of_space(archive: Archive, definition: ProblemDefinition) -> Iterator[RunRecord]:
-    """Yield the runs of an archive that trained networks of a problem's space."""
+def _runs_of_space(archive: Archive, definition: ProblemDefinition, conditions: tuple[str, str]) -> Iterator[RunRecord]:
+    """Yield the runs of an archive that trained networks of a problem's space under other conditions than these."""
     for row in archive.rows("runs"):
+        if (row["proxy"], row["device"]) == conditions:
+            continue  # their problems need not be read
         try:
             record = RunRecord.from_row(row)
         except InputError:  # of a later version, perhaps

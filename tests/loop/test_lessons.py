@@ -28,6 +28,12 @@ def with_seed(problem, seed):
 
 
 @pytest.fixture(scope="module")
+def finished_run(finished_folder, tmp_path_factory):
+    """A copy for this module alone: to learn from an archive is to learn from all that it holds."""
+    return Run.open(shutil.copytree(finished_folder, tmp_path_factory.mktemp("teachers") / "finished") / "run")
+
+
+@pytest.fixture(scope="module")
 def learner(tiny, finished_run, tmp_path_factory):
     """A search of other epochs, in an archive of its own, that was stopped after its first batch."""
     other = with_seed(tiny, 9)
@@ -98,7 +104,6 @@ def archive(finished_run, tmp_path):
         yield copied
 
 
-@pytest.mark.thorough  # behind some other tests the archive has further runs
 def test_earlier_runs_under_other_conditions_are_lessons(tiny, finished_run, archive):
     record = finished_run.record
     training, measurement = record.training_context, record.measurement_context
@@ -113,7 +118,6 @@ def test_earlier_runs_under_other_conditions_are_lessons(tiny, finished_run, arc
     assert lessons_of_earlier_runs(archive, wider, "other", measurement) is None
 
 
-@pytest.mark.thorough  # behind some other tests the archive has further runs
 def test_of_earlier_runs_only_what_they_asked_for_counts(tiny, finished_run, archive):
     record = finished_run.record
     archive.add_run(replace(record, id="later"))
@@ -129,7 +133,6 @@ def test_of_earlier_runs_only_what_they_asked_for_counts(tiny, finished_run, arc
     assert set(errors) == {ask.architecture for ask in finished_run.asks[:12]}
 
 
-@pytest.mark.thorough  # behind some other tests the archive has further runs
 def test_a_search_learns_from_earlier_runs_of_its_archive_and_keeps_what_it_learnt(learner, archive, tmp_path):
     other = learner.definition
     run = search(other, budget=10, out=tmp_path / "run", archive=archive.path)

@@ -11,7 +11,6 @@ from evomnas.cli.app import RunArgument, app, open_run, reported
 from evomnas.cli.options import EpochsOption, FullSettingsOption, TrainedPrecisionOption, full_settings
 from evomnas.cli.output import print_columns
 from evomnas.cli.show import find_architecture
-from evomnas.core.errors import InputError
 
 
 @app.command()
@@ -48,15 +47,12 @@ def push(
     from evomnas.deploy.folders.training_folders import find_training
     from evomnas.deploy.hubs.pushing import check_repository, files_to_push, push_files
     from evomnas.deploy.saving import MODEL_MANIFEST
-    from evomnas.problem.detection.definition import DetectionDefinition
 
     changes = full_settings(epochs, settings, precision)
     check_repository(repository)
     opened = open_run(folder)
     architecture = find_architecture(arch, opened)
-    finds = opened.trained_problem().kind == DetectionDefinition.kind
-    if finds and teacher:
-        raise InputError("detectors learn from boxes alone, and have no teacher: drop --teacher")
+    finds = opened.trained_problem().detects
     manifest = DETECTOR_MANIFEST if finds else MODEL_MANIFEST
     training = find_training(opened, architecture, manifest, changes, teacher)
     if choice := training.describe_choice(changes, teacher):

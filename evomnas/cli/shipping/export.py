@@ -120,17 +120,16 @@ def export(
     changes = full_settings(epochs, settings, precision)
     with repeatable(KEPT), ProgressDisplay("starting") as display:
         from evomnas.deploy.export import Request, export_network
-        from evomnas.problem.detection.definition import DetectionDefinition
+        from evomnas.deploy.folders.training_folders import check_teacher
         from evomnas.report.run_report import write_report
 
         opened = open_with_images(folder, data)
-        finds = opened.trained_problem().kind == DetectionDefinition.kind
+        finds = opened.trained_problem().detects
         if finds and (any_size or any_batch or check is not None):
             raise InputError("--any-size, --any-batch and --check are for networks that tell classes apart")
         formats = tuple(dict.fromkeys(to or ["onnx"]))
         request = Request(formats, quantize is not None, prune, prune_channels, factorize, huffman, any_size, any_batch)
-        if finds and teacher:
-            raise InputError("detectors learn from boxes alone, and have no teacher: drop --teacher")
+        check_teacher(opened.trained_problem(), teacher)
         network = find_architecture(arch, opened)
 
         def show_choice(training: Training) -> None:

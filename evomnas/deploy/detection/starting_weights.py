@@ -16,7 +16,6 @@ from evomnas.networks.network import Network, build_network
 from evomnas.networks.pretrained.planting import plant_weights
 from evomnas.networks.pretrained.weights import load_donor
 from evomnas.problem.architecture import Architecture
-from evomnas.problem.detection.definition import DetectionDefinition
 from evomnas.problem.pretrained.donors import DONORS, Donor
 from evomnas.problem.pretrained.files import find_weights, read_weights
 from evomnas.problem.pretrained.traits import PLAIN
@@ -57,7 +56,7 @@ def _ways_to_weights(run: Run, architecture: Architecture, donor: Donor | None) 
     """Return how a network gets trained weights: by the run, if its networks tell classes apart, or by a donor."""
     published = [] if donor is None else [f"{donor.how} brings published weights"]
     command = f"evomnas train {run.argument} {run.network_argument(architecture)}"
-    if run.definition.kind == DetectionDefinition.kind:
+    if run.definition.detects:
         own = f"the run searched detectors, and {command} trains this one on the run's own images"
         return ", or ".join([*published, own])
     return ", or ".join([f"{command} trains them", *published])

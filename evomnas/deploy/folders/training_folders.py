@@ -17,6 +17,7 @@ from evomnas.core.system.shell import quote
 from evomnas.deploy.training_store import NETWORKS_FOLDER
 from evomnas.networks.torchvision_models import AnyNetwork
 from evomnas.problem.architecture import Architecture
+from evomnas.problem.definition import ProblemDefinition
 from evomnas.problem.loading import change_full_training
 from evomnas.problem.sections import Augmentation, FullSection
 from evomnas.results.run import Run
@@ -56,6 +57,20 @@ class Training(NamedTuple):
         return "" if is_named else f"This is the training with {self.options}, the only one of the network."
 
 
+def check_teacher(definition: ProblemDefinition, distilled: bool) -> None:
+    """Check that networks of a problem can have a teacher.
+
+    Args:
+        definition: The problem.
+        distilled: Whether one is asked for.
+
+    Raises:
+        InputError: One is asked for, and its networks are detectors.
+    """
+    if distilled and definition.detects:
+        raise InputError("detectors learn from boxes alone, and have no teacher: drop --teacher")
+
+
 def network_folder(run: Run, network: AnyNetwork, distilled: bool, recipe: FullSection | None = None) -> Path:
     """Return the folder in which a run stores a trained network.
 
@@ -91,8 +106,10 @@ def find_training(
         distilled: Whether a network with a teacher was asked for.
 
     Raises:
-        InputError: There is no such training, or there are several. The message names what there is.
+        InputError: There is no such training, or there are several; the message names what there is. Or detectors are
+            asked for that had a teacher.
     """
+    check_teacher(run.trained_problem(), distilled)
     recipe = change_full_training(run.trained_problem(), settings).full_recipe
     folder = network_folder(run, network, distilled, recipe)
     if (folder / manifest).is_file():

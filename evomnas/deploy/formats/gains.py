@@ -1,4 +1,4 @@
-"""What exported files bring, against the float file of their format."""
+"""The gains of exported files against the float file of their format."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ the mean scores. Where fewer networks are undecided than the share allows, the r
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -61,9 +61,9 @@ class SecondTrainings:
         self._budget = run.manifest.budget
         self._choices: list[Choice] = []
         self._kept, self._seen = 0, -1
-        if run.mode.confirm and isinstance(evaluator, NetworkEvaluator):
+        if run.mode.confirm:  # of networks that are trained
             self._choices = choices(run.archive, run.record.id)
-            self._view = evaluator.with_recipe(run.trained_problem().training.repeated)
+            self._view = cast(NetworkEvaluator, evaluator).with_recipe(run.trained_problem().training.repeated)
             self._kept = max(int(run.mode.confirm * self._budget), len(self._chosen))
             tally.confirmed = len(self._chosen) - len(self._missing())
 

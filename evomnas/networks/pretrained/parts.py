@@ -40,7 +40,7 @@ class LayerNames(NamedTuple):
 
     @property
     def steps(self) -> Sequence[Step]:
-        """What it computes, step by step."""
+        """The steps of its computation."""
         return self.block.steps(self.in_filters, self.stride)
 
     @property
@@ -108,7 +108,7 @@ def name_parts(architecture: Architecture) -> NetworkNames:
 def _named(sequence: nn.Module, prefix: str, kind: type[nn.Module]) -> Iterator[str]:
     """Yield the names of a sequence's modules of a kind, in their order, outside of squeeze-and-excite."""
     gates = tuple(f"{name}." for name, module in sequence.named_modules() if isinstance(module, SqueezeExcite))
-    for name, module in sequence.named_modules(prefix=""):
+    for name, module in sequence.named_modules():
         if isinstance(module, kind) and not name.startswith(gates):
             yield f"{prefix}.{name}"
 

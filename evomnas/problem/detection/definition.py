@@ -82,6 +82,7 @@ class DetectionDefinition(ProblemDefinition):
     """
 
     kind: ClassVar[str] = "detection"
+    detects: ClassVar[bool] = True
     task: Literal["detection"]
     data: DetectionData
     training: DetectionTraining

@@ -8,7 +8,6 @@ from pathlib import Path
 from evomnas.core.errors import InputError
 from evomnas.deploy.detection.exported_detectors import read_detector_exports
 from evomnas.deploy.formats.exported_files import Export, read_exports
-from evomnas.problem.detection.definition import DetectionDefinition
 from evomnas.report.words import TextTable
 from evomnas.results.run import Run
 
@@ -29,7 +28,7 @@ def network_files(run: Run) -> TextTable | None:
     Returns:
         A header, and a row of cells per file, with `-` for what is not known of it. None where there are none.
     """
-    is_detector = run.definition.kind == DetectionDefinition.kind
+    is_detector = run.definition.detects
     folders = sorted(path for path in (run.folder / NETWORKS_FOLDER).glob("*") if path.is_dir())
     rows = [row for folder in folders for row in (_detector_rows(folder) if is_detector else _rows(folder))]
     header = tuple(name.replace("accuracy", "AP") for name in HEADER) if is_detector else HEADER

@@ -14,12 +14,9 @@ from evomnas.problem.definition import Definition
 
 MAX_VECTOR_POINTS = 2000  # more points are drawn as pixels, which keeps a file small
 SIZE = (6.4, 3.6)  # width and height in inches
-PLACE = (
-    0.115,
-    0.135,
-    0.865,
-    0.835,
-)  # of the plot in its figure: finding it by the sizes of all texts takes as long as drawing
+# Left, bottom, width and height of the plot in its figure. To find them by the sizes of all texts takes as long as
+# drawing.
+PLACE = (0.115, 0.135, 0.865, 0.835)
 
 Point = Mapping[str, Any]  # as `evomnas.results.run.Result.point` returns it
 
