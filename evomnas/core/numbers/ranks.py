@@ -5,10 +5,13 @@ SciPy has it, too, in a package that takes longer to import than a run takes to 
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
+MAX_PAIRED = 150  # values whose pairs are compared one by one; of more, sorting is faster
 
 
 def kendall_tau(first: Floats, second: Floats) -> float:
@@ -21,16 +24,30 @@ def kendall_tau(first: Floats, second: Floats) -> float:
     Returns:
         From -1 to 1; NaN where all values of a column are equal, or there are fewer than two.
     """
+    count = _count_by_pairs if len(first) <= MAX_PAIRED else _count_by_sorting
+    surplus, ordered, ordered_too = count(first, second)
+    if not ordered or not ordered_too:
+        return float("nan")
+    return max(-1.0, min(1.0, surplus / math.sqrt(ordered) / math.sqrt(ordered_too)))
+
+
+def _count_by_pairs(first: Floats, second: Floats) -> tuple[int, int, int]:
+    """Return the pairs that are ordered alike less those that are not, and the pairs that differ in either column."""
+    above, above_too = (values[:, None] > values for values in (first, second))
+    alike, against = np.count_nonzero(above & above_too), np.count_nonzero(above & above_too.T)
+    return alike - against, np.count_nonzero(above), np.count_nonzero(above_too)
+
+
+def _count_by_sorting(first: Floats, second: Floats) -> tuple[int, int, int]:
+    """Return the same as `_count_by_pairs`, of columns whose pairs are too many to be looked at."""
     order = np.lexsort((second, first))
     one, two = first[order], second[order]
     pairs = len(one) * (len(one) - 1) // 2
     differ, differ_too = np.diff(one) != 0, np.diff(two) != 0
     ties, ties_too = _pairs_within(differ), _pairs_within(np.diff(np.sort(two)) != 0)
-    if pairs in (ties, ties_too):
-        return float("nan")
-    # Pairs that are ordered alike, less those that are not. Tied ones are neither.
+    # Tied pairs are ordered neither way.
     surplus = pairs - ties - ties_too + _pairs_within(differ | differ_too) - 2 * _inversions(two)
-    return float(np.clip(surplus / np.sqrt(pairs - ties) / np.sqrt(pairs - ties_too), -1.0, 1.0))
+    return surplus, pairs - ties, pairs - ties_too
 
 
 def _pairs_within(is_edge: NDArray[np.bool_]) -> int:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from scipy import stats
 
-from evomnas.core.numbers.ranks import kendall_tau
+from evomnas.core.numbers.ranks import _count_by_pairs, _count_by_sorting, kendall_tau
 
 COLUMNS = st.integers(2, 20).flatmap(
     lambda count: st.tuples(*[arrays.arrays(np.float64, count, elements=st.integers(0, 8).map(float))] * 2)
@@ -20,6 +20,11 @@ COLUMNS = st.integers(2, 20).flatmap(
 def test_tau_is_scipy_s_to_the_last_bit_with_ties_as_well(columns):
     found, expected = kendall_tau(*columns), float(stats.kendalltau(*columns).statistic)
     assert found == expected or (np.isnan(found) and np.isnan(expected))
+
+
+@given(COLUMNS)
+def test_few_and_many_values_are_counted_alike(columns):
+    assert _count_by_pairs(*columns) == _count_by_sorting(*columns)
 
 
 def test_tau_of_more_values_than_a_computer_compares_in_pairs():
