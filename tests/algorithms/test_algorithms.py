@@ -90,7 +90,9 @@ def test_failures_are_survived_and_not_bred_from(name, algorithm):
     assert broken(genomes[-100:]).mean() < drawn / 2 or name in INDIFFERENT
 
 
-@pytest.mark.parametrize("name", _but("rl-weighted", "monas", "monas-constrained", "rena", "dpp-net"))
+@pytest.mark.parametrize(
+    "name", _but("nsga2-surrogate", "rl-weighted", "monas", "monas-constrained", "rena", "dpp-net")
+)
 def test_networks_beyond_a_limit_are_bred_from_less_and_less(name, algorithm):
     def excess(genomes: np.ndarray) -> np.ndarray:
         """At most a third of the genes may stand on their last choice."""

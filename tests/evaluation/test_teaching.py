@@ -87,6 +87,7 @@ def test_the_donor_is_fine_tuned_once_and_only_if_something_is_trained(run, prob
     assert len(calls) == 1
 
 
+@pytest.mark.thorough
 def test_a_worker_is_taught_and_gives_the_same_bits(run, problem):
     [network, *_] = [result.evaluation.architecture for result in run.results()]
     with open_evaluator(problem, Archive(), workers=1) as evaluator:

@@ -86,6 +86,7 @@ def test_a_pilot_that_was_interrupted_goes_on(finished, problem, tmp_path, stopp
     assert [one.ranking for one in again.fidelities] == [one.ranking for one in finished[0].fidelities]
 
 
+@pytest.mark.thorough
 def test_workers_give_the_same_pilot(finished, problem, tmp_path):
     on_workers = run_pilot(problem, tmp_path / "archive.sqlite", networks=8, workers=2)
     assert [one.ranking for one in on_workers.fidelities] == [one.ranking for one in finished[0].fidelities]

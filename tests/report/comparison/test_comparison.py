@@ -246,6 +246,7 @@ def trained(tiny, tmp_path_factory):
     return [folder / "nsga2", folder / "random"]
 
 
+@pytest.mark.thorough
 def test_time_counts_what_the_networks_cost_whichever_run_paid(trained, tiny):
     comparison = compare(trained)
     for group, folder in ((group, next(f for f in trained if f.name == group.name)) for group in comparison.groups):
