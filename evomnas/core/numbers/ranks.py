@@ -35,7 +35,7 @@ def _count_by_pairs(first: Floats, second: Floats) -> tuple[int, int, int]:
     """Return the pairs that are ordered alike less those that are not, and the pairs that differ in either column."""
     above, above_too = (values[:, None] > values for values in (first, second))
     alike, against = np.count_nonzero(above & above_too), np.count_nonzero(above & above_too.T)
-    return alike - against, np.count_nonzero(above), np.count_nonzero(above_too)
+    return int(alike - against), int(np.count_nonzero(above)), int(np.count_nonzero(above_too))
 
 
 def _count_by_sorting(first: Floats, second: Floats) -> tuple[int, int, int]:
