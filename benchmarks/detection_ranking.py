@@ -11,20 +11,24 @@ and the seconds of a training. The ceiling is the tau of one long training with 
 
 Every training is a line of the file, and a script that was stopped goes on where it was. By default 15 networks at 160
 pixels and half width, 60 epochs with 3 seeds: about 20 hours of one core. `--long`, `--seeds`, `--networks`, `--width`
-and `--resolution` make it shorter. It needs `pip install 'evomnas[detect]'`.
+and `--resolution` make it shorter, and `--workers` trains several at a time, on a GPU if there is one. Seconds are
+those of one core, or of a training that shares a GPU. It needs `pip install 'evomnas[detect]'`.
 """
 
 from __future__ import annotations
 
 import argparse
 import csv
+import multiprocessing
 import time
 from collections import defaultdict
 from collections.abc import Iterator
+from functools import cache, partial
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from evomnas.core.numbers.ranks import kendall_tau
@@ -59,6 +63,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--long", type=int, default=60)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--proxies", type=int, nargs="+", default=[8, 20])
+    parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--table", action="store_true")
     return parser.parse_args()
 
@@ -75,17 +80,23 @@ def jobs(options: argparse.Namespace) -> Iterator[Job]:
             yield from (Job(network, options.resolution, epochs, PROXY_SEED + number) for number in range(2))
 
 
-def train(job: Job, tasks: dict[int, DetectionTask], data: Path) -> tuple[float, float, float]:
-    """Return AP50, AP and the seconds of a training."""
-    recipe = DetectionTraining(epochs=job.epochs, seed=job.seed)
-    if job.resolution not in tasks:
-        section = DetectionData(dataset="boxes", path=data, resolution=job.resolution, score="ap50")
-        tasks[job.resolution] = DetectionTask(load_dataset(section), section, recipe, "cpu")
-    started = time.process_time()
-    result = tasks[job.resolution].with_recipe(recipe).train(Architecture.parse(job.network))
+@cache
+def make_task(data: Path, resolution: int) -> DetectionTask:
+    """Return the task whose images are at a resolution; a process keeps it."""
+    section = DetectionData(dataset="boxes", path=data, resolution=resolution, score="ap50")
+    return DetectionTask(load_dataset(section), section, DetectionTraining(epochs=1), "auto")
+
+
+def train(job: Job, data: Path) -> tuple[Job, tuple[float, float, float]]:
+    """Return a job with AP50, AP and the seconds of its training."""
+    torch.set_num_threads(1)
+    task = make_task(data, job.resolution).with_recipe(DetectionTraining(epochs=job.epochs, seed=job.seed))
+    clock = time.process_time if task.device.type == "cpu" else time.perf_counter
+    started = clock()
+    result = task.train(Architecture.parse(job.network))
     assert isinstance(result, Training)
     assert result.findings is not None
-    return result.findings.ap50, result.findings.ap, time.process_time() - started
+    return job, (result.findings.ap50, result.findings.ap, clock() - started)
 
 
 def read(path: Path) -> tuple[Scores, dict[tuple[int, int], list[float]]]:
@@ -137,10 +148,9 @@ def main() -> None:
     if options.out.exists():
         scores, _ = read(options.out)
         done = {(network, *training) for network, trainings in scores.items() for training in trainings}
-    tasks: dict[int, DetectionTask] = {}
-    for job in [] if options.table else jobs(options):
-        if tuple(job) not in done:
-            result = train(job, tasks, options.data)
+    missing = [] if options.table else [job for job in jobs(options) if tuple(job) not in done]
+    with multiprocessing.get_context("spawn").Pool(options.workers) as pool:
+        for job, result in pool.imap_unordered(partial(train, data=options.data), missing):
             with options.out.open("a", newline="") as file:
                 csv.writer(file).writerow([*job, *(f"{value:.5f}" for value in result)])
     table(options)

@@ -22,6 +22,8 @@ from donor_recipe import SMALL_RESOLUTION, shortened, teacher
 from donor_trainings import Job, random_networks
 from numpy.typing import NDArray
 
+from evomnas.core.numbers.ranks import kendall_tau
+
 NETWORKS, SEEDS, SAMPLES = 60, 3, 1000
 IMAGES, AUGMENT = "cifar-800+200", ("flip",)
 SMALL_NETWORKS, SMALL_IMAGES = 16, "cifar-200+200"
@@ -124,13 +126,6 @@ def _tau(scores: Floats, truth: Floats, draw: NDArray[np.int64], part: str) -> f
         chosen = mean >= np.median(mean) if part == "better half" else np.ones(len(mean), bool)
         found.append(kendall_tau(scores[draw][chosen, column], mean[chosen]))
     return float(np.mean(found))
-
-
-def kendall_tau(first: Floats, second: Floats) -> float:
-    """Return Kendall's tau-b, which is NaN where one of the two is constant."""
-    one, two = (np.sign(values[:, None] - values) for values in (first, second))
-    norm = np.sqrt((one**2).sum() * (two**2).sum())
-    return float((one * two).sum() / norm) if norm else float("nan")
 
 
 def _markdown(content: dict[str, Any]) -> str:
