@@ -134,7 +134,7 @@ def benchmark(
         folder = out or default_folder(definition)
         comparison = run_benchmark(
             definition, algos or ALGORITHMS, seeds=seeds, budget=budget, options=options, out=folder, archive=archive,
-            workers=default_workers(device) if workers is None else workers, device=device,
+            workers=default_workers(definition, device) if workers is None else workers, device=device,
             candidates=candidate_limits(candidate_time, candidate_memory), on_progress=_BenchmarkDisplay(display),
         )  # fmt: skip
     _print_comparison(comparison, folder / COMPARISON_NAME, output)

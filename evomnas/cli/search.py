@@ -139,7 +139,8 @@ def run(
     with output.display as display:
         from evomnas.loop.launch import archive_path, default_folder, search
 
-        where = _workers(executor, workers, device, ray_address, candidate_cpus, candidate_gpus)
+        where = _workers(definition, executor, workers, device, ray_address, candidate_cpus, candidate_gpus)
+        chosen += _device_choice(definition, where, device)
         folder = out or default_folder(definition, algo, seed)
         candidates = candidate_limits(candidate_time, candidate_memory)
         if dry_run:
@@ -235,18 +236,19 @@ def resume(
     output = SearchOutput(choose_verbosity(quiet, verbose, json_lines))
     folder = run_folder(folder)
     with output.display as display:
-        from evomnas.loop.launch import is_complete
+        from evomnas.loop.launch import is_complete, own_device
         from evomnas.loop.launch import resume as resume_search
 
-        where = _workers(executor, workers, device, ray_address, candidate_cpus, candidate_gpus)
         opened = open_run(folder)
+        own = own_device(opened, device) if executor is ExecutorKind.LOCAL else device
+        where = _workers(opened.definition, executor, workers, own, ray_address, candidate_cpus, candidate_gpus)
         if is_complete(opened, budget):
             display.stop()
             _say_nothing_to_do(opened, where, output)
             return
         with _resumable(folder, where, display):
             finished = resume_search(
-                folder, budget=budget, data=data, time_limit_s=limit, workers=where, device=device,
+                folder, budget=budget, data=data, time_limit_s=limit, workers=where, device=own,
                 accept_changes=accept_changes, callbacks=output.callbacks(track or ()),
                 on_progress=output.on_progress(opened.definition), on_generation=_live_report(),
             )  # fmt: skip
@@ -268,8 +270,9 @@ def _say_nothing_to_do(run: Run, where: Workers, output: SearchOutput) -> None:
 
 
 def _workers(
-    executor: ExecutorKind, workers: int | None, device: str, address: str | None, cpus: float, gpus: float
-) -> Workers:
+    definition: Definition, executor: ExecutorKind, workers: int | None, device: str, address: str | None, cpus: float,
+    gpus: float,
+) -> Workers:  # fmt: skip
     """Return the number of worker processes on this machine, or a cluster."""
     from evomnas.evaluation.executors.base import Cluster
     from evomnas.evaluation.executors.factory import default_workers
@@ -277,13 +280,23 @@ def _workers(
     if executor is ExecutorKind.LOCAL:
         if address is not None or (cpus, gpus) != (1.0, 0.0):
             raise InputError("--ray-address, --candidate-cpus and --candidate-gpus are a cluster's: add --executor ray")
-        return default_workers(device) if workers is None else workers
+        return default_workers(definition, device) if workers is None else workers
     if workers is not None or device != "auto":
         raise InputError(
             "--workers and --device are this machine's: a cluster trains as many candidates as it has room for, on "
             "GPUs with --candidate-gpus 1"
         )
     return Cluster(address, cpus, gpus)
+
+
+def _device_choice(definition: Definition, where: Workers, device: str) -> list[str]:
+    """Return a line that says so if candidates are trained on the processor although there is a GPU."""
+    from evomnas.core.system.device import choose_device
+    from evomnas.evaluation.executors.factory import search_device
+
+    if not isinstance(where, int) or search_device(definition, device, where) == choose_device(device):
+        return []
+    return [f"--device cpu: {where} cores train networks of this size faster than a GPU, which --device cuda takes"]
 
 
 @app.command()
@@ -334,7 +347,7 @@ def estimate(
         from evomnas.results.manifest import ImageData
 
         check_budget(budget)
-        workers = default_workers(device) if workers is None else workers
+        workers = default_workers(definition, device) if workers is None else workers
         cost = estimate_cost(definition, budget, workers, device, lambda now: show_words(_estimate_words(now)))
     _say_found(definition, ImageData.model_validate(cost.data), ProgressDisplay(""), chosen)
     if output is PlainFormat.JSON:
@@ -356,10 +369,10 @@ def _estimate_fidelity(
 
         path = archive_path(archive, default_folder(definition, defaults.ALGORITHM, 1))
         count = NETWORKS if networks is None else networks
+        workers = default_workers(definition, device) if workers is None else workers
         with _pilot_kept():
             pilot = run_pilot(
-                definition, path, count, workers=default_workers(device) if workers is None else workers, device=device,
-                on_pilot=_PilotDisplay(display),
+                definition, path, count, workers=workers, device=device, on_pilot=_PilotDisplay(display)
             )  # fmt: skip
     if output is PlainFormat.JSON:
         typer.echo(json.dumps(_pilot_row(pilot), indent=2))

@@ -16,6 +16,7 @@ from evomnas.core import defaults, registry
 from evomnas.core.arguments import checked
 from evomnas.core.errors import EverythingFailed, InputError
 from evomnas.core.files import check_place, write_atomically
+from evomnas.core.system.device import choose_device
 from evomnas.core.system.memory import check_memory_limit
 from evomnas.core.system.shell import quote
 from evomnas.data.first_look import check_images
@@ -94,7 +95,7 @@ def search(
         time_limit_s: Stop after so many seconds.
         workers: Worker processes for the trainings, or a `Cluster`; 0 trains in this process. The command starts
             `default_workers()`.
-        device: `auto`, `cpu` or `cuda`.
+        device: `cpu`, `cuda`, or `auto` for a GPU unless this machine's cores train such networks far faster.
         candidates: The time and memory that one candidate may take in a worker process.
         asynchronous: Breed the next network as soon as a worker is free, from what is known by then, and do not wait
             for the slowest of a generation.
@@ -247,7 +248,7 @@ def resume(
         data: Where the images are, if they were moved since; None if they were not.
         time_limit_s: Stop after so many seconds; None for no limit.
         workers: See `search`.
-        device: See `search`.
+        device: `cpu`, `cuda`, or `auto` for the kind on which the run began, if it is here.
         accept_changes: Go on also if images have changed: what was evaluated stays, and candidates that follow are
             trained on the images of today. The run's files say so.
         callbacks: See `search`; they are told of what this session evaluates.
@@ -278,7 +279,7 @@ def resume(
     run.manifest.budget = budget
 
     on_progress(Progress("starting", run.manifest.evaluations, budget))
-    candidates, asynchronous = run.record.candidates, run.mode.asynchronous
+    candidates, asynchronous, device = run.record.candidates, run.mode.asynchronous, own_device(run, device)
     with open_evaluator(
         run.definition, run.archive, workers, device, candidates, asynchronous,
         on_phase=lambda phase: on_progress(Progress(phase, run.manifest.evaluations, budget)),
@@ -302,6 +303,17 @@ def is_complete(run: Run, budget: int | None) -> bool:
     if run.manifest.status != "finished" or budget not in (None, run.manifest.budget):
         return False
     return all(result.evaluation.status != "stopped" for result in run.results())  # an archive may have lost some
+
+
+def own_device(run: Run, device: str = "auto") -> str:
+    """Return the device with which a run goes on: in place of `auto` the kind on which it began, if it is here.
+
+    Args:
+        run: The run.
+        device: `auto`, `cpu` or `cuda`.
+    """
+    began_on = run.archive.context(run.record.training_context).get("device") if device == "auto" else None
+    return str(began_on) if began_on in ("cpu", choose_device()) else device
 
 
 def check_same(run: Run, evaluator: Evaluator, accept_changes: bool = False) -> None:

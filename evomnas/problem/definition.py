@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 
 import numpy as np
-from pydantic import AfterValidator, BaseModel, Field, ValidationError, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from evomnas.core.errors import InputError
 from evomnas.core.resolution import Resolution, area, format_resolution, sides
@@ -48,8 +48,8 @@ from evomnas.problem.sections import (
 )
 from evomnas.problem.table import Table
 from evomnas.problem.tabular_space import TabularArchitecture, TabularSpace
+from evomnas.problem.typed.stated import Stated
 
-MAX_FAULTS = 5  # that a message lists
 ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth")  # `MAX_OBJECTIVES` of them
 TABLE_LABELS = {"accuracy": "accuracy", "latency_ms": "latency (ms)", "params": "parameters", "macs": "MACs"}
 TABLE_UNITS = {"latency_ms": " ms", "params": " parameters", "macs": " MACs"}
@@ -76,31 +76,7 @@ class Words:
     conditions: str
 
 
-if TYPE_CHECKING:
-    from pydantic._internal._model_construction import ModelMetaclass
-else:
-    ModelMetaclass = type(BaseModel)  # which has no public name
-
-
-class _Stated(ModelMetaclass):
-    """Lets a problem that is made by hand say in one line what is wrong. pydantic's own way in is another one."""
-
-    def __call__(self, *args: Any, **values: Any) -> Any:
-        how = "load_definition reads a problem: a built-in one, as load_definition('digits'), a file, or a folder"
-        if args:
-            raise InputError(f"{self.__name__} takes its sections by name; {how}")
-        try:
-            return super().__call__(**values)
-        except ValidationError as error:
-            places = [(".".join(map(str, one["loc"])), one["msg"]) for one in error.errors()]
-            faults = [
-                ": ".join(filter(None, (place, message.removeprefix("Value error, "))))
-                for place, message in places[:MAX_FAULTS]
-            ]
-            raise InputError(f"{self.__name__}: {'; '.join(faults)}. {how}") from None
-
-
-class Definition(Section, metaclass=_Stated):
+class Definition(Section, metaclass=Stated):
     """A checked problem file of any kind.
 
     Attributes:
@@ -198,6 +174,11 @@ class Definition(Section, metaclass=_Stated):
     @abstractmethod
     def epochs(self) -> int:
         """Epochs of each training of a candidate; 0 where none is trained."""
+
+    @property
+    def step_macs(self) -> int:
+        """MACs of the reference network for the images of a training step, once; 0 where none is trained."""
+        return 0
 
     @property
     def trainings(self) -> int:
@@ -440,6 +421,12 @@ class ProblemDefinition(Definition):
     def epochs(self) -> int:
         """See `Definition.epochs`."""
         return self.training.epochs
+
+    @property
+    def step_macs(self) -> int:
+        """See `Definition.step_macs`. Images count as coloured, and classes as one, which hardly matters."""
+        counts = count_architecture(self.space.reference_network(), 1, 3, self.data.resolution)
+        return self.training.batch * counts.macs
 
     @property
     def trainings(self) -> int:

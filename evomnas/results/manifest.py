@@ -15,10 +15,10 @@ from evomnas.core.remedies import shown
 from evomnas.core.system.shell import quote
 from evomnas.data.gallery.found import Found
 from evomnas.problem.sections import Fit
+from evomnas.problem.typed.stated import describe_faults
 from evomnas.results.answers.majority import Majority
 
 MANIFEST = "run.json"
-MAX_FAULTS = 5  # that a message lists
 Finite = Annotated[float, Field(ge=0, lt=math.inf)]
 
 
@@ -297,18 +297,6 @@ def read_manifest(folder: Path) -> Manifest:
         raise InputError(f"cannot read {shown(path)}: {error.strerror}") from None
     except (ValueError, RecursionError) as error:
         raise InputError(f"cannot read {path}: {error!r}") from None
-
-
-def describe_faults(error: ValidationError, prefix: str = "") -> str:
-    """Return what is wrong with values from outside, each with its place.
-
-    Args:
-        error: The faults.
-        prefix: Put before every place.
-    """
-    places = [f"{prefix}{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors()]
-    more = [f"and {len(places) - MAX_FAULTS} more"] if len(places) > MAX_FAULTS else []
-    return "; ".join(places[:MAX_FAULTS] + more)
 
 
 def check_free(folder: Path) -> None:

@@ -23,6 +23,7 @@ from evomnas.problem.architecture import Architecture
 from evomnas.problem.counting import NetworkShape
 from evomnas.problem.definition import Definition, ProblemDefinition
 from evomnas.problem.pareto import hypervolume, knees, non_dominated
+from evomnas.problem.typed.stated import describe_faults
 from evomnas.results.archive import Archive
 from evomnas.results.certainty.confirmed import evaluations_of_means
 from evomnas.results.constraints import memory_of
@@ -37,7 +38,6 @@ from evomnas.results.manifest import (
     Seconds,
     TrueFront,
     check_free,
-    describe_faults,
     read_manifest,
 )
 from evomnas.results.packing.content import FRONT

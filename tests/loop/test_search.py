@@ -14,6 +14,7 @@ from evomnas.core.errors import InputError
 from evomnas.evaluation.executors.factory import make_executor
 from evomnas.evaluation.executors.jobs import TrainingJob
 from evomnas.latency.devices.protocol import MIN_ROUNDS
+from evomnas.loop import launch
 from evomnas.loop.launch import EverythingFailed, resume, search
 from evomnas.loop.run_clock import Pace
 from evomnas.report.words import headline, reuse_line
@@ -194,6 +195,19 @@ def test_resuming_with_a_larger_budget_goes_on_where_the_run_ended(tiny, tmp_pat
     assert run.manifest.budget == 5
     with pytest.raises(InputError, match="budget is 5 already"):
         resume(tmp_path / "run", budget=4)
+
+
+@pytest.mark.parametrize(("device", "expected"), [("auto", "cpu"), ("cpu", "cpu"), ("cuda", "cuda")])
+def test_a_run_goes_on_with_the_device_on_which_it_began(device, expected, finished_run, monkeypatch):
+    monkeypatch.setattr(launch, "choose_device", lambda: "cuda")  # a machine whose GPU it did not use
+    assert launch.own_device(finished_run, device) == expected
+
+
+def test_a_run_that_began_on_a_gpu_goes_on_as_well_as_it_can_without_one(finished_run, monkeypatch):
+    monkeypatch.setattr(type(finished_run.archive), "context", lambda archive, key: {"device": "cuda"})
+    assert launch.own_device(finished_run) == "auto"
+    monkeypatch.setattr(launch, "choose_device", lambda: "cuda")
+    assert launch.own_device(finished_run) == "cuda"
 
 
 def test_resuming_with_other_images_is_refused(tiny_file, tmp_path, rng):
