@@ -8,6 +8,8 @@ import pytest
 from evomnas.algorithms.evolution import BROOD_SIZE, EvoConstrained, EvolutionFitness, EvoWeighted
 from evomnas.algorithms.goals import Constrained, WeightedProduct
 from evomnas.core.errors import InputError
+from evomnas.problem.pretrained.donors import find_donor
+from evomnas.problem.pretrained.space import space_around
 from evomnas.problem.search_space import SearchSpace
 
 SPACE = SearchSpace(filters=(8, 8, 16), layers=(1, 2, 1), strides=(1, 2, 1), stem=8, head=16)
@@ -38,6 +40,16 @@ def test_the_first_population_holds_the_reference_network():
     first = EvoWeighted(SPACE, 1, target_ms=1.5, population=12, tournament=3).ask()
     assert len(first) == 12
     assert first[0].tolist() == SPACE.reference().tolist()
+
+
+def test_half_of_the_first_population_are_landmarks_if_there_are_enough():
+    space = space_around(find_donor("efficientnet-lite0"), 96)
+    landmarks = space.landmarks().tolist()
+    assert len(landmarks) > 3
+    for size in (6, 7):
+        first = EvoWeighted(space, 1, target_ms=1.5, population=size, tournament=2).ask().tolist()
+        assert len(first) == size
+        assert [genome for genome in first if genome in landmarks] == first[:3] == landmarks[:3]
 
 
 def test_the_best_of_the_whole_population_is_every_mutants_parent_where_the_tournament_is_as_large():

@@ -70,6 +70,17 @@ def test_parents_and_children_come_from_where_the_front_is_sparse():
     assert chances.sum() == pytest.approx(1.0)
 
 
+def test_a_network_far_from_all_others_has_no_more_than_a_thousand_times_their_chance():
+    searcher, rng = Lemonade(SPACE, 1), np.random.default_rng(0)
+    genomes = np.array([SPACE.draw(rng) for _ in range(40)])
+    macs = [count_architecture(SPACE.decode(genome), 10, 3, 8).macs for genome in genomes]
+    genomes = genomes[np.argsort(macs)]
+    told(searcher, genomes[:4], np.column_stack([np.linspace(0.4, 0.1, 4), [1.0, 1.1, 1.2, 1.3]]))
+    chances = searcher._sparse_chances(genomes[[0, -1]])
+    assert chances[1] == pytest.approx(1000 * chances[0], rel=0.9)
+    assert chances.sum() == pytest.approx(1.0)
+
+
 def test_children_are_chosen_by_costs_that_are_free():
     """Costs beyond a limit are never paid for; of the others, those where the front has none come first."""
     searcher = Lemonade(TABLE, 3, children=2, proposals=30)

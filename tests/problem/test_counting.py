@@ -11,7 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evomnas.problem.architecture import Architecture
-from evomnas.problem.counting import Counts, count_architecture, count_block, count_parts, smallest_architecture
+from evomnas.problem.counting import (
+    Counts,
+    count_architecture,
+    count_block,
+    count_outputs,
+    count_parts,
+    smallest_architecture,
+)
 from evomnas.problem.published import published
 from evomnas.problem.search_space import SearchSpace
 
@@ -121,3 +128,10 @@ def test_the_smallest_network_is_that_of_the_whole_enumeration(changes, resoluti
     values = [quantity(count_architecture(space.decode(np.array(genome)), 10, 3, resolution)) for genome in genomes]
     found = smallest_architecture(space, quantity, 10, 3, resolution)
     assert quantity(count_architecture(found, 10, 3, resolution)) == min(values)
+
+
+def test_outputs_are_counted_of_every_convolution_but_those_of_the_gates():
+    """The network at the top of this file, by hand: 16 pixels behind the stem, 8 behind the first block."""
+    stem, head = 8 * 16**2, 32 * 8**2
+    first, second = 24 * 16**2 + (24 + 16) * 8**2, (48 + 48 + 16) * 8**2
+    assert count_outputs(NETWORK, 32) == stem + first + second + 24 * 8**2 + head

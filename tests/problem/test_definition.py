@@ -9,6 +9,7 @@ import pytest
 from tiny_problem import TINY
 
 from evomnas.core.errors import InputError
+from evomnas.problem.counting import count_architecture
 from evomnas.problem.definition import ProblemDefinition, TableDefinition
 from evomnas.problem.loading import builtin_problems, change_full_training, flat, load_definition, validate_definition
 from evomnas.problem.typed.settings import parse_value
@@ -163,6 +164,14 @@ def test_a_trained_problem_is_shown_by_accuracy_and_latency():
 def test_networks_of_images_are_trained_and_those_of_a_table_are_not():
     assert load_definition("digits", ["training.epochs=1"]).trains
     assert not load_definition("nas-bench-macro").trains
+
+
+def test_how_often_and_how_long_a_candidate_trains_follows_from_folds_and_batch():
+    table, folded = load_definition("nas-bench-macro"), load_definition("digits", ["data.folds=4"])
+    assert (table.trainings, table.step_macs, load_definition("digits").trainings, folded.trainings) == (1, 0, 1, 4)
+    definition = load_definition("images", ["training.batch=7", "data.resolution=224"])
+    network = definition.space.reference_network()
+    assert definition.step_macs == 7 * count_architecture(network, 1, 3, 224).macs
 
 
 def test_the_timed_resolution_is_the_data_s_unless_it_is_given():

@@ -124,3 +124,17 @@ def test_sections_are_values_that_nobody_can_change():
     for section in (definition, definition.data, definition.training, definition.latency):
         with pytest.raises(ValueError, match="frozen"):
             section.__setattr__(next(iter(type(section).model_fields)), 1)
+
+
+def test_trained_networks_are_judged_by_the_score_of_the_search_or_where_that_is_a_likelihood_by_accuracy():
+    scores = ("accuracy", "balanced-accuracy", "macro-f1", "likelihood")
+    judged = [DataSection(dataset="digits", resolution=32, score=score).test_score for score in scores]
+    assert judged == ["accuracy", "balanced-accuracy", "macro-f1", "accuracy"]
+
+
+@pytest.mark.parametrize(("section", "known"), [("training", "training.epochs"), ("data", "data.resolution")])
+def test_an_unknown_key_is_told_beside_those_of_its_own_section(section, known):
+    with pytest.raises(InputError, match=f"{section}.nothing") as caught:
+        validate_definition({**TINY, section: {**TINY[section], "nothing": 1}})
+    assert known in str(caught.value)
+    assert "summary" not in str(caught.value)

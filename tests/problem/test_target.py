@@ -57,3 +57,8 @@ def test_addresses_are_values():
         parse_target("ssh://pi").port = 22
     with pytest.raises(AttributeError):
         parse_target("ray://pi").resource = "other"
+
+
+@pytest.mark.parametrize("text", ["ssh://me@pi", "adb://phone", "ray://pi4"])
+def test_a_target_is_a_value_that_can_be_a_key(text):
+    assert {parse_target(text): 1}[parse_target(text)] == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tarfile
 import zipfile
 from pathlib import Path
 
@@ -11,7 +12,8 @@ import pytest
 
 from evomnas.core.errors import InputError
 from evomnas.problem.loading import load_definition
-from evomnas.problem.typed.paths import is_problem
+from evomnas.problem.typed.paths import is_problem, list_kind
+from evomnas.problem.typed.settings import parse_value
 
 
 @pytest.fixture
@@ -156,3 +158,31 @@ def test_names_of_networks_are_no_problems(here):
         assert is_problem(text)
     for text in ("resnet18", "mobilenet-v2@0.5", "x" * 300):
         assert not is_problem(text)
+
+
+def test_the_kind_of_a_list_follows_from_names_alone(here):
+    assert list_kind(Path("labels.csv")) == "csv"
+    assert [list_kind(Path(name)) for name in ("labels.json", "photos", "project")] == [None] * 3
+    for folder in ("tables", "tables/deep", "mixed"):
+        Path(folder).mkdir()
+    for file in ("tables/deep/part.PARQUET", "tables/read.me", "mixed/part.parquet", "mixed/one.jpg"):
+        Path(file).touch()
+    assert list_kind(Path("tables")) == list_kind(Path("tables/deep/part.PARQUET")) == "parquet"
+    assert list_kind(Path("mixed")) is None  # pictures in folders come first
+
+
+def test_tar_files_are_shards_if_they_hold_labels(here):
+    for name, member in (("shard", "one.cls"), ("pictures", "cats/one.jpg")):
+        Path(member).parent.mkdir(exist_ok=True)
+        Path(member).touch()
+        with tarfile.open(here / f"{name}.tar", "w") as archive:
+            archive.add(member)
+    assert [list_kind(Path(f"{name}.tar")) for name in ("shard", "pictures")] == ["webdataset", None]
+
+
+@pytest.mark.parametrize(
+    ("typed", "value"),
+    [('"', '"'), ('""', ""), ('"C:\\photos"', "C:\\photos"), ('"a"b"', '"a"b"'), ("8", 8), ("[1, 2]", [1, 2])],
+)
+def test_a_value_is_toml_or_the_text_as_it_stands(typed, value):
+    assert parse_value(typed) == value

@@ -5,9 +5,11 @@ from __future__ import annotations
 import pytest
 
 from evomnas.core.errors import InputError
+from evomnas.problem.counting import count_gate_macs
 from evomnas.problem.definition import ProblemDefinition
 from evomnas.problem.detection.definition import DetectionDefinition
 from evomnas.problem.loading import validate_definition
+from evomnas.problem.published import published
 
 SHAPES = {
     "name": "shapes", "task": "detection",
@@ -68,3 +70,10 @@ def test_networks_that_tell_classes_apart_keep_their_archives():
     assert type(problem) is ProblemDefinition
     assert problem.training_context == {}
     assert "task" not in problem.model_dump(mode="json")
+
+
+def test_the_costs_of_a_candidate_are_those_of_the_whole_detector():
+    """MnasNet-A1 with 91 logits: the published size."""
+    network, shape = published("mnasnet-a1"), {"classes": 90, "channels": 3, "resolution": 320}
+    counts = validate_definition(SHAPES).count(network, shape)
+    assert (counts.params, counts.macs + count_gate_macs(network)) == (4_912_181, 837_819_232)

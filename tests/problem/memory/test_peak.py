@@ -155,3 +155,10 @@ def test_a_search_keeps_the_limit_and_shows_the_peaks(tiny, tmp_path):
     message = r"no network of the space meets constraints.max_peak_kb = .* KiB of activations, 11% more"
     with pytest.raises(InputError, match=message):
         search(below, "random", budget=6, out=tmp_path / "b", workers=0)
+
+
+def test_an_addition_has_both_of_its_inputs_and_its_output():
+    """Plain convolutions of as many channels: nothing else has three times their values alive."""
+    network = Architecture.parse("stem4_s1-conv_k3_s1_f4_n2_id-head4")
+    shape = {"classes": 2, "channels": 1, "resolution": 8}
+    assert closed_peak(network, **shape) == followed_peak(network, **shape) == 64 * 3 * 4

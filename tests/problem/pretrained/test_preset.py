@@ -18,6 +18,7 @@ def test_a_donor_takes_the_place_of_a_problem_s_own_space_and_recipes():
     definition = load_definition("images", donor="efficientnet-lite0")
     assert definition.space == space_around(LITE0, 96)
     assert (definition.training.optimizer, definition.training.learning_rate) == ("adamw", 3e-4)
+    assert (definition.training.epochs, definition.training.batch) == (3, 32)  # docs/pretrained-recipes.md
     assert (definition.training.head_rate, definition.training.statistics) == (3.0, "frozen")
     assert (definition.full.schedule, definition.full.statistics, definition.full.optimizer) == (
         "cosine",
