@@ -125,9 +125,6 @@ def export_detector(
     for name in request.formats:
         find_format(name)
     request.check()
-    if request.quantize:
-        for name in request.formats:
-            quantize_detector(name)
     training = find_training(run, architecture, DETECTOR_MANIFEST, settings)
     on_training(training)
     folder, definition = training.folder, change_full_training(run.trained_problem(), training.settings)
@@ -181,7 +178,7 @@ def _files(detector: ObjectDetector, task: DetectorTask, request: Request, say: 
         files.append(_File(name, "float", model))
         if request.quantize:
             say(f"quantizing float for {name}")
-            files.append(_File(name, "int8", quantize_detector(name)(model, np.split(calibration, len(calibration)))))
+            files.append(_File(name, "int8", quantize_detector(detector, name, model, calibration)))
     return files
 
 

@@ -7,7 +7,7 @@ part of the files; ONNX files may have it as a node of their own.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -54,6 +54,7 @@ class DetectorFormat:
         install: The command that installs what writing and running them needs.
         runtime: The name of the runtime that runs its files.
         write: Returns the content of a file of a detector, for an image of some shape, with texts by name.
+        quantize: Returns that of its int8 file, of the detector, its float file, calibration images and texts.
         run: Returns the answers of a file to an image, shape (1, c, h, w).
     """
 
@@ -61,6 +62,7 @@ class DetectorFormat:
     install: str
     runtime: str
     write: Callable[[ObjectDetector, torch.Tensor, Mapping[str, str]], bytes]
+    quantize: Callable[[ObjectDetector, bytes, Float32Array, Mapping[str, str]], bytes]
     run: Callable[[bytes], Callable[[Float32Array], Answers]]
 
 
@@ -118,16 +120,10 @@ def convert_detector(
         RuntimeMismatch: The file answers otherwise than PyTorch.
     """
     kind = find_format(name, suppress)
-    texts = {
-        "task": DETECTION,
-        "classes": json.dumps(detector.classes),
-        "network": str(detector.detector.plan.architecture),
-        "preprocessing": detector.preprocessing.model_dump_json(),
-    }
     image = torch.zeros(1, *pictures.shape[1:])
     write = _write_suppressing_onnx if suppress else kind.write
     try:
-        model = write(detector, image, texts)
+        model = write(detector, image, _texts(detector))
         run = kind.run(model)
     except ImportError as error:
         raise InputError(f"{name} files need {error.name}: {kind.install}") from None
@@ -137,22 +133,34 @@ def convert_detector(
     return ConvertedDetector(model, difference)
 
 
-def quantize_detector(name: str) -> Callable[[bytes, Sequence[Float32Array]], bytes]:
-    """Return what makes an int8 file of a float one and calibration images; decoding stays in float.
+def quantize_detector(detector: ObjectDetector, name: str, model: bytes, calibration: Float32Array) -> bytes:
+    """Return the content of a detector's int8 file. The decoding of boxes and scores stays in float.
 
     Args:
+        detector: The detector, in evaluation mode.
         name: The format.
+        model: The content of its float file.
+        calibration: Images by which the ranges of activations are chosen, pixel values from 0 to 255, shape
+            (n, c, h, w).
 
     Raises:
-        InputError: There are no int8 files of detectors in this format.
+        InputError: A package is missing.
     """
-    if name == "onnx":
-        return _quantize_onnx
-    if name == "litert":
-        from evomnas.latency.quantization.litert_int8 import quantize_litert
+    kind = find_format(name)
+    try:
+        return kind.quantize(detector, model, calibration, _texts(detector))
+    except ImportError as error:
+        raise InputError(f"int8 files for {name} need {error.name}: {kind.install}") from None
 
-        return lambda model, images: quantize_litert(model, images, kept=DECODING)
-    raise InputError(f"int8 files of detectors are written as onnx and litert, not as {name}: drop --quantize or --to")
+
+def _texts(detector: ObjectDetector) -> dict[str, str]:
+    """Return what a file says about itself."""
+    return {
+        "task": DETECTION,
+        "classes": json.dumps(detector.classes),
+        "network": str(detector.detector.plan.architecture),
+        "preprocessing": detector.preprocessing.model_dump_json(),
+    }
 
 
 def find_format(name: str, suppress: bool = False) -> DetectorFormat:
@@ -194,14 +202,16 @@ def _write_onnx(
     return bytes(model.SerializeToString())
 
 
-def _quantize_onnx(model: bytes, images: Sequence[Float32Array]) -> bytes:
+def _quantize_onnx(
+    detector: ObjectDetector, model: bytes, calibration: Float32Array, texts: Mapping[str, str]
+) -> bytes:
     import onnx
 
     from evomnas.latency.quantization.onnx_int8 import quantize_onnx
 
+    images = np.split(calibration, len(calibration))
     quantized = onnx.load_from_string(quantize_onnx(model, images, kept=DECODING))
-    texts = {entry.key: entry.value for entry in onnx.load_from_string(model).metadata_props}
-    onnx.helper.set_model_props(quantized, texts)
+    onnx.helper.set_model_props(quantized, dict(texts))
     return bytes(quantized.SerializeToString())
 
 
@@ -227,6 +237,14 @@ def _write_litert(detector: ObjectDetector, image: torch.Tensor, texts: Mapping[
     return detector_to_litert(detector, image, texts)
 
 
+def _quantize_litert(
+    detector: ObjectDetector, model: bytes, calibration: Float32Array, texts: Mapping[str, str]
+) -> bytes:
+    from evomnas.latency.quantization.litert_int8 import quantize_litert
+
+    return quantize_litert(model, np.split(calibration, len(calibration)), kept=DECODING)
+
+
 def _run_litert(model: bytes) -> Callable[[Float32Array], Answers]:
     with silence(), silence_native_code():
         from ai_edge_litert.interpreter import Interpreter
@@ -248,6 +266,15 @@ def _write_executorch(detector: ObjectDetector, image: torch.Tensor, texts: Mapp
     return lower(detector, image, texts)
 
 
+def _quantize_executorch(
+    detector: ObjectDetector, model: bytes, calibration: Float32Array, texts: Mapping[str, str]
+) -> bytes:
+    from evomnas.latency.quantization.executorch_int8 import quantize_graph
+    from evomnas.latency.runtimes.executorch_xnnpack import lower
+
+    return lower(quantize_graph(detector, calibration, "decoder"), torch.from_numpy(calibration[:1]), texts)
+
+
 def _run_executorch(model: bytes) -> Callable[[Float32Array], Answers]:
     from evomnas.latency.runtimes.executorch_xnnpack import load_program
 
@@ -262,9 +289,18 @@ def _run_executorch(model: bytes) -> Callable[[Float32Array], Answers]:
 
 
 DETECTOR_FORMATS = {
-    "onnx": DetectorFormat(".onnx", "pip install onnx onnxruntime", "onnxruntime", _write_onnx, _run_onnx),
-    "litert": DetectorFormat(".tflite", "pip install 'evomnas[litert]'", "litert", _write_litert, _run_litert),
+    "onnx": DetectorFormat(
+        ".onnx", "pip install onnx onnxruntime", "onnxruntime", _write_onnx, _quantize_onnx, _run_onnx
+    ),
+    "litert": DetectorFormat(
+        ".tflite", "pip install 'evomnas[litert]'", "litert", _write_litert, _quantize_litert, _run_litert
+    ),
     "executorch": DetectorFormat(
-        ".pte", "pip install 'evomnas[executorch]'", "executorch", _write_executorch, _run_executorch
+        ".pte",
+        "pip install 'evomnas[executorch]'",
+        "executorch",
+        _write_executorch,
+        _quantize_executorch,
+        _run_executorch,
     ),
 }

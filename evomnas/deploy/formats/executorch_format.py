@@ -1,8 +1,6 @@
 """ExecuTorch programs with XNNPACK, in float or int8. The normalisation of the images is part of the program.
 
-The int8 programs are made by PyTorch's post-training quantization for XNNPACK (pt2e). Weights are quantized
-symmetrically by output channel, and activations by the values that they have on calibration images. The metadata are
-methods of the program that take no arguments: `classes()` returns the names of the classes as JSON.
+The metadata are methods of the program that take no arguments: `classes()` returns the names of the classes as JSON.
 """
 
 from __future__ import annotations
@@ -13,9 +11,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from evomnas.core.quiet import silence
+from evomnas.latency.quantization.executorch_int8 import quantize_graph
 from evomnas.latency.runtimes.base import Float32Array
-from evomnas.latency.runtimes.executorch_xnnpack import fold_batch_norm, load_program, lower
+from evomnas.latency.runtimes.executorch_xnnpack import load_program, lower
 
 if TYPE_CHECKING:  # so that the list of formats does not wait for it
     import torch
@@ -52,22 +50,10 @@ logits = program.load_method("forward").execute([torch.from_numpy(pixels)])[0][0
         """See `ExportFormat.quantize`."""
         import torch
 
-        with silence(), torch.no_grad():
-            from executorch.backends.xnnpack.quantizer.xnnpack_quantizer import (
-                XNNPACKQuantizer,
-                get_symmetric_quantization_config,
-            )
-            from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
-
-            image = _example_image(classifier)
-            graph = torch.export.export(fold_batch_norm(classifier), (image,)).module(check_guards=False)
-            quantizer = XNNPACKQuantizer().set_global(get_symmetric_quantization_config(is_per_channel=True))
-            prepared = prepare_pt2e(graph, quantizer)
-            for calibration_image in torch.from_numpy(calibration).unsqueeze(1):
-                prepared(calibration_image)
-            converted = convert_pt2e(prepared)
-            constants = [value for value in converted.state_dict().values() if value.dtype == torch.int8]
-            return lower(converted, image, metadata), [constant.numpy() for constant in constants]
+        quantized = quantize_graph(classifier, calibration)
+        constants = [value for value in quantized.state_dict().values() if value.dtype == torch.int8]
+        program = lower(quantized, _example_image(classifier), metadata)
+        return program, [constant.numpy() for constant in constants]
 
     def metadata(self, model: bytes) -> dict[str, str]:
         """See `ExportFormat.metadata`."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import onnxruntime
@@ -11,7 +12,13 @@ import torch
 
 from evomnas.core.errors import InputError
 from evomnas.deploy.detection import detector_formats
-from evomnas.deploy.detection.detector_formats import DETECTOR_FORMATS, find_format, write_detector
+from evomnas.deploy.detection.detector_formats import (
+    DETECTOR_FORMATS,
+    convert_detector,
+    find_format,
+    quantize_detector,
+    write_detector,
+)
 from evomnas.networks.detection.detector import build_detector
 from evomnas.networks.detection.object_detector import ObjectDetector
 from evomnas.problem.architecture import Architecture
@@ -38,6 +45,30 @@ def test_a_file_is_written_and_answers_as_pytorch(detector, tmp_path, name):
     assert written.file == tmp_path / f"detector{DETECTOR_FORMATS[name].suffix}"
     assert written.bytes == written.file.stat().st_size
     assert 0 < written.difference < 1e-3
+
+
+@pytest.mark.parametrize("name", ["onnx", "litert", pytest.param("executorch", marks=pytest.mark.thorough)])
+def test_an_int8_file_is_smaller_and_answers_nearly_as_pytorch(detector, name):
+    if name != "onnx":
+        pytest.importorskip({"litert": "ai_edge_litert", "executorch": "executorch"}[name])
+    plain, images = convert_detector(detector, name, PICTURES).model, PICTURES.astype(np.float32)
+    quantized = quantize_detector(detector, name, plain, images)
+    assert len(quantized) < len(plain)
+    run = DETECTOR_FORMATS[name].run(quantized)
+    with torch.inference_mode():
+        expected = detector(torch.from_numpy(images))
+    for number, image in enumerate(images):
+        for answer, right in zip(run(image[None]), expected, strict=True):
+            assert 0 < np.abs(answer[0] - right[number].numpy()).max() < 0.1
+
+
+def test_int8_files_whose_packages_are_missing_are_one_line(detector, monkeypatch):
+    def quantize(*arguments):
+        raise ModuleNotFoundError(name="torchao")
+
+    monkeypatch.setitem(DETECTOR_FORMATS, "onnx", replace(DETECTOR_FORMATS["onnx"], quantize=quantize))
+    with pytest.raises(InputError, match="int8 files for onnx need torchao: pip install"):
+        quantize_detector(detector, "onnx", b"", PICTURES.astype(np.float32))
 
 
 def test_an_onnx_file_names_classes_and_what_is_done_with_a_picture(detector, tmp_path):
