@@ -9,7 +9,8 @@ def serious(page: Any) -> list[str]:
     """Its serious and critical findings, each with the first element that it is about."""
     from axe_playwright_python.sync_playwright import Axe
 
-    found = Axe().run(page).response["violations"]
+    options = {"preload": False}  # else it asks for style sheets, which a page from disk may not
+    found = Axe().run(page, options=options).response["violations"]
     return [
         f"{one['id']}: {one['nodes'][0]['html'][:200]}" for one in found if one["impact"] in ("serious", "critical")
     ]

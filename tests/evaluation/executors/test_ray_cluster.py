@@ -48,10 +48,11 @@ def nodes():
     nodes.shutdown()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def joined(nodes):
     """This process as part of the cluster: executors leave it there, and find workers that have imported all."""
-    ray.init(address=nodes.address, log_to_driver=False, logging_level="ERROR")
+    if not ray.is_initialized():
+        ray.init(address=nodes.address, log_to_driver=False, logging_level="ERROR")
 
 
 @pytest.fixture
@@ -144,6 +145,7 @@ def test_a_cluster_that_is_not_there_is_said_in_one_line(tiny):
 @pytest.mark.thorough
 def test_a_new_cluster_is_no_other_that_this_machine_has(nodes, tiny, tmp_path, monkeypatch):
     """Neither the one that runs here, as Ray itself would take it, nor what a killed one left."""
+    ray.shutdown()  # tests before this one may have joined
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     monkeypatch.setattr(ray, "init", partial(ray.init, include_dashboard=False, num_cpus=1))  # what starts fast
     known = Path(ray._private.utils.get_ray_address_file(None))
@@ -228,6 +230,7 @@ def test_a_node_that_does_not_see_prepared_images_copies_them_once(joined, tmp_p
         Image.new("RGB", (9, 9), (number, 2 * number, 0)).save(path)
     dataset = load_dataset(DataSection(dataset="image-folder", path=tmp_path / "photos", resolution=6))
     sender = Sender.of(dataset, ray.get_runtime_context().get_node_id())
+    ray.cloudpickle.register_pickle_by_value(worker_calls)  # of which that node has no file
     task = ray.remote(num_cpus=0)(worker_calls.take_on_a_blind_node)
     for _ in range(2):
         train, validation, path = ray.get(task.remote(dataset, sender, tmp_path / "node"))
