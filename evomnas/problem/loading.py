@@ -7,7 +7,6 @@ Unknown keys and values out of range are errors that name the place and what is 
 
 from __future__ import annotations
 
-import copy
 import os
 import re
 import tomllib
@@ -173,35 +172,7 @@ def validate_definition(values: dict[str, Any]) -> Definition:
     try:
         return model.model_validate(values)
     except ValidationError as error:
-        raise InputError("; ".join(_describe(fault, model) for fault in _all_faults(error, values, model))) from None
-
-
-def _all_faults(error: ValidationError, values: dict[str, Any], model: type[BaseModel]) -> list[ErrorDetails]:
-    """Return the faults of an error, and those that hide behind them.
-
-    A section is checked as a whole only when its values are right. So wrong values are removed and the rest is checked
-    again, until no new fault comes up. Then defaults take the place of what was removed. A fault of a whole section, or
-    of the whole problem, counts only where nothing of it was removed: else it may be one of these defaults.
-    """
-    values = copy.deepcopy(values)
-    faults = error.errors()
-    new = faults
-    while sum(_take(values, fault["loc"]) for fault in new if fault["type"] != "missing"):
-        try:
-            model.model_validate(values)
-            break
-        except ValidationError as further:
-            known = {fault["loc"][:length] for fault in faults for length in range(len(fault["loc"]) + 1)}
-            new = [one for one in further.errors() if one["loc"] not in known and one["type"] != "missing"]
-            faults += new
-    return faults
-
-
-def _take(values: Any, location: tuple[int | str, ...]) -> bool:
-    """Remove the value at a place; False where there is none."""
-    for part in location[:-1]:
-        values = values.get(part) if isinstance(values, dict) else None
-    return isinstance(values, dict) and bool(location) and values.pop(location[-1], location) is not location
+        raise InputError("; ".join(_describe(fault, model) for fault in error.errors())) from None
 
 
 _EXPECTED = {
