@@ -10,6 +10,8 @@ from typer.testing import CliRunner
 
 from evomnas.cli import search  # noqa: F401 it registers its commands
 from evomnas.cli.app import app
+from evomnas.core.system import device
+from evomnas.evaluation.executors import factory
 
 
 def call(*arguments: object):
@@ -105,3 +107,18 @@ def test_a_folder_that_holds_a_run_is_refused(tabular_file, tmp_path):
     assert "holds a run already" in call(tabular_file, "--out", tmp_path / "r").stderr
     again = call(tabular_file, "--out", tmp_path / "s")
     assert "which has some already" in again.stdout
+
+
+@pytest.mark.parametrize(("options", "line"), [((), True), (("--device", "cpu"), False), (("--workers", 1), False)])
+def test_a_processor_that_trains_in_place_of_a_gpu_is_told(options, line, tiny_file, monkeypatch):
+    def choose(device="auto"):
+        return "cpu" if device == "cpu" else "cuda"
+
+    monkeypatch.setattr(device, "choose_device", choose)
+    monkeypatch.setattr(factory, "choose_device", choose)
+    monkeypatch.setattr(factory, "usable_cores", lambda: 16)
+    monkeypatch.setattr(factory, "free_memory_gib", lambda: None)
+    done = call(tiny_file, *options)
+    assert done.exit_code == 0, done.output
+    told = "--device cpu: 16 cores train networks of this size faster than a GPU, which --device cuda takes"
+    assert (told in done.stderr) is line
