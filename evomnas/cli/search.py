@@ -294,9 +294,11 @@ def _device_choice(definition: Definition, where: Workers, device: str) -> list[
     from evomnas.core.system.device import choose_device
     from evomnas.evaluation.executors.factory import search_device
 
-    if not isinstance(where, int) or search_device(definition, device, where) == choose_device(device):
+    if not definition.trains or device != "auto" or not isinstance(where, int):
         return []
-    return [f"--device cpu: {where} cores train networks of this size faster than a GPU, which --device cuda takes"]
+    if search_device(definition, device, where) == choose_device():
+        return []
+    return [f"--device cpu: {where} processes train networks of this size faster than a GPU, which --device cuda takes"]
 
 
 @app.command()

@@ -312,7 +312,9 @@ def own_device(run: Run, device: str = "auto") -> str:
         run: The run.
         device: `auto`, `cpu` or `cuda`.
     """
-    began_on = run.archive.context(run.record.training_context).get("device") if device == "auto" else None
+    if device != "auto":
+        return device
+    began_on = run.archive.context(run.record.training_context).get("device")
     return str(began_on) if began_on in ("cpu", choose_device()) else device
 
 

@@ -1,4 +1,4 @@
-"""What is wrong with values of a pydantic model: of one that is made by hand, or read from a file."""
+"""Faults of values of a pydantic model in one line: of one that is made by hand, or read from a file."""
 
 from __future__ import annotations
 

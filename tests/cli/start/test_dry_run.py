@@ -120,5 +120,11 @@ def test_a_processor_that_trains_in_place_of_a_gpu_is_told(options, line, tiny_f
     monkeypatch.setattr(factory, "free_memory_gib", lambda: None)
     done = call(tiny_file, *options)
     assert done.exit_code == 0, done.output
-    told = "--device cpu: 16 cores train networks of this size faster than a GPU, which --device cuda takes"
+    told = "--device cpu: 16 processes train networks of this size faster than a GPU, which --device cuda takes"
     assert (told in done.stderr) is line
+
+
+def test_nothing_is_told_of_devices_where_nothing_is_trained(monkeypatch, tabular_file):
+    monkeypatch.setattr(device, "choose_device", lambda name="auto": "cuda")
+    monkeypatch.setattr(factory, "choose_device", lambda name="auto": "cuda")
+    assert "--device" not in call(tabular_file, "--budget", 4).output
