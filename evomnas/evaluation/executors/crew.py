@@ -42,14 +42,19 @@ warnings.filterwarnings("ignore", "resource_tracker: process died unexpectedly")
 class WorkerDied(Exception):
     """A worker ended while it did a call.
 
-    Attributes:
-        exit_code: Its exit code, negative if a signal ended it; None if it is not known.
+    Its call ends at once, before its exit code is known: that waits while another worker is started, for seconds if the
+    server has to be started first. So calls whose workers are killed together end together.
     """
 
-    def __init__(self, exit_code: int | None) -> None:
-        """Take its exit code."""
+    def __init__(self, exit_code: Future[int | None]) -> None:
+        """Take its exit code, which may not be known yet."""
         super().__init__(exit_code)
-        self.exit_code = exit_code
+        self._exit_code = exit_code
+
+    @property
+    def exit_code(self) -> int | None:
+        """Its exit code, negative if a signal ended it; None if it is never known. Waits until that is clear."""
+        return self._exit_code.result()
 
     def __str__(self) -> str:
         return "ended" if self.exit_code is None else f"ended with exit code {self.exit_code}"
@@ -160,6 +165,8 @@ class Crew:
             call.future.set_result(worker.result())
         except BaseException as error:
             call.future.set_exception(error)
+            if isinstance(error, WorkerDied):
+                worker.reap()
 
     def _hire(self) -> _Worker:
         """Start a worker and wait until it is prepared."""
@@ -171,6 +178,7 @@ class Crew:
                 worker = self._start()
                 worker.result()
             except WorkerDied as death:
+                worker.reap()
                 reason = f"the last one {death}"
                 if (death.exit_code or 0) > 0:  # no signal: the next one would do the same
                     break
@@ -218,7 +226,7 @@ class _Worker:
         self.lives = True
         self._pipe, other = context.Pipe()
         self._process = context.Process(target=_work, args=(other, prepare, arguments))
-        self._exit_code: int | None = None
+        self._exit_code: Future[int | None] = Future()
         try:
             with interrupts_blocked():
                 self._process.start()
@@ -235,16 +243,15 @@ class _Worker:
             self._pipe.send_bytes(message)
             self._pipe.recv()
         except (EOFError, OSError):
-            self._reap()
+            self.reap()
             return False
         return True
 
     def result(self) -> Any:
-        """Wait for what a call returns, or raise what it raised, or `WorkerDied`."""
+        """Wait for what a call returns, or raise what it raised, or `WorkerDied`; then `reap` has to follow."""
         try:
             value, error = self._pipe.recv()
         except (EOFError, OSError):
-            self._reap()
             raise WorkerDied(self._exit_code) from None
         if error is not None:
             raise error
@@ -257,16 +264,20 @@ class _Worker:
             if not self._process.is_alive():  # as far as its dead server tells; it sees that its sentinel is closed
                 self._process.close()
 
-    def _reap(self) -> None:
+    def reap(self) -> None:
         """Learn the exit code of the process, which has ended."""
-        if self.lives:
-            self.lives = False
-            self._pipe.close()
+        if not self.lives:
+            return
+        self.lives = False
+        self._pipe.close()
+        code = None
+        try:
             with _starting, suppress(ValueError):  # it was closed by `kill`
                 self._process.join(REAP_S)
                 code = self._process.exitcode
-                self._exit_code = None if code == SERVER_DIED else code
                 self._process.close()
+        finally:
+            self._exit_code.set_result(None if code == SERVER_DIED else code)
 
 
 # --- in the worker ---------------------------------------------------------------------------------------

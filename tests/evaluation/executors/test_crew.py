@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from concurrent.futures import wait
 from contextlib import contextmanager
 from multiprocessing import forkserver, resource_tracker
 
@@ -109,6 +110,35 @@ def test_workers_outlive_their_server_and_the_next_one_gets_another(tmp_path):
         assert call.result(30) == "slept"
         os.kill(process, signal.SIGKILL)
         assert [isinstance(one.submit(number).result(30), int) for _ in range(4)] == [True] * 4
+
+
+@pytest.fixture
+def gate(tmp_path, monkeypatch):
+    """A file that keeps the next server from starting workers while it is there."""
+    file = tmp_path / "gate"
+    monkeypatch.setenv("SERVER_GATE", str(file))
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
+    forkserver.set_forkserver_preload(["server_gate"])
+    yield file
+    file.unlink(missing_ok=True)
+    forkserver._forkserver._stop()
+    forkserver.set_forkserver_preload([])
+
+
+def test_calls_whose_workers_die_with_their_server_end_before_there_is_another(tmp_path, gate):
+    with crew(3) as one:
+        calls = [one.submit(sleep, str(tmp_path / name), 60) for name in "abc"]
+        workers = [process_in(tmp_path / name) for name in "abc"]
+        gate.touch()
+        kill_server()
+        for worker, call in zip(workers, calls, strict=True):
+            os.kill(worker, signal.SIGKILL)
+            wait([call], 20)  # by now the first one's successor is waited for
+        left = wait(calls, 0).not_done
+        gate.unlink()
+        assert not left
+        assert {call.exception().exit_code for call in calls} <= {None, -9}
+        assert isinstance(one.submit(number).result(30), int)
 
 
 def test_busy_workers_end_with_their_crew_and_those_without_a_server_as_well(tmp_path):

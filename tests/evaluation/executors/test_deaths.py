@@ -23,7 +23,9 @@ def call(exit_code: int | None = 0) -> Future:
     if exit_code == 0:
         one.set_result("result")
     else:
-        one.set_exception(WorkerDied(exit_code))
+        code: Future = Future()
+        code.set_result(exit_code)
+        one.set_exception(WorkerDied(code))
     return one
 
 
