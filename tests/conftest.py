@@ -223,7 +223,7 @@ def exports(finished_run, trained):
 
 def exported():
     """What `exports` asks for."""
-    from evomnas.deploy.export import Request
+    from evomnas.deploy.formats.request import Request
 
     return Request(("onnx",), quantize=True, prune=0.5, factorize=0.9, huffman=True)
 
@@ -251,7 +251,8 @@ def photograph_exports(photographs, tmp_path_factory):
     Yields:
         The run, the trained network and the result of the export.
     """
-    from evomnas.deploy.export import Request, export_network
+    from evomnas.deploy.export import export_network
+    from evomnas.deploy.formats.request import Request
     from evomnas.deploy.trained_networks import knee_network, train_networks
     from evomnas.loop.launch import search
 

@@ -166,6 +166,44 @@ print(found)
     assert printed(code) == {code: [] for code in LIGHT}
 
 
+MISTYPED = (
+    ("train RUN nonsense", "has no network 'nonsense'"),
+    ("train RUN", "train takes networks"),
+    ("train RUN --knee --device tpu", "unknown device 'tpu'"),
+    ("train RUN --knee --set full.epoch=3", "unknown key 'full.epoch'"),
+    ("export RUN nonsense", "has no network 'nonsense'"),
+    ("export RUN NETWORK --to tflite", "unknown export format 'tflite'"),
+    ("export RUN NETWORK --prune 3", "--prune takes a share"),
+    ("export RUN NETWORK --epochs 0", "full.epochs"),
+    ("detect RUN nonsense --data .", "has no network 'nonsense'"),
+    ("detect RUN NETWORK --data nowhere", "there is nothing at nowhere"),
+    ("push RUN nonsense someone/birds", "has no network 'nonsense'"),
+)
+
+
+def test_what_is_mistyped_is_said_before_torch_is_loaded(finished_run):
+    """Whoever waits ten seconds for a typing error types the next line elsewhere."""
+    network = finished_run.results()[0].evaluation.architecture.id
+    lines = [line.replace("RUN", str(finished_run.folder)).replace("NETWORK", network) for line, _ in MISTYPED]
+    code = f"""
+import shlex
+from typer.testing import CliRunner
+from evomnas.cli import deploy
+from evomnas.cli.app import app
+from evomnas.cli.detection import detect
+from evomnas.cli.hubs import push
+from evomnas.cli.shipping import export
+found = []
+for line in {lines!r}:
+    result = CliRunner().invoke(app, shlex.split(line))
+    found.append((result.exit_code, result.stderr, "torch" in sys.modules))
+print(found)
+"""
+    for (line, message), (exit_code, stderr, has_torch) in zip(MISTYPED, printed(code), strict=True):
+        assert (exit_code, has_torch) == (2, False), line
+        assert message in stderr
+
+
 def test_help_loads_nothing_heavy():
     heavy = ("torch", "numpy", "ray", "rich", "pydantic", "pymoo", "evomnas.latency.devices.ssh")
     code = f"""

@@ -12,7 +12,7 @@ import os
 import signal
 import sqlite3
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn, ParamSpec, TypeVar
 
@@ -285,6 +285,30 @@ def open_with_images(path: Path, data: Path | None) -> Run:
         opened.read_data_from(data)
     else:
         check_images(opened.definition)
+    return opened
+
+
+def open_for_training(path: Path, data: Path | None, device: str, changes: Sequence[str]) -> Run:
+    """Open the run that was typed, whose networks are trained in full; what was typed is checked without torch.
+
+    Args:
+        path: See `open_run`.
+        data: See `open_with_images`.
+        device: `cpu`, `cuda` or `auto`.
+        changes: `full.key=value` strings, the settings of the training.
+
+    Returns:
+        The run.
+
+    Raises:
+        InputError: There is no such run, device or setting, its images are not there, or it searched a table.
+    """
+    from evomnas.core.system.device import choose_device
+    from evomnas.problem.loading import change_full_training
+
+    choose_device(device)
+    opened = open_with_images(path, data)
+    change_full_training(opened.trained_problem(), changes)
     return opened
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from evomnas.cli import completion
-from evomnas.cli.app import RunArgument, app, open_with_images, repeatable, reported
+from evomnas.cli.app import RunArgument, app, open_for_training, repeatable, reported
 from evomnas.cli.display.full_scores import print_constant_answer
 from evomnas.cli.display.plan_display import KEPT, PlanDisplay
 from evomnas.cli.display.search_output import ignore_note
@@ -76,14 +76,14 @@ def train(
     """Train networks of a run in full on all training images, and score them on the test images."""
     changes = full_settings(epochs, settings, precision)
     with repeatable(KEPT), ProgressDisplay("starting", note_to=ignore_note if quiet else None) as display:
-        from evomnas.deploy.trained_networks import front_networks, knee_network, most_accurate_network, train_networks
-        from evomnas.report.run_words import knee_line
-
-        opened = open_with_images(folder, data)
+        opened = open_for_training(folder, data, device, changes)
         if [bool(archs), front, knee].count(True) != 1:
             example = f"evomnas train {opened.argument} ID"
             raise InputError(f"train takes networks, as {example}, or one of --front and --knee")
         architectures = [find_architecture(text, opened) for text in archs or []]
+        from evomnas.deploy.trained_networks import front_networks, knee_network, most_accurate_network, train_networks
+        from evomnas.report.run_words import knee_line
+
         if front or knee:
             architectures = front_networks(opened) if front else [knee_network(opened)]
             no_knee = "" if front else knee_line(opened)

@@ -17,7 +17,8 @@ from evomnas.cli.search import app as search_app
 from evomnas.cli.shipping import export  # noqa: F401 it registers itself
 from evomnas.core.errors import InputError
 from evomnas.deploy import full_training as full
-from evomnas.deploy.export import Request, export_network, read_exports
+from evomnas.deploy.export import export_network, read_exports
+from evomnas.deploy.formats.request import Request
 from evomnas.deploy.full_training import FullTask
 from evomnas.deploy.saving import load_network
 from evomnas.deploy.trained_networks import train_networks

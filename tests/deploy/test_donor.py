@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from evomnas.deploy.baselines import train_baselines
-from evomnas.deploy.export import Request, export_network
+from evomnas.deploy.export import export_network
+from evomnas.deploy.formats.request import Request
 from evomnas.deploy.full_training import FullTask
 from evomnas.deploy.saving import load_network
 from evomnas.deploy.trained_networks import train_networks

@@ -19,10 +19,11 @@ from printed_code import code_blocks, run_all
 
 from evomnas.core.errors import InputError
 from evomnas.deploy.cards.snippets import PICTURE
-from evomnas.deploy.export import MEASURING_S, Request, _calibration_images, _plan, export_network
+from evomnas.deploy.export import MEASURING_S, _calibration_images, _plan, export_network
 from evomnas.deploy.formats import FORMATS
 from evomnas.deploy.formats.exported_files import EXPORTS_FILE, Export, read_exports, slow_int8_files
 from evomnas.deploy.formats.pytorch.python_module import load_module
+from evomnas.deploy.formats.request import Request
 from evomnas.deploy.prediction import open_network, predict
 from evomnas.deploy.saving import load_network, read_manifest
 from evomnas.latency.runtimes import base as runtimes

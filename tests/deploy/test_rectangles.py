@@ -12,8 +12,9 @@ from printed_code import code_blocks, run_all
 from tiny_problem import TINY
 
 from evomnas.deploy.baselines import train_baselines
-from evomnas.deploy.export import Request, export_network
+from evomnas.deploy.export import export_network
 from evomnas.deploy.formats import FORMATS
+from evomnas.deploy.formats.request import Request
 from evomnas.deploy.prediction import open_network, predict
 from evomnas.deploy.saving import load_network, read_manifest
 from evomnas.deploy.trained_networks import knee_network, train_networks

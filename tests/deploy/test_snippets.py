@@ -14,8 +14,9 @@ from printed_code import code_blocks, run_all
 
 from evomnas.data.photographs import Preprocessing, read_photograph
 from evomnas.deploy.cards.snippets import PICTURE, file_snippet, pytorch_snippet, usage_section
-from evomnas.deploy.export import Request, export_network
+from evomnas.deploy.export import export_network
 from evomnas.deploy.formats import FORMATS
+from evomnas.deploy.formats.request import Request
 from evomnas.deploy.prediction import open_network, predict
 
 SHIPPING = Path(__file__).parents[2] / "docs" / "shipping.md"

@@ -9,7 +9,8 @@ from dataclasses import replace
 import pytest
 
 from evomnas.core.errors import InputError
-from evomnas.deploy.export import Request, export_network
+from evomnas.deploy.export import export_network
+from evomnas.deploy.formats.request import Request
 from evomnas.deploy.full_training import FullTask
 from evomnas.deploy.saving import load_network
 from evomnas.deploy.trained_networks import front_networks, knee_network, most_accurate_network, train_networks

@@ -17,6 +17,7 @@ from evomnas.cli.progress import ProgressDisplay
 from evomnas.cli.show import find_architecture
 from evomnas.core.errors import InputError
 from evomnas.core.resolution import parse_resolution
+from evomnas.core.system.device import choose_device
 
 if TYPE_CHECKING:  # imported where they are used, so that --help does not wait for torch
     from evomnas.deploy.detection.detectors import RunDetector
@@ -63,11 +64,13 @@ def detect(
     if suppress and not to:
         raise InputError("--suppress is a part of the ONNX file: add --to onnx")
     with repeatable(KEPT), ProgressDisplay("starting") as display:
+        choose_device(device)
+        pictures = _section(data, resolution)
+        opened = open_run(folder)
+        architectures = [find_architecture(text, opened) for text in archs]
         from evomnas.deploy.detection.detectors import train_detectors
         from evomnas.training.detection.detector_training import RECIPE
 
-        opened = open_run(folder)
-        architectures = [find_architecture(text, opened) for text in archs]
         recipe = RECIPE.model_copy(update={"epochs": epochs})
 
         def show_epoch(name: str, epoch: int, epochs: int, loss: float) -> None:
@@ -82,7 +85,7 @@ def detect(
 
         trained = list(
             train_detectors(
-                opened, architectures, _section(data, resolution), recipe, device=device,
+                opened, architectures, pictures, recipe, device=device,
                 formats=list(dict.fromkeys(to or [])), suppress=suppress, say=show_step, on_progress=show_epoch,
             )
         )  # fmt: skip

@@ -43,15 +43,15 @@ def push(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be sent; send nothing.")] = False,
 ) -> None:  # fmt: skip
     """Put a trained network on the Hugging Face Hub: card, weights, and the files that evomnas export wrote."""
+    changes = full_settings(epochs, settings, precision)
+    opened = open_run(folder)
+    architecture = find_architecture(arch, opened)  # before torch is loaded
     from evomnas.deploy.detection.detector_files import DETECTOR_MANIFEST
     from evomnas.deploy.folders.training_folders import find_training
     from evomnas.deploy.hubs.pushing import check_repository, files_to_push, push_files
     from evomnas.deploy.saving import MODEL_MANIFEST
 
-    changes = full_settings(epochs, settings, precision)
     check_repository(repository)
-    opened = open_run(folder)
-    architecture = find_architecture(arch, opened)
     finds = opened.trained_problem().detects
     manifest = DETECTOR_MANIFEST if finds else MODEL_MANIFEST
     training = find_training(opened, architecture, manifest, changes, teacher)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from evomnas.cli import completion
-from evomnas.cli.app import app, open_with_images, repeatable, reported
+from evomnas.cli.app import app, open_for_training, repeatable, reported
 from evomnas.cli.display.check_output import check_files
 from evomnas.cli.display.full_scores import print_constant_answer
 from evomnas.cli.display.plan_display import KEPT, PlanDisplay
@@ -119,18 +119,21 @@ def export(
         raise InputError(f"{check} is no folder: --check takes a folder of images, with a folder for each class")
     changes = full_settings(epochs, settings, precision)
     with repeatable(KEPT), ProgressDisplay("starting") as display:
-        from evomnas.deploy.export import Request, export_network
+        from evomnas.deploy.formats.request import Request
+
+        formats = tuple(dict.fromkeys(to or ["onnx"]))
+        request = Request(formats, quantize is not None, prune, prune_channels, factorize, huffman, any_size, any_batch)
+        request.check()  # this and what follows: before torch is loaded
+        opened = open_for_training(folder, data, device, changes)
+        network = find_architecture(arch, opened)
+        from evomnas.deploy.export import export_network
         from evomnas.deploy.folders.training_folders import check_teacher
         from evomnas.report.run_report import write_report
 
-        opened = open_with_images(folder, data)
         finds = opened.trained_problem().detects
         if finds and (any_size or any_batch or check is not None):
             raise InputError("--any-size, --any-batch and --check are for networks that tell classes apart")
-        formats = tuple(dict.fromkeys(to or ["onnx"]))
-        request = Request(formats, quantize is not None, prune, prune_channels, factorize, huffman, any_size, any_batch)
         check_teacher(opened.trained_problem(), teacher)
-        network = find_architecture(arch, opened)
 
         def show_choice(training: Training) -> None:
             if choice := training.describe_choice(changes, teacher):

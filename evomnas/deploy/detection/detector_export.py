@@ -33,9 +33,10 @@ from evomnas.deploy.detection.detector_formats import (
 )
 from evomnas.deploy.detection.detector_store import DetectorTask
 from evomnas.deploy.detection.exported_detectors import DetectorExport, read_detector_exports
-from evomnas.deploy.export import OnStep, Request
+from evomnas.deploy.export import OnStep
 from evomnas.deploy.folders.training_folders import Training, find_training
 from evomnas.deploy.formats.exported_files import EXPORTS_FILE, slow_int8_files
+from evomnas.deploy.formats.request import Request
 from evomnas.deploy.saving import MODEL_CARD
 from evomnas.deploy.trained_networks import check_images
 from evomnas.latency.meter import open_meter

@@ -6,6 +6,7 @@
 - `checking`: files that are run on a folder of images, by their runtime alone.
 - `pytorch/`: files for PyTorch without evomnas.
 - `exported_files`: the table of a network's files, with their figures.
+- `request`: the files that an export is asked for.
 - `gains`: what each file brings against the float one.
 
 `FORMATS` has all of them by name. Reading a file needs its runtime alone; torch is imported when a file is written.

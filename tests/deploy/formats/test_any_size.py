@@ -15,10 +15,11 @@ from evomnas.core.errors import InputError
 from evomnas.data.colours import pad_picture, scale_picture
 from evomnas.data.photographs import Preprocessing
 from evomnas.deploy.cards.snippets import PICTURE, usage_section
-from evomnas.deploy.export import Request, _File
+from evomnas.deploy.export import _File
 from evomnas.deploy.formats import FORMATS
 from evomnas.deploy.formats.any_size.sampling import Calculator, Side, sampling_matrices
 from evomnas.deploy.formats.exported_files import ANY_SIZE, Export
+from evomnas.deploy.formats.request import Request
 from evomnas.deploy.prediction import open_network, predict
 from evomnas.networks.classifier import Classifier
 from evomnas.networks.network import build_network
