@@ -15,7 +15,7 @@ from typing import Any
 from evomnas.core.errors import InputError, unknown
 from evomnas.core.resolution import Resolution, sides
 from evomnas.deploy.cards.class_card import class_scores
-from evomnas.deploy.durations import CARD_S, Plan
+from evomnas.deploy.durations import CARD_S, Plan, measure_pace
 from evomnas.deploy.full_training import FullTask
 from evomnas.deploy.training_store import FullTrainings, MeasurementContext, OnProgress, TrainedNetwork
 from evomnas.latency.meter import Meter, open_meter
@@ -189,7 +189,7 @@ def _plan(trainings: FullTrainings, networks: Mapping[str, AnyNetwork], folder: 
         if epochs:
             say(f"timing a step of {name}")
             expected[name] = epochs * steps * task.time_step(network)
-    return Plan(expected, CARD_S)
+    return Plan(expected, CARD_S * measure_pace())
 
 
 def _results(

@@ -6,10 +6,34 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-# What follows the work itself, in processor seconds on two cores of 2.5 GHz. Nearly all of it is libraries that are
+# What follows the work itself, in seconds on a core whose `measure_pace` is 1. Nearly all of it is libraries that are
 # loaded then: of small and of large networks it is the same.
-CARD_S = 0.8  # counting the costs of the first network, and writing its card
-REPORT_S = 1.8  # writing the report of the run, and ending
+CARD_S = 1.0  # counting the costs of the first network, and writing its card
+REPORT_S = 1.0  # writing the report of the run, and ending
+
+SAMPLE_S = 0.010  # for which a core has the pace 1
+_SAMPLE = "\n".join(
+    f"def call_{number}(x):\n    return [(x * {number} + y, str(y)) for y in range(12)]" for number in range(150)
+)
+
+
+def measure_pace() -> float:
+    """Return how long this core takes for what libraries do, relative to the one on which constants were measured.
+
+    Such constants are what cannot be measured beforehand: to import a library, or to have it convert a network. All of
+    that is Python that is read and run, so here a piece of it is read, and as much is run. A core that is half as fast
+    takes twice as long for both. Other programs that share the core count as well.
+
+    Returns:
+        The factor by which the constants are to be multiplied. It takes `SAMPLE_S` three times to measure it.
+    """
+    seconds = []
+    for _ in range(3):
+        began = time.perf_counter()
+        compile(_SAMPLE, "<sample>", "exec")
+        [(x * y, str(y)) for x in range(1000) for y in range(12)]
+        seconds.append(time.perf_counter() - began)
+    return min(seconds) / SAMPLE_S
 
 
 class Plan:

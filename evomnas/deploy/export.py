@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import time
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import NamedTuple, cast
@@ -33,7 +33,7 @@ from evomnas.deploy.compression import (
     prune_channels,
     prune_network,
 )
-from evomnas.deploy.durations import REPORT_S, Plan
+from evomnas.deploy.durations import REPORT_S, Plan, measure_pace
 from evomnas.deploy.folders.training_folders import Training, find_training
 from evomnas.deploy.formats import FORMATS, ExportFormat, FlexibleFormat
 from evomnas.deploy.formats.exported_files import (
@@ -126,7 +126,8 @@ FACTORIZING, PRUNING = "factorizing and fine-tuning", "pruning and fine-tuning"
 NARROWING = "dropping channels and fine-tuning"
 EXPORTING, QUANTIZING = "exporting {variant} to {format}", "quantizing {variant} for {format}"
 MEASURING, RUNNING = "measuring the files for {format}", "running {file} on the test images"
-MEASURING_S = 1.0  # of a file, with what it needs
+MEASURING_S = 0.8  # of a file
+SCORING_S = 0.3  # of a file, besides its runs, on a core whose `measure_pace` is 1
 
 
 def export_network(
@@ -187,7 +188,8 @@ def export_network(
     predictions = task.predictions(classifier.to(task.device))
     image_s = (time.perf_counter() - started) / len(task.test.labels)
     measured = run.archive.measurement(run.record.measurement_context, architecture)
-    on_plan(_plan(request, manifest, measured, task, image_s))
+    before = [FORMATS[one.format].runtime for one in earlier_exports if one.format in FORMATS]
+    on_plan(_plan(request, manifest, measured, task, image_s, {definition.latency.runtime, *before}))
     variants: list[tuple[str, Classifier]] = []
     made = _recorded(_variants(classifier.cpu(), task, request, say), variants)
     files = list(_files(made, task, request, manifest, say))
@@ -229,12 +231,17 @@ def export_network(
 
 
 def _plan(
-    request: Request, manifest: ModelManifest, measured: Measurement | Failure | None, task: FullTask, image_s: float
-) -> Plan:
-    """Return the expected seconds of the steps of an export, in their order; `image_s` is PyTorch's time per image."""
+    request: Request, manifest: ModelManifest, measured: Measurement | Failure | None, task: FullTask, image_s: float,
+    calibrated: Collection[str],
+) -> Plan:  # fmt: skip
+    """Return the expected seconds of the steps of an export, in their order.
+
+    `image_s` is PyTorch's time per image, and `calibrated` has the runtimes in which the reference was measured before.
+    """
     epoch = manifest.seconds / len(manifest.losses) if manifest.losses else 0.0
     fine_tuning = epoch * fine_tuning_epochs(task.recipe.epochs)
     latency_ms = measured.latency_ms if isinstance(measured, Measurement) else 0.0
+    pace, images = measure_pace(), len(calibration_places(len(task.training.labels)))
     expected: dict[str, float] = {}
     for smaller in [FLOAT, *_smaller_variant(request)]:
         variant = request.variant(smaller)
@@ -243,20 +250,22 @@ def _plan(
             expected |= {FACTORIZING: fine_tuning} if request.factorize is not None else {}
             expected |= {PRUNING: fine_tuning} if request.prune is not None else {}
         for name in request.device_formats:
-            plain, quantized = FORMATS[name].seconds
-            expected[EXPORTING.format(variant=variant, format=name)] = plain
+            kind = FORMATS[name]
+            plain, quantized = kind.seconds
+            expected[EXPORTING.format(variant=variant, format=name)] = pace * plain
             if request.quantize:
-                quantized += FORMATS[name].calibration * image_s * len(calibration_places(len(task.training.labels)))
+                quantized = pace * (quantized + kind.image_s * images) + kind.calibration * image_s * images
                 expected[QUANTIZING.format(variant=variant, format=name)] = quantized
     for name in request.device_formats:
         variants = [request.variant(one) for one in (FLOAT, *_smaller_variant(request))]
         files = [one for variant in variants for one in [variant, *[_quantized(variant)] * request.quantize]]
-        reference_s = FORMATS[name].seconds[0] + CALIBRATION_S
+        is_known = FORMATS[name].runtime in calibrated
+        reference_s = 0.0 if is_known else pace * FORMATS[name].seconds[0] + CALIBRATION_S
         expected[MEASURING.format(format=name)] = reference_s + MEASURING_S * len(files)
         for variant in files:
             running = RUNNING.format(file=_file_name(variant, FORMATS[name]))
-            expected[running] = latency_ms / 1000 * len(task.test.labels)
-    return Plan(expected, REPORT_S)
+            expected[running] = pace * SCORING_S + latency_ms / 1000 * len(task.test.labels)
+    return Plan(expected, pace * REPORT_S)
 
 
 def _smaller_variant(request: Request) -> list[str]:

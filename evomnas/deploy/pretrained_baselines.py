@@ -21,7 +21,7 @@ from evomnas.core.system.memory import within_container
 from evomnas.data.images import Dataset
 from evomnas.data.splits import split_for_search
 from evomnas.deploy.baselines import Baseline, OnStep, measure_baselines, with_name
-from evomnas.deploy.durations import CARD_S, Plan
+from evomnas.deploy.durations import CARD_S, Plan, measure_pace
 from evomnas.deploy.full_training import FullTask
 from evomnas.deploy.training_store import FullTrainings, MeasurementContext, OnProgress, TrainedNetwork
 from evomnas.evaluation.network_evaluator import training_settings
@@ -251,7 +251,7 @@ def _plan(
             say(f"timing a step of {one.label}")
             step_seconds = tuning.task.for_network(network).time_step(network)
         short[_short(one)], full[one.label] = (count * step_seconds for count in steps)
-    return Plan(short | full, CARD_S)
+    return Plan(short | full, CARD_S * measure_pace())
 
 
 def _front_first(known: Mapping[PretrainedBaseline, NetworkEvaluation]) -> list[PretrainedBaseline]:

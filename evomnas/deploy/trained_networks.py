@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from evomnas.core.errors import InputError
 from evomnas.data.gallery.listing import list_images
 from evomnas.deploy.detection.detector_store import DetectorTask, DetectorTrainings
-from evomnas.deploy.durations import CARD_S, REPORT_S, Plan
+from evomnas.deploy.durations import CARD_S, REPORT_S, Plan, measure_pace
 from evomnas.deploy.folders.training_folders import check_teacher, network_folder
 from evomnas.deploy.full_training import FullTask, Teacher
 from evomnas.deploy.saving import load_network
@@ -183,7 +183,7 @@ def _plan(
         if epochs:
             say(f"timing a step of {network.id}")
             expected[network.id] = epochs * steps * task.time_step(network, its_teacher)
-    return Plan(expected, CARD_S + REPORT_S)
+    return Plan(expected, (CARD_S + REPORT_S) * measure_pace())
 
 
 def check_images(run: Run, task: TrainingTask, accept_changes: bool = False) -> str:

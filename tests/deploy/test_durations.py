@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evomnas.deploy.durations import Plan
+from evomnas.deploy import durations
+from evomnas.deploy.durations import SAMPLE_S, Plan, measure_pace
 
 
 class Clock:
@@ -81,3 +82,9 @@ def test_at_the_end_nothing_is_left_and_a_constant_factor_is_found_with_the_seco
             if number or epoch > 1 or epochs == 1:
                 assert left == pytest.approx(total - spent, rel=1e-6, abs=1e-6 * total)
     assert left == pytest.approx(0, abs=1e-6 * total)
+
+
+def test_the_pace_of_a_core_is_that_of_its_best_of_three(monkeypatch):
+    ticks = iter([0, 9 * SAMPLE_S, 1, 1 + 2 * SAMPLE_S, 2, 2 + 5 * SAMPLE_S])
+    monkeypatch.setattr(durations.time, "perf_counter", lambda: next(ticks))
+    assert measure_pace() == pytest.approx(2)

@@ -18,14 +18,17 @@ from PIL import Image
 from printed_code import code_blocks, run_all
 
 from evomnas.core.errors import InputError
+from evomnas.deploy import export as exports_module
 from evomnas.deploy.cards.snippets import PICTURE
-from evomnas.deploy.export import MEASURING_S, _calibration_images, _plan, export_network
+from evomnas.deploy.durations import REPORT_S
+from evomnas.deploy.export import MEASURING_S, SCORING_S, _calibration_images, _plan, export_network
 from evomnas.deploy.formats import FORMATS
 from evomnas.deploy.formats.exported_files import EXPORTS_FILE, Export, read_exports, slow_int8_files
 from evomnas.deploy.formats.pytorch.python_module import load_module
 from evomnas.deploy.formats.request import Request
 from evomnas.deploy.prediction import open_network, predict
 from evomnas.deploy.saving import load_network, read_manifest
+from evomnas.latency.devices.protocol import CALIBRATION_S
 from evomnas.latency.runtimes import base as runtimes
 from evomnas.results.run import Run
 
@@ -125,16 +128,21 @@ def test_the_time_of_every_step_is_planned_in_the_order_of_the_steps(copied_netw
     assert plan.expected["pruning and fine-tuning"] == pytest.approx(seconds / 4, abs=0.1)  # one epoch of four
 
 
-def test_int8_files_take_longer_by_their_images_and_every_format_measures_its_reference(copied_network, task):
+def test_int8_files_take_longer_by_their_images_and_all_takes_longer_on_a_slow_core(copied_network, task, monkeypatch):
     run, network = copied_network
     manifest = read_manifest(run.folder / "networks" / network.id)
     request = Request(("onnx", "executorch"), quantize=True)
-    found = _plan(request, manifest, None, task, image_s=0.01).expected
-    assert found["quantizing float for onnx"] == pytest.approx(0.5 + 5.5 * 256 * 0.01)
-    assert found["quantizing float for executorch"] == pytest.approx(20 + 25 * 256 * 0.01)
-    assert found["exporting float to executorch"] == 11
-    assert found["measuring the files for executorch"] == 11 + 1 + 2 * MEASURING_S
-    assert found["running model-int8.onnx on the test images"] == 0  # where nobody has measured the network
+    monkeypatch.setattr(exports_module, "measure_pace", lambda: 2.0)
+    plan = _plan(request, manifest, None, task, image_s=0.01, calibrated={"onnxruntime"})
+    found, onnx, executorch = plan.expected, FORMATS["onnx"], FORMATS["executorch"]
+    for kind in (onnx, executorch):
+        by_images = 256 * (2 * kind.image_s + kind.calibration * 0.01)
+        assert found[f"exporting float to {kind.name}"] == 2 * kind.seconds[0]
+        assert found[f"quantizing float for {kind.name}"] == pytest.approx(2 * kind.seconds[1] + by_images)
+    assert found["measuring the files for onnx"] == 2 * MEASURING_S
+    assert found["measuring the files for executorch"] == 2 * executorch.seconds[0] + CALIBRATION_S + 2 * MEASURING_S
+    assert found["running model-int8.onnx on the test images"] == 2 * SCORING_S  # where nobody has measured the network
+    assert plan.afterwards == 2 * REPORT_S
 
 
 def test_exports_are_kept_in_one_table(trained, exports):

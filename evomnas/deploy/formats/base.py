@@ -25,10 +25,11 @@ class ExportFormat(Protocol):
         needs: The modules that writing them needs.
         quantizer: The module that int8 files need as well.
         install: The command that installs these modules.
-        seconds: How long a small network's file takes to write, float and int8, in processor seconds at 2.5 GHz. What
-            an export is expected to take begins with these, and is corrected by what its own files take.
-        calibration: What each image that shows the range of activations adds to int8, relative to the network's time
-            for an image in PyTorch. Measured on MnasNet-A1 of 96 and 224 pixels.
+        seconds: How long a small network's file takes to write, float and int8, in seconds on a core whose
+            `evomnas.deploy.durations.measure_pace` is 1. What an export is expected to take begins with these, and is
+            corrected by what its own files take. Measured on networks of 45 and 53 convolutions.
+        image_s: What each image that shows the range of activations adds to int8, in seconds on such a core.
+        calibration: What it adds besides, relative to the network's time for an image in PyTorch.
         packages: What a user installs to run a file, for the model card.
         imports: The lines of Python that import it.
         code: The lines of Python that run a file. They take the file's name `model` and `pixels`, float32 of shape
@@ -42,6 +43,7 @@ class ExportFormat(Protocol):
     quantizer: str
     install: str
     seconds: tuple[float, float]
+    image_s: float
     calibration: float
     packages: str
     imports: tuple[str, ...]

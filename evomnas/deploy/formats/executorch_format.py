@@ -30,7 +30,7 @@ class ExecuTorchFormat:
         "executorch.runtime",
         "executorch.backends.xnnpack.partition.xnnpack_partitioner",
     )
-    seconds, calibration = (11.0, 20.0), 25.0
+    seconds, image_s, calibration = (13.0, 33.0), 0.03, 5.0
     packages = "executorch numpy pillow"
     imports: tuple[str, ...] = ("import torch", "from executorch.runtime import Runtime")
     code = """\

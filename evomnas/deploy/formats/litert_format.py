@@ -24,7 +24,7 @@ class LiteRTFormat:
     name, suffix, runtime = "litert", ".tflite", "litert"
     needs: tuple[str, ...] = ("ai_edge_litert.schema_py_generated", "flatbuffers")
     quantizer, install = "ai_edge_quantizer", "pip install 'evomnas[litert]'"
-    seconds, calibration = (0.1, 2.4), 5.0
+    seconds, image_s, calibration = (0.1, 2.6), 0.011, 3.0
     packages = "ai-edge-litert numpy pillow"
     imports: tuple[str, ...] = (
         "from ai_edge_litert import schema_py_generated as schema",

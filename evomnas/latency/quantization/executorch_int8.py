@@ -16,13 +16,15 @@ if TYPE_CHECKING:  # workers that never quantize do not wait for it
     import torch
     from torch import nn
 
+BATCH = 32  # images whose activations are looked at together: what looks at them costs as much for one image
+
 
 def quantize_graph(network: nn.Module, calibration: Float32Array, kept: str | None = None) -> nn.Module:
     """Return the quantized graph of a network, to be lowered by `evomnas.latency.runtimes.executorch_xnnpack.lower`.
 
     Args:
         network: The network in evaluation mode.
-        calibration: Images as the network takes them, shape (n, c, h, w), at least one. They are used one at a time.
+        calibration: Images as the network takes them, shape (n, c, h, w), at least one.
         kept: The name of a module that stays in float; None quantizes everything.
 
     Raises:
@@ -37,14 +39,16 @@ def quantize_graph(network: nn.Module, calibration: Float32Array, kept: str | No
         )
         from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
 
-        images = torch.from_numpy(calibration).unsqueeze(1)
-        graph = torch.export.export(fold_batch_norm(network), (images[0],)).module(check_guards=False)
+        images = torch.from_numpy(calibration)
+        example, number = images[:1].repeat(2, 1, 1, 1), torch.export.Dim("number", min=1, max=BATCH)
+        exported = torch.export.export(fold_batch_norm(network), (example,), dynamic_shapes=({0: number},))
+        graph = exported.module(check_guards=False)
         quantizer = XNNPACKQuantizer().set_global(get_symmetric_quantization_config(is_per_channel=True))
         # its own choice of modules by name leaves the weights of many convolutions in float
         quantizer.set_filter_function(lambda node: kept not in _modules_around(node))
         prepared = prepare_pt2e(graph, quantizer)
-        for image in images:
-            prepared(image)
+        for batch in torch.split(images, BATCH):
+            prepared(batch)
         quantized: nn.Module = convert_pt2e(prepared)
         return quantized
 
