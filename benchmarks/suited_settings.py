@@ -2,11 +2,11 @@
 
 Subsets of cifar-10-photos stand for somebody's images: N of its training images, equally many of each class. Random
 networks of the space for images of up to 48 pixels are trained on them. The truth of a network is its accuracy on the
-1,000 test images after 60 epochs on all N images (30 where N is 1,000, 15 where N is
-4,000). A proxy scores it as a search does: by the
-images that a training, or each of several folds, left out. The table has Kendall's tau-b of each proxy's score with the
-truth, its 5 % and 95 % quantiles over 2,000 bootstrap samples of the networks, and the image passes (images x epochs,
-of all folds) of one network. All proxies of one N see the same networks and the same images.
+1,000 test images after 60 epochs on all N images (40 where N is 500, 30 where it is 1,000, 15 where it is 4,000). A
+proxy scores it as a search does: by the images that a training, or each of several folds, left out. The table has
+Kendall's tau-b of each proxy's score with the truth, its 5 % and 95 % quantiles over 2,000 bootstrap samples of the
+networks, and the image passes (images x epochs, of all folds) of one network. All proxies of one N see the same
+networks and the same images.
 
     python benchmarks/suited_settings.py --data cifar-10-photos --out suited [--images 200 1000] [--networks 12]
         [--seconds 600]
@@ -38,7 +38,7 @@ from evomnas.problem.sections import DataSection, TrainingSection
 from evomnas.training.proxy_task import ProxyTask
 
 RESOLUTION, SAMPLES = 32, 2000
-TRUE_EPOCHS = {200: 60, 1000: 30, 4000: 15}  # by images, so that both can be waited for
+TRUE_EPOCHS = {200: 60, 500: 40, 1000: 30, 4000: 15}  # by images, so that both can be waited for
 RATE = {"batch": 32, "learning_rate": 0.05}
 PROXIES: dict[int, dict[str, tuple[dict, dict]]] = {  # by images: data section and training section of each
     200: {
@@ -47,9 +47,15 @@ PROXIES: dict[int, dict[str, tuple[dict, dict]]] = {  # by images: data section 
         "15 epochs, batch 16, 5 folds": ({"folds": 5}, {"epochs": 15, **RATE, "batch": 16}),
         "30 epochs, batch 16, 3 folds": ({"folds": 3}, {"epochs": 30, **RATE, "batch": 16}),
     },
+    500: {
+        "10 epochs, batch 16, a fifth validates": ({"validation": 0.2}, {"epochs": 10, **RATE, "batch": 16}),
+        "12 epochs, batch 16, 3 folds": ({"folds": 3}, {"epochs": 12, **RATE, "batch": 16}),
+        "6 epochs, batch 16, 5 folds": ({"folds": 5}, {"epochs": 6, **RATE, "batch": 16}),
+    },
     1000: {
         "5 epochs, a fifth validates": ({"validation": 0.2}, {"epochs": 5, **RATE}),
         "6 epochs, 3 folds": ({"folds": 3}, {"epochs": 6, **RATE}),
+        "12 epochs, a fifth validates": ({"validation": 0.2}, {"epochs": 12, **RATE}),
     },
     4000: {"5 epochs, a fifth validates": ({"validation": 0.2}, {"epochs": 5, **RATE})},
 }

@@ -69,6 +69,12 @@ def _validate_reference_point(values: tuple[float, ...]) -> tuple[float, ...]:
     return values
 
 
+def _validate_folds(folds: int) -> int:
+    if folds < 2:
+        raise ValueError("must be at least 2, and data.validation = 0.2 lets a fifth of the images validate instead")
+    return folds
+
+
 def _validate_resolution(value: Any, check_side: Callable[[Any], int]) -> Resolution:
     if not isinstance(value, list | tuple):
         return check_side(value)
@@ -129,7 +135,7 @@ class DataSection(Section):
     resolution: ResolutionField
     fit: Fit | None = None
     validation: Share = 0.2
-    folds: Annotated[int, Field(ge=2, le=100)] | None = None
+    folds: Annotated[int, Field(le=100), AfterValidator(_validate_folds)] | None = None
     train_images: Count | None = None
     augment: tuple[Augmentation, ...] = ()
     duplicates: Literal["keep", "drop"] = "keep"
