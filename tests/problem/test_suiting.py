@@ -7,9 +7,10 @@ import pytest
 from evomnas.problem.loading import load_definition
 from evomnas.problem.sections import DataSection
 from evomnas.problem.typed.suiting import (
-    IMAGE_PASSES,
+    FOLDED_PASSES,
     MAX_EPOCHS,
     MIN_EPOCHS,
+    PASSES,
     SMALL_SPACE,
     SUITED,
     OwnImages,
@@ -29,9 +30,10 @@ def chosen(images: OwnImages, typed=(), data: DataSection = USUAL) -> dict[str, 
     [
         (45, {"data.folds": "5", "training.epochs": "30", "training.batch": "16"}),
         (200, {"data.folds": "5", "training.epochs": "15", "training.batch": "16"}),  # 12,000 / (5 x 160)
-        (1_000, {"data.folds": "3", "training.epochs": "6"}),  # 12,000 / (3 x 667)
-        (2_000, {"training.epochs": "8"}),  # 12,000 / 1,600
-        (3_000, {}),  # the usual settings: 5 epochs, batches of 32, a fifth validates
+        (499, {"data.folds": "5", "training.epochs": "6", "training.batch": "16"}),  # 12,000 / (5 x 399)
+        (500, {"training.epochs": "10", "training.batch": "16"}),  # 4,000 / 400
+        (700, {"training.epochs": "7"}),  # 4,000 / 560
+        (1_000, {}),  # the usual settings: 5 epochs, batches of 32, a fifth validates
         (100_000, {}),
     ],
 )
@@ -40,13 +42,14 @@ def test_fewer_images_get_more_epochs_and_folds(count, settings):
 
 
 @pytest.mark.parametrize("count", [2, 3, 20, 77, 160, 499, 500, 777, 1_500, 1_999, 2_400])
-def test_all_candidates_see_about_equally_many_images(count):
+def test_candidates_of_few_images_see_about_equally_many(count):
     settings = chosen(OwnImages(count, 300))
     epochs, folds = int(settings.get("training.epochs", MIN_EPOCHS)), int(settings.get("data.folds", 1))
     passes = epochs * (count * (folds - 1) if folds > 1 else 0.8 * count)
     assert MIN_EPOCHS <= epochs <= MAX_EPOCHS
-    assert passes <= IMAGE_PASSES * 1.15 or epochs == MIN_EPOCHS
-    assert passes >= IMAGE_PASSES * 0.85 or epochs == MAX_EPOCHS
+    wanted = FOLDED_PASSES if folds > 1 else PASSES
+    assert passes <= wanted * 1.15 or epochs == MIN_EPOCHS
+    assert passes >= wanted * 0.85 or epochs == MAX_EPOCHS
     assert folds <= max(count, 5)
 
 
@@ -93,7 +96,8 @@ def test_folds_that_somebody_typed_count_for_the_epochs():
 
 
 def test_validation_images_of_the_owner_need_no_folds():
-    assert chosen(OwnImages(1_000, 300, validating=200)) == {"training.epochs": "15"}  # 12,000 / 800
+    found = chosen(OwnImages(300, 300, validating=100))
+    assert found == {"training.epochs": "20", "training.batch": "16"}  # 4,000 / 200
 
 
 def test_arrays_keep_the_size_that_chose_their_settings():

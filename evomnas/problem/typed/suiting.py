@@ -1,9 +1,9 @@
 """Settings that suit images of one's own, by their number and size.
 
 The settings of the built-in problem `images` suit some thousand photographs. With 200 of them they train 25 steps and
-score a network on 40 images, which is noise. With more epochs and folds all networks cost about the same, whatever the
-number of images. benchmarks/suited_settings.py measured what that does for the ranking of networks of 200 images: the
-tau with a full training rose from 0.15 to 0.73. docs/problem-files.md has the table.
+score a network on 40 images, which is noise: with more epochs and folds the tau with a full training rose from 0.15 to
+0.73. With 500 and more, folds cost three times as much and rank no better. All that was measured by
+benchmarks/suited_settings.py; docs/problem-files.md has the table.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from evomnas.core.resolution import sides
 from evomnas.problem.sections import DataSection
 from evomnas.problem.typed.paths import SMALL_SIDE
 
-IMAGE_PASSES = 12_000  # images x epochs of a candidate, of all folds together
+FEW, FOLDS = 500, 5  # below so many images, so many folds
+PASSES, FOLDED_PASSES = 4_000, 12_000  # images x epochs of a candidate: of one training, of all folds together
 MIN_EPOCHS, MAX_EPOCHS = 5, 30
-FOLDS = ((500, 5), (2_000, 3))  # below so many images, so many folds
 FEW_TRAINED, SMALL_BATCH, BATCH = 512, 16, 32  # below so many images to train on, the small batch
 USUAL_STRIDE = 32  # in all, of the problem `images`
 SMALL_SPACE = {  # of the built-in problem fashion-mnist
@@ -96,7 +96,7 @@ def _folds(images: OwnImages, data: DataSection, typed: Collection[str]) -> int 
         return data.folds
     if images.validating or "data.validation" in typed:
         return None
-    return next((folds for below, folds in FOLDS if images.count < below), None)
+    return FOLDS if images.count < FEW else None
 
 
 def _suit_validation(images: OwnImages, folds: int | None, data: DataSection) -> Iterator[Suggestion]:
@@ -114,7 +114,8 @@ def _suit_training(
 ) -> Iterator[Suggestion]:
     share = 1 / folds if folds else data.validation
     trained = max(1, images.count - (images.validating or round(share * images.count)))
-    epochs = min(MAX_EPOCHS, max(MIN_EPOCHS, round(IMAGE_PASSES / (trained * (folds or 1)))))
+    epochs = round(FOLDED_PASSES / (trained * folds) if folds else PASSES / trained)
+    epochs = min(MAX_EPOCHS, max(MIN_EPOCHS, epochs))
     batch = SMALL_BATCH if trained < FEW_TRAINED else BATCH
     suited = {"training.epochs": (epochs, MIN_EPOCHS), "training.batch": (batch, BATCH)}
     settings = {key: str(value) for key, (value, usual) in suited.items() if value != usual and key not in typed}
