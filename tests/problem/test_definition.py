@@ -195,7 +195,7 @@ def test_the_axes_name_the_score(score, axis):
 def test_a_score_that_does_not_exist_is_refused_with_those_that_do():
     with pytest.raises(InputError, match=r"data.score 'recall'.*accuracy, balanced-accuracy, likelihood, macro-f1"):
         load_definition("digits", ["data.score=recall"])
-    with pytest.raises(InputError, match="data.folds: must be at least 2, and data.validation = 0.2 .* instead, got '1'"):
+    with pytest.raises(InputError, match=r"folds: must be at least 2, and data.validation = 0.2 .* instead, got '1'"):
         load_definition("digits", ["data.folds=1"])
 
 
