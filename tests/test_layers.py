@@ -177,6 +177,7 @@ MISTYPED = (
     ("export RUN NETWORK --epochs 0", "full.epochs"),
     ("detect RUN nonsense --data .", "has no network 'nonsense'"),
     ("detect RUN NETWORK --data nowhere", "there is nothing at nowhere"),
+    ("push RUN NETWORK 'bad repo'", "REPO is OWNER/NAME"),
     ("push RUN nonsense someone/birds", "has no network 'nonsense'"),
 )
 

@@ -20,6 +20,8 @@
 
 from __future__ import annotations
 
+import atexit
+import gc
 import sys
 
 from evomnas.core.quiet import quiet_libraries
@@ -28,6 +30,7 @@ from evomnas.core.system.machine import match_threads_to_cores
 
 def main() -> None:
     """Run the command; this is its entry point."""
+    atexit.register(gc.freeze)  # else Python looks for garbage before it ends: a second, where torch is loaded
     quiet_libraries()
     match_threads_to_cores()
     try:

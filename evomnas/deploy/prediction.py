@@ -185,6 +185,9 @@ def _open_folder(path: Path) -> OpenedNetwork:
         if networks:
             raise InputError(f"{path} is not one network: name one of those in it, such as {networks[0]}")
         if (path / "run.json").is_file():
+            from evomnas.results.run import Run
+
+            Run.open(path).trained_problem()  # raises InputError where the run searched a table
             raise InputError(f"{path} has no trained network yet: evomnas train {path} --knee")
         raise InputError(f"{path} is no network: {_explain_networks()}")
     import torch

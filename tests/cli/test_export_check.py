@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 from evomnas.cli import deploy  # noqa: F401 it registers itself
 from evomnas.cli.app import app
 from evomnas.cli.shipping import export  # noqa: F401
+from evomnas.deploy.saving import WEIGHTS_FILE
 
 
 def evomnas(*arguments: object):
@@ -56,6 +57,12 @@ def test_an_export_checks_what_it_has_written(labelled, finished_run, trained, e
     assert "\nmodel-any-size-any-batch.onnx: " in done.stdout
 
 
+def test_the_folder_that_is_named_is_a_label_as_well(labelled, trained, exports):
+    file = trained.folder / exports["float"].file
+    [check] = json.loads(evomnas("export", file, "--check", labelled / "0", "--format", "json").stdout)
+    assert {one["label"] for one in check["answers"]} == {"0"}
+
+
 def test_each_fault_is_a_line(labelled, trained, exports, tmp_path):
     folder = shutil.copytree(labelled, tmp_path / "faulty")
     (folder / "0" / "broken.png").write_bytes(b"\x89PNG\r\n")
@@ -65,7 +72,7 @@ def test_each_fault_is_a_line(labelled, trained, exports, tmp_path):
     assert done.exit_code == 1
     faults = sorted(line for line in done.stderr.splitlines() if line.startswith("evomnas: "))
     assert len(faults) == 2
-    assert "eleven is no class of the file, which has 0, 1, 2, 3, 4, ...: its 1 image have no label" in faults[0]
+    assert "eleven is no class of the file, which has 0, 1, 2, 3, 4, ...: 1 image has no label" in faults[0]
     assert "cannot read the image" in faults[1]
     damaged = tmp_path / "damaged.onnx"
     damaged.write_bytes(b"x")
@@ -80,16 +87,19 @@ def test_each_fault_is_a_line(labelled, trained, exports, tmp_path):
         (["RUN"], "export takes a network: evomnas export RUN ARCH; or a file and --check DIR"),
         (["RUN", "--check", "."], "is a folder: name a file of it"),
         (["RUN", "ID", "--check", "nowhere"], "nowhere is no folder: --check takes a folder of images"),
-        (["model.onnx", "--check", "."], "there is no image in the folder .: --check takes"),
+        (["model.onnx", "--check", "."], "there is no file model.onnx: --check runs files that evomnas export wrote"),
+        (["FILE", "--check", "."], "there is no image in the folder .: --check takes"),
+        (["WEIGHTS", "--check", "."], "--check runs .onnx, .pte, .tflite files alone, not "),
         (
             ["RUN", "ID", "--to", "executorch", "--any-size"],
             "are for onnx and litert files, not for executorch",
         ),
     ],
 )
-def test_wrong_requests_are_one_line(arguments, message, finished_run, trained, tmp_path, monkeypatch):
+def test_wrong_requests_are_one_line(arguments, message, finished_run, trained, exports, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    names = {"RUN": str(finished_run.folder), "ID": trained.network.id}
+    file, weights = trained.folder / exports["float"].file, trained.folder / WEIGHTS_FILE
+    names = {"RUN": str(finished_run.folder), "ID": trained.network.id, "FILE": str(file), "WEIGHTS": str(weights)}
     done = evomnas("export", *(names.get(one, one) for one in arguments))
     assert (done.exit_code, done.stdout, done.stderr.count("\n")) == (2, "", 1), done.stderr
     assert message.replace("RUN", names["RUN"]) in done.stderr

@@ -19,6 +19,7 @@ from typer.testing import CliRunner
 from evomnas.cli import predict  # noqa: F401 it registers itself
 from evomnas.cli.app import app
 from evomnas.latency.runtimes import base as runtimes
+from evomnas.loop.launch import search
 
 
 def evomnas(*arguments: object):
@@ -146,12 +147,21 @@ def test_a_foreign_file_is_one_line(metadata, message, network, album):
     assert message in done.stderr
 
 
+def test_a_table_has_nothing_to_predict_with(tabular_file, tmp_path, album):
+    run = search(tabular_file, "random", budget=2, out=tmp_path / "run")
+    done = evomnas("predict", run.folder, album)
+    assert (done.exit_code, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+    assert "searched a table" in done.stderr
+    assert "evomnas train" not in done.stderr
+
+
 def test_what_is_no_network_is_one_line_that_says_what_to_type(photograph_exports, album, tmp_path):
     run, trained, _ = photograph_exports
     (tmp_path / "torn.onnx").write_bytes(b"torn")
-    empty = tmp_path / "empty"
-    empty.mkdir()
-    (empty / "run.json").write_text("{}")
+    empty = (
+        shutil.copytree(run.folder.parent, tmp_path / "copy", ignore=shutil.ignore_patterns("networks"))
+        / run.folder.name
+    )
     for name, message in (
         (
             "nowhere",

@@ -96,12 +96,15 @@ def detect(
 
 
 def _section(data: Path, resolution: str) -> DataSection:
+    from evomnas.problem.detection.plan import check_detector_resolution
     from evomnas.problem.sections import BOXES, DataSection
 
     path = data.expanduser()
     if not path.exists():
         raise InputError(f"there is nothing at {data}: --data takes pictures with boxes")
-    return DataSection(dataset=BOXES, path=path.resolve(), resolution=parse_resolution(resolution))
+    size = parse_resolution(resolution)
+    check_detector_resolution(size)
+    return DataSection(dataset=BOXES, path=path.resolve(), resolution=size)
 
 
 def _row(detector: RunDetector) -> dict[str, Any]:

@@ -43,15 +43,17 @@ def push(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be sent; send nothing.")] = False,
 ) -> None:  # fmt: skip
     """Put a trained network on the Hugging Face Hub: card, weights, and the files that evomnas export wrote."""
+    from evomnas.deploy.hubs.repositories import check_repository
+
     changes = full_settings(epochs, settings, precision)
+    check_repository(repository)  # this and what follows: before torch is loaded
     opened = open_run(folder)
-    architecture = find_architecture(arch, opened)  # before torch is loaded
+    architecture = find_architecture(arch, opened)
     from evomnas.deploy.detection.detector_files import DETECTOR_MANIFEST
     from evomnas.deploy.folders.training_folders import find_training
-    from evomnas.deploy.hubs.pushing import check_repository, files_to_push, push_files
+    from evomnas.deploy.hubs.pushing import files_to_push, push_files
     from evomnas.deploy.saving import MODEL_MANIFEST
 
-    check_repository(repository)
     finds = opened.trained_problem().detects
     manifest = DETECTOR_MANIFEST if finds else MODEL_MANIFEST
     training = find_training(opened, architecture, manifest, changes, teacher)

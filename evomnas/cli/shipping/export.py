@@ -173,6 +173,13 @@ def _check_file_alone(file: Path, folder: Path | None, output: PlainFormat) -> N
         raise InputError(f"export takes a network: evomnas export {quote(str(file))} ARCH; or a file and --check DIR")
     if file.is_dir():
         raise InputError(f"{file} is a folder: name a file of it to be checked, or the network as well")
+    from evomnas.deploy.formats import FORMATS
+
+    suffixes = [kind.suffix for kind in FORMATS.values()]
+    if not file.exists():
+        raise InputError(f"there is no file {file}: --check runs files that evomnas export wrote")
+    if file.suffix.lower() not in suffixes:
+        raise InputError(f"--check runs {', '.join(suffixes)} files alone, not {file}")
     check_files([file], folder, output)
 
 

@@ -127,7 +127,7 @@ def _labels(network: OpenedNetwork, folder: Path, images: Iterable[Path]) -> dic
 
 def _folders(image: Path, folder: Path) -> list[str]:
     """Return the names of the folders around an image, from the nearest one to the one that was asked for."""
-    return list(reversed(image.relative_to(folder).parts[:-1]))
+    return [*reversed(image.relative_to(folder).parts[:-1]), folder.resolve().name]
 
 
 def _unknown_folders(
@@ -140,7 +140,7 @@ def _unknown_folders(
             counts[image.parent] = counts.get(image.parent, 0) + 1
     names = ", ".join(network.classes[:5]) + (", ..." if len(network.classes) > 5 else "")
     return [
-        f"{place} is no class of the file, which has {names}: its {count} image{'s' * (count != 1)} have no label"
+        f"{place} is no class of the file, which has {names}: {count} image{'s have' if count > 1 else ' has'} no label"
         for place, count in counts.items()
     ]
 

@@ -11,11 +11,11 @@ from evomnas.core.errors import InputError
 from evomnas.deploy.detection.detector_files import DETECTOR_MANIFEST, read_detector_manifest
 from evomnas.deploy.detection.exported_detectors import read_detector_exports
 from evomnas.deploy.formats.exported_files import EXPORTS_FILE, FIGURE_FILE, read_exports
+from evomnas.deploy.hubs.repositories import check_repository
 from evomnas.deploy.saving import MODEL_CARD, MODEL_MANIFEST, WEIGHTS_FILE, read_manifest
 
 INSTALL = "pip install 'evomnas[hub]'"
 CARD_FILES = ("confusion.csv", "mistake-*.png", FIGURE_FILE)  # what a card shows
-_REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+", re.ASCII)
 _LICENSE = re.compile(r"[a-z0-9.-]+")
 _LICENSE_LINE = re.compile(r"^(# )?license:.*$", re.MULTILINE)
 
@@ -59,19 +59,6 @@ def _with_license(card: str, name: str) -> str:
     line = f"license: {name}"
     head = _LICENSE_LINE.sub(line, head, count=1) if _LICENSE_LINE.search(head) else f"{line}\n{head}"
     return f"---\n{head}{separator}{rest}"
-
-
-def check_repository(name: str) -> None:
-    """Check the name of a repository, without asking anybody.
-
-    Args:
-        name: Its owner and its own name, as `someone/tiny-birds`.
-
-    Raises:
-        InputError: The name has another form.
-    """
-    if not _REPOSITORY.fullmatch(name) or "--" in name or ".." in name or len(name) > 96:
-        raise InputError(f"REPO is OWNER/NAME of letters, digits and -_., as someone/tiny-birds, not {name!r}")
 
 
 def push_files(

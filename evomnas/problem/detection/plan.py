@@ -76,6 +76,22 @@ class DetectorPlan:
         return sum(feature_map.boxes for feature_map in self.maps)
 
 
+def check_detector_resolution(resolution: Resolution) -> None:
+    """Check a size of images before anything is read or loaded.
+
+    Args:
+        resolution: The size in pixels.
+
+    Raises:
+        InputError: The images are too small or too large for a detector.
+    """
+    if not all(MIN_PIXELS <= side <= MAX_PIXELS for side in sides(resolution)):
+        raise InputError(
+            f"a detector takes images of {MIN_PIXELS} to {MAX_PIXELS} pixels a side, "
+            f"not {describe_resolution(resolution)}: choose another resolution"
+        )
+
+
 def plan_detector(architecture: Architecture, resolution: Resolution) -> DetectorPlan:
     """Plan a detector on an architecture.
 
@@ -90,11 +106,7 @@ def plan_detector(architecture: Architecture, resolution: Resolution) -> Detecto
         InputError: The images are too small or too large, or the network has too many strides for them.
     """
     resolution = architecture.resolution or resolution
-    if not all(MIN_PIXELS <= side <= MAX_PIXELS for side in sides(resolution)):
-        raise InputError(
-            f"a detector takes images of {MIN_PIXELS} to {MAX_PIXELS} pixels a side, "
-            f"not {describe_resolution(resolution)}: choose another resolution"
-        )
+    check_detector_resolution(resolution)
     architecture.check_resolution(resolution)
     tapped, filters_and_sizes = _backbone_maps(architecture, resolution)
     extras = list(_extra_maps(filters_and_sizes[-1][1]))

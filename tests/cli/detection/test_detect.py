@@ -50,6 +50,8 @@ def test_detect_prints_a_table_and_the_same_as_json(typed):
     [
         (("--data", "nowhere"), "there is nothing at nowhere: --data takes pictures with boxes"),
         (("--data", ".", "--resolution", "64"), "a detector takes images of 96 to 512 pixels a side"),
+        (("--data", ".", "--resolution", "0"), "a detector takes images of 96 to 512 pixels a side"),
+        (("--data", ".", "--resolution", "10000000"), "a detector takes images of 96 to 512 pixels a side"),
         (("--data", ".", "--suppress"), "--suppress is a part of the ONNX file: add --to onnx"),
         (("--data", ".", "--to", "tflite"), "unknown format 'tflite': there are executorch, litert, onnx"),
         (

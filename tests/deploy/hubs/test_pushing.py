@@ -17,7 +17,8 @@ from evomnas.cli.app import app
 from evomnas.cli.hubs import push  # noqa: F401 it registers itself
 from evomnas.cli.shipping import export  # noqa: F401
 from evomnas.core.errors import InputError
-from evomnas.deploy.hubs.pushing import check_repository, files_to_push, push_files
+from evomnas.deploy.hubs.pushing import files_to_push, push_files
+from evomnas.deploy.hubs.repositories import check_repository
 
 
 @contextmanager
