@@ -303,10 +303,10 @@ def open_for_training(path: Path, data: Path | None, device: str, changes: Seque
     Raises:
         InputError: There is no such run, device or setting, its images are not there, or it searched a table.
     """
-    from evomnas.core.system.device import choose_device
+    from evomnas.core.system.device import check_device
     from evomnas.problem.loading import change_full_training
 
-    choose_device(device)
+    check_device(device)
     opened = open_with_images(path, data)
     change_full_training(opened.trained_problem(), changes)
     return opened

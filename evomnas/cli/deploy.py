@@ -36,7 +36,7 @@ from evomnas.cli.show import find_architecture
 from evomnas.core import defaults
 from evomnas.core.errors import InputError
 from evomnas.core.files import check_place
-from evomnas.core.system.device import choose_device
+from evomnas.core.system.device import check_device
 from evomnas.core.system.shell import quote
 
 if TYPE_CHECKING:  # imported where they are used, so that --help does not wait for torch
@@ -160,7 +160,7 @@ def baselines(
     paths = [name for name in networks if Path(name).exists()]
     loaded = load_problem(problem, paths, data, settings, donor, display.note)
     with repeatable(KEPT), display:
-        choose_device(device)  # before torch is loaded
+        check_device(device)  # before torch is loaded
         from evomnas.deploy.baselines import default_baselines, train_baselines
         from evomnas.deploy.pretrained_baselines import fine_tune_baselines
         from evomnas.loop.launch import ARCHIVE

@@ -17,7 +17,7 @@ from evomnas.cli.progress import ProgressDisplay
 from evomnas.cli.show import find_architecture
 from evomnas.core.errors import InputError
 from evomnas.core.resolution import parse_resolution
-from evomnas.core.system.device import choose_device
+from evomnas.core.system.device import check_device
 
 if TYPE_CHECKING:  # imported where they are used, so that --help does not wait for torch
     from evomnas.deploy.detection.detectors import RunDetector
@@ -64,7 +64,7 @@ def detect(
     if suppress and not to:
         raise InputError("--suppress is a part of the ONNX file: add --to onnx")
     with repeatable(KEPT), ProgressDisplay("starting") as display:
-        choose_device(device)
+        check_device(device)
         pictures = _section(data, resolution)
         opened = open_run(folder)
         architectures = [find_architecture(text, opened) for text in archs]

@@ -123,9 +123,9 @@ def export(
 
         formats = tuple(dict.fromkeys(to or ["onnx"]))
         request = Request(formats, quantize is not None, prune, prune_channels, factorize, huffman, any_size, any_batch)
-        request.check()  # this and what follows: before torch is loaded
         opened = open_for_training(folder, data, device, changes)
         network = find_architecture(arch, opened)
+        request.check()  # all so far without torch, which ExecuTorch's own check loads
         from evomnas.deploy.export import export_network
         from evomnas.deploy.folders.training_folders import check_teacher
         from evomnas.report.run_report import write_report

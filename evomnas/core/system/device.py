@@ -11,6 +11,19 @@ DEVICES = ("auto", "cpu", "cuda")
 _GPU_DRIVER_FILES = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")  # NVIDIA, AMD, Windows' subsystem for Linux
 
 
+def check_device(device: str) -> None:
+    """Check the name of a device without torch, which a machine with a GPU needs to choose one.
+
+    Args:
+        device: `cpu`, `cuda` or `auto`.
+
+    Raises:
+        InputError: The name is unknown.
+    """
+    if device not in DEVICES:
+        raise unknown("device", device, DEVICES)
+
+
 def choose_device(device: str = "auto") -> str:
     """Return the device on which to train, by torch's name.
 
@@ -25,8 +38,7 @@ def choose_device(device: str = "auto") -> str:
     Raises:
         InputError: The name is unknown, or `cuda` was asked for and there is no GPU.
     """
-    if device not in DEVICES:
-        raise unknown("device", device, DEVICES)
+    check_device(device)
     has_gpu = False
     if device != "cpu" and _may_have_gpu():
         import torch

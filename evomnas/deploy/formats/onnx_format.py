@@ -26,7 +26,7 @@ class OnnxFormat:
     name, suffix, runtime = "onnx", ".onnx", "onnxruntime"
     needs: tuple[str, ...] = ("onnx", "onnxruntime")
     quantizer, install = "onnxruntime.quantization", "pip install onnx onnxruntime"
-    seconds, image_s, calibration = (0.3, 0.5), 0.008, 5.5
+    seconds, image_s, calibration = (0.3, 0.5), 0.006, 5.5
     packages = "onnxruntime numpy pillow"
     imports: tuple[str, ...] = ("import onnxruntime",)
     code = """\
